@@ -1,0 +1,42 @@
+package identity
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxName is the longest OU of RFC 5280, appendix A.1
+// (ub-organizational-unit-name).
+const maxName = 64
+
+// CheckName says whether name can be a client's name: 1 to 64 characters,
+// ASCII letters and digits, and between them also . _ - : @ / + and single
+// spaces. The error says what is wanted and what was found; it quotes at most
+// one character of the name.
+func CheckName(name string) error {
+	if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
+		return fmt.Errorf("want 1 to %d characters, found %d", maxName, n)
+	}
+	for _, r := range name {
+		if !isAlphanumeric(r) && !isInner(r) {
+			return fmt.Errorf("want only ASCII letters, digits and inner . _ - : @ / + or single spaces, found %q", r)
+		}
+	}
+	first, last := rune(name[0]), rune(name[len(name)-1])
+	switch {
+	case !isAlphanumeric(first):
+		return fmt.Errorf("want a letter or digit at the beginning, found %q", first)
+	case !isAlphanumeric(last):
+		return fmt.Errorf("want a letter or digit at the end, found %q", last)
+	case strings.Contains(name, "  "):
+		return fmt.Errorf("want single spaces, found two in a row")
+	}
+	return nil
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+func isInner(r rune) bool { return strings.ContainsRune("._-:@/+ ", r) }
