@@ -1,0 +1,104 @@
+// Package certheader turns the value of a header into the one certificate it
+// carries.
+//
+// Proxies and clients write a certificate into a header in different ways. The
+// package tells them apart by the shape of the value, never by the header's
+// name, and each shape has exactly one reading: there is no second try with
+// another decoder, so nobody can craft a value that two parties read
+// differently. Everything that is not the one certificate is refused: text
+// before or after it, a second block, PEM headers, base64 that has another
+// spelling, DER with surplus elements.
+//
+// What comes out is nobody's word yet: package trust decides whether to believe
+// it.
+package certheader
+
+import (
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"strings"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// Parse reads the certificate from all values of one header.
+//
+// No value, or a single empty one, is [denial.CredentialMissing]; several are
+// [denial.CredentialDuplicated], because the next reader might take another one
+// than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
+// not looked into; what is not exactly one certificate is
+// [denial.CredentialMalformed]. The detail says what was wrong and quotes
+// nothing of the value.
+func Parse(values []string, maxBytes int) (*x509.Certificate, error) {
+	switch {
+	case len(values) == 0:
+		return nil, denial.New(denial.CredentialMissing, "no header")
+	case len(values) > 1:
+		return nil, denial.New(denial.CredentialDuplicated, "want one header line, found %d", len(values))
+	case values[0] == "":
+		return nil, denial.New(denial.CredentialMissing, "the header is empty")
+	case len(values[0]) > maxBytes:
+		return nil, denial.New(denial.CredentialTooLarge, "want at most %d bytes, found %d", maxBytes, len(values[0]))
+	}
+	form := shape(values[0])
+	if form == nil {
+		return nil, malformed("want a certificate as percent-encoded PEM, base64 of a PEM or base64 DER, found another shape")
+	}
+	der, err := form.decode(values[0])
+	if err != nil {
+		return nil, err
+	}
+	return parseDER(der)
+}
+
+// parseDER is strict where x509.ParseCertificate is not: it takes surplus
+// elements inside the outer SEQUENCE, which nobody signed.
+func parseDER(der []byte) (*x509.Certificate, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		// The error may quote the certificate, so it stays here.
+		return nil, malformed("want an X.509 certificate in DER, found something else")
+	}
+	if !threeElements(der) {
+		return nil, malformed("want exactly tbsCertificate, signatureAlgorithm and signature, found more")
+	}
+	return cert, nil
+}
+
+// threeElements reports whether the certificate holds just what RFC 5280,
+// section 4.1 lists. With that, and DER's single encoding of lengths, no byte
+// outside the signed part and the signature is free.
+func threeElements(der []byte) bool {
+	var outer asn1.RawValue
+	if rest, err := asn1.Unmarshal(der, &outer); err != nil || len(rest) > 0 {
+		return false
+	}
+	content := outer.Bytes
+	for range 3 {
+		var element asn1.RawValue
+		rest, err := asn1.Unmarshal(content, &element)
+		if err != nil {
+			return false
+		}
+		content = rest
+	}
+	return len(content) == 0
+}
+
+// strictBase64 takes the one canonical spelling: the standard alphabet, padded,
+// no line breaks (which the library would skip), unused bits zero.
+func strictBase64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, malformed("want base64 in one line, found line breaks")
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return nil, malformed("want canonical padded base64, found something else")
+	}
+	return raw, nil
+}
+
+func malformed(detail string) error {
+	return denial.New(denial.CredentialMalformed, "%s", detail)
+}

@@ -1,0 +1,147 @@
+// Package denial names every reason for which certgate refuses a request.
+//
+// A refusal is an [*Error]: a stable [Reason] that the caller may see and a
+// detail that only the log may see. Any other error is a fault of the gateway
+// or of what is behind it, never an opinion about the caller.
+//
+// The status of a reason lives in one table here. An unknown reason is answered
+// with 500, so a reason that somebody forgot to add can refuse too much but can
+// never let anything pass.
+package denial
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Reason is the stable code of a refusal, in lower snake case. Reasons are part
+// of the contract with clients: they are added, never renamed.
+type Reason string
+
+// The reasons, grouped by the question that was asked.
+const (
+	// The request itself, before anybody asks who sent it.
+	PathAmbiguous    Reason = "path_ambiguous"
+	RequestAmbiguous Reason = "request_ambiguous"
+	MethodNotAllowed Reason = "method_not_allowed"
+
+	// The credential: what the request brought.
+	CredentialMissing    Reason = "credential_missing"
+	CredentialMalformed  Reason = "credential_malformed"
+	CredentialDuplicated Reason = "credential_duplicated"
+	CredentialTooLarge   Reason = "credential_too_large"
+
+	// The certificate: whether the master key stands behind it today.
+	CertificateUntrusted   Reason = "certificate_untrusted"
+	CertificateExpired     Reason = "certificate_expired"
+	CertificateNotYetValid Reason = "certificate_not_yet_valid"
+	CertificateRevoked     Reason = "certificate_revoked"
+	CertificateWeak        Reason = "certificate_weak"
+	CertificateUnsuitable  Reason = "certificate_unsuitable"
+	CertificateLifetime    Reason = "certificate_lifetime"
+
+	// The identity: whom the certificate speaks for.
+	IdentityMissing   Reason = "identity_missing"
+	IdentityAmbiguous Reason = "identity_ambiguous"
+	IdentityInvalid   Reason = "identity_invalid"
+
+	// Access: what this client may do.
+	AccessDenied Reason = "access_denied"
+
+	// Limits and the way to the upstream.
+	BodyTooLarge    Reason = "body_too_large"
+	UpstreamFailed  Reason = "upstream_failed"
+	UpstreamTimeout Reason = "upstream_timeout"
+	Draining        Reason = "draining"
+	Internal        Reason = "internal"
+)
+
+// answer is what a reason looks like from outside.
+type answer struct {
+	status int
+	title  string
+}
+
+var answers = map[Reason]answer{
+	PathAmbiguous:    {http.StatusBadRequest, "The request path can be read in more than one way"},
+	RequestAmbiguous: {http.StatusBadRequest, "The request's length can be read in more than one way"},
+	MethodNotAllowed: {http.StatusMethodNotAllowed, "This path does not take this method"},
+
+	CredentialMissing:    {http.StatusUnauthorized, "The request carries no client certificate"},
+	CredentialMalformed:  {http.StatusUnauthorized, "The client certificate header is not a readable certificate"},
+	CredentialDuplicated: {http.StatusUnauthorized, "The request carries more than one client certificate header"},
+	CredentialTooLarge:   {http.StatusRequestHeaderFieldsTooLarge, "The client certificate header is too large"},
+
+	CertificateUntrusted:   {http.StatusForbidden, "The certificate is not signed by a key in force"},
+	CertificateExpired:     {http.StatusForbidden, "The certificate has expired"},
+	CertificateNotYetValid: {http.StatusForbidden, "The certificate is not valid yet"},
+	CertificateRevoked:     {http.StatusForbidden, "The certificate has been revoked"},
+	CertificateWeak:        {http.StatusForbidden, "The certificate uses cryptography that is too weak"},
+	CertificateUnsuitable:  {http.StatusForbidden, "The certificate is not a client certificate"},
+	CertificateLifetime:    {http.StatusForbidden, "The certificate is issued for longer than is accepted"},
+
+	IdentityMissing:   {http.StatusForbidden, "The certificate names no organizational unit"},
+	IdentityAmbiguous: {http.StatusForbidden, "The certificate names more than one organizational unit"},
+	IdentityInvalid:   {http.StatusForbidden, "The certificate's organizational unit is not a client name"},
+
+	AccessDenied: {http.StatusForbidden, "No access rule allows this client this request"},
+
+	BodyTooLarge:    {http.StatusRequestEntityTooLarge, "The request body is too large"},
+	UpstreamFailed:  {http.StatusBadGateway, "The service behind the gateway could not be reached"},
+	UpstreamTimeout: {http.StatusGatewayTimeout, "The service behind the gateway did not answer in time"},
+	Draining:        {http.StatusServiceUnavailable, "The gateway is shutting down"},
+	Internal:        {http.StatusInternalServerError, "The gateway failed"},
+}
+
+// Status is the HTTP status of the reason; 500 for an unknown one.
+func (r Reason) Status() int {
+	if a, ok := answers[r]; ok {
+		return a.status
+	}
+	return http.StatusInternalServerError
+}
+
+// Title is one sentence for people, the same for every refusal of this reason
+// (RFC 9457, section 3.1.3).
+func (r Reason) Title() string {
+	if a, ok := answers[r]; ok {
+		return a.title
+	}
+	return answers[Internal].title
+}
+
+// Reasons lists every reason in alphabetical order.
+func Reasons() []Reason {
+	all := make([]Reason, 0, len(answers))
+	for r := range answers {
+		all = append(all, r)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Error is one refusal. Detail is for the log and the operator's terminal
+// only: it may quote the certificate's fields, so it never reaches a client.
+type Error struct {
+	Reason Reason
+	Detail string
+}
+
+// New makes a refusal whose detail is formatted as by [fmt.Sprintf]. Untrusted
+// text belongs in %q.
+func New(r Reason, format string, args ...any) *Error {
+	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Error is the reason and the detail, for the log.
+func (e *Error) Error() string { return string(e.Reason) + ": " + e.Detail }
+
+// Of is the refusal inside err, or nil when err is a fault or nil.
+func Of(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package trust
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// MaxAnchors bounds a keyring, and with it the signatures that one unknown
+// certificate can make the gateway check.
+const MaxAnchors = 8
+
+// Anchor is one key that the operator trusts to sign client certificates.
+type Anchor struct {
+	id        KeyID
+	algorithm string
+	key       crypto.PublicKey
+	// issuer is the CA certificate, or for a bare key a certificate that has
+	// nothing but the key; either way what CheckSignatureFrom wants.
+	issuer *x509.Certificate
+	bare   bool
+}
+
+// ID is the anchor's key id.
+func (a Anchor) ID() KeyID { return a.id }
+
+// Algorithm is the kind and size of the key in words: "RSA-2048", "P-256",
+// "Ed25519".
+func (a Anchor) Algorithm() string { return a.algorithm }
+
+// Certificate is the CA certificate, or nil when the anchor is a bare key.
+func (a Anchor) Certificate() *x509.Certificate {
+	if a.bare {
+		return nil
+	}
+	return a.issuer
+}
+
+// Keyring is the set of anchors in force, 1 to [MaxAnchors]. It is immutable.
+// Nil and the zero value trust nobody.
+type Keyring struct {
+	anchors []Anchor
+}
+
+// Anchors lists the anchors in the order the operator gave them.
+func (k *Keyring) Anchors() []Anchor {
+	if k == nil {
+		return nil
+	}
+	return append([]Anchor(nil), k.anchors...)
+}
+
+// ParseKeyring reads 1 to [MaxAnchors] PEM blocks: "PUBLIC KEY", "RSA PUBLIC
+// KEY" or "CERTIFICATE" (a CA's). The text may carry its newlines as the two
+// characters \n, or be the base64 of the whole PEM, because .env files and
+// dashboards force both on people. Between blocks there may be blank lines and
+// lines that begin with '#', nothing else: a damaged block is an error, never
+// skipped.
+//
+// RSA keys shorter than minRSABits are refused. Errors name the block and its
+// line and never quote the text.
+func ParseKeyring(text []byte, minRSABits int) (*Keyring, error) {
+	normal, err := plainPEM(text)
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := splitPEM(normal)
+	if err != nil {
+		return nil, err
+	}
+	if len(blocks) > MaxAnchors {
+		return nil, fmt.Errorf("want at most %d keys, found %d", MaxAnchors, len(blocks))
+	}
+	ring := &Keyring{}
+	seen := map[KeyID]int{}
+	for i, b := range blocks {
+		anchor, err := newAnchor(b.block, minRSABits)
+		if err != nil {
+			return nil, fmt.Errorf("block %d (line %d): %w", i+1, b.line, err)
+		}
+		if first, dup := seen[anchor.id]; dup {
+			return nil, fmt.Errorf("block %d (line %d): want each key once, found the key of block %d again", i+1, b.line, first)
+		}
+		seen[anchor.id] = i + 1
+		ring.anchors = append(ring.anchors, anchor)
+	}
+	return ring, nil
+}
+
+func newAnchor(b *pem.Block, minRSABits int) (Anchor, error) {
+	switch b.Type {
+	case "PUBLIC KEY":
+		key, err := x509.ParsePKIXPublicKey(b.Bytes)
+		if err != nil {
+			return Anchor{}, errors.New("want a public key in SubjectPublicKeyInfo form, found one that cannot be read")
+		}
+		return bareAnchor(key, minRSABits)
+	case "RSA PUBLIC KEY":
+		key, err := x509.ParsePKCS1PublicKey(b.Bytes)
+		if err != nil {
+			return Anchor{}, errors.New("want an RSA public key in PKCS #1 form, found one that cannot be read")
+		}
+		return bareAnchor(key, minRSABits)
+	case "CERTIFICATE":
+		return certificateAnchor(b.Bytes, minRSABits)
+	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
+		return Anchor{}, errors.New("found a PRIVATE key: the gateway must never see the master private key; give its public half (openssl pkey -in master.key -pubout)")
+	default:
+		return Anchor{}, fmt.Errorf("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, found %.40q", b.Type)
+	}
+}
+
+func bareAnchor(key crypto.PublicKey, minRSABits int) (Anchor, error) {
+	a, err := anchorOf(key, minRSABits)
+	if err != nil {
+		return Anchor{}, err
+	}
+	a.bare = true
+	a.issuer = &x509.Certificate{PublicKey: key, PublicKeyAlgorithm: algorithmOf(key)}
+	return a, nil
+}
+
+func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return Anchor{}, errors.New("want a certificate, found one that cannot be read")
+	}
+	// RFC 5280, section 4.2.1.9: without cA TRUE the key must not be used to
+	// verify certificates. A version 1 certificate cannot say so.
+	if !cert.BasicConstraintsValid || !cert.IsCA {
+		return Anchor{}, errors.New("want a CA certificate (basicConstraints CA:TRUE), found another; to trust its key all the same, give the bare key (openssl x509 -in FILE -noout -pubkey)")
+	}
+	// Section 4.2.1.3: keyCertSign must be asserted where keyUsage is present.
+	if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return Anchor{}, errors.New("want a CA certificate whose keyUsage allows keyCertSign, found one that does not")
+	}
+	if n := len(cert.UnhandledCriticalExtensions); n > 0 {
+		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", cert.UnhandledCriticalExtensions)
+	}
+	a, err := anchorOf(cert.PublicKey, minRSABits)
+	if err != nil {
+		return Anchor{}, err
+	}
+	a.issuer = cert
+	return a, nil
+}
+
+// anchorOf checks the key and fills in what bare keys and certificates share.
+func anchorOf(key crypto.PublicKey, minRSABits int) (Anchor, error) {
+	if err := checkKey(key, minRSABits); err != nil {
+		return Anchor{}, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return Anchor{}, errors.New("want a key that can be written as SubjectPublicKeyInfo")
+	}
+	return Anchor{id: sha256.Sum256(spki), algorithm: describeKey(key), key: key}, nil
+}
+
+// checkKey says whether a key is strong enough, for anchors and clients alike.
+func checkKey(key crypto.PublicKey, minRSABits int) error {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if n := k.N.BitLen(); n < minRSABits {
+			return fmt.Errorf("want an RSA key of at least %d bits, found %d", minRSABits, n)
+		}
+		// An even or tiny exponent makes signatures forgeable.
+		if k.E < 3 || k.E%2 == 0 {
+			return fmt.Errorf("want an odd RSA exponent of at least 3, found %d", k.E)
+		}
+		return nil
+	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return nil
+		}
+		return fmt.Errorf("want P-256, P-384 or P-521, found %s", k.Curve.Params().Name)
+	case ed25519.PublicKey:
+		return nil
+	default:
+		return fmt.Errorf("want an RSA, ECDSA or Ed25519 key, found %T", key)
+	}
+}
+
+func describeKey(key crypto.PublicKey) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return "RSA-" + strconv.Itoa(k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return k.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	default:
+		return fmt.Sprintf("%T", key)
+	}
+}
+
+func algorithmOf(key crypto.PublicKey) x509.PublicKeyAlgorithm {
+	switch key.(type) {
+	case *rsa.PublicKey:
+		return x509.RSA
+	case *ecdsa.PublicKey:
+		return x509.ECDSA
+	case ed25519.PublicKey:
+		return x509.Ed25519
+	default:
+		return x509.UnknownPublicKeyAlgorithm
+	}
+}

@@ -1,0 +1,72 @@
+// Package trust decides whether a certificate was issued under the master key.
+//
+// An anchor is a bare public key or a CA certificate. A certificate is trusted
+// when an anchor made its signature, the clock is inside its validity period,
+// it may be used by a client and nobody has revoked it. Names and rules are
+// none of this package's business.
+//
+// Most callers need three things: [ParseKeyring] reads what the operator
+// trusts, [NewVerifier] joins it with revocations and limits, and
+// [Verifier.Verify] answers for one certificate.
+//
+// The package mints [Verified] values and nothing else can: code that needs a
+// trusted certificate asks for a Verified, so forgetting to verify does not
+// compile.
+package trust
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+)
+
+// KeyID identifies an anchor: the SHA-256 of its SubjectPublicKeyInfo in DER
+// (RFC 5280, section 4.1). The same key has the same id whether it came as a
+// bare key or inside a certificate.
+type KeyID [sha256.Size]byte
+
+// String is the whole id, 64 lower-case hex digits.
+func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
+
+// Short is the first 16 digits, for people and log lines.
+func (id KeyID) Short() string { return hex.EncodeToString(id[:8]) }
+
+// Verified is a certificate that an anchor vouches for at one moment. Only
+// [Verifier.Verify] makes one; the zero value is nobody's certificate, and
+// every function that takes a Verified refuses it. It is immutable and may be
+// shared.
+type Verified struct {
+	cert        *x509.Certificate
+	keyID       KeyID
+	fingerprint string
+	serial      string
+}
+
+// Valid reports whether this value came from a successful verification.
+func (v Verified) Valid() bool { return v.cert != nil }
+
+// Certificate is the verified certificate, nil for the zero value. The caller
+// must not change it.
+func (v Verified) Certificate() *x509.Certificate { return v.cert }
+
+// KeyID is the anchor that accepted the certificate.
+func (v Verified) KeyID() KeyID { return v.keyID }
+
+// Serial is the certificate's serial number as an even number of lower-case hex
+// digits.
+func (v Verified) Serial() string { return v.serial }
+
+// Fingerprint is the hex SHA-256 of RawTBSCertificate: of the signed bytes, not
+// of the whole certificate, because the signature beside them can be re-encoded
+// by anybody (for ECDSA, s and n-s are both valid) and still verify.
+func (v Verified) Fingerprint() string { return v.fingerprint }
+
+func newVerified(cert *x509.Certificate, by KeyID) Verified {
+	sum := sha256.Sum256(cert.RawTBSCertificate)
+	return Verified{
+		cert:        cert,
+		keyID:       by,
+		fingerprint: hex.EncodeToString(sum[:]),
+		serial:      serialText(cert.SerialNumber),
+	}
+}

@@ -1,0 +1,160 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"slices"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// Limits narrow what the anchors' signatures are good for.
+type Limits struct {
+	// ClockSkew is the leeway at both ends of a validity period.
+	ClockSkew time.Duration
+	// MinRSABits is the shortest RSA key accepted in a certificate.
+	MinRSABits int
+	// MaxLifetime refuses certificates issued for longer; 0 is off.
+	MaxLifetime time.Duration
+}
+
+// Verifier answers for certificates under one keyring, one set of revocations
+// and one set of limits. It is immutable and safe for concurrent use. Nil and
+// the zero value trust nobody.
+type Verifier struct {
+	keyring     *Keyring
+	revocations *Revocations
+	limits      Limits
+}
+
+// NewVerifier joins what is trusted with what is not any more. A nil keyring
+// trusts nobody; nil revocations revoke nothing.
+func NewVerifier(k *Keyring, r *Revocations, l Limits) *Verifier {
+	return &Verifier{keyring: k, revocations: r, limits: l}
+}
+
+// Verify reports whether an anchor vouches for cert at the time now.
+//
+// Every refusal is a [*denial.Error]. Nothing about an unsigned certificate is
+// judged before its signature, except the algorithms that could not prove
+// anything, so a forger learns only that the forgery was seen.
+func (v *Verifier) Verify(cert *x509.Certificate, now time.Time) (Verified, error) {
+	if v == nil || cert == nil || cert.SerialNumber == nil {
+		return Verified{}, denial.New(denial.CertificateUntrusted, "nothing to verify, or nothing to verify it with")
+	}
+	if err := checkSignatureAlgorithm(cert); err != nil {
+		return Verified{}, err
+	}
+	anchor, err := v.signer(cert, now)
+	if err != nil {
+		return Verified{}, err
+	}
+	if err := v.checkUse(cert); err != nil {
+		return Verified{}, err
+	}
+	if err := v.checkTime(cert, now); err != nil {
+		return Verified{}, err
+	}
+	if err := v.revocations.check(cert); err != nil {
+		return Verified{}, err
+	}
+	return newVerified(cert, anchor.id), nil
+}
+
+// strongSignatures are the algorithms whose hash is still collision resistant.
+// CheckSignatureFrom refuses MD5 and SHA-1 too; the list is here so that the
+// reason is certificate_weak and stays so.
+var strongSignatures = []x509.SignatureAlgorithm{
+	x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
+	x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
+	x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512,
+	x509.PureEd25519,
+}
+
+func checkSignatureAlgorithm(cert *x509.Certificate) error {
+	if slices.Contains(strongSignatures, cert.SignatureAlgorithm) {
+		return nil
+	}
+	return denial.New(denial.CertificateWeak, "want a signature with SHA-256 or better, found %v", cert.SignatureAlgorithm)
+}
+
+// signer finds the anchor that made the certificate's signature.
+func (v *Verifier) signer(cert *x509.Certificate, now time.Time) (Anchor, error) {
+	if v.keyring == nil || len(v.keyring.anchors) == 0 {
+		return Anchor{}, denial.New(denial.CertificateUntrusted, "the keyring is empty")
+	}
+	for _, a := range v.keyring.anchors {
+		if cert.CheckSignatureFrom(a.issuer) != nil {
+			continue
+		}
+		if a.bare {
+			return a, nil
+		}
+		return a, v.checkIssuer(cert, a.issuer, now)
+	}
+	return Anchor{}, denial.New(denial.CertificateUntrusted,
+		"none of the %d keys in force made its signature; issuer %.200q", len(v.keyring.anchors), cert.Issuer.String())
+}
+
+// checkIssuer holds a CA certificate to what it says of itself (RFC 5280,
+// section 6.1.3): it issued under its own name, and it is valid now.
+func (v *Verifier) checkIssuer(cert, ca *x509.Certificate, now time.Time) error {
+	if !bytes.Equal(cert.RawIssuer, ca.RawSubject) {
+		return denial.New(denial.CertificateUntrusted, "want issuer %.200q, found %.200q", ca.Subject.String(), cert.Issuer.String())
+	}
+	if v.before(ca, now) || v.after(ca, now) {
+		return denial.New(denial.CertificateUntrusted, "the CA certificate is valid from %s to %s only",
+			ca.NotBefore.UTC().Format(time.RFC3339), ca.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkUse asks whether this certificate may speak for a client at all.
+func (v *Verifier) checkUse(cert *x509.Certificate) error {
+	if err := checkKey(cert.PublicKey, v.limits.MinRSABits); err != nil {
+		return denial.New(denial.CertificateWeak, "the certificate's key: %v", err)
+	}
+	if cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign != 0 {
+		return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate")
+	}
+	// RFC 5280, section 4.2: an unrecognized critical extension must be refused.
+	if len(cert.UnhandledCriticalExtensions) > 0 {
+		return denial.New(denial.CertificateUnsuitable, "unknown critical extensions %v", cert.UnhandledCriticalExtensions)
+	}
+	if !allowsClientAuth(cert) {
+		return denial.New(denial.CertificateUnsuitable, "want an extended key usage that has clientAuth, or none; found one without")
+	}
+	return nil
+}
+
+// allowsClientAuth takes RFC 5280, section 4.2.1.12 strictly: where the
+// extension is present it must name clientAuth; anyExtendedKeyUsage does not.
+func allowsClientAuth(cert *x509.Certificate) bool {
+	if len(cert.ExtKeyUsage) == 0 && len(cert.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+}
+
+func (v *Verifier) checkTime(cert *x509.Certificate, now time.Time) error {
+	if v.before(cert, now) {
+		return denial.New(denial.CertificateNotYetValid, "valid from %s", cert.NotBefore.UTC().Format(time.RFC3339))
+	}
+	if v.after(cert, now) {
+		return denial.New(denial.CertificateExpired, "valid to %s", cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if life := cert.NotAfter.Sub(cert.NotBefore); v.limits.MaxLifetime > 0 && life > v.limits.MaxLifetime {
+		return denial.New(denial.CertificateLifetime, "want a lifetime of at most %s, found %s", v.limits.MaxLifetime, life)
+	}
+	return nil
+}
+
+// before and after include both ends (RFC 5280, section 4.1.2.5).
+func (v *Verifier) before(cert *x509.Certificate, now time.Time) bool {
+	return now.Add(v.limits.ClockSkew).Before(cert.NotBefore)
+}
+
+func (v *Verifier) after(cert *x509.Certificate, now time.Time) bool {
+	return now.Add(-v.limits.ClockSkew).After(cert.NotAfter)
+}
