@@ -14,7 +14,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
-	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/trust"
@@ -40,7 +39,7 @@ func Of(v trust.Verified) (Client, error) {
 		return Client{}, err
 	}
 	if err := CheckName(name); err != nil {
-		return Client{}, denial.New(denial.IdentityInvalid, "organizational unit %s: %v", excerpt(name), err)
+		return Client{}, denial.New(denial.IdentityInvalid, "organizational unit %.80q: %v", name, err)
 	}
 	return Client{name: name, certificate: v}, nil
 }
@@ -82,7 +81,7 @@ func organizationalUnit(cert *x509.Certificate) (string, error) {
 	case len(values) == 0:
 		return "", denial.New(denial.IdentityMissing, "want one organizational unit, found none")
 	case len(values) > 1:
-		return "", denial.New(denial.IdentityAmbiguous, "want one organizational unit, found %d: %s", len(values), excerpts(texts))
+		return "", denial.New(denial.IdentityAmbiguous, "want one organizational unit, found %d: %.80q", len(values), texts[:min(len(texts), 4)])
 	case len(texts) != 1:
 		return "", denial.New(denial.IdentityInvalid, "want an organizational unit that is a string, found ASN.1 tag %d", values[0].Tag)
 	case endsInNUL(values[0]):
@@ -119,23 +118,4 @@ func organizationalUnits(der []byte) ([]asn1.RawValue, error) {
 func endsInNUL(v asn1.RawValue) bool {
 	n := len(v.Bytes)
 	return v.Tag == asn1.TagBMPString && n >= 2 && v.Bytes[n-2] == 0 && v.Bytes[n-1] == 0
-}
-
-// excerpts quotes the first few of many texts.
-func excerpts(texts []string) string {
-	const shown = 4
-	quoted := make([]string, 0, shown)
-	for _, text := range texts[:min(len(texts), shown)] {
-		quoted = append(quoted, excerpt(text))
-	}
-	return strings.Join(quoted, " ")
-}
-
-// excerpt quotes the beginning of a text of any length.
-func excerpt(text string) string {
-	const shown = 80
-	if len(text) <= shown {
-		return fmt.Sprintf("%q", text)
-	}
-	return fmt.Sprintf("%q…", text[:shown])
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func CheckName(name string) error {
 	case !isAlphanumeric(last):
 		return fmt.Errorf("want a letter or digit at the end, found %q", last)
 	case strings.Contains(name, "  "):
-		return fmt.Errorf("want single spaces, found two in a row")
+		return errors.New("want single spaces, found two in a row")
 	}
 	return nil
 }
