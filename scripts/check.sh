@@ -1,0 +1,307 @@
+#!/usr/bin/env bash
+#
+# All of CI in one command.
+#
+#   scripts/check.sh                every step
+#   scripts/check.sh lint test      only these
+#   FUZZTIME=2m scripts/check.sh fuzz
+#
+# Steps, in order: tools format shell modules build vet lint test fuzz leaks
+# binaries. The first one that fails ends the run. Every step's output stays in
+# .check/. With CI=true a missing tool is a failure; by hand it is a warning.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+FUZZTIME=${FUZZTIME:-10s}
+GOLANGCI_VERSION=v2.15.0
+OUT=$PWD/.check
+STEPS=(tools format shell modules build vet lint test fuzz leaks binaries)
+
+if ! command -v go >/dev/null; then
+  echo "go is not installed: want the version in go.mod or a later one" >&2
+  exit 1
+fi
+# Every go command of the checks, and every one that a test starts, builds the
+# same program: Gin without its MessagePack codec, which is 6 MB.
+GOFLAGS="${GOFLAGS:-} -tags=nomsgpack"
+GOBIN=$(go env GOBIN)
+GOBIN=${GOBIN:-$(go env GOPATH)/bin}
+PATH="$PATH:$GOBIN:/usr/sbin:/sbin"
+export GOFLAGS PATH
+
+in_ci() { [[ "${CI:-}" == true ]]; }
+
+has() { command -v "$1" >/dev/null; }
+
+# skip WHAT prints a line that cannot be overlooked; in CI nothing is skipped.
+skip() {
+  if in_ci; then
+    echo "missing: $1"
+    return 1
+  fi
+  echo "!!! SKIPPED: $1"
+}
+
+# ---- steps ------------------------------------------------------------------
+
+step_tools() {
+  local bad=0
+  need() {
+    has "$1" || skip "$1 ($2): apt-get install $3" || bad=1
+  }
+  need git "lists the scripts to check" git
+  need gcc "the race detector" "gcc libc6-dev"
+  need shellcheck "the shell step" shellcheck
+  need openssl "tests of the openssl recipes" openssl
+  need curl "tests of the documented requests" curl
+  need jq "tests of the scripts" jq
+  need nginx "tests behind a real proxy" nginx-light
+  need chromium "tests of the schedule's page" chromium
+  has golangci-lint ||
+    echo "golangci-lint is not installed: the lint step installs it into $GOBIN"
+  go version
+  return "$bad"
+}
+
+step_format() {
+  local files
+  files=$(gofmt -l .)
+  [[ -z "$files" ]] && return
+  echo "not formatted (gofmt -w repairs it):"
+  echo "$files"
+  return 1
+}
+
+# shell_scripts prints every file outside dot directories that a shell runs.
+shell_scripts() {
+  local file line
+  while IFS= read -r file; do
+    line=
+    IFS= read -r line <"$file" || true
+    [[ "$line" =~ ^'#!'.*[/\ ](ba|da)?sh($|\ ) ]] && echo "$file"
+  done < <(find . \( -path ./.git -o -path ./.check \) -prune -o \
+    -type f -not -name '*.go' -size -256k -print)
+  return 0
+}
+
+step_shell() {
+  if ! has shellcheck; then
+    skip "the scripts are not checked without shellcheck"
+    return
+  fi
+  shell_scripts | tr '\n' '\0' | xargs -0 shellcheck --severity=style
+}
+
+step_modules() {
+  go mod verify
+  if ! go mod tidy -diff; then
+    echo "go.mod or go.sum is not tidy (go mod tidy repairs it)"
+    return 1
+  fi
+}
+
+step_build() { go build ./...; }
+
+step_vet() { go vet ./...; }
+
+golangci_is_pinned() {
+  has golangci-lint &&
+    [[ "$(golangci-lint version --short 2>/dev/null)" == "${GOLANGCI_VERSION#v}" ]]
+}
+
+step_lint() {
+  if ! golangci_is_pinned; then
+    echo "installing golangci-lint $GOLANGCI_VERSION into $GOBIN"
+    GOFLAGS='' CGO_ENABLED=0 go install \
+      "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_VERSION"
+    PATH="$GOBIN:$PATH"
+  fi
+  golangci-lint run --allow-parallel-runners ./...
+}
+
+# race prints the flag for the race detector, which needs cgo and so gcc.
+race() {
+  if has "$(go env CC)" && [[ "$(CGO_ENABLED='' go env CGO_ENABLED)" == 1 ]]; then
+    echo -race
+  fi
+}
+
+step_test() {
+  local flag code=0
+  flag=$(race)
+  [[ -n "$flag" ]] || skip "the race detector: it needs gcc" || return 1
+  # shellcheck disable=SC2086 # an empty flag is no argument
+  CGO_ENABLED=${flag:+1} go test $flag -shuffle=on -timeout=15m -json ./... \
+    >"$OUT/test.json" 2>"$OUT/test.stderr" || code=$?
+  cat "$OUT/test.stderr"
+  report text >"$OUT/test.txt"
+  report summary
+  if ((code != 0)); then
+    report failures
+    return "$code"
+  fi
+  if [[ "$(report count)" == "0 passed"* ]]; then
+    echo "no test ran"
+    return 1
+  fi
+}
+
+# report MODE reads the events of go test -json: text prints all output, summary
+# a line for each package, failures the output of whatever failed, count the
+# closing line. A package that failed without a failed test counts as one.
+report() {
+  LC_ALL=C awk -v mode="$1" '
+    function field(name,  s) {
+      if (!match(head, "\"" name "\":\"[^\"]*\"")) return ""
+      s = substr(head, RSTART, RLENGTH)
+      sub("^\"" name "\":\"", "", s)
+      return substr(s, 1, length(s) - 1)
+    }
+    function plain(s) {
+      gsub(/\\\\/, "\001", s)
+      gsub(/\\n/, "\n", s); gsub(/\\t/, "\t", s); gsub(/\\r/, "", s)
+      gsub(/\\"/, "\"", s)
+      gsub(/\\u003c/, "<", s); gsub(/\\u003e/, ">", s); gsub(/\\u0026/, "\\&", s)
+      gsub(/\001/, "\\\\", s)
+      return s
+    }
+    {
+      at = index($0, "\"Output\":\"")
+      head = at ? substr($0, 1, at - 1) : $0
+      text = at ? plain(substr($0, at + 10, length($0) - at - 11)) : ""
+      action = field("Action"); package = field("Package")
+      key = head
+      sub(/^.*"Package":/, "", key); sub(/,"Elapsed":.*$/, "", key); sub(/[,}]*$/, "", key)
+      one = index(head, "\"Test\":\"") > 0
+    }
+    action == "build-output" { broken = broken text }
+    at && mode == "text" { printf "%s", text }
+    at && !one && mode == "summary" && text ~ /^(ok|FAIL|---|\?)[ \t]/ { printf "%s", text }
+    at && mode == "failures" { n++; line[n] = text; of[n] = key; from[n] = package }
+    action ~ /^(pass|fail|skip)$/ {
+      result[key] = action
+      if (one) count[action]++
+      if (one && action == "fail") blamed[package] = 1
+      if (!one && action == "fail") failed[package] = 1
+    }
+    END {
+      for (p in failed) if (!(p in blamed)) count["fail"]++
+      if (mode == "count") 
+        printf "%d passed, %d failed, %d skipped\n", count["pass"], count["fail"], count["skip"]
+      if (mode != "failures") exit
+      printf "%s", broken
+      for (p in failed)
+        for (i = 1; i <= n; i++)
+          if (from[i] == p && result[of[i]] != "pass" && result[of[i]] != "skip") printf "%s", line[i]
+    }' "$OUT/test.json"
+}
+
+# fuzz_targets prints "PACKAGE TARGET" lines.
+fuzz_targets() {
+  go test -vet=off -list '^Fuzz' ./... | awk '
+    /^Fuzz/ { name[n++] = $1 }
+    $1 == "ok" { for (i = 0; i < n; i++) print $2, name[i]; n = 0 }'
+}
+
+# deadline_only tells whether a fuzz run failed for nothing but the end of its
+# time, which Go before 1.27 sometimes calls a failure (go.dev/issue/75804).
+deadline_only() {
+  grep -qx '    context deadline exceeded' "$1" &&
+    ! grep -qE 'Failing input|panic|_test\.go:|fuzzing process' "$1"
+}
+
+step_fuzz() {
+  local targets package target log
+  rm -f "$OUT"/fuzz-*.txt
+  targets=$(fuzz_targets)
+  if [[ -z "$targets" ]]; then
+    echo "no fuzz targets"
+    return
+  fi
+  while read -r package target; do
+    log=$OUT/fuzz-${package##*/}-$target.txt
+    echo "$package $target"
+    if go test -vet=off -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" \
+      "$package" >"$log" 2>&1 </dev/null; then
+      continue
+    fi
+    if deadline_only "$log"; then
+      echo "  (the deadline came in the middle of an input; nothing was found)"
+      continue
+    fi
+    cat "$log"
+    return 1
+  done <<<"$targets"
+}
+
+# Nothing may print a credential: not a test, and so not the code under test.
+step_leaks() {
+  local pattern='MII[BCD]|-----BEGIN|LS0tLS1CRUdJTi' found
+  found=$(grep -nE "$pattern" "$OUT"/test.txt "$OUT"/test.stderr "$OUT"/fuzz-*.txt 2>/dev/null) || true
+  [[ -z "$found" ]] && return
+  echo "the output of the tests holds pieces of a certificate or key (cut here):"
+  sed -E "s/($pattern).*/\1…/" <<<"$found"
+  return 1
+}
+
+step_binaries() {
+  rm -rf "${OUT:?}/bin"
+  mkdir -p "$OUT/bin"
+  CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$OUT/bin/" ./cmd/...
+  local binary
+  for binary in certgate schedule demo; do
+    [[ -x "$OUT/bin/$binary" ]] || { echo "want cmd/$binary, found no such program" && return 1; }
+    if has readelf && readelf --program-headers "$OUT/bin/$binary" | grep -q INTERP; then
+      echo "want $binary static, found a dynamic loader in it"
+      return 1
+    fi
+    du -h "$OUT/bin/$binary"
+  done
+}
+
+# ---- running them -----------------------------------------------------------
+
+known() {
+  local name
+  for name in "${STEPS[@]}"; do [[ "$name" == "$1" ]] && return; done
+  return 1
+}
+
+# run NAME runs one step with its output in a file, and shows the output.
+run() {
+  local name=$1 code=0 start=$SECONDS
+  echo "== $name"
+  set +e
+  # Not in a condition: there bash would ignore -e inside the step.
+  (
+    set -e
+    "step_$name"
+  ) >"$OUT/$name.log" 2>&1
+  code=$?
+  set -e
+  sed 's/^/   /' "$OUT/$name.log"
+  if ((code != 0)); then
+    echo "== $name FAILED after $((SECONDS - start)) s"
+    [[ "$name" == test && -s "$OUT/test.json" ]] && report count
+    exit 1
+  fi
+  echo "   ok, $((SECONDS - start)) s"
+}
+
+main() {
+  local name tested=false
+  local -a chosen=("$@")
+  (($# > 0)) || chosen=("${STEPS[@]}")
+  for name in "${chosen[@]}"; do
+    known "$name" || { echo "no step $name; the steps are: ${STEPS[*]}" >&2 && exit 2; }
+  done
+  mkdir -p "$OUT"
+  for name in "${chosen[@]}"; do
+    run "$name"
+    [[ "$name" == test ]] && tested=true
+  done
+  echo "== all good in $SECONDS s"
+  [[ "$tested" == false ]] || report count
+}
+
+main "$@"
