@@ -49,7 +49,6 @@ step_tools() {
   need() {
     has "$1" || skip "$1 ($2): apt-get install $3" || bad=1
   }
-  need git "lists the scripts to check" git
   need gcc "the race detector" "gcc libc6-dev"
   need shellcheck "the shell step" shellcheck
   need openssl "tests of the openssl recipes" openssl
@@ -128,6 +127,7 @@ race() {
 
 step_test() {
   local flag code=0
+  rm -f "$OUT"/test.*
   flag=$(race)
   [[ -n "$flag" ]] || skip "the race detector: it needs gcc" || return 1
   # shellcheck disable=SC2086 # an empty flag is no argument
@@ -237,6 +237,10 @@ step_fuzz() {
 # Nothing may print a credential: not a test, and so not the code under test.
 step_leaks() {
   local pattern='MII[BCD]|-----BEGIN|LS0tLS1CRUdJTi' found
+  if [[ ! -s "$OUT/test.txt" ]]; then
+    echo "no test output to search: the test step comes first"
+    return 1
+  fi
   found=$(grep -nE "$pattern" "$OUT"/test.txt "$OUT"/test.stderr "$OUT"/fuzz-*.txt 2>/dev/null) || true
   [[ -z "$found" ]] && return
   echo "the output of the tests holds pieces of a certificate or key (cut here):"
