@@ -127,7 +127,7 @@ race() {
 
 step_test() {
   local flag code=0
-  rm -f "$OUT"/test.*
+  rm -f "$OUT"/test.json "$OUT"/test.txt "$OUT"/test.stderr
   flag=$(race)
   [[ -n "$flag" ]] || skip "the race detector: it needs gcc" || return 1
   # shellcheck disable=SC2086 # an empty flag is no argument
