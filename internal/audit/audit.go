@@ -1,0 +1,140 @@
+// Package audit records what was decided on each request: one log line and a
+// few counters.
+//
+// The line is the only place where the full reason of a refusal can be read;
+// the client gets the reason's code and the request id that finds the line.
+// Lines are never sampled. A level above info hides the lines of allowed and
+// refused requests, as it hides every other line of that level; the counters
+// count on.
+//
+// Untrusted text is cut to a fixed length and leaves the package as printable
+// ASCII, so a request is one line whatever its bytes are. Untrusted text never
+// becomes a metric label.
+package audit
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// Decision is how a request ended.
+type Decision string
+
+// The decisions. A request that was granted is Allowed, whatever status the
+// upstream answered with, unless the upstream gave no answer: then it Failed.
+const (
+	Allowed Decision = "allowed"
+	Refused Decision = "refused"
+	Failed  Decision = "failed"
+)
+
+// The longest untrusted texts that are written, in bytes.
+const (
+	maxRequestID = 128
+	maxMethod    = 16
+	maxPath      = 256
+	maxDetail    = 512
+	maxSource    = 64
+)
+
+// Record is what there is to say about one request. Empty fields are left out
+// of the line.
+type Record struct {
+	Time      time.Time // when the request arrived; zero means now
+	RequestID string
+	Client    string // only a verified client's name, or empty
+	Auth      string // bearer, signed, mtls
+	Method    string // as received
+	Path      string // as received
+	Rule      string // the rule that granted it
+	KeyID     string // the anchor that signed the certificate
+	Serial    string
+	Source    string // the address the request came from
+
+	Decision Decision
+	Reason   denial.Reason // empty when allowed
+	Detail   string        // for the operator only
+
+	Status            int
+	Duration          time.Duration
+	BytesIn, BytesOut int64
+}
+
+// Recorder writes records. It is safe for concurrent use.
+type Recorder struct {
+	log     *zap.Logger
+	metrics metrics
+}
+
+// New makes a recorder that logs to log and registers its metrics with reg. It
+// panics when reg has metrics of these names already, which only a second
+// recorder on the same registry can bring about.
+func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
+	return &Recorder{log: log, metrics: newMetrics(reg)}
+}
+
+// Record writes one line and counts it. The level is info for what was allowed
+// and for what a client was refused, error for what an operator must act on: a
+// request that failed, or the reason internal.
+func (r *Recorder) Record(rec Record) {
+	r.metrics.count(&rec)
+	line := r.log.Check(levelOf(rec), "request")
+	if line == nil {
+		return
+	}
+	if !rec.Time.IsZero() {
+		line.Time = rec.Time
+	}
+	line.Write(zap.Inline(fields(rec)))
+}
+
+// Enter counts a request as in flight until Leave.
+func (r *Recorder) Enter() { r.metrics.inFlight.Inc() }
+
+// Leave ends what Enter began.
+func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
+
+func levelOf(rec Record) zapcore.Level {
+	if rec.Decision == Failed || rec.Reason == denial.Internal {
+		return zapcore.ErrorLevel
+	}
+	return zapcore.InfoLevel
+}
+
+// fields is a record as the fields of a log line. Its keys are part of the
+// contract with whoever reads the log.
+type fields Record
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (f fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for _, t := range [...]struct{ key, value string }{
+		{"request_id", plain(f.RequestID, maxRequestID)},
+		{"client", f.Client},
+		{"auth", f.Auth},
+		{"method", plain(f.Method, maxMethod)},
+		{"path", plain(f.Path, maxPath)},
+		{"decision", string(f.Decision)},
+		{"reason", string(f.Reason)},
+		{"detail", plain(f.Detail, maxDetail)},
+		{"rule", f.Rule},
+		{"key_id", f.KeyID},
+		{"serial", f.Serial},
+		{"source", plain(f.Source, maxSource)},
+	} {
+		if t.value != "" {
+			enc.AddString(t.key, t.value)
+		}
+	}
+	if f.Status != 0 {
+		enc.AddInt("status", f.Status)
+	}
+	enc.AddFloat64("duration_ms", float64(f.Duration.Microseconds())/1000)
+	enc.AddInt64("bytes_in", f.BytesIn)
+	enc.AddInt64("bytes_out", f.BytesOut)
+	return nil
+}

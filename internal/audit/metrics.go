@@ -1,0 +1,105 @@
+package audit
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// unknown is the label of a decision or reason that is not in the lists: a
+// label's values stay bounded even when a caller is wrong.
+const unknown = "unknown"
+
+// outcome is one combination of labels of the request counter.
+type outcome struct {
+	decision Decision
+	reason   denial.Reason
+}
+
+// metrics are resolved once for every outcome that is expected, so counting a
+// request hashes no label. The maps are never written to after newMetrics.
+type metrics struct {
+	reasons   []denial.Reason
+	requests  *prometheus.CounterVec
+	outcomes  map[outcome]prometheus.Counter
+	durations map[Decision]prometheus.Observer
+	clients   *prometheus.CounterVec
+	inFlight  prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	factory := promauto.With(reg)
+	m := metrics{
+		reasons: denial.Reasons(),
+		requests: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "certgate_requests_total",
+			Help: "Requests by what was decided and, when refused or failed, why.",
+		}, []string{"decision", "reason"}),
+		clients: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "certgate_client_requests_total",
+			Help: "Granted requests by verified client and by the rule that granted them.",
+		}, []string{"client", "rule"}),
+		inFlight: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "certgate_requests_in_flight",
+			Help: "Requests that are being handled now.",
+		}),
+		outcomes:  map[outcome]prometheus.Counter{},
+		durations: map[Decision]prometheus.Observer{},
+	}
+	durations := factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "certgate_request_duration_seconds",
+		Help:    "How long requests took, the upstream's time included.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	}, []string{"decision"})
+	for _, d := range []Decision{Allowed, Refused, Failed} {
+		m.durations[d] = durations.WithLabelValues(string(d))
+	}
+	m.durations[unknown] = durations.WithLabelValues(unknown)
+	m.resolve(Allowed, "")
+	m.resolve(Refused, m.reasons...)
+	m.resolve(Failed, denial.UpstreamFailed, denial.UpstreamTimeout, denial.Internal)
+	return m
+}
+
+func (m *metrics) resolve(d Decision, reasons ...denial.Reason) {
+	for _, r := range reasons {
+		m.outcomes[outcome{d, r}] = m.requests.WithLabelValues(string(d), string(r))
+	}
+}
+
+func (m *metrics) count(rec *Record) {
+	o := m.bounded(outcome{rec.Decision, rec.Reason})
+	counter, ok := m.outcomes[o]
+	if !ok {
+		counter = m.requests.WithLabelValues(string(o.decision), string(o.reason))
+	}
+	counter.Inc()
+	m.durations[o.decision].Observe(rec.Duration.Seconds())
+
+	granted := o.decision == Allowed || o.decision == Failed
+	if !granted || rec.Client == "" || rec.Rule == "" {
+		return
+	}
+	// The error is a name that is not UTF-8, which no verified client and no
+	// rule has. The request is in the other counters all the same.
+	if c, err := m.clients.GetMetricWithLabelValues(rec.Client, rec.Rule); err == nil {
+		c.Inc()
+	}
+}
+
+// bounded replaces what is not in the lists.
+func (m *metrics) bounded(o outcome) outcome {
+	if _, ok := m.outcomes[o]; ok {
+		return o
+	}
+	if _, ok := m.durations[o.decision]; !ok {
+		o.decision = unknown
+	}
+	if o.reason != "" && !slices.Contains(m.reasons, o.reason) {
+		o.reason = unknown
+	}
+	return o
+}

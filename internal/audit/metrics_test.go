@@ -1,0 +1,149 @@
+package audit_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+func TestRequestCounter(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	outcomes := []struct {
+		decision audit.Decision
+		reason   denial.Reason
+	}{
+		{audit.Allowed, ""},
+		{audit.Allowed, ""},
+		{audit.Refused, denial.AccessDenied},
+		{audit.Failed, denial.UpstreamTimeout},
+		{audit.Failed, denial.BodyTooLarge}, // not expected, and still in the lists
+		{"nonsense", "GET /secret"},
+		{audit.Refused, "GET /secret"},
+	}
+	for _, o := range outcomes {
+		rec := refused()
+		rec.Decision, rec.Reason = o.decision, o.reason
+		b.Record(rec)
+	}
+	want := map[string]float64{
+		"decision=allowed reason=":                2,
+		"decision=refused reason=access_denied":   1,
+		"decision=failed reason=upstream_timeout": 1,
+		"decision=failed reason=body_too_large":   1,
+		"decision=unknown reason=unknown":         1,
+		"decision=refused reason=unknown":         1,
+	}
+	if diff := cmp.Diff(want, b.counters(t, "certgate_requests_total")); diff != "" {
+		t.Errorf("requests (-want +have):\n%s", diff)
+	}
+}
+
+func TestEveryReasonStartsAtZero(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	have := map[string]bool{}
+	for _, m := range b.family(t, "certgate_requests_total") {
+		have[labels(m)] = true
+	}
+	for _, r := range denial.Reasons() {
+		if want := "decision=refused reason=" + string(r); !have[want] {
+			t.Errorf("no counter %q before the first request", want)
+		}
+	}
+}
+
+func TestClientCounter(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*audit.Record)
+		want   map[string]float64
+	}{
+		{"allowed", func(*audit.Record) {}, map[string]float64{"client=mail rule=apps-add-events": 1}},
+		{"failed", func(r *audit.Record) { r.Decision = audit.Failed }, map[string]float64{"client=mail rule=apps-add-events": 1}},
+		{"refused", func(r *audit.Record) { r.Decision = audit.Refused }, map[string]float64{}},
+		{"unknown decision", func(r *audit.Record) { r.Decision = "" }, map[string]float64{}},
+		{"no client", func(r *audit.Record) { r.Client = "" }, map[string]float64{}},
+		{"no rule", func(r *audit.Record) { r.Rule = "" }, map[string]float64{}},
+		{"client not UTF-8", func(r *audit.Record) { r.Client = "a\xff" }, map[string]float64{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(zapcore.InfoLevel, "json")
+			rec := granted()
+			tt.change(&rec)
+			b.Record(rec)
+			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_requests_total")); diff != "" {
+				t.Errorf("clients (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestUntrustedTextIsNoLabel sends refused requests with fresh text in every
+// field: the number of series must not grow, and no label may hold the text.
+func TestUntrustedTextIsNoLabel(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	before := b.series(t)
+	for i := range 100 {
+		text := "evil" + strings.Repeat("i", i)
+		b.Record(audit.Record{
+			RequestID: text, Client: text, Auth: text, Method: text, Path: text, Rule: text, KeyID: text, Serial: text,
+			Source: text, Decision: audit.Refused, Reason: denial.AccessDenied, Detail: text, Status: 403,
+		})
+	}
+	after := b.series(t)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("series (-before +after):\n%s", diff)
+	}
+	for name := range after {
+		if strings.Contains(name, "evil") {
+			t.Errorf("untrusted text in %q", name)
+		}
+	}
+}
+
+func (b bench) series(t *testing.T) map[string]bool {
+	t.Helper()
+	families, err := b.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			names[f.GetName()+" "+labels(m)] = true
+		}
+	}
+	return names
+}
+
+func TestDurations(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	b.Record(granted())
+	b.Record(granted())
+	sums := map[string]float64{}
+	for _, m := range b.family(t, "certgate_request_duration_seconds") {
+		if m.GetHistogram().GetSampleCount() > 0 {
+			sums[labels(m)] = m.GetHistogram().GetSampleSum()
+		}
+	}
+	if want := map[string]float64{"decision=allowed": 0.003}; !maps.Equal(sums, want) {
+		t.Errorf("durations %v, want %v", sums, want)
+	}
+}
+
+func TestInFlight(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	value := func() float64 { return b.family(t, "certgate_requests_in_flight")[0].GetGauge().GetValue() }
+	b.Enter()
+	b.Enter()
+	b.Leave()
+	if have := value(); have != 1 {
+		t.Errorf("in flight %v, want 1", have)
+	}
+}
