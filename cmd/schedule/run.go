@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/caarlos0/env/v11"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/schedule"
+)
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it ran, or tried to, and failed
+	exitUsage   = 2 // the command line or a variable is wrong
+)
+
+// run is the whole program: it serves until ctx ends and returns the exit
+// code. The log goes to stderr, one JSON object a line.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	if code, done := parseArgs(args, stdout, stderr); done {
+		return code
+	}
+	s, err := loadSettings(env.ToMap(environ))
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	log := newLog(s.LogLevel, stderr)
+	if err := serve(ctx, s, log); err != nil {
+		log.Error("stopped", zap.Error(err))
+		return exitFailure
+	}
+	return exitOK
+}
+
+// parseArgs handles --help and refuses everything else on the command line.
+// Done says that the program has nothing left to do.
+func parseArgs(args []string, stdout, stderr io.Writer) (code int, done bool) {
+	var grammar struct{}
+	parser, err := kong.New(&grammar, kong.Name("schedule"), kong.Writers(stdout, stderr),
+		kong.Exit(func(status int) { code, done = status, true }),
+		kong.Help(func(_ kong.HelpOptions, c *kong.Context) error { return writeHelp(c.Stdout) }))
+	if err == nil {
+		_, err = parser.Parse(args)
+	}
+	if err != nil && !done {
+		_, _ = fmt.Fprintf(stderr, "schedule: %v; see schedule --help\n", err)
+		return exitUsage, true
+	}
+	return code, done
+}
+
+func newLog(level zapcore.Level, w io.Writer) *zap.Logger {
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// serve opens the database and the listener and serves until ctx ends; then it
+// lets the requests that it has begun come to their end.
+func serve(ctx context.Context, s settings, log *zap.Logger) (err error) {
+	store, err := schedule.Open(ctx, s.Database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.ListenAddr)
+	if err != nil {
+		return err
+	}
+	server := newServer(schedule.NewHandler(schedule.Options{Store: store, Log: log}), log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("listening", zap.String("addr", listener.Addr().String()), zap.String("database", s.Database))
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("draining", zap.Duration("patience", s.ShutdownTimeout))
+	return drain(context.WithoutCancel(ctx), server, s.ShutdownTimeout)
+}
+
+func newServer(handler http.Handler, log *zap.Logger) *http.Server {
+	errorLog, err := zap.NewStdLogAt(log, zapcore.WarnLevel)
+	if err != nil {
+		errorLog = nil // net/http then uses the standard logger
+	}
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          errorLog,
+	}
+}
+
+// drain stops accepting and waits for the requests under way; after patience
+// it cuts them off and says so.
+func drain(ctx context.Context, server *http.Server, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("want every request to end within %s: %w", patience, err), server.Close())
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"go.uber.org/zap/zapcore"
+)
+
+// variables is the environment as it is written. It is read as text so that
+// every fault can name its variable.
+type variables struct {
+	ListenAddr      string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081" help:"where to listen; port 0 takes a free one and logs it"`
+	Database        string `env:"DATABASE" envDefault:"schedule.db" help:"the SQLite file; it is made when it is not there"`
+	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long requests may go on after SIGTERM"`
+}
+
+// settings is the checked configuration.
+type settings struct {
+	ListenAddr      string
+	Database        string
+	LogLevel        zapcore.Level
+	ShutdownTimeout time.Duration
+}
+
+// loadSettings checks the environment and reports every fault at once, one a
+// line, by the name of the variable. An empty variable is a fault, because
+// whoever set it meant something.
+func loadSettings(environ map[string]string) (settings, error) {
+	var v variables
+	if err := env.ParseWithOptions(&v, env.Options{Environment: environ}); err != nil {
+		return settings{}, err
+	}
+	s := settings{ListenAddr: v.ListenAddr, Database: v.Database}
+	var faults []error
+	check := func(name, value, want string, ok func(string) bool) {
+		if given, set := environ[name]; set && given == "" {
+			faults = append(faults, fmt.Errorf("%s: found it empty, want %s, or no variable at all", name, want))
+		} else if !ok(value) {
+			faults = append(faults, fmt.Errorf("%s: found %q, want %s", name, value, want))
+		}
+	}
+	check("LISTEN_ADDR", v.ListenAddr, "host:port such as 127.0.0.1:8081", isAddress)
+	check("DATABASE", v.Database, "the path of a file", func(s string) bool { return !strings.ContainsRune(s, 0) })
+	check("LOG_LEVEL", v.LogLevel, "debug, info, warn or error", func(text string) bool {
+		level, err := zapcore.ParseLevel(text)
+		s.LogLevel = level
+		return err == nil && level <= zapcore.ErrorLevel
+	})
+	check("SHUTDOWN_TIMEOUT", v.ShutdownTimeout, "a positive duration such as 30s", func(text string) bool {
+		d, err := time.ParseDuration(text)
+		s.ShutdownTimeout = d
+		return err == nil && d > 0
+	})
+	return s, errors.Join(faults...)
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// writeHelp writes what schedule --help shows.
+func writeHelp(w io.Writer) error {
+	_, err := io.WriteString(w, `Usage: schedule
+
+Keeps the events of all applications and shows them on a page at /.
+
+It believes the X-Client-Id header, so only the gateway may reach it.
+
+Environment variables:
+`)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, line := range helpLines() {
+		_, _ = fmt.Fprintln(table, line) // Flush returns the error
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, `
+Example:
+  LISTEN_ADDR=127.0.0.1:8081 DATABASE=/var/lib/schedule/schedule.db schedule
+
+  curl -H 'X-Client-Id: mail' -H 'Content-Type: application/json' \
+    -d '{"event":{"start_time":"2013-08-01T16:20:00+00:00","end_time":"2013-08-01T18:20:00+00:00","name":"Meeting"}}' \
+    http://127.0.0.1:8081/events
+
+Exit codes: 0 after SIGTERM, 1 after a failure, 2 for a wrong setting.
+`)
+	return err
+}
+
+// helpLines is one line for each field of variables, its columns tabbed.
+func helpLines() []string {
+	var lines []string
+	for field := range reflect.TypeFor[variables]().Fields() {
+		lines = append(lines, fmt.Sprintf("  %s\t%s\t%s",
+			field.Tag.Get("env"), field.Tag.Get("envDefault"), field.Tag.Get("help")))
+	}
+	return lines
+}

@@ -1,0 +1,150 @@
+package schedule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxNameLength is the longest name of an event, in characters.
+const maxNameLength = 200
+
+// Draft is an event that a client asks for: checked, but not stored. The times
+// are UTC, in the years 1 to 9999, and End is after Start.
+type Draft struct {
+	Name  string
+	Start time.Time
+	End   time.Time
+}
+
+// Equal says whether both drafts mean the same event: the same name and the
+// same two instants.
+func (d Draft) Equal(other Draft) bool {
+	return d.Name == other.Name && d.Start.Equal(other.Start) && d.End.Equal(other.End)
+}
+
+// MarshalJSON writes the draft as the request body that [ParseDraft] reads.
+func (d Draft) MarshalJSON() ([]byte, error) {
+	type fields struct {
+		StartTime time.Time `json:"start_time"`
+		EndTime   time.Time `json:"end_time"`
+		Name      string    `json:"name"`
+	}
+	return json.Marshal(struct {
+		Event fields `json:"event"`
+	}{fields{d.Start, d.End, d.Name}})
+}
+
+// Fault is one thing wrong with a request: the field, the parameter or the
+// header, and what was wanted there.
+type Fault struct {
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
+// ParseDraft reads {"event":{"start_time":…,"end_time":…,"name":…}}. It takes
+// exactly these members, each once and in this spelling, and nothing after
+// them. It returns every fault at once; without a fault the draft is complete.
+func ParseDraft(body []byte) (Draft, []Fault) {
+	if !utf8.Valid(body) {
+		return Draft{}, []Fault{{"body", "want UTF-8 text"}}
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(body, &whole); err != nil {
+		return Draft{}, []Fault{{"body", "want one JSON object: " + err.Error()}}
+	}
+	outer, faults := readObject(whole, "body", "", []string{"event"})
+	raw, ok := outer["event"]
+	if !ok {
+		return Draft{}, faults
+	}
+	inner, more := readObject(raw, "event", "event.", []string{"start_time", "end_time", "name"})
+	draft, fieldFaults := readFields(inner)
+	faults = append(append(faults, more...), fieldFaults...)
+	if len(faults) > 0 {
+		return Draft{}, faults
+	}
+	return draft, nil
+}
+
+// readFields checks the members that are there; the missing ones are faults
+// already.
+func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
+	var d Draft
+	var faults []Fault
+	check := func(field string, read func(string) error) {
+		raw, ok := members[field]
+		if !ok {
+			return
+		}
+		text, err := readString(raw)
+		if err == nil {
+			err = read(text)
+		}
+		if err != nil {
+			faults = append(faults, Fault{"event." + field, err.Error()})
+		}
+	}
+	check("start_time", func(s string) (err error) { d.Start, err = parseTime(s); return err })
+	check("end_time", func(s string) (err error) { d.End, err = parseTime(s); return err })
+	check("name", func(s string) error { d.Name = s; return checkName(s) })
+	if !d.Start.IsZero() && !d.End.IsZero() && !d.End.After(d.Start) {
+		faults = append(faults, Fault{"event.end_time", fmt.Sprintf("want a time after start_time, found %s, which is not after %s",
+			d.End.Format(time.RFC3339Nano), d.Start.Format(time.RFC3339Nano))})
+	}
+	return d, faults
+}
+
+// parseTime reads an RFC 3339 time strictly and moves it to UTC. The zero time
+// is not in reach: the years begin a day after it.
+func parseTime(s string) (time.Time, error) {
+	var t time.Time
+	if err := t.UnmarshalText([]byte(s)); err != nil {
+		return time.Time{}, fmt.Errorf(`want an RFC 3339 time such as "2013-08-01T16:20:00+00:00", found %s`, quote(s))
+	}
+	t = t.UTC()
+	if t.Before(firstTime()) || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("want a time in the years 1 to 9999, found %s", quote(s))
+	}
+	return t, nil
+}
+
+// firstTime is the earliest time an event may touch. It is not the first
+// instant of year 1, because that is Go's zero time.
+func firstTime() time.Time { return time.Date(1, time.January, 2, 0, 0, 0, 0, time.UTC) }
+
+// checkName refuses names that show nothing or that could break a line of text.
+func checkName(name string) error {
+	if n := utf8.RuneCountInString(name); n > maxNameLength {
+		return fmt.Errorf("want at most %d characters, found %d", maxNameLength, n)
+	}
+	if strings.ContainsFunc(name, breaksLine) {
+		return fmt.Errorf("want no control characters and no line breaks, found %s", quote(name))
+	}
+	if !strings.ContainsFunc(name, isVisible) {
+		return errors.New("want a name, found nothing visible")
+	}
+	return nil
+}
+
+func breaksLine(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp)
+}
+
+func isVisible(r rune) bool {
+	return unicode.IsGraphic(r) && !unicode.IsSpace(r)
+}
+
+// quote shows untrusted text on one line, and not more of it than helps.
+func quote(s string) string {
+	const enough = 60
+	runes := []rune(s)
+	if len(runes) <= enough {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q…", string(runes[:enough]))
+}

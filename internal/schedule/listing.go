@@ -1,0 +1,128 @@
+package schedule
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// parseQuery reads the parameters of GET /events and returns every fault at
+// once. A parameter nobody knows, or one that comes twice, is a fault: a typing
+// error must not list more than was meant.
+func (s *server) parseQuery(raw string) (Query, []Fault) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return Query{}, []Fault{{"query", "want a query string: " + err.Error()}}
+	}
+	q := Query{Limit: defaultLimit}
+	readers := map[string]func(string) error{
+		"from":   func(v string) (err error) { q.From, err = parseBound(v); return err },
+		"to":     func(v string) (err error) { q.To, err = parseBound(v); return err },
+		"client": func(v string) error { q.Client = v; return s.checkClient(v) },
+		"limit":  func(v string) (err error) { q.Limit, err = parseLimit(v); return err },
+		"cursor": func(v string) (err error) { q.After, err = parsePosition(v); return err },
+	}
+	faults := readParameters(values, readers)
+	if !q.From.IsZero() && !q.To.IsZero() && !q.To.After(q.From) {
+		faults = append(faults, Fault{"to", fmt.Sprintf("want a time after from, found %s", quote(values.Get("to")))})
+	}
+	return q, faults
+}
+
+func readParameters(values url.Values, readers map[string]func(string) error) []Fault {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var faults []Fault
+	for _, name := range names {
+		read, known := readers[name]
+		switch {
+		case !known:
+			faults = append(faults, Fault{clip(name), "want from, to, client, limit or cursor, found another parameter"})
+		case len(values[name]) > 1:
+			faults = append(faults, Fault{name, fmt.Sprintf("want the parameter once, found it %d times", len(values[name]))})
+		default:
+			if err := read(values[name][0]); err != nil {
+				faults = append(faults, Fault{name, err.Error()})
+			}
+		}
+	}
+	return faults
+}
+
+// parseBound reads a time, or a date as the first moment (UTC) of that day. So
+// from=2013-08-01&to=2013-08-02 is the first of August and nothing else.
+func parseBound(s string) (time.Time, error) {
+	if day, err := parseDay(s); err == nil {
+		return day, nil
+	}
+	t, err := parseTime(s)
+	if err == nil {
+		return t, nil
+	}
+	if strings.Contains(s, " ") {
+		return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time (in a query, + is written %%2B), found %s", quote(s))
+	}
+	return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time, found %s", quote(s))
+}
+
+// parseDay reads a date such as 2013-08-01 as its first moment, UTC.
+func parseDay(s string) (time.Time, error) {
+	day, err := time.Parse(time.DateOnly, s)
+	if err != nil || day.Before(firstTime()) {
+		return time.Time{}, fmt.Errorf("want a date such as 2013-08-01, found %s", quote(s))
+	}
+	return day, nil
+}
+
+func (s *server) checkClient(name string) error {
+	if !s.clients.MatchString(name) {
+		return fmt.Errorf("want the name of an application, found %s", quote(name))
+	}
+	return nil
+}
+
+func parseLimit(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, fmt.Errorf("want a number from 1 to %d, found %s", maxLimit, quote(s))
+	}
+	return n, nil
+}
+
+// String is the position as a cursor: opaque to clients, good in a URL.
+func (p Position) String() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(stamp(p.Start) + p.ID))
+}
+
+// parsePosition reads what String wrote.
+func parsePosition(cursor string) (Position, error) {
+	errCursor := errors.New("want the cursor of an earlier answer, found something else")
+	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(text) <= len(stampLayout) {
+		return Position{}, errCursor
+	}
+	start, err := time.Parse(stampLayout, string(text[:len(stampLayout)]))
+	if err != nil {
+		return Position{}, errCursor
+	}
+	id := string(text[len(stampLayout):])
+	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+		return Position{}, errCursor
+	}
+	return Position{Start: start, ID: id}, nil
+}

@@ -1,0 +1,75 @@
+package schedule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+)
+
+// problem is a refusal as the caller sees it (RFC 9457). Type is
+// "urn:schedule:" and a stable code.
+type problem struct {
+	Type   string  `json:"type"`
+	Title  string  `json:"title"`
+	Status int     `json:"status"`
+	Detail string  `json:"detail"`
+	Errors []Fault `json:"errors,omitempty"`
+}
+
+// Error is the code and the detail, for the log.
+func (p *problem) Error() string { return p.Type + ": " + p.Detail }
+
+// refuse makes a problem; the faults name the fields it is about.
+func refuse(status int, code, title, detail string, faults ...Fault) *problem {
+	return &problem{Type: "urn:schedule:" + code, Title: title, Status: status, Detail: detail, Errors: faults}
+}
+
+func invalidEvent(faults []Fault) *problem {
+	return refuse(http.StatusUnprocessableEntity, "invalid_event", "The event cannot be added",
+		"Nothing was stored. Every fault of the request is listed in errors.", faults...)
+}
+
+func invalidQuery(faults []Fault) *problem {
+	return refuse(http.StatusUnprocessableEntity, "invalid_query", "The events cannot be listed",
+		"Every fault of the query is listed in errors.", faults...)
+}
+
+// translate turns any error of a handler into the one answer for it. What it
+// does not know is a fault of this service: the caller learns nothing of it.
+func translate(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return refuse(http.StatusNotFound, "not_found", "There is no such event", "No event has this id.")
+	case errors.Is(err, ErrKeyReused):
+		return refuse(http.StatusUnprocessableEntity, "idempotency_key_reused", "The idempotency key is taken",
+			"A repeated request must be the same request; a new event needs a new key.",
+			Fault{headerKey, "want a key of its own for a different event"})
+	case errors.Is(err, context.Canceled):
+		return refuse(http.StatusServiceUnavailable, "canceled", "The request was given up", "The caller went away first.")
+	}
+	return refuse(http.StatusInternalServerError, "internal", "The schedule failed", "The fault is on this side; the log has it.")
+}
+
+// answer writes v as JSON.
+func answer(c *gin.Context, status int, mediaType string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // only a time outside the years 0 to 9999, which no event has
+		_ = c.Error(err)
+		c.Status(http.StatusInternalServerError)
+		return
+	}
+	c.Data(status, mediaType, append(body, '\n'))
+}
+
+// fail writes the problem of err and keeps err for the access log.
+func fail(c *gin.Context, err error) {
+	_ = c.Error(err)
+	p := translate(err)
+	answer(c, p.Status, "application/problem+json", p)
+}

@@ -1,0 +1,142 @@
+package schedule
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	columns = `id, client, name, start_time, end_time, created_at`
+	// stampLayout has one width for every time, so text order is time order.
+	stampLayout = "2006-01-02T15:04:05.000000000Z"
+)
+
+// Query says which events are wanted. The zero value of a field asks for
+// nothing in particular, except Limit, which must be at least 1.
+//
+// An event is in the period when it overlaps [From, To): it ends after From
+// and starts before To. One that ends exactly at From or starts exactly at To
+// is not in it.
+type Query struct {
+	From, To time.Time
+	Client   string
+	After    Position
+	Limit    int
+}
+
+// Position is a place in the list, which is ordered by start time and then by
+// ID. The zero value is the beginning.
+type Position struct {
+	Start time.Time
+	ID    string
+}
+
+// List returns at most q.Limit events in the order of [Position].
+func (s *Store) List(ctx context.Context, q Query) ([]Event, error) {
+	where, args := q.conditions()
+	rows, err := s.reader.QueryContext(ctx,
+		`SELECT `+columns+` FROM events`+where+` ORDER BY start_time, id LIMIT ?`, append(args, q.Limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has the last word
+	events := []Event{}
+	for rows.Next() {
+		e, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	return events, nil
+}
+
+// conditions is the WHERE clause, made of fixed text, and its arguments.
+func (q Query) conditions() (string, []any) {
+	var terms []string
+	var args []any
+	if !q.From.IsZero() {
+		terms, args = append(terms, `end_time > ?`), append(args, stamp(q.From))
+	}
+	if !q.To.IsZero() {
+		terms, args = append(terms, `start_time < ?`), append(args, stamp(q.To))
+	}
+	if q.Client != "" {
+		terms, args = append(terms, `client = ?`), append(args, q.Client)
+	}
+	if q.After.ID != "" {
+		terms, args = append(terms, `(start_time, id) > (?, ?)`), append(args, stamp(q.After.Start), q.After.ID)
+	}
+	if len(terms) == 0 {
+		return "", nil
+	}
+	return ` WHERE ` + strings.Join(terms, ` AND `), args
+}
+
+// Event returns the event with the ID, or [ErrNotFound].
+func (s *Store) Event(ctx context.Context, id string) (Event, error) {
+	return scan(s.reader.QueryRowContext(ctx, `SELECT `+columns+` FROM events WHERE id = ?`, id))
+}
+
+// Nearest returns the event nearest to the empty period [from, to): the one
+// that ends last before it or starts first after it, whichever is less far
+// away. It returns [ErrNotFound] when there is neither.
+func (s *Store) Nearest(ctx context.Context, from, to time.Time) (Event, error) {
+	before, errBefore := scan(s.reader.QueryRowContext(ctx,
+		`SELECT `+columns+` FROM events WHERE end_time <= ? ORDER BY end_time DESC LIMIT 1`, stamp(from)))
+	if errBefore != nil && !errors.Is(errBefore, ErrNotFound) {
+		return Event{}, errBefore
+	}
+	after, errAfter := scan(s.reader.QueryRowContext(ctx,
+		`SELECT `+columns+` FROM events WHERE start_time >= ? ORDER BY start_time, id LIMIT 1`, stamp(to)))
+	if errAfter != nil {
+		if errors.Is(errAfter, ErrNotFound) {
+			return before, errBefore
+		}
+		return Event{}, errAfter
+	}
+	if errBefore == nil && from.Sub(before.EndTime) <= after.StartTime.Sub(to) {
+		return before, nil
+	}
+	return after, nil
+}
+
+// row is what [sql.Row] and [sql.Rows] have in common.
+type row interface{ Scan(dest ...any) error }
+
+func scan(r row) (Event, error) {
+	var e Event
+	var start, end, created string
+	err := r.Scan(&e.ID, &e.Client, &e.Name, &start, &end, &created)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Event{}, ErrNotFound
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("read an event: %w", err)
+	}
+	for _, field := range []struct {
+		to   *time.Time
+		text string
+	}{{&e.StartTime, start}, {&e.EndTime, end}, {&e.CreatedAt, created}} {
+		if *field.to, err = time.Parse(stampLayout, field.text); err != nil {
+			return Event{}, fmt.Errorf("read event %q: %w", e.ID, err)
+		}
+	}
+	return e, nil
+}
+
+// stamp writes a time as the database keeps it. Only the end of the last week
+// of 9999 is later than the last stamp; no event reaches beyond it either.
+func stamp(t time.Time) string {
+	if t = t.UTC(); t.Year() > 9999 {
+		return "9999-12-31T23:59:59.999999999Z"
+	}
+	return t.Format(stampLayout)
+}
