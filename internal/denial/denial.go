@@ -52,6 +52,8 @@ const (
 
 	// Limits and the way to the upstream.
 	BodyTooLarge    Reason = "body_too_large"
+	RequestTimeout  Reason = "request_timeout"
+	ClientClosed    Reason = "client_closed"
 	UpstreamFailed  Reason = "upstream_failed"
 	UpstreamTimeout Reason = "upstream_timeout"
 	Draining        Reason = "draining"
@@ -88,7 +90,10 @@ var answers = map[Reason]answer{
 
 	AccessDenied: {http.StatusForbidden, "No access rule allows this client this request"},
 
-	BodyTooLarge:    {http.StatusRequestEntityTooLarge, "The request body is too large"},
+	BodyTooLarge:   {http.StatusRequestEntityTooLarge, "The request body is too large"},
+	RequestTimeout: {http.StatusRequestTimeout, "The request body did not arrive in time"},
+	// 499 is nginx's number for a client that did not wait; nobody receives it.
+	ClientClosed:    {499, "The client closed the connection"},
 	UpstreamFailed:  {http.StatusBadGateway, "The service behind the gateway could not be reached"},
 	UpstreamTimeout: {http.StatusGatewayTimeout, "The service behind the gateway did not answer in time"},
 	Draining:        {http.StatusServiceUnavailable, "The gateway is shutting down"},

@@ -1,0 +1,82 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+var errTooLarge = errors.New("request body too large")
+
+// requestBody hands the client's body to the transport, and no byte more than
+// allowed: one that runs over ends in an error instead of an end, so the
+// upstream sees a broken request and never a whole one.
+//
+// Read is called by one goroutine of the transport, which can outlive the
+// handler; everything else may be called meanwhile and never waits for it.
+type requestBody struct {
+	r        io.Reader
+	declared int64 // -1: unknown
+	limit    int64
+
+	n      atomic.Int64
+	closed atomic.Bool
+
+	mu  sync.Mutex
+	err error // why reading ended, io.EOF for the regular end
+}
+
+func newRequestBody(r *http.Request, limit int64) *requestBody {
+	return &requestBody{r: r.Body, declared: r.ContentLength, limit: limit}
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if err := b.ended(); err != nil {
+		return 0, err
+	}
+	// One byte more than is allowed tells a body that fits from one that does not.
+	if room := b.limit - b.n.Load() + 1; int64(len(p)) > room {
+		p = p[:room]
+	}
+	n, err := b.r.Read(p)
+	if b.n.Add(int64(n)) > b.limit {
+		n, err = 0, errTooLarge
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close makes later reads harmless. The client's body belongs to net/http.
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+// ended is why reading ended, nil while it has not.
+func (b *requestBody) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// fault is why reading ended too early, nil when it has not.
+func (b *requestBody) fault() error {
+	if err := b.ended(); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// whole reports whether all of the body has been read.
+func (b *requestBody) whole() bool {
+	return b.n.Load() == b.declared || errors.Is(b.ended(), io.EOF)
+}

@@ -1,0 +1,152 @@
+// Package forward sends a granted request to the upstream and its answer back.
+//
+// The request is built from the grant: method, path and query are the bytes
+// that were decided on, and the caller's identity is the certificate's. From
+// the original come only the body and those headers that nobody could mistake
+// for the gateway's word.
+package forward
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// Options are what a [Forwarder] needs. All fields are required.
+type Options struct {
+	// Upstream is the service behind: scheme and host, no path.
+	Upstream *url.URL
+	// Timeout bounds connecting, each write, and the wait for the response
+	// header after the request was sent.
+	Timeout time.Duration
+	// MaxBodyBytes bounds the request body.
+	MaxBodyBytes int64
+	// CredentialHeader is removed from every request.
+	CredentialHeader string
+}
+
+// Forwarder talks to one upstream over pooled connections. It is safe for
+// concurrent use.
+type Forwarder struct {
+	upstream  *url.URL
+	transport *http.Transport
+	maxBody   int64
+	headers   headerFilter
+}
+
+// New makes a Forwarder. Close its idle connections with [Forwarder.Close].
+func New(o Options) *Forwarder {
+	return &Forwarder{
+		upstream:  o.Upstream,
+		transport: newTransport(o.Timeout),
+		maxBody:   o.MaxBodyBytes,
+		headers:   newHeaderFilter(o.CredentialHeader),
+	}
+}
+
+// Close closes connections that are not in use.
+func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
+
+// Hop is what the gateway itself says about a request, beside the grant.
+type Hop struct {
+	RequestID string
+	// Auth is how possession was shown: "bearer", "signed" or "mtls".
+	Auth string
+	// For, Proto and Host become X-Forwarded-For, -Proto and -Host.
+	For, Proto, Host string
+}
+
+// Result is what became of a forwarded request.
+type Result struct {
+	// Status is the upstream's, 0 when nothing was answered yet.
+	Status            int
+	BytesIn, BytesOut int64
+	// Err is a *denial.Error that has not been answered yet when Status is 0.
+	// With a Status it says that the answer broke off on its way.
+	Err error
+}
+
+// Forward sends the request and copies the answer. An invalid grant is refused:
+// nothing can be forwarded without one. r's body is read, its other parts are
+// left alone.
+func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Grant, hop Hop) Result {
+	if !g.Valid() {
+		return Result{Err: denial.New(denial.Internal, "want a grant, found none")}
+	}
+	if r.ContentLength > f.maxBody {
+		return Result{Err: denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", f.maxBody, r.ContentLength)}
+	}
+	body := newRequestBody(r, f.maxBody)
+	defer release(w, body)
+
+	res, err := f.transport.RoundTrip(f.outbound(r, g, hop, body))
+	if err != nil {
+		return Result{BytesIn: body.n.Load(), Err: failure(r, body, err)}
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return Result{BytesIn: body.n.Load(), Err: denial.New(denial.UpstreamFailed, "the upstream switched protocols unasked")}
+	}
+	n, err := answer(w, res, hop.RequestID)
+	return Result{Status: res.StatusCode, BytesIn: body.n.Load(), BytesOut: n, Err: err}
+}
+
+// release ends the transport's reading of the body. The answer may have come
+// before all of it was sent; then a read can be waiting for a client that waits
+// for us, so the connection's reading side is cut (net/http closes it after the
+// answer).
+func release(w http.ResponseWriter, body *requestBody) {
+	whole := body.whole()
+	_ = body.Close()
+	if !whole {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// outbound builds the request that goes on the wire.
+func (f *Forwarder) outbound(r *http.Request, g access.Grant, hop Hop, body *requestBody) *http.Request {
+	out := &http.Request{
+		Method: g.Method(),
+		// Opaque goes on the wire as it is, while Path and RawQuery would be
+		// parsed and written anew. A Target never begins with "//", the one
+		// case that URL.RequestURI would change.
+		URL:           &url.URL{Scheme: f.upstream.Scheme, Host: f.upstream.Host, Opaque: g.Target().String()},
+		Host:          f.upstream.Host,
+		Header:        f.headers.keep(r.Header),
+		ContentLength: r.ContentLength,
+		Body:          body,
+	}
+	if r.ContentLength == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		out.Body = nil
+	}
+	// Any other method keeps its body, even an empty one: a request with a body
+	// that cannot be rewound is never sent twice, not even when the client adds
+	// an Idempotency-Key, which the transport would take as leave to repeat.
+	setIdentity(out.Header, g, hop)
+	return out.WithContext(r.Context())
+}
+
+// failure translates what the transport says. The upstream's words stay in the
+// detail, for the log.
+func failure(r *http.Request, body *requestBody, err error) error {
+	var timeout net.Error
+	switch {
+	case errors.Is(body.fault(), errTooLarge):
+		return denial.New(denial.BodyTooLarge, "the body ran over %d bytes", body.limit)
+	case r.Context().Err() != nil:
+		return denial.New(denial.ClientClosed, "the client went away")
+	case errors.As(body.fault(), &timeout) && timeout.Timeout():
+		return denial.New(denial.RequestTimeout, "the request body stalled: %v", body.fault())
+	case body.fault() != nil:
+		return denial.New(denial.ClientClosed, "the request body broke off: %v", body.fault())
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return denial.New(denial.UpstreamTimeout, "%v", err)
+	default:
+		return denial.New(denial.UpstreamFailed, "%v", err)
+	}
+}

@@ -1,0 +1,93 @@
+// Package gate decides whether one request may pass.
+//
+// It runs the checks in their order, each on the output of the one before:
+// target, credential, trust, identity, access. It knows nothing of sockets,
+// frameworks or logs, so every way into certgate asks the same gate.
+package gate
+
+import (
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/identity"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// Gate is immutable and safe for concurrent use. The zero value refuses
+// everything.
+type Gate struct {
+	// Verifier answers for certificates; nil trusts none.
+	Verifier *trust.Verifier
+	// Policy answers for clients; nil allows nothing.
+	Policy *access.Policy
+	// MaxCredentialBytes bounds the header value; 0 takes none.
+	MaxCredentialBytes int
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Request is what a decision depends on, nothing more.
+type Request struct {
+	// Credential has every value of the credential header.
+	Credential []string
+	// Method is the request method, as received.
+	Method string
+	// Target is the request target, as received (RFC 9112, section 3.2).
+	Target string
+}
+
+// Decision is what the gate found. Denial is nil exactly when Grant is valid;
+// the other fields are filled as far as the checks came, for the log.
+type Decision struct {
+	Target      access.Target
+	Certificate trust.Verified
+	Client      identity.Client
+	Grant       access.Grant
+	Denial      *denial.Error
+}
+
+// Decide runs the checks and stops at the first refusal.
+func (g *Gate) Decide(r Request) Decision {
+	var d Decision
+	if err := g.decide(r, &d); err != nil {
+		d.Grant = access.Grant{}
+		d.Denial = refusal(err)
+	}
+	return d
+}
+
+func (g *Gate) decide(r Request, d *Decision) (err error) {
+	if d.Target, err = access.ParseTarget(r.Target); err != nil {
+		return err
+	}
+	cert, err := certheader.Parse(r.Credential, g.MaxCredentialBytes)
+	if err != nil {
+		return err
+	}
+	if d.Certificate, err = g.Verifier.Verify(cert, g.now()); err != nil {
+		return err
+	}
+	if d.Client, err = identity.Of(d.Certificate); err != nil {
+		return err
+	}
+	d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target)
+	return err
+}
+
+func (g *Gate) now() time.Time {
+	if g.Now == nil {
+		return time.Now()
+	}
+	return g.Now()
+}
+
+// refusal is the denial inside err. A check that fails in another way refuses
+// too: it is the gateway's fault, but the request still has no grant.
+func refusal(err error) *denial.Error {
+	if e := denial.Of(err); e != nil {
+		return e
+	}
+	return denial.New(denial.Internal, "%v", err)
+}

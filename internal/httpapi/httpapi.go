@@ -1,0 +1,185 @@
+// Package httpapi is the public HTTP surface: one health route, and behind
+// every other path the gate.
+//
+// Its handlers are thin. They collect what the gate must know, hand a granted
+// request to the forwarder, answer a refusal with an RFC 9457 problem, and
+// leave one audit record for each request, whatever became of it.
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/forward"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/wire"
+)
+
+// Options are what the surface is made of. All fields are required, except
+// TrustedProxies.
+type Options struct {
+	Gate      *gate.Gate
+	Forwarder *forward.Forwarder
+	Recorder  *audit.Recorder
+	Log       *zap.Logger
+	// CredentialHeader is where clients attach the certificate.
+	CredentialHeader string
+	// TrustedProxies are the peers whose X-Forwarded-* and X-Request-Id are
+	// believed; nobody's when empty.
+	TrustedProxies []netip.Prefix
+	// Draining reports that the gateway is shutting down.
+	Draining func() bool
+}
+
+type surface struct {
+	Options
+	header string // canonical name of the credential header
+}
+
+// NewHandler is the surface. It is safe for concurrent use. Requests must come
+// through a [wire.Listener]: others are refused as ambiguous.
+//
+//	GET /healthz   200, or 503 while draining; for the load balancer, not gated
+//	everything else is gated and forwarded
+func NewHandler(o Options) http.Handler { return newEngine(o) }
+
+func newEngine(o Options) *gin.Engine {
+	s := &surface{Options: o, header: http.CanonicalHeaderKey(o.CredentialHeader)}
+	e := gin.New()
+	e.RedirectTrailingSlash = false
+	e.HandleMethodNotAllowed = true
+	// Gin must not interpret forwarded headers; package httpapi does that itself.
+	_ = e.SetTrustedProxies(nil)
+	e.Use(s.recover)
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
+	e.NoMethod(func(c *gin.Context) {
+		s.begin(c).refuse(denial.New(denial.MethodNotAllowed, "only GET and HEAD"))
+	})
+	// Not a wildcard route: there is no path that could be added beside it and
+	// so slip past the gate.
+	e.NoRoute(s.gated)
+	return e
+}
+
+// recover answers a panic with a problem. It is not Gin's own: that one
+// swallows http.ErrAbortHandler, and an answer that broke off would reach the
+// client with a regular end.
+func (s *surface) recover(c *gin.Context) {
+	defer func() {
+		reason := recover()
+		if reason == nil {
+			return
+		}
+		if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(http.ErrAbortHandler)
+		}
+		s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
+		if c.Writer.Written() {
+			panic(http.ErrAbortHandler)
+		}
+		problem{reason: denial.Internal}.write(c)
+	}()
+	c.Next()
+}
+
+func (s *surface) health(c *gin.Context) {
+	if s.Draining() {
+		problem{reason: denial.Draining}.write(c)
+		return
+	}
+	c.String(http.StatusOK, "ok\n")
+}
+
+func (s *surface) gated(c *gin.Context) {
+	x := s.begin(c)
+	s.Recorder.Enter()
+	defer s.Recorder.Leave()
+	if wire.Ambiguous(c.Request) {
+		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
+		return
+	}
+	d := s.Gate.Decide(gate.Request{
+		Credential: c.Request.Header[s.header],
+		Method:     c.Request.Method,
+		Target:     c.Request.RequestURI,
+	})
+	x.note(d)
+	if d.Denial != nil {
+		x.refuse(d.Denial)
+		return
+	}
+	x.forward(d)
+}
+
+// exchange is one request and what there is to say about it in the end.
+type exchange struct {
+	*surface
+	c      *gin.Context
+	hop    forward.Hop
+	record audit.Record
+}
+
+func (s *surface) begin(c *gin.Context) *exchange {
+	now := time.Now()
+	from := origin(c.Request, s.TrustedProxies)
+	return &exchange{surface: s, c: c, hop: from.hop, record: audit.Record{
+		Time: now, RequestID: from.hop.RequestID, Source: from.source,
+		Method: c.Request.Method, Path: pathOf(c.Request.RequestURI),
+	}}
+}
+
+// note fills in what the gate learned.
+func (x *exchange) note(d gate.Decision) {
+	x.record.Client = d.Client.Name()
+	x.record.Rule = d.Grant.Rule()
+	if d.Certificate.Valid() {
+		x.record.Auth = x.hop.Auth
+		x.record.KeyID = d.Certificate.KeyID().Short()
+		x.record.Serial = d.Certificate.Serial()
+	}
+}
+
+// refuse answers with the denial and records it.
+func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
+
+// forward sends the request on and records what came of it.
+func (x *exchange) forward(d gate.Decision) {
+	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.hop)
+	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
+	refusal := denial.Of(result.Err)
+	switch {
+	case refusal == nil:
+		x.save(audit.Allowed, nil)
+	case result.Status != 0:
+		// Part of the answer is out. Only a broken connection tells the client.
+		x.save(audit.Failed, refusal)
+		panic(http.ErrAbortHandler)
+	case refusal.Reason == denial.BodyTooLarge:
+		x.finish(audit.Refused, refusal)
+	default:
+		x.finish(audit.Failed, refusal)
+	}
+}
+
+func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
+	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.header}
+	p.write(x.c)
+	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))
+	x.save(decision, d)
+}
+
+func (x *exchange) save(decision audit.Decision, d *denial.Error) {
+	x.record.Decision = decision
+	if d != nil {
+		x.record.Reason, x.record.Detail = d.Reason, d.Detail
+	}
+	x.record.Duration = time.Since(x.record.Time)
+	x.Recorder.Record(x.record)
+}

@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/certgate/certgate/internal/forward"
+)
+
+// provenance is where a request came from, as far as it is known.
+type provenance struct {
+	// source is the nearest address that is no trusted proxy.
+	source string
+	hop    forward.Hop
+}
+
+// origin reads what the peer says about the request if the peer is trusted, and
+// only what the gateway saw itself if not. A forwarded value that a trusted
+// proxy sends twice or in another form is not believed.
+func origin(r *http.Request, trusted []netip.Prefix) provenance {
+	peer := peerAddr(r.RemoteAddr)
+	from := provenance{source: peer.String(), hop: forward.Hop{
+		RequestID: "", Auth: "bearer", For: peer.String(), Proto: "http", Host: r.Host,
+	}}
+	if isTrusted(peer, trusted) {
+		from.believe(r.Header, trusted)
+	}
+	if from.hop.RequestID == "" {
+		from.hop.RequestID = newRequestID()
+	}
+	return from
+}
+
+func (p *provenance) believe(h http.Header, trusted []netip.Prefix) {
+	if chain := h["X-Forwarded-For"]; len(chain) > 0 {
+		list := strings.Join(chain, ", ")
+		p.source = nearestUntrusted(list, p.source, trusted)
+		p.hop.For = list + ", " + p.hop.For
+	}
+	if proto := single(h, "X-Forwarded-Proto"); proto == "https" || proto == "http" {
+		p.hop.Proto = proto
+	}
+	if host := single(h, "X-Forwarded-Host"); host != "" && !strings.ContainsAny(host, ", ") {
+		p.hop.Host = host
+	}
+	if id := single(h, "X-Request-Id"); wellFormedID(id) {
+		p.hop.RequestID = id
+	}
+}
+
+// nearestUntrusted walks the list from the right, where trusted proxies wrote,
+// to the first address that is not one of them. Left of that stands what the
+// client wishes us to believe.
+func nearestUntrusted(list, peer string, trusted []netip.Prefix) string {
+	addrs := strings.Split(list, ",")
+	for _, text := range slices.Backward(addrs) {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return peer
+		}
+		peer = addr.Unmap().String()
+		if !isTrusted(addr, trusted) {
+			return peer
+		}
+	}
+	return peer
+}
+
+func peerAddr(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
+	addr = addr.Unmap()
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func single(h http.Header, name string) string {
+	if v := h[name]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// wellFormedID keeps what goes into logs, answers and headers plain.
+func wellFormedID(id string) bool {
+	if len(id) == 0 || len(id) > 128 {
+		return false
+	}
+	return !strings.ContainsFunc(id, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.:=+/", c))
+	})
+}
+
+// newRequestID is 128 random bits in hex. It identifies, it authorizes nothing.
+func newRequestID() string {
+	var b [32]byte
+	text := b[:0]
+	for range 2 {
+		n := rand.Uint64() //nolint:gosec // not a secret
+		text = append(text, strconv.FormatUint(n|1<<63, 16)...)
+	}
+	return string(text)
+}
+
+// pathOf is the part of the request target that may be logged: queries can
+// carry secrets.
+func pathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
+}

@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// problem is the answer to a refused request (RFC 9457). It says what a client
+// needs to act and to ask the operator, nothing of what the gateway found.
+type problem struct {
+	reason    denial.Reason
+	requestID string
+	header    string // the credential header's name, for the challenge
+}
+
+// write ends the request. The connection is closed where the rest of the
+// request is not worth or not safe to read.
+func (p problem) write(c *gin.Context) {
+	status := p.reason.Status()
+	body, err := json.Marshal(map[string]any{
+		"type": "urn:certgate:" + string(p.reason), "title": p.reason.Title(), "status": status,
+		"reason": string(p.reason), "request_id": p.requestID,
+	})
+	if err != nil { // impossible: strings and a number
+		body = []byte("{}")
+	}
+	h := c.Writer.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if p.requestID != "" {
+		h.Set("X-Request-Id", p.requestID)
+	}
+	if status == http.StatusUnauthorized {
+		// RFC 9110, section 15.5.2: a 401 must carry a challenge.
+		h.Set("WWW-Authenticate", `Certificate realm="certgate", header="`+p.header+`", error="`+string(p.reason)+`"`)
+	}
+	if closes(p.reason) || c.Request.Method == http.MethodConnect || c.Request.ProtoMajor != 1 {
+		h.Set("Connection", "close")
+	}
+	c.Abort()
+	c.Data(status, "application/problem+json", append(body, '\n'))
+}
+
+// closes reports whether what follows on the connection cannot be trusted to be
+// a request, or is a body nobody wants.
+func closes(r denial.Reason) bool {
+	switch r {
+	case denial.RequestAmbiguous, denial.PathAmbiguous, denial.BodyTooLarge, denial.CredentialTooLarge,
+		denial.RequestTimeout, denial.ClientClosed, denial.Draining:
+		return true
+	default:
+		return false
+	}
+}

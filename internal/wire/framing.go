@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// maxLine is how much of a line is remembered: enough for the two header names
+// that matter with their values, and for a chunk size.
+const maxLine = 128
+
+type state int
+
+const (
+	inHead state = iota
+	inBody
+	inChunkSize
+	inChunkData
+	inChunkEnd
+	inTrailer
+)
+
+// framing follows one direction of an HTTP/1 connection byte by byte. It
+// decides nothing that net/http decides better: it only has to know where each
+// request ends, and it is stricter, so where the two could disagree it breaks
+// the connection.
+type framing struct {
+	state state
+	line  []byte // the present line so far, without its end
+	long  bool   // the line was longer than maxLine
+	left  int64  // bytes left of the body or chunk
+
+	lengths   int   // Content-Length fields in this header
+	codings   int   // Transfer-Encoding fields in this header
+	length    int64 // the value of Content-Length
+	ambiguous bool  // this header's length can be read in two ways
+	chunked   bool  // this header has a Transfer-Encoding
+	broken    bool  // nothing behind this point may be read
+}
+
+// advance consumes p up to the end of the present request and reports how many
+// bytes that were. After a break it reports the bytes before it.
+func (f *framing) advance(p []byte) int {
+	used := 0
+	for used < len(p) && !f.broken {
+		n, end := f.step(p[used:])
+		used += n
+		if end {
+			return used
+		}
+	}
+	return used
+}
+
+// step consumes at least one byte. end: the request is over.
+func (f *framing) step(p []byte) (n int, end bool) {
+	switch f.state {
+	case inBody, inChunkData:
+		return f.skip(p)
+	default:
+		n, whole := f.collect(p)
+		if !whole {
+			return n, false
+		}
+		end = f.endOfLine()
+		f.line, f.long = f.line[:0], false
+		return n, end
+	}
+}
+
+// skip passes body bytes.
+func (f *framing) skip(p []byte) (int, bool) {
+	n := int(min(int64(len(p)), f.left))
+	f.left -= int64(n)
+	if f.left > 0 {
+		return n, false
+	}
+	if f.state == inChunkData {
+		f.state = inChunkEnd
+		return n, false
+	}
+	f.state = inHead
+	return n, true
+}
+
+// collect gathers one line. whole: its line feed was found.
+func (f *framing) collect(p []byte) (n int, whole bool) {
+	part := p
+	if i := bytes.IndexByte(p, '\n'); i >= 0 {
+		part, n, whole = p[:i], i+1, true
+	} else {
+		n = len(p)
+	}
+	room := maxLine - len(f.line)
+	if len(part) > room {
+		f.long = true
+		part = part[:room]
+	}
+	f.line = append(f.line, part...)
+	return n, whole
+}
+
+func (f *framing) endOfLine() (end bool) {
+	text, crlf := bytes.CutSuffix(f.line, []byte("\r"))
+	switch f.state {
+	case inHead:
+		if len(text) > 0 || f.long {
+			f.headLine(string(text))
+			return false
+		}
+		return f.endOfHead()
+	case inChunkSize:
+		f.chunkSize(string(text), crlf)
+	case inChunkEnd:
+		f.broken = len(text) > 0 || f.long || !crlf
+		f.state = inChunkSize
+	case inTrailer:
+		if len(text) == 0 && !f.long {
+			f.broken, f.state = !crlf, inHead
+			return true
+		}
+	}
+	return false
+}
+
+// headLine looks for the two fields that say how long the body is.
+func (f *framing) headLine(text string) {
+	name, value, ok := strings.Cut(text, ":")
+	if !ok {
+		return
+	}
+	switch {
+	case strings.EqualFold(name, "content-length"):
+		f.lengths++
+		n, err := strconv.ParseUint(strings.Trim(value, " \t"), 10, 63)
+		if err != nil || f.long {
+			f.ambiguous = true
+		}
+		f.length = int64(n) //nolint:gosec // ParseUint was told 63 bits
+	case strings.EqualFold(name, "transfer-encoding"):
+		f.codings++
+		if f.long || !strings.EqualFold(strings.Trim(value, " \t"), "chunked") {
+			f.ambiguous = true
+		}
+	}
+}
+
+// endOfHead decides what follows the header.
+func (f *framing) endOfHead() (end bool) {
+	f.ambiguous = f.ambiguous || f.lengths+f.codings > 1
+	f.chunked = f.codings > 0
+	length, ambiguous := f.length, f.ambiguous
+	f.lengths, f.codings, f.length = 0, 0, 0
+	switch {
+	case ambiguous:
+		f.broken = true
+		return true
+	case f.chunked:
+		f.state = inChunkSize
+		return false
+	case length > 0:
+		f.state, f.left = inBody, length
+		return false
+	default:
+		return true
+	}
+}
+
+// chunkSize reads "SIZE[;extension]" (RFC 9112, section 7.1).
+func (f *framing) chunkSize(text string, crlf bool) {
+	digits, _, _ := strings.Cut(text, ";")
+	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
+	if err != nil || f.long || !crlf {
+		f.broken = true
+		return
+	}
+	if n == 0 {
+		f.state = inTrailer
+		return
+	}
+	f.state, f.left = inChunkData, int64(n) //nolint:gosec // ParseUint was told 60 bits
+}

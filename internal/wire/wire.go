@@ -1,0 +1,107 @@
+// Package wire watches requests on their way from the socket to net/http and
+// finds those whose length can be read in two ways.
+//
+// net/http takes a request with both Content-Length and Transfer-Encoding,
+// drops the first and says nothing: RFC 9112, section 6.1 calls such a message
+// an attempt at request smuggling and lets a server refuse it, but no handler
+// can see that it happened. So a [Conn] follows the framing of the bytes that
+// pass through it, tells the handler, and lets nothing through behind such a
+// request, so that no second request can hide there.
+package wire
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// Listener hands out connections that are watched. It changes nothing else.
+type Listener struct{ net.Listener }
+
+// Accept waits for the next connection; it is a [*Conn].
+func (l Listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: c}, nil
+}
+
+// Conn is a server's side of a connection. Each Read returns bytes of one
+// request only, so what [Conn.ambiguous] says belongs to the request whose
+// header was read last. Reads are for one goroutine at a time, as net/http does.
+type Conn struct {
+	net.Conn
+
+	framing   framing
+	pending   []byte // read from the socket, behind the end of a request
+	ambiguous atomic.Bool
+	chunked   atomic.Bool
+	err       error
+}
+
+// Read reads from the connection, never beyond the end of the present request.
+// Behind an ambiguous header and behind a body that is not framed as it must be
+// it reports the end of the stream.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.framing.broken {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.fill(p)
+	kept := c.framing.advance(p[:n])
+	if kept < n {
+		c.hold(p[kept:n])
+		c.err, err = err, nil
+	}
+	c.ambiguous.Store(c.framing.ambiguous)
+	c.chunked.Store(c.framing.chunked)
+	return kept, err
+}
+
+// fill takes what was held back before it asks the socket.
+func (c *Conn) fill(p []byte) (int, error) {
+	if len(c.pending) == 0 {
+		if c.err != nil {
+			return 0, c.err
+		}
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.pending)
+	c.pending = c.pending[n:]
+	return n, nil
+}
+
+// hold puts back bytes that belong to the next request, before those that are
+// held already.
+func (c *Conn) hold(rest []byte) {
+	if c.framing.broken {
+		c.pending = nil
+		return
+	}
+	c.pending = append(append(make([]byte, 0, len(rest)+len(c.pending)), rest...), c.pending...)
+}
+
+type contextKey struct{}
+
+// Context is what http.Server.ConnContext wants: it makes the connection known
+// to [Ambiguous].
+func Context(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// Ambiguous reports whether the length of r could be read in two ways: it had
+// several Content-Length or Transfer-Encoding fields, or both, or a
+// Transfer-Encoding in HTTP/1.0, which net/http ignores (RFC 9112, section 6.1).
+// A request that did not come through a [Listener] is ambiguous: nobody looked.
+func Ambiguous(r *http.Request) bool {
+	c, ok := r.Context().Value(contextKey{}).(*Conn)
+	if !ok {
+		return true
+	}
+	return c.ambiguous.Load() || (c.chunked.Load() && !r.ProtoAtLeast(1, 1))
+}
