@@ -32,6 +32,7 @@ LABEL org.opencontainers.image.title="certgate schedule" \
 COPY --from=build /out/schedule /schedule
 COPY --from=build --chown=65532:65532 /out/data /data
 VOLUME /data
+ENV LISTEN_ADDR=:8080 DATABASE=/data/schedule.db
 EXPOSE 8080
 ENTRYPOINT ["/schedule"]
 
