@@ -13,6 +13,7 @@
 package audit
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,8 +80,9 @@ func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
 }
 
 // Record writes one line and counts it. The level is info for what was allowed
-// and for what a client was refused, error for what an operator must act on: a
-// request that failed, or the reason internal.
+// and for what a client was refused, error for what an operator must act on:
+// the reason internal, or a request that failed for a reason with a status of
+// 500 and above. A client that hangs up fails too, at info.
 func (r *Recorder) Record(rec Record) {
 	r.metrics.count(&rec)
 	line := r.log.Check(levelOf(rec), "request")
@@ -100,7 +102,8 @@ func (r *Recorder) Enter() { r.metrics.inFlight.Inc() }
 func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
 
 func levelOf(rec Record) zapcore.Level {
-	if rec.Decision == Failed || rec.Reason == denial.Internal {
+	failed := rec.Decision == Failed && rec.Reason.Status() >= http.StatusInternalServerError
+	if failed || rec.Reason == denial.Internal {
 		return zapcore.ErrorLevel
 	}
 	return zapcore.InfoLevel

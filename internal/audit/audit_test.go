@@ -151,6 +151,8 @@ func TestLevel(t *testing.T) {
 		{"refused to a client", audit.Refused, denial.AccessDenied, "info"},
 		{"refused while draining", audit.Refused, denial.Draining, "info"},
 		{"failed", audit.Failed, denial.UpstreamFailed, "error"},
+		{"failed without a reason", audit.Failed, "", "error"},
+		{"failed by the client", audit.Failed, denial.BodyTooLarge, "info"},
 		{"refused by a fault", audit.Refused, denial.Internal, "error"},
 	}
 	for _, tt := range tests {
