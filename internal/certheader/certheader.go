@@ -52,38 +52,39 @@ func Parse(values []string, maxBytes int) (*x509.Certificate, error) {
 	return parseDER(der)
 }
 
-// parseDER is strict where x509.ParseCertificate is not: it takes surplus
-// elements inside the outer SEQUENCE, which nobody signed.
+// parseDER is strict where x509.ParseCertificate is not: that takes surplus
+// elements inside the outer SEQUENCE and a signature shifted by some bits, and
+// nobody signed either.
 func parseDER(der []byte) (*x509.Certificate, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		// The error may quote the certificate, so it stays here.
 		return nil, malformed("want an X.509 certificate in DER, found something else")
 	}
-	if !threeElements(der) {
-		return nil, malformed("want exactly tbsCertificate, signatureAlgorithm and signature, found more")
+	if !bareElements(der) {
+		return nil, malformed("want exactly tbsCertificate, signatureAlgorithm and a signature of whole bytes, found more")
 	}
 	return cert, nil
 }
 
-// threeElements reports whether the certificate holds just what RFC 5280,
-// section 4.1 lists. With that, and DER's single encoding of lengths, no byte
-// outside the signed part and the signature is free.
-func threeElements(der []byte) bool {
-	var outer asn1.RawValue
+// bareElements reports whether the certificate holds just what RFC 5280,
+// section 4.1 lists: three elements, the last a BIT STRING without unused bits.
+// With that, and DER's single encoding of lengths, no byte outside the signed
+// part and the signature's value is free.
+func bareElements(der []byte) bool {
+	var outer, element asn1.RawValue
 	if rest, err := asn1.Unmarshal(der, &outer); err != nil || len(rest) > 0 {
 		return false
 	}
 	content := outer.Bytes
 	for range 3 {
-		var element asn1.RawValue
 		rest, err := asn1.Unmarshal(content, &element)
 		if err != nil {
 			return false
 		}
 		content = rest
 	}
-	return len(content) == 0
+	return len(content) == 0 && len(element.Bytes) > 0 && element.Bytes[0] == 0
 }
 
 // strictBase64 takes the one canonical spelling: the standard alphabet, padded,

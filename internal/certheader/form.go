@@ -70,8 +70,10 @@ const (
 )
 
 // decodePEM takes exactly one block with LF or CRLF line ends (RFC 7468,
-// section 3, the strict grammar), without headers or text around it.
-// pem.Decode is not used: it skips what it does not understand.
+// section 3), without headers or text around it. Lines may have any length, as
+// not every encoder wraps at 64; an empty line is refused, because to some
+// readers it ends the headers. pem.Decode is not used: it skips what it does
+// not understand.
 func decodePEM(text string) ([]byte, error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	body, ok := strings.CutPrefix(text, pemHead+"\n")
@@ -81,6 +83,9 @@ func decodePEM(text string) ([]byte, error) {
 	body, ok = strings.CutSuffix(strings.TrimSuffix(body, "\n"), "\n"+pemTail)
 	if !ok {
 		return nil, malformed("want one certificate that ends with an END CERTIFICATE line, found something else")
+	}
+	if strings.Contains("\n"+body+"\n", "\n\n") {
+		return nil, malformed("want base64 on every line of the certificate, found an empty line")
 	}
 	return strictBase64(strings.ReplaceAll(body, "\n", ""))
 }

@@ -1,0 +1,149 @@
+package certheader_test
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// limit is the gateway's default for the size of a value.
+const limit = 16 << 10
+
+var forms = []certheader.Form{certheader.PercentPEM, certheader.Base64PEM, certheader.Base64DER}
+
+func TestParseReadsWhatEncodeWrites(t *testing.T) {
+	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
+		f := newFixture(t, algorithm)
+		for _, form := range forms {
+			t.Run(algorithm+" "+string(form), func(t *testing.T) {
+				cert, err := certheader.Parse([]string{certheader.Encode(f.der, form)}, limit)
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				if !bytes.Equal(cert.Raw, f.der) {
+					t.Error("another certificate came out")
+				}
+			})
+		}
+	}
+}
+
+func TestEncode(t *testing.T) {
+	f := newFixture(t, "rsa")
+	tests := []struct {
+		form certheader.Form
+		want string
+	}{
+		{certheader.PercentPEM, nginxEscape(f.text)},
+		{certheader.Base64PEM, base64Of([]byte(f.text))},
+		{certheader.Base64DER, base64Of(f.der)},
+		{"unknown", base64Of(f.der)},
+	}
+	for _, tt := range tests {
+		if certheader.Encode(f.der, tt.form) != tt.want {
+			t.Errorf("form %q: the value is not what this form is", tt.form)
+		}
+	}
+}
+
+// TestNginx uses a value that nginx 1.22 sent as $ssl_client_escaped_cert, and
+// the certificate that its client had.
+func TestNginx(t *testing.T) {
+	value, err := os.ReadFile("testdata/nginx_escaped.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := read(t, "testdata/nginx_escaped.crt")
+	cert, err := certheader.Parse([]string{string(value)}, limit)
+	if err != nil {
+		t.Fatalf("refused: %v", err)
+	}
+	if !bytes.Equal(cert.Raw, f.der) {
+		t.Error("another certificate came out")
+	}
+	if certheader.Encode(f.der, certheader.PercentPEM) != string(value) {
+		t.Error("Encode writes this certificate in another way than nginx")
+	}
+}
+
+func TestParseNumberOfValues(t *testing.T) {
+	good := certheader.Encode(newFixture(t, "ed25519").der, certheader.Base64DER)
+	tests := []struct {
+		name   string
+		values []string
+		want   denial.Reason
+	}{
+		{"one", []string{good}, ""},
+		{"none", nil, denial.CredentialMissing},
+		{"none, not nil", []string{}, denial.CredentialMissing},
+		{"one empty", []string{""}, denial.CredentialMissing},
+		{"the same twice", []string{good, good}, denial.CredentialDuplicated},
+		{"good and empty", []string{good, ""}, denial.CredentialDuplicated},
+		{"empty and good", []string{"", good}, denial.CredentialDuplicated},
+		{"two empty", []string{"", ""}, denial.CredentialDuplicated},
+		{"many", strings.Split(strings.Repeat("x,", 100), ","), denial.CredentialDuplicated},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := certheader.Parse(tt.values, limit)
+			checkReason(t, err, tt.want)
+		})
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	good := certheader.Encode(newFixture(t, "ed25519").der, certheader.PercentPEM)
+	tests := []struct {
+		name  string
+		value string
+		max   int
+		want  denial.Reason
+	}{
+		{"exactly the limit", good, len(good), ""},
+		{"one byte more", good, len(good) - 1, denial.CredentialTooLarge},
+		{"no limit set", good, 0, denial.CredentialTooLarge},
+		{"a negative limit", good, -1, denial.CredentialTooLarge},
+		{"size is asked before shape", strings.Repeat("x", limit+1), limit, denial.CredentialTooLarge},
+		{"a good one with a tail over the limit", good + strings.Repeat(" ", limit), limit, denial.CredentialTooLarge},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := certheader.Parse([]string{tt.value}, tt.max)
+			checkReason(t, err, tt.want)
+		})
+	}
+}
+
+// checkReason wants a refusal with the reason, or none where it is "".
+func checkReason(t *testing.T, err error, want denial.Reason) {
+	t.Helper()
+	refusal := denial.Of(err)
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("want it accepted, found %v", err)
+	case want != "" && refusal == nil:
+		t.Errorf("want %s, found %v", want, err)
+	case want != "" && refusal.Reason != want:
+		t.Errorf("want %s, found %v", want, err)
+	}
+}
+
+// checkQuotesNothing wants no 12 bytes of the value in the error. The words of
+// PEM's boundary lines are everybody's.
+func checkQuotesNothing(t *testing.T, err error, value string) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	const piece = 12
+	secret := strings.NewReplacer("BEGIN CERTIFICATE", "\x00", "END CERTIFICATE", "\x00").Replace(value)
+	for i := 0; i+piece <= len(secret); i++ {
+		if strings.Contains(err.Error(), secret[i:i+piece]) {
+			t.Fatalf("the error quotes the value at byte %d", i)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package certheader_test
+
+import (
+	"bytes"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fixture is one certificate as openssl made it.
+type fixture struct {
+	der  []byte
+	text string // the PEM, with LF and a final newline
+}
+
+// newFixture makes a self-signed certificate by the first article's recipe. The
+// length of its DER leaves two padding characters in base64, so that there are
+// unused bits to play with.
+func newFixture(tb testing.TB, algorithm string) fixture {
+	tb.Helper()
+	dir := tb.TempDir()
+	key, csr, crt := filepath.Join(dir, "key"), filepath.Join(dir, "csr"), filepath.Join(dir, "crt")
+	openssl(tb, append([]string{"genpkey", "-out", key}, genpkey[algorithm]...)...)
+	for range 100 {
+		for _, name := range []string{"mail", "mail1", "mail22"} {
+			openssl(tb, "req", "-new", "-key", key, "-subj", "/O=Example/OU=mail/CN="+name, "-out", csr)
+			openssl(tb, "x509", "-req", "-in", csr, "-signkey", key, "-set_serial", "0x4f3a09", "-out", crt)
+			f := read(tb, crt)
+			if len(f.der)%3 == 1 {
+				return f
+			}
+		}
+	}
+	tb.Fatal("want a certificate with two padding characters, found none")
+	return fixture{}
+}
+
+var genpkey = map[string][]string{
+	"rsa":     {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
+	"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"},
+	"ed25519": {"-algorithm", "ed25519"},
+}
+
+func openssl(tb testing.TB, args ...string) {
+	tb.Helper()
+	if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
+		tb.Fatalf("openssl %s: %v\n%s", args[0], err, out)
+	}
+}
+
+func read(tb testing.TB, path string) fixture {
+	tb.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || len(rest) > 0 {
+		tb.Fatalf("%s: want one PEM block", path)
+	}
+	return fixture{der: block.Bytes, text: string(text)}
+}
+
+// body is the base64 between the two boundary lines, with its line breaks.
+func (f fixture) body() string {
+	return strings.TrimSuffix(strings.TrimPrefix(f.text, begin), end+"\n")
+}
+
+const (
+	begin = "-----BEGIN CERTIFICATE-----\n"
+	end   = "-----END CERTIFICATE-----"
+)
+
+// elements are the three parts of the outer SEQUENCE, each with its header.
+func (f fixture) elements(tb testing.TB) (tbs, algorithm, signature asn1.RawValue) {
+	tb.Helper()
+	var outer struct{ TBS, Algorithm, Signature asn1.RawValue }
+	if rest, err := asn1.Unmarshal(f.der, &outer); err != nil || len(rest) > 0 {
+		tb.Fatalf("fixture: %v", err)
+	}
+	return outer.TBS, outer.Algorithm, outer.Signature
+}
+
+// sequence is a DER SEQUENCE of the parts.
+func sequence(tb testing.TB, parts ...[]byte) []byte {
+	tb.Helper()
+	der, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Join(parts, nil)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return der
+}
+
+// nginxEscape is what nginx's $ssl_client_escaped_cert does, written from its
+// manual and not with the package's own code: every byte but the unreserved ones
+// of RFC 3986, section 2.3, becomes %XX.
+func nginxEscape(text string) string {
+	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; strings.IndexByte(unreserved, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}
+
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
