@@ -40,6 +40,7 @@ var statuses = map[denial.Reason]int{
 	denial.AccessDenied:           http.StatusForbidden,
 	denial.BodyTooLarge:           http.StatusRequestEntityTooLarge,
 	denial.ClientClosed:           499, // nginx's "client closed request"
+	denial.RequestTimeout:         http.StatusRequestTimeout,
 	denial.UpstreamFailed:         http.StatusBadGateway,
 	denial.UpstreamTimeout:        http.StatusGatewayTimeout,
 	denial.Draining:               http.StatusServiceUnavailable,
