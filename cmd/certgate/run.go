@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+	"github.com/caarlos0/env/v11"
+)
+
+// The exit codes, part of the contract with whoever runs certgate.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it ran, or tried to, and failed; or the answer is no
+	exitUsage   = 2 // the command line or the configuration is wrong
+)
+
+// surroundings are what a command may touch besides its arguments.
+type surroundings struct {
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func (s surroundings) variables() map[string]string { return env.ToMap(s.environ) }
+
+// grammar is the command line.
+type grammar struct {
+	Serve   serveCommand   `cmd:"" help:"Run the gateway. Settings are environment variables."`
+	Health  healthCommand  `cmd:"" help:"Ask a running gateway for its health."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// usageError is a fault in what the user wrote: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, s surroundings) (code int) {
+	var g grammar
+	done := false
+	parser, err := kong.New(&g,
+		kong.Name("certgate"),
+		kong.Description("Tells a service which application is calling, where TLS ends before it.\n\nExit codes: 0 success, 1 failure, 2 wrong command line or configuration."),
+		kong.Writers(s.stdout, s.stderr),
+		kong.Exit(func(status int) { code, done = status, true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s))
+	if err != nil {
+		return report(s.stderr, err)
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case done:
+		return code
+	case err != nil:
+		return report(s.stderr, usageError{fmt.Errorf("%w; see certgate --help", err)})
+	}
+	return report(s.stderr, command.Run())
+}
+
+// report prints the error for a person and returns its exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	_, _ = fmt.Fprintf(stderr, "certgate: %v\n", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(s surroundings) error {
+	_, err := fmt.Fprintln(s.stdout, version)
+	return err
+}

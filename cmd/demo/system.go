@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/gateway"
+	"github.com/certgate/certgate/internal/schedule"
+)
+
+// rules are what the demo's operator wrote.
+const rules = `rules:
+  - name: apps-add-events
+    clients: [mail, social]
+    allow: ["POST /events"]
+  - name: apps-read-events
+    clients: [mail, social]
+    allow: ["GET /events", "GET /events/{id}"]
+`
+
+// system is everything that runs.
+type system struct {
+	dir         string
+	gatewayURL  string
+	scheduleURL string
+	headers     map[string]string // header value by who sends it
+
+	cancel  context.CancelFunc
+	stopped chan error
+	closers []func() error
+}
+
+// start makes the keys and brings everything up on loopback.
+func start(ctx context.Context, listen string, now time.Time) (_ *system, err error) {
+	dir, err := os.MkdirTemp("", "certgate-demo-")
+	if err != nil {
+		return nil, err
+	}
+	s := &system{dir: dir, headers: map[string]string{}, stopped: make(chan error, 1), cancel: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	publicKey, err := s.makeCertificates(now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startSchedule(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.startGateway(ctx, listen, publicKey)
+}
+
+// makeCertificates issues one certificate per caller and writes each as a header
+// value into the folder, for curl.
+func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
+	master, err := authority.New(authority.Options{Name: "demo master key", Algorithm: authority.P256, Lifetime: 365 * 24 * time.Hour, Now: now.Add(-48 * time.Hour)})
+	if err != nil {
+		return nil, err
+	}
+	stranger, err := authority.New(authority.Options{Name: "somebody else's key", Algorithm: authority.P256, Lifetime: 365 * 24 * time.Hour, Now: now})
+	if err != nil {
+		return nil, err
+	}
+	day := 24 * time.Hour
+	return master.PublicKeyPEM(), errors.Join(
+		s.issue(master, "mail", "mail", now, day),
+		s.issue(master, "social", "social", now, day),
+		s.issue(master, "billing", "billing", now, day),
+		s.issue(stranger, "stranger", "mail", now, day),
+		s.issue(master, "expired", "mail", now.Add(-day), time.Hour),
+	)
+}
+
+func (s *system) issue(a *authority.Authority, who, client string, at time.Time, life time.Duration) error {
+	key, err := authority.P256.Generate()
+	if err != nil {
+		return err
+	}
+	cert, err := issueTo(a, client, key.Public(), at, life)
+	if err != nil {
+		return err
+	}
+	s.headers[who] = certheader.Encode(cert.Raw, certheader.Base64DER)
+	return os.WriteFile(s.headerFile(who), []byte(s.headers[who]), 0o600)
+}
+
+func issueTo(a *authority.Authority, client string, key crypto.PublicKey, at time.Time, life time.Duration) (*x509.Certificate, error) {
+	return a.Issue(authority.Request{Client: client, PublicKey: key, Lifetime: life, Now: at})
+}
+
+func (s *system) headerFile(who string) string { return filepath.Join(s.dir, who+".header") }
+
+func (s *system) startSchedule(ctx context.Context) error {
+	store, err := schedule.Open(ctx, filepath.Join(s.dir, "schedule.db"))
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, store.Close)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: schedule.NewHandler(schedule.Options{Store: store, Log: zap.NewNop(), Now: time.Now}), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	s.closers = append(s.closers, server.Close)
+	s.scheduleURL = "http://" + l.Addr().String()
+	return nil
+}
+
+// startGateway configures the gateway as an operator would: by environment.
+func (s *system) startGateway(ctx context.Context, listen string, publicKey []byte) error {
+	c, err := config.Load(map[string]string{
+		"LISTEN_ADDR":     listen,
+		"ADMIN_ADDR":      "",
+		"AUTH_PUBLIC_KEY": string(publicKey),
+		"ACCESS_RULES":    rules,
+		"UPSTREAM_URL":    s.scheduleURL,
+	})
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, logFile.Close)
+	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(logFile))
+	g, err := gateway.New(ctx, c, log, level)
+	if err != nil {
+		return err
+	}
+	s.gatewayURL = "http://" + g.Addr().String()
+	// The gateway outlives the context: stop ends it, after the transcript.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	go func() { s.stopped <- g.Run(running) }()
+	return nil
+}
+
+func (s *system) logFile() string { return filepath.Join(s.dir, "gateway.log") }
+
+// stop drains the gateway and removes every trace.
+func (s *system) stop() error {
+	s.cancel()
+	return errors.Join(<-s.stopped, s.close())
+}
+
+func (s *system) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		errs = append(errs, fmt.Errorf("temporary folder: %w", err))
+	}
+	return errors.Join(errs...)
+}
