@@ -1,0 +1,88 @@
+// Package config turns the environment into a checked configuration.
+//
+// [Load] reports every fault of an environment in one run, each by the name of
+// its variable. Nothing that grants access has a default, an empty value is a
+// fault and never the default, and the content of AUTH_PUBLIC_KEY is in no
+// error.
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/rules"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// Config is a configuration that [Load] has checked. The zero value trusts
+// nobody and allows nothing.
+type Config struct {
+	ListenAddr string // host:port
+	AdminAddr  string // host:port, or empty: no operator's listener
+	AuthHeader string // as written, not in canonical form
+
+	Limits      trust.Limits
+	Keyring     *trust.Keyring
+	KeyringFile string // the file the keyring was read from, or empty
+	Rules       rules.Document
+	RulesFile   string // the file the rules were read from, or empty
+
+	Upstream        *url.URL // scheme and host only
+	UpstreamTimeout time.Duration
+
+	ShutdownTimeout   time.Duration
+	ReadHeaderTimeout time.Duration
+	ReadTimeout       time.Duration
+	IdleTimeout       time.Duration
+
+	MaxBodyBytes       int64
+	MaxCredentialBytes int
+	TrustedProxies     []netip.Prefix // masked, IPv4 as IPv4; nil: none
+
+	LogLevel  zapcore.Level
+	LogFormat string // "json" or "console"
+
+	Warnings []string // what works and is probably not meant, for the log at start
+}
+
+// Load checks an environment, such as env.ToMap(os.Environ()); nil is an empty
+// one. It reads the files that the _FILE variables name. The error is an
+// [*Error] with every fault, and then the Config is the zero value.
+func Load(environ map[string]string) (Config, error) {
+	l := newLoader(environ)
+	v := l.parse()
+	c := Config{
+		ListenAddr: string(v.ListenAddr),
+		AdminAddr:  string(v.AdminAddr),
+		AuthHeader: string(v.AuthHeader),
+		Limits: trust.Limits{
+			ClockSkew:   time.Duration(v.ClockSkew),
+			MinRSABits:  int(v.MinRSABits),
+			MaxLifetime: time.Duration(v.MaxLifetime),
+		},
+		Keyring:            l.keyring(v),
+		KeyringFile:        string(v.PublicKeyFile),
+		Rules:              l.rules(v),
+		RulesFile:          string(v.AccessRulesFile),
+		Upstream:           v.Upstream.url,
+		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
+		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),
+		ReadHeaderTimeout:  time.Duration(v.ReadHeaderTimeout),
+		ReadTimeout:        time.Duration(v.ReadTimeout),
+		IdleTimeout:        time.Duration(v.IdleTimeout),
+		MaxBodyBytes:       int64(v.MaxBody),
+		MaxCredentialBytes: int(v.MaxCredential),
+		TrustedProxies:     v.TrustedProxies.list,
+		LogLevel:           zapcore.Level(v.LogLevel),
+		LogFormat:          string(v.LogFormat),
+	}
+	l.compare(v)
+	if err := l.err(); err != nil {
+		return Config{}, err
+	}
+	c.Warnings = append(l.typos(), warnings(v)...)
+	return c, nil
+}

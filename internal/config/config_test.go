@@ -1,0 +1,320 @@
+package config_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/config"
+)
+
+const goodRules = `rules:
+  - name: apps-add-events
+    clients: [mail, social]
+    allow: ["POST /events"]
+`
+
+// publicPEM is a fresh public key.
+func publicPEM(tb testing.TB, key any) string {
+	tb.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+// required is the smallest environment that works.
+func required(tb testing.TB) map[string]string {
+	tb.Helper()
+	return map[string]string{
+		"AUTH_PUBLIC_KEY": publicPEM(tb, newKey(tb).Public()),
+		"ACCESS_RULES":    goodRules,
+		"UPSTREAM_URL":    "http://schedule:8081",
+	}
+}
+
+func load(tb testing.TB, environ map[string]string) config.Config {
+	tb.Helper()
+	c, err := config.Load(environ)
+	if err != nil {
+		tb.Fatalf("want no fault, found:\n%v", err)
+	}
+	return c
+}
+
+// faults are the faults of an environment, nil when it has none.
+func faults(tb testing.TB, environ map[string]string) []config.Fault {
+	tb.Helper()
+	c, err := config.Load(environ)
+	if err == nil {
+		return nil
+	}
+	fault, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		tb.Fatalf("want a *config.Error, found %T", err)
+	}
+	if !cmp.Equal(c.ListenAddr, "") || c.Keyring != nil || c.Upstream != nil {
+		tb.Errorf("want the zero Config with an error, found %+v", c)
+	}
+	return fault.Faults
+}
+
+func TestDefaults(t *testing.T) {
+	c := load(t, required(t))
+	have := []any{
+		c.ListenAddr, c.AdminAddr, c.AuthHeader, c.Limits.ClockSkew, c.Limits.MinRSABits, c.Limits.MaxLifetime,
+		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
+		c.Upstream.String(), c.UpstreamTimeout, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
+		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
+	}
+	want := []any{
+		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
+		1, "", 1, "",
+		"http://schedule:8081", 30 * time.Second, int64(1 << 20), 16 << 10, 0,
+		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("defaults (-want +have):\n%s", diff)
+	}
+}
+
+func TestGoodValues(t *testing.T) {
+	prefixes := func(list ...string) (p []netip.Prefix) {
+		for _, s := range list {
+			p = append(p, netip.MustParsePrefix(s))
+		}
+		return p
+	}
+	proxies := func(c config.Config) any { return c.TrustedProxies }
+	tests := []struct {
+		variable, value string
+		have            func(config.Config) any
+		want            any
+	}{
+		{"LISTEN_ADDR", "[::1]:0", func(c config.Config) any { return c.ListenAddr }, "[::1]:0"},
+		{"LISTEN_ADDR", "localhost:80", func(c config.Config) any { return c.ListenAddr }, "localhost:80"},
+		{"ADMIN_ADDR", "", func(c config.Config) any { return c.AdminAddr }, ""},
+		{"ADMIN_ADDR", "localhost:0", func(c config.Config) any { return c.AdminAddr }, "localhost:0"},
+		{"AUTH_HEADER", "X-App-Cert", func(c config.Config) any { return c.AuthHeader }, "X-App-Cert"},
+		{"AUTH_CLOCK_SKEW", "0s", func(c config.Config) any { return c.Limits.ClockSkew }, time.Duration(0)},
+		{"AUTH_CLOCK_SKEW", "10m", func(c config.Config) any { return c.Limits.ClockSkew }, 10 * time.Minute},
+		{"AUTH_MIN_RSA_BITS", "8192", func(c config.Config) any { return c.Limits.MinRSABits }, 8192},
+		{"AUTH_MAX_LIFETIME", "off", func(c config.Config) any { return c.Limits.MaxLifetime }, time.Duration(0)},
+		{"AUTH_MAX_LIFETIME", "2160h", func(c config.Config) any { return c.Limits.MaxLifetime }, 90 * 24 * time.Hour},
+		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.Upstream.String() }, "https://[2001:db8::1]:443"},
+		{"UPSTREAM_URL", "HTTP://schedule", func(c config.Config) any { return c.Upstream.String() }, "http://schedule"},
+		{"UPSTREAM_TIMEOUT", "1500ms", func(c config.Config) any { return c.UpstreamTimeout }, 1500 * time.Millisecond},
+		{"SHUTDOWN_TIMEOUT", "1s", func(c config.Config) any { return c.ShutdownTimeout }, time.Second},
+		{"READ_HEADER_TIMEOUT", "1s", func(c config.Config) any { return c.ReadHeaderTimeout }, time.Second},
+		{"READ_TIMEOUT", "1s", func(c config.Config) any { return c.ReadTimeout }, time.Second},
+		{"IDLE_TIMEOUT", "1s", func(c config.Config) any { return c.IdleTimeout }, time.Second},
+		{"MAX_BODY_BYTES", "1", func(c config.Config) any { return c.MaxBodyBytes }, int64(1)},
+		{"MAX_BODY_BYTES", "1048576", func(c config.Config) any { return c.MaxBodyBytes }, int64(1 << 20)},
+		{"MAX_BODY_BYTES", "1MB", func(c config.Config) any { return c.MaxBodyBytes }, int64(1_000_000)},
+		{"MAX_BODY_BYTES", "1TiB", func(c config.Config) any { return c.MaxBodyBytes }, int64(1 << 40)},
+		{"MAX_CREDENTIAL_BYTES", "1KiB", func(c config.Config) any { return c.MaxCredentialBytes }, 1024},
+		{"MAX_CREDENTIAL_BYTES", "32kb", func(c config.Config) any { return c.MaxCredentialBytes }, 32000},
+		{"TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fc00::/7", proxies, prefixes("10.0.0.0/8", "192.0.2.7/32", "fc00::/7")},
+		{"TRUSTED_PROXIES", "::ffff:10.0.0.0/104,::ffff:192.0.2.7", proxies, prefixes("10.0.0.0/8", "192.0.2.7/32")},
+		{"LOG_LEVEL", "debug", func(c config.Config) any { return c.LogLevel }, zapcore.DebugLevel},
+		{"LOG_LEVEL", "warn", func(c config.Config) any { return c.LogLevel }, zapcore.WarnLevel},
+		{"LOG_LEVEL", "error", func(c config.Config) any { return c.LogLevel }, zapcore.ErrorLevel},
+		{"LOG_FORMAT", "console", func(c config.Config) any { return c.LogFormat }, "console"},
+	}
+	samePrefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	for _, tt := range tests {
+		t.Run(tt.variable+"="+tt.value, func(t *testing.T) {
+			environ := required(t)
+			environ[tt.variable] = tt.value
+			if diff := cmp.Diff(tt.want, tt.have(load(t, environ)), samePrefix); diff != "" {
+				t.Errorf("(-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestKeyForms takes the key as .env files and dashboards force it on people.
+func TestKeyForms(t *testing.T) {
+	key := publicPEM(t, newKey(t).Public())
+	for name, value := range map[string]string{
+		"PEM":                 key,
+		"newlines as \\n":     strings.ReplaceAll(key, "\n", `\n`),
+		"two keys":            key + publicPEM(t, newKey(t).Public()),
+		"without the newline": strings.TrimSpace(key),
+	} {
+		t.Run(name, func(t *testing.T) {
+			environ := required(t)
+			environ["AUTH_PUBLIC_KEY"] = value
+			c := load(t, environ)
+			if want := strings.Count(value, "BEGIN"); len(c.Keyring.Anchors()) != want {
+				t.Errorf("%d anchors, want %d", len(c.Keyring.Anchors()), want)
+			}
+		})
+	}
+}
+
+func TestFiles(t *testing.T) {
+	environ := required(t)
+	dir := t.TempDir()
+	for _, name := range []string{"AUTH_PUBLIC_KEY", "ACCESS_RULES"} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(environ[name]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		delete(environ, name)
+		environ[name+"_FILE"] = file
+	}
+	c := load(t, environ)
+	if len(c.Keyring.Anchors()) != 1 || c.Rules.RuleCount != 1 {
+		t.Errorf("%d anchors and %d rules, want one of each", len(c.Keyring.Anchors()), c.Rules.RuleCount)
+	}
+	if c.KeyringFile != environ["AUTH_PUBLIC_KEY_FILE"] || c.RulesFile != environ["ACCESS_RULES_FILE"] {
+		t.Errorf("files %q and %q, want those that were read", c.KeyringFile, c.RulesFile)
+	}
+}
+
+// TestReadAgain reads the files as those who watch them do.
+func TestReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	key := required(t)["AUTH_PUBLIC_KEY"]
+	keys, list := write("keys", key), write("rules", goodRules)
+	if ring, err := config.ReadKeyring(keys, 2048); err != nil || len(ring.Anchors()) != 1 {
+		t.Errorf("keyring: %v, want one anchor", err)
+	}
+	if document, err := config.ReadRules(list); err != nil || document.RuleCount != 1 {
+		t.Errorf("rules: %v, want one", err)
+	}
+	missing := filepath.Join(dir, "missing")
+	_, keyErr := config.ReadKeyring(list, 2048)
+	_, noKeyErr := config.ReadKeyring(missing, 2048)
+	_, rulesErr := config.ReadRules(keys)
+	_, noRulesErr := config.ReadRules(missing)
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{keyErr, "want PEM"},
+		{noKeyErr, "no such file or directory"},
+		{rulesErr, "found PEM, want YAML rules"},
+		{noRulesErr, "no such file or directory"},
+	} {
+		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", tt.err, tt.want)
+		}
+	}
+}
+
+func TestLoadLeavesTheEnvironmentAlone(t *testing.T) {
+	environ := required(t)
+	environ["ADMIN_ADDR"] = ""
+	before := maps.Clone(environ)
+	load(t, environ)
+	if !maps.Equal(before, environ) {
+		t.Errorf("environment %v, want %v", environ, before)
+	}
+}
+
+// TestNilEnvironmentIsEmpty: the library takes nil for the process's own.
+func TestNilEnvironmentIsEmpty(t *testing.T) {
+	for name, value := range required(t) {
+		t.Setenv(name, value)
+	}
+	var names []string
+	for _, f := range faults(t, nil) {
+		names = append(names, f.Variable)
+	}
+	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "ACCESS_RULES", "UPSTREAM_URL"}, names); diff != "" {
+		t.Errorf("faults (-want +have):\n%s", diff)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		set  map[string]string
+		want []string // contained, one for each warning
+	}{
+		{"none", nil, nil},
+		{"operator's port for everybody", map[string]string{"ADMIN_ADDR": ":9090"}, []string{"ADMIN_ADDR: :9090 can be reached"}},
+		{"operator's port on a network", map[string]string{"ADMIN_ADDR": "192.0.2.7:9090"}, []string{"ADMIN_ADDR: 192.0.2.7:9090 can be"}},
+		{"operator's port on loopback", map[string]string{"ADMIN_ADDR": "[::1]:9090"}, nil},
+		{"operator's port off", map[string]string{"ADMIN_ADDR": ""}, nil},
+		{"weak keys", map[string]string{"AUTH_MIN_RSA_BITS": "1024", "AUTH_PUBLIC_KEY": publicPEM(t, small.Public())},
+			[]string{"AUTH_MIN_RSA_BITS: RSA keys of 1024 bits"}},
+		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
+		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
+			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
+		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
+		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
+		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"MAX_BODY_BYTES is"}},
+		{"lower case", map[string]string{"auth_max_lifetime": "24h"}, []string{"AUTH_MAX_LIFETIME is"}},
+		{"somebody else's", map[string]string{"UPSTREAM_PORT": "1", "HOME": "/", "AUTH_PUBLIC": "x", "MAX": "1"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			environ := required(t)
+			maps.Copy(environ, tt.set)
+			have := load(t, environ).Warnings
+			if len(have) != len(tt.want) {
+				t.Fatalf("warnings %q, want %q", have, tt.want)
+			}
+			for i := range have {
+				if !strings.Contains(have[i], tt.want[i]) {
+					t.Errorf("warning %q, want %q", have[i], tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestVariables(t *testing.T) {
+	seen := map[string]bool{}
+	for _, v := range config.Variables() {
+		if v.Name == "" || v.Default == "" || v.Meaning == "" || strings.Contains(v.Meaning, "\n") || seen[v.Name] {
+			t.Errorf("%+v: want a new name, a default and one line of meaning", v)
+		}
+		seen[v.Name] = true
+	}
+	first := config.Variables()[0]
+	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
+		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
+	}
+	if len(seen) != 21 {
+		t.Errorf("%d variables, want 21: document a new one", len(seen))
+	}
+}

@@ -1,0 +1,331 @@
+package config_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/config"
+)
+
+const (
+	wantListen     = ", want host:port, such as :8080"
+	wantHeader     = ", want a header field name that is no other's, such as X-SSL-Auth"
+	wantSkew       = ", want a duration from 0s to 10m, such as 60s"
+	wantBits       = ", want a whole number from 1024 to 8192"
+	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
+	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)"
+	wantBody       = ", want a size from 1 to 1TiB, such as 1MiB"
+	wantCredential = ", want a size from 1KiB to 1MiB, such as 16KiB"
+	wantProxies    = ", want CIDRs or addresses with commas between, such as 10.0.0.0/8"
+	wantKey        = ", want 1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE"
+	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
+	wantFile       = ", want the name of a readable file"
+)
+
+func TestBadValues(t *testing.T) {
+	tests := []struct{ variable, value, want string }{
+		{"LISTEN_ADDR", "", "found an empty value" + wantListen},
+		{"LISTEN_ADDR", "8080", `found "8080"` + wantListen},
+		{"LISTEN_ADDR", " :8080", `found " :8080"` + wantListen},
+		{"LISTEN_ADDR", ":http", `found port "http" in ":http"` + wantListen},
+		{"LISTEN_ADDR", ":65536", `found port "65536" in ":65536"` + wantListen},
+		{"LISTEN_ADDR", ":", `found no port in ":"` + wantListen},
+		{"LISTEN_ADDR", "http://a:80", `found "http://a:80"` + wantListen},
+		{"ADMIN_ADDR", "9090", `found "9090", want host:port, such as 127.0.0.1:9090, or empty for none`},
+		{"ADMIN_ADDR", "127.0.0.1:8080", `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`},
+		{"ADMIN_ADDR", "[::]:8080", `found "[::]:8080", want another port than LISTEN_ADDR ":8080"`},
+		{"AUTH_HEADER", "", "found an empty value" + wantHeader},
+		{"AUTH_HEADER", "X SSL", `found "X SSL"` + wantHeader},
+		{"AUTH_HEADER", "X-SSL-Auth:", `found "X-SSL-Auth:"` + wantHeader},
+		{"AUTH_HEADER", "host", `found "host", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Authorization", `found "Authorization", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Content-Length", `found "Content-Length", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Connection", `found "Connection", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Transfer-Encoding", `found "Transfer-Encoding", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "X-Client-Id", `found "X-Client-Id", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "x_client_cert", `found "x_client_cert", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-For", `found "X-Forwarded-For", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "X-Request-ID", `found "X-Request-ID", which has a meaning of its own` + wantHeader},
+		{"AUTH_CLOCK_SKEW", "", "found an empty value" + wantSkew},
+		{"AUTH_CLOCK_SKEW", "60", `found "60"` + wantSkew},
+		{"AUTH_CLOCK_SKEW", "-1s", `found "-1s"` + wantSkew},
+		{"AUTH_CLOCK_SKEW", "10m1s", `found "10m1s"` + wantSkew},
+		{"AUTH_MIN_RSA_BITS", "", "found an empty value" + wantBits},
+		{"AUTH_MIN_RSA_BITS", "1023", `found "1023"` + wantBits},
+		{"AUTH_MIN_RSA_BITS", "8193", `found "8193"` + wantBits},
+		{"AUTH_MIN_RSA_BITS", "2048 bits", `found "2048 bits"` + wantBits},
+		{"AUTH_MAX_LIFETIME", "", "found an empty value" + wantLifetime},
+		{"AUTH_MAX_LIFETIME", "90d", `found "90d"` + wantLifetime},
+		{"AUTH_MAX_LIFETIME", "0s", `found "0s"` + wantLifetime},
+		{"AUTH_MAX_LIFETIME", "OFF", `found "OFF"` + wantLifetime},
+		{"UPSTREAM_URL", "", "found an empty value" + wantUpstream},
+		{"UPSTREAM_URL", "schedule:8081", `found scheme "schedule" in "schedule:8081"` + wantUpstream},
+		{"UPSTREAM_URL", "schedule", `found no scheme in "schedule"` + wantUpstream},
+		{"UPSTREAM_URL", "ftp://schedule", `found scheme "ftp" in "ftp://schedule"` + wantUpstream},
+		{"UPSTREAM_URL", "http://", `found no host in "http://"` + wantUpstream},
+		{"UPSTREAM_URL", "http://:8081", `found no host in "http://:8081"` + wantUpstream},
+		{"UPSTREAM_URL", "http://u:secret@schedule", "found a URL with user information" + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule/api", `found a path in "http://schedule/api"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule//", `found a path in "http://schedule//"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule?a=1", `found a query or a fragment in "http://schedule?a=1"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule/#", `found a query or a fragment in "http://schedule/#"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule:0", `found port "0" in "http://schedule:0"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule:", `found no port after the colon in "http://schedule:"` + wantUpstream},
+		{"UPSTREAM_URL", "http://schedule:65536", `found port "65536" in "http://schedule:65536"` + wantUpstream},
+		{"UPSTREAM_URL", "http://sche dule", `found "http://sche dule", which is no URL` + wantUpstream},
+		{"UPSTREAM_TIMEOUT", "", "found an empty value, want a duration above 0, such as 30s"},
+		{"UPSTREAM_TIMEOUT", "0s", `found "0s", want a duration above 0, such as 30s`},
+		{"SHUTDOWN_TIMEOUT", "", "found an empty value, want a duration above 0, such as 30s"},
+		{"SHUTDOWN_TIMEOUT", "soon", `found "soon", want a duration above 0, such as 30s`},
+		{"READ_HEADER_TIMEOUT", "", "found an empty value, want a duration above 0, such as 10s"},
+		{"READ_HEADER_TIMEOUT", "-1s", `found "-1s", want a duration above 0, such as 10s`},
+		{"READ_TIMEOUT", "", "found an empty value, want a duration above 0, such as 60s"},
+		{"READ_TIMEOUT", "60", `found "60", want a duration above 0, such as 60s`},
+		{"IDLE_TIMEOUT", "", "found an empty value, want a duration above 0, such as 120s"},
+		{"IDLE_TIMEOUT", "0", `found "0", want a duration above 0, such as 120s`},
+		{"MAX_BODY_BYTES", "", "found an empty value" + wantBody},
+		{"MAX_BODY_BYTES", "0", `found "0"` + wantBody},
+		{"MAX_BODY_BYTES", "-1", `found "-1"` + wantBody},
+		{"MAX_BODY_BYTES", "1,5MiB", `found "1,5MiB"` + wantBody},
+		{"MAX_BODY_BYTES", "1.5MiB", `found "1.5MiB"` + wantBody},
+		{"MAX_BODY_BYTES", "1m", `found "1m"` + wantBody},
+		{"MAX_BODY_BYTES", "1 MiB", `found "1 MiB"` + wantBody},
+		{"MAX_BODY_BYTES", "1025GiB", `found "1025GiB"` + wantBody},
+		{"MAX_BODY_BYTES", "99999999999999999999", `found "99999999999999999999"` + wantBody},
+		{"MAX_CREDENTIAL_BYTES", "", "found an empty value" + wantCredential},
+		{"MAX_CREDENTIAL_BYTES", "1023", `found "1023"` + wantCredential},
+		{"MAX_CREDENTIAL_BYTES", "1025KiB", `found "1025KiB"` + wantCredential},
+		{"TRUSTED_PROXIES", "", "found an empty value" + wantProxies},
+		{"TRUSTED_PROXIES", "10.0.0.0/8,", "found an empty value" + wantProxies},
+		{"TRUSTED_PROXIES", "10.0.0.0/33", `found "10.0.0.0/33"` + wantProxies},
+		{"TRUSTED_PROXIES", "10.0.0.1/8", `found "10.0.0.1/8", whose network is 10.0.0.0/8` + wantProxies},
+		{"TRUSTED_PROXIES", "proxy.internal", `found "proxy.internal"` + wantProxies},
+		{"TRUSTED_PROXIES", "fe80::1%eth0", `found "fe80::1%eth0"` + wantProxies},
+		{"TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", `found "0.0.0.0/0", which is everybody` + wantProxies},
+		{"TRUSTED_PROXIES", "::/0", `found "::/0", which is everybody` + wantProxies},
+		{"TRUSTED_PROXIES", "::ffff:0.0.0.0/96", `found "::ffff:0.0.0.0/96", which is everybody` + wantProxies},
+		{"TRUSTED_PROXIES", "::ffff:0:0/96", `found "::ffff:0:0/96", which is everybody` + wantProxies},
+		{"TRUSTED_PROXIES", "::/64", `found "::/64", which is everybody` + wantProxies},
+		{"LOG_LEVEL", "", "found an empty value, want debug, info, warn or error"},
+		{"LOG_LEVEL", "fatal", `found "fatal", want debug, info, warn or error`},
+		{"LOG_LEVEL", "INFO", `found "INFO", want debug, info, warn or error`},
+		{"LOG_FORMAT", "", "found an empty value, want json or console"},
+		{"LOG_FORMAT", "text", `found "text", want json or console`},
+		{"AUTH_PUBLIC_KEY", "", "found an empty value" + wantKey},
+		{"ACCESS_RULES", "", "found an empty value" + wantRules},
+		{"ACCESS_RULES", "-----BEGIN PUBLIC KEY-----", "found PEM, want YAML rules"},
+		{"ACCESS_RULES", "rules", "found no YAML field, want YAML rules"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.variable+"="+tt.value, func(t *testing.T) {
+			environ := required(t)
+			environ[tt.variable] = tt.value
+			want := []config.Fault{{Variable: tt.variable, Problem: tt.want}}
+			if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
+				t.Errorf("faults (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// described is how an error speaks of a text that it does not quote.
+func described(s string) string {
+	if len(s) <= 64 && !strings.Contains(s, "\n") {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("a text of %d bytes", len(s))
+}
+
+func TestTwins(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	big := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(big, make([]byte, 1<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const key, file = "AUTH_PUBLIC_KEY", "AUTH_PUBLIC_KEY_FILE"
+	good := required(t)[key]
+	tests := []struct {
+		name string
+		set  map[string]string // instead of AUTH_PUBLIC_KEY
+		want config.Fault
+	}{
+		{"neither", nil, config.Fault{Variable: key, Problem: "found nothing" + wantKey}},
+		{"a name like it", map[string]string{"AUTH_PUBLICKEY": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBLICKEY"` + wantKey}},
+		{"a name like its file's", map[string]string{"AUTH_PUBKIC_KEY_FILE": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBKIC_KEY_FILE"` + wantKey}},
+		{"both", map[string]string{key: good, file: empty}, config.Fault{Variable: key, Problem: "found AUTH_PUBLIC_KEY_FILE as well, want only one of the two"}},
+		{"empty name", map[string]string{file: ""}, config.Fault{Variable: file, Problem: "found an empty value" + wantFile}},
+		{"no such file", map[string]string{file: "/nowhere/key"}, config.Fault{Variable: file, Problem: `found "/nowhere/key": no such file or directory` + wantFile}},
+		{"a folder", map[string]string{file: "/"}, config.Fault{Variable: file, Problem: `found "/": is a directory` + wantFile}},
+		{"too large", map[string]string{file: big}, config.Fault{Variable: file, Problem: `found ` + described(big) + `: more than 1048576 bytes` + wantFile}},
+		{"the key for a name", map[string]string{file: good}, config.Fault{Variable: file, Problem: "found " + described(good) + ": no such file or directory" + wantFile}},
+		{"empty file", map[string]string{file: empty}, config.Fault{Variable: file, Problem: "want 1 to 8 PEM blocks, found nothing"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			environ := required(t)
+			delete(environ, key)
+			maps.Copy(environ, tt.set)
+			if diff := cmp.Diff([]config.Fault{tt.want}, faults(t, environ)); diff != "" {
+				t.Errorf("faults (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRulesKeepTheirLine shows that faults of rules name the line, in the file
+// or in the variable.
+func TestRulesKeepTheirLine(t *testing.T) {
+	const bad = "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"POST /events\"]\n    colour: red\n"
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for variable, value := range map[string]string{"ACCESS_RULES": bad, "ACCESS_RULES_FILE": file} {
+		t.Run(variable, func(t *testing.T) {
+			environ := required(t)
+			delete(environ, "ACCESS_RULES")
+			environ[variable] = value
+			place := variable + ":5: "
+			if variable == "ACCESS_RULES_FILE" {
+				place = file + ":5: "
+			}
+			have := faults(t, environ)
+			if len(have) != 1 || have[0].Variable != variable || !strings.HasPrefix(have[0].Problem, place) {
+				t.Errorf("faults %+v, want one that begins with %q", have, place)
+			}
+			_, err := config.Load(environ)
+			if line := err.Error(); !strings.HasPrefix(line, place) && !strings.HasPrefix(line, variable+": "+place) || strings.Count(line, "ACCESS_RULES:") > 1 {
+				t.Errorf("error %q, want the variable and the place once", line)
+			}
+		})
+	}
+}
+
+// TestEveryFaultAtOnce gives every variable a bad value.
+func TestEveryFaultAtOnce(t *testing.T) {
+	environ := map[string]string{}
+	var want []string
+	for _, v := range config.Variables() {
+		if v.Name != "AUTH_PUBLIC_KEY_FILE" && v.Name != "ACCESS_RULES_FILE" {
+			environ[v.Name] = "?"
+			want = append(want, v.Name)
+		}
+	}
+	var have []string
+	for _, f := range faults(t, environ) {
+		have = append(have, f.Variable)
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("faulty variables, in their order (-want +have):\n%s", diff)
+	}
+	_, err := config.Load(environ)
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) || !strings.HasPrefix(lines[0], `LISTEN_ADDR: found "?", want host:port`) {
+		t.Errorf("error %q, want one line for each fault", err)
+	}
+}
+
+// TestNoKeyInErrors puts a key, whole and broken, into every variable: no error
+// may hold a piece of it.
+func TestNoKeyInErrors(t *testing.T) {
+	der, err := x509.MarshalPKCS8PrivateKey(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	public := required(t)["AUTH_PUBLIC_KEY"]
+	for name, text := range map[string]string{
+		"private":           private,
+		"public":            public,
+		"first half":        public[:len(public)/2],
+		"second half":       public[len(public)/2:],
+		"private damaged":   strings.Replace(private, "\n", "\n*", 2),
+		"private body":      base64.StdEncoding.EncodeToString(der),
+		"newlines as \\n":   strings.ReplaceAll(private, "\n", `\n`),
+		"newlines as blank": strings.ReplaceAll(private, "\n", " "),
+		"base64 of PEM":     base64.StdEncoding.EncodeToString([]byte(private)),
+		"after rules":       goodRules + private,
+		"with a bad type":   strings.ReplaceAll(public, "PUBLIC", "PUBIC"),
+	} {
+		for _, v := range config.Variables() {
+			environ := required(t)
+			if base, isFile := strings.CutSuffix(v.Name, "_FILE"); isFile {
+				delete(environ, base)
+			}
+			environ[v.Name] = text
+			_, err := config.Load(environ)
+			if err == nil {
+				continue
+			}
+			if piece := sharedPiece(text, err.Error()); piece != "" {
+				t.Errorf("%s in %s: the error holds %q:\n%v", name, v.Name, piece, err)
+			}
+		}
+	}
+}
+
+// sharedPiece is a run of 12 bytes of a key's body that text holds, or "".
+func sharedPiece(key, text string) string {
+	const length = 12
+	for i := 0; i+length <= len(key); i++ {
+		piece := key[i : i+length]
+		isBody := !strings.ContainsAny(piece, "- \n[]:") && strings.ContainsAny(piece, "0123456789")
+		if isBody && strings.Contains(text, piece) {
+			return piece
+		}
+	}
+	return ""
+}
+
+// FuzzLoad gives one variable one value: nothing panics, and no error holds a
+// long value.
+func FuzzLoad(f *testing.F) {
+	for i := range config.Variables() {
+		f.Add(uint8(i), "10.0.0.0/8")
+		f.Add(uint8(i), "http://u:secret@h:1/?#")
+		f.Add(uint8(i), "1MiB")
+		f.Add(uint8(i), "")
+	}
+	good := required(f)
+	names := config.Variables()
+	f.Fuzz(func(t *testing.T, which uint8, value string) {
+		name := names[int(which)%len(names)].Name
+		if strings.HasSuffix(name, "_FILE") {
+			t.Skip("files are named by the operator")
+		}
+		environ := maps.Clone(good)
+		environ[name] = value
+		c, err := config.Load(environ)
+		if err == nil {
+			if c.Keyring == nil || c.Upstream == nil || c.ListenAddr == "" {
+				t.Fatalf("%s=%q: found an incomplete Config, want a fault", name, value)
+			}
+			return
+		}
+		for _, fault := range faults(t, environ) {
+			if fault.Variable != name && fault.Variable != "ADMIN_ADDR" {
+				t.Errorf("%s=%q: found a fault of %s", name, value, fault.Variable)
+			}
+			if strings.Contains(fault.Problem, "\n") {
+				t.Errorf("%s=%q: want one line, found %q", name, value, fault.Problem)
+			}
+		}
+		isSecret := name == "AUTH_PUBLIC_KEY" || strings.Contains(value, "@") && name == "UPSTREAM_URL"
+		if isSecret && len(value) > 12 && strings.Contains(err.Error(), value) {
+			t.Errorf("%s: the error holds the value: %v", name, err)
+		}
+	})
+}

@@ -1,0 +1,235 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/certgate/certgate/internal/rules"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// loader collects the faults of one environment.
+type loader struct {
+	environ map[string]string
+	known   []described
+	faults  []Fault
+}
+
+func newLoader(environ map[string]string) *loader {
+	l := &loader{environ: maps.Clone(environ), known: describe()}
+	if l.environ == nil { // which the library takes for the process's own
+		l.environ = map[string]string{}
+	}
+	return l
+}
+
+// parse reads every variable for itself.
+func (l *loader) parse() variables {
+	filled := maps.Clone(l.environ)
+	for _, d := range l.known {
+		if value, set := filled[d.Name]; set && value == "" {
+			// The library would take the default for it.
+			delete(filled, d.Name)
+			l.empty(d)
+		}
+	}
+	var v variables
+	l.collect(env.ParseWithOptions(&v, env.Options{Environment: filled}))
+	if l.isSetEmpty("ADMIN_ADDR") {
+		v.AdminAddr = ""
+	}
+	return v
+}
+
+func (l *loader) empty(d described) {
+	if d.Name != "ADMIN_ADDR" {
+		l.add(d.Name, "found an empty value, want "+d.want)
+	}
+}
+
+func (l *loader) isSetEmpty(name string) bool {
+	value, set := l.environ[name]
+	return set && value == ""
+}
+
+// collect turns the library's errors into faults.
+func (l *loader) collect(err error) {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return
+	}
+	for _, err := range all.Errors {
+		switch e := err.(type) { //nolint:errorlint // the library puts them there bare
+		case env.ParseError:
+			d := l.find(func(d described) bool { return d.field == e.Name })
+			l.add(d.Name, fmt.Sprintf("found %v, want %s", e.Err, d.want))
+		case env.VarIsNotSetError:
+			d := l.find(func(d described) bool { return d.Name == e.Key })
+			if !l.isSetEmpty(d.Name) { // said already
+				l.missing(d)
+			}
+		default:
+			l.add("environment", "found something unreadable")
+		}
+	}
+}
+
+// missing blames a variable that is not set, and the one that was set for it.
+func (l *loader) missing(d described) {
+	found := "nothing"
+	for _, name := range slices.Sorted(maps.Keys(l.environ)) {
+		if meant := probable(name, l.known); meant == d.Name || meant == d.Name+"_FILE" {
+			found = "only " + quote(name)
+		}
+	}
+	l.add(d.Name, "found "+found+", want "+d.want)
+}
+
+func (l *loader) find(match func(described) bool) described {
+	i := slices.IndexFunc(l.known, match)
+	if i < 0 {
+		return described{}
+	}
+	return l.known[i]
+}
+
+func (l *loader) add(variable, problem string) {
+	l.faults = append(l.faults, Fault{Variable: variable, Problem: problem})
+}
+
+func (l *loader) has(variable string) bool {
+	return slices.ContainsFunc(l.faults, func(f Fault) bool { return f.Variable == variable })
+}
+
+// source is where a text was given: in the variable, or in the file that the
+// variable's twin names.
+type source struct {
+	variable string
+	inline   string
+	file     path
+	limit    int64
+}
+
+// text is the text and the variable to blame for it. Ok is false when there is
+// no text, and the fault is noted.
+func (l *loader) text(s source) (text []byte, variable string, ok bool) {
+	twin := s.variable + "_FILE"
+	_, hasInline := l.environ[s.variable]
+	_, hasFile := l.environ[twin]
+	switch {
+	case hasInline && hasFile:
+		l.add(s.variable, "found "+twin+" as well, want only one of the two")
+		return nil, "", false
+	case !hasInline && !hasFile:
+		l.missing(l.find(func(d described) bool { return d.Name == s.variable }))
+		return nil, "", false
+	case l.isSetEmpty(s.variable), l.isSetEmpty(twin): // noted by parse
+		return nil, "", false
+	case hasInline:
+		return []byte(s.inline), s.variable, true
+	}
+	text, err := s.file.read(s.limit)
+	if err != nil {
+		d := l.find(func(d described) bool { return d.Name == twin })
+		l.add(twin, err.Error()+", want "+d.want)
+		return nil, "", false
+	}
+	return text, twin, true
+}
+
+func (l *loader) keyring(v variables) *trust.Keyring {
+	text, variable, ok := l.text(source{"AUTH_PUBLIC_KEY", v.PublicKey, v.PublicKeyFile, maxKeyFile})
+	if !ok {
+		return nil
+	}
+	least := int(v.MinRSABits)
+	if l.has("AUTH_MIN_RSA_BITS") {
+		least = minRSABits // one fault is enough
+	}
+	ring, err := trust.ParseKeyring(text, least)
+	if err != nil {
+		l.add(variable, err.Error())
+		return nil
+	}
+	return ring
+}
+
+func (l *loader) rules(v variables) rules.Document {
+	text, variable, ok := l.text(source{"ACCESS_RULES", v.AccessRules, v.AccessRulesFile, maxRuleFile})
+	if !ok {
+		return rules.Document{}
+	}
+	name := variable
+	if v.AccessRulesFile != "" {
+		name = string(v.AccessRulesFile)
+	}
+	document, err := parseRules(name, text)
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			l.add(variable, line)
+		}
+		return rules.Document{}
+	}
+	return document
+}
+
+// compare checks what concerns two variables.
+func (l *loader) compare(v variables) {
+	if l.has("LISTEN_ADDR") || l.has("ADMIN_ADDR") || v.AdminAddr == "" {
+		return
+	}
+	if v.ListenAddr.clashes(v.AdminAddr) {
+		l.add("ADMIN_ADDR", fmt.Sprintf("found %s, want another port than LISTEN_ADDR %s",
+			quote(string(v.AdminAddr)), quote(string(v.ListenAddr))))
+	}
+}
+
+// err is every fault in the order of the documentation, or nil.
+func (l *loader) err() error {
+	if len(l.faults) == 0 {
+		return nil
+	}
+	order := map[string]int{}
+	for i, d := range l.known {
+		order[d.Name] = i
+	}
+	slices.SortStableFunc(l.faults, func(a, b Fault) int { return order[a.Variable] - order[b.Variable] })
+	return &Error{Faults: l.faults}
+}
+
+// typos warns of variables that look like ours and are not.
+func (l *loader) typos() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(l.environ)) {
+		if meant := probable(name, l.known); meant != "" {
+			list = append(list, fmt.Sprintf("%s is no variable of certgate and has no effect: %s is", quote(name), meant))
+		}
+	}
+	return list
+}
+
+// warnings are about values that work and are probably not meant.
+func warnings(v variables) []string {
+	var list []string
+	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if v.AdminAddr != "" && !v.AdminAddr.isLoopback() {
+		warn("ADMIN_ADDR: %s can be reached from other machines, and the operator's surface asks nobody who they are", v.AdminAddr)
+	}
+	if v.MinRSABits < weakRSABits {
+		warn("AUTH_MIN_RSA_BITS: RSA keys of %d bits can be broken; replace them and set %d", v.MinRSABits, weakRSABits)
+	}
+	for _, p := range v.TrustedProxies.list {
+		if isVast(p) {
+			warn("TRUSTED_PROXIES: %s is larger than any private network", p)
+		}
+	}
+	if v.LogLevel > 0 {
+		warn("LOG_LEVEL: above info the lines of allowed and refused requests are not written")
+	}
+	return list
+}

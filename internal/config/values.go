@@ -1,0 +1,146 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap/zapcore"
+)
+
+// The errors of the types below say what was found; the want tag of the
+// variable completes the sentence.
+
+type timeout time.Duration
+
+func (t *timeout) UnmarshalText(text []byte) error {
+	d, err := duration(string(text), 1)
+	*t = timeout(d)
+	return err
+}
+
+type skew time.Duration
+
+const maxSkew = 10 * time.Minute
+
+func (s *skew) UnmarshalText(text []byte) error {
+	d, err := duration(string(text), 0)
+	if err == nil && d > maxSkew {
+		err = errors.New(quote(string(text)))
+	}
+	*s = skew(d)
+	return err
+}
+
+// lifetime is 0 when off.
+type lifetime time.Duration
+
+func (l *lifetime) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		return nil
+	}
+	d, err := duration(string(text), 1)
+	*l = lifetime(d)
+	return err
+}
+
+func duration(text string, least time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least {
+		return 0, errors.New(quote(text))
+	}
+	return d, nil
+}
+
+type rsaBits int
+
+const (
+	minRSABits  = 1024
+	weakRSABits = 2048 // below it there is a warning
+	maxRSABits  = 8192
+)
+
+func (b *rsaBits) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < minRSABits || n > maxRSABits {
+		return errors.New(quote(string(text)))
+	}
+	*b = rsaBits(n)
+	return nil
+}
+
+type bodySize int64
+
+func (s *bodySize) UnmarshalText(text []byte) error {
+	n, err := size(string(text), 1, humanize.TiByte)
+	*s = bodySize(n)
+	return err
+}
+
+type credentialSize int
+
+func (s *credentialSize) UnmarshalText(text []byte) error {
+	n, err := size(string(text), humanize.KiByte, humanize.MiByte)
+	*s = credentialSize(n)
+	return err
+}
+
+// sizeForm is what humanize may read. It would also take "1,5MiB" for 15 MiB
+// and the "1k" of nginx, which is 1024, for 1000.
+var sizeForm = regexp.MustCompile(`^[0-9]+([kKmMgGtT][iI]?)?[bB]$|^[0-9]+$`)
+
+func size(text string, least, most uint64) (int64, error) {
+	if !sizeForm.MatchString(text) {
+		return 0, errors.New(quote(text))
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n < least || n > most {
+		return 0, errors.New(quote(text))
+	}
+	return int64(n), nil //nolint:gosec // most is far below 2^63
+}
+
+type level zapcore.Level
+
+func (l *level) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "debug":
+		*l = level(zapcore.DebugLevel)
+	case "info":
+		*l = level(zapcore.InfoLevel)
+	case "warn":
+		*l = level(zapcore.WarnLevel)
+	case "error":
+		*l = level(zapcore.ErrorLevel)
+	default:
+		return errors.New(quote(string(text)))
+	}
+	return nil
+}
+
+type logFormat string
+
+func (f *logFormat) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "json", "console":
+		*f = logFormat(s)
+		return nil
+	default:
+		return errors.New(quote(s))
+	}
+}
+
+// path is the name of a file. It is checked by reading the file.
+type path string
+
+// read is the file's content, at most limit bytes.
+func (p path) read(limit int64) ([]byte, error) {
+	text, err := readFile(string(p), limit)
+	if err != nil {
+		return nil, fmt.Errorf("found %s: %w", quote(string(p)), err)
+	}
+	return text, nil
+}

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// variables is the environment as it is read. Each field's tags are its
+// documentation: desc is the meaning, want completes the sentence of a fault,
+// none is what stands for the default where there is no value.
+//
+// The types check their own values, so that a fault never comes from the
+// library, which would quote the value.
+type variables struct {
+	ListenAddr        address        `env:"LISTEN_ADDR" envDefault:":8080" want:"host:port, such as :8080" desc:"the public listener (plain HTTP behind the TLS load balancer); port 0 works and the bound address is logged"`
+	AdminAddr         address        `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" want:"host:port, such as 127.0.0.1:9090, or empty for none" desc:"the operator's listener; empty turns it off"`
+	PublicKey         string         `env:"AUTH_PUBLIC_KEY" none:"required" want:"1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE" desc:"1–8 PEM blocks: public keys or CA certificates; newlines may be the two characters \\n, or the whole base64"`
+	PublicKeyFile     path           `env:"AUTH_PUBLIC_KEY_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of AUTH_PUBLIC_KEY; watched"`
+	AuthHeader        headerName     `env:"AUTH_HEADER" envDefault:"X-SSL-Auth" want:"a header field name that is no other's, such as X-SSL-Auth" desc:"where clients attach the certificate"`
+	ClockSkew         skew           `env:"AUTH_CLOCK_SKEW" envDefault:"60s" want:"a duration from 0s to 10m, such as 60s" desc:"leeway on both ends of a certificate's validity"`
+	MinRSABits        rsaBits        `env:"AUTH_MIN_RSA_BITS" envDefault:"2048" want:"a whole number from 1024 to 8192" desc:"the shortest RSA key that is taken; 1024 lets old keys in, with a warning at start"`
+	MaxLifetime       lifetime       `env:"AUTH_MAX_LIFETIME" envDefault:"off" want:"off, or a duration above 0, such as 2160h for 90 days" desc:"refuse certificates whose NotAfter−NotBefore is longer"`
+	AccessRules       string         `env:"ACCESS_RULES" none:"required" want:"YAML rules, here or in ACCESS_RULES_FILE" desc:"the access rules, YAML"`
+	AccessRulesFile   path           `env:"ACCESS_RULES_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of ACCESS_RULES; watched"`
+	Upstream          upstream       `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)" desc:"the service behind; without a path"`
+	UpstreamTimeout   timeout        `env:"UPSTREAM_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"until the upstream's response header"`
+	MaxBody           bodySize       `env:"MAX_BODY_BYTES" envDefault:"1MiB" want:"a size from 1 to 1TiB, such as 1MiB" desc:"larger bodies get 413"`
+	MaxCredential     credentialSize `env:"MAX_CREDENTIAL_BYTES" envDefault:"16KiB" want:"a size from 1KiB to 1MiB, such as 16KiB" desc:"larger certificate headers get 431"`
+	TrustedProxies    proxies        `env:"TRUSTED_PROXIES" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs whose X-Forwarded-* and proxy-attached certificate headers are believed; 0.0.0.0/0 and ::/0 refuse to start"`
+	ShutdownTimeout   timeout        `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"how long open requests may take after SIGTERM"`
+	ReadHeaderTimeout timeout        `env:"READ_HEADER_TIMEOUT" envDefault:"10s" want:"a duration above 0, such as 10s" desc:"how long a client may take to send the header"`
+	ReadTimeout       timeout        `env:"READ_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to send the whole request"`
+	IdleTimeout       timeout        `env:"IDLE_TIMEOUT" envDefault:"120s" want:"a duration above 0, such as 120s" desc:"how long a connection may wait for its next request"`
+	LogLevel          level          `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" desc:"warn and error hide the lines of allowed and refused requests"`
+	LogFormat         logFormat      `env:"LOG_FORMAT" envDefault:"json" want:"json or console" desc:"json for machines, console for people"`
+}
+
+// Variable documents one environment variable.
+type Variable struct {
+	Name    string
+	Default string // the value when unset; or "required", "none"
+	Meaning string // one line
+}
+
+// Variables lists every variable in the order of the documentation.
+func Variables() []Variable {
+	described := describe()
+	list := make([]Variable, len(described))
+	for i, d := range described {
+		list[i] = d.Variable
+	}
+	return list
+}
+
+// described is a variable with what its faults need.
+type described struct {
+	Variable
+	field string // of variables; the library names faults by it
+	want  string
+}
+
+// describe reads the tags. It panics when they are wrong, which every test of
+// this package would show.
+func describe() []described {
+	params, err := env.GetFieldParamsWithOptions(&variables{}, env.Options{Environment: map[string]string{}})
+	fields := reflect.TypeFor[variables]()
+	if err != nil || len(params) != fields.NumField() {
+		panic(fmt.Sprintf("config: want a variable for each field: %v", err))
+	}
+	list := make([]described, len(params))
+	for i, p := range params {
+		f := fields.Field(i)
+		value := p.DefaultValue
+		if !p.HasDefaultValue {
+			value = f.Tag.Get("none")
+		}
+		list[i] = described{
+			Variable: Variable{Name: p.Key, Default: value, Meaning: f.Tag.Get("desc")},
+			field:    f.Name,
+			want:     f.Tag.Get("want"),
+		}
+	}
+	return list
+}
