@@ -42,7 +42,7 @@ within SHUTDOWN_TIMEOUT, then exit 0.`)
 func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	c, err := config.Load(s.variables())
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("the environment is not a configuration:\n%w", err)}
 	}
 	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(zapcore.AddSync(s.stderr)))
 	defer func() { _ = log.Sync() }()

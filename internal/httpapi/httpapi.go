@@ -169,7 +169,7 @@ func (x *exchange) forward(d gate.Decision) {
 }
 
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
-	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.header}
+	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.CredentialHeader}
 	p.write(x.c)
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))
 	x.save(decision, d)

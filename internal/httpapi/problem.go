@@ -17,13 +17,22 @@ type problem struct {
 	header    string // the credential header's name, for the challenge
 }
 
+// document is the problem on the wire, in the order in which a person reads it.
+type document struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
 // write ends the request. The connection is closed where the rest of the
 // request is not worth or not safe to read.
 func (p problem) write(c *gin.Context) {
 	status := p.reason.Status()
-	body, err := json.Marshal(map[string]any{
-		"type": "urn:certgate:" + string(p.reason), "title": p.reason.Title(), "status": status,
-		"reason": string(p.reason), "request_id": p.requestID,
+	body, err := json.Marshal(document{
+		Type: "urn:certgate:" + string(p.reason), Title: p.reason.Title(), Status: status,
+		Reason: string(p.reason), RequestID: p.requestID,
 	})
 	if err != nil { // impossible: strings and a number
 		body = []byte("{}")
