@@ -1,0 +1,98 @@
+package rules_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/identity"
+	"github.com/certgate/certgate/internal/rules"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// TestDocumentsTakeEffect sends one certificate, of client mail and with serial
+// number 0x1e5, through what documents say.
+func TestDocumentsTakeEffect(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       denial.Reason // "" is granted
+	}{
+		{"allowed", rule(""), ""},
+		{"deny list about others", rule("deny: [{client: social}, {serial: 1e6}]\n"), ""},
+		{"client denied", rule("deny:\n  - client: mail\n"), denial.AccessDenied},
+		{"serial denied, plain", rule("deny:\n  - serial: 1e5\n"), denial.CertificateRevoked},
+		{"serial denied, quoted", rule("deny:\n  - serial: '01:E5'\n"), denial.CertificateRevoked},
+	}
+	cert, keyring := certificate(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			doc, err := rules.Parse("rules.yaml", []byte(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := denial.Reason("")
+			if refusal := denial.Of(request(t, doc, cert, keyring)); refusal != nil {
+				got = refusal.Reason
+			}
+			if got != tt.want {
+				t.Errorf("refused with %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func request(t *testing.T, doc rules.Document, cert *x509.Certificate, keyring *trust.Keyring) error {
+	t.Helper()
+	target, err := access.ParseTarget("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified, err := trust.NewVerifier(keyring, doc.Revocations, trust.Limits{MinRSABits: 2048}).Verify(cert, cert.NotBefore)
+	if err != nil {
+		return err
+	}
+	client, err := identity.Of(verified)
+	if err != nil {
+		return err
+	}
+	_, err = doc.Policy.Decide(client, "GET", target)
+	return err
+}
+
+func certificate(t *testing.T) (*x509.Certificate, *trust.Keyring) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0x1e5),
+		Subject:      pkix.Name{OrganizationalUnit: []string{"mail"}},
+		NotBefore:    time.Unix(1_700_000_000, 0),
+		NotAfter:     time.Unix(1_800_000_000, 0),
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring, err := trust.ParseKeyring(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, keyring
+}
