@@ -2,7 +2,7 @@ package schedule
 
 import (
 	"cmp"
-	"hash/fnv"
+	"hash/crc32"
 	"slices"
 	"time"
 )
@@ -69,9 +69,7 @@ type weekLink struct {
 // name, so an application keeps its colour on every page and any number of
 // applications has one.
 func hue(client string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(client)) // a hash never fails
-	return int(h.Sum32() % 360)
+	return int(crc32.ChecksumIEEE([]byte(client)) % 360)
 }
 
 func newAgenda(w week, events []Event, now time.Time) agenda {
@@ -140,7 +138,10 @@ func newEntry(e Event, dayStart, dayEnd time.Time) entry {
 		result.Clock = []moment{from, to}
 	}
 	if before || after {
-		const layout = "Mon 2 January 2006, 15:04"
+		layout := "Mon 2 January, 15:04"
+		if e.StartTime.Year() != e.EndTime.Year() {
+			layout = "Mon 2 January 2006, 15:04"
+		}
 		result.Span = []moment{
 			{ISO: from.ISO, Text: e.StartTime.Format(layout)},
 			{Word: " – ", ISO: to.ISO, Text: e.EndTime.Format(layout)},

@@ -102,8 +102,8 @@ func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
 // parseTime reads an RFC 3339 time strictly and moves it to UTC. The zero time
 // is not in reach: the years begin a day after it.
 func parseTime(s string) (time.Time, error) {
-	var t time.Time
-	if err := t.UnmarshalText([]byte(s)); err != nil {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || !isStrict(s) {
 		return time.Time{}, fmt.Errorf(`want an RFC 3339 time such as "2013-08-01T16:20:00+00:00", found %s`, quote(s))
 	}
 	t = t.UTC()
@@ -111,6 +111,25 @@ func parseTime(s string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("want a time in the years 1 to 9999, found %s", quote(s))
 	}
 	return t, nil
+}
+
+// isStrict refuses what [time.Parse] takes beyond RFC 3339: an hour of one
+// digit, a comma before the fraction, an offset of more than a day. It also
+// refuses a fraction finer than a nanosecond, of which something would be lost.
+func isStrict(s string) bool {
+	const whole, offset, nanoseconds = "2006-01-02T15:04:05", "+00:00", 9
+	if len(s) <= len(whole) || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
+		return false
+	}
+	fraction, isUTC := strings.CutSuffix(s[len(whole):], "Z")
+	if !isUTC {
+		zone := fraction[len(fraction)-len(offset):]
+		if zone[1:3] > "23" || zone[4:6] > "59" {
+			return false
+		}
+		fraction = strings.TrimSuffix(fraction, zone)
+	}
+	return len(fraction) <= len(".")+nanoseconds
 }
 
 // firstTime is the earliest time an event may touch. It is not the first

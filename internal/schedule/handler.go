@@ -108,7 +108,7 @@ func (s *server) identified(f func(c *gin.Context, client string) error) func(*g
 			return unidentified(fmt.Sprintf("found %d of them", len(values)))
 		}
 		if !s.clients.MatchString(values[0]) {
-			return unidentified("found something else in it")
+			return unidentified("found one that is empty or no name")
 		}
 		return f(c, values[0])
 	}

@@ -29,7 +29,7 @@ func (s *server) showWeek(c *gin.Context) error {
 	if text := c.Query("week"); text != "" {
 		day, err := parseDay(text)
 		if err != nil {
-			status, notice = http.StatusUnprocessableEntity, "This is the current week: "+err.Error()+"."
+			status, notice = http.StatusUnprocessableEntity, "The week was not understood: "+err.Error()+". This is the current one."
 		} else {
 			shown = weekOf(day)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -19,8 +20,14 @@ type problem struct {
 	Errors []Fault `json:"errors,omitempty"`
 }
 
-// Error is the code and the detail, for the log.
-func (p *problem) Error() string { return p.Type + ": " + p.Detail }
+// Error is the code, the detail and the names of the fields, for the log.
+func (p *problem) Error() string {
+	text := p.Type + ": " + p.Detail
+	for _, f := range p.Errors {
+		text += fmt.Sprintf(" [%q: %s]", f.Field, f.Detail)
+	}
+	return text
+}
 
 // refuse makes a problem; the faults name the fields it is about.
 func refuse(status int, code, title, detail string, faults ...Fault) *problem {
