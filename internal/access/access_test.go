@@ -17,20 +17,20 @@ func schedule() []access.Rule {
 	}
 }
 
-func compile(t testing.TB, rules []access.Rule, denied ...access.Denied) *access.Policy {
-	t.Helper()
+func compile(tb testing.TB, rules []access.Rule, denied ...access.Denied) *access.Policy {
+	tb.Helper()
 	policy, err := access.Compile(rules, denied)
 	if err != nil {
-		t.Fatalf("Compile: %v", err)
+		tb.Fatalf("Compile: %v", err)
 	}
 	return policy
 }
 
-func target(t testing.TB, raw string) access.Target {
-	t.Helper()
+func target(tb testing.TB, raw string) access.Target {
+	tb.Helper()
 	parsed, err := access.ParseTarget(raw)
 	if err != nil {
-		t.Fatalf("ParseTarget: %v", err)
+		tb.Fatalf("ParseTarget: %v", err)
 	}
 	return parsed
 }

@@ -16,11 +16,11 @@ import (
 
 // client is who holds a certificate with that name. There is no shorter way to
 // make one, on purpose.
-func client(t testing.TB, name string) identity.Client {
-	t.Helper()
+func client(tb testing.TB, name string) identity.Client {
+	tb.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -30,27 +30,27 @@ func client(t testing.TB, name string) identity.Client {
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cert, err := x509.ParseCertificate(raw)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keyring, err := trust.ParseKeyring(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 2048)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	verified, err := trust.NewVerifier(keyring, nil, trust.Limits{MinRSABits: 2048}).Verify(cert, cert.NotBefore)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := identity.Of(verified)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -128,11 +129,7 @@ func compileUseful(t *rapid.T, rules []access.Rule) *access.Policy {
 		if err == nil {
 			return policy
 		}
-		joined, ok := err.(interface{ Unwrap() []error })
-		if !ok {
-			t.Fatalf("%v is no joined error", err)
-		}
-		fault, ok := joined.Unwrap()[0].(*access.RuleError)
+		fault, ok := errors.AsType[*access.RuleError](err)
 		if !ok || fault.Field != "" {
 			t.Fatalf("Compile: %v", err)
 		}

@@ -113,6 +113,7 @@ func TestParseTarget(t *testing.T) {
 		{"/%c0%ae%c0%ae/admin", utf8Only, "overlong dots"},
 		{"/%e0%80%af", utf8Only, "a longer overlong slash"},
 		{"/%ff", utf8Only, "no text"},
+		{"/%c3%25a9", "want percent-encoded bytes that are UTF-8 in request target", "no text, until somebody decodes twice"},
 		{"/%ed%a0%80", utf8Only, "half a surrogate pair"},
 
 		{"/a%252fb", twice, "a slash for who decodes twice"},
