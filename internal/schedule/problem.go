@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -22,11 +23,11 @@ type problem struct {
 
 // Error is the code, the detail and the names of the fields, for the log.
 func (p *problem) Error() string {
-	text := p.Type + ": " + p.Detail
+	parts := []string{p.Type + ": " + p.Detail}
 	for _, f := range p.Errors {
-		text += fmt.Sprintf(" [%q: %s]", f.Field, f.Detail)
+		parts = append(parts, fmt.Sprintf("[%q: %s]", f.Field, f.Detail))
 	}
-	return text
+	return strings.Join(parts, " ")
 }
 
 // refuse makes a problem; the faults name the fields it is about.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -35,11 +34,16 @@ type Position struct {
 	ID    string
 }
 
+// The bounds are there even when nobody asked for them: every stamp is after
+// the empty text and before the tilde.
+const list = `SELECT ` + columns + ` FROM events
+	WHERE end_time > ?1 AND start_time < ?2 AND (?3 = '' OR client = ?3) AND (start_time, id) > (?4, ?5)
+	ORDER BY start_time, id LIMIT ?6`
+
 // List returns at most q.Limit events in the order of [Position].
 func (s *Store) List(ctx context.Context, q Query) ([]Event, error) {
-	where, args := q.conditions()
-	rows, err := s.reader.QueryContext(ctx,
-		`SELECT `+columns+` FROM events`+where+` ORDER BY start_time, id LIMIT ?`, append(args, q.Limit)...)
+	rows, err := s.reader.QueryContext(ctx, list,
+		bound(q.From, ""), bound(q.To, "~"), q.Client, bound(q.After.Start, ""), q.After.ID, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
@@ -58,26 +62,12 @@ func (s *Store) List(ctx context.Context, q Query) ([]Event, error) {
 	return events, nil
 }
 
-// conditions is the WHERE clause, made of fixed text, and its arguments.
-func (q Query) conditions() (string, []any) {
-	var terms []string
-	var args []any
-	if !q.From.IsZero() {
-		terms, args = append(terms, `end_time > ?`), append(args, stamp(q.From))
+// bound is the time as text, or open when there is none.
+func bound(t time.Time, open string) string {
+	if t.IsZero() {
+		return open
 	}
-	if !q.To.IsZero() {
-		terms, args = append(terms, `start_time < ?`), append(args, stamp(q.To))
-	}
-	if q.Client != "" {
-		terms, args = append(terms, `client = ?`), append(args, q.Client)
-	}
-	if q.After.ID != "" {
-		terms, args = append(terms, `(start_time, id) > (?, ?)`), append(args, stamp(q.After.Start), q.After.ID)
-	}
-	if len(terms) == 0 {
-		return "", nil
-	}
-	return ` WHERE ` + strings.Join(terms, ` AND `), args
+	return stamp(t)
 }
 
 // Event returns the event with the ID, or [ErrNotFound].
