@@ -12,11 +12,16 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // MaxAnchors bounds a keyring, and with it the signatures that one unknown
 // certificate can make the gateway check.
 const MaxAnchors = 8
+
+// DefaultMinRSABits is the shortest RSA key taken where nobody set a limit, so
+// that a forgotten limit is not "any".
+const DefaultMinRSABits = 2048
 
 // Anchor is one key that the operator trusts to sign client certificates.
 type Anchor struct {
@@ -65,8 +70,8 @@ func (k *Keyring) Anchors() []Anchor {
 // lines that begin with '#', nothing else: a damaged block is an error, never
 // skipped.
 //
-// RSA keys shorter than minRSABits are refused. Errors name the block and its
-// line and never quote the text.
+// RSA keys shorter than minRSABits are refused; 0 is [DefaultMinRSABits]. Errors
+// name the block and its line and never quote the text.
 func ParseKeyring(text []byte, minRSABits int) (*Keyring, error) {
 	normal, err := plainPEM(text)
 	if err != nil {
@@ -111,10 +116,20 @@ func newAnchor(b *pem.Block, minRSABits int) (Anchor, error) {
 		return bareAnchor(key, minRSABits)
 	case "CERTIFICATE":
 		return certificateAnchor(b.Bytes, minRSABits)
-	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
-		return Anchor{}, errors.New("found a PRIVATE key: the gateway must never see the master private key; give its public half (openssl pkey -in master.key -pubout)")
 	default:
-		return Anchor{}, fmt.Errorf("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, found %.40q", b.Type)
+		return Anchor{}, wrongType(b.Type)
+	}
+}
+
+// wrongType names the mistakes that people make and quotes nothing.
+func wrongType(pemType string) error {
+	switch {
+	case strings.Contains(pemType, "PRIVATE KEY"):
+		return errors.New("found a PRIVATE key: the gateway must never see the master private key; give its public half (openssl pkey -in master.key -pubout)")
+	case strings.HasSuffix(pemType, "CERTIFICATE REQUEST"):
+		return errors.New("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, found a certificate request, which nobody signed")
+	default:
+		return errors.New("want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, found another type")
 	}
 }
 
@@ -139,11 +154,16 @@ func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
 		return Anchor{}, errors.New("want a CA certificate (basicConstraints CA:TRUE), found another; to trust its key all the same, give the bare key (openssl x509 -in FILE -noout -pubkey)")
 	}
 	// Section 4.2.1.3: keyCertSign must be asserted where keyUsage is present.
-	if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+	if hasExtension(cert, oidKeyUsage) && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return Anchor{}, errors.New("want a CA certificate whose keyUsage allows keyCertSign, found one that does not")
 	}
 	if n := len(cert.UnhandledCriticalExtensions); n > 0 {
 		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", cert.UnhandledCriticalExtensions)
+	}
+	// crypto/x509 reads name constraints and leaves holding to them to its own
+	// Verify. Here nobody would.
+	if cert.PermittedDNSDomainsCritical {
+		return Anchor{}, errors.New("want a CA certificate without critical name constraints, which would not be enforced; found some")
 	}
 	a, err := anchorOf(cert.PublicKey, minRSABits)
 	if err != nil {
@@ -169,14 +189,7 @@ func anchorOf(key crypto.PublicKey, minRSABits int) (Anchor, error) {
 func checkKey(key crypto.PublicKey, minRSABits int) error {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits {
-			return fmt.Errorf("want an RSA key of at least %d bits, found %d", minRSABits, n)
-		}
-		// An even or tiny exponent makes signatures forgeable.
-		if k.E < 3 || k.E%2 == 0 {
-			return fmt.Errorf("want an odd RSA exponent of at least 3, found %d", k.E)
-		}
-		return nil
+		return checkRSA(k, minRSABits)
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
@@ -188,6 +201,20 @@ func checkKey(key crypto.PublicKey, minRSABits int) error {
 	default:
 		return fmt.Errorf("want an RSA, ECDSA or Ed25519 key, found %T", key)
 	}
+}
+
+func checkRSA(key *rsa.PublicKey, minBits int) error {
+	if minBits <= 0 {
+		minBits = DefaultMinRSABits
+	}
+	if n := key.N.BitLen(); n < minBits {
+		return fmt.Errorf("want an RSA key of at least %d bits, found %d", minBits, n)
+	}
+	// An even or tiny exponent makes signatures forgeable.
+	if key.E < 3 || key.E%2 == 0 {
+		return fmt.Errorf("want an odd RSA exponent of at least 3, found %d", key.E)
+	}
+	return nil
 }
 
 func describeKey(key crypto.PublicKey) string {

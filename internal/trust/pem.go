@@ -13,8 +13,9 @@ var pemBegin = []byte("-----BEGIN ")
 // plainPEM undoes what .env files and dashboards do to a PEM: newlines as the
 // two characters \n (or \r\n), or base64 around the whole.
 func plainPEM(text []byte) ([]byte, error) {
-	text = bytes.TrimSpace(text)
-	if len(text) == 0 {
+	// Not TrimSpace: the lines are counted for the errors.
+	text = bytes.Trim(text, " \t")
+	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("want 1 to 8 PEM blocks, found nothing")
 	}
 	if !bytes.Contains(text, pemBegin) {
@@ -22,7 +23,7 @@ func plainPEM(text []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		text = bytes.TrimSpace(decoded)
+		text = decoded
 	}
 	text = bytes.ReplaceAll(text, []byte(`\r\n`), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte(`\n`), []byte("\n"))
@@ -62,10 +63,10 @@ func splitPEM(text []byte) ([]numberedBlock, error) {
 		block, rest := pem.Decode(text)
 		used := text[:len(text)-len(rest)]
 		if block == nil || bytes.Count(used, pemBegin) != 1 {
-			return nil, fmt.Errorf("line %d: want a whole PEM block, found a damaged one", line)
+			return nil, fmt.Errorf("block %d (line %d): want a whole PEM block, found a damaged one", len(blocks)+1, line)
 		}
 		if len(block.Headers) > 0 {
-			return nil, fmt.Errorf("line %d: want a PEM block without headers, found headers", line)
+			return nil, fmt.Errorf("block %d (line %d): want a PEM block without headers, found headers", len(blocks)+1, line)
 		}
 		blocks = append(blocks, numberedBlock{block, line})
 		line += bytes.Count(used, []byte("\n"))

@@ -3,6 +3,8 @@ package trust
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"slices"
 	"time"
 
@@ -13,7 +15,8 @@ import (
 type Limits struct {
 	// ClockSkew is the leeway at both ends of a validity period.
 	ClockSkew time.Duration
-	// MinRSABits is the shortest RSA key accepted in a certificate.
+	// MinRSABits is the shortest RSA key accepted in a certificate; 0 is
+	// [DefaultMinRSABits].
 	MinRSABits int
 	// MaxLifetime refuses certificates issued for longer; 0 is off.
 	MaxLifetime time.Duration
@@ -131,10 +134,21 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 // allowsClientAuth takes RFC 5280, section 4.2.1.12 strictly: where the
 // extension is present it must name clientAuth; anyExtendedKeyUsage does not.
 func allowsClientAuth(cert *x509.Certificate) bool {
-	if len(cert.ExtKeyUsage) == 0 && len(cert.UnknownExtKeyUsage) == 0 {
+	// Asked by presence: an empty list of purposes is not the same as none.
+	if !hasExtension(cert, oidExtKeyUsage) {
 		return true
 	}
 	return slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+}
+
+// RFC 5280, sections 4.2.1.3 and 4.2.1.12.
+var (
+	oidKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 15}
+	oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
+)
+
+func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(id) })
 }
 
 func (v *Verifier) checkTime(cert *x509.Certificate, now time.Time) error {

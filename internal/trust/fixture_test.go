@@ -1,0 +1,203 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// office makes keys and certificates with openssl, in a directory of its own.
+// Names are file names: key "ca" is ca.key, its certificate ca.crt.
+type office struct {
+	tb  testing.TB
+	dir string
+}
+
+func newOffice(tb testing.TB) office {
+	tb.Helper()
+	o := office{tb: tb, dir: tb.TempDir()}
+	// Nothing is taken from the machine's openssl.cnf.
+	o.write("req.cnf", "[req]\ndistinguished_name=dn\n[dn]\n")
+	return o
+}
+
+func (o office) openssl(args ...string) []byte {
+	o.tb.Helper()
+	cmd := exec.Command("openssl", args...)
+	cmd.Dir = o.dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		o.tb.Fatalf("openssl %s: %v\n%s", args[0], err, stderr.Bytes())
+	}
+	return out
+}
+
+func (o office) write(name, text string) {
+	o.tb.Helper()
+	if err := os.WriteFile(filepath.Join(o.dir, name), []byte(text), 0o600); err != nil {
+		o.tb.Fatal(err)
+	}
+}
+
+func (o office) read(name string) []byte {
+	o.tb.Helper()
+	text, err := os.ReadFile(filepath.Join(o.dir, name))
+	if err != nil {
+		o.tb.Fatal(err)
+	}
+	return text
+}
+
+// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name.
+func (o office) key(name, kind string) {
+	o.tb.Helper()
+	algorithm, parameter, _ := strings.Cut(kind, ":")
+	args := []string{"genpkey", "-out", name + ".key", "-algorithm", algorithm}
+	switch algorithm {
+	case "rsa":
+		args = append(args, "-pkeyopt", "rsa_keygen_bits:"+parameter)
+	case "ec":
+		args = append(args, "-pkeyopt", "ec_paramgen_curve:"+parameter)
+	}
+	o.openssl(args...)
+}
+
+// public is the PUBLIC KEY block of NAME.key.
+func (o office) public(name string) []byte {
+	o.tb.Helper()
+	return o.openssl("pkey", "-in", name+".key", "-pubout")
+}
+
+// caExtensions is what a CA certificate says of itself.
+const caExtensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign"
+
+// root is a certificate that NAME.key signs for itself: by default a CA's.
+type root struct {
+	name       string
+	subject    string // default /O=Example/CN=Example CA
+	days       int    // default 3650
+	extensions string // default caExtensions
+	out        string // default NAME.crt
+}
+
+func (o office) root(r root) []byte {
+	o.tb.Helper()
+	r.subject = or(r.subject, "/O=Example/CN=Example CA")
+	r.extensions = or(r.extensions, caExtensions)
+	r.out = or(r.out, r.name+".crt")
+	o.write("root.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[v3]\n"+r.extensions+"\n")
+	o.openssl("req", "-new", "-x509", "-config", "root.cnf", "-extensions", "v3", "-key", r.name+".key",
+		"-subj", r.subject, "-days", strconv.Itoa(or(r.days, 3650)), "-out", r.out)
+	return o.read(r.out)
+}
+
+// authority makes NAME.key and its CA certificate.
+func (o office) authority(name, kind string) (public, certificate []byte) {
+	o.tb.Helper()
+	o.key(name, kind)
+	certificate = o.root(root{name: name})
+	return o.public(name), certificate
+}
+
+// order is what differs between one client certificate and the next. The zero
+// value but for ca and key is a good certificate without extensions (version 1),
+// as in the articles.
+type order struct {
+	ca         string // signed with CA.key under the name in CA.crt
+	key        string // for KEY.key
+	subject    string // default /O=Example/OU=mail/CN=mail
+	digest     string // such as "-sha1"; default openssl's own
+	extensions string // lines of openssl's x509v3_config
+	serial     string // default 0x4f3a09
+	more       []string
+}
+
+func (o office) client(w order) *x509.Certificate {
+	o.tb.Helper()
+	o.openssl("req", "-new", "-config", "req.cnf", "-key", w.key+".key",
+		"-subj", or(w.subject, "/O=Example/OU=mail/CN=mail"), "-out", "client.csr")
+	args := []string{"x509", "-req", "-in", "client.csr", "-CA", w.ca + ".crt", "-CAkey", w.ca + ".key",
+		"-set_serial", or(w.serial, "0x4f3a09"), "-days", "365"}
+	if w.digest != "" {
+		args = append(args, w.digest)
+	}
+	if w.extensions != "" {
+		o.write("client.ext", w.extensions+"\n")
+		args = append(args, "-extfile", "client.ext")
+	}
+	return parsed(o.tb, o.openssl(append(args, w.more...)...))
+}
+
+func parsed(tb testing.TB, text []byte) *x509.Certificate {
+	tb.Helper()
+	block, _ := pem.Decode(text)
+	if block == nil {
+		tb.Fatal("want a PEM block, found none")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return cert
+}
+
+// or is value, or other where value is the zero value.
+func or[T comparable](value, other T) T {
+	var zero T
+	if value == zero {
+		return other
+	}
+	return value
+}
+
+// keyring reads the blocks one after the other.
+func keyring(tb testing.TB, blocks ...[]byte) *trust.Keyring {
+	tb.Helper()
+	ring, err := trust.ParseKeyring(bytes.Join(blocks, nil), 1024)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ring
+}
+
+// verify asks a verifier without revocations and with limit of 2048 bits, at a
+// time in the certificate's life.
+func verify(tb testing.TB, cert *x509.Certificate, anchors ...[]byte) (trust.Verified, error) {
+	tb.Helper()
+	limits := trust.Limits{MinRSABits: 2048}
+	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(cert, midlife(cert))
+}
+
+func midlife(cert *x509.Certificate) time.Time {
+	return cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) / 2)
+}
+
+// check wants a refusal with the reason and a zero Verified, or a valid Verified
+// of cert where the reason is "".
+func check(tb testing.TB, cert *x509.Certificate, got trust.Verified, err error, want denial.Reason) {
+	tb.Helper()
+	if want == "" {
+		if err != nil || !got.Valid() || got.Certificate() != cert {
+			tb.Errorf("want it verified, found %v", err)
+		}
+		return
+	}
+	if refusal := denial.Of(err); refusal == nil || refusal.Reason != want {
+		tb.Errorf("want %s, found %v", want, err)
+	}
+	if got != (trust.Verified{}) {
+		tb.Error("want nothing beside the refusal, found a Verified")
+	}
+}

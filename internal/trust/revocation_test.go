@@ -1,0 +1,231 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+func TestRevocation(t *testing.T) {
+	o := newOffice(t)
+	public, _ := o.authority("ca", "ec:P-256")
+	o.key("mail", "ec:P-256")
+	cert := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	ring := keyring(t, public)
+	spki := spkiOf(cert.RawSubjectPublicKeyInfo)
+	otherSPKI := spkiOf(public)
+	tests := []struct {
+		name  string
+		entry trust.Revocation
+		want  denial.Reason
+	}{
+		{"serial", trust.Revocation{Serial: "4f3a09"}, denial.CertificateRevoked},
+		{"upper case", trust.Revocation{Serial: "4F3A09"}, denial.CertificateRevoked},
+		{"colons", trust.Revocation{Serial: "4f:3a:09"}, denial.CertificateRevoked},
+		{"as openssl prints it", trust.Revocation{Serial: "4F:3A:09"}, denial.CertificateRevoked},
+		{"leading zero", trust.Revocation{Serial: "04f3a09"}, denial.CertificateRevoked},
+		{"leading zero bytes", trust.Revocation{Serial: "00:00:4f:3a:09"}, denial.CertificateRevoked},
+		{"key", trust.Revocation{SPKI: spki}, denial.CertificateRevoked},
+		{"another serial", trust.Revocation{Serial: "4f3a08"}, ""},
+		{"a longer serial", trust.Revocation{Serial: "014f3a09"}, ""},
+		{"a trailing zero", trust.Revocation{Serial: "4f3a0900"}, ""},
+		{"the serial in decimal", trust.Revocation{Serial: cert.SerialNumber.String()}, ""},
+		{"another key", trust.Revocation{SPKI: otherSPKI}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			revocations, err := trust.NewRevocations([]trust.Revocation{tt.entry})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := trust.NewVerifier(ring, revocations, trust.Limits{}).Verify(cert, midlife(cert))
+			check(t, cert, v, err, tt.want)
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		for _, none := range []*trust.Revocations{nil, {}} {
+			v, err := trust.NewVerifier(ring, none, trust.Limits{}).Verify(cert, midlife(cert))
+			check(t, cert, v, err, "")
+		}
+	})
+}
+
+// TestSerialSpellings: a revoked serial is found whatever its length in the
+// certificate.
+func TestSerialSpellings(t *testing.T) {
+	o := newOffice(t)
+	public, _ := o.authority("ca", "ec:P-256")
+	o.key("mail", "ec:P-256")
+	tests := []struct{ serial, want string }{
+		{"0x01", "01"},
+		{"0x0f", "0f"},
+		{"0x80", "80"},
+		{"0x0100", "0100"},
+		{"0xffeeddccbbaa99887766554433221100ffeeddcc", "ffeeddccbbaa99887766554433221100ffeeddcc"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.want, func(t *testing.T) {
+			cert := o.client(order{ca: "ca", key: "mail", serial: tt.serial})
+			v, err := verify(t, cert, public)
+			check(t, cert, v, err, "")
+			if v.Serial() != tt.want {
+				t.Errorf("serial %q, want %q", v.Serial(), tt.want)
+			}
+			revocations, err := trust.NewRevocations([]trust.Revocation{{Serial: v.Serial(), Reason: "key leaked"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err = trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(cert, midlife(cert))
+			check(t, cert, v, err, denial.CertificateRevoked)
+			if refusal := denial.Of(err); refusal == nil || !strings.Contains(refusal.Detail, "key leaked") {
+				t.Errorf("want the operator's reason in the detail, found %v", err)
+			}
+		})
+	}
+}
+
+func spkiOf(der []byte) string {
+	sum := sha256.Sum256(der)
+	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func TestRevocationFaults(t *testing.T) {
+	spki := spkiOf([]byte("key"))
+	tests := []struct {
+		name  string
+		entry trust.Revocation
+		want  string // of the problem; "" is accepted
+	}{
+		{"serial", trust.Revocation{Serial: "4f3a09"}, ""},
+		{"serial zero", trust.Revocation{Serial: "0"}, ""},
+		{"64 digits", trust.Revocation{Serial: strings.Repeat("f", 64)}, ""},
+		{"spki", trust.Revocation{SPKI: spki}, ""},
+		{"nothing", trust.Revocation{Reason: "leaked"}, "exactly one"},
+		{"both", trust.Revocation{Serial: "4f3a09", SPKI: spki}, "exactly one"},
+		{"no digits", trust.Revocation{Serial: "::"}, "in hex"},
+		{"0x", trust.Revocation{Serial: "0x4f3a09"}, "in hex"},
+		{"negative", trust.Revocation{Serial: "-4f3a09"}, "in hex"},
+		{"plus", trust.Revocation{Serial: "+4f3a09"}, "in hex"},
+		{"underscore", trust.Revocation{Serial: "4f_3a"}, "in hex"},
+		{"space around", trust.Revocation{Serial: " 4f3a09"}, "in hex"},
+		{"space inside", trust.Revocation{Serial: "4f 3a 09"}, "in hex"},
+		{"not hex", trust.Revocation{Serial: "4g"}, "in hex"},
+		{"not hex inside", trust.Revocation{Serial: "4fg9"}, "in hex"},
+		{"65 digits", trust.Revocation{Serial: strings.Repeat("f", 65)}, "in hex"},
+		{"no prefix", trust.Revocation{SPKI: strings.TrimPrefix(spki, "sha256/")}, "sha256/"},
+		{"another hash", trust.Revocation{SPKI: strings.Replace(spki, "sha256", "sha512", 1)}, "sha256/"},
+		{"upper-case prefix", trust.Revocation{SPKI: strings.Replace(spki, "sha256", "SHA256", 1)}, "sha256/"},
+		{"31 bytes", trust.Revocation{SPKI: "sha256/" + base64.StdEncoding.EncodeToString(make([]byte, 31))}, "32 bytes"},
+		{"33 bytes", trust.Revocation{SPKI: "sha256/" + base64.StdEncoding.EncodeToString(make([]byte, 33))}, "32 bytes"},
+		{"no padding", trust.Revocation{SPKI: strings.TrimSuffix(spki, "=")}, "32 bytes"},
+		{"newline inside", trust.Revocation{SPKI: spki[:20] + "\n" + spki[20:]}, "32 bytes"},
+		{"newline behind", trust.Revocation{SPKI: spki + "\n"}, "32 bytes"},
+		{"hex", trust.Revocation{SPKI: "sha256/" + strings.Repeat("ab", 32)}, "32 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := trust.NewRevocations([]trust.Revocation{tt.entry})
+			var fault *trust.RevocationError
+			switch {
+			case tt.want == "" && (err != nil || r == nil):
+				t.Errorf("refused: %v", err)
+			case tt.want != "" && (!errors.As(err, &fault) || !strings.Contains(fault.Problem, tt.want)):
+				t.Errorf("want a problem about %q, found %v", tt.want, err)
+			case tt.want != "" && r != nil:
+				t.Error("want nothing beside the error, found revocations")
+			}
+		})
+	}
+}
+
+// TestEveryRevocationFaultIsReported: an operator repairs a list once.
+func TestEveryRevocationFaultIsReported(t *testing.T) {
+	_, err := trust.NewRevocations([]trust.Revocation{{Serial: "zz"}, {Serial: "4f"}, {SPKI: "x"}, {}})
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("want joined faults, found %v", err)
+	}
+	var found []int
+	for _, e := range joined.Unwrap() {
+		var fault *trust.RevocationError
+		if !errors.As(e, &fault) {
+			t.Fatalf("want a RevocationError, found %T", e)
+		}
+		found = append(found, fault.Index)
+	}
+	if want := []int{0, 2, 3}; len(found) != 3 || found[0] != want[0] || found[1] != want[1] || found[2] != want[2] {
+		t.Errorf("faults in entries %v, want %v", found, want)
+	}
+	if !strings.Contains(err.Error(), "revocation 3: ") {
+		t.Errorf("want entries counted from 1 for people, found %q", err)
+	}
+}
+
+// TestReencodedSignature: for ECDSA anybody can turn s into n-s, and the
+// signature still verifies. The certificate must stay the same one: same
+// fingerprint, and still revoked.
+func TestReencodedSignature(t *testing.T) {
+	o := newOffice(t)
+	public, _ := o.authority("ca", "ec:P-256")
+	o.key("mail", "ec:P-256")
+	cert := o.client(order{ca: "ca", key: "mail"})
+	twin := otherSignature(t, cert)
+	if bytes.Equal(twin.Raw, cert.Raw) || !bytes.Equal(twin.RawTBSCertificate, cert.RawTBSCertificate) {
+		t.Fatal("want the same signed bytes under another signature")
+	}
+	first, err := verify(t, cert, public)
+	check(t, cert, first, err, "")
+	second, err := verify(t, twin, public)
+	check(t, twin, second, err, "")
+	if first.Fingerprint() != second.Fingerprint() || first.Serial() != second.Serial() {
+		t.Error("one certificate has two names")
+	}
+	for _, entry := range []trust.Revocation{{Serial: first.Serial()}, {SPKI: spkiOf(cert.RawSubjectPublicKeyInfo)}} {
+		revocations, err := trust.NewRevocations([]trust.Revocation{entry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(twin, midlife(twin))
+		check(t, twin, v, err, denial.CertificateRevoked)
+	}
+}
+
+// otherSignature is a P-256 certificate with (r, n-s) for (r, s).
+func otherSignature(t *testing.T, cert *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	var outer struct{ TBS, Algorithm, Signature asn1.RawValue }
+	var signature struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(cert.Raw, &outer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := asn1.Unmarshal(cert.Signature, &signature); err != nil {
+		t.Fatal(err)
+	}
+	signature.S.Sub(elliptic.P256().Params().N, signature.S)
+	raw := marshal(t, signature)
+	outer.Signature = asn1.RawValue{FullBytes: marshal(t, asn1.BitString{Bytes: raw, BitLength: 8 * len(raw)})}
+	twin, err := x509.ParseCertificate(marshal(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return twin
+}
+
+func marshal(t *testing.T, value any) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
