@@ -15,7 +15,8 @@ var errTooLarge = errors.New("request body too large")
 // upstream sees a broken request and never a whole one.
 //
 // Read is called by one goroutine of the transport, which can outlive the
-// handler; everything else may be called meanwhile and never waits for it.
+// handler; everything else may be called meanwhile and, settledFault excepted,
+// never waits for it.
 type requestBody struct {
 	r        io.Reader
 	declared int64 // -1: unknown
@@ -24,8 +25,9 @@ type requestBody struct {
 	n      atomic.Int64
 	closed atomic.Bool
 
-	mu  sync.Mutex
-	err error // why reading ended, io.EOF for the regular end
+	reading sync.Mutex // held by Read
+	mu      sync.Mutex
+	err     error // why reading ended, io.EOF for the regular end
 }
 
 func newRequestBody(r *http.Request, limit int64) *requestBody {
@@ -33,6 +35,8 @@ func newRequestBody(r *http.Request, limit int64) *requestBody {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -74,6 +78,14 @@ func (b *requestBody) fault() error {
 		return err
 	}
 	return nil
+}
+
+// settledFault is fault after a Read that is under way has returned. It is for
+// a client's context that is done: then no Read waits any more.
+func (b *requestBody) settledFault() error {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return b.fault()
 }
 
 // whole reports whether all of the body has been read.

@@ -134,16 +134,22 @@ func (f *Forwarder) outbound(r *http.Request, g access.Grant, hop Hop, body *req
 // failure translates what the transport says. The upstream's words stay in the
 // detail, for the log.
 func failure(r *http.Request, body *requestBody, err error) error {
+	fault, gone := body.fault(), r.Context().Err() != nil
+	if gone {
+		// A Read that fails, were it only for the deadline, cancels the request's
+		// context before it returns: the reason comes after the alarm.
+		fault = body.settledFault()
+	}
 	var timeout net.Error
 	switch {
-	case errors.Is(body.fault(), errTooLarge):
+	case errors.Is(fault, errTooLarge):
 		return denial.New(denial.BodyTooLarge, "the body ran over %d bytes", body.limit)
-	case r.Context().Err() != nil:
+	case errors.As(fault, &timeout) && timeout.Timeout():
+		return denial.New(denial.RequestTimeout, "the request body stalled: %v", fault)
+	case fault != nil:
+		return denial.New(denial.ClientClosed, "the request body broke off: %v", fault)
+	case gone:
 		return denial.New(denial.ClientClosed, "the client went away")
-	case errors.As(body.fault(), &timeout) && timeout.Timeout():
-		return denial.New(denial.RequestTimeout, "the request body stalled: %v", body.fault())
-	case body.fault() != nil:
-		return denial.New(denial.ClientClosed, "the request body broke off: %v", body.fault())
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return denial.New(denial.UpstreamTimeout, "%v", err)
 	default:
