@@ -1,0 +1,165 @@
+package test
+
+import (
+	gobuild "go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const archModule = "github.com/certgate/certgate"
+
+// archCore is the pure library and what each of its packages may import of the
+// project. Arrows point one way; a package that is not built yet is passed over.
+var archCore = map[string][]string{
+	"denial":     {},
+	"certheader": {"denial"},
+	"trust":      {"denial"},
+	"identity":   {"denial", "trust"},
+	"access":     {"denial", "trust", "identity"},
+	"proof":      {"denial", "trust", "identity"},
+	"gate":       {"denial", "certheader", "trust", "identity", "access", "proof"},
+}
+
+// archForeign is what the core may use beside the standard library.
+var archForeign = map[string][]string{
+	"proof": {"github.com/dunglas/httpsfv"},
+	"gate":  {"github.com/dunglas/httpsfv"}, // through proof
+}
+
+// TestArchitectureCoreIsPure: the core knows the standard library and itself, and
+// nothing of the web framework, the log or the configuration.
+func TestArchitectureCoreIsPure(t *testing.T) {
+	built := 0
+	for name, allowed := range archCore {
+		if _, err := os.Stat(filepath.Join("..", "internal", name)); err != nil {
+			continue
+		}
+		built++
+		for _, path := range archDeps(t, "./internal/"+name) {
+			own, ours := strings.CutPrefix(path, archModule+"/internal/")
+			switch {
+			case ours && (own == name || slices.Contains(allowed, own)):
+			case ours || strings.HasPrefix(path, archModule):
+				t.Errorf("internal/%s depends on %s, want at most %v", name, path, allowed)
+			case !archAllowsForeign(name, path):
+				t.Errorf("internal/%s depends on %s, want the standard library only", name, path)
+			}
+		}
+	}
+	if built == 0 {
+		t.Error("found no core package: are the paths right?")
+	}
+}
+
+// archDeps is everything a package needs but the standard library, itself
+// included.
+func archDeps(t *testing.T, pattern string) []string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pattern)
+	cmd.Dir = ".."
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v\n%s", pattern, err, stderr.String())
+	}
+	return strings.Fields(string(out))
+}
+
+func archAllowsForeign(name, path string) bool {
+	return slices.ContainsFunc(archForeign[name], func(module string) bool {
+		return path == module || strings.HasPrefix(path, module+"/")
+	})
+}
+
+// TestArchitectureCommandsAreLeaves: programs are made of packages and no package
+// is made of programs; code that runs in production knows no tests.
+func TestArchitectureCommandsAreLeaves(t *testing.T) {
+	for _, dir := range archPackages(t) {
+		pkg, err := gobuild.ImportDir(dir, 0)
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		for _, path := range pkg.Imports {
+			if strings.HasPrefix(path, archModule+"/cmd/") && !strings.Contains(filepath.ToSlash(dir), "/cmd/") {
+				t.Errorf("%s imports %s: want cmd to import internal, never the other way", dir, path)
+			}
+			if path == "testing" || strings.HasSuffix(path, "/certtest") || path == archModule+"/test" {
+				t.Errorf("%s imports %s outside its tests", dir, path)
+			}
+		}
+	}
+}
+
+// TestArchitecturePackagesAreDocumented: every package says in one comment what
+// it is, in the form that go doc shows.
+func TestArchitecturePackagesAreDocumented(t *testing.T) {
+	for _, dir := range archPackages(t) {
+		pkg, err := gobuild.ImportDir(dir, 0)
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		want := "Package " + pkg.Name + " "
+		if pkg.Name == "main" {
+			want = "Command " + filepath.Base(dir) + " "
+		}
+		docs := archDocs(t, dir, pkg.GoFiles)
+		switch {
+		case len(docs) != 1:
+			t.Errorf("%s: want one package comment, found %d", dir, len(docs))
+		case !strings.HasPrefix(docs[0], want):
+			t.Errorf("%s: want a package comment that begins with %q", dir, want)
+		}
+	}
+}
+
+func archDocs(t *testing.T, dir string, files []string) []string {
+	t.Helper()
+	var docs []string
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := file.Doc.Text(); text != "" {
+			docs = append(docs, text)
+		}
+	}
+	return docs
+}
+
+// archPackages is every directory under internal and cmd that has Go files which
+// are not tests.
+func archPackages(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	for _, top := range []string{"../internal", "../cmd"} {
+		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			name := entry.Name()
+			dir := filepath.Dir(path)
+			if strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+			return nil
+		})
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if len(dirs) == 0 {
+		t.Fatal("found no packages: are the paths right?")
+	}
+	return dirs
+}
