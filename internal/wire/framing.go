@@ -116,8 +116,11 @@ func (f *framing) endOfLine() (end bool) {
 		f.broken = len(text) > 0 || f.long || !crlf
 		f.state = inChunkSize
 	case inTrailer:
+		// net/http looks for CRLF CRLF before it reads a trailer. A trailer that
+		// ends otherwise would make it look into the requests behind.
+		f.broken = !crlf
 		if len(text) == 0 && !f.long {
-			f.broken, f.state = !crlf, inHead
+			f.state = inHead
 			return true
 		}
 	}
@@ -137,7 +140,7 @@ func (f *framing) headLine(text string) {
 		if err != nil || f.long {
 			f.ambiguous = true
 		}
-		f.length = int64(n) //nolint:gosec // ParseUint was told 63 bits
+		f.length = int64(n) // ParseUint was told 63 bits
 	case strings.EqualFold(name, "transfer-encoding"):
 		f.codings++
 		if f.long || !strings.EqualFold(strings.Trim(value, " \t"), "chunked") {
@@ -179,5 +182,5 @@ func (f *framing) chunkSize(text string, crlf bool) {
 		f.state = inTrailer
 		return
 	}
-	f.state, f.left = inChunkData, int64(n) //nolint:gosec // ParseUint was told 60 bits
+	f.state, f.left = inChunkData, int64(n) // ParseUint was told 60 bits
 }

@@ -11,6 +11,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -56,7 +57,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	kept := c.framing.advance(p[:n])
 	if kept < n {
 		c.hold(p[kept:n])
-		c.err, err = err, nil
+		if err != nil {
+			c.err, err = err, nil
+		}
 	}
 	c.ambiguous.Store(c.framing.ambiguous)
 	c.chunked.Store(c.framing.chunked)
@@ -84,6 +87,17 @@ func (c *Conn) hold(rest []byte) {
 		return
 	}
 	c.pending = append(append(make([]byte, 0, len(rest)+len(c.pending)), rest...), c.pending...)
+}
+
+// CloseWrite ends the answers while requests can still be read. net/http does
+// that before it closes on a client that is still sending, or the client might
+// lose the answer.
+func (c *Conn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 type contextKey struct{}
