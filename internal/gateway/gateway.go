@@ -114,6 +114,8 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 		// Room for the largest credential and one that is over the limit, which
 		// then gets its own answer, beside ordinary headers.
 		MaxHeaderBytes: 2*c.MaxCredentialBytes + 32<<10,
+		// net/http would answer OPTIONS * itself, past the gate and the log.
+		DisableGeneralOptionsHandler: true,
 		ErrorLog:       zap.NewStdLog(g.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
 }
