@@ -58,6 +58,8 @@ var (
 		{"length in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", " 5", "") + "12345", []string{`POST /a ""!~`}},
 		{"coding in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "\tchunked", "", "0", ""), []string{`POST /a ""!~`}},
 		{"length in a long line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:"+strings.Repeat(" ", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"length behind many zeros", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: "+strings.Repeat("0", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"coding in a long line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"+strings.Repeat(" ", 200), "", "0", ""), []string{`POST /a ""!~`}},
 		{"coding in HTTP/1.0", lines("POST /a HTTP/1.0", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!`}},
 		{"behind a good request", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" +
 			lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a "abc"`, `POST /b ""!~`}},
@@ -134,6 +136,51 @@ func TestStreams(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// A Conn does not rely on net/http to stop: it hands out nothing that stands
+// behind a broken body.
+func TestNothingBehindABrokenBody(t *testing.T) {
+	for _, tt := range brokenCases {
+		t.Run(tt.name, func(t *testing.T) {
+			have := readAll(t, tt.stream+probe, 512)
+			if !strings.HasPrefix(tt.stream+probe, have) || strings.Contains(have, "probe") {
+				t.Errorf("read %q of %q", have, tt.stream+probe)
+			}
+		})
+	}
+}
+
+func TestReadChangesNothing(t *testing.T) {
+	var stream string
+	for _, path := range []string{"/", "/bb", "/ccc", "/dddd"} {
+		stream += lines("POST "+path+" HTTP/1.1", "Content-Length: 2", "") + path[:1] + "\n"
+	}
+	for size := 1; size < len(stream); size++ {
+		if have := readAll(t, stream, size); have != stream {
+			t.Fatalf("read by %d bytes: %q, want %q", size, have, stream)
+		}
+	}
+}
+
+// readAll reads a stream that arrives at once, some bytes at a time.
+func readAll(t *testing.T, stream string, size int) string {
+	t.Helper()
+	conn, err := wire.Listener{Listener: newOnce(&peer{parts: [][]byte{[]byte(stream)}})}.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for buf := make([]byte, size); ; {
+		n, err := conn.Read(buf)
+		all.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return all.String()
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }
