@@ -128,6 +128,7 @@ func TestRevocationFaults(t *testing.T) {
 		{"31 bytes", trust.Revocation{SPKI: "sha256/" + base64.StdEncoding.EncodeToString(make([]byte, 31))}, "32 bytes"},
 		{"33 bytes", trust.Revocation{SPKI: "sha256/" + base64.StdEncoding.EncodeToString(make([]byte, 33))}, "32 bytes"},
 		{"no padding", trust.Revocation{SPKI: strings.TrimSuffix(spki, "=")}, "32 bytes"},
+		{"unused bits set", trust.Revocation{SPKI: "sha256/" + strings.Repeat("A", 42) + "B="}, "32 bytes"},
 		{"newline inside", trust.Revocation{SPKI: spki[:20] + "\n" + spki[20:]}, "32 bytes"},
 		{"newline behind", trust.Revocation{SPKI: spki + "\n"}, "32 bytes"},
 		{"hex", trust.Revocation{SPKI: "sha256/" + strings.Repeat("ab", 32)}, "32 bytes"},
