@@ -117,7 +117,7 @@ step_lint() {
       "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_VERSION"
     PATH="$GOBIN:$PATH"
   fi
-  golangci-lint run --allow-parallel-runners ./...
+  golangci-lint run --allow-serial-runners ./...
 }
 
 # race prints the flag for the race detector, which needs cgo and so gcc.
