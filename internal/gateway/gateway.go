@@ -116,7 +116,7 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 		MaxHeaderBytes: 2*c.MaxCredentialBytes + 32<<10,
 		// net/http would answer OPTIONS * itself, past the gate and the log.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:       zap.NewStdLog(g.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+		ErrorLog:                     zap.NewStdLog(g.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
 }
 
