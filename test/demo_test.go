@@ -1,0 +1,158 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// base64Run is longer than anything but a credential that a demo could print:
+// paths, addresses and ids are shorter or have other characters in them.
+var base64Run = regexp.MustCompile(`[A-Za-z0-9+=]{40,}|MI[A-Za-z0-9+/]{18,}`)
+
+// wantTranscript checks what each demo prints.
+func wantTranscript(t *testing.T, text string) {
+	t.Helper()
+	for _, want := range []string{
+		"1. The mail app adds an event", "2. The social app adds an event",
+		"< 201 Created", "< 200 OK", "< 401 Unauthorized", "< 403 Forbidden",
+		`"client": "mail"`, `"client": "social"`,
+		`"reason": "credential_missing"`, `"reason": "certificate_untrusted"`, `"reason": "certificate_expired"`, `"reason": "access_denied"`,
+		"answers were as expected.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in the transcript, found none", want)
+		}
+	}
+	if strings.Contains(text, "!!") {
+		t.Error("want every answer as expected, found another")
+	}
+	if found := base64Run.FindString(text); found != "" {
+		t.Errorf("want no credential in the transcript, found %d characters of base64", len(found))
+	}
+}
+
+// wantEmpty: a demo leaves nothing behind.
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("want an empty folder, found %v and %v", left, err)
+	}
+}
+
+func TestDemoOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	result := finish(t, "demo", environment{"TMPDIR": dir}, "-once")
+	if result.code != 0 || result.stderr != "" {
+		t.Errorf("want exit code 0 in silence, found %d and %s", result.code, result.stderr)
+	}
+	wantTranscript(t, result.stdout)
+	wantEmpty(t, dir)
+}
+
+// TestDemoStaysUp does what the demo tells people to do, and leaves by Ctrl-C.
+func TestDemoStaysUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, "demo", environment{"TMPDIR": dir})
+	if _, err := p.stdout.line(func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") }); err != nil {
+		t.Fatal(err)
+	}
+	keepHeaders(t, dir)
+	wantTranscript(t, p.stdout.String())
+	commands := curlCommands(p.stdout.String())
+	if len(commands) != 2 {
+		t.Fatalf("want two commands to repeat, found %q", commands)
+	}
+	for i, want := range []string{"HTTP/1.1 201 Created", "HTTP/1.1 200 OK"} {
+		if printed := shell(t, dir, commands[i]+" --silent --show-error"); !strings.HasPrefix(printed, want) {
+			t.Errorf("%s: want %s, found %s", commands[i], want, printed)
+		}
+	}
+	stranger := strings.Replace(commands[0], "mail.header", "stranger.header", 1)
+	if printed := shell(t, dir, stranger+" --silent --show-error"); !strings.Contains(printed, "certificate_untrusted") {
+		t.Errorf("want the stranger refused, found %s", printed)
+	}
+	keepLog(t, dir)
+	p.stop(t, syscall.SIGINT)
+	wantEmpty(t, dir)
+}
+
+// curlCommands are the commands in the text, line ends with \ joined.
+func curlCommands(text string) []string {
+	var commands []string
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		if command := strings.TrimSpace(paragraph); strings.HasPrefix(command, "curl ") {
+			commands = append(commands, command)
+		}
+	}
+	return commands
+}
+
+// keepHeaders makes the demo's credentials known to the search for leaks.
+func keepHeaders(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.header"))
+	if err != nil || len(files) != 5 {
+		t.Fatalf("want five header files, found %q and %v", files, err)
+	}
+	for _, file := range files {
+		run.secrets.keep(string(readScriptFile(t, file)))
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: want its owner alone to read it", file)
+		}
+	}
+}
+
+// keepLog hands the demo's log to the search, too.
+func keepLog(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*", "gateway.log"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("want a log, found %q and %v", files, err)
+	}
+	run.secrets.said("demo's log", string(readScriptFile(t, files[0])))
+}
+
+// TestDemoCommandLine: help is no fault, everything else unknown is one.
+func TestDemoCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-h"}, 0, "-once"},
+		{[]string{"-forever"}, 2, "-forever"},
+		{[]string{"now"}, 2, `"now"`},
+		{[]string{"-listen", "nowhere"}, 1, "LISTEN_ADDR"},
+	} {
+		dir := t.TempDir()
+		result := finish(t, "demo", environment{"TMPDIR": dir}, test.args...)
+		if result.code != test.code || !strings.Contains(result.stderr, test.want) || result.stdout != "" {
+			t.Errorf("%q: want exit code %d and %q, found %+v", test.args, test.code, test.want, result)
+		}
+		wantEmpty(t, dir)
+	}
+}
+
+// TestDemoInterruptedEarly: a Ctrl-C at any moment leaves no folder behind.
+func TestDemoInterruptedEarly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, "demo", environment{"TMPDIR": dir}, "-once")
+	if _, err := p.stdout.line(func(line string) bool { return strings.HasPrefix(line, "1. ") }); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGINT)
+	<-p.ended
+	p.stopped = true // 0 or 1: the transcript may have been over
+	wantEmpty(t, dir)
+	if _, ok := p.command.ProcessState.Sys().(syscall.WaitStatus); !ok || p.command.ProcessState.ExitCode() < 0 {
+		t.Errorf("want an exit, found %v", p.command.ProcessState)
+	}
+}

@@ -1,0 +1,124 @@
+package test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+)
+
+// TestCurlCannotNameItself: a real client that claims to be somebody else. The
+// upstream is told one name, the certificate's.
+func TestCurlCannotNameItself(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	g := newGateway(t, m, nil)
+	for name, lines := range map[string][]string{
+		"nothing":         nil,
+		"the header":      {"X-Client-Id: admin"},
+		"other spelling":  {"x-client-id: admin", "X_Client_Id: admin", "X-Client_Id: admin"},
+		"listed away":     {"Connection: X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Forwarded-For"},
+		"all of it":       {"X-Client-Id: admin", "X_Client_Id: admin", "Connection: X-Client-Id"},
+		"how it is shown": {"X-Client-Auth: mtls", "X_CLIENT_AUTH: mtls", "X-Client-Cert-Serial: 00", "X-Client-Cert-Fingerprint: 00"},
+		"a proxy's word":  {"X-Forwarded-For: 10.0.0.1", "X_Forwarded_For: 10.0.0.1", "X-Forwarded-Host: admin", "X-Forwarded-Proto: https", "X_SSL_Auth: admin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"--silent", "--show-error", "--fail", "--max-time", "30",
+				"-H", "Host: app.example", "-H", "X-SSL-Auth: " + mail.header(certheader.Base64PEM)}
+			for _, line := range lines {
+				args = append(args, "-H", line)
+			}
+			result := runToEnd(t, "curl", nil, append(args, "http://"+g.addr+"/events")...)
+			if result.code != 0 {
+				t.Fatalf("curl: %d %s", result.code, result.stderr)
+			}
+			head := g.upstream.wantOne(t)
+			wantIdentity(t, head, "mail", mail)
+			if text := strings.Join(head, "\n"); strings.Contains(text, "admin") {
+				t.Errorf("want nothing of what the client claimed, found %q", text)
+			}
+		})
+	}
+}
+
+// TestWhatIsNeverForwarded: headers that ask an upstream for something else than
+// what was decided, each beside one that only looks alike.
+func TestWhatIsNeverForwarded(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	g := newGateway(t, m, nil)
+	head := g.wantAllowed(t, get("/events", mail).with(
+		"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE",
+		"X-Original-URL: /admin", "X-Rewrite-URL: /admin", "X_Original_URL: /admin",
+		"Client-Cert: :AA==:", "Client-Cert-Chain: :AA==:", "X-Forwarded-Client-Cert: Hash=0", "X-Forwarded-Tls-Client-Cert: 0",
+		"Forwarded: for=10.0.0.1", "X-Real-IP: 10.0.0.1", "X-Request-Id: mine", "Proxy: http://evil.example",
+		"Expect-CT: kept", "X-Clients: kept", "Cookie: a=b", "Authorization: Bearer kept",
+	))
+	for _, line := range head[1:] {
+		name, value, _ := strings.Cut(line, ": ")
+		lower := strings.ToLower(name)
+		if strings.Contains(lower, "override") || strings.HasSuffix(lower, "url") || strings.HasPrefix(lower, "client-cert") ||
+			slices.Contains([]string{"x-http-method", "forwarded", "x-real-ip", "proxy"}, lower) || value == "mine" || value == "Hash=0" {
+			t.Errorf("want no such header at the upstream, found %q", line)
+		}
+	}
+	for _, line := range []string{"Expect-Ct: kept", "X-Clients: kept", "Cookie: a=b", "Authorization: Bearer kept"} {
+		if !slices.Contains(head, line) {
+			t.Errorf("want %q at the upstream, found %q", line, head)
+		}
+	}
+}
+
+// TestForwardedWordOfATrustedProxy: the same lines count when the peer is one
+// that the operator named.
+func TestForwardedWordOfATrustedProxy(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	r := get("/events", mail).with("X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "X-Request-Id: from-the-proxy")
+	tests := []struct {
+		name, proxies, source, forwardedFor, proto string
+		believed                                   bool
+	}{
+		{"trusted", "127.0.0.0/8", "192.0.2.7", "192.0.2.7, 127.0.0.1", "https", true},
+		{"another", "10.0.0.0/8", "127.0.0.1", "127.0.0.1", "http", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, m, environment{"TRUSTED_PROXIES": test.proxies})
+			head := g.wantAllowed(t, r)
+			for name, want := range map[string]string{"X-Forwarded-For": test.forwardedFor, "X-Forwarded-Proto": test.proto} {
+				if found := headerValues(head, name); len(found) != 1 || found[0] != want {
+					t.Errorf("%s: want %q, found %q", name, want, found)
+				}
+			}
+			if believed := headerValues(head, "X-Request-Id")[0] == "from-the-proxy"; believed != test.believed {
+				t.Errorf("want the request id believed: %t", test.believed)
+			}
+			if !strings.Contains(g.stderr.String(), `"source":"`+test.source+`"`) {
+				t.Errorf("want the source %s in the log", test.source)
+			}
+		})
+	}
+}
+
+// TestCredentialHeaderIsConfigured: AUTH_HEADER moves the credential.
+func TestCredentialHeaderIsConfigured(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	g := newGateway(t, m, environment{"AUTH_HEADER": "x-app-certificate"})
+	moved := request{method: "GET", target: "/events", header: []string{"X-App-Certificate: " + mail.header(certheader.Base64DER)}}
+	head := g.wantAllowed(t, moved)
+	if found := headerValues(head, "X-App-Certificate"); len(found) != 0 {
+		t.Error("want no credential at the upstream, found one")
+	}
+	a := g.wantRefused(t, get("/events", mail), "credential_missing")
+	if challenge := a.header.Get("WWW-Authenticate"); !strings.Contains(strings.ToLower(challenge), `header="x-app-certificate"`) {
+		t.Errorf("want the header's name in the challenge, found %q", challenge)
+	}
+}

@@ -1,0 +1,181 @@
+package test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// shell runs a recipe as a person types it and returns what it prints.
+func shell(t *testing.T, dir, script string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	command.Dir = dir
+	printed, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return string(printed)
+}
+
+// credential is the header of a request that carries the value.
+func credential(value string) request {
+	run.secrets.keep(value)
+	return request{method: "GET", target: "/events", header: []string{"X-SSL-Auth: " + value}}
+}
+
+// collectiveIdea is the article's recipe: the master key signs over itself. It
+// prints the header.
+const collectiveIdea = `
+openssl genrsa -out master.key %d
+openssl req -new -key master.key -subj /OU=mail -out mail.csr
+openssl x509 -req -in mail.csr -signkey master.key -out mail.crt
+openssl base64 -A -in mail.crt`
+
+// sitePoint is the other article's, in which the client has a key of its own.
+const sitePoint = `
+openssl genrsa -out ca.key %[1]d
+openssl req -new -x509 -key ca.key -subj /CN=ca -out ca.crt
+openssl genrsa -out client.key %[1]d
+openssl req -new -key client.key -subj /OU=mail -out client.csr
+openssl x509 -req -in client.csr -CA ca.crt -CAkey ca.key -set_serial 01 -out client.crt
+openssl base64 -A -in client.crt`
+
+const (
+	masterPublicKey = "openssl rsa -in master.key -pubout"
+	caPublicKey     = "openssl rsa -in ca.key -pubout"
+)
+
+func TestArticlesAsTyped(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ recipe, anchor string }{
+		"Collective Idea":                  {collectiveIdea, masterPublicKey},
+		"SitePoint":                        {sitePoint, caPublicKey},
+		"SitePoint with the CA's own file": {sitePoint, "cat ca.crt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			header := shell(t, dir, fmt.Sprintf(test.recipe, 2048))
+			u := newUpstream(t, nil)
+			g := serve(t, u, settings(shell(t, dir, test.anchor), u))
+			head := g.wantAllowed(t, credential(header))
+			if found := headerValues(head, "X-Client-Id"); len(found) != 1 || found[0] != "mail" {
+				t.Errorf("want the client mail, found %q", found)
+			}
+			g.wantRefused(t, credential(header[:len(header)-8]), denial.CredentialMalformed)
+		})
+	}
+}
+
+// TestArticlesOf1024Bits: the keys of 2012 pass only where the operator says so.
+func TestArticlesOf1024Bits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ recipe, anchor string }{
+		"Collective Idea": {collectiveIdea, masterPublicKey},
+		"SitePoint":       {sitePoint, caPublicKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			header := shell(t, dir, fmt.Sprintf(test.recipe, 1024))
+			u := newUpstream(t, nil)
+			env := settings(shell(t, dir, test.anchor), u)
+			result := finish(t, "certgate", env, "serve")
+			if result.code != 2 || !strings.Contains(result.stderr, "AUTH_PUBLIC_KEY: ") || !strings.Contains(result.stderr, "1024") {
+				t.Errorf("want exit code 2 for AUTH_PUBLIC_KEY, found %+v", result)
+			}
+			g := serve(t, u, env.with(environment{"AUTH_MIN_RSA_BITS": "1024"}))
+			g.wantAllowed(t, credential(header))
+			if !strings.Contains(g.stderr.String(), `"warning":"AUTH_MIN_RSA_BITS: `) {
+				t.Error("want a warning in the log, found none")
+			}
+		})
+	}
+}
+
+// TestShortClientKey: the limit holds for the client's key, too.
+func TestShortClientKey(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "rsa")
+	mail := m.issue(t, certificateOptions{subject: "/OU=mail", key: "rsa1024"})
+	newGateway(t, m, environment{"AUTH_MIN_RSA_BITS": "1024"}).wantAllowed(t, get("/events", mail))
+	newGateway(t, m, nil).wantRefused(t, get("/events", mail), denial.CertificateWeak)
+}
+
+// TestScripts walks from scripts/ to an answer.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mustRunScript(t, dir, "master-key.sh", "--dir", dir)
+	mustRunScript(t, dir, "collective-idea.sh", "--dir", dir, "--ou", "mail")
+	mustRunScript(t, dir, "sitepoint.sh", "--dir", dir, "--ou", "social")
+	header := func(file string) string {
+		run.secrets.keepPEM(readScriptFile(t, dir, file))
+		return strings.TrimSpace(mustRunScript(t, dir, "header.sh", file))
+	}
+	for _, test := range []struct{ anchor, client, stranger string }{
+		{"master.pub", "mail", "social"},
+		{"ca.pub", "social", "mail"},
+		{"ca.crt", "social", "mail"},
+	} {
+		t.Run(test.anchor, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, nil)
+			env := settings("", u).without("AUTH_PUBLIC_KEY").with(environment{"AUTH_PUBLIC_KEY_FILE": filepath.Join(dir, test.anchor)})
+			g := serve(t, u, env)
+			head := g.wantAllowed(t, credential(header(test.client+".crt")))
+			if found := headerValues(head, "X-Client-Id"); len(found) != 1 || found[0] != test.client {
+				t.Errorf("want the client %s, found %q", test.client, found)
+			}
+			g.wantRefused(t, credential(header(test.stranger+".crt")), denial.CertificateUntrusted)
+		})
+	}
+}
+
+// TestAlgorithmsAndForms: every kind of key, as bare key and as certificate, in
+// every form of header.
+func TestAlgorithmsAndForms(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			m, stranger := newMaster(t, algorithm), newMaster(t, algorithm)
+			mail := m.issue(t, certificateOptions{subject: "/OU=mail", key: algorithm})
+			forged := stranger.issue(t, certificateOptions{subject: "/OU=mail", key: algorithm})
+			for name, anchor := range map[string]string{"key": m.publicKey, "certificate": string(m.read(t, m.cert))} {
+				u := newUpstream(t, nil)
+				g := serve(t, u, settings(anchor, u))
+				for _, form := range []certheader.Form{certheader.Base64PEM, certheader.Base64DER, certheader.PercentPEM} {
+					t.Run(name+"/"+string(form), func(t *testing.T) {
+						head := g.wantAllowed(t, credential(mail.header(form)))
+						wantIdentity(t, head, "mail", mail)
+						g.wantRefused(t, credential(forged.header(form)), denial.CertificateUntrusted)
+					})
+				}
+			}
+		})
+	}
+}
+
+// wantIdentity checks everything that the upstream is told about the caller.
+func wantIdentity(t *testing.T, head []string, client string, c certificate) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"X-Client-Id": client, "X-Client-Auth": "bearer",
+		"X-Client-Cert-Serial": c.serial(), "X-Client-Cert-Fingerprint": c.fingerprint(),
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "app.example",
+	} {
+		if found := headerValues(head, name); len(found) != 1 || found[0] != want {
+			t.Errorf("%s: want %q once, found %q", name, want, found)
+		}
+	}
+	if found := headerValues(head, "X-SSL-Auth"); len(found) != 0 {
+		t.Error("want no credential at the upstream, found one")
+	}
+}

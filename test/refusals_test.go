@@ -1,0 +1,117 @@
+package test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// TestEveryReason brings about each refusal beside a request that differs from
+// it in one way and passes.
+func TestEveryReason(t *testing.T) {
+	t.Parallel()
+	m, stranger := newMaster(t, "rsa"), newMaster(t, "rsa")
+	hung := make(chan struct{})
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/broken":
+			panic(http.ErrAbortHandler)
+		case "/slow":
+			select {
+			case <-hung:
+			case <-r.Context().Done():
+			}
+		}
+	})
+	t.Cleanup(func() { close(hung) })
+	g := serve(t, u, settings(m.publicKey, u).with(environment{
+		"ACCESS_RULES":         everybodyReadsAndAdds + "deny:\n  - client: leaked\n",
+		"AUTH_MAX_LIFETIME":    "720h",
+		"MAX_BODY_BYTES":       "1KiB",
+		"MAX_CREDENTIAL_BYTES": "8KiB",
+		"UPSTREAM_TIMEOUT":     "2s",
+		"READ_TIMEOUT":         "2s",
+	}))
+
+	now, day := time.Now(), 24*time.Hour
+	mail := m.issue(t, subject("mail"))
+	base := get("/events", mail)
+	as := func(o certificateOptions) request { return get("/events", m.issue(t, o)) }
+	tests := []struct {
+		name      string
+		reason    denial.Reason
+		good, bad request
+		forwarded bool // the upstream is at fault, or is cut off
+	}{
+		{"dot segment", denial.PathAmbiguous, base, get("/public/../events", mail), false},
+		{"two lengths", denial.RequestAmbiguous,
+			base.post("0\r\n\r\n").with("Transfer-Encoding: chunked"), base.post("0\r\n\r\n").with("Content-Length: 5", "Transfer-Encoding: chunked"), false},
+		{"posted health check", denial.MethodNotAllowed, request{method: "GET", target: "/events/healthz", header: base.header}, request{method: "POST", target: "/healthz"}, false},
+
+		{"no header", denial.CredentialMissing, base, request{method: "GET", target: "/events"}, false},
+		{"empty header", denial.CredentialMissing, base, credential(""), false},
+		{"broken base64", denial.CredentialMalformed, base, credential(strings.TrimRight(mail.header(certheader.Base64DER), "=")[:500]), false},
+		{"no certificate", denial.CredentialMalformed, base, credential(base64.StdEncoding.EncodeToString([]byte("0\x82 what?"))), false},
+		{"a password", denial.CredentialMalformed, base, credential("hunter2"), false},
+		{"two headers", denial.CredentialDuplicated, base, base.with(base.header[0]), false},
+		{"header too long", denial.CredentialTooLarge, base, credential(strings.Repeat("M", 8<<10+1)), false},
+
+		{"another master key", denial.CertificateUntrusted, base, get("/events", stranger.issue(t, subject("mail"))), false},
+		{"expired", denial.CertificateExpired, as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-9 * day), notAfter: now.Add(30 * time.Minute)}),
+			as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-9 * day), notAfter: now.Add(-30 * time.Minute)}), false},
+		{"not valid yet", denial.CertificateNotYetValid, base, as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(30 * time.Minute)}), false},
+		{"SHA-1", denial.CertificateWeak, as(certificateOptions{subject: "/OU=mail", digest: "sha256"}), as(certificateOptions{subject: "/OU=mail", digest: "sha1"}), false},
+		{"MD5", denial.CertificateWeak, as(certificateOptions{subject: "/OU=mail", digest: "sha256"}), as(certificateOptions{subject: "/OU=mail", digest: "md5"}), false},
+		{"short key", denial.CertificateWeak, as(certificateOptions{subject: "/OU=mail", key: "rsa"}), as(certificateOptions{subject: "/OU=mail", key: "rsa1024"}), false},
+		{"a CA", denial.CertificateUnsuitable, base, as(certificateOptions{subject: "/OU=mail", extensions: "basicConstraints = critical, CA:TRUE\nextendedKeyUsage = clientAuth\n"}), false},
+		{"may sign certificates", denial.CertificateUnsuitable, base, as(certificateOptions{subject: "/OU=mail", extensions: "basicConstraints = critical, CA:FALSE\nkeyUsage = keyCertSign\n"}), false},
+		{"for servers", denial.CertificateUnsuitable, as(certificateOptions{subject: "/OU=mail", extensions: "extendedKeyUsage = serverAuth, clientAuth\n"}),
+			as(certificateOptions{subject: "/OU=mail", extensions: "extendedKeyUsage = serverAuth\n"}), false},
+		{"critical extension", denial.CertificateUnsuitable, as(certificateOptions{subject: "/OU=mail", extensions: clientExtensions + "1.2.3.4.5 = ASN1:NULL\n"}),
+			as(certificateOptions{subject: "/OU=mail", extensions: clientExtensions + "1.2.3.4.5 = critical, ASN1:NULL\n"}), false},
+		{"too long a life", denial.CertificateLifetime, as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-day), notAfter: now.Add(29 * day)}),
+			as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-day), notAfter: now.Add(29*day + time.Minute)}), false},
+
+		{"no OU", denial.IdentityMissing, base, as(certificateOptions{subject: "/CN=mail"}), false},
+		{"two OUs", denial.IdentityAmbiguous, base, as(certificateOptions{subject: "/OU=mail/OU=social"}), false},
+		{"space behind", denial.IdentityInvalid, base, as(subject("mail ")), false},
+		{"comma", denial.IdentityInvalid, base, as(subject("mail,social")), false},
+		{"not ASCII", denial.IdentityInvalid, base, as(subject("mаil")), false}, // the а is Cyrillic
+
+		{"no rule", denial.AccessDenied, base, request{method: "DELETE", target: "/events", header: base.header}, false},
+		{"client denied", denial.AccessDenied, as(subject("leaks")), as(subject("leaked")), false},
+
+		{"body too large", denial.BodyTooLarge, base.post(strings.Repeat("a", 1024)), base.post(strings.Repeat("a", 1025)), false},
+		{"body stalls", denial.RequestTimeout, base.post("12345").with("Content-Length: 5"), base.post("1234").with("Content-Length: 5"), true},
+		{"upstream breaks off", denial.UpstreamFailed, get("/whole", mail), get("/broken", mail), true},
+		{"upstream is silent", denial.UpstreamTimeout, get("/quick", mail), get("/slow", mail), true},
+	}
+	covered := map[denial.Reason]bool{
+		denial.CertificateRevoked: true, // TestDenyList: the list is made after the certificate
+		denial.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
+		denial.Draining:           true, // TestDrain
+		denial.Internal:           true, // no request can bring it about
+	}
+	for _, test := range tests {
+		covered[test.reason] = true
+		t.Run(string(test.reason)+"/"+test.name, func(t *testing.T) {
+			g.wantAllowed(t, test.good)
+			if !test.forwarded {
+				g.wantRefused(t, test.bad, test.reason)
+				return
+			}
+			g.wantProblem(t, send(t, g.addr, test.bad), test.reason)
+			g.upstream.take()
+		})
+	}
+	for _, reason := range denial.Reasons() {
+		if !covered[reason] {
+			t.Errorf("want a request that is refused for %s, found none", reason)
+		}
+	}
+}

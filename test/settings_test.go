@@ -1,0 +1,186 @@
+package test
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/config"
+)
+
+// minimal is the least that certgate serve starts with.
+func minimal(t *testing.T, m *master) environment {
+	t.Helper()
+	return settings(m.publicKey, newUpstream(t, nil))
+}
+
+// faultyVariables are the variables named at the beginnings of the lines after
+// the first.
+func faultyVariables(stderr string) []string {
+	_, faults, _ := strings.Cut(stderr, "\n")
+	var names []string
+	for line := range strings.Lines(faults) {
+		name, _, _ := strings.Cut(line, ":")
+		names = append(names, name)
+	}
+	return names
+}
+
+// TestEveryFaultAtOnce: one start tells everything that is wrong.
+func TestEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	env := minimal(t, m)
+	serve(t, &upstream{}, env) // the same with good values starts
+
+	wrong := environment{
+		"LISTEN_ADDR": "8080", "ADMIN_ADDR": "here", "AUTH_PUBLIC_KEY": string(m.read(t, m.key)), "AUTH_HEADER": "X SSL",
+		"AUTH_CLOCK_SKEW": "1 minute", "AUTH_MIN_RSA_BITS": "512", "AUTH_MAX_LIFETIME": "-1h",
+		"ACCESS_RULES": "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"events\"]\n", "UPSTREAM_URL": "schedule:8081",
+		"UPSTREAM_TIMEOUT": "0", "MAX_BODY_BYTES": "much", "MAX_CREDENTIAL_BYTES": "1", "TRUSTED_PROXIES": "0.0.0.0/0",
+		"SHUTDOWN_TIMEOUT": "-1s", "READ_HEADER_TIMEOUT": "x", "READ_TIMEOUT": "x", "IDLE_TIMEOUT": "x",
+		"LOG_LEVEL": "loud", "LOG_FORMAT": "xml",
+	}
+	result := finish(t, "certgate", wrong, "serve")
+	if result.code != 2 || result.stdout != "" {
+		t.Errorf("want exit code 2 and silence on stdout, found %d and %q", result.code, result.stdout)
+	}
+	found := faultyVariables(result.stderr)
+	for _, v := range config.Variables() {
+		_, given := wrong[v.Name]
+		if n := count(found, v.Name); given && n != 1 || !given && n != 0 {
+			t.Errorf("%s: given %t, found in %d lines of\n%s", v.Name, given, n, result.stderr)
+		}
+	}
+}
+
+func count(list []string, item string) int {
+	n := 0
+	for _, s := range list {
+		if s == item {
+			n++
+		}
+	}
+	return n
+}
+
+// TestStartRefuses: each fault alone, beside the settings that start.
+func TestStartRefuses(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	env := minimal(t, m)
+	leaf := m.issue(t, subject("mail"))
+	run.secrets.keepPEM(m.read(t, m.key))
+	damaged := strings.Replace(m.publicKey, "\n", "\n*", 1)
+	tests := []struct {
+		name, variable string
+		env            environment
+	}{
+		{"no key", "AUTH_PUBLIC_KEY", env.without("AUTH_PUBLIC_KEY")},
+		{"empty key", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": ""})},
+		{"private key", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": string(m.read(t, m.key))})},
+		{"damaged key", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": damaged})},
+		{"second key damaged", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": m.publicKey + damaged})},
+		{"client certificate for a key", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": string(leaf.pem)})},
+		{"same key twice", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY": m.publicKey + m.publicKey})},
+		{"key and file", "AUTH_PUBLIC_KEY", env.with(environment{"AUTH_PUBLIC_KEY_FILE": "/dev/null"})},
+		{"no such file", "AUTH_PUBLIC_KEY_FILE", env.without("AUTH_PUBLIC_KEY").with(environment{"AUTH_PUBLIC_KEY_FILE": "/none"})},
+		{"key for a file", "AUTH_PUBLIC_KEY_FILE", env.without("AUTH_PUBLIC_KEY").with(environment{"AUTH_PUBLIC_KEY_FILE": m.publicKey})},
+		{"no rules", "ACCESS_RULES", env.without("ACCESS_RULES")},
+		{"empty rules", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": ""})},
+		{"blank rules", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": " \n"})},
+		{"an empty list", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": "rules: []\n"})},
+		{"unknown field", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": everybodyReadsAndAdds + "allow: all\n"})},
+		{"key for rules", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": m.publicKey})},
+		{"a deny list that is none", "ACCESS_RULES", env.with(environment{"ACCESS_RULES": everybodyReadsAndAdds + "deny:\n  - spki: sha256/x\n"})},
+		{"no upstream", "UPSTREAM_URL", env.without("UPSTREAM_URL")},
+		{"empty upstream", "UPSTREAM_URL", env.with(environment{"UPSTREAM_URL": ""})},
+		{"empty with a default", "AUTH_HEADER", env.with(environment{"AUTH_HEADER": ""})},
+		{"everybody a proxy", "TRUSTED_PROXIES", env.with(environment{"TRUSTED_PROXIES": "10.0.0.0/8,::/0"})},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			result := finish(t, "certgate", test.env, "serve")
+			if result.code != 2 || !slices.Equal(faultyVariables(result.stderr), []string{test.variable}) {
+				t.Errorf("want exit code 2 for %s alone, found %d and %q", test.variable, result.code, result.stderr)
+			}
+		})
+	}
+}
+
+// TestBusyPort: the settings are right and the machine is not: exit code 1.
+func TestBusyPort(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	env := minimal(t, newMaster(t, "p256"))
+	for _, variable := range []string{"LISTEN_ADDR", "ADMIN_ADDR"} {
+		result := finish(t, "certgate", env.with(environment{variable: busy.Addr().String()}), "serve")
+		if result.code != 1 || !strings.Contains(result.stderr, variable+": ") {
+			t.Errorf("want exit code 1 for %s, found %+v", variable, result)
+		}
+	}
+}
+
+// TestCommandLine: what the tool says without a gateway to run.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		args []string
+		env  environment
+		code int
+		want []string // on stdout when the code is 0, else on stderr
+	}{
+		{"help", []string{"--help"}, nil, 0, []string{"serve", "health", "version", "Exit codes: 0 success, 1 failure, 2"}},
+		{"help of serve", []string{"serve", "--help"}, nil, 0, []string{"Example:", "AUTH_PUBLIC_KEY", "ACCESS_RULES_FILE", "SIGTERM"}},
+		{"help of health", []string{"health", "--help"}, nil, 0, []string{"Example:", "--url"}},
+		{"version", []string{"version"}, nil, 0, []string{"dev\n"}},
+		{"no command", nil, nil, 2, []string{"certgate --help"}},
+		{"unknown command", []string{"server"}, nil, 2, []string{"server", "certgate --help"}},
+		{"unknown flag", []string{"serve", "--port=8080"}, nil, 2, []string{"--port", "certgate --help"}},
+		{"surplus argument", []string{"serve", "now"}, nil, 2, []string{"now", "certgate --help"}},
+		{"health of nobody", []string{"health", "--url", "http://127.0.0.1:1/healthz"}, nil, 1, []string{"refused"}},
+		{"health of no address", []string{"health"}, environment{"LISTEN_ADDR": "8080"}, 2, []string{"LISTEN_ADDR", `"8080"`}},
+		{"health of port 0", []string{"health"}, environment{"LISTEN_ADDR": ":0"}, 2, []string{"LISTEN_ADDR", "--url"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			result := finish(t, "certgate", test.env, test.args...)
+			said, silent := result.stdout, result.stderr
+			if test.code != 0 {
+				said, silent = result.stderr, result.stdout
+			}
+			if result.code != test.code || silent != "" {
+				t.Errorf("want exit code %d and one stream, found %+v", test.code, result)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("want %q, found %q", want, said)
+				}
+			}
+		})
+	}
+}
+
+// TestHelpListsEveryVariable: what serve --help says is what is read.
+func TestHelpListsEveryVariable(t *testing.T) {
+	t.Parallel()
+	listed := map[string]string{}
+	for line := range strings.Lines(finish(t, "certgate", nil, "serve", "--help").stdout) {
+		if words := strings.Fields(line); len(words) > 2 {
+			listed[words[0]] = words[1]
+		}
+	}
+	for _, v := range config.Variables() {
+		if listed[v.Name] != v.Default {
+			t.Errorf("%s: want the default %s in the help, found %q", v.Name, v.Default, listed[v.Name])
+		}
+	}
+}
