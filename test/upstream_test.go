@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // upstream is a service that records every byte it receives, to prove that
@@ -17,19 +18,17 @@ type upstream struct {
 
 	mu     sync.Mutex
 	bytes  strings.Builder
-	broken int // requests whose body did not arrive whole
+	broken chan struct{} // one for each request whose body did not arrive whole
 }
 
 // newUpstream answers every request with 200 once its body is read, after
 // answer had a chance to do something else; answer may be nil.
 func newUpstream(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) *upstream {
 	t.Helper()
-	u := &upstream{}
+	u := &upstream{broken: make(chan struct{}, 100)}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			u.mu.Lock()
-			u.broken++
-			u.mu.Unlock()
+			u.broken <- struct{}{}
 		}
 		if answer != nil {
 			answer(w, r)
@@ -51,11 +50,14 @@ func (u *upstream) take() string {
 	return text
 }
 
-// brokenRequests is how many requests ended too early.
-func (u *upstream) brokenRequests() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.broken
+// wantBroken waits for a request that ends too early.
+func (u *upstream) wantBroken(t *testing.T) {
+	t.Helper()
+	select {
+	case <-u.broken:
+	case <-time.After(patience):
+		t.Error("want a broken request at the upstream, found none")
+	}
 }
 
 // wantNothing fails when something was forwarded.
