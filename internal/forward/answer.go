@@ -1,31 +1,36 @@
 package forward
 
 import (
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// answer copies the upstream's answer. Its error is a *denial.Error: an answer
-// that broke off. The caller must then abort the connection, or the client
-// would take a part for the whole.
+// answer copies the upstream's answer. After an error the caller must abort the
+// connection, or the client would take a part for the whole. The error is a
+// *denial.Error when the client stopped reading.
 func answer(w http.ResponseWriter, res *http.Response, requestID string) (int64, error) {
 	dropHopByHop(res.Header)
 	h := w.Header()
-	for name, values := range res.Header {
-		h[name] = values
-	}
+	// An upstream that says no type gets none: net/http would guess one.
+	h["Content-Type"] = nil
+	maps.Copy(h, res.Header)
 	h[headerRequestID] = []string{requestID}
 	w.WriteHeader(res.StatusCode)
 	return copyBody(w, res)
 }
 
 func copyBody(w http.ResponseWriter, res *http.Response) (written int64, err error) {
-	// An answer of unknown length may be a stream of events: each part goes
-	// out when it comes.
+	// An answer of unknown length may be a stream of events: the header goes out
+	// at once, and each part when it comes.
 	streaming := res.ContentLength < 0
 	control := http.NewResponseController(w)
+	if streaming {
+		_ = control.Flush() // a client that is gone is found by Write
+	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, readErr := res.Body.Read(buf)
@@ -39,11 +44,11 @@ func copyBody(w http.ResponseWriter, res *http.Response) (written int64, err err
 				return written, denial.New(denial.ClientClosed, "the client stopped reading: %v", err)
 			}
 		}
-		if readErr == io.EOF { //nolint:errorlint // io.Reader returns io.EOF itself
+		if readErr == io.EOF {
 			return written, nil
 		}
 		if readErr != nil {
-			return written, denial.New(denial.UpstreamFailed, "the answer broke off: %v", readErr)
+			return written, fmt.Errorf("the answer broke off: %w", readErr)
 		}
 	}
 }

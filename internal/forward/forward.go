@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/certgate/certgate/internal/access"
@@ -79,32 +80,48 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		return Result{Err: denial.New(denial.Internal, "want a grant, found none")}
 	}
 	if r.ContentLength > f.maxBody {
+		// Or net/http would read the body before the refusal goes out.
+		w.Header().Set("Connection", "close")
 		return Result{Err: denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", f.maxBody, r.ContentLength)}
 	}
 	body := newRequestBody(r, f.maxBody)
+	// The answer may begin while the body is still being sent. Unasked, net/http
+	// would then read the rest of the body itself, and the upstream would get a
+	// whole one with a part missing.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	defer release(w, body)
 
 	res, err := f.transport.RoundTrip(f.outbound(r, g, hop, body))
+	if !body.whole() {
+		// What is left of the body must not be read as the next request.
+		w.Header().Set("Connection", "close")
+	}
 	if err != nil {
 		return Result{BytesIn: body.n.Load(), Err: failure(r, body, err)}
 	}
 	defer res.Body.Close()
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		return Result{BytesIn: body.n.Load(), Err: denial.New(denial.UpstreamFailed, "the upstream switched protocols unasked")}
+	if res.StatusCode < http.StatusOK {
+		return Result{BytesIn: body.n.Load(), Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.StatusCode)}
 	}
 	n, err := answer(w, res, hop.RequestID)
+	if err != nil && denial.Of(err) == nil {
+		err = failure(r, body, err)
+	}
 	return Result{Status: res.StatusCode, BytesIn: body.n.Load(), BytesOut: n, Err: err}
 }
 
+// linger is how long a client that still sends its body may go on after the
+// answer, so that it reads the answer before its connection is reset.
+const linger = 500 * time.Millisecond
+
 // release ends the transport's reading of the body. The answer may have come
-// before all of it was sent; then a read can be waiting for a client that waits
-// for us, so the connection's reading side is cut (net/http closes it after the
-// answer).
+// before all of it was sent; then the transport, or net/http itself before it
+// closes, would wait for a client that waits for us.
 func release(w http.ResponseWriter, body *requestBody) {
 	whole := body.whole()
 	_ = body.Close()
 	if !whole {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger))
 	}
 }
 
@@ -119,16 +136,26 @@ func (f *Forwarder) outbound(r *http.Request, g access.Grant, hop Hop, body *req
 		Host:          f.upstream.Host,
 		Header:        f.headers.keep(r.Header),
 		ContentLength: r.ContentLength,
-		Body:          body,
 	}
-	if r.ContentLength == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		out.Body = nil
+	if r.ContentLength != 0 {
+		// It cannot be rewound, so a request with a body is never sent twice.
+		out.Body = body
 	}
-	// Any other method keeps its body, even an empty one: a request with a body
-	// that cannot be rewound is never sent twice, not even when the client adds
-	// an Idempotency-Key, which the transport would take as leave to repeat.
+	forbidRepeat(out.Header)
 	setIdentity(out.Header, g, hop)
 	return out.WithContext(r.Context())
+}
+
+// forbidRepeat hides the headers that the transport takes as leave to send a
+// POST again when a connection broke and nobody knows whether it was heard. It
+// looks for the canonical name only; to the upstream, case means nothing.
+func forbidRepeat(h http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = values
+		}
+	}
 }
 
 // failure translates what the transport says. The upstream's words stay in the
