@@ -125,8 +125,8 @@ func (g *gateway) wantAllowed(t *testing.T, r request) []string {
 func (g *gateway) wantRefused(t *testing.T, r request, reason denial.Reason) answer {
 	t.Helper()
 	a := send(t, g.addr, r)
-	g.wantProblem(t, a, reason)
 	g.upstream.wantNothing(t)
+	g.wantProblem(t, a, reason)
 	return a
 }
 

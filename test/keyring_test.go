@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/asn1"
 	"fmt"
 	"strings"
 	"testing"
@@ -114,7 +115,16 @@ func TestMutations(t *testing.T) {
 		}
 	}
 	// What follows the signature is nobody's word either.
+	var outer asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		t.Fatal(err)
+	}
+	longer, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(outer.Bytes, 5, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, value := range map[string]string{
+		"a NULL more": certheader.Encode(longer, certheader.Base64DER),
 		"a byte more": certheader.Encode(append(append([]byte(nil), der...), 0), certheader.Base64DER),
 		"a byte less": certheader.Encode(der[:len(der)-1], certheader.Base64DER),
 		"two":         fmt.Sprintf("%s,%[1]s", mail.header(certheader.Base64DER)),
