@@ -259,6 +259,10 @@ func dial(t testing.TB, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	// So that what should come and does not is a failure and not a hang.
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	return &conn{c, bufio.NewReader(c)}
 }
 

@@ -85,15 +85,13 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		return Result{Err: denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", f.maxBody, r.ContentLength)}
 	}
 	body := newRequestBody(r, f.maxBody)
-	// The answer may begin while the body is still being sent. Unasked, net/http
-	// would then read the rest of the body itself, and the upstream would get a
-	// whole one with a part missing.
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	defer release(w, body)
 
 	res, err := f.transport.RoundTrip(f.outbound(r, g, hop, body))
 	if !body.whole() {
-		// What is left of the body must not be read as the next request.
+		// The answer begins while the body is still being sent. Unless net/http
+		// is to close behind it, it would first read the rest of the body itself,
+		// and the upstream would get a body with a part missing.
 		w.Header().Set("Connection", "close")
 	}
 	if err != nil {
