@@ -1,0 +1,267 @@
+package gate_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// world is one master key and what it signed, next to one that nobody trusts.
+type world struct {
+	keyring                                *trust.Keyring
+	mail, social, denied, revoked, foreign *x509.Certificate
+	recipe                                 *x509.Certificate // self-signed by the master key
+}
+
+var made = sync.OnceValues(func() (w world, err error) {
+	ca, err := newAuthority()
+	if err != nil {
+		return world{}, err
+	}
+	other, err := newAuthority()
+	if err != nil {
+		return world{}, err
+	}
+	if w.keyring, err = trust.ParseKeyring(ca.PublicKeyPEM(), 0); err != nil {
+		return world{}, err
+	}
+	for _, c := range []struct {
+		to   **x509.Certificate
+		from *authority.Authority
+		name string
+	}{{&w.mail, ca, "mail"}, {&w.social, ca, "social"}, {&w.denied, ca, "denied"}, {&w.revoked, ca, "mail"}, {&w.foreign, other, "mail"}} {
+		if *c.to, err = issue(c.from, c.name); err != nil {
+			return world{}, err
+		}
+	}
+	pem, err := ca.PrivateKeyPEM()
+	if err != nil {
+		return world{}, err
+	}
+	key, err := authority.ParseKey(pem)
+	if err != nil {
+		return world{}, err
+	}
+	w.recipe, err = authority.SelfSigned(key, "mail", time.Hour, now)
+	return w, err
+})
+
+func newAuthority() (*authority.Authority, error) {
+	return authority.New(authority.Options{Name: "test", Algorithm: authority.P256, Lifetime: 48 * time.Hour, Now: now})
+}
+
+func issue(from *authority.Authority, name string) (*x509.Certificate, error) {
+	key, err := authority.P256.Generate()
+	if err != nil {
+		return nil, err
+	}
+	return from.Issue(authority.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+}
+
+func newWorld(t testing.TB) world {
+	t.Helper()
+	w, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// newGate trusts the master key and lets mail post events; denied is on the
+// deny list, and one certificate of mail is revoked.
+func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
+	t.Helper()
+	policy, err := access.Compile(
+		[]access.Rule{{Name: "add", Clients: []string{"mail", "denied"}, Allow: []string{"POST /events"}}},
+		[]access.Denied{{Client: "denied", Reason: "key leaked"}},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revocations, err := trust.NewRevocations([]trust.Revocation{{Serial: fmt.Sprintf("%x", w.revoked.SerialNumber)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &gate.Gate{
+		Verifier: trust.NewVerifier(w.keyring, revocations, limits), Policy: policy,
+		MaxCredentialBytes: 4096, Now: func() time.Time { return now },
+	}
+}
+
+func header(c *x509.Certificate) []string {
+	return []string{certheader.Encode(c.Raw, certheader.Base64DER)}
+}
+
+func TestDecide(t *testing.T) {
+	w := newWorld(t)
+	good := gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"}
+	with := func(change func(*gate.Request)) gate.Request {
+		r := good
+		change(&r)
+		return r
+	}
+	later := func(to time.Time) func(*gate.Gate) {
+		return func(g *gate.Gate) { g.Now = func() time.Time { return to } }
+	}
+	tests := []struct {
+		name    string
+		request gate.Request
+		change  func(*gate.Gate)
+		limits  trust.Limits
+		want    denial.Reason
+		// How far the checks came.
+		target, certificate, client bool
+	}{
+		{name: "granted", request: good, target: true, certificate: true, client: true},
+		{name: "granted, the recipe of 2012", request: with(func(r *gate.Request) { r.Credential = header(w.recipe) }), target: true, certificate: true, client: true},
+		{name: "granted, with a query", request: with(func(r *gate.Request) { r.Target = "/events?a=/../b" }), target: true, certificate: true, client: true},
+
+		{name: "path ambiguous", request: with(func(r *gate.Request) { r.Target = "/x/../events" }), want: denial.PathAmbiguous},
+		{name: "asterisk", request: with(func(r *gate.Request) { r.Target = "*" }), want: denial.PathAmbiguous},
+		{name: "absolute form", request: with(func(r *gate.Request) { r.Target = "http://h/events" }), want: denial.PathAmbiguous},
+		{name: "no header", request: with(func(r *gate.Request) { r.Credential = nil }), want: denial.CredentialMissing, target: true},
+		{name: "an empty header", request: with(func(r *gate.Request) { r.Credential = []string{""} }), want: denial.CredentialMissing, target: true},
+		{name: "the same twice", request: with(func(r *gate.Request) { r.Credential = append(header(w.mail), header(w.mail)...) }), want: denial.CredentialDuplicated, target: true},
+		{name: "nonsense", request: with(func(r *gate.Request) { r.Credential = []string{"M nonsense"} }), want: denial.CredentialMalformed, target: true},
+		{name: "too large", request: with(func(r *gate.Request) { r.Credential = []string{strings.Repeat("M", 4097)} }), want: denial.CredentialTooLarge, target: true},
+		{name: "another master key", request: with(func(r *gate.Request) { r.Credential = header(w.foreign) }), want: denial.CertificateUntrusted, target: true},
+		{name: "expired", request: good, change: later(w.mail.NotAfter.Add(time.Second)), want: denial.CertificateExpired, target: true},
+		{name: "not yet valid", request: good, change: later(w.mail.NotBefore.Add(-time.Second)), want: denial.CertificateNotYetValid, target: true},
+		{name: "revoked", request: with(func(r *gate.Request) { r.Credential = header(w.revoked) }), want: denial.CertificateRevoked, target: true},
+		{name: "issued for too long", request: good, limits: trust.Limits{MaxLifetime: time.Minute}, want: denial.CertificateLifetime, target: true},
+		{name: "client on the deny list", request: with(func(r *gate.Request) { r.Credential = header(w.denied) }), want: denial.AccessDenied, target: true, certificate: true, client: true},
+		{name: "client without a rule", request: with(func(r *gate.Request) { r.Credential = header(w.social) }), want: denial.AccessDenied, target: true, certificate: true, client: true},
+		{name: "another method", request: with(func(r *gate.Request) { r.Method = "DELETE" }), want: denial.AccessDenied, target: true, certificate: true, client: true},
+		{name: "the method in another case", request: with(func(r *gate.Request) { r.Method = "post" }), want: denial.AccessDenied, target: true, certificate: true, client: true},
+		{name: "another path", request: with(func(r *gate.Request) { r.Target = "/events/1" }), want: denial.AccessDenied, target: true, certificate: true, client: true},
+
+		// Fail closed: what was left out refuses.
+		{name: "no verifier", request: good, change: func(g *gate.Gate) { g.Verifier = nil }, want: denial.CertificateUntrusted, target: true},
+		{name: "no keyring", request: good, change: func(g *gate.Gate) { g.Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }, want: denial.CertificateUntrusted, target: true},
+		{name: "no policy", request: good, change: func(g *gate.Gate) { g.Policy = nil }, want: denial.AccessDenied, target: true, certificate: true, client: true},
+		{name: "no limit", request: good, change: func(g *gate.Gate) { g.MaxCredentialBytes = 0 }, want: denial.CredentialTooLarge, target: true},
+		{name: "zero gate", request: good, change: func(g *gate.Gate) { *g = gate.Gate{} }, want: denial.CredentialTooLarge, target: true},
+		{name: "zero request", want: denial.PathAmbiguous},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGate(t, w, tt.limits)
+			if tt.change != nil {
+				tt.change(g)
+			}
+			d := g.Decide(tt.request)
+			check(t, d, tt.want)
+			if (d.Target.String() != "") != tt.target || d.Certificate.Valid() != tt.certificate || d.Client.Valid() != tt.client {
+				t.Errorf("target %q, certificate %t, client %q: want them as far as the checks came", d.Target, d.Certificate.Valid(), d.Client)
+			}
+			if tt.want == "" && (d.Grant.Method() != tt.request.Method || d.Grant.Target().String() != tt.request.Target || d.Grant.Client().Name() != "mail") {
+				t.Errorf("grant %s %s for %q, want the request's", d.Grant.Method(), d.Grant.Target(), d.Grant.Client())
+			}
+		})
+	}
+}
+
+// check holds a decision to its one rule: Denial is nil exactly when Grant is
+// valid.
+func check(t *testing.T, d gate.Decision, want denial.Reason) {
+	t.Helper()
+	var have denial.Reason
+	if d.Denial != nil {
+		have = d.Denial.Reason
+	}
+	if have != want {
+		t.Errorf("reason %q, want %q", have, want)
+	}
+	if d.Grant.Valid() != (d.Denial == nil) {
+		t.Errorf("grant valid %t, denial %v: want exactly one", d.Grant.Valid(), d.Denial)
+	}
+}
+
+// What an authority would not issue, but the master key signed all the same.
+func TestDecideOddCertificates(t *testing.T) {
+	w := newWorld(t)
+	pem, key := masterKey(t)
+	keyring, err := trust.ParseKeyring(pem, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := func(names ...string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.Subject.OrganizationalUnit = names }
+	}
+	tests := []struct {
+		name   string
+		public crypto.PublicKey
+		change func(*x509.Certificate)
+		want   denial.Reason
+	}{
+		{"one unit", key.Public(), units("mail"), ""},
+		{"no unit", key.Public(), units(), denial.IdentityMissing},
+		{"two units", key.Public(), units("mail", "social"), denial.IdentityAmbiguous},
+		{"an unclean unit", key.Public(), units("mail "), denial.IdentityInvalid},
+		{"a weak key", weak.Public(), units("mail"), denial.CertificateWeak},
+		{"a CA", key.Public(), func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = true, true }, denial.CertificateUnsuitable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGate(t, w, trust.Limits{})
+			g.Verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
+			cert := sign(t, key, tt.public, tt.change)
+			check(t, g.Decide(gate.Request{Credential: header(cert), Method: "POST", Target: "/events"}), tt.want)
+		})
+	}
+}
+
+func TestDecideWithoutClock(t *testing.T) {
+	w := newWorld(t)
+	g := newGate(t, w, trust.Limits{})
+	g.Now = nil
+	d := g.Decide(gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"})
+	want := denial.Reason("")
+	switch at := time.Now(); {
+	case at.After(w.mail.NotAfter):
+		want = denial.CertificateExpired
+	case at.Before(w.mail.NotBefore):
+		want = denial.CertificateNotYetValid
+	}
+	check(t, d, want)
+}
+
+// BenchmarkDecide is hot: it runs once for every request, before anything else
+// is known about it.
+func BenchmarkDecide(b *testing.B) {
+	w := newWorld(b)
+	g := newGate(b, w, trust.Limits{})
+	for _, bb := range []struct {
+		name string
+		cert *x509.Certificate
+	}{{"granted", w.mail}, {"untrusted", w.foreign}} {
+		b.Run(bb.name, func(b *testing.B) {
+			r := gate.Request{Credential: header(bb.cert), Method: "POST", Target: "/events"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := g.Decide(r); (d.Denial == nil) != (bb.name == "granted") {
+					b.Fatal(d.Denial)
+				}
+			}
+		})
+	}
+}
