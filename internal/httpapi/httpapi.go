@@ -81,10 +81,7 @@ func (s *surface) recover(c *gin.Context) {
 			panic(http.ErrAbortHandler)
 		}
 		s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
-		if c.Writer.Written() {
-			panic(http.ErrAbortHandler)
-		}
-		problem{reason: denial.Internal}.write(c)
+		s.begin(c).fail(denial.New(denial.Internal, "a handler panicked"))
 	}()
 	c.Next()
 }
@@ -156,16 +153,24 @@ func (x *exchange) forward(d gate.Decision) {
 	refusal := denial.Of(result.Err)
 	switch {
 	case refusal == nil:
+		// Gin would put its own page in the place of an empty 404.
+		x.c.Writer.WriteHeaderNow()
 		x.save(audit.Allowed, nil)
-	case result.Status != 0:
-		// Part of the answer is out. Only a broken connection tells the client.
-		x.save(audit.Failed, refusal)
-		panic(http.ErrAbortHandler)
-	case refusal.Reason == denial.BodyTooLarge:
-		x.finish(audit.Refused, refusal)
+	case refusal.Reason == denial.BodyTooLarge && result.Status == 0:
+		x.refuse(refusal)
 	default:
-		x.finish(audit.Failed, refusal)
+		x.fail(refusal)
 	}
+}
+
+// fail answers with the denial if nothing was answered yet. When part of an
+// answer is out, only a broken connection tells the client.
+func (x *exchange) fail(d *denial.Error) {
+	if x.record.Status != 0 || x.c.Writer.Written() {
+		x.save(audit.Failed, d)
+		panic(http.ErrAbortHandler)
+	}
+	x.finish(audit.Failed, d)
 }
 
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {

@@ -36,8 +36,7 @@ func origin(r *http.Request, trusted []netip.Prefix) provenance {
 }
 
 func (p *provenance) believe(h http.Header, trusted []netip.Prefix) {
-	if chain := h["X-Forwarded-For"]; len(chain) > 0 {
-		list := strings.Join(chain, ", ")
+	if list := strings.Join(h["X-Forwarded-For"], ", "); list != "" {
 		p.source = nearestUntrusted(list, p.source, trusted)
 		p.hop.For = list + ", " + p.hop.For
 	}
@@ -100,7 +99,8 @@ func wellFormedID(id string) bool {
 	})
 }
 
-// newRequestID is 128 random bits in hex. It identifies, it authorizes nothing.
+// newRequestID is 126 random bits in 32 hex digits. It identifies, it authorizes
+// nothing.
 func newRequestID() string {
 	var b [32]byte
 	text := b[:0]

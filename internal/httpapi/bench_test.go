@@ -1,0 +1,61 @@
+package httpapi
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// BenchmarkRequest is the whole way of a request over loopback, from a client
+// that keeps its connection to the upstream and back: what certgate costs.
+func BenchmarkRequest(b *testing.B) {
+	w := newWorld(b)
+	for _, bb := range []struct {
+		name, request string
+		want          int
+	}{
+		{"granted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2") + "{}", http.StatusOK},
+		{"untrusted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.other), "Content-Length: 2") + "{}", http.StatusForbidden},
+		{"missing", request("POST /events HTTP/1.1", "Content-Length: 2") + "{}", http.StatusUnauthorized},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			s := newBench(b, nil)
+			drained := make(chan struct{})
+			go func() {
+				defer close(drained)
+				for r := range s.requests {
+					_ = r
+				}
+			}()
+			c, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := bufio.NewReader(c)
+			b.ReportAllocs()
+			for b.Loop() {
+				exchangeOnce(b, c, r, bb.request, bb.want)
+			}
+			c.Close()
+			s.end()
+			close(s.requests)
+			<-drained
+		})
+	}
+}
+
+func exchangeOnce(b *testing.B, c io.Writer, r *bufio.Reader, request string, want int) {
+	b.Helper()
+	if _, err := io.WriteString(c, request); err != nil {
+		b.Fatal(err)
+	}
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != want {
+		b.Fatalf("status %d, %v: want %d", res.StatusCode, err, want)
+	}
+}

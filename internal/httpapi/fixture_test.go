@@ -1,0 +1,287 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/forward"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/wire"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	goleak.VerifyTestMain(m)
+}
+
+// world is one master key, a client certificate and a foreign one.
+type world struct {
+	verifier            *trust.Verifier
+	mail, social, other *x509.Certificate
+}
+
+var made = sync.OnceValues(func() (w world, err error) {
+	now := time.Now()
+	newAuthority := func() (*authority.Authority, error) {
+		return authority.New(authority.Options{Name: "test", Algorithm: authority.P256, Lifetime: 24 * time.Hour, Now: now})
+	}
+	issue := func(from *authority.Authority, name string) (*x509.Certificate, error) {
+		key, err := authority.P256.Generate()
+		if err != nil {
+			return nil, err
+		}
+		return from.Issue(authority.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+	}
+	ca, err := newAuthority()
+	if err != nil {
+		return w, err
+	}
+	foreign, err := newAuthority()
+	if err != nil {
+		return w, err
+	}
+	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
+	if err != nil {
+		return w, err
+	}
+	w.verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
+	if w.mail, err = issue(ca, "mail"); err != nil {
+		return w, err
+	}
+	if w.social, err = issue(ca, "social"); err != nil {
+		return w, err
+	}
+	w.other, err = issue(foreign, "mail")
+	return w, err
+})
+
+func newWorld(tb testing.TB) world {
+	tb.Helper()
+	w, err := made()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+func encode(c *x509.Certificate) string { return certheader.Encode(c.Raw, certheader.Base64DER) }
+
+// bench is a surface on a socket, with the upstream behind it, its log and its
+// metrics.
+type bench struct {
+	options  Options
+	addr     string
+	server   *http.Server
+	registry *prometheus.Registry
+	upstream *httptest.Server
+	// answer is what the upstream does; requests are what it got.
+	answer   http.HandlerFunc
+	requests chan *http.Request
+
+	mu  sync.Mutex
+	log bytes.Buffer
+	end func()
+}
+
+func (b *bench) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.Write(p)
+}
+
+func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.requests <- r
+	if b.answer != nil {
+		b.answer(w, r)
+	}
+}
+
+const maxCredential = 2048
+
+// newBench starts a surface; change may alter its options first.
+func newBench(tb testing.TB, change func(*bench)) *bench {
+	tb.Helper()
+	w := newWorld(tb)
+	b := &bench{requests: make(chan *http.Request, 100), registry: prometheus.NewRegistry()}
+	b.upstream = httptest.NewUnstartedServer(b)
+	b.upstream.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	b.upstream.Start()
+	target, err := url.Parse(b.upstream.URL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
+	policy, err := access.Compile([]access.Rule{{Name: "events", Clients: []string{"mail"}, Allow: []string{"GET /events/", "POST /events"}}}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b.options = Options{
+		Gate: &gate.Gate{Verifier: w.verifier, Policy: policy, MaxCredentialBytes: maxCredential, Now: time.Now},
+		Forwarder: forward.New(forward.Options{
+			Upstream: target, Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeader: "X-SSL-Auth",
+		}),
+		Recorder: audit.New(log, b.registry), Log: log, CredentialHeader: "X-SSL-Auth",
+		Draining: func() bool { return false },
+	}
+	forwarder := b.options.Forwarder
+	if change != nil {
+		change(b)
+	}
+	served := b.serve(tb)
+	b.end = sync.OnceFunc(func() {
+		// Close would not wait for handlers.
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := b.server.Shutdown(ctx); err != nil {
+			tb.Error(err)
+		}
+		<-served
+		b.upstream.CloseClientConnections()
+		b.upstream.Close()
+		forwarder.Close()
+		b.options.Forwarder.Close()
+	})
+	tb.Cleanup(b.end)
+	return b
+}
+
+func (b *bench) serve(tb testing.TB) (served chan struct{}) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b.addr = l.Addr().String()
+	b.server = &http.Server{
+		Handler: NewHandler(b.options), ConnContext: wire.Context,
+		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	served = make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = b.server.Serve(wire.Listener{Listener: l})
+	}()
+	return served
+}
+
+// answer is what a client got.
+type answer struct {
+	*http.Response
+	body string
+	err  error // of reading the body
+	raw  string
+}
+
+// ask sends one request, as raw bytes, and reads the answer. The connection is
+// closed by the server or with the test.
+func (b *bench) ask(t *testing.T, request string) answer {
+	t.Helper()
+	c, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	var raw bytes.Buffer
+	method, _, _ := strings.Cut(request, " ")
+	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(c, &raw)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("no answer to %.60q: %v", request, err)
+	}
+	body, err := io.ReadAll(res.Body)
+	return answer{res, string(body), err, raw.String()}
+}
+
+// problem is an answer's RFC 9457 document.
+func (a answer) problem(t *testing.T) map[string]any {
+	t.Helper()
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
+		t.Fatalf("want a problem, found %q: %v", a.body, err)
+	}
+	return doc
+}
+
+// lines are the log, after the server has come to its end.
+func (b *bench) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for line := range strings.Lines(b.text()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		all = append(all, fields)
+	}
+	return all
+}
+
+// text is the whole log.
+func (b *bench) text() string {
+	b.end()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.String()
+}
+
+// record is the only line of the log.
+func (b *bench) record(t *testing.T) map[string]any {
+	t.Helper()
+	all := b.lines(t)
+	if len(all) != 1 || all[0]["msg"] != "request" {
+		t.Fatalf("want one record, found %v", all)
+	}
+	return all[0]
+}
+
+// metrics is what Prometheus would read.
+func (b *bench) metrics() string {
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	return w.Body.String()
+}
+
+// forwarded is how many requests the upstream got, after the end.
+func (b *bench) forwarded() int {
+	b.end()
+	return len(b.requests)
+}
+
+func request(line string, headers ...string) string {
+	all := append([]string{line, "Host: gateway"}, headers...)
+	return strings.Join(all, "\r\n") + "\r\n\r\n"
+}
+
+func trusting(cidr string) func(*bench) {
+	return func(b *bench) { b.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
+}

@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"net/http/httputil"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+)
+
+// leaked reports whether text has any 16 bytes of the secret.
+func leaked(text, secret string) bool {
+	for i := range len(secret) - 15 {
+		if strings.Contains(text, secret[i:i+16]) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLeaked(t *testing.T) {
+	secret := "0123456789abcdefghij"
+	if leaked("x0123456789abcdey", secret) || !leaked("x56789abcdefghijy"[1:], "456789abcdefghij"+"") && !leaked("456789abcdefghijy", secret) {
+		t.Error("want 16 bytes found and 15 not")
+	}
+}
+
+// The credential is in no log, no answer, no metric and not at the upstream,
+// however it was sent and whatever became of the request.
+func TestCredentialStaysHere(t *testing.T) {
+	w := newWorld(t)
+	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
+		mail := certheader.Encode(w.mail.Raw, form)
+		other := certheader.Encode(w.other.Raw, form)
+		social := certheader.Encode(w.social.Raw, form)
+		requests := map[string]string{
+			"granted":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail, "X_SSL_Auth: "+mail, "Client-Cert: "+mail, "X-Forwarded-Client-Cert: "+mail, "X-Client-Cert: "+mail),
+			"untrusted":  request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+other),
+			"denied":     request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+social),
+			"twice":      request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail, "X-SSL-Auth: "+mail),
+			"cut":        request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail[:len(mail)-7]),
+			"changed":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail[:400]+"A"+mail[401:]),
+			"with blank": request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+" "+mail),
+			"too large":  request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+mail+mail+mail),
+			"ambiguous":  request("POST /events HTTP/1.1", "X-SSL-Auth: "+mail, "Content-Length: 1", "Transfer-Encoding: chunked"),
+			"query":      request("GET /events/?cert="+mail+" HTTP/1.1", "X-SSL-Auth: "+other),
+		}
+		for name, text := range requests {
+			t.Run(string(form)+"/"+name, func(t *testing.T) {
+				b := newBench(t, nil)
+				res := b.ask(t, text)
+				atUpstream := ""
+				if b.forwarded() > 0 {
+					dump, err := httputil.DumpRequest(<-b.requests, true)
+					if err != nil {
+						t.Fatal(err)
+					}
+					atUpstream = string(dump)
+				}
+				if (name == "granted") != (atUpstream != "") {
+					t.Errorf("at the upstream %q: want the granted request only", atUpstream)
+				}
+				places := map[string]string{"answer": res.raw, "log": b.text(), "metrics": b.metrics(), "upstream": atUpstream}
+				for place, have := range places {
+					for _, secret := range []string{mail, other, social, base64.StdEncoding.EncodeToString(w.mail.Raw)} {
+						if leaked(have, secret) {
+							t.Errorf("the credential is in the %s: %s", place, have)
+						}
+					}
+				}
+			})
+		}
+	}
+}
