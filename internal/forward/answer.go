@@ -9,10 +9,13 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
+// bufferSize is how much of an answer is copied at once.
+const bufferSize = 32 << 10
+
 // answer copies the upstream's answer. After an error the caller must abort the
 // connection, or the client would take a part for the whole. The error is a
 // *denial.Error when the client stopped reading.
-func answer(w http.ResponseWriter, res *http.Response, requestID string) (int64, error) {
+func (f *Forwarder) answer(w http.ResponseWriter, res *http.Response, requestID string) (int64, error) {
 	dropHopByHop(res.Header)
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
@@ -20,10 +23,10 @@ func answer(w http.ResponseWriter, res *http.Response, requestID string) (int64,
 	maps.Copy(h, res.Header)
 	h[headerRequestID] = []string{requestID}
 	w.WriteHeader(res.StatusCode)
-	return copyBody(w, res)
+	return f.copyBody(w, res)
 }
 
-func copyBody(w http.ResponseWriter, res *http.Response) (written int64, err error) {
+func (f *Forwarder) copyBody(w http.ResponseWriter, res *http.Response) (written int64, err error) {
 	// An answer of unknown length may be a stream of events: the header goes out
 	// at once, and each part when it comes.
 	streaming := res.ContentLength < 0
@@ -31,7 +34,12 @@ func copyBody(w http.ResponseWriter, res *http.Response) (written int64, err err
 	if streaming {
 		_ = control.Flush() // a client that is gone is found by Write
 	}
-	buf := make([]byte, 32<<10)
+	pooled, ok := f.buffers.Get().(*[bufferSize]byte)
+	if !ok { // the pool has nothing yet
+		pooled = new([bufferSize]byte)
+	}
+	defer f.buffers.Put(pooled)
+	buf := pooled[:]
 	for {
 		n, readErr := res.Body.Read(buf)
 		if n > 0 {

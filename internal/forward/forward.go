@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/certgate/certgate/internal/access"
@@ -38,6 +39,7 @@ type Forwarder struct {
 	transport *http.Transport
 	maxBody   int64
 	headers   headerFilter
+	buffers   sync.Pool // of *[bufferSize]byte
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].
@@ -101,7 +103,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	if res.StatusCode < http.StatusOK {
 		return Result{BytesIn: body.n.Load(), Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.StatusCode)}
 	}
-	n, err := answer(w, res, hop.RequestID)
+	n, err := f.answer(w, res, hop.RequestID)
 	if err != nil && denial.Of(err) == nil {
 		err = failure(r, body, err)
 	}
