@@ -51,7 +51,7 @@ func TestHeaderForms(t *testing.T) {
 				t.Error("want the certificate in the header")
 			}
 			parsed, err := certheader.Parse([]string{value}, 16<<10)
-			if err != nil || !bytes.Equal(parsed.Raw, want) {
+			if err != nil || !bytes.Equal(parsed.Leaf.Raw, want) {
 				t.Errorf("want the gateway to read it, found %v", err)
 			}
 			// What openssl x509 -text prints before the block stays behind.

@@ -107,7 +107,7 @@ func wantScriptFiles(t *testing.T, dir string, names ...string) {
 // scriptClient asks the core whom a header value speaks for.
 func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) string {
 	t.Helper()
-	certificate, err := certheader.Parse([]string{header}, 16<<10)
+	chain, err := certheader.Parse([]string{header}, 16<<10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) st
 		t.Fatal(err)
 	}
 	verifier := trust.NewVerifier(keyring, revocations, trust.Limits{ClockSkew: time.Minute, MinRSABits: minRSABits})
-	verified, err := verifier.Verify(certificate, certificate.NotBefore.Add(time.Hour))
+	verified, err := verifier.Verify(chain.Leaf, chain.Leaf.NotBefore.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

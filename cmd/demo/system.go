@@ -98,7 +98,7 @@ func (s *system) issue(a *authority.Authority, who, client string, at time.Time,
 	if err != nil {
 		return err
 	}
-	s.headers[who] = certheader.Encode(cert.Raw, certheader.Base64DER)
+	s.headers[who] = certheader.Encode(certheader.Base64DER, cert.Raw)
 	return os.WriteFile(s.headerFile(who), []byte(s.headers[who]), 0o600)
 }
 

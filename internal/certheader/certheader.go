@@ -1,13 +1,14 @@
-// Package certheader turns the value of a header into the one certificate it
+// Package certheader turns the value of a header into the certificate it
 // carries.
 //
-// Proxies and clients write a certificate into a header in different ways. The
+// Proxies and clients write a certificate into a header in many ways. The
 // package tells them apart by the shape of the value, never by the header's
 // name, and each shape has exactly one reading: there is no second try with
 // another decoder, so nobody can craft a value that two parties read
-// differently. Everything that is not the one certificate is refused: text
-// before or after it, a second block, PEM headers, base64 that has another
-// spelling, DER with surplus elements.
+// differently. Everything that is not a certificate, or a chain of them that
+// begins with the client's, is refused: text before or after it, PEM headers,
+// another kind of block, base64 that has another spelling, DER with surplus
+// elements.
 //
 // What comes out is nobody's word yet: package trust decides whether to believe
 // it.
@@ -22,34 +23,68 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// Parse reads the certificate from all values of one header.
+// MaxCertificates bounds a chain: the client's certificate and three
+// intermediates.
+const MaxCertificates = 4
+
+// Chain is what a header carried. The zero value carries nothing.
+type Chain struct {
+	// Leaf is the first certificate, the only one that can be the client's.
+	Leaf *x509.Certificate
+	// Intermediates are the others in the order they came. They help to find
+	// an anchor and are otherwise nobody.
+	Intermediates []*x509.Certificate
+}
+
+// Parse reads the chain from all values of one header.
 //
 // No value, or a single empty one, is [denial.CredentialMissing]; several are
 // [denial.CredentialDuplicated], because the next reader might take another one
 // than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
-// not looked into; what is not exactly one certificate is
-// [denial.CredentialMalformed]. The detail says what was wrong and quotes
-// nothing of the value.
-func Parse(values []string, maxBytes int) (*x509.Certificate, error) {
+// not looked into; what is not one to [MaxCertificates] certificates, each of
+// them whole, is [denial.CredentialMalformed]. The detail says what was wrong
+// and quotes nothing of the value.
+func Parse(values []string, maxBytes int) (Chain, error) {
 	switch {
 	case len(values) == 0:
-		return nil, denial.New(denial.CredentialMissing, "no header")
+		return Chain{}, denial.New(denial.CredentialMissing, "no header")
 	case len(values) > 1:
-		return nil, denial.New(denial.CredentialDuplicated, "want one header line, found %d", len(values))
+		return Chain{}, denial.New(denial.CredentialDuplicated, "want one header line, found %d", len(values))
 	case values[0] == "":
-		return nil, denial.New(denial.CredentialMissing, "the header is empty")
+		return Chain{}, denial.New(denial.CredentialMissing, "the header is empty")
 	case len(values[0]) > maxBytes:
-		return nil, denial.New(denial.CredentialTooLarge, "want at most %d bytes, found %d", maxBytes, len(values[0]))
+		return Chain{}, denial.New(denial.CredentialTooLarge, "want at most %d bytes, found %d", maxBytes, len(values[0]))
 	}
-	form := shape(values[0])
-	if form == nil {
-		return nil, malformed("want a certificate as percent-encoded PEM, base64 of a PEM or base64 DER, found another shape")
+	decode := shape(values[0])
+	if decode == nil {
+		return Chain{}, malformed("want a certificate as PEM, base64, :base64: or XFCC, found another shape")
 	}
-	der, err := form.decode(values[0])
+	ders, err := decode(values[0])
 	if err != nil {
-		return nil, err
+		return Chain{}, err
 	}
-	return parseDER(der)
+	return parseChain(ders)
+}
+
+// parseChain reads every certificate before it returns any: a damaged first one
+// never promotes the next.
+func parseChain(ders [][]byte) (Chain, error) {
+	if len(ders) == 0 || len(ders) > MaxCertificates {
+		return Chain{}, malformed("want 1 to 4 certificates, found none or more")
+	}
+	var chain Chain
+	for i, der := range ders {
+		cert, err := parseDER(der)
+		switch {
+		case err != nil:
+			return Chain{}, err
+		case i == 0:
+			chain.Leaf = cert
+		default:
+			chain.Intermediates = append(chain.Intermediates, cert)
+		}
+	}
+	return chain, nil
 }
 
 // parseDER is strict where x509.ParseCertificate is not: that takes surplus

@@ -20,11 +20,11 @@ func TestParseReadsWhatEncodeWrites(t *testing.T) {
 		f := newFixture(t, algorithm)
 		for _, form := range forms {
 			t.Run(algorithm+" "+string(form), func(t *testing.T) {
-				cert, err := certheader.Parse([]string{certheader.Encode(f.der, form)}, limit)
+				cert, err := certheader.Parse([]string{certheader.Encode(form, f.der)}, limit)
 				if err != nil {
 					t.Fatalf("refused: %v", err)
 				}
-				if !bytes.Equal(cert.Raw, f.der) {
+				if !bytes.Equal(cert.Leaf.Raw, f.der) {
 					t.Error("another certificate came out")
 				}
 			})
@@ -44,7 +44,7 @@ func TestEncode(t *testing.T) {
 		{"unknown", base64Of(f.der)},
 	}
 	for _, tt := range tests {
-		if certheader.Encode(f.der, tt.form) != tt.want {
+		if certheader.Encode(tt.form, f.der) != tt.want {
 			t.Errorf("form %q: the value is not what this form is", tt.form)
 		}
 	}
@@ -62,16 +62,16 @@ func TestNginx(t *testing.T) {
 	if err != nil {
 		t.Fatalf("refused: %v", err)
 	}
-	if !bytes.Equal(cert.Raw, f.der) {
+	if !bytes.Equal(cert.Leaf.Raw, f.der) {
 		t.Error("another certificate came out")
 	}
-	if certheader.Encode(f.der, certheader.PercentPEM) != string(value) {
+	if certheader.Encode(certheader.PercentPEM, f.der) != string(value) {
 		t.Error("Encode writes this certificate in another way than nginx")
 	}
 }
 
 func TestParseNumberOfValues(t *testing.T) {
-	good := certheader.Encode(newFixture(t, "ed25519").der, certheader.Base64DER)
+	good := certheader.Encode(certheader.Base64DER, newFixture(t, "ed25519").der)
 	tests := []struct {
 		name   string
 		values []string
@@ -96,7 +96,7 @@ func TestParseNumberOfValues(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	good := certheader.Encode(newFixture(t, "ed25519").der, certheader.PercentPEM)
+	good := certheader.Encode(certheader.PercentPEM, newFixture(t, "ed25519").der)
 	tests := []struct {
 		name  string
 		value string

@@ -39,10 +39,10 @@ func TestVectors(t *testing.T) {
 				cert, err := certheader.Parse([]string{v.value}, limit)
 				checkReason(t, err, v.want)
 				checkQuotesNothing(t, err, v.value)
-				if (cert == nil) != (err != nil) {
+				if (cert.Leaf == nil) != (err != nil) {
 					t.Errorf("want a certificate or an error, found both or neither")
 				}
-				if err == nil && !bytes.Equal(cert.Raw, f.der) {
+				if err == nil && !bytes.Equal(cert.Leaf.Raw, f.der) {
 					t.Error("another certificate came out")
 				}
 			})

@@ -32,6 +32,7 @@ const (
 	CredentialMalformed  Reason = "credential_malformed"
 	CredentialDuplicated Reason = "credential_duplicated"
 	CredentialTooLarge   Reason = "credential_too_large"
+	ProxyUntrusted       Reason = "proxy_untrusted"
 
 	// The certificate: whether the master key stands behind it today.
 	CertificateUntrusted   Reason = "certificate_untrusted"
@@ -41,6 +42,8 @@ const (
 	CertificateWeak        Reason = "certificate_weak"
 	CertificateUnsuitable  Reason = "certificate_unsuitable"
 	CertificateLifetime    Reason = "certificate_lifetime"
+	RevocationUnknown      Reason = "revocation_unknown"
+	LegacySharedKey        Reason = "legacy_shared_key"
 
 	// The identity: whom the certificate speaks for.
 	IdentityMissing   Reason = "identity_missing"
@@ -74,6 +77,7 @@ var answers = map[Reason]answer{
 	CredentialMissing:    {http.StatusUnauthorized, "The request carries no client certificate"},
 	CredentialMalformed:  {http.StatusUnauthorized, "The client certificate header is not a readable certificate"},
 	CredentialDuplicated: {http.StatusUnauthorized, "The request carries more than one client certificate header"},
+	ProxyUntrusted:       {http.StatusUnauthorized, "The client certificate is in a proxy's header but not from a trusted proxy"},
 	CredentialTooLarge:   {http.StatusRequestHeaderFieldsTooLarge, "The client certificate header is too large"},
 
 	CertificateUntrusted:   {http.StatusForbidden, "The certificate is not signed by a key in force"},
@@ -83,6 +87,8 @@ var answers = map[Reason]answer{
 	CertificateWeak:        {http.StatusForbidden, "The certificate uses cryptography that is too weak"},
 	CertificateUnsuitable:  {http.StatusForbidden, "The certificate is not a client certificate"},
 	CertificateLifetime:    {http.StatusForbidden, "The certificate is issued for longer than is accepted"},
+	RevocationUnknown:      {http.StatusForbidden, "Whether the certificate has been revoked is not known"},
+	LegacySharedKey:        {http.StatusForbidden, "The certificate holds the master key and not a key of the client's own"},
 
 	IdentityMissing:   {http.StatusForbidden, "The certificate names no organizational unit"},
 	IdentityAmbiguous: {http.StatusForbidden, "The certificate names more than one organizational unit"},

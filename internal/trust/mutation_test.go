@@ -60,10 +60,10 @@ func mutations(der []byte) iter.Seq2[int, byte] {
 
 // accepts sends der through the header and the verifier.
 func accepts(verifier *trust.Verifier, der []byte, now time.Time) bool {
-	cert, err := certheader.Parse([]string{base64.StdEncoding.EncodeToString(der)}, 16<<10)
+	chain, err := certheader.Parse([]string{base64.StdEncoding.EncodeToString(der)}, 16<<10)
 	if err != nil {
 		return false
 	}
-	_, err = verifier.Verify(cert, now)
+	_, err = verifier.Verify(chain.Leaf, now)
 	return err == nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// Revocation withdraws trust from certificates. Exactly one of Serial and SPKI
-// is set.
+// Revocation withdraws trust from certificates. Exactly one of Serial, SPKI and
+// Certificate is set.
 type Revocation struct {
 	// Serial is a serial number in hex, either case, colons allowed. Serial
 	// numbers are unique per issuer only: with several anchors it revokes the
@@ -23,6 +23,10 @@ type Revocation struct {
 	// SPKI is "sha256/" and the base64 of the SHA-256 of the certificate's
 	// SubjectPublicKeyInfo: every certificate of one key.
 	SPKI string
+	// Certificate is the SHA-256 of the certificate's signed part
+	// (RawTBSCertificate) in hex, what [Verified.Fingerprint] gives: this one
+	// certificate, however its signature is encoded.
+	Certificate string
 	// Reason is for the log.
 	Reason string
 }
@@ -41,14 +45,19 @@ func (e *RevocationError) Error() string {
 // Revocations is an immutable set of revocations with constant-time look-up.
 // Nil revokes nothing.
 type Revocations struct {
-	serials map[string]string
-	spkis   map[[sha256.Size]byte]string
+	serials      map[string]string
+	spkis        map[[sha256.Size]byte]string
+	certificates map[[sha256.Size]byte]string
 }
 
 // NewRevocations checks every entry and joins all faults, each a
 // [*RevocationError].
 func NewRevocations(list []Revocation) (*Revocations, error) {
-	r := &Revocations{serials: map[string]string{}, spkis: map[[sha256.Size]byte]string{}}
+	r := &Revocations{
+		serials:      map[string]string{},
+		spkis:        map[[sha256.Size]byte]string{},
+		certificates: map[[sha256.Size]byte]string{},
+	}
 	var faults []error
 	for i, entry := range list {
 		if err := r.add(entry); err != nil {
@@ -62,21 +71,34 @@ func NewRevocations(list []Revocation) (*Revocations, error) {
 }
 
 func (r *Revocations) add(entry Revocation) error {
+	set := 0
+	for _, field := range []string{entry.Serial, entry.SPKI, entry.Certificate} {
+		if field != "" {
+			set++
+		}
+	}
+	if set != 1 {
+		return errors.New("want exactly one of serial, spki and certificate")
+	}
 	switch {
-	case entry.Serial != "" && entry.SPKI == "":
+	case entry.Serial != "":
 		serial, err := parseSerial(entry.Serial)
 		if err != nil {
 			return err
 		}
 		r.serials[serial] = entry.Reason
-	case entry.SPKI != "" && entry.Serial == "":
+	case entry.SPKI != "":
 		sum, err := parseSPKI(entry.SPKI)
 		if err != nil {
 			return err
 		}
 		r.spkis[sum] = entry.Reason
 	default:
-		return errors.New("want exactly one of serial and spki")
+		sum, err := parseFingerprint(entry.Certificate)
+		if err != nil {
+			return err
+		}
+		r.certificates[sum] = entry.Reason
 	}
 	return nil
 }
@@ -109,6 +131,15 @@ func parseSPKI(text string) (sum [sha256.Size]byte, err error) {
 	return sum, nil
 }
 
+func parseFingerprint(text string) (sum [sha256.Size]byte, err error) {
+	raw, decodeErr := hex.DecodeString(strings.ToLower(strings.ReplaceAll(text, ":", "")))
+	if decodeErr != nil || len(raw) != len(sum) {
+		return sum, fmt.Errorf("want the SHA-256 of the signed part of a certificate, 64 hex digits as certgate inspect shows them, found %.80q", text)
+	}
+	copy(sum[:], raw)
+	return sum, nil
+}
+
 func (r *Revocations) check(cert *x509.Certificate) error {
 	if r == nil {
 		return nil
@@ -116,11 +147,11 @@ func (r *Revocations) check(cert *x509.Certificate) error {
 	if why, hit := r.serials[serialText(cert.SerialNumber)]; hit {
 		return denial.New(denial.CertificateRevoked, "serial %s is on the deny list (%s)", serialText(cert.SerialNumber), noted(why))
 	}
-	if len(r.spkis) == 0 {
-		return nil
-	}
 	if why, hit := r.spkis[sha256.Sum256(cert.RawSubjectPublicKeyInfo)]; hit {
 		return denial.New(denial.CertificateRevoked, "the certificate's key is on the deny list (%s)", noted(why))
+	}
+	if why, hit := r.certificates[sha256.Sum256(cert.RawTBSCertificate)]; hit {
+		return denial.New(denial.CertificateRevoked, "the certificate is on the deny list (%s)", noted(why))
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ type Verified struct {
 	keyID       KeyID
 	fingerprint string
 	serial      string
+	sharedKey   bool
 }
 
 // Valid reports whether this value came from a successful verification.
@@ -61,12 +62,18 @@ func (v Verified) Serial() string { return v.serial }
 // by anybody (for ECDSA, s and n-s are both valid) and still verify.
 func (v Verified) Fingerprint() string { return v.fingerprint }
 
-func newVerified(cert *x509.Certificate, by KeyID) Verified {
+// SharedKey reports whether the certificate's own key is the anchor's: the 2012
+// recipe, a certificate self-signed with the master key. Such a client owns no
+// key and can never prove possession of one.
+func (v Verified) SharedKey() bool { return v.sharedKey }
+
+func newVerified(cert *x509.Certificate, by Anchor) Verified {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
 	return Verified{
 		cert:        cert,
-		keyID:       by,
+		keyID:       by.id,
 		fingerprint: hex.EncodeToString(sum[:]),
 		serial:      serialText(cert.SerialNumber),
+		sharedKey:   by.owns(cert.PublicKey),
 	}
 }

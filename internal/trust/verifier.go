@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -20,6 +19,9 @@ type Limits struct {
 	MinRSABits int
 	// MaxLifetime refuses certificates issued for longer; 0 is off.
 	MaxLifetime time.Duration
+	// RefuseSharedKey refuses certificates over the master key itself, as the
+	// 2012 recipe makes them: their client owns no key.
+	RefuseSharedKey bool
 }
 
 // Verifier answers for certificates under one keyring, one set of revocations
@@ -29,6 +31,8 @@ type Verifier struct {
 	keyring     *Keyring
 	revocations *Revocations
 	limits      Limits
+	crls        []*CRL
+	staleOK     bool
 }
 
 // NewVerifier joins what is trusted with what is not any more. A nil keyring
@@ -37,32 +41,69 @@ func NewVerifier(k *Keyring, r *Revocations, l Limits) *Verifier {
 	return &Verifier{keyring: k, revocations: r, limits: l}
 }
 
-// Verify reports whether an anchor vouches for cert at the time now.
+// WithCRLs is the same verifier with revocation lists. A list that went stale
+// refuses its anchor's certificates ([denial.RevocationUnknown]), unless staleOK:
+// then it goes on revoking what it has.
+func (v *Verifier) WithCRLs(lists []*CRL, staleOK bool) *Verifier {
+	with := *v
+	with.crls, with.staleOK = lists, staleOK
+	return &with
+}
+
+// Verify reports whether an anchor vouches for the client's certificate at the
+// time now, directly or, where the anchor is a CA certificate, through the
+// intermediates.
 //
 // Every refusal is a [*denial.Error]. Nothing about an unsigned certificate is
 // judged before its signature, except the algorithms that could not prove
 // anything, so a forger learns only that the forgery was seen.
-func (v *Verifier) Verify(cert *x509.Certificate, now time.Time) (Verified, error) {
-	if v == nil || cert == nil || cert.SerialNumber == nil {
+func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates ...*x509.Certificate) (Verified, error) {
+	if v == nil || leaf == nil || leaf.SerialNumber == nil {
 		return Verified{}, denial.New(denial.CertificateUntrusted, "nothing to verify, or nothing to verify it with")
 	}
-	if err := checkSignatureAlgorithm(cert); err != nil {
+	if len(intermediates) > maxIntermediates {
+		return Verified{}, denial.New(denial.CertificateUntrusted, "want at most %d intermediates, found %d", maxIntermediates, len(intermediates))
+	}
+	if err := checkSignatureAlgorithm(leaf); err != nil {
 		return Verified{}, err
 	}
-	anchor, err := v.signer(cert, now)
+	p, err := v.findPath(leaf, intermediates, now)
 	if err != nil {
 		return Verified{}, err
 	}
-	if err := v.checkUse(cert); err != nil {
+	if err := v.checkUse(leaf); err != nil {
 		return Verified{}, err
 	}
-	if err := v.checkTime(cert, now); err != nil {
+	if err := v.checkTime(leaf, now); err != nil {
 		return Verified{}, err
 	}
-	if err := v.revocations.check(cert); err != nil {
+	if err := v.checkRevoked(leaf, p, now); err != nil {
 		return Verified{}, err
 	}
-	return newVerified(cert, anchor.id), nil
+	verified := newVerified(leaf, p.anchor)
+	if verified.sharedKey && v.limits.RefuseSharedKey {
+		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
+	}
+	return verified, nil
+}
+
+// checkRevoked asks the deny list about the certificate and every intermediate
+// below the anchor, and the anchor's lists about what the anchor signed.
+func (v *Verifier) checkRevoked(leaf *x509.Certificate, p path, now time.Time) error {
+	for _, c := range append([]*x509.Certificate{leaf}, p.intermediates...) {
+		if err := v.revocations.check(c); err != nil {
+			return err
+		}
+	}
+	for _, list := range v.crls {
+		if list.keyID != p.anchor.id {
+			continue
+		}
+		if err := list.check(serialText(p.issued.SerialNumber), now, v.staleOK); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // strongSignatures are the algorithms whose hash is still collision resistant.
@@ -80,37 +121,6 @@ func checkSignatureAlgorithm(cert *x509.Certificate) error {
 		return nil
 	}
 	return denial.New(denial.CertificateWeak, "want a signature with SHA-256 or better, found %v", cert.SignatureAlgorithm)
-}
-
-// signer finds the anchor that made the certificate's signature.
-func (v *Verifier) signer(cert *x509.Certificate, now time.Time) (Anchor, error) {
-	if v.keyring == nil || len(v.keyring.anchors) == 0 {
-		return Anchor{}, denial.New(denial.CertificateUntrusted, "the keyring is empty")
-	}
-	for _, a := range v.keyring.anchors {
-		if cert.CheckSignatureFrom(a.issuer) != nil {
-			continue
-		}
-		if a.bare {
-			return a, nil
-		}
-		return a, v.checkIssuer(cert, a.issuer, now)
-	}
-	return Anchor{}, denial.New(denial.CertificateUntrusted,
-		"none of the %d keys in force made its signature; issuer %.200q", len(v.keyring.anchors), cert.Issuer.String())
-}
-
-// checkIssuer holds a CA certificate to what it says of itself (RFC 5280,
-// section 6.1.3): it issued under its own name, and it is valid now.
-func (v *Verifier) checkIssuer(cert, ca *x509.Certificate, now time.Time) error {
-	if !bytes.Equal(cert.RawIssuer, ca.RawSubject) {
-		return denial.New(denial.CertificateUntrusted, "want issuer %.200q, found %.200q", ca.Subject.String(), cert.Issuer.String())
-	}
-	if v.before(ca, now) || v.after(ca, now) {
-		return denial.New(denial.CertificateUntrusted, "the CA certificate is valid from %s to %s only",
-			ca.NotBefore.UTC().Format(time.RFC3339), ca.NotAfter.UTC().Format(time.RFC3339))
-	}
-	return nil
 }
 
 // checkUse asks whether this certificate may speak for a client at all.
