@@ -30,6 +30,13 @@ func (s surroundings) variables() map[string]string { return env.ToMap(s.environ
 type grammar struct {
 	Serve   serveCommand   `cmd:"" help:"Run the gateway. Settings are environment variables."`
 	Health  healthCommand  `cmd:"" help:"Ask a running gateway for its health."`
+	Check   checkCommand   `cmd:"" help:"Check the configuration and start nothing."`
+	Explain explainCommand `cmd:"" help:"Show step by step what the gateway would say to a request."`
+	Keys    keysCommand    `cmd:"" help:"List the keys in force."`
+	CA      caCommand      `cmd:"" name:"ca" help:"The master key."`
+	Issue   issueCommand   `cmd:"" help:"Issue a client certificate."`
+	Inspect inspectCommand `cmd:"" help:"Show what matters of a certificate, and what speaks against it."`
+	Header  headerCommand  `cmd:"" help:"Print a certificate as the value of the header."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -49,7 +56,8 @@ func run(ctx context.Context, args []string, s surroundings) (code int) {
 		kong.Exit(func(status int) { code, done = status, true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(s))
+		kong.Bind(s),
+		kong.Vars{"forms": formNames()})
 	if err != nil {
 		return report(s.stderr, err)
 	}

@@ -40,9 +40,9 @@ within SHUTDOWN_TIMEOUT, then exit 0.`)
 
 // Run reads the configuration and serves until the context ends.
 func (serveCommand) Run(ctx context.Context, s surroundings) error {
-	c, err := config.Load(s.variables())
+	c, err := loadConfig(s)
 	if err != nil {
-		return usageError{fmt.Errorf("the environment is not a configuration:\n%w", err)}
+		return err
 	}
 	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(zapcore.AddSync(s.stderr)))
 	defer func() { _ = log.Sync() }()

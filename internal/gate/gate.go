@@ -38,9 +38,26 @@ type Request struct {
 	Target string
 }
 
+// Step is one of the checks.
+type Step string
+
+// The steps in their order.
+const (
+	Target     Step = "target"     // the path can be read in one way only
+	Credential Step = "credential" // the header carries a certificate
+	Trust      Step = "trust"      // an anchor vouches for it, in time, not revoked
+	Identity   Step = "identity"   // it has exactly one clean OU
+	Access     Step = "access"     // a rule allows the request
+)
+
+// Steps lists the steps in their order.
+func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access} }
+
 // Decision is what the gate found. Denial is nil exactly when Grant is valid;
 // the other fields are filled as far as the checks came, for the log.
 type Decision struct {
+	// Last is the step that refused, or [Access].
+	Last        Step
 	Target      access.Target
 	Certificate trust.Verified
 	Client      identity.Client
@@ -59,19 +76,24 @@ func (g *Gate) Decide(r Request) Decision {
 }
 
 func (g *Gate) decide(r Request, d *Decision) (err error) {
+	d.Last = Target
 	if d.Target, err = access.ParseTarget(r.Target); err != nil {
 		return err
 	}
+	d.Last = Credential
 	chain, err := certheader.Parse(r.Credential, g.MaxCredentialBytes)
 	if err != nil {
 		return err
 	}
+	d.Last = Trust
 	if d.Certificate, err = g.Verifier.Verify(chain.Leaf, g.now(), chain.Intermediates...); err != nil {
 		return err
 	}
+	d.Last = Identity
 	if d.Client, err = identity.Of(d.Certificate); err != nil {
 		return err
 	}
+	d.Last = Access
 	d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target)
 	return err
 }

@@ -34,14 +34,25 @@ func Of(v trust.Verified) (Client, error) {
 	if !v.Valid() {
 		return Client{}, denial.New(denial.IdentityMissing, "want a verified certificate, found none")
 	}
-	name, err := organizationalUnit(v.Certificate())
+	name, err := Claimed(v.Certificate())
 	if err != nil {
 		return Client{}, err
 	}
-	if err := CheckName(name); err != nil {
-		return Client{}, denial.New(denial.IdentityInvalid, "organizational unit %.80q: %v", name, err)
-	}
 	return Client{name: name, certificate: v}, nil
+}
+
+// Claimed is the name that a certificate claims, checked as [Of] checks it, and
+// with the same errors, but verified by nobody: it is for an operator's eyes and
+// decides nothing.
+func Claimed(cert *x509.Certificate) (string, error) {
+	name, err := organizationalUnit(cert)
+	if err != nil {
+		return "", err
+	}
+	if err := CheckName(name); err != nil {
+		return "", denial.New(denial.IdentityInvalid, "organizational unit %.80q: %v", name, err)
+	}
+	return name, nil
 }
 
 // Name is the client's name, byte for byte as the certificate has it, or ""

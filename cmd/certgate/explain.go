@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/gate"
+)
+
+type explainCommand struct {
+	Cert   string `help:"The client's certificate, PEM or DER; - is standard input." required:"" placeholder:"FILE"`
+	Method string `arg:"" help:"The request's method."`
+	Target string `arg:"" help:"The request's path, as it stands in the request line."`
+	JSON   bool   `help:"Print JSON." name:"json"`
+}
+
+// Help is the long text of certgate explain --help.
+func (explainCommand) Help() string {
+	return `Asks the gateway's own code, with the gateway's environment, what it would say to
+a request, and shows each step. Nothing is sent. Exit code 0 when the request
+would be forwarded, 1 when it would be refused.
+
+Example:
+
+  certgate explain --cert keys/mail.crt POST /events`
+}
+
+// explanation is the verdict with its steps.
+type explanation struct {
+	Decision string      `json:"decision"` // "allowed" or "refused"
+	Status   int         `json:"status,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Client   string      `json:"client,omitempty"`
+	Rule     string      `json:"rule,omitempty"`
+	KeyID    string      `json:"key_id,omitempty"`
+	Steps    []stepTaken `json:"steps"`
+}
+
+type stepTaken struct {
+	Step   gate.Step `json:"step"`
+	Result string    `json:"result"` // "passed", "failed" or "not reached"
+	Detail string    `json:"detail,omitempty"`
+}
+
+// errRefused makes the exit code of a refusal; the explanation has said why.
+var errRefused = errors.New("the request would be refused")
+
+// Run explains one request.
+func (c explainCommand) Run(s surroundings) error {
+	conf, err := loadConfig(s)
+	if err != nil {
+		return err
+	}
+	certs, err := readCertificates(c.Cert, s.stdin)
+	if err != nil {
+		return err
+	}
+	var ders [][]byte
+	for _, cert := range certs {
+		ders = append(ders, cert.Raw)
+	}
+	g := gate.Gate{Verifier: conf.Verifier(), Policy: conf.Rules.Policy, MaxCredentialBytes: conf.MaxCredentialBytes, Now: time.Now}
+	e := explain(g.Decide(gate.Request{
+		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
+		Method:     c.Method, Target: c.Target,
+	}))
+	if c.JSON {
+		err = printJSON(s.stdout, e)
+	} else {
+		err = e.print(s.stdout)
+	}
+	if err == nil && e.Decision == "refused" {
+		err = errRefused
+	}
+	return err
+}
+
+func explain(d gate.Decision) explanation {
+	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Grant.Rule(), Reason: reasonOf(d.Denial)}
+	if d.Certificate.Valid() {
+		e.KeyID = d.Certificate.KeyID().Short()
+	}
+	if d.Denial != nil {
+		e.Decision, e.Status = "refused", d.Denial.Reason.Status()
+	}
+	result := "passed"
+	for _, step := range gate.Steps() {
+		taken := stepTaken{Step: step, Result: result}
+		switch {
+		case d.Denial != nil && step == d.Last:
+			taken.Result, taken.Detail = "failed", d.Denial.Detail
+			result = "not reached"
+		case result == "passed":
+			taken.Detail = passed(step, d)
+		}
+		e.Steps = append(e.Steps, taken)
+	}
+	return e
+}
+
+// passed says what a step found.
+func passed(step gate.Step, d gate.Decision) string {
+	switch step {
+	case gate.Target:
+		return d.Target.String()
+	case gate.Credential:
+		return "a certificate"
+	case gate.Trust:
+		cert := d.Certificate.Certificate()
+		return fmt.Sprintf("key %s vouches for serial %s, valid to %s", d.Certificate.KeyID().Short(),
+			d.Certificate.Serial(), cert.NotAfter.UTC().Format(time.RFC3339))
+	case gate.Identity:
+		return "client " + d.Client.Name()
+	case gate.Access:
+		return "rule " + d.Grant.Rule()
+	default:
+		return ""
+	}
+}
+
+func (e explanation) print(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range e.Steps {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Result, s.Step, s.Detail)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if e.Decision == "allowed" {
+		_, err := fmt.Fprintf(w, "allowed: forwarded as client %s by rule %s\n", e.Client, e.Rule)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "refused: %d %s\n", e.Status, e.Reason)
+	return err
+}
