@@ -90,15 +90,18 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 	}
 }
 
+// denyFields are the fields of which a denied entry has exactly one.
+const denyFields = "client, serial, spki and certificate"
+
 // deny reads the deny list; without a value it is empty, so that the last entry
 // can be taken out without touching the field.
 func (r *reader) deny(c *contents, list pair) {
 	if list.key == nil || isNull(list.value) {
 		return
 	}
-	nodes, _ := r.sequence(list.value, "a list of clients, serials and spkis to deny")
+	nodes, _ := r.sequence(list.value, "a list of clients, serials, spkis and certificates to deny")
 	for _, n := range nodes {
-		e, fields, ok := r.entry(n, "an entry with one of the fields client, serial and spki", "client", "serial", "spki", "reason")
+		e, fields, ok := r.entry(n, "an entry with one of the fields "+denyFields, "client", "serial", "spki", "certificate", "reason")
 		if ok {
 			r.denyEntry(c, e, fields)
 		}
@@ -109,6 +112,7 @@ func (r *reader) denyEntry(c *contents, e entry, fields map[string]pair) {
 	client := r.text(e, fields["client"], "a client's name")
 	serial := r.text(e, fields["serial"], "a serial number in hex such as 4f3a09")
 	spki := r.text(e, fields["spki"], "sha256/ and the base64 of 32 bytes")
+	certificate := r.text(e, fields["certificate"], "the SHA-256 of the signed part of a certificate, 64 hex digits")
 	reason := ""
 	if why := fields["reason"]; why.key != nil && !isNull(why.value) {
 		reason = r.text(e, why, "the reason")
@@ -120,12 +124,12 @@ func (r *reader) denyEntry(c *contents, e entry, fields map[string]pair) {
 	switch {
 	case e.broken:
 	case named != 1:
-		r.fault(e.at, "want exactly one of the fields client, serial and spki, found %d", named)
+		r.fault(e.at, "want exactly one of the fields "+denyFields+", found %d", named)
 	case client != "":
 		c.denied = append(c.denied, access.Denied{Client: client, Reason: reason})
 		c.deniedEntries = append(c.deniedEntries, e)
-	case serial != "" || spki != "":
-		c.revoked = append(c.revoked, trust.Revocation{Serial: serial, SPKI: spki, Reason: reason})
+	case serial != "" || spki != "" || certificate != "":
+		c.revoked = append(c.revoked, trust.Revocation{Serial: serial, SPKI: spki, Certificate: certificate, Reason: reason})
 		c.revokedEntries = append(c.revokedEntries, e)
 	}
 }

@@ -3,10 +3,13 @@ package rules_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +23,8 @@ import (
 // TestDocumentsTakeEffect sends one certificate, of client mail and with serial
 // number 0x1e5, through what documents say.
 func TestDocumentsTakeEffect(t *testing.T) {
+	cert, keyring := certificate(t)
+	fingerprint := fmt.Sprintf("%x", sha256.Sum256(cert.RawTBSCertificate))
 	tests := []struct {
 		name, text string
 		want       denial.Reason // "" is granted
@@ -29,8 +34,10 @@ func TestDocumentsTakeEffect(t *testing.T) {
 		{"client denied", rule("deny:\n  - client: mail\n"), denial.AccessDenied},
 		{"serial denied, plain", rule("deny:\n  - serial: 1e5\n"), denial.CertificateRevoked},
 		{"serial denied, quoted", rule("deny:\n  - serial: '01:E5'\n"), denial.CertificateRevoked},
+		{"certificate denied, plain", rule("deny:\n  - certificate: " + fingerprint + "\n"), denial.CertificateRevoked},
+		{"certificate denied, quoted", rule("deny:\n  - certificate: '" + strings.ToUpper(fingerprint) + "'\n"), denial.CertificateRevoked},
+		{"deny list about another certificate", rule("deny:\n  - certificate: " + strings.Repeat("e3", 32) + "\n"), ""},
 	}
-	cert, keyring := certificate(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			doc, err := rules.Parse("rules.yaml", []byte(tt.text))

@@ -10,6 +10,7 @@
 //	    reason: key leaked 2026-11-02
 //	  - serial: "4f3a09"
 //	  - spki: "sha256/<base64>"
+//	  - certificate: "<64 hex digits>"
 //
 // [Parse] takes a whole document or nothing. What rules mean is the business of
 // package access, what revocations mean is that of package trust; this package
@@ -35,7 +36,7 @@ import (
 type Document struct {
 	// Policy has the rules and the denied clients.
 	Policy *access.Policy
-	// Revocations has the denied serial numbers and keys.
+	// Revocations has the denied serial numbers, keys and certificates.
 	Revocations *trust.Revocations
 	// RuleCount and DenyCount are the numbers of entries.
 	RuleCount, DenyCount int
@@ -124,7 +125,7 @@ func (r *reader) revocationErrors(c contents, err error) {
 			continue
 		}
 		e := c.revokedEntries[fault.Index]
-		line := max(e.fields["serial"].at, e.fields["spki"].at) // one of them is absent
+		line := max(e.fields["serial"].at, e.fields["spki"].at, e.fields["certificate"].at) // all but one are absent
 		r.fault(line, "%s", fault.Problem)
 	}
 }

@@ -27,6 +27,7 @@ deny:
     reason: key leaked 2026-11-02
   - serial: "4f3a09"
   - spki: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+  - certificate: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 `
 
 func TestParse(t *testing.T) {
@@ -35,17 +36,19 @@ func TestParse(t *testing.T) {
 		text       string
 		rule, deny int
 	}{
-		{"the example", example, 2, 3},
-		{"carriage returns", strings.ReplaceAll(example, "\n", "\r\n"), 2, 3},
-		{"byte order mark", "\ufeff" + example, 2, 3},
-		{"document markers", "---\n" + example + "...\n", 2, 3},
-		{"comments behind the end", example + "...\n# end\n", 2, 3},
+		{"the example", example, 2, 4},
+		{"carriage returns", strings.ReplaceAll(example, "\n", "\r\n"), 2, 4},
+		{"byte order mark", "\ufeff" + example, 2, 4},
+		{"document markers", "---\n" + example + "...\n", 2, 4},
+		{"comments behind the end", example + "...\n# end\n", 2, 4},
 		{"flow style, which is JSON", `{"rules": [{"name": "r", "clients": ["*"], "allow": ["GET /"]}]}`, 1, 0},
 		{"deny without value", rule("") + "deny:\n", 1, 0},
 		{"deny as an empty list", rule("") + "deny: []\n", 1, 0},
 		{"serial that is an integer to YAML", rule("") + "deny: [{serial: 123}]\n", 1, 1},
 		{"serial that is a float to YAML", rule("") + "deny: [{serial: 1e5}]\n", 1, 1},
 		{"serial with colons", rule("") + "deny:\n  - serial: 4f:3a:09\n", 1, 1},
+		{"certificate that is an integer to YAML", rule("") + "deny: [{certificate: " + strings.Repeat("12", 32) + "}]\n", 1, 1},
+		{"certificate in capitals, with colons", rule("") + "deny:\n  - certificate: " + strings.Repeat("E3:", 31) + "B0\n", 1, 1},
 		{"reason without value", rule("") + "deny:\n  - client: mail\n    reason:\n", 1, 1},
 		{"client that is a boolean to YAML", strings.Replace(rule(""), "mail", "yes", 1), 1, 0},
 		{"name that is a date to YAML", strings.Replace(rule(""), "name: r", "name: 2026-11-02", 1), 1, 0},
@@ -96,7 +99,7 @@ func TestParseFaults(t *testing.T) {
 		{"unknown field", rule("allow: all\n"), []string{`5: want only the fields rules, deny, found "allow"`}},
 		{"unknown field of a rule", edit("clients", "client"), []string{`3: want only the fields name, clients, allow, found "client"`}},
 		{"field in capitals", edit("name", "Name"), []string{`2: want only the fields name, clients, allow, found "Name"`}},
-		{"unknown field of a denied entry", rule("deny:\n  - cliant: mail\n"), []string{`6: want only the fields client, serial, spki, reason, found "cliant"`}},
+		{"unknown field of a denied entry", rule("deny:\n  - cliant: mail\n"), []string{`6: want only the fields client, serial, spki, certificate, reason, found "cliant"`}},
 		{"repeated field", rule("rules: []\n"), []string{"5: want the field rules once, found it again after line 1"}},
 		{"repeated field of a rule", edit("name: r\n", "name: r\n    name: s\n"), []string{"3: want the field name once, found it again after line 2"}},
 		{"merge key", rule("<<: {deny: []}\n"), []string{`5: want only the fields rules, deny, found "<<"`}},
@@ -144,19 +147,26 @@ func TestParseFaults(t *testing.T) {
 		{"useless rule", rule("  - name: s\n    clients: [mail]\n    allow: [GET /a]\n"), []string{`5: want a rule that grants something new, found only what earlier rules grant, the first of them "r"`}},
 		{"name twice", rule("  - clients: [x]\n    name: r\n    allow: [GET /a]\n"), []string{`6: want a name that no other rule has, found "r" again`}},
 
-		{"deny a scalar", rule("deny: mail\n"), []string{`5: want a list of clients, serials and spkis to deny, found "mail"`}},
-		{"denied scalar", rule("deny: [mail]\n"), []string{`5: want an entry with one of the fields client, serial and spki, found "mail"`}},
-		{"denied reason only", rule("deny:\n  - reason: x\n"), []string{"6: want exactly one of the fields client, serial and spki, found 0"}},
-		{"denied client and serial", rule("deny:\n  - client: mail\n    serial: 4f\n"), []string{"6: want exactly one of the fields client, serial and spki, found 2"}},
-		{"denied serial and spki", rule("deny:\n  - serial: 4f\n    spki: sha256/x\n"), []string{"6: want exactly one of the fields client, serial and spki, found 2"}},
+		{"deny a scalar", rule("deny: mail\n"), []string{`5: want a list of clients, serials, spkis and certificates to deny, found "mail"`}},
+		{"denied scalar", rule("deny: [mail]\n"), []string{`5: want an entry with one of the fields client, serial, spki and certificate, found "mail"`}},
+		{"denied reason only", rule("deny:\n  - reason: x\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 0"}},
+		{"denied client and serial", rule("deny:\n  - client: mail\n    serial: 4f\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 2"}},
+		{"denied serial and spki", rule("deny:\n  - serial: 4f\n    spki: sha256/x\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 2"}},
 		{"denied client without value", rule("deny:\n  - client:\n"), []string{"6: want a client's name, found nothing"}},
 		{"denied client's name", rule("deny:\n  - reason: x\n    client: .mail\n"), []string{`7: client ".mail": want a letter or digit at the beginning`}},
 		{"denied serial", rule("deny:\n  - reason: x\n    serial: 4g\n"), []string{`7: want a serial number in hex such as 4f3a09, found "4g"`}},
 		{"denied serial empty", rule("deny:\n  - serial: ''\n"), []string{`6: want a serial number in hex such as 4f3a09, found ""`}},
 		{"denied spki", rule("deny:\n  - client: x\n  - spki: sha256/AAAA\n"), []string{`7: want sha256/ and the base64 of 32 bytes, found "sha256/AAAA"`}},
+		{"denied spki and certificate", rule("deny:\n  - spki: sha256/x\n    certificate: e3\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 2"}},
+		{"denied client and certificate", rule("deny:\n  - client: mail\n    certificate: e3\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 2"}},
+		{"denied certificate too short", rule("deny:\n  - reason: x\n    certificate: " + strings.Repeat("e3", 31) + "\n"), []string{`7: want the SHA-256 of the signed part of a certificate, 64 hex digits as certgate inspect shows them, found "e3e3`}},
+		{"denied certificate too long", rule("deny:\n  - certificate: " + strings.Repeat("e3", 33) + "\n"), []string{`6: want the SHA-256 of the signed part of a certificate, 64 hex digits as certgate inspect shows them, found "e3e3`}},
+		{"denied certificate no hex", rule("deny:\n  - certificate: " + strings.Repeat("e3", 31) + "g0\n"), []string{`6: want the SHA-256 of the signed part of a certificate, 64 hex digits as certgate inspect shows them, found "e3e3`}},
+		{"denied certificate without value", rule("deny:\n  - certificate:\n"), []string{"6: want the SHA-256 of the signed part of a certificate, 64 hex digits, found nothing"}},
+		{"denied certificate a list", rule("deny:\n  - certificate: [e3]\n"), []string{"6: want the SHA-256 of the signed part of a certificate, 64 hex digits, found a list"}},
 		{"reason that is a list", rule("deny:\n  - client: mail\n    reason: [x]\n"), []string{"7: want the reason, found a list"}},
 
-		{"every fault at once", "rules:\n  - name: r\n    clients: [mail, ' x']\n    allow: [GET]\n  - name: r\n    clients: x\n    allow: [GET /]\n    more: 1\ndeny:\n  - serial: zz\n  - client: ''\n  - spki: q\n  - {}\n", []string{
+		{"every fault at once", "rules:\n  - name: r\n    clients: [mail, ' x']\n    allow: [GET]\n  - name: r\n    clients: x\n    allow: [GET /]\n    more: 1\ndeny:\n  - serial: zz\n  - client: ''\n  - spki: q\n  - {}\n  - certificate: q\n", []string{
 			`3: client " x": want a letter or digit at the beginning`,
 			`4: pattern "GET": want a path`,
 			"5: want a name that no other rule has",
@@ -166,6 +176,7 @@ func TestParseFaults(t *testing.T) {
 			"11: want a client's name",
 			"12: want sha256/",
 			"13: want exactly one of the fields",
+			"14: want the SHA-256 of the signed part",
 		}},
 	}
 	for _, tt := range tests {
@@ -230,7 +241,7 @@ func TestErrorsQuoteLittle(t *testing.T) {
 		"rules: [{" + long + ": 1}]",
 		rule("  - {name: " + long + ", clients: [" + long + "], allow: [GET " + long + ", " + long + "]}\n"),
 		rule("  - {name: s, clients: [*" + long + "], allow: [GET /{" + long + "}{, 'GET /../" + long + "']}\n"),
-		rule("deny: [{client: " + long + "}, {serial: " + long + "}, {spki: " + long + "}, {" + long + ": x}]\n"),
+		rule("deny: [{client: " + long + "}, {serial: " + long + "}, {spki: " + long + "}, {certificate: " + long + "}, {" + long + ": x}]\n"),
 	} {
 		_, err := rules.Parse("rules.yaml", []byte(text))
 		if err == nil {
