@@ -1,5 +1,5 @@
 // Package audit records what was decided on each request: one log line and a
-// few counters.
+// few counters. It counts the reloads that decide the next one, too.
 //
 // The line is the only place where the full reason of a refusal can be read;
 // the client gets the reason's code and the request id that finds the line.
@@ -55,6 +55,7 @@ type Record struct {
 	Rule      string // the rule that granted it
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
+	SharedKey bool   // the certificate's own key is the anchor's, as the 2012 recipe makes it
 	Source    string // the address the request came from
 
 	Decision Decision
@@ -101,6 +102,12 @@ func (r *Recorder) Enter() { r.metrics.inFlight.Inc() }
 // Leave ends what Enter began.
 func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
 
+// usesSharedKey is also true when that was the reason to refuse: then there is
+// no verified certificate to ask.
+func (rec Record) usesSharedKey() bool {
+	return rec.SharedKey || rec.Reason == denial.LegacySharedKey
+}
+
 func levelOf(rec Record) zapcore.Level {
 	failed := rec.Decision == Failed && rec.Reason.Status() >= http.StatusInternalServerError
 	if failed || rec.Reason == denial.Internal {
@@ -132,6 +139,9 @@ func (f fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if t.value != "" {
 			enc.AddString(t.key, t.value)
 		}
+	}
+	if Record(f).usesSharedKey() {
+		enc.AddBool("legacy_shared_key", true)
 	}
 	if f.Status != 0 {
 		enc.AddInt("status", f.Status)

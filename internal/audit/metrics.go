@@ -27,7 +27,9 @@ type metrics struct {
 	outcomes  map[outcome]prometheus.Counter
 	durations map[Decision]prometheus.Observer
 	clients   *prometheus.CounterVec
+	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
+	reloads   reloads
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -42,10 +44,15 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "certgate_client_requests_total",
 			Help: "Granted requests by verified client and by the rule that granted them.",
 		}, []string{"client", "rule"}),
+		sharedKey: factory.NewCounter(prometheus.CounterOpts{
+			Name: "certgate_legacy_shared_key_requests_total",
+			Help: "Requests, granted or not, whose certificate holds the master key and not a key of the client's own.",
+		}),
 		inFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "certgate_requests_in_flight",
 			Help: "Requests that are being handled now.",
 		}),
+		reloads:   newReloads(factory),
 		outcomes:  map[outcome]prometheus.Counter{},
 		durations: map[Decision]prometheus.Observer{},
 	}
@@ -78,6 +85,9 @@ func (m *metrics) count(rec *Record) {
 	}
 	counter.Inc()
 	m.durations[o.decision].Observe(rec.Duration.Seconds())
+	if rec.usesSharedKey() {
+		m.sharedKey.Inc()
+	}
 
 	granted := o.decision == Allowed || o.decision == Failed
 	if !granted || rec.Client == "" || rec.Rule == "" {

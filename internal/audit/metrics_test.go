@@ -84,6 +84,39 @@ func TestClientCounter(t *testing.T) {
 	}
 }
 
+// TestSharedKey: the line and the counter speak of the same requests.
+func TestSharedKey(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*audit.Record)
+		want   bool
+	}{
+		{"own key", func(*audit.Record) {}, false},
+		{"master key, allowed", func(r *audit.Record) { r.SharedKey = true }, true},
+		{"master key, denied by the rules", func(r *audit.Record) {
+			r.SharedKey, r.Decision, r.Reason = true, audit.Refused, denial.AccessDenied
+		}, true},
+		{"refused for it", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, denial.LegacySharedKey }, true},
+		{"refused for another reason", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, denial.CertificateWeak }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(zapcore.InfoLevel, "json")
+			rec := granted()
+			tt.change(&rec)
+			b.Record(rec)
+			value, written := b.line(t)["legacy_shared_key"]
+			if written != tt.want || written && value != true {
+				t.Errorf("legacy_shared_key in the line: %v, want it only when true: %v", value, tt.want)
+			}
+			counted := b.family(t, "certgate_legacy_shared_key_requests_total")[0].GetCounter().GetValue()
+			if (counted == 1) != tt.want || counted > 1 {
+				t.Errorf("counted %v, want %v", counted, tt.want)
+			}
+		})
+	}
+}
+
 // TestUntrustedTextIsNoLabel sends refused requests with fresh text in every
 // field: the number of series must not grow, and no label may hold the text.
 func TestUntrustedTextIsNoLabel(t *testing.T) {

@@ -1,0 +1,104 @@
+package audit_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+)
+
+// gauges are all values of one gauge, by its labels.
+func (b bench) gauges(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	values := map[string]float64{}
+	for _, m := range b.family(t, name) {
+		values[labels(m)] = m.GetGauge().GetValue()
+	}
+	return values
+}
+
+func TestReloaded(t *testing.T) {
+	bad := errors.New("rules.yaml:3: want a list")
+	type attempt struct {
+		source audit.Source
+		err    error
+	}
+	tests := []struct {
+		name     string
+		attempts []attempt
+		counted  map[string]float64
+		failing  map[string]float64
+	}{
+		{"none yet", nil, map[string]float64{},
+			map[string]float64{"source=crls": 0, "source=keys": 0, "source=rules": 0}},
+		{"in force", []attempt{{audit.Keys, nil}}, map[string]float64{"result=ok source=keys": 1},
+			map[string]float64{"source=crls": 0, "source=keys": 0, "source=rules": 0}},
+		{"not in force", []attempt{{audit.Rules, bad}}, map[string]float64{"result=failed source=rules": 1},
+			map[string]float64{"source=crls": 0, "source=keys": 0, "source=rules": 1}},
+		{"one source fails, another does not", []attempt{{audit.CRLs, bad}, {audit.Rules, nil}},
+			map[string]float64{"result=failed source=crls": 1, "result=ok source=rules": 1},
+			map[string]float64{"source=crls": 1, "source=keys": 0, "source=rules": 0}},
+		{"repaired", []attempt{{audit.Keys, bad}, {audit.Keys, bad}, {audit.Keys, nil}},
+			map[string]float64{"result=failed source=keys": 2, "result=ok source=keys": 1},
+			map[string]float64{"source=crls": 0, "source=keys": 0, "source=rules": 0}},
+		{"broken after a success", []attempt{{audit.CRLs, nil}, {audit.CRLs, bad}},
+			map[string]float64{"result=failed source=crls": 1, "result=ok source=crls": 1},
+			map[string]float64{"source=crls": 1, "source=keys": 0, "source=rules": 0}},
+		{"a source that is not in the list", []attempt{{"/etc/rules.yaml", bad}},
+			map[string]float64{"result=failed source=unknown": 1},
+			map[string]float64{"source=crls": 0, "source=keys": 0, "source=rules": 0, "source=unknown": 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(zapcore.InfoLevel, "json")
+			for _, a := range tt.attempts {
+				b.Reloaded(a.source, a.err)
+			}
+			if diff := cmp.Diff(tt.counted, b.counters(t, "certgate_reloads_total")); diff != "" {
+				t.Errorf("reloads (-want +have):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.failing, b.gauges(t, "certgate_last_reload_failed")); diff != "" {
+				t.Errorf("failing (-want +have):\n%s", diff)
+			}
+			if b.log.Len() != 0 {
+				t.Errorf("want no line, have %q", b.log)
+			}
+		})
+	}
+}
+
+func TestEverySourceStartsAtZero(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	have := map[string]bool{}
+	for _, m := range b.family(t, "certgate_reloads_total") {
+		have[labels(m)] = true
+	}
+	for _, s := range []audit.Source{audit.Keys, audit.Rules, audit.CRLs} {
+		for _, result := range []string{"ok", "failed"} {
+			if want := "result=" + result + " source=" + string(s); !have[want] {
+				t.Errorf("no counter %q before the first reload", want)
+			}
+		}
+	}
+}
+
+func TestConcurrentReloads(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	var wg sync.WaitGroup
+	for _, s := range []audit.Source{audit.Keys, audit.Rules, "other"} {
+		wg.Go(func() {
+			for range 50 {
+				b.Reloaded(s, nil)
+			}
+		})
+	}
+	wg.Wait()
+	want := map[string]float64{"result=ok source=keys": 50, "result=ok source=rules": 50, "result=ok source=unknown": 50}
+	if diff := cmp.Diff(want, b.counters(t, "certgate_reloads_total")); diff != "" {
+		t.Errorf("reloads (-want +have):\n%s", diff)
+	}
+}
