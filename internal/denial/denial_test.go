@@ -27,6 +27,7 @@ var statuses = map[denial.Reason]int{
 	denial.CredentialMalformed:    http.StatusUnauthorized,
 	denial.CredentialDuplicated:   http.StatusUnauthorized,
 	denial.CredentialTooLarge:     http.StatusRequestHeaderFieldsTooLarge,
+	denial.ProxyUntrusted:         http.StatusUnauthorized,
 	denial.CertificateUntrusted:   http.StatusForbidden,
 	denial.CertificateExpired:     http.StatusForbidden,
 	denial.CertificateNotYetValid: http.StatusForbidden,
@@ -34,6 +35,8 @@ var statuses = map[denial.Reason]int{
 	denial.CertificateWeak:        http.StatusForbidden,
 	denial.CertificateUnsuitable:  http.StatusForbidden,
 	denial.CertificateLifetime:    http.StatusForbidden,
+	denial.RevocationUnknown:      http.StatusForbidden,
+	denial.LegacySharedKey:        http.StatusForbidden,
 	denial.IdentityMissing:        http.StatusForbidden,
 	denial.IdentityAmbiguous:      http.StatusForbidden,
 	denial.IdentityInvalid:        http.StatusForbidden,
@@ -133,7 +136,7 @@ func literal(t *testing.T, spec *ast.ValueSpec, i int) string {
 // TestRefusalsOfTheCallerAre401Or403 keeps nginx's auth_request possible, which
 // turns every other status into a 500.
 func TestRefusalsOfTheCallerAre401Or403(t *testing.T) {
-	prefixes := []string{"credential_", "certificate_", "identity_", "access_"}
+	prefixes := []string{"credential_", "proxy_", "certificate_", "revocation_", "legacy_", "identity_", "access_"}
 	for _, reason := range denial.Reasons() {
 		about := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(string(reason), p) })
 		if !about || reason == denial.CredentialTooLarge {
