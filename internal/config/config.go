@@ -23,12 +23,19 @@ type Config struct {
 	ListenAddr string // host:port
 	AdminAddr  string // host:port, or empty: no operator's listener
 	AuthHeader string // as written, not in canonical form
+	// ProxyHeader is in what TrustedProxies attach the certificate of the TLS
+	// handshake, as written; or empty: there is none. It is never AuthHeader.
+	ProxyHeader string
 
 	Limits      trust.Limits
 	Keyring     *trust.Keyring
 	KeyringFile string // the file the keyring was read from, or empty
 	Rules       rules.Document
 	RulesFile   string // the file the rules were read from, or empty
+
+	CRLs       []*trust.CRL // signed by anchors of Keyring
+	CRLFiles   []string     // the files the lists were read from; nil: none
+	CRLStaleOK bool         // whether a list is used past its nextUpdate
 
 	Upstream        *url.URL // scheme and host only
 	UpstreamTimeout time.Duration
@@ -54,19 +61,25 @@ type Config struct {
 func Load(environ map[string]string) (Config, error) {
 	l := newLoader(environ)
 	v := l.parse()
+	ring := l.keyring(v)
 	c := Config{
-		ListenAddr: string(v.ListenAddr),
-		AdminAddr:  string(v.AdminAddr),
-		AuthHeader: string(v.AuthHeader),
+		ListenAddr:  string(v.ListenAddr),
+		AdminAddr:   string(v.AdminAddr),
+		AuthHeader:  string(v.AuthHeader),
+		ProxyHeader: string(v.ProxyHeader),
 		Limits: trust.Limits{
-			ClockSkew:   time.Duration(v.ClockSkew),
-			MinRSABits:  int(v.MinRSABits),
-			MaxLifetime: time.Duration(v.MaxLifetime),
+			ClockSkew:       time.Duration(v.ClockSkew),
+			MinRSABits:      int(v.MinRSABits),
+			MaxLifetime:     time.Duration(v.MaxLifetime),
+			RefuseSharedKey: !bool(v.AllowSharedKey),
 		},
-		Keyring:            l.keyring(v),
+		Keyring:            ring,
 		KeyringFile:        string(v.PublicKeyFile),
 		Rules:              l.rules(v),
 		RulesFile:          string(v.AccessRulesFile),
+		CRLs:               l.crls(v, ring),
+		CRLFiles:           v.CRLFile.list,
+		CRLStaleOK:         v.CRLStale.ok,
 		Upstream:           v.Upstream.url,
 		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
 		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),
@@ -85,4 +98,11 @@ func Load(environ map[string]string) (Config, error) {
 	}
 	c.Warnings = append(l.typos(), warnings(v)...)
 	return c, nil
+}
+
+// Verifier joins keyring, deny list, limits and revocation lists. To have a new
+// content of a file in force, change the field and ask for another Verifier. The
+// zero Config's trusts nobody.
+func (c Config) Verifier() *trust.Verifier {
+	return trust.NewVerifier(c.Keyring, c.Rules.Revocations, c.Limits).WithCRLs(c.CRLs, c.CRLStaleOK)
 }

@@ -90,12 +90,14 @@ func TestDefaults(t *testing.T) {
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.Upstream.String(), c.UpstreamTimeout, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
+		c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
+		"", 0, 0, false, false,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -120,6 +122,11 @@ func TestGoodValues(t *testing.T) {
 		{"ADMIN_ADDR", "", func(c config.Config) any { return c.AdminAddr }, ""},
 		{"ADMIN_ADDR", "localhost:0", func(c config.Config) any { return c.AdminAddr }, "localhost:0"},
 		{"AUTH_HEADER", "X-App-Cert", func(c config.Config) any { return c.AuthHeader }, "X-App-Cert"},
+		{"AUTH_HEADER", "X-SSL-Client", func(c config.Config) any { return c.AuthHeader }, "X-SSL-Client"},
+		{"AUTH_ALLOW_SHARED_KEY", "true", func(c config.Config) any { return c.Limits.RefuseSharedKey }, false},
+		{"AUTH_ALLOW_SHARED_KEY", "false", func(c config.Config) any { return c.Limits.RefuseSharedKey }, true},
+		{"AUTH_CRL_STALE", "refuse", func(c config.Config) any { return c.CRLStaleOK }, false},
+		{"AUTH_CRL_STALE", "use", func(c config.Config) any { return c.CRLStaleOK }, true},
 		{"AUTH_CLOCK_SKEW", "0s", func(c config.Config) any { return c.Limits.ClockSkew }, time.Duration(0)},
 		{"AUTH_CLOCK_SKEW", "10m", func(c config.Config) any { return c.Limits.ClockSkew }, 10 * time.Minute},
 		{"AUTH_MIN_RSA_BITS", "8192", func(c config.Config) any { return c.Limits.MinRSABits }, 8192},
@@ -279,6 +286,7 @@ func TestWarnings(t *testing.T) {
 		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
 		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
 			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
+		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
 		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
 		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
 		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"MAX_BODY_BYTES is"}},
@@ -314,7 +322,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 21 {
-		t.Errorf("%d variables, want 21: document a new one", len(seen))
+	if len(seen) != 25 {
+		t.Errorf("%d variables, want 25: document a new one", len(seen))
 	}
 }

@@ -20,6 +20,8 @@ import (
 const (
 	wantListen     = ", want host:port, such as :8080"
 	wantHeader     = ", want a header field name that is no other's, such as X-SSL-Auth"
+	wantProxy      = ", want the name of the header field that trusted proxies attach, such as Client-Cert"
+	wantLists      = ", want the names of readable files with commas between"
 	wantSkew       = ", want a duration from 0s to 10m, such as 60s"
 	wantBits       = ", want a whole number from 1024 to 8192"
 	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
@@ -56,6 +58,38 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_HEADER", "x_client_cert", `found "x_client_cert", which has a meaning of its own` + wantHeader},
 		{"AUTH_HEADER", "X-Forwarded-For", `found "X-Forwarded-For", which has a meaning of its own` + wantHeader},
 		{"AUTH_HEADER", "X-Request-ID", `found "X-Request-ID", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Client-Cert", `found "Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "client_cert", `found "client_cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "Client-Cert-Chain", `found "Client-Cert-Chain", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-Client-Cert", `found "X-Forwarded-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-Tls-Client-Cert", `found "X-Forwarded-Tls-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert", `found "X-Amzn-Mtls-Clientcert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert-Leaf", `found "X-Amzn-Mtls-Clientcert-Leaf", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-SSL-Client-Cert", `found "X-SSL-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-ARR-ClientCert", `found "X-ARR-ClientCert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "SSL_CLIENT_CERT", `found "SSL_CLIENT_CERT", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_PROXY_HEADER", "", "found an empty value" + wantProxy},
+		{"AUTH_PROXY_HEADER", "Client Cert", `found "Client Cert"` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Client-Cert,X-ARR-ClientCert", `found "Client-Cert,X-ARR-ClientCert"` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Cookie", `found "Cookie", which has a meaning of its own` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Forwarded", `found "Forwarded", which has a meaning of its own` + wantProxy},
+		{"AUTH_PROXY_HEADER", "x_forwarded_for", `found "x_forwarded_for", which has a meaning of its own` + wantProxy},
+		{"AUTH_PROXY_HEADER", "X-Forwarded-Tls-Client-Cert-Info", `found "X-Forwarded-Tls-Client-Cert-Info", which has a meaning of its own` + wantProxy},
+		{"AUTH_PROXY_HEADER", "X-Client-Id", `found "X-Client-Id", which has a meaning of its own` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Client_Cert_Chain", `found "Client_Cert_Chain", which has every certificate but the client's` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Client-Cert", `found "Client-Cert" without TRUSTED_PROXIES, want the proxies that attach it in TRUSTED_PROXIES`},
+		{"AUTH_ALLOW_SHARED_KEY", "", "found an empty value, want true or false"},
+		{"AUTH_ALLOW_SHARED_KEY", "1", `found "1", want true or false`},
+		{"AUTH_ALLOW_SHARED_KEY", "False", `found "False", want true or false`},
+		{"AUTH_CRL_FILE", "", "found an empty value" + wantLists},
+		{"AUTH_CRL_FILE", "/nowhere/crl,", "found an empty value" + wantLists},
+		{"AUTH_CRL_FILE", "/nowhere/crl", `found "/nowhere/crl": no such file or directory` + wantLists},
+		{"AUTH_CRL_FILE", "/", `found "/": is a directory` + wantLists},
+		{"AUTH_CRL_FILE", "-----BEGIN X509 CRL-----", "found a text of 24 bytes" + wantLists},
+		{"AUTH_CRL_FILE", "MIIB\nMIIB", "found a text of 9 bytes" + wantLists},
+		{"AUTH_CRL_STALE", "", "found an empty value, want refuse or use"},
+		{"AUTH_CRL_STALE", "Use", `found "Use", want refuse or use`},
+		{"AUTH_CRL_STALE", "ignore", `found "ignore", want refuse or use`},
 		{"AUTH_CLOCK_SKEW", "", "found an empty value" + wantSkew},
 		{"AUTH_CLOCK_SKEW", "60", `found "60"` + wantSkew},
 		{"AUTH_CLOCK_SKEW", "-1s", `found "-1s"` + wantSkew},

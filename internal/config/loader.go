@@ -159,6 +159,29 @@ func (l *loader) keyring(v variables) *trust.Keyring {
 	return ring
 }
 
+// crls reads every list that can be read, so that each fault is found.
+func (l *loader) crls(v variables, ring *trust.Keyring) []*trust.CRL {
+	const variable = "AUTH_CRL_FILE"
+	var lists []*trust.CRL
+	for i, file := range v.CRLFile.list {
+		text, err := readCRL(v.CRLFile.list, i)
+		if err != nil {
+			d := l.find(func(d described) bool { return d.Name == variable })
+			l.add(variable, err.Error()+", want "+d.want)
+			continue
+		}
+		if ring == nil { // noted already, and nobody else can have signed the list
+			continue
+		}
+		found, err := parseCRLs(file, text, ring)
+		if err != nil {
+			l.add(variable, err.Error())
+		}
+		lists = append(lists, found...)
+	}
+	return lists
+}
+
 func (l *loader) rules(v variables) rules.Document {
 	text, variable, ok := l.text(source{"ACCESS_RULES", v.AccessRules, v.AccessRulesFile, maxRuleFile})
 	if !ok {
@@ -180,12 +203,30 @@ func (l *loader) rules(v variables) rules.Document {
 
 // compare checks what concerns two variables.
 func (l *loader) compare(v variables) {
+	l.compareAddresses(v)
+	l.compareHeaders(v)
+}
+
+func (l *loader) compareAddresses(v variables) {
 	if l.has("LISTEN_ADDR") || l.has("ADMIN_ADDR") || v.AdminAddr == "" {
 		return
 	}
 	if v.ListenAddr.clashes(v.AdminAddr) {
 		l.add("ADMIN_ADDR", fmt.Sprintf("found %s, want another port than LISTEN_ADDR %s",
 			quote(string(v.AdminAddr)), quote(string(v.ListenAddr))))
+	}
+}
+
+func (l *loader) compareHeaders(v variables) {
+	if v.ProxyHeader == "" || l.has("AUTH_PROXY_HEADER") {
+		return
+	}
+	name := quote(string(v.ProxyHeader))
+	if len(v.TrustedProxies.list) == 0 && !l.has("TRUSTED_PROXIES") {
+		l.add("AUTH_PROXY_HEADER", fmt.Sprintf("found %s without TRUSTED_PROXIES, want the proxies that attach it in TRUSTED_PROXIES", name))
+	}
+	if fold(string(v.ProxyHeader)) == fold(string(v.AuthHeader)) && !l.has("AUTH_HEADER") {
+		l.add("AUTH_PROXY_HEADER", fmt.Sprintf("found %s, want another header than AUTH_HEADER %s, because a client attaches that one", name, quote(string(v.AuthHeader))))
 	}
 }
 
@@ -227,6 +268,9 @@ func warnings(v variables) []string {
 		if isVast(p) {
 			warn("TRUSTED_PROXIES: %s is larger than any private network", p)
 		}
+	}
+	if v.CRLStale.ok && len(v.CRLFile.list) == 0 {
+		warn("AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE")
 	}
 	if v.LogLevel > 0 {
 		warn("LOG_LEVEL: above info the lines of allowed and refused requests are not written")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -68,37 +67,6 @@ func (a address) isLoopback() bool {
 	host, _ := a.split()
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
-}
-
-// headerName is a field name (RFC 9110, section 5.1) that the gateway does not
-// need for itself.
-type headerName string
-
-func (h *headerName) UnmarshalText(text []byte) error {
-	s := string(text)
-	if !httpguts.ValidHeaderFieldName(s) {
-		return errors.New(quote(s))
-	}
-	if isReserved(s) {
-		return fmt.Errorf("%s, which has a meaning of its own", quote(s))
-	}
-	*h = headerName(s)
-	return nil
-}
-
-// isReserved covers the connection's own fields, what the gateway tells the
-// upstream, and fields whose content would be logged or forwarded elsewhere.
-// Case, _ and - are one, as CGI and WSGI upstreams have it.
-func isReserved(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if strings.HasPrefix(name, "x-client-") || strings.HasPrefix(name, "x-forwarded-") {
-		return true
-	}
-	return slices.Contains([]string{
-		"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade",
-		"keep-alive", "expect", "authorization", "proxy-authorization", "proxy-authenticate", "proxy-connection",
-		"cookie", "set-cookie", "forwarded", "x-request-id",
-	}, name)
 }
 
 // upstream is scheme, host and port. Its path is empty.

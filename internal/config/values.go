@@ -103,6 +103,21 @@ func size(text string, least, most uint64) (int64, error) {
 	return int64(n), nil //nolint:gosec // most is far below 2^63
 }
 
+// decision is spelled in one way only.
+type decision bool
+
+func (d *decision) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "true":
+		*d = true
+	case "false":
+		*d = false
+	default:
+		return errors.New(quote(string(text)))
+	}
+	return nil
+}
+
 type level zapcore.Level
 
 func (l *level) UnmarshalText(text []byte) error {

@@ -19,9 +19,13 @@ type variables struct {
 	PublicKey         string         `env:"AUTH_PUBLIC_KEY" none:"required" want:"1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE" desc:"1–8 PEM blocks: public keys or CA certificates; newlines may be the two characters \\n, or the whole base64"`
 	PublicKeyFile     path           `env:"AUTH_PUBLIC_KEY_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of AUTH_PUBLIC_KEY; watched"`
 	AuthHeader        headerName     `env:"AUTH_HEADER" envDefault:"X-SSL-Auth" want:"a header field name that is no other's, such as X-SSL-Auth" desc:"where clients attach the certificate"`
+	ProxyHeader       proxyHeader    `env:"AUTH_PROXY_HEADER" none:"none" want:"the name of the header field that trusted proxies attach, such as Client-Cert" desc:"the one header in which a trusted proxy attaches the certificate of the TLS handshake, such as Client-Cert; only with TRUSTED_PROXIES"`
 	ClockSkew         skew           `env:"AUTH_CLOCK_SKEW" envDefault:"60s" want:"a duration from 0s to 10m, such as 60s" desc:"leeway on both ends of a certificate's validity"`
 	MinRSABits        rsaBits        `env:"AUTH_MIN_RSA_BITS" envDefault:"2048" want:"a whole number from 1024 to 8192" desc:"the shortest RSA key that is taken; 1024 lets old keys in, with a warning at start"`
 	MaxLifetime       lifetime       `env:"AUTH_MAX_LIFETIME" envDefault:"off" want:"off, or a duration above 0, such as 2160h for 90 days" desc:"refuse certificates whose NotAfter−NotBefore is longer"`
+	AllowSharedKey    decision       `env:"AUTH_ALLOW_SHARED_KEY" envDefault:"true" want:"true or false" desc:"false refuses certificates over the master key itself, whose clients own no key (the 2012 recipe)"`
+	CRLFile           paths          `env:"AUTH_CRL_FILE" none:"none" want:"the names of readable files with commas between" desc:"files with certificate revocation lists, PEM or DER, with commas between; watched"`
+	CRLStale          stale          `env:"AUTH_CRL_STALE" envDefault:"refuse" want:"refuse or use" desc:"when a revocation list is past its nextUpdate: refuse the certificates of its key, or use the list as it is"`
 	AccessRules       string         `env:"ACCESS_RULES" none:"required" want:"YAML rules, here or in ACCESS_RULES_FILE" desc:"the access rules, YAML"`
 	AccessRulesFile   path           `env:"ACCESS_RULES_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of ACCESS_RULES; watched"`
 	Upstream          upstream       `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)" desc:"the service behind; without a path"`
