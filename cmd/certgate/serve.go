@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -49,13 +54,55 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	for _, w := range c.Warnings {
 		log.Warn("configuration", zap.String("warning", w))
 	}
-	g, err := gateway.New(ctx, c, log, level)
+	inherited, err := inheritedListener()
 	if err != nil {
 		return err
 	}
+	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited})
+	if err != nil {
+		return err
+	}
+	stop := onHangup(g.Reload)
+	defer stop()
 	if err := g.Run(ctx); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// inheritedListener is the socket that a parent process holds for the gateway
+// (sd_listen_fds(3)), or nil. With one, a second gateway can take over from the
+// first without a refused connection: both accept from the same queue.
+func inheritedListener() (net.Listener, error) {
+	listeners, err := activation.Listeners()
+	switch {
+	case err != nil || len(listeners) == 0:
+		return nil, err
+	case len(listeners) > 1 || listeners[0] == nil:
+		return nil, usageError{fmt.Errorf("LISTEN_FDS: want one listening stream socket, found %d of some kind", len(listeners))}
+	default:
+		return listeners[0], nil
+	}
+}
+
+// onHangup calls f for each SIGHUP until stop is called.
+func onHangup(f func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-signals:
+				f()
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
 }

@@ -143,7 +143,7 @@ func (s *system) startGateway(ctx context.Context, listen string, publicKey []by
 	}
 	s.closers = append(s.closers, logFile.Close)
 	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(logFile))
-	g, err := gateway.New(ctx, c, log, level)
+	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level})
 	if err != nil {
 		return err
 	}

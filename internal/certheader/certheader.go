@@ -43,7 +43,8 @@ type Chain struct {
 // than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
 // not looked into; what is not one to [MaxCertificates] certificates, each of
 // them whole, is [denial.CredentialMalformed]. The detail says what was wrong
-// and quotes nothing of the value.
+// and quotes nothing of the value. A control byte other than a tab is refused
+// like that too: RFC 9110, section 5.5 lets no header carry one.
 func Parse(values []string, maxBytes int) (Chain, error) {
 	switch {
 	case len(values) == 0:
@@ -54,6 +55,9 @@ func Parse(values []string, maxBytes int) (Chain, error) {
 		return Chain{}, denial.New(denial.CredentialMissing, "the header is empty")
 	case len(values[0]) > maxBytes:
 		return Chain{}, denial.New(denial.CredentialTooLarge, "want at most %d bytes, found %d", maxBytes, len(values[0]))
+	}
+	if strings.ContainsFunc(values[0], isControl) {
+		return Chain{}, malformed("want a header value (RFC 9110), found a control byte")
 	}
 	decode := shape(values[0])
 	if decode == nil {
@@ -66,11 +70,13 @@ func Parse(values []string, maxBytes int) (Chain, error) {
 	return parseChain(ders)
 }
 
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
 // parseChain reads every certificate before it returns any: a damaged first one
 // never promotes the next.
 func parseChain(ders [][]byte) (Chain, error) {
 	if len(ders) == 0 || len(ders) > MaxCertificates {
-		return Chain{}, malformed("want 1 to 4 certificates, found none or more")
+		return Chain{}, denial.New(denial.CredentialMalformed, "want 1 to %d certificates, found %d", MaxCertificates, len(ders))
 	}
 	var chain Chain
 	for i, der := range ders {
@@ -91,27 +97,31 @@ func parseChain(ders [][]byte) (Chain, error) {
 // elements inside the outer SEQUENCE and a signature shifted by some bits, and
 // nobody signed either.
 func parseDER(der []byte) (*x509.Certificate, error) {
+	var outer asn1.RawValue
+	rest, err := asn1.Unmarshal(der, &outer)
+	switch {
+	case err != nil:
+		return nil, malformed("want a certificate in DER, found another encoding")
+	case len(rest) > 0:
+		return nil, malformed("want one certificate in DER, found bytes behind it")
+	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		// The error may quote the certificate, so it stays here.
 		return nil, malformed("want an X.509 certificate in DER, found something else")
 	}
-	if !bareElements(der) {
+	if !bareElements(outer.Bytes) {
 		return nil, malformed("want exactly tbsCertificate, signatureAlgorithm and a signature of whole bytes, found more")
 	}
 	return cert, nil
 }
 
-// bareElements reports whether the certificate holds just what RFC 5280,
-// section 4.1 lists: three elements, the last a BIT STRING without unused bits.
-// With that, and DER's single encoding of lengths, no byte outside the signed
-// part and the signature's value is free.
-func bareElements(der []byte) bool {
-	var outer, element asn1.RawValue
-	if rest, err := asn1.Unmarshal(der, &outer); err != nil || len(rest) > 0 {
-		return false
-	}
-	content := outer.Bytes
+// bareElements reports whether the content of the certificate's SEQUENCE is
+// just what RFC 5280, section 4.1 lists: three elements, the last a BIT STRING
+// without unused bits. With that, and DER's single encoding of lengths, no byte
+// outside the signed part and the signature's value is free.
+func bareElements(content []byte) bool {
+	var element asn1.RawValue
 	for range 3 {
 		rest, err := asn1.Unmarshal(content, &element)
 		if err != nil {
@@ -125,8 +135,11 @@ func bareElements(der []byte) bool {
 // strictBase64 takes the one canonical spelling: the standard alphabet, padded,
 // no line breaks (which the library would skip), unused bits zero.
 func strictBase64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
-		return nil, malformed("want base64 in one line, found line breaks")
+	switch {
+	case s == "":
+		return nil, malformed("want base64, found nothing")
+	case strings.ContainsAny(s, " \t\r\n"):
+		return nil, malformed("want base64 in one piece, found white space inside")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil {

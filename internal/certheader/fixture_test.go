@@ -66,6 +66,15 @@ func read(tb testing.TB, path string) fixture {
 	return fixture{der: block.Bytes, text: string(text)}
 }
 
+func readDER(tb testing.TB, path string) fixture {
+	tb.Helper()
+	der, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return fixture{der: der, text: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
+}
+
 // body is the base64 between the two boundary lines, with its line breaks.
 func (f fixture) body() string {
 	return strings.TrimSuffix(strings.TrimPrefix(f.text, begin), end+"\n")

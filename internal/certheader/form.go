@@ -89,8 +89,11 @@ func decodeBase64PEM(value string) ([][]byte, error) {
 // behind the comma the value may be two header lines that some proxy merged, and
 // then nobody knows which of them is the client's.
 func decodeBase64DER(value string) ([][]byte, error) {
-	if strings.Count(value, ",") >= MaxCertificates {
+	switch {
+	case strings.Count(value, ",") >= MaxCertificates:
 		return nil, malformed("want at most 4 certificates, found more commas")
+	case strings.Contains(value, ", "):
+		return nil, malformed("want commas without spaces, found what may be two merged header lines")
 	}
 	var ders [][]byte
 	for part := range strings.SplitSeq(value, ",") {

@@ -2,19 +2,30 @@ package certheader
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 )
 
-// xfccKeys are the fields of Envoy's X-Forwarded-Client-Cert, in lower case:
-// Envoy compares them without regard to case.
-var xfccKeys = map[string]bool{
-	"by": true, "hash": true, "cert": true, "chain": true, "subject": true, "uri": true, "dns": true,
+// xfccKeys are the fields of Envoy's X-Forwarded-Client-Cert, in lower case.
+var xfccKeys = []string{"by", "hash", "cert", "chain", "subject", "uri", "dns"}
+
+// xfccKey is the field that key names, or "". Envoy compares keys without regard
+// to the case of ASCII letters. A letter that only Unicode folds to one of
+// these has more bytes, so equal lengths keep it out.
+func xfccKey(key string) string {
+	for _, k := range xfccKeys {
+		if len(k) == len(key) && strings.EqualFold(k, key) {
+			return k
+		}
+	}
+	return ""
 }
 
 // isXFCC reports whether the value begins with one of Envoy's fields.
 func isXFCC(value string) bool {
 	key, _, ok := strings.Cut(value, "=")
-	return ok && xfccKeys[strings.ToLower(key)]
+	return ok && xfccKey(key) != ""
 }
 
 // decodeXFCC reads the one element of an X-Forwarded-Client-Cert value:
@@ -23,43 +34,60 @@ func isXFCC(value string) bool {
 // which one vouches for the client, so they are refused.
 //
 // Cert is the client's certificate; Chain, where present, begins with the same.
+// Hash, where present, must be its SHA-256: Envoy writes the certificate's own
+// URI names without quotes, so a name with semicolons could bring a Cert field of
+// its author's making, but Hash stands before it and cannot be repeated.
 func decodeXFCC(value string) ([][]byte, error) {
 	fields, err := xfccFields(value)
 	if err != nil {
 		return nil, err
 	}
+	ders, err := xfccCertificates(fields)
+	if err != nil {
+		return nil, err
+	}
+	if hash, ok := fields["hash"]; ok {
+		digest := sha256.Sum256(ders[0])
+		if !strings.EqualFold(hash, hex.EncodeToString(digest[:])) {
+			return nil, malformed("want Hash to be the SHA-256 of the certificate, found another")
+		}
+	}
+	return ders, nil
+}
+
+func mayRepeat(key string) bool { return key == "by" || key == "uri" || key == "dns" }
+
+func xfccCertificates(fields map[string]string) ([][]byte, error) {
 	cert, hasCert := fields["cert"]
 	chain, hasChain := fields["chain"]
 	switch {
-	case hasCert && !hasChain:
-		return one(decodePercentPEM(cert))
-	case hasChain && !hasCert:
-		return decodePercentPEM(chain)
-	case !hasCert:
+	case !hasCert && !hasChain:
 		return nil, malformed("want an XFCC element with Cert or Chain, found neither")
+	case strings.Contains(cert, `\`), strings.Contains(chain, `\`):
+		return nil, malformed("want Cert and Chain percent-encoded, found a backslash")
+	case !hasCert:
+		return decodePercentPEM(chain)
 	}
-	leaf, err := one(decodePercentPEM(cert))
-	if err != nil {
+	leaf, err := decodePercentPEM(cert)
+	switch {
+	case err != nil:
 		return nil, err
+	case len(leaf) != 1:
+		return nil, malformed("want one certificate in Cert, found several")
+	case !hasChain:
+		return leaf, nil
 	}
 	all, err := decodePercentPEM(chain)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !bytes.Equal(leaf[0], all[0]) {
+	case !bytes.Equal(leaf[0], all[0]):
 		return nil, malformed("want Chain to begin with Cert, found another certificate")
 	}
 	return all, nil
 }
 
-func one(ders [][]byte, err error) ([][]byte, error) {
-	if err == nil && len(ders) != 1 {
-		return nil, malformed("want one certificate in Cert, found several")
-	}
-	return ders, err
-}
-
-// xfccFields splits an element. A field that occurs twice is refused, except
+// xfccFields splits an element. A field that occurs twice is refused, except By,
 // URI and DNS, which Envoy repeats and nobody here reads.
 func xfccFields(value string) (map[string]string, error) {
 	fields := map[string]string{}
@@ -72,10 +100,13 @@ func xfccFields(value string) (map[string]string, error) {
 		if field, rest, more, ok = xfccValue(rest); !ok {
 			return nil, malformed("want one XFCC element with closed quotes, found something else")
 		}
-		key = strings.ToLower(key)
+		key = xfccKey(key)
 		_, twice := fields[key]
-		if !xfccKeys[key] || twice && key != "uri" && key != "dns" {
-			return nil, malformed("want each XFCC field once, found an unknown or a repeated one")
+		switch {
+		case key == "":
+			return nil, malformed("want the XFCC fields that Envoy has, found an unknown one")
+		case twice && !mayRepeat(key):
+			return nil, malformed("want each XFCC field once, found a repeated one")
 		}
 		fields[key] = field
 	}
@@ -83,25 +114,21 @@ func xfccFields(value string) (map[string]string, error) {
 }
 
 // xfccValue reads one value up to its semicolon. more: another pair follows.
-// Inside quotes a backslash takes the next byte as it is.
+// Inside quotes a backslash takes away the meaning of the next byte. It stays in
+// the value: the fields that are read here have no use for one, and are refused
+// with it.
 func xfccValue(text string) (value, rest string, more, ok bool) {
 	if !strings.HasPrefix(text, `"`) {
 		value, rest, more = strings.Cut(text, ";")
 		return value, rest, more, !strings.ContainsAny(value, `",\`)
 	}
-	var b strings.Builder
 	for i := 1; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
 			i++
-			if i < len(text) {
-				b.WriteByte(text[i])
-			}
 		case '"':
 			rest, more = strings.CutPrefix(text[i+1:], ";")
-			return b.String(), rest, more, more || rest == ""
-		default:
-			b.WriteByte(text[i])
+			return text[1:i], rest, more, more || rest == ""
 		}
 	}
 	return "", "", false, false

@@ -19,7 +19,8 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// Options are what a [Forwarder] needs. All fields are required.
+// Options are what a [Forwarder] needs. All fields are required, except
+// CredentialHeaders.
 type Options struct {
 	// Upstream is the service behind: scheme and host, no path.
 	Upstream *url.URL
@@ -28,8 +29,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBodyBytes bounds the request body.
 	MaxBodyBytes int64
-	// CredentialHeader is removed from every request.
-	CredentialHeader string
+	// CredentialHeaders are removed from every request; empty names are none.
+	CredentialHeaders []string
 }
 
 // Forwarder talks to one upstream over pooled connections. It is safe for
@@ -48,7 +49,7 @@ func New(o Options) *Forwarder {
 		upstream:  o.Upstream,
 		transport: newTransport(o.Timeout),
 		maxBody:   o.MaxBodyBytes,
-		headers:   newHeaderFilter(o.CredentialHeader),
+		headers:   newHeaderFilter(o.CredentialHeaders),
 	}
 }
 

@@ -3,6 +3,7 @@ package forward
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/certgate/certgate/internal/access"
@@ -47,10 +48,16 @@ var hopByHop = []string{
 }
 
 // headerFilter knows which inbound headers may go on.
-type headerFilter struct{ credential string }
+type headerFilter struct{ credentials []string }
 
-func newHeaderFilter(credential string) headerFilter {
-	return headerFilter{credential: fold(credential)}
+func newHeaderFilter(credentials []string) headerFilter {
+	var f headerFilter
+	for _, name := range credentials {
+		if name != "" {
+			f.credentials = append(f.credentials, fold(name))
+		}
+	}
+	return f
 }
 
 // keep copies what may go on. What a client lists in Connection is dropped too,
@@ -72,7 +79,7 @@ func (f headerFilter) keep(in http.Header) http.Header {
 
 func (f headerFilter) protects(name string) bool {
 	folded := fold(name)
-	if protected[folded] || folded == f.credential {
+	if protected[folded] || slices.Contains(f.credentials, folded) {
 		return true
 	}
 	for _, family := range protectedFamilies {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,15 +22,23 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
-	"github.com/certgate/certgate/internal/trust"
 	"github.com/certgate/certgate/internal/wire"
 )
 
+// drainIdle is how long connections may stay idle once the gateway drains. A
+// client or load balancer that sends its next request meanwhile gets an answer,
+// with Connection: close, instead of a connection that vanished under it.
+const drainIdle = time.Second
+
 // Gateway is one running gateway: its listeners and what stands behind them.
 type Gateway struct {
-	config   config.Config
 	log      *zap.Logger
+	recorder *audit.Recorder
 	draining atomic.Bool
+
+	reloading sync.Mutex
+	config    config.Config // its sources are the last good ones; under reloading
+	gate      atomic.Pointer[gate.Gate]
 
 	forwarder *forward.Forwarder
 	public    endpoint
@@ -40,30 +49,55 @@ type Gateway struct {
 type endpoint struct {
 	server   *http.Server
 	listener net.Listener
+	open     atomic.Int64 // connections
+}
+
+// Options are what a [Gateway] is made of. All fields are required, except
+// Listener.
+type Options struct {
+	Config config.Config
+	Log    *zap.Logger
+	Level  zap.AtomicLevel
+	// Listener, when given, is used instead of binding LISTEN_ADDR: a socket
+	// that a parent process holds.
+	Listener net.Listener
 }
 
 // New builds the gateway and binds its addresses; nothing is answered before
 // [Gateway.Run]. A gateway that is not run is closed by cancelling Run's
 // context before calling it.
-func New(ctx context.Context, c config.Config, log *zap.Logger, level zap.AtomicLevel) (*Gateway, error) {
-	g := &Gateway{config: c, log: log}
+func New(ctx context.Context, o Options) (*Gateway, error) {
+	c := o.Config
 	registry := newRegistry()
+	g := &Gateway{config: c, log: o.Log, recorder: audit.New(o.Log, registry)}
+	g.gate.Store(newGate(c))
 	g.forwarder = forward.New(forward.Options{
 		Upstream: c.Upstream, Timeout: c.UpstreamTimeout,
-		MaxBodyBytes: c.MaxBodyBytes, CredentialHeader: c.AuthHeader,
+		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 	})
-	if err := g.public.listen(ctx, "LISTEN_ADDR", c.ListenAddr, g.publicServer(audit.New(log, registry))); err != nil {
+	g.public.server, g.public.listener = g.publicServer(), o.Listener
+	if err := g.public.listen(ctx, "LISTEN_ADDR", c.ListenAddr); err != nil {
 		return nil, err
 	}
 	if c.AdminAddr == "" {
 		return g, nil
 	}
-	operator := admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: level, Log: log})
-	if err := g.admin.listen(ctx, "ADMIN_ADDR", c.AdminAddr, g.server(operator)); err != nil {
+	g.admin.server = g.server(admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log}))
+	if err := g.admin.listen(ctx, "ADMIN_ADDR", c.AdminAddr); err != nil {
 		_ = g.public.listener.Close()
 		return nil, err
 	}
 	return g, nil
+}
+
+// newGate is the gate of a configuration. It is replaced whole, never changed.
+func newGate(c config.Config) *gate.Gate {
+	return &gate.Gate{
+		Verifier:           c.Verifier(),
+		Policy:             c.Rules.Policy,
+		MaxCredentialBytes: c.MaxCredentialBytes,
+		Now:                time.Now,
+	}
 }
 
 func newRegistry() *prometheus.Registry {
@@ -72,27 +106,35 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-func (e *endpoint) listen(ctx context.Context, variable, addr string, s *http.Server) error {
+func (e *endpoint) listen(ctx context.Context, variable, addr string) error {
+	e.server.ConnState = e.count
+	if e.listener != nil {
+		return nil
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%s: want an address that can be bound, found %q: %w", variable, addr, err)
 	}
-	e.server, e.listener = s, l
+	e.listener = l
 	return nil
 }
 
-func (g *Gateway) publicServer(recorder *audit.Recorder) *http.Server {
+func (e *endpoint) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		e.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		e.open.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+func (g *Gateway) publicServer() *http.Server {
 	c := g.config
 	s := g.server(httpapi.NewHandler(httpapi.Options{
-		Gate: &gate.Gate{
-			Verifier:           trust.NewVerifier(c.Keyring, c.Rules.Revocations, c.Limits),
-			Policy:             c.Rules.Policy,
-			MaxCredentialBytes: c.MaxCredentialBytes,
-			Now:                time.Now,
-		},
-		Forwarder: g.forwarder, Recorder: recorder, Log: g.log,
-		CredentialHeader: c.AuthHeader, TrustedProxies: c.TrustedProxies,
+		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
+		CredentialHeader: c.AuthHeader, ProxyHeader: c.ProxyHeader, TrustedProxies: c.TrustedProxies,
 		Draining: g.draining.Load,
 	}))
 	s.ConnContext = wire.Context
@@ -134,39 +176,54 @@ func (g *Gateway) AdminAddr() net.Addr {
 // Run serves until ctx is done, then drains: not ready any more, no new
 // connections, requests in flight are finished within SHUTDOWN_TIMEOUT. It
 // returns nil after a clean drain, and an error when a listener failed or
-// requests had to be cut.
+// requests had to be cut. Meanwhile the configuration's files are watched.
 func (g *Gateway) Run(ctx context.Context) error {
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	g.serve(g.public.server, wire.Listener{Listener: g.public.listener}, failed)
 	if g.admin.server != nil {
 		g.serve(g.admin.server, g.admin.listener, failed)
 	}
 	g.announce()
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if err := g.watchFiles(watching); err != nil {
+			failed <- fmt.Errorf("watching the configuration's files: %w", err)
+		}
+	}()
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stop()
+	<-watched
 	return errors.Join(err, g.shutdown())
 }
 
 func (g *Gateway) serve(s *http.Server, l net.Listener, failed chan<- error) {
 	go func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		err := s.Serve(l)
+		if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
 			failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
 		}
 	}()
 }
 
 func (g *Gateway) announce() {
-	for _, a := range g.config.Keyring.Anchors() {
-		g.log.Info("trusted key", zap.String("key_id", a.ID().Short()), zap.String("algorithm", a.Algorithm()))
-	}
+	g.announceKeys()
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.Upstream.String())}
 	if a := g.AdminAddr(); a != nil {
 		fields = append(fields, zap.String("admin_addr", a.String()))
 	}
 	g.log.Info("listening", fields...)
+}
+
+func (g *Gateway) announceKeys() {
+	for _, a := range g.config.Keyring.Anchors() {
+		g.log.Info("trusted key", zap.String("key_id", a.ID().Short()), zap.String("algorithm", a.Algorithm()))
+	}
 }
 
 // ready is what the operator's /readyz answers.
@@ -181,12 +238,15 @@ func (g *Gateway) ready() error {
 // so that the drain can be watched.
 func (g *Gateway) shutdown() error {
 	g.draining.Store(true)
-	g.log.Info("draining", zap.Duration("timeout", g.config.ShutdownTimeout))
-	ctx, cancel := context.WithTimeout(context.Background(), g.config.ShutdownTimeout)
+	timeout := g.config.ShutdownTimeout
+	g.log.Info("draining", zap.Duration("timeout", timeout))
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	_ = g.public.listener.Close()
+	g.public.awaitIdle(ctx)
 	err := g.public.server.Shutdown(ctx)
 	if err != nil {
-		err = fmt.Errorf("requests were cut after SHUTDOWN_TIMEOUT (%s): %w", g.config.ShutdownTimeout, err)
+		err = fmt.Errorf("requests were cut after SHUTDOWN_TIMEOUT (%s): %w", timeout, err)
 		_ = g.public.server.Close()
 	}
 	if g.admin.server != nil {
@@ -194,4 +254,21 @@ func (g *Gateway) shutdown() error {
 	}
 	g.forwarder.Close()
 	return err
+}
+
+// awaitIdle waits until every connection is closed, but no longer than
+// drainIdle: what is open then is idle, or in the middle of a request, which
+// Shutdown waits for.
+func (e *endpoint) awaitIdle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainIdle)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for e.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

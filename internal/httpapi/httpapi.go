@@ -23,14 +23,18 @@ import (
 )
 
 // Options are what the surface is made of. All fields are required, except
-// TrustedProxies.
+// TrustedProxies and ProxyHeader.
 type Options struct {
-	Gate      *gate.Gate
+	// Gate is the gate in force, asked once for each request.
+	Gate      func() *gate.Gate
 	Forwarder *forward.Forwarder
 	Recorder  *audit.Recorder
 	Log       *zap.Logger
 	// CredentialHeader is where clients attach the certificate.
 	CredentialHeader string
+	// ProxyHeader is where a trusted proxy attaches the certificate of the
+	// client's TLS handshake; empty: nowhere.
+	ProxyHeader string
 	// TrustedProxies are the peers whose X-Forwarded-* and X-Request-Id are
 	// believed; nobody's when empty.
 	TrustedProxies []netip.Prefix
@@ -40,7 +44,8 @@ type Options struct {
 
 type surface struct {
 	Options
-	header string // canonical name of the credential header
+	header      string // canonical name of the credential header
+	proxyHeader string // canonical name of the proxy's, or empty
 }
 
 // NewHandler is the surface. It is safe for concurrent use. Requests must come
@@ -51,7 +56,7 @@ type surface struct {
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
 func newEngine(o Options) *gin.Engine {
-	s := &surface{Options: o, header: http.CanonicalHeaderKey(o.CredentialHeader)}
+	s := &surface{Options: o, header: http.CanonicalHeaderKey(o.CredentialHeader), proxyHeader: http.CanonicalHeaderKey(o.ProxyHeader)}
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
@@ -102,8 +107,13 @@ func (s *surface) gated(c *gin.Context) {
 		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
 		return
 	}
-	d := s.Gate.Decide(gate.Request{
-		Credential: c.Request.Header[s.header],
+	credential, refusal := s.credential(x)
+	if refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	d := s.Gate().Decide(gate.Request{
+		Credential: credential,
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
 	})
@@ -120,13 +130,17 @@ type exchange struct {
 	*surface
 	c      *gin.Context
 	hop    forward.Hop
+	peer   netip.Addr
 	record audit.Record
 }
 
 func (s *surface) begin(c *gin.Context) *exchange {
 	now := time.Now()
+	if s.Draining() {
+		c.Writer.Header().Set("Connection", "close")
+	}
 	from := origin(c.Request, s.TrustedProxies)
-	return &exchange{surface: s, c: c, hop: from.hop, record: audit.Record{
+	return &exchange{surface: s, c: c, hop: from.hop, peer: from.peer, record: audit.Record{
 		Time: now, RequestID: from.hop.RequestID, Source: from.source,
 		Method: c.Request.Method, Path: pathOf(c.Request.RequestURI),
 	}}
@@ -140,6 +154,7 @@ func (x *exchange) note(d gate.Decision) {
 		x.record.Auth = x.hop.Auth
 		x.record.KeyID = d.Certificate.KeyID().Short()
 		x.record.Serial = d.Certificate.Serial()
+		x.record.SharedKey = d.Certificate.SharedKey()
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 // provenance is where a request came from, as far as it is known.
 type provenance struct {
+	// peer is the other end of the connection.
+	peer netip.Addr
 	// source is the nearest address that is no trusted proxy.
 	source string
 	hop    forward.Hop
@@ -23,7 +25,7 @@ type provenance struct {
 // proxy sends twice or in another form is not believed.
 func origin(r *http.Request, trusted []netip.Prefix) provenance {
 	peer := peerAddr(r.RemoteAddr)
-	from := provenance{source: peer.String(), hop: forward.Hop{
+	from := provenance{peer: peer, source: peer.String(), hop: forward.Hop{
 		RequestID: "", Auth: "bearer", For: peer.String(), Proto: "http", Host: r.Host,
 	}}
 	if isTrusted(peer, trusted) {

@@ -1,7 +1,13 @@
 package trust_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"math/big"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -29,4 +35,58 @@ func BenchmarkVerify(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkHostileChain is the dearest request that a stranger can send: see
+// [hostile]. It costs a signature for each certificate and anchor at most, by the
+// anchors' keys and none of the stranger's.
+func BenchmarkHostileChain(b *testing.B) {
+	leaf, intermediates, ring := hostile(b)
+	verifier, now := trust.NewVerifier(ring, nil, trust.Limits{}), midlife(leaf)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := verifier.Verify(leaf, now, intermediates...); err == nil {
+			b.Fatal("accepted")
+		}
+	}
+}
+
+// hostile is eight CA certificates of one name and four certificates of a
+// stranger under the same name and one slow key, each of which could have signed
+// each. One has no alternative names, so that x509.Verify does not see it when it
+// comes by again.
+func hostile(tb testing.TB) (leaf *x509.Certificate, intermediates []*x509.Certificate, ring *trust.Keyring) {
+	tb.Helper()
+	o := newOffice(tb)
+	var anchors [][]byte
+	for range trust.MaxAnchors {
+		_, ca := o.authority("ca", "rsa:2048")
+		anchors = append(anchors, ca)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ca := parsed(tb, anchors[0])
+	forge := func(serial int64, isCA bool, names ...string) *x509.Certificate {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(serial), NotBefore: ca.NotBefore, NotAfter: ca.NotBefore.Add(time.Hour),
+			BasicConstraintsValid: true, IsCA: isCA, DNSNames: names,
+		}
+		if isCA {
+			template.RawSubject = ca.RawSubject
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{RawSubject: ca.RawSubject}, &key.PublicKey, key)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return cert
+	}
+	leaf = forge(1, false)
+	intermediates = []*x509.Certificate{forge(2, true, "a"), forge(3, true), forge(4, true, "b")}
+	return leaf, intermediates, keyring(tb, anchors...)
 }

@@ -74,7 +74,8 @@ func crlBlocks(text []byte) ([][]byte, error) {
 
 func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	list, err := x509.ParseRevocationList(der)
-	if err != nil {
+	// The library does not look behind the list; what is there may be another.
+	if err != nil || len(list.Raw) != len(der) {
 		return nil, errors.New("want a version 2 revocation list in DER or PEM, found one that cannot be read")
 	}
 	if !slices.Contains(strongSignatures, list.SignatureAlgorithm) {
@@ -85,7 +86,7 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	}
 	signer, ok := crlSigner(list, k)
 	if !ok {
-		return nil, fmt.Errorf("want a list signed by a key in force, found one of issuer %.200q", list.Issuer.String())
+		return nil, fmt.Errorf("want a list signed by a key in force (for a CA certificate: with its subject as issuer, and cRLSign), found one of issuer %.200q", list.Issuer.String())
 	}
 	crl := &CRL{keyID: signer.id, thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate, serials: map[string]bool{}}
 	for _, e := range list.Extensions {
@@ -118,12 +119,21 @@ func crlSigner(list *x509.RevocationList, k *Keyring) (Anchor, bool) {
 	return Anchor{}, false
 }
 
-// check asks the list about a certificate of its anchor.
-func (c *CRL) check(serial string, now time.Time, staleOK bool) error {
+func (c *CRL) checkSerial(serial string) error {
 	if c.serials[serial] {
 		return denial.New(denial.CertificateRevoked, "serial %s is on the revocation list of %s", serial, c.thisUpdate.UTC().Format(time.RFC3339))
 	}
-	if now.After(c.nextUpdate) && !staleOK {
+	return nil
+}
+
+// checkTime asks whether the list speaks for now. One from the future comes from
+// a clock or a file that is not what the operator thinks, and says nothing of
+// today.
+func (c *CRL) checkTime(now time.Time, skew time.Duration) error {
+	if now.Add(skew).Before(c.thisUpdate) {
+		return denial.New(denial.RevocationUnknown, "the revocation list of key %s is not in force before %s", c.keyID.Short(), c.thisUpdate.UTC().Format(time.RFC3339))
+	}
+	if now.After(c.nextUpdate) {
 		return denial.New(denial.RevocationUnknown, "the revocation list of key %s went stale at %s", c.keyID.Short(), c.nextUpdate.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -140,6 +140,31 @@ func (o office) client(w order) *x509.Certificate {
 	return parsed(o.tb, o.openssl(append(args, w.more...)...))
 }
 
+// issuer is what differs between one intermediate and the next. The zero value
+// but for name and ca is a good CA certificate.
+type issuer struct {
+	name       string // NAME.key is made unless it is there, NAME.crt written
+	ca         string
+	kind       string // default ec:P-256
+	subject    string // default /O=Example/CN=NAME
+	digest     string
+	extensions string // default caExtensions
+	days       string // default 365
+}
+
+func (o office) intermediate(i issuer) *x509.Certificate {
+	o.tb.Helper()
+	if _, err := os.Stat(filepath.Join(o.dir, i.name+".key")); err != nil {
+		o.key(i.name, or(i.kind, "ec:P-256"))
+	}
+	cert := o.client(order{
+		ca: i.ca, key: i.name, subject: or(i.subject, "/O=Example/CN="+i.name), serial: "0x11", digest: i.digest,
+		extensions: or(i.extensions, caExtensions), more: []string{"-days", or(i.days, "365")},
+	})
+	o.write(i.name+".crt", string(pemOf("CERTIFICATE", cert.Raw)))
+	return cert
+}
+
 func parsed(tb testing.TB, text []byte) *x509.Certificate {
 	tb.Helper()
 	block, _ := pem.Decode(text)
@@ -178,6 +203,13 @@ func verify(tb testing.TB, cert *x509.Certificate, anchors ...[]byte) (trust.Ver
 	tb.Helper()
 	limits := trust.Limits{MinRSABits: 2048}
 	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(cert, midlife(cert))
+}
+
+// verifyChain is verify with intermediates.
+func verifyChain(tb testing.TB, leaf *x509.Certificate, intermediates []*x509.Certificate, anchors ...[]byte) (trust.Verified, error) {
+	tb.Helper()
+	limits := trust.Limits{MinRSABits: 2048}
+	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(leaf, midlife(leaf), intermediates...)
 }
 
 func midlife(cert *x509.Certificate) time.Time {

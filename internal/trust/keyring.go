@@ -183,7 +183,7 @@ func anchorOf(key crypto.PublicKey, minRSABits int) (Anchor, error) {
 	if err != nil {
 		return Anchor{}, errors.New("want a key that can be written as SubjectPublicKeyInfo")
 	}
-	return Anchor{id: sha256.Sum256(spki), algorithm: describeKey(key), key: key, subjectKeyIDs: usualKeyIDs(spki)}, nil
+	return Anchor{id: sha256.Sum256(spki), algorithm: DescribeKey(key), key: key, subjectKeyIDs: usualKeyIDs(spki)}, nil
 }
 
 // usualKeyIDs are the subject key identifiers that issuers compute from a key:
@@ -239,7 +239,9 @@ func checkRSA(key *rsa.PublicKey, minBits int) error {
 	return nil
 }
 
-func describeKey(key crypto.PublicKey) string {
+// DescribeKey is the kind and size of a public key in words: "RSA-2048",
+// "P-256", "Ed25519".
+func DescribeKey(key crypto.PublicKey) string {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
 		return "RSA-" + strconv.Itoa(k.N.BitLen())

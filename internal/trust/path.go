@@ -17,11 +17,17 @@ const maxIntermediates = 3
 // of whom.
 type path struct {
 	anchor Anchor
-	// issued is the certificate that the anchor itself signed: the client's, or
-	// the topmost intermediate.
-	issued *x509.Certificate
 	// intermediates stand between the two, the client's issuer first.
 	intermediates []*x509.Certificate
+}
+
+// issuer is the key that signed the client's certificate (0), its issuer's (1),
+// and so on.
+func (p path) issuer(i int) KeyID {
+	if i < len(p.intermediates) {
+		return keyIDOf(p.intermediates[i])
+	}
+	return p.anchor.id
 }
 
 // findPath asks each anchor whether it vouches for the certificate, first those
@@ -42,7 +48,7 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 				return p, nil
 			}
 			// A reason tells more than "not this one" does.
-			if why == nil {
+			if why == nil && denial.Of(err) != nil {
 				why = err
 			}
 		}
@@ -61,18 +67,23 @@ func (v *Verifier) from(a Anchor, leaf *x509.Certificate, intermediates []*x509.
 		if err := leaf.CheckSignatureFrom(a.issuer); err != nil {
 			return path{}, errNotThisOne
 		}
-		return path{anchor: a, issued: leaf}, nil
+		return path{anchor: a}, nil
 	}
-	if len(intermediates) == 0 && !bytes.Equal(leaf.RawIssuer, a.issuer.RawSubject) {
-		return path{}, errNotThisOne
+	// The anchor's own certificate is public, and x509.Verify takes a root for a
+	// whole path.
+	if bytes.Equal(leaf.Raw, a.issuer.Raw) {
+		return path{}, errAuthority()
 	}
-	chain, err := v.buildChain(a.issuer, leaf, intermediates, now)
+	signed, err := descend(a.issuer, leaf, intermediates)
+	if err != nil {
+		return path{}, err
+	}
+	chain, err := v.buildChain(a.issuer, leaf, signed, now)
 	if err != nil {
 		return path{}, explain(err, a.issuer, leaf)
 	}
-	between := chain[1 : len(chain)-1]
-	p := path{anchor: a, issued: chain[len(chain)-2], intermediates: between}
-	for _, c := range between {
+	p := path{anchor: a, intermediates: chain[1 : len(chain)-1]}
+	for _, c := range p.intermediates {
 		if err := checkKey(c.PublicKey, v.limits.MinRSABits); err != nil {
 			return path{}, denial.New(denial.CertificateWeak, "the key of the intermediate %.200q: %v", c.Subject.String(), err)
 		}
@@ -83,34 +94,101 @@ func (v *Verifier) from(a Anchor, leaf *x509.Certificate, intermediates []*x509.
 // errNotThisOne says that another anchor may still vouch.
 var errNotThisOne = errors.New("not signed by this anchor")
 
+// descend are those intermediates that the CA signed, directly or through each
+// other; it refuses when the client's certificate is not below them.
+//
+// x509.Verify climbs from the client's certificate and believes, until it
+// arrives, whatever names and keys a stranger put into it: up to 100 signatures
+// for each anchor, by keys as large as fit a header. Going down from the CA, no
+// key is used before the CA vouches for it, and a stranger's certificates cost
+// one signature each.
+func descend(ca, leaf *x509.Certificate, intermediates []*x509.Certificate) ([]*x509.Certificate, error) {
+	if len(intermediates) == 0 {
+		if !bytes.Equal(leaf.RawIssuer, ca.RawSubject) {
+			return nil, errNotThisOne
+		}
+		return nil, nil // one signature, whoever checks it
+	}
+	var signed []*x509.Certificate
+	var weak error
+	unsigned := append([]*x509.Certificate{leaf}, intermediates...)
+	for issuers := []*x509.Certificate{ca}; len(issuers) > 0; issuers = issuers[1:] {
+		unsigned = slices.DeleteFunc(unsigned, func(c *x509.Certificate) bool {
+			err := signedBy(issuers[0], c)
+			if denial.Of(err) != nil {
+				weak = err
+			}
+			if err == nil {
+				signed = append(signed, c)
+			}
+			if err == nil && mayIssue(c) {
+				issuers = append(issuers, c)
+			}
+			return err == nil
+		})
+	}
+	switch {
+	case slices.Contains(signed, leaf):
+		return slices.DeleteFunc(signed, func(c *x509.Certificate) bool { return c == leaf }), nil
+	case weak != nil:
+		return nil, weak
+	default:
+		return nil, errNotThisOne
+	}
+}
+
+// signedBy refuses with a reason only a signature that could not prove anything;
+// a root's own does not have to.
+func signedBy(issuer, c *x509.Certificate) error {
+	if !bytes.Equal(c.RawIssuer, issuer.RawSubject) {
+		return errNotThisOne
+	}
+	if err := checkSignatureAlgorithm(c); err != nil && !bytes.Equal(c.RawIssuer, c.RawSubject) {
+		return denial.New(denial.CertificateWeak, "the certificate %.200q: %s", c.Subject.String(), denial.Of(err).Detail)
+	}
+	if c.CheckSignatureFrom(issuer) != nil {
+		return errNotThisOne
+	}
+	return nil
+}
+
+// mayIssue reports whether a certificate says that its key may sign others
+// (RFC 5280, sections 4.2.1.9 and 4.2.1.3).
+func mayIssue(c *x509.Certificate) bool {
+	return c.BasicConstraintsValid && c.IsCA &&
+		(c.KeyUsage&x509.KeyUsageCertSign != 0 || !hasExtension(c, oidKeyUsage))
+}
+
 // buildChain lets the standard library find and check the path: signatures,
-// names, basicConstraints, pathLenConstraint, keyUsage, extended key usage and
-// name constraints. The client's own period and purposes are asked later, with
-// reasons of their own, so the path is checked at a moment when the client's
-// certificate is in time.
+// names, periods, basicConstraints, pathLenConstraint, keyUsage, extended key
+// usage and name constraints. The client's own period and purposes are asked
+// later, with reasons of their own, so the path is checked at a moment when the
+// client's certificate is in time.
 func (v *Verifier) buildChain(ca, leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	probe := *leaf
+	probe := v.lenient(leaf)
 	probe.UnhandledCriticalExtensions = nil // asked later, too
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(ca)
+	roots.AddCert(v.lenient(ca))
 	for _, c := range intermediates {
-		between.AddCert(c)
+		between.AddCert(v.lenient(c))
 	}
-	var chains [][]*x509.Certificate
-	var err error
-	for _, at := range []time.Time{now, now.Add(-v.limits.ClockSkew), now.Add(v.limits.ClockSkew)} {
-		chains, err = probe.Verify(x509.VerifyOptions{
-			Roots: roots, Intermediates: between, CurrentTime: within(at, leaf),
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		})
-		if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); !ok || invalid.Reason != x509.Expired {
-			break
-		}
-	}
+	chains, err := probe.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: within(now, probe),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 	if err != nil {
 		return nil, err
 	}
 	return chains[0], nil
+}
+
+// lenient is the certificate with the clock skew added to its period, since
+// x509.Verify knows no leeway. What was signed is untouched.
+func (v *Verifier) lenient(cert *x509.Certificate) *x509.Certificate {
+	wide := *cert
+	wide.NotBefore = cert.NotBefore.Add(-v.limits.ClockSkew)
+	wide.NotAfter = cert.NotAfter.Add(v.limits.ClockSkew)
+	return &wide
 }
 
 // within moves a time into the certificate's validity period.

@@ -62,10 +62,20 @@ func (v Verified) Serial() string { return v.serial }
 // by anybody (for ECDSA, s and n-s are both valid) and still verify.
 func (v Verified) Fingerprint() string { return v.fingerprint }
 
-// SharedKey reports whether the certificate's own key is the anchor's: the 2012
-// recipe, a certificate self-signed with the master key. Such a client owns no
-// key and can never prove possession of one.
+// SharedKey reports whether the certificate's own key is one that issues
+// certificates: the 2012 recipe, self-signed with the master key. Such a client
+// owns no key and can never prove possession of one.
 func (v Verified) SharedKey() bool { return v.sharedKey }
+
+// keyIDOf is the id of the certificate's own key. It is computed from the key as
+// an anchor's is, not from the certificate's spelling of it.
+func keyIDOf(cert *x509.Certificate) KeyID {
+	spki, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
+	if err != nil {
+		spki = cert.RawSubjectPublicKeyInfo
+	}
+	return sha256.Sum256(spki)
+}
 
 func newVerified(cert *x509.Certificate, by Anchor) Verified {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
@@ -74,6 +84,5 @@ func newVerified(cert *x509.Certificate, by Anchor) Verified {
 		keyID:       by.id,
 		fingerprint: hex.EncodeToString(sum[:]),
 		serial:      serialText(cert.SerialNumber),
-		sharedKey:   by.owns(cert.PublicKey),
 	}
 }

@@ -20,7 +20,8 @@ type Limits struct {
 	// MaxLifetime refuses certificates issued for longer; 0 is off.
 	MaxLifetime time.Duration
 	// RefuseSharedKey refuses certificates over the master key itself, as the
-	// 2012 recipe makes them: their client owns no key.
+	// 2012 recipe makes them: their client owns no key. Another anchor's key or
+	// an intermediate's is no better.
 	RefuseSharedKey bool
 }
 
@@ -41,12 +42,17 @@ func NewVerifier(k *Keyring, r *Revocations, l Limits) *Verifier {
 	return &Verifier{keyring: k, revocations: r, limits: l}
 }
 
-// WithCRLs is the same verifier with revocation lists. A list that went stale
+// WithCRLs is the same verifier with revocation lists. A list that is not current
 // refuses its anchor's certificates ([denial.RevocationUnknown]), unless staleOK:
-// then it goes on revoking what it has.
+// then it goes on revoking what it has. A list is current from thisUpdate, with
+// the clock skew as leeway, to nextUpdate, without any: a newer one must be there
+// by then.
 func (v *Verifier) WithCRLs(lists []*CRL, staleOK bool) *Verifier {
+	if v == nil {
+		return nil
+	}
 	with := *v
-	with.crls, with.staleOK = lists, staleOK
+	with.crls, with.staleOK = slices.Clone(lists), staleOK
 	return &with
 }
 
@@ -63,6 +69,9 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	}
 	if len(intermediates) > maxIntermediates {
 		return Verified{}, denial.New(denial.CertificateUntrusted, "want at most %d intermediates, found %d", maxIntermediates, len(intermediates))
+	}
+	if slices.Contains(intermediates, nil) {
+		return Verified{}, denial.New(denial.CertificateUntrusted, "want intermediates, found nil")
 	}
 	if err := checkSignatureAlgorithm(leaf); err != nil {
 		return Verified{}, err
@@ -81,29 +90,75 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 		return Verified{}, err
 	}
 	verified := newVerified(leaf, p.anchor)
+	verified.sharedKey = v.sharesKey(leaf, p)
 	if verified.sharedKey && v.limits.RefuseSharedKey {
 		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
 	}
 	return verified, nil
 }
 
-// checkRevoked asks the deny list about the certificate and every intermediate
-// below the anchor, and the anchor's lists about what the anchor signed.
+// Faults is every reason for which a certificate would be refused under the
+// limits whoever signed it, for an operator's eyes. None does not mean trusted.
+func (l Limits) Faults(cert *x509.Certificate, now time.Time) []error {
+	v := &Verifier{limits: l}
+	var faults []error
+	for _, err := range []error{checkSignatureAlgorithm(cert), v.checkUse(cert), v.checkTime(cert, now)} {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
+// sharesKey reports whether the certificate's key is one that issues: an
+// anchor's, whichever of them signed it, or an intermediate's.
+func (v *Verifier) sharesKey(leaf *x509.Certificate, p path) bool {
+	for _, a := range v.keyring.anchors {
+		if a.owns(leaf.PublicKey) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.intermediates, func(c *x509.Certificate) bool { return keyIDOf(c) == keyIDOf(leaf) })
+}
+
+// checkRevoked asks the deny list and the revocation lists about the certificate
+// and every intermediate below the anchor. A list answers for what its key
+// signed wherever that is in the path: an anchor may be an intermediate of
+// another one, and its list must not be lost when the path begins higher up.
 func (v *Verifier) checkRevoked(leaf *x509.Certificate, p path, now time.Time) error {
-	for _, c := range append([]*x509.Certificate{leaf}, p.intermediates...) {
+	certs := append([]*x509.Certificate{leaf}, p.intermediates...)
+	for _, c := range certs {
 		if err := v.revocations.check(c); err != nil {
 			return err
 		}
 	}
-	for _, list := range v.crls {
-		if list.keyID != p.anchor.id {
-			continue
-		}
-		if err := list.check(serialText(p.issued.SerialNumber), now, v.staleOK); err != nil {
+	if len(v.crls) == 0 {
+		return nil
+	}
+	for i, c := range certs {
+		if err := v.checkLists(p.issuer(i), serialText(c.SerialNumber), now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkLists asks all lists of one key: what any of them revokes is revoked, and
+// each must be current.
+func (v *Verifier) checkLists(issuer KeyID, serial string, now time.Time) error {
+	var unknown error
+	for _, list := range v.crls {
+		if list.keyID != issuer {
+			continue
+		}
+		if err := list.checkSerial(serial); err != nil {
+			return err
+		}
+		if err := list.checkTime(now, v.limits.ClockSkew); err != nil && unknown == nil && !v.staleOK {
+			unknown = err
+		}
+	}
+	return unknown
 }
 
 // strongSignatures are the algorithms whose hash is still collision resistant.
@@ -129,7 +184,7 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 		return denial.New(denial.CertificateWeak, "the certificate's key: %v", err)
 	}
 	if cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign != 0 {
-		return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate")
+		return errAuthority()
 	}
 	// RFC 5280, section 4.2: an unrecognized critical extension must be refused.
 	if len(cert.UnhandledCriticalExtensions) > 0 {
@@ -139,6 +194,10 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 		return denial.New(denial.CertificateUnsuitable, "want an extended key usage that has clientAuth, or none; found one without")
 	}
 	return nil
+}
+
+func errAuthority() error {
+	return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate")
 }
 
 // allowsClientAuth takes RFC 5280, section 4.2.1.12 strictly: where the
