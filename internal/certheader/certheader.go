@@ -56,7 +56,7 @@ func Parse(values []string, maxBytes int) (Chain, error) {
 	case len(values[0]) > maxBytes:
 		return Chain{}, denial.New(denial.CredentialTooLarge, "want at most %d bytes, found %d", maxBytes, len(values[0]))
 	}
-	if strings.ContainsFunc(values[0], isControl) {
+	if hasControl(values[0]) {
 		return Chain{}, malformed("want a header value (RFC 9110), found a control byte")
 	}
 	decode := shape(values[0])
@@ -70,7 +70,15 @@ func Parse(values []string, maxBytes int) (Chain, error) {
 	return parseChain(ders)
 }
 
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+// hasControl walks bytes, not runes: it runs over every value.
+func hasControl(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
 
 // parseChain reads every certificate before it returns any: a damaged first one
 // never promotes the next.

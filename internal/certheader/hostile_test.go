@@ -301,6 +301,7 @@ func hostileXFCC(f files) []hostile {
 		{"Cert as base64 of the DER", `Cert="` + base64Of(f.leaf.der) + `"`, notBegin},
 		{`Cert with \n in quotes`, `Cert="` + f.values["backslash-n"] + `"`, backslash},
 		{"Cert with an escaped letter", strings.Replace(good, "MII", `\MII`, 1), backslash},
+		{"129 fields", strings.Repeat("URI=;", 128) + good, "want at most 128 XFCC fields"},
 		{"element of a Forwarded header", `For=192.0.2.1;` + good, otherShape},
 	}
 }
@@ -341,6 +342,16 @@ func TestPlusInFormArmour(t *testing.T) {
 		t.Fatal("want a certificate with a plus in its base64")
 	}
 	chain, err := certheader.Parse([]string{value}, limit)
+	if err != nil {
+		t.Fatalf("refused: %v", err)
+	}
+	checkChain(t, chain, f.leaf.der)
+}
+
+// TestXFCCFields is the accepted twin of the refused 129.
+func TestXFCCFields(t *testing.T) {
+	f := readFiles(t)
+	chain, err := certheader.Parse([]string{strings.Repeat("URI=;", 127) + f.values["xfcc-bare"]}, limit)
 	if err != nil {
 		t.Fatalf("refused: %v", err)
 	}

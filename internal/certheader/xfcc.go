@@ -10,6 +10,9 @@ import (
 // xfccKeys are the fields of Envoy's X-Forwarded-Client-Cert, in lower case.
 var xfccKeys = []string{"by", "hash", "cert", "chain", "subject", "uri", "dns"}
 
+// maxXFCCFields is far above what a certificate with many names makes.
+const maxXFCCFields = 128
+
 // xfccKey is the field that key names, or "". Envoy compares keys without regard
 // to the case of ASCII letters. A letter that only Unicode folds to one of
 // these has more bytes, so equal lengths keep it out.
@@ -91,7 +94,11 @@ func xfccCertificates(fields map[string]string) ([][]byte, error) {
 // URI and DNS, which Envoy repeats and nobody here reads.
 func xfccFields(value string) (map[string]string, error) {
 	fields := map[string]string{}
-	for rest, more := value, true; more; {
+	count := 0
+	for rest, more := value, true; more; count++ {
+		if count == maxXFCCFields {
+			return nil, malformed("want at most 128 XFCC fields, found more")
+		}
 		var key, field string
 		var ok bool
 		if key, rest, ok = strings.Cut(rest, "="); !ok {
