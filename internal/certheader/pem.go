@@ -7,12 +7,10 @@ const (
 	pemBegin  = "-----BEGIN"
 	pemHead   = "-----BEGIN CERTIFICATE-----"
 	pemTail   = "-----END CERTIFICATE-----"
-)
 
-// boundary lines as HTML forms encode them, their space a plus.
-var (
-	formHead = strings.ReplaceAll(pemHead, " ", "+")
-	formTail = strings.ReplaceAll(pemTail, " ", "+")
+	// The same as HTML forms encode them, their space a plus.
+	formHead = "-----BEGIN+CERTIFICATE-----"
+	formTail = "-----END+CERTIFICATE-----"
 )
 
 // lineBreaks are what may stand for a line break, the longer before its own
