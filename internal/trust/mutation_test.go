@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"iter"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,14 +32,44 @@ func TestNoByteIsFree(t *testing.T) {
 			for name, ext := range map[string]string{"version 1": "", "version 3": extensions} {
 				cert := o.client(order{ca: "ca", key: "mail", extensions: ext})
 				verifier := trust.NewVerifier(keyring(t, public), nil, trust.Limits{})
-				if !accepts(verifier, cert.Raw, midlife(cert)) {
+				if !accepts(verifier, midlife(cert), cert.Raw) {
 					t.Fatalf("%s: the original is refused", name)
 				}
 				for i, change := range mutations(cert.Raw) {
 					mutant := bytes.Clone(cert.Raw)
 					mutant[i] ^= change
-					if accepts(verifier, mutant, midlife(cert)) {
+					if accepts(verifier, midlife(cert), mutant) {
 						t.Errorf("%s: accepted with byte %d of %d changed by %#02x", name, i, len(mutant), change)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestNoByteOfAChainIsFree is the same for a certificate below an intermediate:
+// every byte of either.
+func TestNoByteOfAChainIsFree(t *testing.T) {
+	for _, kind := range []string{"rsa:2048", "ec:P-256", "ed25519"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			_, ca := o.authority("ca", kind)
+			one := o.intermediate(issuer{name: "one", ca: "ca", kind: kind})
+			o.key("mail", kind)
+			leaf := o.client(order{ca: "one", key: "mail"})
+			verifier := trust.NewVerifier(keyring(t, ca), nil, trust.Limits{})
+			good := [][]byte{leaf.Raw, one.Raw}
+			if !accepts(verifier, midlife(leaf), good...) {
+				t.Fatal("the original is refused")
+			}
+			for which, der := range good {
+				for i, change := range mutations(der) {
+					mutants := slices.Clone(good)
+					mutants[which] = bytes.Clone(der)
+					mutants[which][i] ^= change
+					if accepts(verifier, midlife(leaf), mutants...) {
+						t.Errorf("accepted with byte %d of certificate %d changed by %#02x", i, which, change)
 					}
 				}
 			}
@@ -58,12 +90,16 @@ func mutations(der []byte) iter.Seq2[int, byte] {
 	}
 }
 
-// accepts sends der through the header and the verifier.
-func accepts(verifier *trust.Verifier, der []byte, now time.Time) bool {
-	chain, err := certheader.Parse([]string{base64.StdEncoding.EncodeToString(der)}, 16<<10)
+// accepts sends the certificates, the client's first, through the header and the verifier.
+func accepts(verifier *trust.Verifier, now time.Time, ders ...[]byte) bool {
+	var encoded []string
+	for _, der := range ders {
+		encoded = append(encoded, base64.StdEncoding.EncodeToString(der))
+	}
+	chain, err := certheader.Parse([]string{strings.Join(encoded, ",")}, 16<<10)
 	if err != nil {
 		return false
 	}
-	_, err = verifier.Verify(chain.Leaf, now)
+	_, err = verifier.Verify(chain.Leaf, now, chain.Intermediates...)
 	return err == nil
 }

@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +26,7 @@ func TestRevocation(t *testing.T) {
 	ring := keyring(t, public)
 	spki := spkiOf(cert.RawSubjectPublicKeyInfo)
 	otherSPKI := spkiOf(public)
+	fingerprint := hexSum(cert.RawTBSCertificate)
 	tests := []struct {
 		name  string
 		entry trust.Revocation
@@ -36,6 +39,11 @@ func TestRevocation(t *testing.T) {
 		{"leading zero", trust.Revocation{Serial: "04f3a09"}, denial.CertificateRevoked},
 		{"leading zero bytes", trust.Revocation{Serial: "00:00:4f:3a:09"}, denial.CertificateRevoked},
 		{"key", trust.Revocation{SPKI: spki}, denial.CertificateRevoked},
+		{"certificate", trust.Revocation{Certificate: fingerprint}, denial.CertificateRevoked},
+		{"certificate, upper case", trust.Revocation{Certificate: strings.ToUpper(fingerprint)}, denial.CertificateRevoked},
+		{"certificate, colons", trust.Revocation{Certificate: colons(fingerprint)}, denial.CertificateRevoked},
+		{"certificate, as openssl prints digests", trust.Revocation{Certificate: strings.ToUpper(colons(fingerprint))}, denial.CertificateRevoked},
+		{"the hash of the whole certificate", trust.Revocation{Certificate: hexSum(cert.Raw)}, ""},
 		{"another serial", trust.Revocation{Serial: "4f3a08"}, ""},
 		{"a longer serial", trust.Revocation{Serial: "014f3a09"}, ""},
 		{"a trailing zero", trust.Revocation{Serial: "4f3a0900"}, ""},
@@ -94,6 +102,20 @@ func TestSerialSpellings(t *testing.T) {
 	}
 }
 
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// colons puts one behind every byte, as openssl does.
+func colons(digits string) string {
+	var parts []string
+	for pair := range slices.Chunk([]byte(digits), 2) {
+		parts = append(parts, string(pair))
+	}
+	return strings.Join(parts, ":")
+}
+
 func spkiOf(der []byte) string {
 	sum := sha256.Sum256(der)
 	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
@@ -101,6 +123,7 @@ func spkiOf(der []byte) string {
 
 func TestRevocationFaults(t *testing.T) {
 	spki := spkiOf([]byte("key"))
+	fingerprint := hexSum([]byte("certificate"))
 	tests := []struct {
 		name  string
 		entry trust.Revocation
@@ -111,6 +134,18 @@ func TestRevocationFaults(t *testing.T) {
 		{"64 digits", trust.Revocation{Serial: strings.Repeat("f", 64)}, ""},
 		{"spki", trust.Revocation{SPKI: spki}, ""},
 		{"nothing", trust.Revocation{Reason: "leaked"}, "exactly one"},
+		{"certificate", trust.Revocation{Certificate: fingerprint}, ""},
+		{"serial and certificate", trust.Revocation{Serial: "4f3a09", Certificate: fingerprint}, "exactly one"},
+		{"spki and certificate", trust.Revocation{SPKI: spki, Certificate: fingerprint}, "exactly one"},
+		{"all", trust.Revocation{Serial: "4f3a09", SPKI: spki, Certificate: fingerprint}, "exactly one"},
+		{"31 bytes of a certificate", trust.Revocation{Certificate: fingerprint[2:]}, "64 hex digits"},
+		{"33 bytes of a certificate", trust.Revocation{Certificate: fingerprint + "00"}, "64 hex digits"},
+		{"63 digits", trust.Revocation{Certificate: fingerprint[1:]}, "64 hex digits"},
+		{"a space", trust.Revocation{Certificate: " " + fingerprint}, "64 hex digits"},
+		{"a line end", trust.Revocation{Certificate: fingerprint + "\n"}, "64 hex digits"},
+		{"not hex digits", trust.Revocation{Certificate: "g" + fingerprint[1:]}, "64 hex digits"},
+		{"prefixed", trust.Revocation{Certificate: "sha256/" + fingerprint}, "64 hex digits"},
+		{"colons only", trust.Revocation{Certificate: "::"}, "64 hex digits"},
 		{"both", trust.Revocation{Serial: "4f3a09", SPKI: spki}, "exactly one"},
 		{"no digits", trust.Revocation{Serial: "::"}, "in hex"},
 		{"0x", trust.Revocation{Serial: "0x4f3a09"}, "in hex"},
@@ -191,13 +226,51 @@ func TestReencodedSignature(t *testing.T) {
 	if first.Fingerprint() != second.Fingerprint() || first.Serial() != second.Serial() {
 		t.Error("one certificate has two names")
 	}
-	for _, entry := range []trust.Revocation{{Serial: first.Serial()}, {SPKI: spkiOf(cert.RawSubjectPublicKeyInfo)}} {
+	for _, entry := range []trust.Revocation{{Serial: first.Serial()}, {SPKI: spkiOf(cert.RawSubjectPublicKeyInfo)}, {Certificate: first.Fingerprint()}} {
 		revocations, err := trust.NewRevocations([]trust.Revocation{entry})
 		if err != nil {
 			t.Fatal(err)
 		}
 		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(twin, midlife(twin))
 		check(t, twin, v, err, denial.CertificateRevoked)
+	}
+}
+
+// TestRevokedChain: the deny list is asked about every certificate below the
+// anchor, under either spelling of its signature. One that only came along does
+// not matter.
+func TestRevokedChain(t *testing.T) {
+	o := newOffice(t)
+	_, ca := o.authority("ca", "ec:P-256")
+	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11
+	sub := o.intermediate(issuer{name: "sub", ca: "one"})
+	o.key("mail", "ec:P-256")
+	leaf := o.client(order{ca: "sub", key: "mail"})
+	direct := o.client(order{ca: "ca", key: "mail"})
+	ring := keyring(t, ca)
+	for name, c := range map[string]*x509.Certificate{"client": leaf, "issuer": sub, "issuer's issuer": one} {
+		for kind, entry := range map[string]trust.Revocation{
+			"serial":      {Serial: c.SerialNumber.Text(16)},
+			"spki":        {SPKI: spkiOf(c.RawSubjectPublicKeyInfo)},
+			"certificate": {Certificate: hexSum(c.RawTBSCertificate)},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				revocations, err := trust.NewRevocations([]trust.Revocation{entry})
+				if err != nil {
+					t.Fatal(err)
+				}
+				verifier := trust.NewVerifier(ring, revocations, trust.Limits{})
+				v, err := verifier.Verify(leaf, midlife(leaf), sub, one)
+				check(t, leaf, v, err, denial.CertificateRevoked)
+				twin := otherSignature(t, leaf)
+				v, err = verifier.Verify(twin, midlife(leaf), otherSignature(t, sub), otherSignature(t, one))
+				check(t, twin, v, err, denial.CertificateRevoked)
+				if c != leaf {
+					v, err = verifier.Verify(direct, midlife(direct), sub, one)
+					check(t, direct, v, err, "")
+				}
+			})
+		}
 	}
 }
 
