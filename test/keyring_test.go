@@ -108,7 +108,7 @@ func TestMutations(t *testing.T) {
 		for _, flip := range []byte{0x01, 0x80} {
 			changed := append([]byte(nil), der...)
 			changed[i] ^= flip
-			a := send(t, g.addr, credential(certheader.Encode(changed, certheader.Base64DER)))
+			a := send(t, g.addr, credential(certheader.Encode(certheader.Base64DER, changed)))
 			if a.status != 401 && a.status != 403 {
 				t.Errorf("byte %d of %d: want 401 or 403, found %d", i, len(der), a.status)
 			}
@@ -124,9 +124,9 @@ func TestMutations(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"a NULL more": certheader.Encode(longer, certheader.Base64DER),
-		"a byte more": certheader.Encode(append(append([]byte(nil), der...), 0), certheader.Base64DER),
-		"a byte less": certheader.Encode(der[:len(der)-1], certheader.Base64DER),
+		"a NULL more": certheader.Encode(certheader.Base64DER, longer),
+		"a byte more": certheader.Encode(certheader.Base64DER, append(append([]byte(nil), der...), 0)),
+		"a byte less": certheader.Encode(certheader.Base64DER, der[:len(der)-1]),
 		"two":         fmt.Sprintf("%s,%[1]s", mail.header(certheader.Base64DER)),
 	} {
 		if a := send(t, g.addr, credential(value)); a.status != 401 {

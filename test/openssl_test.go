@@ -165,7 +165,7 @@ func newCertificate(t *testing.T, text []byte) certificate {
 
 // header is the certificate as a header value.
 func (c certificate) header(form certheader.Form) string {
-	return certheader.Encode(c.parsed.Raw, form)
+	return certheader.Encode(form, c.parsed.Raw)
 }
 
 // serial is what the gateway calls it: hex, an even number of digits.

@@ -33,8 +33,8 @@ func (s *secrets) keepPEM(text []byte) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		s.keep(base64.StdEncoding.EncodeToString(block.Bytes))
 		if block.Type == "CERTIFICATE" {
-			s.keep(certheader.Encode(block.Bytes, certheader.Base64PEM))
-			s.keep(certheader.Encode(block.Bytes, certheader.PercentPEM))
+			s.keep(certheader.Encode(certheader.Base64PEM, block.Bytes))
+			s.keep(certheader.Encode(certheader.PercentPEM, block.Bytes))
 		}
 	}
 }

@@ -73,7 +73,7 @@ func examine(certs []*x509.Certificate, now time.Time, environ map[string]string
 	cert := certs[0]
 	spki, tbs := sha256.Sum256(cert.RawSubjectPublicKeyInfo), sha256.Sum256(cert.RawTBSCertificate)
 	r := certificateReport{
-		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: cert.SerialNumber.Text(16),
+		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: hex.EncodeToString(cert.SerialNumber.Bytes()),
 		NotBefore: cert.NotBefore.UTC().Format(time.RFC3339), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339),
 		DaysLeft: int(cert.NotAfter.Sub(now) / day),
 		Key:      trust.DescribeKey(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
