@@ -1,0 +1,90 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// maxLinks is how many symbolic links the kernel follows, too.
+const maxLinks = 40
+
+// follow watches the folders that the files are in now, and no others. The error
+// is about files' own folders: one that holds a link on the way may be closed to
+// us.
+func follow(w *fsnotify.Watcher, names []string) error {
+	var wanted []string
+	var missing []error
+	for _, name := range names {
+		dirs := folders(name)
+		own := len(dirs) - 1
+		for _, dir := range dirs[:own] {
+			_ = w.Add(dir)
+		}
+		missing = append(missing, add(w, dirs[own]))
+		wanted = append(wanted, dirs...)
+	}
+	for _, dir := range w.WatchList() {
+		if !slices.Contains(wanted, dir) {
+			_ = w.Remove(dir)
+		}
+	}
+	return errors.Join(missing...)
+}
+
+func add(w *fsnotify.Watcher, dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("want a folder, found the file %q", dir)
+	}
+	return w.Add(dir)
+}
+
+// folders are those where a change can make name another file: of each symbolic
+// link on the way, and last its own. A file may be a link to a file elsewhere, or
+// be below a link that a deployment swaps; Kubernetes does both. The results have
+// no links in them, so a folder has one name.
+func folders(name string) []string {
+	var dirs []string
+	done, rest := split(name)
+	links := 0
+	for ; len(rest) > 0; rest = rest[1:] {
+		next := filepath.Join(done, rest[0])
+		target, err := os.Readlink(next)
+		switch {
+		case err == nil && links < maxLinks:
+			links++
+			dirs = append(dirs, done)
+			if filepath.IsAbs(target) {
+				done = root(target)
+			}
+			// The element itself goes with the next step.
+			rest = slices.Concat(rest[:1], elements(target), rest[1:])
+		case len(rest) > 1:
+			done = next
+		}
+	}
+	return append(dirs, done)
+}
+
+func split(name string) (first string, rest []string) {
+	path, err := filepath.Abs(name)
+	if err != nil { // there is no current folder
+		path = filepath.Clean(name)
+	}
+	return root(path), elements(path)
+}
+
+func root(path string) string {
+	return filepath.VolumeName(path) + string(filepath.Separator)
+}
+
+// elements keeps "..", which after a link is another folder than it looks.
+func elements(path string) []string {
+	path = strings.TrimPrefix(path, filepath.VolumeName(path))
+	return slices.DeleteFunc(strings.Split(path, string(filepath.Separator)), func(e string) bool { return e == "" || e == "." })
+}
