@@ -83,6 +83,7 @@ type auditLine struct {
 	Rule      string `json:"rule"`
 	KeyID     string `json:"key_id"`
 	Serial    string `json:"serial"`
+	SharedKey bool   `json:"legacy_shared_key"`
 	Status    int    `json:"status"`
 }
 

@@ -48,24 +48,34 @@ func (o *output) end() {
 }
 
 func (o *output) String() string {
-	text, _, _ := o.state()
+	text, _, _ := o.since(0)
 	return text
 }
 
-func (o *output) state() (text string, changed <-chan struct{}, ended bool) {
+// length is a place to look for lines from. It may be in the middle of one.
+func (o *output) length() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.text.String(), o.changed, o.ended
+	return o.text.Len()
+}
+
+// since is what was written behind the first bytes.
+func (o *output) since(seen int) (text string, changed <-chan struct{}, ended bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text.Bytes()[seen:]), o.changed, o.ended
 }
 
 // line waits for the first whole line that match accepts.
-func (o *output) line(match func(line string) bool) (string, error) {
+func (o *output) line(match func(line string) bool) (string, error) { return o.lineSince(0, match) }
+
+// lineSince is line behind the first bytes.
+func (o *output) lineSince(seen int, match func(line string) bool) (string, error) {
 	deadline := time.After(patience)
-	seen := 0
 	for {
-		text, changed, ended := o.state()
+		text, changed, ended := o.since(seen)
 		for {
-			line, _, whole := strings.Cut(text[seen:], "\n")
+			line, rest, whole := strings.Cut(text, "\n")
 			if !whole {
 				break
 			}
@@ -73,6 +83,7 @@ func (o *output) line(match func(line string) bool) (string, error) {
 				return line, nil
 			}
 			seen += len(line) + 1
+			text = rest
 		}
 		if ended {
 			return "", errors.New("the process has ended without the line")
@@ -135,8 +146,14 @@ type process struct {
 // by SIGTERM and must exit with 0; a test that failed shows what it has said.
 func start(t *testing.T, name string, env environment, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
-	p.command = exec.Command(run.binary(t, name), args...) // not the test's context: it would kill before the clean end
+	// Not the test's context: it would kill before the clean end.
+	return launch(t, name, env, exec.Command(run.binary(t, name), args...))
+}
+
+// launch is start for a command that is more than a binary with arguments.
+func launch(t *testing.T, name string, env environment, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, command: command, stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
 	p.command.Dir, p.command.Env = t.TempDir(), env.list()
 	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
 	if err := p.command.Start(); err != nil {

@@ -59,6 +59,7 @@ func TestEveryReason(t *testing.T) {
 		{"no certificate", denial.CredentialMalformed, base, credential(base64.StdEncoding.EncodeToString([]byte("0\x82 what?"))), false},
 		{"a password", denial.CredentialMalformed, base, credential("hunter2"), false},
 		{"two headers", denial.CredentialDuplicated, base, base.with(base.header[0]), false},
+		{"a proxy's header", denial.ProxyUntrusted, base, plainGet("/events").with("Client-Cert: " + mail.header(certheader.RFC9440)), false},
 		{"header too long", denial.CredentialTooLarge, base, credential(strings.Repeat("M", 8<<10+1)), false},
 
 		{"another master key", denial.CertificateUntrusted, base, get("/events", stranger.issue(t, subject("mail"))), false},
@@ -93,6 +94,8 @@ func TestEveryReason(t *testing.T) {
 	}
 	covered := map[denial.Reason]bool{
 		denial.CertificateRevoked: true, // TestDenyList: the list is made after the certificate
+		denial.RevocationUnknown:  true, // TestRevocationLists
+		denial.LegacySharedKey:    true, // TestSharedKey
 		denial.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
 		denial.Draining:           true, // TestDrain
 		denial.Internal:           true, // no request can bring it about

@@ -1,0 +1,146 @@
+package test
+
+import (
+	"encoding/base64"
+	"encoding/pem"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// TestHostileValues: each value is a good one that was changed in one way. The
+// good ones pass in TestEveryFormIsOneIdentity.
+func TestHostileValues(t *testing.T) {
+	t.Parallel()
+	m, stranger := newMaster(t, "p256"), newMaster(t, "p256")
+	mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+	forged := stranger.issue(t, subject("mail"))
+	g := newGateway(t, m, environment{"MAX_CREDENTIAL_BYTES": "8KiB"})
+	g.wantAllowed(t, get("/events", mail))
+
+	h := hostileTo{mail: mail, social: social, forged: forged}
+	tests := append(h.pem(), append(h.der(), h.xfcc()...)...)
+	if len(tests) < 30 {
+		t.Errorf("want at least 30 values, found %d", len(tests))
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			g.wantRefused(t, credential(test.value), test.reason)
+		})
+	}
+	for name, lines := range map[string][]string{
+		"two certificates":   {mail.header(certheader.Base64DER), social.header(certheader.Base64DER)},
+		"the same one twice": {mail.header(certheader.Base64DER), mail.header(certheader.Base64DER)},
+		"an empty line":      {mail.header(certheader.Base64DER), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := plainGet("/events")
+			for _, value := range lines {
+				r = r.with("X-SSL-Auth: " + value)
+			}
+			g.wantRefused(t, r, denial.CredentialDuplicated)
+		})
+	}
+	g.wantAllowed(t, get("/events", mail))
+}
+
+type hostileValue struct {
+	name, value string
+	reason      denial.Reason
+}
+
+// hostileTo makes values from certificates of which the first two pass and the
+// third does not.
+type hostileTo struct{ mail, social, forged certificate }
+
+const malformed = denial.CredentialMalformed
+
+// pem are values around the armour.
+func (h hostileTo) pem() []hostileValue {
+	text, joined := string(h.mail.pem), h.mail.header(certheader.JoinedPEM)
+	spaced := h.mail.header(certheader.SpacedPEM)
+	percent := func(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+	base64PEM := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	block, _ := pem.Decode(h.mail.pem)
+	block.Headers = map[string]string{"Proc-Type": "4,CLEAR"}
+	withHeader := string(pem.EncodeToMemory(block))
+	damaged := strings.Replace(text, "MII", "MI!", 1)
+	return []hostileValue{
+		{"text before", percent("subject=OU = mail\n" + text), malformed},
+		{"text before, spaced", "mail " + spaced, malformed},
+		{"text behind", percent(text + "and more"), malformed},
+		{"text behind, joined", joined + "x", malformed},
+		{"text behind, base64", base64PEM(text + "x"), malformed},
+		{"another type", percent(strings.ReplaceAll(text, "CERTIFICATE", "PUBLIC KEY")), malformed},
+		{"two types", percent(strings.Replace(text, "END CERTIFICATE", "END X509 CRL", 1)), malformed},
+		{"inner headers", percent(withHeader), malformed},
+		{"inner headers, base64", base64PEM(withHeader), malformed},
+		{"no end", percent(text[:len(text)-27]), malformed},
+		{"broken escape", strings.Replace(percent(text), "%0A", "%0", 1), malformed},
+		{"escaped twice", percent(percent(text)), malformed},
+		{"a space inside", strings.Replace(spaced, "MII", "M I", 1), malformed},
+		{"a space too many", strings.Replace(spaced, " MII", "  MII", 1), malformed},
+		{"mixed line ends", strings.Replace(spaced, " MII", `\nMII`, 1), malformed},
+		{"damaged first", percent(damaged + string(h.social.pem)), malformed},
+		{"damaged second", percent(string(h.social.pem) + damaged), malformed},
+		{"five certificates", percent(strings.Repeat(text, 5)), malformed},
+		{"a flood of BEGIN", strings.Repeat("-----BEGIN CERTIFICATE-----", 200), malformed},
+		{"empty block", "-----BEGIN CERTIFICATE-----" + "-----END CERTIFICATE-----", malformed},
+		{"a stranger's before ours", percent(string(h.forged.pem) + text), denial.CertificateUntrusted},
+	}
+}
+
+// der are values around the bytes.
+func (h hostileTo) der() []hostileValue {
+	der := h.mail.parsed.Raw
+	encoded := func(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
+	good := encoded(der)
+	inner := append([]byte(nil), der...)
+	inner[3] += 2 // the outer length: two more bytes inside
+	return []hostileValue{
+		{"trailing DER", encoded(append(append([]byte(nil), der...), 5, 0)), malformed},
+		{"a surplus element", encoded(append(inner, 5, 0)), malformed},
+		{"cut DER", encoded(der[:len(der)-3]), malformed},
+		{"indefinite length", encoded(append(append([]byte{0x30, 0x80}, der[4:]...), 0, 0)), malformed},
+		{"base64 without its last letter", good[:len(good)-1], malformed},
+		{"base64 for addresses", strings.NewReplacer("+", "-", "/", "_").Replace(h.withBoth()), malformed},
+		{"a space in base64", good[:76] + " " + good[76:], malformed},
+		{"quoted", `"` + good + `"`, malformed},
+		{"a comma behind", good + ",", malformed},
+		{"two lines merged", good + ", " + good, malformed},
+		{"a flood of commas", "M" + strings.Repeat(",", 8000), malformed},
+		{"no closing colon", ":" + good, malformed},
+		{"parameters", ":" + good + ":;a=1", malformed},
+		{"a list of byte sequences", ":" + good + ":, :" + good + ":", malformed},
+		{"too large", strings.Repeat("M", 8<<10+1), denial.CredentialTooLarge},
+		{"a key", encoded(h.mail.parsed.RawSubjectPublicKeyInfo), malformed},
+		{"a name", "mail", malformed},
+	}
+}
+
+// withBoth is base64 in which + or / occur.
+func (h hostileTo) withBoth() string {
+	value := h.mail.header(certheader.Base64DER)
+	if strings.ContainsAny(value, "+/") {
+		return value
+	}
+	return value[:40] + "+" + value[41:]
+}
+
+// xfcc are values around Envoy's fields.
+func (h hostileTo) xfcc() []hostileValue {
+	good := h.mail.header(certheader.XFCC)
+	other := h.social.header(certheader.XFCC)
+	return []hostileValue{
+		{"two elements", good + "," + other, malformed},
+		{"Cert twice", good + ";" + other, malformed},
+		{"an open quote", strings.TrimSuffix(good, `"`), malformed},
+		{"an unknown field", good + ";Admin=yes", malformed},
+		{"no certificate", `By=spiffe://x;URI=spiffe://mail`, malformed},
+		{"another's hash", "Hash=" + h.social.fingerprint() + ";" + good, malformed},
+		{"another's chain", good + ";" + strings.Replace(other, "Cert=", "Chain=", 1), malformed},
+	}
+}
