@@ -245,6 +245,9 @@ func (g *Gateway) shutdown() error {
 	_ = g.public.listener.Close()
 	g.public.awaitIdle(ctx)
 	err := g.public.server.Shutdown(ctx)
+	if errors.Is(err, net.ErrClosed) { // the listener, above; Shutdown has waited all the same
+		err = nil
+	}
 	if err != nil {
 		err = fmt.Errorf("requests were cut after SHUTDOWN_TIMEOUT (%s): %w", timeout, err)
 		_ = g.public.server.Close()

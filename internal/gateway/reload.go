@@ -21,40 +21,62 @@ import (
 func (g *Gateway) Reload() {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	attempts := g.readSources()
+	g.gate.Store(newGate(g.config))
+	// Only now: who has read in the log that new content is loaded must not meet
+	// the old one any more.
+	for _, a := range attempts {
+		g.report(a)
+	}
+}
+
+// attempt is what became of reading one source.
+type attempt struct {
+	source   audit.Source
+	variable string
+	err      error
+}
+
+// readSources replaces those parts of the configuration whose source is good.
+func (g *Gateway) readSources() (attempts []attempt) {
 	c := &g.config
 	if c.KeyringFile != "" {
 		ring, err := config.ReadKeyring(c.KeyringFile, c.Limits.MinRSABits)
-		if g.reloaded(audit.Keys, err, "AUTH_PUBLIC_KEY_FILE") {
+		if err == nil {
 			c.Keyring = ring
-			g.announceKeys()
 		}
+		attempts = append(attempts, attempt{audit.Keys, "AUTH_PUBLIC_KEY_FILE", err})
 	}
 	if c.RulesFile != "" {
 		document, err := config.ReadRules(c.RulesFile)
-		if g.reloaded(audit.Rules, err, "ACCESS_RULES_FILE") {
+		if err == nil {
 			c.Rules = document
 		}
+		attempts = append(attempts, attempt{audit.Rules, "ACCESS_RULES_FILE", err})
 	}
 	// After the keys: a list speaks only for an anchor that is in force.
 	if len(c.CRLFiles) > 0 {
 		lists, err := config.ReadCRLs(c.CRLFiles, c.Keyring)
-		if g.reloaded(audit.CRLs, err, "AUTH_CRL_FILE") {
+		if err == nil {
 			c.CRLs = lists
 		}
+		attempts = append(attempts, attempt{audit.CRLs, "AUTH_CRL_FILE", err})
 	}
-	g.gate.Store(newGate(*c))
+	return attempts
 }
 
-// reloaded records one attempt and reports whether it went well.
-func (g *Gateway) reloaded(source audit.Source, err error, variable string) bool {
-	g.recorder.Reloaded(source, err)
-	if err != nil {
-		g.log.Error("not reloaded, the last good content stays in force",
-			zap.String("source", string(source)), zap.String("variable", variable), zap.Error(err))
-		return false
+// report counts and logs one attempt.
+func (g *Gateway) report(a attempt) {
+	g.recorder.Reloaded(a.source, a.err)
+	source, variable := zap.String("source", string(a.source)), zap.String("variable", a.variable)
+	if a.err != nil {
+		g.log.Error("not reloaded, the last good content stays in force", source, variable, zap.Error(a.err))
+		return
 	}
-	g.log.Info("reloaded", zap.String("source", string(source)), zap.String("variable", variable))
-	return true
+	g.log.Info("reloaded", source, variable)
+	if a.source == audit.Keys {
+		g.announceKeys()
+	}
 }
 
 // watchFiles reloads when a file changes, until ctx is done.
