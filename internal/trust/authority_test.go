@@ -108,11 +108,32 @@ func TestAuthorityNotYetValid(t *testing.T) {
 	client := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(1, 0, 0)}
 	cert := parsed(t, made(t, client, ca, &key.PublicKey, key))
 
-	verifier := trust.NewVerifier(keyring(t, caText), nil, trust.Limits{})
-	v, err := verifier.Verify(cert, begin)
-	check(t, cert, v, err, "")
-	v, err = verifier.Verify(cert, begin.Add(-time.Second))
-	check(t, cert, v, err, denial.CertificateUntrusted)
+	older := &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "Older CA"}, NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(9, 0, 0),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	olderText := made(t, older, older, &key.PublicKey, key)
+	intermediate := parsed(t, made(t, ca, older, &key.PublicKey, key))
+	tests := []struct {
+		name string
+		now  time.Time
+		skew time.Duration
+		want denial.Reason
+	}{
+		{"first second", begin, 0, ""},
+		{"a second early", begin.Add(-time.Second), 0, denial.CertificateUntrusted},
+		{"within the skew", begin.Add(-time.Minute), time.Minute, ""},
+		{"a second more than the skew", begin.Add(-61 * time.Second), time.Minute, denial.CertificateUntrusted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			limits := trust.Limits{ClockSkew: tt.skew}
+			v, err := trust.NewVerifier(keyring(t, caText), nil, limits).Verify(cert, tt.now)
+			check(t, cert, v, err, tt.want)
+			v, err = trust.NewVerifier(keyring(t, olderText), nil, limits).Verify(cert, tt.now, intermediate)
+			check(t, cert, v, err, tt.want)
+		})
+	}
 }
 
 // TestIssuerName: the CA's certificate must be the issuer by name as well as by
