@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -12,9 +11,9 @@ import (
 )
 
 type explainCommand struct {
-	Cert   string `help:"The client's certificate, PEM or DER; - is standard input." required:"" placeholder:"FILE"`
-	Method string `arg:"" help:"The request's method."`
-	Target string `arg:"" help:"The request's path, as it stands in the request line."`
+	Cert   string `help:"The client's certificate, as PEM, DER or header value, with its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
+	Method string `arg:"" help:"The request's method, such as GET; upper and lower case differ."`
+	Target string `arg:"" help:"The request's path and query, as they stand in the request line."`
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
@@ -22,32 +21,31 @@ type explainCommand struct {
 func (explainCommand) Help() string {
 	return `Asks the gateway's own code, with the gateway's environment, what it would say to
 a request, and shows each step. Nothing is sent. Exit code 0 when the request
-would be forwarded, 1 when it would be refused.
+would be forwarded, 1 when it would be refused, 2 when the environment is not a
+configuration.
 
 Example:
 
   certgate explain --cert keys/mail.crt POST /events`
 }
 
-// explanation is the verdict with its steps.
+// explanation is the verdict with its steps. Its JSON always has every key, with
+// "" for what the steps did not come to.
 type explanation struct {
 	Decision string      `json:"decision"` // "allowed" or "refused"
-	Status   int         `json:"status,omitempty"`
-	Reason   string      `json:"reason,omitempty"`
-	Client   string      `json:"client,omitempty"`
-	Rule     string      `json:"rule,omitempty"`
-	KeyID    string      `json:"key_id,omitempty"`
+	Status   int         `json:"status"`   // of the refusal; 0 when the upstream would answer
+	Reason   string      `json:"reason"`
+	Client   string      `json:"client"`
+	Rule     string      `json:"rule"`
+	KeyID    string      `json:"key_id"`
 	Steps    []stepTaken `json:"steps"`
 }
 
 type stepTaken struct {
 	Step   gate.Step `json:"step"`
 	Result string    `json:"result"` // "passed", "failed" or "not reached"
-	Detail string    `json:"detail,omitempty"`
+	Detail string    `json:"detail"`
 }
-
-// errRefused makes the exit code of a refusal; the explanation has said why.
-var errRefused = errors.New("the request would be refused")
 
 // Run explains one request.
 func (c explainCommand) Run(s surroundings) error {
@@ -73,19 +71,20 @@ func (c explainCommand) Run(s surroundings) error {
 	} else {
 		err = e.print(s.stdout)
 	}
-	if err == nil && e.Decision == "refused" {
-		err = errRefused
+	if err == nil && e.Decision == refused {
+		err = errNo
 	}
 	return err
 }
 
 func explain(d gate.Decision) explanation {
-	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Grant.Rule(), Reason: reasonOf(d.Denial)}
+	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Grant.Rule()}
 	if d.Certificate.Valid() {
 		e.KeyID = d.Certificate.KeyID().Short()
 	}
 	if d.Denial != nil {
-		e.Decision, e.Status = "refused", d.Denial.Reason.Status()
+		e.Decision, e.Status = refused, d.Denial.Reason.Status()
+		e.Reason = string(d.Denial.Reason)
 	}
 	result := "passed"
 	for _, step := range gate.Steps() {
@@ -125,13 +124,17 @@ func passed(step gate.Step, d gate.Decision) string {
 func (e explanation) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range e.Steps {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Result, s.Step, s.Detail)
+		if s.Detail == "" {
+			_, _ = fmt.Fprintf(table, "%s\t%s\n", s.Result, s.Step)
+			continue
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Result, s.Step, printable(s.Detail))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	if e.Decision == "allowed" {
-		_, err := fmt.Fprintf(w, "allowed: forwarded as client %s by rule %s\n", e.Client, e.Rule)
+		_, err := fmt.Fprintf(w, "allowed: forwarded as client %s by rule %s\n", e.Client, printable(e.Rule))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "refused: %d %s\n", e.Status, e.Reason)

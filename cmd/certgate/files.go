@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/certgate/certgate/internal/certheader"
 )
 
 // maxInput bounds what a command reads from a file or standard input.
@@ -17,7 +19,7 @@ const maxInput = 1 << 20
 func readInput(name string, stdin io.Reader) ([]byte, error) {
 	r := stdin
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the operator names the file
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}
@@ -26,37 +28,70 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err == nil && len(text) > maxInput {
-		err = fmt.Errorf("%s: want at most %d bytes, found more", name, maxInput)
+		err = fmt.Errorf("%s: want at most %d bytes, found more", inputName(name), maxInput)
 	}
 	return text, err
 }
 
-// readCertificates reads every certificate of a file, PEM or DER, in order.
-// Unlike the gateway it takes text and other blocks beside them: people keep
-// keys and comments in the same file.
+// inputName is what an error calls the input.
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
+
+// readCertificates reads every certificate of a file in order: PEM, DER, or a
+// value of the gateway's header. Unlike the gateway it takes text and other
+// blocks beside them: people keep keys and comments in the same file.
 func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error) {
 	text, err := readInput(name, stdin)
 	if err != nil {
 		return nil, err
 	}
 	var certs []*x509.Certificate
+	var others []string
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
+			others = append(others, block.Type)
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: certificate %d: %w", name, len(certs)+1, err)
+			return nil, fmt.Errorf("%s: certificate %d: %w", inputName(name), len(certs)+1, err)
 		}
 		certs = append(certs, cert)
 	}
-	if len(certs) > 0 {
+	switch {
+	case len(certs) > 0:
 		return certs, nil
+	case len(others) > 0:
+		return nil, fmt.Errorf("%s: want a certificate, found %.200q", inputName(name), others)
 	}
+	if certs = unarmoured(text); len(certs) == 0 {
+		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), found(text))
+	}
+	return certs, nil
+}
+
+// unarmoured reads DER or a header value.
+func unarmoured(text []byte) []*x509.Certificate {
 	if cert, err := x509.ParseCertificate(text); err == nil {
-		return []*x509.Certificate{cert}, nil
+		return []*x509.Certificate{cert}
 	}
-	return nil, fmt.Errorf("%s: want a certificate as PEM or DER, found none", name)
+	chain, err := certheader.Parse([]string{strings.TrimSpace(string(text))}, maxInput)
+	if err != nil {
+		return nil
+	}
+	return append([]*x509.Certificate{chain.Leaf}, chain.Intermediates...)
+}
+
+// found describes what is no certificate, without quoting it: it may be a key.
+func found(text []byte) string {
+	if len(text) == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("none in %d bytes", len(text))
 }
 
 // newFile is one file that a command makes.
@@ -71,35 +106,48 @@ const (
 	public  os.FileMode = 0o644
 )
 
-// writeNew writes all files or, where one of them exists, none: what is there is
-// never overwritten, for it may be the only copy of a key.
+// writeNew writes all files or, where one of them exists or cannot be written,
+// none. What is there is never overwritten, for it may be the only copy of a
+// key, and a link is not followed. What a failed run wrote is removed again:
+// half a pair of files would be in the way of the next one.
 func writeNew(files ...newFile) error {
 	for _, f := range files {
 		if _, err := os.Lstat(f.name); err == nil {
-			return fmt.Errorf("%s exists: nothing is overwritten; move it away first", f.name)
+			return fmt.Errorf("%s exists: nothing is overwritten, nothing was written", f.name)
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	for _, f := range files {
+	for i, f := range files {
 		if err := writeOne(f); err != nil {
-			return err
+			return errors.Join(err, remove(files[:i]))
 		}
 	}
 	return nil
 }
 
-func writeOne(f newFile) (err error) {
+// writeOne makes a file that did not exist and brings it to the disk, or leaves
+// none.
+func writeOne(f newFile) error {
 	w, err := os.OpenFile(f.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
 	_, err = w.Write(f.text)
-	return err
+	if err == nil {
+		err = w.Sync()
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.name))
+	}
+	return nil
 }
 
-// fileName turns a client's name into that of a file, as scripts/ do.
-func fileName(client string) string {
-	return strings.NewReplacer("/", "-", ":", "-", " ", "-").Replace(client)
+// remove takes back files that this run has made.
+func remove(files []newFile) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, os.Remove(f.name))
+	}
+	return errors.Join(errs...)
 }

@@ -8,22 +8,23 @@ import (
 )
 
 type headerCommand struct {
-	File string `arg:"" help:"The certificate, PEM or DER; - is standard input. Several make a chain, the client's first."`
-	Form string `help:"How to write it: ${forms}." default:"base64" enum:"${forms}"`
+	File string `arg:"" help:"The certificate, as PEM, DER or header value; - is standard input. Several make a chain, the client's first."`
+	Form string `help:"How to write it: ${form_list}." default:"base64" enum:"${forms}"`
 }
 
 // formNames are the forms for the grammar.
-func formNames() string {
+func formNames(separator string) string {
 	var names []string
 	for _, f := range certheader.Forms() {
 		names = append(names, string(f))
 	}
-	return strings.Join(names, ",")
+	return strings.Join(names, separator)
 }
 
 // Help is the long text of certgate header --help.
 func (headerCommand) Help() string {
-	return `The gateway takes every form and tells them apart by itself.
+	return `Prints one line for X-SSL-Auth. Whoever sees it can send it: it is a credential.
+The gateway takes every form and tells them apart by itself:
 
   base64   base64 of the PEM         der      base64 of the DER, the shortest
   percent  nginx, AWS ALB, Envoy     form     as HTML forms encode it
@@ -43,7 +44,7 @@ func (h headerCommand) Run(s surroundings) error {
 		return err
 	}
 	if len(certs) > certheader.MaxCertificates {
-		return fmt.Errorf("%s: want at most %d certificates, found %d", h.File, certheader.MaxCertificates, len(certs))
+		return fmt.Errorf("%s: want at most %d certificates, found %d", inputName(h.File), certheader.MaxCertificates, len(certs))
 	}
 	ders := make([][]byte, len(certs))
 	for i, c := range certs {

@@ -10,12 +10,12 @@ import (
 )
 
 type healthCommand struct {
-	URL string `help:"What to ask; by default /healthz at LISTEN_ADDR on this machine." placeholder:"URL"`
+	URL string `help:"What to ask; by default /healthz at LISTEN_ADDR (default :8080) on this machine." placeholder:"URL"`
 }
 
 // Help is the long text of certgate health --help.
 func (healthCommand) Help() string {
-	return `Exit code 0 when the gateway answers 200, else 1. It is the container's
+	return `Exit code 0 when the gateway answers 200 within three seconds, else 1. It is the container's
 HEALTHCHECK: it needs no shell and no curl.
 
 Example:
@@ -35,10 +35,14 @@ func (h healthCommand) Run(ctx context.Context, s surroundings) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return usageError{fmt.Errorf("--url: want a URL, found %q", url)}
+	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return usageError{fmt.Errorf("--url: want http:// or https:// with a host, found %q", url)}
 	}
-	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
+	client := &http.Client{
+		Transport: &http.Transport{Proxy: nil},
+		// Another place's 200 says nothing about the gateway.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return err

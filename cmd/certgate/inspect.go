@@ -5,51 +5,65 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
 
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/identity"
 	"github.com/certgate/certgate/internal/trust"
 )
 
 type inspectCommand struct {
-	File string `arg:"" help:"The certificate, PEM or DER; - is standard input."`
+	File string `arg:"" help:"The certificate, as PEM, DER or header value; - is standard input."`
 	JSON bool   `help:"Print JSON." name:"json"`
 }
 
 // Help is the long text of certgate inspect --help.
 func (inspectCommand) Help() string {
-	return `Shows what matters of a certificate here, and what would make certgate refuse it
-whoever signed it. Where the gateway's environment is set, it also says whether a
-key in force vouches for it. Exit code 0 when nothing speaks against it, else 1.
+	return `Shows what matters here of the file's first certificate, and what would make
+certgate refuse it whoever signed it. Where the gateway's environment is set, it
+also says whether a key in force vouches for it, through the other certificates
+of the file if need be. Access rules are certgate explain's business.
+
+Exit code 0 when nothing speaks against it, else 1.
 
 Example:
 
-  certgate inspect keys/mail.crt`
+  certgate inspect keys/mail.crt
+  echo "$X_SSL_AUTH" | certgate inspect -`
 }
 
-// report is what inspect knows about a certificate.
+// certificateReport is what inspect knows about a certificate. Its JSON always
+// has every key.
 type certificateReport struct {
-	Client      string   `json:"client,omitempty"`
+	Client      string   `json:"client"` // "" when it names none
 	Subject     string   `json:"subject"`
 	Issuer      string   `json:"issuer"`
 	Serial      string   `json:"serial"`
 	NotBefore   string   `json:"not_before"`
 	NotAfter    string   `json:"not_after"`
-	DaysLeft    int      `json:"days_left"`
+	DaysLeft    int      `json:"days_left"` // whole days; negative after the end
 	Key         string   `json:"key"`
 	Signature   string   `json:"signature"`
 	SPKI        string   `json:"spki"`
 	Certificate string   `json:"certificate"`
 	SharedKey   bool     `json:"legacy_shared_key"`
-	KeyID       string   `json:"key_id,omitempty"`
+	Others      int      `json:"others"` // certificates behind it in the file
+	Trust       string   `json:"trust"`  // trusted, refused or not asked
+	KeyID       string   `json:"key_id"` // of the key that vouches for it
 	Faults      []string `json:"faults"`
+
+	validity string // for people
+	notAsked string // why nobody was asked whether to trust it
 }
+
+const (
+	trusted  = "trusted"
+	refused  = "refused"
+	notAsked = "not asked"
+)
 
 // Run prints the report on the file's first certificate.
 func (c inspectCommand) Run(s surroundings) error {
@@ -57,65 +71,107 @@ func (c inspectCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
-	r := examine(certs, time.Now(), s.variables())
+	r := describe(certs, time.Now())
+	r.judge(certs, time.Now(), s.variables())
 	if c.JSON {
 		err = printJSON(s.stdout, r)
 	} else {
 		err = r.print(s.stdout)
 	}
 	if err == nil && len(r.Faults) > 0 {
-		err = fmt.Errorf("%s: certgate would refuse it", c.File)
+		err = errNo
 	}
 	return err
 }
 
-func examine(certs []*x509.Certificate, now time.Time, environ map[string]string) certificateReport {
+// describe reads the certificate and decides nothing.
+func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 	cert := certs[0]
 	spki, tbs := sha256.Sum256(cert.RawSubjectPublicKeyInfo), sha256.Sum256(cert.RawTBSCertificate)
-	r := certificateReport{
-		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: hex.EncodeToString(cert.SerialNumber.Bytes()),
+	return certificateReport{
+		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: serial(cert),
 		NotBefore: cert.NotBefore.UTC().Format(time.RFC3339), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339),
-		DaysLeft: int(cert.NotAfter.Sub(now) / day),
+		DaysLeft: daysLeft(cert, now),
 		Key:      trust.DescribeKey(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
 		SPKI:        "sha256/" + base64.StdEncoding.EncodeToString(spki[:]),
 		Certificate: hex.EncodeToString(tbs[:]),
 		// Signed with its own key and no CA: the 2012 recipe.
 		SharedKey: !cert.IsCA && cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil,
+		Others:    len(certs) - 1,
+		Trust:     notAsked,
 		Faults:    []string{},
+		validity:  validity(cert, now),
 	}
+}
+
+// serial is the serial number as the deny list and the log write it.
+func serial(cert *x509.Certificate) string {
+	if cert.SerialNumber.Sign() == 0 {
+		return "00"
+	}
+	return hex.EncodeToString(cert.SerialNumber.Bytes())
+}
+
+// daysLeft counts whole days in seconds: a time.Duration ends at 292 years.
+func daysLeft(cert *x509.Certificate, now time.Time) int {
+	return int((cert.NotAfter.Unix() - now.Unix()) / int64(day/time.Second))
+}
+
+func validity(cert *x509.Certificate, now time.Time) string {
+	days := daysLeft(cert, now)
+	switch {
+	case now.Before(cert.NotBefore):
+		return "not yet"
+	case now.After(cert.NotAfter) && days == 0:
+		return "expired today"
+	case now.After(cert.NotAfter):
+		return "expired " + count(-days, "day") + " ago"
+	default:
+		return count(days, "day") + " left"
+	}
+}
+
+// judge adds what speaks against the certificate: first what does so whoever
+// signed it, then the keys in force, if the environment names any.
+func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, environ map[string]string) {
 	limits := trust.Limits{ClockSkew: time.Minute}
-	c, err := config.Load(environ)
-	if err == nil {
+	c, confErr := config.Load(environ)
+	if confErr == nil {
 		limits = c.Limits
 	}
-	faults := limits.Faults(cert, now)
-	name, claimErr := identity.Claimed(cert)
-	if claimErr != nil {
-		faults = append(faults, claimErr)
+	faults := limits.Faults(certs[0], now)
+	name, err := identity.Claimed(certs[0])
+	if err != nil {
+		faults = append(faults, err)
 	}
 	r.Client = name
-	if err == nil && len(faults) == 0 {
-		v, err := c.Verifier().Verify(cert, now, certs[1:]...)
-		if err != nil {
+	switch {
+	case environ["AUTH_PUBLIC_KEY"] == "" && environ["AUTH_PUBLIC_KEY_FILE"] == "":
+		r.notAsked = "AUTH_PUBLIC_KEY and AUTH_PUBLIC_KEY_FILE are not set"
+	case confErr != nil:
+		r.notAsked = "the gateway's environment has faults; certgate check lists them"
+	case len(faults) > 0:
+		r.notAsked = "refused whoever signed it"
+	default:
+		v, err := c.Verifier().Verify(certs[0], now, certs[1:]...)
+		if r.Trust, r.KeyID = trusted, v.KeyID().Short(); err != nil {
+			r.Trust, r.KeyID = refused, ""
 			faults = append(faults, err)
-		} else {
-			r.KeyID = v.KeyID().Short()
 		}
 	}
 	for _, f := range faults {
 		r.Faults = append(r.Faults, f.Error())
 	}
-	return r
 }
 
-func (r certificateReport) print(w io.Writer) error {
+func (r *certificateReport) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, value string) { _, _ = fmt.Fprintf(table, "%s\t%s\n", name, value) }
+	row := func(name, value string) { _, _ = fmt.Fprintf(table, "%s\t%s\n", name, printable(value)) }
 	row("client", orNone(r.Client))
-	row("subject", r.Subject)
-	row("issuer", r.Issuer)
+	row("subject", orNone(r.Subject))
+	row("issuer", orNone(r.Issuer))
 	row("serial", r.Serial)
-	row("valid", fmt.Sprintf("%s to %s, %d days left", r.NotBefore, r.NotAfter, r.DaysLeft))
+	row("valid", fmt.Sprintf("%s to %s, %s", r.NotBefore, r.NotAfter, r.validity))
 	row("key", r.Key)
 	row("signature", r.Signature)
 	row("deny by key", "spki: "+r.SPKI)
@@ -123,8 +179,14 @@ func (r certificateReport) print(w io.Writer) error {
 	if r.SharedKey {
 		row("shared key", "yes: signed over its own key (legacy_shared_key); the client owns no key of its own")
 	}
-	if r.KeyID != "" {
+	if r.Others > 0 {
+		row("also there", count(r.Others, "more certificate")+", taken for the chain")
+	}
+	switch r.Trust {
+	case trusted:
 		row("trusted by", "key "+r.KeyID)
+	case notAsked:
+		row("trusted by", "not asked: "+r.notAsked)
 	}
 	if len(r.Faults) == 0 {
 		row("refused for", "nothing in the certificate itself")
@@ -133,26 +195,4 @@ func (r certificateReport) print(w io.Writer) error {
 		row("refused for", f)
 	}
 	return table.Flush()
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-// reasonOf is the stable code of a refusal.
-func reasonOf(d *denial.Error) string {
-	if d == nil {
-		return ""
-	}
-	return string(d.Reason)
 }

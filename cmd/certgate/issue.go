@@ -8,81 +8,28 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/certgate/certgate/internal/authority"
 	"github.com/certgate/certgate/internal/identity"
 )
 
-const day = 24 * time.Hour
-
-type caCommand struct {
-	Init caInitCommand `cmd:"" help:"Make a master key and its CA certificate."`
-}
-
-type caInitCommand struct {
-	Dir       string              `help:"Where to write." default:"keys" placeholder:"DIR"`
-	Name      string              `help:"Common name of the CA." default:"certgate CA"`
-	Algorithm authority.Algorithm `help:"ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	Days      int                 `help:"Validity in days." default:"1825"`
-}
-
-// Help is the long text of certgate ca init --help.
-func (caInitCommand) Help() string {
-	return `Writes ca.key (0600: it signs for every client and stays with the operator),
-ca.crt and ca.pub (either is what the gateway is given). Nothing is overwritten.
-
-Example:
-
-  certgate ca init --dir keys
-  AUTH_PUBLIC_KEY_FILE=keys/ca.pub certgate serve`
-}
-
-// Run makes the three files.
-func (c caInitCommand) Run(s surroundings) error {
-	if c.Days < 1 {
-		return usageError{fmt.Errorf("--days: want 1 or more, found %d", c.Days)}
-	}
-	a, err := authority.New(authority.Options{
-		Name: c.Name, Algorithm: c.Algorithm, Lifetime: time.Duration(c.Days) * day, Now: time.Now(),
-	})
-	if err != nil {
-		return usageError{err}
-	}
-	key, err := a.PrivateKeyPEM()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
-		return err
-	}
-	files := []newFile{
-		{filepath.Join(c.Dir, "ca.key"), key, private},
-		{filepath.Join(c.Dir, "ca.crt"), a.CertificatePEM(), public},
-		{filepath.Join(c.Dir, "ca.pub"), a.PublicKeyPEM(), public},
-	}
-	if err := writeNew(files...); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.stdout, "%s  private: signs for every client, never at the gateway\n%s  public: AUTH_PUBLIC_KEY_FILE of the gateway\n%s  public: the same as a bare key\n",
-		files[0].name, files[1].name, files[2].name)
-	return err
-}
-
 type issueCommand struct {
-	Client    string              `help:"The client's name, the certificate's organizational unit." required:""`
+	Client    string              `help:"The client's name, the certificate's organizational unit." required:"" placeholder:"NAME"`
 	Days      int                 `help:"Validity in days." default:"90"`
-	CSR       string              `help:"Certify the key of this request instead of a new one; of the request only the key counts." placeholder:"FILE"`
-	CADir     string              `help:"Where ca.key and ca.crt are." name:"ca-dir" default:"keys" placeholder:"DIR"`
-	Dir       string              `help:"Where to write; by default --ca-dir." placeholder:"DIR"`
-	Algorithm authority.Algorithm `help:"Of the client's key: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	CSR       string              `help:"Certify the key of this request, PEM or DER, - for standard input, instead of a new one; of the request only the key counts." placeholder:"FILE"`
+	Algorithm authority.Algorithm `help:"Of the new key, so not with --csr: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	CADir     string              `help:"The folder of ca.key and ca.crt." name:"ca-dir" default:"keys"`
+	Dir       string              `help:"The folder to write to; made if need be. By default --ca-dir." placeholder:"DIR"`
+	Name      string              `help:"The name of the files, without .crt and .key. By default the client's, with - for / : and space." placeholder:"NAME"`
 }
 
 // Help is the long text of certgate issue --help.
 func (issueCommand) Help() string {
 	return `Writes NAME.crt and, without --csr, NAME.key (0600). Nothing is overwritten.
 The certificate has a random 128-bit serial number, the purpose clientAuth and
-begins one minute ago.
+begins one minute ago. It cannot outlive the CA's.
 
 Example:
 
@@ -95,30 +42,41 @@ func (c issueCommand) Run(s surroundings) error {
 	if err := identity.CheckName(c.Client); err != nil {
 		return usageError{fmt.Errorf("--client: %w", err)}
 	}
-	if c.Days < 1 {
-		return usageError{fmt.Errorf("--days: want 1 or more, found %d", c.Days)}
+	if c.CSR != "" && c.Algorithm != authority.P256 {
+		return usageError{fmt.Errorf("--algorithm: want none with --csr, whose key is certified; found %q", c.Algorithm)}
+	}
+	lifetime, err := lifetimeOf(c.Days)
+	if err != nil {
+		return err
+	}
+	name, err := c.fileName()
+	if err != nil {
+		return usageError{err}
 	}
 	ca, err := c.authority()
 	if err != nil {
 		return err
 	}
-	dir := c.Dir
-	if dir == "" {
-		dir = c.CADir
-	}
-	base := filepath.Join(dir, fileName(c.Client))
+	base := filepath.Join(c.dir(), name)
 	key, files, err := c.key(s, base)
 	if err != nil {
 		return err
 	}
-	cert, err := ca.Issue(authority.Request{Client: c.Client, PublicKey: key, Lifetime: time.Duration(c.Days) * day, Now: time.Now()})
+	cert, err := ca.Issue(authority.Request{Client: c.Client, PublicKey: key, Lifetime: lifetime, Now: time.Now()})
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.dir(), 0o750); err != nil {
 		return err
 	}
 	files = append(files, newFile{base + ".crt", authority.EncodeCertificate(cert), public})
 	if err := writeNew(files...); err != nil {
 		return err
 	}
+	return printNames(s, files)
+}
+
+func printNames(s surroundings, files []newFile) error {
 	for _, f := range files {
 		if _, err := fmt.Fprintln(s.stdout, f.name); err != nil {
 			return err
@@ -127,16 +85,51 @@ func (c issueCommand) Run(s surroundings) error {
 	return nil
 }
 
+// dir is the folder to write to.
+func (c issueCommand) dir() string {
+	if c.Dir != "" {
+		return c.Dir
+	}
+	return c.CADir
+}
+
+// fileName is the name of the files, as scripts/ make it: one element of a path,
+// and not the CA's.
+func (c issueCommand) fileName() (string, error) {
+	name := c.Name
+	if name == "" {
+		name = strings.NewReplacer("/", "-", ":", "-", " ", "-").Replace(c.Client)
+	}
+	if err := identity.CheckName(name); err != nil {
+		return "", fmt.Errorf("--name: %w", err)
+	}
+	if strings.ContainsAny(name, "/: ") {
+		return "", fmt.Errorf("--name: want the name of a file without / : and space, found %q", name)
+	}
+	// Some file systems do not tell CA.key from ca.key.
+	if strings.EqualFold(name, "ca") {
+		return "", fmt.Errorf("--name: want another than %q, the master key's own; the client may be called so all the same", name)
+	}
+	return name, nil
+}
+
 func (c issueCommand) authority() (*authority.Authority, error) {
 	key, err := os.ReadFile(filepath.Join(c.CADir, "ca.key"))
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w; certgate ca init makes it", err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	cert, err := os.ReadFile(filepath.Join(c.CADir, "ca.crt"))
 	if err != nil {
 		return nil, err
 	}
-	return authority.Load(key, cert)
+	a, err := authority.Load(key, cert)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.CADir, err)
+	}
+	return a, nil
 }
 
 // key is the public key to certify: a new one, whose private half is the first
@@ -164,16 +157,40 @@ func requestedKey(name string, s surroundings) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
-		return nil, fmt.Errorf("%s: want a PEM certificate request, found none", name)
-	}
-	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	der, err := requestDER(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", inputName(name), err)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, fmt.Errorf("%s: want a certificate request as PEM or DER: %w", inputName(name), err)
 	}
 	if err := csr.CheckSignature(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: the request is not signed with its own key", name), err)
+		return nil, fmt.Errorf("%s: want a request signed with its own key: %w", inputName(name), err)
 	}
 	return csr.PublicKey, nil
+}
+
+// requestDER is the only request among the PEM blocks, or the whole text, which
+// is DER then.
+func requestDER(text []byte) ([]byte, error) {
+	var requests [][]byte
+	var others []string
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE REQUEST" || block.Type == "NEW CERTIFICATE REQUEST" {
+			requests = append(requests, block.Bytes)
+			continue
+		}
+		others = append(others, block.Type)
+	}
+	switch {
+	case len(requests) == 1:
+		return requests[0], nil
+	case len(requests) > 1:
+		return nil, fmt.Errorf("want one certificate request, found %d", len(requests))
+	case len(others) > 0:
+		return nil, fmt.Errorf("want a certificate request, found %.200q", others)
+	default:
+		return text, nil
+	}
 }

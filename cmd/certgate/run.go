@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/caarlos0/env/v11"
@@ -32,13 +33,18 @@ type grammar struct {
 	Health  healthCommand  `cmd:"" help:"Ask a running gateway for its health."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration and start nothing."`
 	Explain explainCommand `cmd:"" help:"Show step by step what the gateway would say to a request."`
-	Keys    keysCommand    `cmd:"" help:"List the keys in force."`
-	CA      caCommand      `cmd:"" name:"ca" help:"The master key."`
+	Keys    keysCommand    `cmd:"" help:"List the keys in force, or those of a file."`
+	CA      caCommand      `cmd:"" name:"ca" help:"Make a master key (see certgate ca init)."`
 	Issue   issueCommand   `cmd:"" help:"Issue a client certificate."`
 	Inspect inspectCommand `cmd:"" help:"Show what matters of a certificate, and what speaks against it."`
 	Header  headerCommand  `cmd:"" help:"Print a certificate as the value of the header."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
+
+// errNo is the answer no, exit code 1 and no more words: the output has said it.
+var errNo = errors.New("no")
 
 // usageError is a fault in what the user wrote: exit code 2.
 type usageError struct{ error }
@@ -48,35 +54,54 @@ func (e usageError) Unwrap() error { return e.error }
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, s surroundings) (code int) {
 	var g grammar
-	done := false
+	done, help := false, s.stdout
+	bare := len(args) == 0
+	if bare { // a newcomer's first try: help, but no success for a script
+		args, help = []string{"--help"}, s.stderr
+	}
 	parser, err := kong.New(&g,
 		kong.Name("certgate"),
 		kong.Description("Tells a service which application is calling, where TLS ends before it.\n\nExit codes: 0 success, 1 failure, 2 wrong command line or configuration."),
-		kong.Writers(s.stdout, s.stderr),
+		kong.Writers(help, s.stderr),
 		kong.Exit(func(status int) { code, done = status, true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
-		kong.Vars{"forms": formNames()})
+		kong.Vars{"forms": formNames(","), "form_list": formNames(", "), "version": version})
 	if err != nil {
 		return report(s.stderr, err)
 	}
 	command, err := parser.Parse(args)
 	switch {
+	case done && bare:
+		return report(s.stderr, usageError{errors.New("want a command, found none; see certgate --help")})
 	case done:
 		return code
 	case err != nil:
-		return report(s.stderr, usageError{fmt.Errorf("%w; see certgate --help", err)})
+		return report(s.stderr, usageError{fmt.Errorf("%w; see %s", err, helpOf(err))})
 	}
 	return report(s.stderr, command.Run())
 }
 
+// helpOf is the call for help on the command in whose arguments the error lies.
+func helpOf(err error) string {
+	const help = "certgate --help"
+	e, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || e.Context == nil || e.Context.Selected() == nil {
+		return help
+	}
+	return help + strings.TrimPrefix(e.Context.Selected().FullPath(), "certgate")
+}
+
 // report prints the error for a person and returns its exit code.
 func report(stderr io.Writer, err error) int {
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitOK
+	case errors.Is(err, errNo):
+		return exitFailure
 	}
-	_, _ = fmt.Fprintf(stderr, "certgate: %v\n", err)
+	_, _ = fmt.Fprintf(stderr, "certgate: %s\n", printableLines(err.Error()))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
