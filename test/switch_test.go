@@ -26,6 +26,7 @@ type reloadLine struct {
 	Level    string `json:"level"`
 	Source   string `json:"source"`
 	Variable string `json:"variable"`
+	File     string `json:"file"`
 	Error    string `json:"error"`
 }
 

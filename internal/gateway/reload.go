@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -34,6 +35,7 @@ func (g *Gateway) Reload() {
 type attempt struct {
 	source   audit.Source
 	variable string
+	file     string // several have commas between
 	err      error
 }
 
@@ -45,14 +47,14 @@ func (g *Gateway) readSources() (attempts []attempt) {
 		if err == nil {
 			c.Keyring = ring
 		}
-		attempts = append(attempts, attempt{audit.Keys, "AUTH_PUBLIC_KEY_FILE", err})
+		attempts = append(attempts, attempt{audit.Keys, "AUTH_PUBLIC_KEY_FILE", c.KeyringFile, err})
 	}
 	if c.RulesFile != "" {
 		document, err := config.ReadRules(c.RulesFile)
 		if err == nil {
 			c.Rules = document
 		}
-		attempts = append(attempts, attempt{audit.Rules, "ACCESS_RULES_FILE", err})
+		attempts = append(attempts, attempt{audit.Rules, "ACCESS_RULES_FILE", c.RulesFile, err})
 	}
 	// After the keys: a list speaks only for an anchor that is in force.
 	if len(c.CRLFiles) > 0 {
@@ -60,7 +62,7 @@ func (g *Gateway) readSources() (attempts []attempt) {
 		if err == nil {
 			c.CRLs = lists
 		}
-		attempts = append(attempts, attempt{audit.CRLs, "AUTH_CRL_FILE", err})
+		attempts = append(attempts, attempt{audit.CRLs, "AUTH_CRL_FILE", strings.Join(c.CRLFiles, ","), err})
 	}
 	return attempts
 }
@@ -68,12 +70,12 @@ func (g *Gateway) readSources() (attempts []attempt) {
 // report counts and logs one attempt.
 func (g *Gateway) report(a attempt) {
 	g.recorder.Reloaded(a.source, a.err)
-	source, variable := zap.String("source", string(a.source)), zap.String("variable", a.variable)
+	log := g.log.With(zap.String("source", string(a.source)), zap.String("variable", a.variable), zap.String("file", a.file))
 	if a.err != nil {
-		g.log.Error("not reloaded, the last good content stays in force", source, variable, zap.Error(a.err))
+		log.Error("not reloaded, the last good content stays in force", zap.Error(a.err))
 		return
 	}
-	g.log.Info("reloaded", source, variable)
+	log.Info("reloaded")
 	if a.source == audit.Keys {
 		g.announceKeys()
 	}
