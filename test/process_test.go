@@ -228,6 +228,14 @@ func finish(t *testing.T, name string, env environment, args ...string) finished
 // runToEnd runs any program in a folder of its own.
 func runToEnd(t *testing.T, program string, env environment, args ...string) finished {
 	t.Helper()
+	result := runUnheard(t, program, env, args...)
+	run.secrets.said(filepath.Base(program)+" in "+t.Name(), result.stdout+"\n"+result.stderr)
+	return result
+}
+
+// runUnheard is runToEnd for a program whose task it is to say a credential.
+func runUnheard(t *testing.T, program string, env environment, args ...string) finished {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(t.Context(), program, args...)
 	command.Dir, command.Env = t.TempDir(), env.list()
@@ -240,6 +248,5 @@ func runToEnd(t *testing.T, program string, env environment, args ...string) fin
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s: %v", program, err)
 	}
-	run.secrets.said(filepath.Base(program)+" in "+t.Name(), stdout.String()+"\n"+stderr.String())
 	return finished{command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }

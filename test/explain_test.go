@@ -1,0 +1,162 @@
+package test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/certheader"
+)
+
+const explainRules = `rules:
+  - name: apps-add-events
+    clients: [mail, social, leaked]
+    allow: ["POST /events"]
+  - name: dashboards-read
+    clients: [web, mail]
+    allow: ["GET /events", "GET /events/{id}", "DELETE /events/{id}"]
+  - name: everybody-asks
+    clients: ["*"]
+    allow: ["GET /status/", "OPTIONS /{rest...}"]
+deny:
+  - client: leaked
+    reason: key leaked 2026-11-02
+  - serial: "%SERIAL%"
+`
+
+// verdict is what explain and the log agree on.
+type verdict struct {
+	Decision string `json:"decision"`
+	Reason   string `json:"reason"`
+	Client   string `json:"client"`
+	Rule     string `json:"rule"`
+	KeyID    string `json:"key_id"`
+	Status   int    `json:"status"`
+}
+
+// explainFiles are certificates of every kind, by name.
+func explainFiles(t *testing.T) (files map[string][]certificate, env environment) {
+	t.Helper()
+	now, day := time.Now(), 24*time.Hour
+	root, stranger, legacy := newMaster(t, "rsa"), newMaster(t, "p256"), newMaster(t, "rsa")
+	issuing := newIntermediate(t, root)
+	of := func(o certificateOptions) []certificate { return []certificate{root.issue(t, o)} }
+	below := issuing.issue(t, subject("mail"))
+	legacy.openssl(t, "req", "-new", "-key", legacy.key, "-subj", "/OU=mail", "-out", "shared.csr")
+	legacy.openssl(t, "x509", "-req", "-in", "shared.csr", "-signkey", legacy.key, "-days", "10", "-out", "shared.crt")
+	files = map[string][]certificate{
+		"mail": of(subject("mail")), "social": of(subject("social")), "web": of(subject("web")),
+		"billing": of(subject("billing")), "leaked": of(subject("leaked")),
+		"denied": of(subject("mail")), "revoked": of(certificateOptions{subject: "/OU=mail", key: "ed25519"}),
+		"no OU": of(certificateOptions{subject: "/CN=mail"}), "two OUs": of(certificateOptions{subject: "/OU=mail/OU=social"}),
+		"bad OU": of(subject("mail ")),
+		// A CA certificate that is younger would not vouch for it either.
+		"expired":    {legacy.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(-9 * day), notAfter: now.Add(-day)})},
+		"tomorrow's": of(certificateOptions{subject: "/OU=mail", notBefore: now.Add(day)}),
+		"long":       of(certificateOptions{subject: "/OU=mail", notAfter: now.Add(99 * day)}),
+		"SHA-1":      of(certificateOptions{subject: "/OU=mail", digest: "sha1"}),
+		"short key":  of(certificateOptions{subject: "/OU=mail", key: "rsa1024"}),
+		"server's":   of(certificateOptions{subject: "/OU=mail", extensions: "extendedKeyUsage = serverAuth\n"}),
+		"CA":         {newCertificate(t, root.read(t, root.cert))},
+		"stranger's": {stranger.issue(t, subject("mail"))},
+		"below":      {below}, "chain": {below, issuing.ca}, "long chain": {below, issuing.ca, issuing.ca, issuing.ca, issuing.ca},
+		"own": {legacy.issue(t, subject("mail"))}, "shared": {newCertificate(t, legacy.read(t, "shared.crt"))},
+	}
+	root.revoke(t, files["revoked"][0])
+	u := newUpstream(t, nil)
+	return files, settings(string(root.read(t, root.cert))+legacy.publicKey, u).with(environment{
+		"ACCESS_RULES":          strings.ReplaceAll(explainRules, "%SERIAL%", files["denied"][0].serial()),
+		"AUTH_CRL_FILE":         writeFile(t, root.list(t, now.Add(day)), t.TempDir(), "list.crl"),
+		"AUTH_MAX_LIFETIME":     "720h",
+		"AUTH_ALLOW_SHARED_KEY": "false",
+	})
+}
+
+// TestExplainSaysWhatTheServerSays: one table, asked of both.
+func TestExplainSaysWhatTheServerSays(t *testing.T) {
+	t.Parallel()
+	files, env := explainFiles(t)
+	p := start(t, "certgate", env, "serve")
+	l := p.ready(t)
+	g := &gateway{p, l.Addr, l.AdminAddr, nil}
+	tests := []struct {
+		method, target, file string
+		want                 string // the reason, or the rule
+	}{
+		{"POST", "/events", "mail", "apps-add-events"}, {"POST", "/events", "social", "apps-add-events"},
+		{"GET", "/events", "mail", "dashboards-read"}, {"GET", "/events", "web", "dashboards-read"},
+		{"GET", "/events/7", "web", "dashboards-read"}, {"HEAD", "/events/7", "web", "dashboards-read"},
+		{"GET", "/events?from=%2e%2e", "web", "dashboards-read"}, {"GET", "/%65vents", "web", "dashboards-read"},
+		{"DELETE", "/events/7", "mail", "dashboards-read"}, {"GET", "/status/a/b", "billing", "everybody-asks"},
+		{"OPTIONS", "/events", "billing", "everybody-asks"}, {"POST", "/events", "chain", "apps-add-events"},
+		{"POST", "/events", "own", "apps-add-events"},
+		{"POST", "/events", "web", "access_denied"}, {"GET", "/events", "social", "access_denied"},
+		{"POST", "/events", "billing", "access_denied"}, {"POST", "/events", "leaked", "access_denied"},
+		{"GET", "/status/", "leaked", "access_denied"}, {"GET", "/events/", "web", "access_denied"},
+		{"GET", "/Events", "web", "access_denied"}, {"get", "/events", "web", "access_denied"},
+		{"DELETE", "/events", "mail", "access_denied"}, {"TRACE", "/events", "mail", "access_denied"},
+		{"PUT", "/", "mail", "access_denied"},
+		{"GET", "//events", "web", "path_ambiguous"}, {"GET", "/status/../events", "web", "path_ambiguous"},
+		{"GET", "/events/%2e%2e/x", "web", "path_ambiguous"}, {"GET", "/events/a%2fb", "web", "path_ambiguous"},
+		{"GET", "/events%252f", "web", "path_ambiguous"}, {"GET", "http://app.example/events", "web", "path_ambiguous"},
+		{"OPTIONS", "*", "web", "path_ambiguous"},
+		{"POST", "/events", "denied", "certificate_revoked"}, {"POST", "/events", "revoked", "certificate_revoked"},
+		{"POST", "/events", "no OU", "identity_missing"}, {"POST", "/events", "two OUs", "identity_ambiguous"},
+		{"POST", "/events", "bad OU", "identity_invalid"}, {"POST", "/events", "expired", "certificate_expired"},
+		{"POST", "/events", "tomorrow's", "certificate_not_yet_valid"}, {"POST", "/events", "long", "certificate_lifetime"},
+		{"POST", "/events", "SHA-1", "certificate_weak"}, {"POST", "/events", "short key", "certificate_weak"},
+		{"POST", "/events", "server's", "certificate_unsuitable"}, {"POST", "/events", "CA", "certificate_unsuitable"},
+		{"POST", "/events", "stranger's", "certificate_untrusted"}, {"POST", "/events", "below", "certificate_untrusted"},
+		{"POST", "/events", "long chain", "credential_malformed"}, {"POST", "/events", "shared", "legacy_shared_key"},
+	}
+	for _, test := range tests {
+		t.Run(test.file+" "+test.method+" "+test.target, func(t *testing.T) {
+			t.Parallel()
+			chain := files[test.file]
+			served := g.verdict(t, test.method, test.target, chain)
+			if served.Reason != test.want && served.Rule != test.want {
+				t.Errorf("want %s of the server, found %+v", test.want, served)
+			}
+			if explained := explained(t, env, test.method, test.target, chain); explained != served {
+				t.Errorf("want the server's verdict %+v, found %+v", served, explained)
+			}
+		})
+	}
+}
+
+// verdict asks the server, and the log why.
+func (g *gateway) verdict(t *testing.T, method, target string, chain []certificate) verdict {
+	t.Helper()
+	ders := make([][]byte, len(chain))
+	for i, c := range chain {
+		ders[i] = c.parsed.Raw
+	}
+	r := credential(certheader.Encode(certheader.Base64DER, ders...))
+	r.method, r.target = method, target
+	line := g.auditOf(t, send(t, g.addr, r).header.Get("X-Request-Id"))
+	v := verdict{line.Decision, line.Reason, line.Client, line.Rule, line.KeyID, line.Status}
+	if v.Decision == "allowed" {
+		v.Status = 0 // the upstream's
+	}
+	return v
+}
+
+// explained asks the command.
+func explained(t *testing.T, env environment, method, target string, chain []certificate) verdict {
+	t.Helper()
+	var text []byte
+	for _, c := range chain {
+		text = append(text, c.pem...)
+	}
+	file := writeFile(t, string(text), t.TempDir(), "client.crt")
+	result := finish(t, "certgate", env, "explain", "--json", "--cert", file, method, target)
+	var v verdict
+	if err := json.Unmarshal([]byte(result.stdout), &v); err != nil {
+		t.Fatalf("want JSON, found %+v", result)
+	}
+	if want := map[string]int{"allowed": 0, "refused": 1}[v.Decision]; result.code != want {
+		t.Errorf("%s: want exit code %d, found %d", v.Decision, want, result.code)
+	}
+	return v
+}
