@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"unicode"
+)
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, text, want string }{
+		{"plain", `O=Example\, Inc.,OU=mail`, `O=Example\, Inc.,OU=mail`},
+		{"letters of the world", "Müller 東京", "Müller 東京"},
+		{"nothing", "", ""},
+		{"quotes", `it's "mail"`, `it's "mail"`},
+		{"escape sequence", "\x1b[31mred", `\x1b[31mred`},
+		{"one-byte escape sequence", "\u009b31m", `\u009b31m`},
+		{"line feed", "a\nb", `a\nb`},
+		{"tab, a column of the table", "a\tb", `a\tb`},
+		{"turns the line around", "a\u202eb", `a\u202eb`},
+		{"invisible", "a\u200bb", `a\u200bb`},
+		{"delete", "a\x7f", `a\x7f`},
+		{"no UTF-8", "a\xffb", `a\xffb`},
+		{"a literal replacement character", "\ufffd", "\ufffd"},
+		{"NUL", "\x00", `\x00`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := printable(test.text); got != test.want {
+				t.Errorf("want %q, found %q", test.want, got)
+			}
+		})
+	}
+}
+
+func TestPrintableLines(t *testing.T) {
+	t.Parallel()
+	if got, want := printableLines("one\x07\ntwo\r\n"), "one\\a\ntwo\\r\n"; got != want {
+		t.Errorf("want %q, found %q", want, got)
+	}
+}
+
+// FuzzPrintJSON: whatever the text, the JSON can be shown and reads back.
+func FuzzPrintJSON(f *testing.F) {
+	for _, seed := range []string{"", "mail", "\x1b[31m", "\u009b\u007f", "\u202e", "😀\U000e0041", "<&>", "\"\\", "\xff\x00", "東京"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var b bytes.Buffer
+		if err := printJSON(&b, map[string]string{"text": text}); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range b.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Fatalf("want characters that can be seen, found %q", r)
+			}
+		}
+		var back map[string]string
+		if err := json.Unmarshal(b.Bytes(), &back); err != nil {
+			t.Fatalf("%q: %v", b.String(), err)
+		}
+		if want := string([]rune(text)); back["text"] != want {
+			t.Errorf("want %q, found %q", want, back["text"])
+		}
+	})
+}
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0 keys", 1: "1 key", 2: "2 keys"} {
+		if got := count(n, "key"); got != want {
+			t.Errorf("want %q, found %q", want, got)
+		}
+	}
+}
