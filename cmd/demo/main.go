@@ -12,8 +12,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -29,7 +31,10 @@ const (
 
 func main() {
 	gin.SetMode(gin.ReleaseMode)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	// A reader that has gone, as of demo | head, must not keep the folder from
+	// being removed: its certificates are credentials.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -54,7 +59,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "demo: want no arguments, found %q\n", flags.Args())
 		return exitUsage
 	}
+	if err := checkAddress(*listen); err != nil {
+		_, _ = fmt.Fprintf(stderr, "demo: -listen: %v\n", err)
+		return exitUsage
+	}
 	return demonstrate(ctx, demonstration{once: *once, listen: *listen, stdout: stdout, stderr: stderr})
+}
+
+// checkAddress wants what can be listened on.
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("want host:port, such as 127.0.0.1:8080, found %q", address)
+	}
+	return nil
 }
 
 type demonstration struct {
@@ -71,8 +92,11 @@ func demonstrate(ctx context.Context, d demonstration) int {
 	}
 	expected := transcript(ctx, d.stdout, s)
 	if !d.once && ctx.Err() == nil {
-		farewell(d.stdout, s)
-		<-ctx.Done()
+		if err := farewell(d.stdout, s); err == nil {
+			<-ctx.Done()
+		} else { // nobody reads, nobody repeats anything by hand
+			expected = false
+		}
 	}
 	if err := s.stop(); err != nil {
 		_, _ = fmt.Fprintf(d.stderr, "demo: %v\n", err)

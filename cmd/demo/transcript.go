@@ -127,8 +127,8 @@ func eventJSON(name string, now time.Time, n int) string {
 }
 
 // farewell says how to go on by hand.
-func farewell(w io.Writer, s *system) {
-	say(w, `
+func farewell(w io.Writer, s *system) error {
+	_, err := fmt.Fprintf(w, `
 Everything stays up. Look at the schedule in a browser:
 
   %s/
@@ -149,6 +149,7 @@ The gateway's log, one line a request:  %s
 Ctrl-C stops everything and removes the temporary folder.
 `, s.scheduleURL, s.gatewayURL, s.headerFile("mail"), eventJSON("Lunch", time.Now(), 2),
 		s.gatewayURL, s.headerFile("social"), s.logFile())
+	return err
 }
 
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
