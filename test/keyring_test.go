@@ -127,7 +127,7 @@ func TestMutations(t *testing.T) {
 		"a NULL more": certheader.Encode(certheader.Base64DER, longer),
 		"a byte more": certheader.Encode(certheader.Base64DER, append(append([]byte(nil), der...), 0)),
 		"a byte less": certheader.Encode(certheader.Base64DER, der[:len(der)-1]),
-		"two":         fmt.Sprintf("%s,%[1]s", mail.header(certheader.Base64DER)),
+		"two merged":  fmt.Sprintf("%s, %[1]s", mail.header(certheader.Base64DER)),
 	} {
 		if a := send(t, g.addr, credential(value)); a.status != 401 {
 			t.Errorf("%s: want 401, found %d", name, a.status)
