@@ -129,7 +129,7 @@ func TestDemoCommandLine(t *testing.T) {
 		{[]string{"-h"}, 0, "-once"},
 		{[]string{"-forever"}, 2, "-forever"},
 		{[]string{"now"}, 2, `"now"`},
-		{[]string{"-listen", "nowhere"}, 1, "LISTEN_ADDR"},
+		{[]string{"-listen", "nowhere"}, 2, "-listen: want host:port"},
 	} {
 		dir := t.TempDir()
 		result := finish(t, "demo", environment{"TMPDIR": dir}, test.args...)
