@@ -20,7 +20,7 @@ import (
 func newForwarder(addr string) *forward.Forwarder {
 	return forward.New(forward.Options{
 		Upstream: &url.URL{Scheme: "http", Host: addr}, Timeout: time.Minute,
-		MaxBodyBytes: maxBody, CredentialHeader: credentialHeader,
+		MaxBodyBytes: maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 }
 

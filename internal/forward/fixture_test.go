@@ -106,7 +106,7 @@ func newGateway(t testing.TB, o options) gateway {
 	}
 	f := forward.New(forward.Options{
 		Upstream: &url.URL{Scheme: "http", Host: o.upstream}, Timeout: o.timeout,
-		MaxBodyBytes: o.maxBody, CredentialHeader: credentialHeader,
+		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 	results := make(chan forward.Result, 1000)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

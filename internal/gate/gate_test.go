@@ -104,7 +104,7 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 }
 
 func header(c *x509.Certificate) []string {
-	return []string{certheader.Encode(c.Raw, certheader.Base64DER)}
+	return []string{certheader.Encode(certheader.Base64DER, c.Raw)}
 }
 
 func TestDecide(t *testing.T) {

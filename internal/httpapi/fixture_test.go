@@ -89,7 +89,7 @@ func newWorld(tb testing.TB) world {
 	return w
 }
 
-func encode(c *x509.Certificate) string { return certheader.Encode(c.Raw, certheader.Base64DER) }
+func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
 
 // bench is a surface on a socket, with the upstream behind it, its log and its
 // metrics.
@@ -140,10 +140,11 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	g := &gate.Gate{Verifier: w.verifier, Policy: policy, MaxCredentialBytes: maxCredential, Now: time.Now}
 	b.options = Options{
-		Gate: &gate.Gate{Verifier: w.verifier, Policy: policy, MaxCredentialBytes: maxCredential, Now: time.Now},
+		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{
-			Upstream: target, Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeader: "X-SSL-Auth",
+			Upstream: target, Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
 		}),
 		Recorder: audit.New(log, b.registry), Log: log, CredentialHeader: "X-SSL-Auth",
 		Draining: func() bool { return false },

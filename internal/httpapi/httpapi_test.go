@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) {
 		{name: "in the query", request: request("GET /events/?X-SSL-Auth=" + encode(w.mail)[:10] + " HTTP/1.1"), want: denial.CredentialMissing},
 		{name: "another master key", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.other)), want: denial.CertificateUntrusted},
 		{name: "no verifier", request: request("GET /events/ HTTP/1.1", good), want: denial.CertificateUntrusted,
-			change: func(b *bench) { b.options.Gate.Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }},
+			change: func(b *bench) { b.options.Gate().Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }},
 		{name: "another path", request: request("GET /other HTTP/1.1", good), want: denial.AccessDenied, client: "mail"},
 		{name: "another client", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.social)), want: denial.AccessDenied, client: "social"},
 		{name: "dot segments", request: request("GET /x/../events/ HTTP/1.1", good), want: denial.PathAmbiguous, close: true},
@@ -197,7 +197,7 @@ func TestAnswerBreaksOff(t *testing.T) {
 
 func TestPanic(t *testing.T) {
 	w := newWorld(t)
-	b := newBench(t, func(b *bench) { b.options.Draining = nil; b.options.Gate = nil })
+	b := newBench(t, func(b *bench) { b.options.Gate = nil })
 	res := b.ask(t, request("GET /events/?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
 	wantProblem(t, res, denial.Internal)
 	lines := b.lines(t)

@@ -31,9 +31,9 @@ func TestLeaked(t *testing.T) {
 func TestCredentialStaysHere(t *testing.T) {
 	w := newWorld(t)
 	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
-		mail := certheader.Encode(w.mail.Raw, form)
-		other := certheader.Encode(w.other.Raw, form)
-		social := certheader.Encode(w.social.Raw, form)
+		mail := certheader.Encode(form, w.mail.Raw)
+		other := certheader.Encode(form, w.other.Raw)
+		social := certheader.Encode(form, w.social.Raw)
 		requests := map[string]string{
 			"granted":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail, "X_SSL_Auth: "+mail, "Client-Cert: "+mail, "X-Forwarded-Client-Cert: "+mail, "X-Client-Cert: "+mail),
 			"untrusted":  request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+other),
