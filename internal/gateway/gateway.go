@@ -147,7 +147,7 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	c := g.config
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Server{
+	s := &http.Server{
 		Handler:           h,
 		Protocols:         protocols,
 		ReadHeaderTimeout: c.ReadHeaderTimeout,
@@ -158,8 +158,13 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 		MaxHeaderBytes: 2*c.MaxCredentialBytes + 32<<10,
 		// net/http would answer OPTIONS * itself, past the gate and the log.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     zap.NewStdLog(g.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
+	// What net/http has to say is for the operator: a failing Accept, a panic that
+	// nobody caught.
+	if l, err := zap.NewStdLogAt(g.log, zap.WarnLevel); err == nil {
+		s.ErrorLog = l
+	}
+	return s
 }
 
 // Addr is the public listener's address, with the port that was bound.
@@ -179,9 +184,12 @@ func (g *Gateway) AdminAddr() net.Addr {
 // requests had to be cut. Meanwhile the configuration's files are watched.
 func (g *Gateway) Run(ctx context.Context) error {
 	failed := make(chan error, 3)
-	g.serve(g.public.server, wire.Listener{Listener: g.public.listener}, failed)
+	var serving sync.WaitGroup
+	// A server that is closed before it serves closes its listener only then.
+	defer serving.Wait()
+	serving.Go(func() { g.serve(g.public.server, wire.Listener{Listener: g.public.listener}, failed) })
 	if g.admin.server != nil {
-		g.serve(g.admin.server, g.admin.listener, failed)
+		serving.Go(func() { g.serve(g.admin.server, g.admin.listener, failed) })
 	}
 	g.announce()
 	watching, stop := context.WithCancel(ctx)
@@ -203,12 +211,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 func (g *Gateway) serve(s *http.Server, l net.Listener, failed chan<- error) {
-	go func() {
-		err := s.Serve(l)
-		if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
-			failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
-		}
-	}()
+	err := s.Serve(l)
+	if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
+		failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
+	}
 }
 
 func (g *Gateway) announce() {

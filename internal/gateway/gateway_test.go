@@ -1,0 +1,419 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/config"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	goleak.VerifyTestMain(m)
+}
+
+// world is a master key and a client's certificate in the header.
+type world struct {
+	publicKey, header string
+}
+
+var made = sync.OnceValues(func() (world, error) {
+	now := time.Now()
+	ca, err := authority.New(authority.Options{Name: "test", Algorithm: authority.Ed25519, Lifetime: 24 * time.Hour, Now: now})
+	if err != nil {
+		return world{}, err
+	}
+	key, err := authority.P256.Generate()
+	if err != nil {
+		return world{}, err
+	}
+	var cert *x509.Certificate
+	cert, err = ca.Issue(authority.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+	if err != nil {
+		return world{}, err
+	}
+	return world{string(ca.PublicKeyPEM()), certheader.Encode(certheader.Base64DER, cert.Raw)}, nil
+})
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	w, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// load is a checked configuration: a small one, and what the test sets.
+func load(t *testing.T, upstream string, set map[string]string) config.Config {
+	t.Helper()
+	environ := map[string]string{
+		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": upstream,
+		"AUTH_PUBLIC_KEY": newWorld(t).publicKey,
+		"ACCESS_RULES":    "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n",
+	}
+	for name, value := range set {
+		environ[name] = value
+	}
+	c, err := config.Load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// buffer is a log that can be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// running is a gateway between New and the end of Run.
+type running struct {
+	*Gateway
+	log    *buffer
+	cancel context.CancelFunc
+	done   chan error
+	client *http.Client
+}
+
+func build(t *testing.T, c config.Config) (*Gateway, *buffer, error) {
+	t.Helper()
+	var b buffer
+	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.AddSync(&b))
+	g, err := New(context.Background(), Options{Config: c, Log: log, Level: level})
+	return g, &b, err
+}
+
+func start(t *testing.T, c config.Config) *running {
+	t.Helper()
+	g, log, err := build(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{
+		Gateway: g, log: log, cancel: cancel, done: make(chan error, 1),
+		client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second},
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.done <- g.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		r.client.CloseIdleConnections()
+		<-ended
+	})
+	return r
+}
+
+// get asks for a path with mail's certificate.
+func (r *running) get(t *testing.T, addr net.Addr, path string) (status int, body string, err error) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+addr.String()+path, http.NoBody)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("X-SSL-Auth", newWorld(t).header)
+	res, err := r.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
+}
+
+func want(t *testing.T, r *running, addr net.Addr, path string, status int, text string) {
+	t.Helper()
+	s, body, err := r.get(t, addr, path)
+	if err != nil || s != status || !strings.Contains(body, text) {
+		t.Errorf("%s: %d %q, %v: want %d and %q", path, s, body, err, status, text)
+	}
+}
+
+// eventually asks again and again until the answer is yes.
+func eventually(t *testing.T, what string, ask func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if ask() {
+			return
+		}
+	}
+	t.Fatalf("want %s, waited in vain", what)
+}
+
+func free(addr net.Addr) bool {
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+func hello(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func TestRun(t *testing.T) {
+	r := start(t, load(t, hello(t), nil))
+	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+	want(t, r, r.Addr(), "/other", http.StatusForbidden, "access_denied")
+	want(t, r, r.Addr(), "/healthz", http.StatusOK, "ok")
+	want(t, r, r.AdminAddr(), "/healthz", http.StatusOK, "ok")
+	want(t, r, r.AdminAddr(), "/readyz", http.StatusOK, "ready")
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_client_requests_total{client="mail",rule="events"} 1`)
+	want(t, r, r.AdminAddr(), "/loglevel", http.StatusOK, "info")
+	r.client.CloseIdleConnections()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+	if !free(r.Addr()) || !free(r.AdminAddr()) {
+		t.Error("want both addresses free after Run")
+	}
+	for _, text := range []string{`"trusted key"`, `"listening"`, r.Addr().String(), r.AdminAddr().String(), `"draining"`} {
+		if !strings.Contains(r.log.String(), text) {
+			t.Errorf("want %s in the log, found %s", text, r.log)
+		}
+	}
+}
+
+func TestWithoutAdmin(t *testing.T) {
+	r := start(t, load(t, hello(t), map[string]string{"ADMIN_ADDR": ""}))
+	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+	if a := r.AdminAddr(); a != nil {
+		t.Errorf("operator's address %v, want none", a)
+	}
+	want(t, r, r.Addr(), "/metrics", http.StatusForbidden, "access_denied")
+	r.client.CloseIdleConnections()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+}
+
+// slow is an upstream that says when a request has come and answers when told.
+func slow(t *testing.T) (addr string, arrived chan struct{}, release func()) {
+	t.Helper()
+	arrived, released := make(chan struct{}, 1), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case <-released:
+			_, _ = io.WriteString(w, "late")
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, arrived, sync.OnceFunc(func() { close(released) })
+}
+
+type result struct {
+	status int
+	body   string
+	err    error
+}
+
+func TestDrain(t *testing.T) {
+	addr, arrived, release := slow(t)
+	r := start(t, load(t, addr, nil))
+	inFlight := make(chan result, 1)
+	go func() {
+		s, body, err := r.get(t, r.Addr(), "/events")
+		inFlight <- result{s, body, err}
+	}()
+	<-arrived
+	r.cancel()
+	eventually(t, "not ready", func() bool {
+		s, body, err := r.get(t, r.AdminAddr(), "/readyz")
+		return err == nil && s == http.StatusServiceUnavailable && strings.Contains(body, "draining")
+	})
+	eventually(t, "new connections refused", func() bool {
+		c, err := net.Dial("tcp", r.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	select {
+	case err := <-r.done:
+		t.Fatalf("Run ended with a request in flight: %v", err)
+	default:
+	}
+	release()
+	if have := <-inFlight; have.err != nil || have.status != http.StatusOK || have.body != "late" {
+		t.Errorf("request in flight: %+v, want its answer", have)
+	}
+	r.client.CloseIdleConnections()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+}
+
+func TestDrainTakesTooLong(t *testing.T) {
+	addr, arrived, release := slow(t)
+	defer release()
+	r := start(t, load(t, addr, map[string]string{"SHUTDOWN_TIMEOUT": "50ms"}))
+	inFlight := make(chan result, 1)
+	go func() {
+		s, body, err := r.get(t, r.Addr(), "/events")
+		inFlight <- result{s, body, err}
+	}()
+	<-arrived
+	r.cancel()
+	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "SHUTDOWN_TIMEOUT") || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Run: %v, want an error that names SHUTDOWN_TIMEOUT", err)
+	}
+	if have := <-inFlight; have.err == nil {
+		t.Errorf("request in flight: %+v, want it cut", have)
+	}
+}
+
+func TestCancelledBeforeRun(t *testing.T) {
+	g, _, err := build(t, load(t, hello(t), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Run(ctx); err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+	if !free(g.Addr()) || !free(g.AdminAddr()) {
+		t.Error("want both addresses free after Run")
+	}
+}
+
+func TestBusyAddress(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	spare, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare.Close()
+	tests := []struct {
+		variable string
+		set      map[string]string
+	}{
+		{"LISTEN_ADDR", map[string]string{"LISTEN_ADDR": busy.Addr().String()}},
+		{"ADMIN_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "ADMIN_ADDR": busy.Addr().String()}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.variable, func(t *testing.T) {
+			_, _, err := build(t, load(t, "http://127.0.0.1:1", tt.set))
+			if err == nil || !strings.HasPrefix(err.Error(), tt.variable+": ") || !strings.Contains(err.Error(), busy.Addr().String()) {
+				t.Errorf("New: %v, want an error that names %s and the address", err, tt.variable)
+			}
+			if !free(spare.Addr()) {
+				t.Error("want the other address free again")
+			}
+		})
+	}
+}
+
+// A listener that fails ends everything, and the reason is told.
+func TestListenerFails(t *testing.T) {
+	for _, name := range []string{"public", "operator's"} {
+		r := start(t, load(t, hello(t), nil))
+		want(t, r, r.AdminAddr(), "/readyz", http.StatusOK, "ready")
+		r.client.CloseIdleConnections()
+		broken := r.public.listener
+		if name != "public" {
+			broken = r.admin.listener
+		}
+		broken.Close()
+		if err := <-r.done; err == nil || !strings.Contains(err.Error(), broken.Addr().String()) {
+			t.Errorf("%s: Run: %v, want an error that names the listener", name, err)
+		}
+		if !free(r.Addr()) || !free(r.AdminAddr()) {
+			t.Errorf("%s: want both addresses free after Run", name)
+		}
+	}
+}
+
+// What net/http complains about reaches the operator.
+func TestErrorLog(t *testing.T) {
+	r := start(t, load(t, hello(t), nil))
+	r.public.server.ErrorLog.Print("accept error")
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, `"msg":"accept error"`) {
+			return
+		}
+	}
+	t.Errorf("log %s: want the complaint as a warning", r.log)
+}
+
+// The server behind the public address is the watched and hardened one.
+func TestRawRequests(t *testing.T) {
+	w := newWorld(t)
+	tests := []struct{ name, request, want string }{
+		{"two lengths", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "request_ambiguous"},
+		{"options of the server", "OPTIONS * HTTP/1.1\r\nHost: h\r\nX-SSL-Auth: " + w.header + "\r\n\r\n", "path_ambiguous"},
+		{"HTTP/2 in cleartext", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "path_ambiguous"},
+		{"a credential over the limit", "GET /events HTTP/1.1\r\nHost: h\r\nX-SSL-Auth: " + strings.Repeat("M", 2049) + "\r\n\r\n", "credential_too_large"},
+		{"headers over the limit", "GET /events HTTP/1.1\r\nHost: h\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
+		{"a header that does not end", "GET /events HTTP/1.1\r\nHost: h\r\n", ""},
+		{"a body that does not come", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", "credential_missing"},
+	}
+	r := start(t, load(t, hello(t), map[string]string{
+		"MAX_CREDENTIAL_BYTES": "2KiB", "READ_HEADER_TIMEOUT": "200ms", "READ_TIMEOUT": "300ms", "IDLE_TIMEOUT": "200ms",
+	}))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := net.Dial("tcp", r.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(c, tt.request)
+			// The server ends every one of these: at once or after a timeout.
+			have, err := io.ReadAll(c)
+			if errors.Is(err, context.DeadlineExceeded) || !strings.Contains(string(have), tt.want) || tt.want == "" && len(have) > 0 {
+				t.Errorf("answer %q, %v: want %q and the end", have, err, tt.want)
+			}
+		})
+	}
+}
