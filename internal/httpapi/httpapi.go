@@ -167,6 +167,8 @@ func (x *exchange) forward(d gate.Decision) {
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	refusal := denial.Of(result.Err)
 	switch {
+	case refusal == nil && result.Err != nil:
+		x.fail(denial.New(denial.Internal, "%v", result.Err))
 	case refusal == nil:
 		// Gin would put its own page in the place of an empty 404.
 		x.c.Writer.WriteHeaderNow()

@@ -57,7 +57,7 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 		return path{}, d
 	}
 	return path{}, denial.New(denial.CertificateUntrusted,
-		"none of the %d keys in force vouches for it; issuer %.200q", len(v.keyring.anchors), leaf.Issuer.String())
+		"no key in force vouches for it; issuer %.200q", leaf.Issuer.String())
 }
 
 // from asks one anchor. A bare key vouches for what it signed itself; a CA
