@@ -218,6 +218,8 @@ func (g *Gateway) serve(s *http.Server, l net.Listener, failed chan<- error) {
 }
 
 func (g *Gateway) announce() {
+	g.reloading.Lock() // a SIGHUP may come that early
+	defer g.reloading.Unlock()
 	g.announceKeys()
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.Upstream.String())}
 	if a := g.AdminAddr(); a != nil {
@@ -226,6 +228,7 @@ func (g *Gateway) announce() {
 	g.log.Info("listening", fields...)
 }
 
+// announceKeys is called under reloading.
 func (g *Gateway) announceKeys() {
 	for _, a := range g.config.Keyring.Anchors() {
 		g.log.Info("trusted key", zap.String("key_id", a.ID().Short()), zap.String("algorithm", a.Algorithm()))

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -69,8 +70,11 @@ func load(t *testing.T, upstream string, set map[string]string) config.Config {
 		"AUTH_PUBLIC_KEY": newWorld(t).publicKey,
 		"ACCESS_RULES":    "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n",
 	}
-	for name, value := range set {
-		environ[name] = value
+	maps.Copy(environ, set)
+	for _, name := range []string{"AUTH_PUBLIC_KEY", "ACCESS_RULES"} {
+		if environ[name+"_FILE"] != "" {
+			delete(environ, name)
+		}
 	}
 	c, err := config.Load(environ)
 	if err != nil {
