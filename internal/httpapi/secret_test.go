@@ -26,6 +26,15 @@ func TestLeaked(t *testing.T) {
 	}
 }
 
+// changed is the value with another letter in the middle.
+func changed(value string) string {
+	letter := "A"
+	if value[400] == 'A' {
+		letter = "B"
+	}
+	return value[:400] + letter + value[401:]
+}
+
 // The credential is in no log, no answer, no metric and not at the upstream,
 // however it was sent and whatever became of the request.
 func TestCredentialStaysHere(t *testing.T) {
@@ -40,7 +49,7 @@ func TestCredentialStaysHere(t *testing.T) {
 			"denied":     request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+social),
 			"twice":      request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail, "X-SSL-Auth: "+mail),
 			"cut":        request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail[:len(mail)-7]),
-			"changed":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail[:400]+"A"+mail[401:]),
+			"changed":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+changed(mail)),
 			"with blank": request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+" "+mail),
 			"too large":  request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+mail+mail+mail),
 			"ambiguous":  request("POST /events HTTP/1.1", "X-SSL-Auth: "+mail, "Content-Length: 1", "Transfer-Encoding: chunked"),
