@@ -220,7 +220,9 @@ func (g *Gateway) serve(s *http.Server, l net.Listener, failed chan<- error) {
 func (g *Gateway) announce() {
 	g.reloading.Lock() // a SIGHUP may come that early
 	defer g.reloading.Unlock()
-	g.announceKeys()
+	if g.config.KeyringFile == "" { // or the watch's first look announces them
+		g.announceKeys()
+	}
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.Upstream.String())}
 	if a := g.AdminAddr(); a != nil {
 		fields = append(fields, zap.String("admin_addr", a.String()))
@@ -228,10 +230,22 @@ func (g *Gateway) announce() {
 	g.log.Info("listening", fields...)
 }
 
-// announceKeys is called under reloading.
+// announceKeys says what is trusted, and what of it is of no use today. It is
+// called under reloading.
 func (g *Gateway) announceKeys() {
+	now := time.Now()
 	for _, a := range g.config.Keyring.Anchors() {
 		g.log.Info("trusted key", zap.String("key_id", a.ID().Short()), zap.String("algorithm", a.Algorithm()))
+		if ca := a.Certificate(); ca != nil && (now.Before(ca.NotBefore) || now.After(ca.NotAfter)) {
+			g.log.Warn("the CA certificate is not valid now, nothing below it passes",
+				zap.String("key_id", a.ID().Short()), zap.Time("not_before", ca.NotBefore), zap.Time("not_after", ca.NotAfter))
+		}
+	}
+	for _, list := range g.config.CRLs {
+		if now.After(list.NextUpdate()) {
+			g.log.Warn("the revocation list is stale",
+				zap.String("key_id", list.KeyID().Short()), zap.Time("next_update", list.NextUpdate()))
+		}
 	}
 }
 
