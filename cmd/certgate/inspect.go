@@ -41,6 +41,7 @@ type certificateReport struct {
 	Client      string   `json:"client"` // "" when it names none
 	Subject     string   `json:"subject"`
 	Issuer      string   `json:"issuer"`
+	IssuerKeyID string   `json:"issuer_key_id"` // authority key identifier, hex; "" when it names none
 	Serial      string   `json:"serial"`
 	NotBefore   string   `json:"not_before"`
 	NotAfter    string   `json:"not_after"`
@@ -91,8 +92,9 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 	return certificateReport{
 		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: serial(cert),
 		NotBefore: cert.NotBefore.UTC().Format(time.RFC3339), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339),
-		DaysLeft: daysLeft(cert, now),
-		Key:      trust.DescribeKey(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
+		DaysLeft:    daysLeft(cert, now),
+		IssuerKeyID: hex.EncodeToString(cert.AuthorityKeyId),
+		Key:         trust.DescribeKey(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
 		SPKI:        "sha256/" + base64.StdEncoding.EncodeToString(spki[:]),
 		Certificate: hex.EncodeToString(tbs[:]),
 		// Signed with its own key and no CA: the 2012 recipe.
@@ -158,6 +160,7 @@ func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, envi
 			r.Trust, r.KeyID = refused, ""
 			faults = append(faults, err)
 		}
+		r.SharedKey = r.SharedKey || v.SharedKey()
 	}
 	for _, f := range faults {
 		r.Faults = append(r.Faults, f.Error())
@@ -170,6 +173,7 @@ func (r *certificateReport) print(w io.Writer) error {
 	row("client", orNone(r.Client))
 	row("subject", orNone(r.Subject))
 	row("issuer", orNone(r.Issuer))
+	row("issuer key", orNone(r.IssuerKeyID))
 	row("serial", r.Serial)
 	row("valid", fmt.Sprintf("%s to %s, %s", r.NotBefore, r.NotAfter, r.validity))
 	row("key", r.Key)
