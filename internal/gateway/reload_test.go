@@ -115,10 +115,10 @@ func TestFilesAreWatched(t *testing.T) {
 	})
 }
 
-// Many reloads and many requests at once: every request sees one whole state.
+// Many reloads and many requests at once, from the first moment on: every request sees one whole state.
 func TestReloadUnderWay(t *testing.T) {
 	s := newSources(t)
-	r := s.start(t)
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
 	done := make(chan struct{})
 	var all sync.WaitGroup
 	for range 2 {
@@ -133,7 +133,7 @@ func TestReloadUnderWay(t *testing.T) {
 			}
 		})
 	}
-	for range 50 {
+	for range 200 {
 		want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 	}
 	close(done)
