@@ -153,6 +153,8 @@ func TestLevel(t *testing.T) {
 		{"failed", audit.Failed, denial.UpstreamFailed, "error"},
 		{"failed without a reason", audit.Failed, "", "error"},
 		{"failed by the client", audit.Failed, denial.BodyTooLarge, "info"},
+		{"the client left", audit.Failed, denial.ClientClosed, "info"},
+		{"the client stalled", audit.Failed, denial.RequestTimeout, "info"},
 		{"refused by a fault", audit.Refused, denial.Internal, "error"},
 	}
 	for _, tt := range tests {
