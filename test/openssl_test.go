@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 
 // master is a master key made by openssl, and a CA certificate over it.
 type master struct {
+	mu sync.Mutex // openssl ca keeps one book, and issue one set of files
+
 	dir       string
 	key, cert string // files
 	publicKey string // PEM
@@ -97,6 +100,8 @@ extendedKeyUsage = clientAuth
 // issue signs a certificate.
 func (m *master) issue(t *testing.T, o certificateOptions) certificate {
 	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	const form = "20060102150405Z"
 	if o.notBefore.IsZero() {
 		o.notBefore = time.Now().Add(-time.Hour)

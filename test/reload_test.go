@@ -68,13 +68,13 @@ func TestDenyOnTheNextRequest(t *testing.T) {
 func TestBadContentKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
 	m, next := newMaster(t, "p256"), newMaster(t, "p256")
-	mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+	mail, social, stranger := m.issue(t, subject("mail")), m.issue(t, subject("social")), next.issue(t, subject("mail"))
 	denied := everybodyReadsAndAdds + "deny:\n  - client: social\n"
 	wantSame := func(t *testing.T, g *gateway) {
 		t.Helper()
 		g.wantAllowed(t, get("/events", mail))
 		g.wantRefused(t, get("/events", social), denial.AccessDenied)
-		g.wantRefused(t, get("/events", next.issue(t, subject("mail"))), denial.CertificateUntrusted)
+		g.wantRefused(t, get("/events", stranger), denial.CertificateUntrusted)
 		if a := send(t, g.admin, plainGet("/readyz")); a.status != 200 {
 			t.Errorf("want readiness whatever the file holds, found %d", a.status)
 		}
