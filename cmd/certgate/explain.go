@@ -61,7 +61,10 @@ func (c explainCommand) Run(s surroundings) error {
 	for _, cert := range certs {
 		ders = append(ders, cert.Raw)
 	}
-	g := gate.Gate{Verifier: conf.Verifier(), Policy: conf.Rules.Policy, MaxCredentialBytes: conf.MaxCredentialBytes, Now: time.Now}
+	g := gate.Gate{
+		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
+		Policy:     conf.Rules.Policy, Now: time.Now,
+	}
 	e := explain(g.Decide(gate.Request{
 		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
 		Method:     c.Method, Target: c.Target,

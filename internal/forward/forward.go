@@ -17,6 +17,7 @@ import (
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/h1"
 )
 
 // Options are what a [Forwarder] needs. All fields are required, except
@@ -38,6 +39,7 @@ type Options struct {
 type Forwarder struct {
 	upstream  *url.URL
 	transport *http.Transport
+	lean      *h1.Client // for plain requests to an upstream without TLS
 	maxBody   int64
 	headers   headerFilter
 	buffers   sync.Pool // of *[bufferSize]byte
@@ -48,13 +50,26 @@ func New(o Options) *Forwarder {
 	return &Forwarder{
 		upstream:  o.Upstream,
 		transport: newTransport(o.Timeout),
+		lean:      newLean(o.Upstream, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
 		headers:   newHeaderFilter(o.CredentialHeaders),
 	}
 }
 
 // Close closes connections that are not in use.
-func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
+func (f *Forwarder) Close() {
+	f.transport.CloseIdleConnections()
+	f.lean.CloseIdleConnections()
+}
+
+// roundTrip sends plain requests the lean way and leaves the others to net/http.
+func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
+	if h1.Plain(r) {
+		return f.lean.RoundTrip(r)
+	}
+	forbidRepeat(r.Header)
+	return f.transport.RoundTrip(r)
+}
 
 // Hop is what the gateway itself says about a request, beside the grant.
 type Hop struct {
@@ -90,7 +105,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	body := newRequestBody(r, f.maxBody)
 	defer release(w, body)
 
-	res, err := f.transport.RoundTrip(f.outbound(r, g, hop, body))
+	res, err := f.roundTrip(f.outbound(r, g, hop, body))
 	if !body.whole() {
 		// The answer begins while the body is still being sent. Unless net/http
 		// is to close behind it, it would first read the rest of the body itself,
@@ -142,7 +157,6 @@ func (f *Forwarder) outbound(r *http.Request, g access.Grant, hop Hop, body *req
 		// It cannot be rewound, so a request with a body is never sent twice.
 		out.Body = body
 	}
-	forbidRepeat(out.Header)
 	setIdentity(out.Header, g, hop)
 	return out.WithContext(r.Context())
 }

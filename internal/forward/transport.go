@@ -4,12 +4,18 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
+
+	"github.com/certgate/certgate/internal/h1"
 )
 
 // idleConns is how many connections per upstream stay open; net/http's default
 // of 2 makes every burst pay for new ones.
 const idleConns = 256
+
+// maxResponseHeader bounds the header of an answer, in bytes.
+const maxResponseHeader = 64 << 10
 
 func newTransport(timeout time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
@@ -31,7 +37,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ResponseHeaderTimeout:  timeout,
 		DisableCompression:     true,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 }
 
@@ -47,4 +53,13 @@ func (c writeDeadline) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// newLean makes the client for plain requests.
+func newLean(upstream *url.URL, timeout time.Duration) *h1.Client {
+	addr := upstream.Host
+	if upstream.Port() == "" {
+		addr = net.JoinHostPort(upstream.Hostname(), "80")
+	}
+	return h1.New(h1.Options{Addr: addr, Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader})
 }

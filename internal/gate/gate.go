@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/access"
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/identity"
 	"github.com/certgate/certgate/internal/trust"
@@ -18,14 +17,29 @@ import (
 // Gate is immutable and safe for concurrent use. The zero value refuses
 // everything.
 type Gate struct {
-	// Verifier answers for certificates; nil trusts none.
-	Verifier *trust.Verifier
+	// Identifier says whom a credential speaks for; nil nobody.
+	Identifier Identifier
 	// Policy answers for clients; nil allows nothing.
 	Policy *access.Policy
-	// MaxCredentialBytes bounds the header value; 0 takes none.
-	MaxCredentialBytes int
-	// Now is the clock.
+	// Now is the clock; nil is the system's.
 	Now func() time.Time
+}
+
+// Identifier says whom a credential speaks for at the time now. The credential
+// has every value of the header. [Verification] asks the certificate each time;
+// package remember asks it once.
+type Identifier interface {
+	Identify(credential []string, now time.Time) Identification
+}
+
+// Identification is what an [Identifier] found. Err is nil exactly when Client
+// is valid; the other fields are filled as far as the checks came.
+type Identification struct {
+	// Last is the step that refused, or [Identity].
+	Last        Step
+	Certificate trust.Verified
+	Client      identity.Client
+	Err         error
 }
 
 // Request is what a decision depends on, nothing more.
@@ -80,18 +94,14 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 	if d.Target, err = access.ParseTarget(r.Target); err != nil {
 		return err
 	}
-	d.Last = Credential
-	chain, err := certheader.Parse(r.Credential, g.MaxCredentialBytes)
-	if err != nil {
-		return err
+	if g.Identifier == nil {
+		d.Last = Trust
+		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
 	}
-	d.Last = Trust
-	if d.Certificate, err = g.Verifier.Verify(chain.Leaf, g.now(), chain.Intermediates...); err != nil {
-		return err
-	}
-	d.Last = Identity
-	if d.Client, err = identity.Of(d.Certificate); err != nil {
-		return err
+	found := g.Identifier.Identify(r.Credential, g.now())
+	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
+	if found.Err != nil {
+		return found.Err
 	}
 	d.Last = Access
 	d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target)

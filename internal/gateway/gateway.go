@@ -22,6 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
+	"github.com/certgate/certgate/internal/remember"
 	"github.com/certgate/certgate/internal/wire"
 )
 
@@ -90,13 +91,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// newGate is the gate of a configuration. It is replaced whole, never changed.
+// newGate is the gate of a configuration. It is replaced whole, never changed,
+// and what it remembers goes with it.
 func newGate(c config.Config) *gate.Gate {
 	return &gate.Gate{
-		Verifier:           c.Verifier(),
-		Policy:             c.Rules.Policy,
-		MaxCredentialBytes: c.MaxCredentialBytes,
-		Now:                time.Now,
+		Identifier: remember.New(gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}),
+		Policy:     c.Rules.Policy,
+		Now:        time.Now,
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"time"
 )
 
 // KeyID identifies an anchor: the SHA-256 of its SubjectPublicKeyInfo in DER
@@ -41,6 +42,7 @@ type Verified struct {
 	fingerprint string
 	serial      string
 	sharedKey   bool
+	from, until time.Time
 }
 
 // Valid reports whether this value came from a successful verification.
@@ -75,6 +77,14 @@ func keyIDOf(cert *x509.Certificate) KeyID {
 		spki = cert.RawSubjectPublicKeyInfo
 	}
 	return sha256.Sum256(spki)
+}
+
+// Holds reports whether the verification still says the same at the time now:
+// no certificate on the path begins or ends in between, and no revocation list
+// goes stale. It knows nothing of other anchors and revocations than those of
+// the [Verifier] that made it. The zero value never holds.
+func (v Verified) Holds(now time.Time) bool {
+	return v.cert != nil && !now.Before(v.from) && !now.After(v.until)
 }
 
 func newVerified(cert *x509.Certificate, by Anchor) Verified {

@@ -91,10 +91,47 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	}
 	verified := newVerified(leaf, p.anchor)
 	verified.sharedKey = v.sharesKey(leaf, p)
+	verified.from, verified.until = v.period(leaf, p)
 	if verified.sharedKey && v.limits.RefuseSharedKey {
 		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
 	}
 	return verified, nil
+}
+
+// period is when a verification along the path says the same as now: while every
+// certificate on it is in time and every revocation list is current. The skew
+// widens a certificate's period at both ends, as it does when it is checked.
+func (v *Verifier) period(leaf *x509.Certificate, p path) (from, until time.Time) {
+	from, until = leaf.NotBefore, leaf.NotAfter
+	others := slices.Clone(p.intermediates)
+	if !p.anchor.bare {
+		others = append(others, p.anchor.issuer)
+	}
+	for _, c := range others {
+		from, until = later(from, c.NotBefore), earlier(until, c.NotAfter)
+	}
+	from, until = from.Add(-v.limits.ClockSkew), until.Add(v.limits.ClockSkew)
+	if v.staleOK {
+		return from, until
+	}
+	for _, list := range v.crls {
+		from, until = later(from, list.thisUpdate.Add(-v.limits.ClockSkew)), earlier(until, list.nextUpdate)
+	}
+	return from, until
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // Faults is every reason for which a certificate would be refused under the

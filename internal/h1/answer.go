@@ -1,0 +1,164 @@
+package h1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// answer is the header of a response.
+type answer struct {
+	status  int
+	header  http.Header
+	length  int64 // -1: until the connection ends
+	chunked bool
+	keep    bool // the connection may serve again
+}
+
+// readHead reads up to and including the empty line. The result stands in the
+// buffer and is valid until the next read.
+func (cn *conn) readHead() ([]byte, error) {
+	seen := 0
+	for {
+		have := cn.buf[cn.start:cn.end]
+		// The end may have come in two parts.
+		from := max(0, seen-3)
+		if i := bytes.Index(have[from:], []byte("\r\n\r\n")); i >= 0 {
+			n := from + i + 4
+			cn.start += n
+			return have[:n], nil
+		}
+		seen = len(have)
+		if err := cn.fill(cn.maxHeader); err != nil {
+			if seen == 0 {
+				return nil, fmt.Errorf("%w: %w", errUnanswered, err)
+			}
+			return nil, unexpected(err)
+		}
+	}
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// parseHead reads a header strictly (RFC 9112, sections 4 to 6): every line ends
+// in CRLF, names are tokens, nothing is folded, and the length has one reading.
+func parseHead(head []byte) (answer, error) {
+	// One string; every name and value is a part of it.
+	text := string(head[:len(head)-2])
+	line, rest, _ := strings.Cut(text, "\r\n")
+	a := answer{length: -1}
+	var err error
+	if a.status, a.keep, err = parseStatusLine(line); err != nil {
+		return a, err
+	}
+	a.header = make(http.Header, 8)
+	var values []string // one backing array for the usual single values
+	for rest != "" {
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, err := parseField(line)
+		if err != nil {
+			return a, err
+		}
+		if present := a.header[name]; present != nil {
+			a.header[name] = append(present, value)
+			continue
+		}
+		if len(values) == cap(values) {
+			values = make([]string, 0, 8)
+		}
+		values = append(values, value)
+		a.header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return a, a.frame()
+}
+
+func parseStatusLine(line string) (status int, keep bool, err error) {
+	version, rest, ok := strings.Cut(line, " ")
+	code, reason, _ := strings.Cut(rest, " ")
+	n, convErr := strconv.Atoi(code)
+	if !ok || version != "HTTP/1.1" && version != "HTTP/1.0" || convErr != nil || len(code) != 3 || n < 100 || !printable(reason) {
+		return 0, false, fmt.Errorf("want a status line of HTTP/1.1, found %.40q", line)
+	}
+	return n, version == "HTTP/1.1", nil
+}
+
+func parseField(line string) (name, value string, err error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(name) {
+		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
+	}
+	value = strings.Trim(value, " \t")
+	if !printable(value) {
+		return "", "", fmt.Errorf("want no control characters in %.40q", name)
+	}
+	return textproto.CanonicalMIMEHeaderKey(name), value, nil
+}
+
+// frame decides where the body ends (RFC 9112, section 6.3). What has two
+// readings is refused.
+func (a *answer) frame() error {
+	lengths, codings := a.header["Content-Length"], a.header["Transfer-Encoding"]
+	switch {
+	case len(lengths)+len(codings) > 1:
+		return errors.New("want one Content-Length or one Transfer-Encoding, found more")
+	case len(codings) == 1:
+		if !strings.EqualFold(codings[0], "chunked") || !a.keep {
+			return fmt.Errorf("want Transfer-Encoding: chunked in HTTP/1.1, found %.40q", codings[0])
+		}
+		a.chunked = true
+	case len(lengths) == 1:
+		n, err := strconv.ParseUint(lengths[0], 10, 63)
+		if err != nil {
+			return fmt.Errorf("want a length in Content-Length, found %.40q", lengths[0])
+		}
+		a.length = int64(n) //nolint:gosec // ParseUint was told 63 bits
+	default:
+		if a.status < http.StatusOK {
+			a.length = 0
+		}
+	}
+	for _, list := range a.header["Connection"] {
+		for option := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.Trim(option, " \t"), "close") {
+				a.keep = false
+			}
+		}
+	}
+	return nil
+}
+
+func isToken(name string) bool {
+	if name == "" {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' {
+			continue
+		}
+		if strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// printable: no control characters but the tab (RFC 9110, section 5.5).
+func printable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

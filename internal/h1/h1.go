@@ -1,0 +1,157 @@
+// Package h1 is a lean HTTP/1.1 client for one upstream in cleartext.
+//
+// net/http's Transport hands every request to two goroutines of the connection
+// and waits for them; here the caller's goroutine writes the request and reads
+// the answer itself, which halves what a proxied request costs. The price is
+// that only plain requests are taken ([Plain]): no body, or one of declared and
+// moderate length, which is read whole before a connection is touched, so that a
+// slow client never holds one. Everything else belongs to net/http.
+//
+// The client is strict with answers, because a mistake in one becomes somebody
+// else's answer on the next request: a message whose length can be read in two
+// ways, an unreadable header or surplus bytes end the connection.
+package h1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxBody is the longest request body that is taken, in bytes.
+const MaxBody = 64 << 10
+
+// Options are what a [Client] needs. All fields are required.
+type Options struct {
+	// Addr is the upstream's host:port.
+	Addr string
+	// Timeout bounds connecting, and writing the request together with the wait
+	// for the answer's header.
+	Timeout time.Duration
+	// MaxIdle is how many connections are kept for later.
+	MaxIdle int
+	// MaxHeaderBytes bounds the answer's header.
+	MaxHeaderBytes int
+}
+
+// Client is an [http.RoundTripper] for plain requests. It is safe for concurrent
+// use.
+type Client struct {
+	options Options
+	dialer  net.Dialer
+	pool    pool
+}
+
+// New makes a client; nothing is connected before the first request.
+func New(o Options) *Client {
+	return &Client{
+		options: o,
+		dialer:  net.Dialer{Timeout: min(o.Timeout, 10*time.Second)},
+		pool:    pool{max: o.MaxIdle},
+	}
+}
+
+// Plain reports whether the client takes the request: HTTP without TLS, an
+// opaque target, and no body or one of declared length up to [MaxBody].
+func Plain(r *http.Request) bool {
+	return r.URL.Scheme == "http" && r.URL.Opaque != "" && r.ContentLength >= 0 && r.ContentLength <= MaxBody &&
+		len(r.Trailer) == 0 && len(r.TransferEncoding) == 0
+}
+
+// RoundTrip sends a request that is [Plain] and returns the answer. The request
+// is written from its Method, URL.Opaque, Host, Header, ContentLength and Body;
+// fields of the header that concern the connection must not be there.
+//
+// Nothing is sent twice, with one exception: a GET or HEAD without a body whose
+// kept connection turned out to be dead before a byte of an answer came
+// (RFC 9110, section 9.2.2).
+//
+// The answer's body must be closed. Answers 1xx are skipped, except 101, which
+// is an error.
+func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
+	message, err := compose(r)
+	if err != nil {
+		return nil, err
+	}
+	defer buffers.Put(message)
+	for {
+		cn, reused, err := c.connection(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		res, err := cn.exchange(r, *message, c.options.Timeout)
+		if err == nil {
+			return res, nil
+		}
+		cn.close()
+		if !reused || !errors.Is(err, errUnanswered) || !repeatable(r) {
+			return nil, err
+		}
+	}
+}
+
+func repeatable(r *http.Request) bool {
+	return r.ContentLength == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// connection takes a kept connection or makes one.
+func (c *Client) connection(ctx context.Context) (cn *conn, reused bool, err error) {
+	if cn := c.pool.get(); cn != nil {
+		return cn, true, nil
+	}
+	nc, err := c.dialer.DialContext(ctx, "tcp", c.options.Addr)
+	if err != nil {
+		return nil, false, err
+	}
+	return newConn(nc, &c.pool, c.options.MaxHeaderBytes), false, nil
+}
+
+// CloseIdleConnections closes the connections that are not in use.
+func (c *Client) CloseIdleConnections() { c.pool.closeAll() }
+
+// compose writes the whole request into one buffer, so that it leaves in one
+// system call.
+func compose(r *http.Request) (*[]byte, error) {
+	buf, _ := buffers.Get().(*[]byte)
+	b := (*buf)[:0]
+	b = append(append(append(append(b, r.Method...), ' '), r.URL.Opaque...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, r.Host...), "\r\n"...)
+	for name, values := range r.Header {
+		for _, v := range values {
+			if strings.ContainsAny(v, "\r\n\x00") {
+				return nil, fmt.Errorf("want a header value in one line in %q", name)
+			}
+			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+		}
+	}
+	if r.ContentLength > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
+	}
+	b = append(b, "\r\n"...)
+	var err error
+	if r.ContentLength > 0 {
+		b, err = appendBody(b, r.Body, int(r.ContentLength))
+	}
+	*buf = b
+	if err != nil {
+		buffers.Put(buf)
+		return nil, err
+	}
+	return buf, nil
+}
+
+func appendBody(b []byte, body io.Reader, n int) ([]byte, error) {
+	start := len(b)
+	if cap(b) < start+n {
+		b = append(make([]byte, 0, start+n), b...)
+	}
+	b = b[:start+n]
+	_, err := io.ReadFull(body, b[start:])
+	return b, err
+}
