@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -98,8 +99,23 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 		t.Fatal(err)
 	}
 	return &gate.Gate{
-		Verifier: trust.NewVerifier(w.keyring, revocations, limits), Policy: policy,
-		MaxCredentialBytes: 4096, Now: func() time.Time { return now },
+		Identifier: gate.Verification{Verifier: trust.NewVerifier(w.keyring, revocations, limits), MaxCredentialBytes: 4096},
+		Policy:     policy,
+		Now:        func() time.Time { return now },
+	}
+}
+
+// finds is an identifier that found this, whatever it is asked.
+type finds gate.Identification
+
+func (f finds) Identify([]string, time.Time) gate.Identification { return gate.Identification(f) }
+
+// verifying changes how a gate of newGate verifies.
+func verifying(change func(*gate.Verification)) func(*gate.Gate) {
+	return func(g *gate.Gate) {
+		v := g.Identifier.(gate.Verification)
+		change(&v)
+		g.Identifier = v
 	}
 }
 
@@ -151,11 +167,15 @@ func TestDecide(t *testing.T) {
 		{name: "another path", request: with(func(r *gate.Request) { r.Target = "/events/1" }), want: denial.AccessDenied, target: true, certificate: true, client: true},
 
 		// Fail closed: what was left out refuses.
-		{name: "no verifier", request: good, change: func(g *gate.Gate) { g.Verifier = nil }, want: denial.CertificateUntrusted, target: true},
-		{name: "no keyring", request: good, change: func(g *gate.Gate) { g.Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }, want: denial.CertificateUntrusted, target: true},
+		{name: "no verifier", request: good, change: verifying(func(v *gate.Verification) { v.Verifier = nil }), want: denial.CertificateUntrusted, target: true},
+		{name: "no keyring", request: good, change: verifying(func(v *gate.Verification) { v.Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }), want: denial.CertificateUntrusted, target: true},
 		{name: "no policy", request: good, change: func(g *gate.Gate) { g.Policy = nil }, want: denial.AccessDenied, target: true, certificate: true, client: true},
-		{name: "no limit", request: good, change: func(g *gate.Gate) { g.MaxCredentialBytes = 0 }, want: denial.CredentialTooLarge, target: true},
-		{name: "zero gate", request: good, change: func(g *gate.Gate) { *g = gate.Gate{} }, want: denial.CredentialTooLarge, target: true},
+		{name: "no limit", request: good, change: verifying(func(v *gate.Verification) { v.MaxCredentialBytes = 0 }), want: denial.CredentialTooLarge, target: true},
+		{name: "zero verification", request: good, change: func(g *gate.Gate) { g.Identifier = gate.Verification{} }, want: denial.CredentialTooLarge, target: true},
+		{name: "no identifier", request: good, change: func(g *gate.Gate) { g.Identifier = nil }, want: denial.CertificateUntrusted, target: true},
+		{name: "an identifier that finds nothing", request: good, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: denial.AccessDenied, target: true},
+		{name: "an identifier that fails", request: good, change: func(g *gate.Gate) { g.Identifier = finds{Err: errors.New("broken")} }, want: denial.Internal, target: true},
+		{name: "zero gate", request: good, change: func(g *gate.Gate) { *g = gate.Gate{} }, want: denial.CertificateUntrusted, target: true},
 		{name: "zero request", want: denial.PathAmbiguous},
 	}
 	for _, tt := range tests {
@@ -223,7 +243,7 @@ func TestDecideOddCertificates(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newGate(t, w, trust.Limits{})
-			g.Verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
+			verifying(func(v *gate.Verification) { v.Verifier = trust.NewVerifier(keyring, nil, trust.Limits{}) })(g)
 			cert := sign(t, key, tt.public, tt.change)
 			check(t, g.Decide(gate.Request{Credential: header(cert), Method: "POST", Target: "/events"}), tt.want)
 		})

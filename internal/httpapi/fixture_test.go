@@ -89,6 +89,10 @@ func newWorld(tb testing.TB) world {
 	return w
 }
 
+func (w world) verification() gate.Verification {
+	return gate.Verification{Verifier: w.verifier, MaxCredentialBytes: maxCredential}
+}
+
 func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
 
 // bench is a surface on a socket, with the upstream behind it, its log and its
@@ -140,7 +144,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &gate.Gate{Verifier: w.verifier, Policy: policy, MaxCredentialBytes: maxCredential, Now: time.Now}
+	g := &gate.Gate{Identifier: w.verification(), Policy: policy, Now: time.Now}
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{

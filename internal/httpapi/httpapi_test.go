@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/remember"
 )
 
 func TestAllowed(t *testing.T) {
@@ -81,7 +83,7 @@ func TestRefusals(t *testing.T) {
 		{name: "in the query", request: request("GET /events/?X-SSL-Auth=" + encode(w.mail)[:10] + " HTTP/1.1"), want: denial.CredentialMissing},
 		{name: "another master key", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.other)), want: denial.CertificateUntrusted},
 		{name: "no verifier", request: request("GET /events/ HTTP/1.1", good), want: denial.CertificateUntrusted,
-			change: func(b *bench) { b.options.Gate().Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }},
+			change: func(b *bench) { b.options.Gate().Identifier = gate.Verification{MaxCredentialBytes: maxCredential} }},
 		{name: "another path", request: request("GET /other HTTP/1.1", good), want: denial.AccessDenied, client: "mail"},
 		{name: "another client", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.social)), want: denial.AccessDenied, client: "social"},
 		{name: "dot segments", request: request("GET /x/../events/ HTTP/1.1", good), want: denial.PathAmbiguous, close: true},
@@ -99,8 +101,7 @@ func TestRefusals(t *testing.T) {
 		{name: "delete of the health route", request: request("DELETE /healthz HTTP/1.1", good), want: denial.MethodNotAllowed},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, tt.change)
+		check := func(t *testing.T, b *bench) {
 			res := b.ask(t, tt.request)
 			wantProblem(t, res, tt.want)
 			if res.Close != tt.close {
@@ -115,7 +116,49 @@ func TestRefusals(t *testing.T) {
 			if n := b.forwarded(); n != 0 {
 				t.Errorf("the upstream got %d requests, want none", n)
 			}
+		}
+		t.Run(tt.name, func(t *testing.T) { check(t, newBench(t, tt.change)) })
+		t.Run(tt.name+", remembering", func(t *testing.T) {
+			check(t, newBench(t, func(b *bench) {
+				if tt.change != nil {
+					tt.change(b)
+				}
+				g := b.options.Gate()
+				g.Identifier = remember.New(g.Identifier)
+				g.Identifier.Identify([]string{encode(w.mail)}, time.Now())
+			}))
 		})
+	}
+}
+
+// A remembered certificate leaves the same answer, record and headers as one that
+// was verified just now.
+func TestRemembered(t *testing.T) {
+	w := newWorld(t)
+	b := newBench(t, func(b *bench) {
+		g := b.options.Gate()
+		g.Identifier = remember.New(g.Identifier)
+	})
+	var upstream []http.Header
+	for range 2 {
+		if res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail))); res.StatusCode != http.StatusOK {
+			t.Fatalf("status %d, want 200", res.StatusCode)
+		}
+		got := (<-b.requests).Header
+		got.Del("X-Request-Id")
+		upstream = append(upstream, got)
+	}
+	if diff := cmp.Diff(upstream[0], upstream[1]); diff != "" || upstream[0].Get("X-Client-Cert-Fingerprint") == "" {
+		t.Errorf("headers at the upstream (-verified +remembered):\n%s", diff)
+	}
+	records := b.lines(t)
+	for _, r := range records {
+		for _, volatile := range []string{"time", "duration_ms", "request_id"} {
+			delete(r, volatile)
+		}
+	}
+	if diff := cmp.Diff(records[0], records[1]); diff != "" || records[0]["client"] != "mail" || records[0]["serial"] == nil {
+		t.Errorf("records (-verified +remembered):\n%s", diff)
 	}
 }
 

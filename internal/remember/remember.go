@@ -30,7 +30,7 @@ const (
 )
 
 // Identifier remembers what another identifier found. It is safe for concurrent
-// use. Refusals are never remembered: whoever sends something else each time
+// use; [New] makes one. Refusals are never remembered: whoever sends something else each time
 // would fill the memory with it.
 type Identifier struct {
 	inner gate.Identifier
@@ -40,8 +40,10 @@ type Identifier struct {
 	spellings map[string]int // by fingerprint
 }
 
-// New remembers what inner finds.
-func New(inner gate.Identifier) *Identifier {
+// New remembers what inner finds. There must be an inner.
+func New(inner gate.Identifier) *Identifier { return newIdentifier(inner, maxBytes) }
+
+func newIdentifier(inner gate.Identifier, maxBytes uint64) *Identifier {
 	i := &Identifier{inner: inner, spellings: map[string]int{}}
 	i.known = otter.Must(&otter.Options[string, gate.Identification]{
 		MaximumWeight: maxBytes,
@@ -58,8 +60,12 @@ func (i *Identifier) Identify(credential []string, now time.Time) gate.Identific
 	if len(credential) != 1 {
 		return i.inner.Identify(credential, now)
 	}
-	if found, ok := i.known.GetIfPresent(credential[0]); ok && found.Certificate.Holds(now) {
-		return found
+	if found, ok := i.known.GetIfPresent(credential[0]); ok {
+		if found.Certificate.Holds(now) {
+			return found
+		}
+		// What does not hold any more must not count as one of the spellings.
+		i.known.Invalidate(credential[0])
 	}
 	found := i.inner.Identify(credential, now)
 	if found.Err == nil && i.another(found) {

@@ -79,10 +79,11 @@ func keyIDOf(cert *x509.Certificate) KeyID {
 	return sha256.Sum256(spki)
 }
 
-// Holds reports whether the verification still says the same at the time now:
-// no certificate on the path begins or ends in between, and no revocation list
-// goes stale. It knows nothing of other anchors and revocations than those of
-// the [Verifier] that made it. The zero value never holds.
+// Holds reports whether the [Verifier] that made this value would accept the
+// certificate at the time now as well: no certificate that came with it and no
+// anchor begins or ends in between, and no revocation list goes stale. It knows
+// nothing of other anchors and revocations than that Verifier's, and it may say
+// no where verifying again would succeed. The zero value never holds.
 func (v Verified) Holds(now time.Time) bool {
 	return v.cert != nil && !now.Before(v.from) && !now.After(v.until)
 }

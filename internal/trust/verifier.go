@@ -91,31 +91,44 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	}
 	verified := newVerified(leaf, p.anchor)
 	verified.sharedKey = v.sharesKey(leaf, p)
-	verified.from, verified.until = v.period(leaf, p)
+	verified.from, verified.until = v.period(leaf, intermediates, now)
 	if verified.sharedKey && v.limits.RefuseSharedKey {
 		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
 	}
 	return verified, nil
 }
 
-// period is when a verification along the path says the same as now: while every
-// certificate on it is in time and every revocation list is current. The skew
-// widens a certificate's period at both ends, as it does when it is checked.
-func (v *Verifier) period(leaf *x509.Certificate, p path) (from, until time.Time) {
-	from, until = leaf.NotBefore, leaf.NotAfter
-	others := slices.Clone(p.intermediates)
-	if !p.anchor.bare {
-		others = append(others, p.anchor.issuer)
+// period is the time around now in which the verification finds what it finds
+// now: no certificate that a path could lead through begins or ends, and no
+// revocation list comes into force or goes stale. All of them count, not only
+// those on the path that was taken: at another time another path may come first,
+// and be refused.
+func (v *Verifier) period(leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) (from, until time.Time) {
+	skew := v.limits.ClockSkew
+	from, until = leaf.NotBefore.Add(-skew), leaf.NotAfter.Add(skew)
+	narrow := func(begin, end time.Time) {
+		switch {
+		case now.Before(begin):
+			until = earlier(until, begin.Add(-1))
+		case now.After(end):
+			from = later(from, end.Add(1))
+		default:
+			from, until = later(from, begin), earlier(until, end)
+		}
 	}
-	for _, c := range others {
-		from, until = later(from, c.NotBefore), earlier(until, c.NotAfter)
+	for _, c := range intermediates {
+		narrow(c.NotBefore.Add(-skew), c.NotAfter.Add(skew))
 	}
-	from, until = from.Add(-v.limits.ClockSkew), until.Add(v.limits.ClockSkew)
+	for _, a := range v.keyring.anchors {
+		if !a.bare {
+			narrow(a.issuer.NotBefore.Add(-skew), a.issuer.NotAfter.Add(skew))
+		}
+	}
 	if v.staleOK {
 		return from, until
 	}
 	for _, list := range v.crls {
-		from, until = later(from, list.thisUpdate.Add(-v.limits.ClockSkew)), earlier(until, list.nextUpdate)
+		narrow(list.thisUpdate.Add(-skew), list.nextUpdate)
 	}
 	return from, until
 }
