@@ -23,8 +23,13 @@ const (
 // What a client sends under such a name is never forwarded.
 var protected = map[string]bool{
 	"x-request-id": true,
-	"forwarded":    true,
-	"x-real-ip":    true,
+	// Who writes the request writes its framing; a Content_Length would be a
+	// second one to CGI and WSGI.
+	"content-length":    true,
+	"transfer-encoding": true,
+
+	"forwarded": true,
+	"x-real-ip": true,
 	// A CGI upstream turns Proxy into HTTP_PROXY (CVE-2016-5385).
 	"proxy": true,
 

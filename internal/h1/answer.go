@@ -35,10 +35,7 @@ func (cn *conn) readHead() ([]byte, error) {
 		}
 		seen = len(have)
 		if err := cn.fill(cn.maxHeader); err != nil {
-			if seen == 0 {
-				return nil, fmt.Errorf("%w: %w", errUnanswered, err)
-			}
-			return nil, unexpected(err)
+			return nil, err
 		}
 	}
 }

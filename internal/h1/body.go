@@ -8,29 +8,22 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // body reads an answer's body. At its regular end the connection goes back to
 // the pool; closed before that, it is closed.
 type body struct {
-	cn     *conn
-	keep   bool
-	stop   func() bool                 // ends the watch over the caller's context
-	next   func(p []byte) (int, error) // io.EOF at the regular end only
-	err    error
-	timely bool // the deadline of the header has been taken off
+	cn   *conn
+	keep bool
+	stop func() bool                 // ends the watch over the caller's context
+	next func(p []byte) (int, error) // io.EOF at the regular end only
+	err  error
 }
 
 // Read is for one goroutine, as http.Response.Body is.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
-	}
-	// What has come with the header needs no system call.
-	if !b.timely && b.cn.start == b.cn.end {
-		b.timely = true
-		_ = b.cn.net.SetDeadline(time.Time{})
 	}
 	n, err := b.next(p)
 	if err != nil {
@@ -86,19 +79,20 @@ func (cn *conn) counted(n int64) func([]byte) (int, error) {
 func (cn *conn) untilClose(p []byte) (int, error) { return cn.read(p) }
 
 // chunked is a body in chunks (RFC 9112, section 7.1). Trailers are read and
-// dropped.
+// dropped, but have to be readable.
 func (cn *conn) chunked() func([]byte) (int, error) {
 	var left int64
+	inside := false // a chunk whose end has not been read
 	return func(p []byte) (int, error) {
 		if left == 0 {
-			n, err := cn.chunkSize()
+			n, err := cn.nextChunk(inside)
 			if err != nil {
 				return 0, unexpected(err)
 			}
 			if n == 0 {
 				return 0, cn.skipTrailers()
 			}
-			left = n
+			left, inside = n, true
 		}
 		if int64(len(p)) > left {
 			p = p[:left]
@@ -108,11 +102,19 @@ func (cn *conn) chunked() func([]byte) (int, error) {
 		if err != nil {
 			return n, unexpected(err)
 		}
-		if left == 0 {
-			err = cn.chunkEnd()
-		}
-		return n, err
+		return n, nil // the chunk's end is waited for when nothing else is left to give
 	}
+}
+
+// nextChunk reads the end of the chunk before, if there is one, and the size of
+// the next.
+func (cn *conn) nextChunk(inside bool) (int64, error) {
+	if inside {
+		if err := cn.chunkEnd(); err != nil {
+			return 0, err
+		}
+	}
+	return cn.chunkSize()
 }
 
 func (cn *conn) chunkSize() (int64, error) {
@@ -120,9 +122,10 @@ func (cn *conn) chunkSize() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	digits, _, _ := strings.Cut(line, ";")
-	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
-	if err != nil || !printable(line) {
+	const maxDigits = 15 // 60 bits
+	digits, _, _ := strings.Cut(strings.TrimRight(line, " \t"), ";")
+	n, err := strconv.ParseUint(digits, 16, 60)
+	if err != nil || len(digits) > maxDigits || !printable(line) {
 		return 0, fmt.Errorf("want the size of a chunk, found %.40q", line)
 	}
 	return int64(n), nil //nolint:gosec // ParseUint was told 60 bits
@@ -131,7 +134,7 @@ func (cn *conn) chunkSize() (int64, error) {
 func (cn *conn) chunkEnd() error {
 	line, err := cn.line()
 	if err != nil {
-		return unexpected(err)
+		return err
 	}
 	if line != "" {
 		return errors.New("want the end of a chunk, found more")
@@ -148,6 +151,9 @@ func (cn *conn) skipTrailers() error {
 		}
 		if line == "" {
 			return io.EOF
+		}
+		if _, _, err := parseField(line); err != nil {
+			return err
 		}
 		total += len(line)
 	}

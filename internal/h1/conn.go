@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -59,14 +60,23 @@ func (cn *conn) alive() bool {
 	if cn.raw == nil {
 		return false
 	}
-	silent := false
-	err := cn.raw.Read(func(fd uintptr) bool {
+	silent, err := cn.peek()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// The deadline of the request before, which came to its end in time.
+		_ = cn.net.SetDeadline(time.Time{})
+		silent, err = cn.peek()
+	}
+	return err == nil && silent
+}
+
+func (cn *conn) peek() (silent bool, err error) {
+	err = cn.raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
 		silent = errors.Is(err, syscall.EAGAIN)
 		return true
 	})
-	return err == nil && silent
+	return silent, err
 }
 
 // exchange writes the message and reads the header of the answer. After an error
@@ -93,16 +103,28 @@ func (cn *conn) cancelWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = cn.net.SetDeadline(past) })
 }
 
+// unanswered marks the end of a connection that gave no answer. A wait that was
+// too long or given up is not one.
+func unanswered(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errUnanswered, err)
+}
+
 // converse writes the message and reads headers up to the final one.
 func (cn *conn) converse(message []byte) (answer, error) {
 	if _, err := cn.net.Write(message); err != nil {
-		return answer{}, fmt.Errorf("%w: %w", errUnanswered, err)
+		return answer{}, unanswered(err)
 	}
 	const maxInformational = 16
-	for range maxInformational {
+	for i := range maxInformational {
 		head, err := cn.readHead()
-		if err != nil {
-			return answer{}, err
+		switch {
+		case err != nil && i == 0 && cn.start == cn.end:
+			return answer{}, unanswered(err)
+		case err != nil:
+			return answer{}, unexpected(err)
 		}
 		a, err := parseHead(head)
 		if err != nil {
@@ -131,16 +153,31 @@ func (cn *conn) response(r *http.Request, a answer, stop func() bool) *http.Resp
 	switch {
 	case a.chunked:
 		res.ContentLength = -1
+		cn.unhurry(r.Context())
 		b.next = cn.chunked()
 	case a.length > 0:
+		if int64(cn.end-cn.start) < a.length {
+			cn.unhurry(r.Context())
+		}
 		b.next = cn.counted(a.length)
 	case a.length == 0:
 		b.end(io.EOF)
 	default:
+		cn.unhurry(r.Context())
 		b.keep, b.next = false, cn.untilClose
 	}
 	res.Body = b
 	return res
+}
+
+// unhurry takes the deadline of the header off: a body may take its time. A
+// context that is done meanwhile must not lose its say: either it is seen here,
+// or what [conn.cancelWith] does comes after.
+func (cn *conn) unhurry(ctx context.Context) {
+	_ = cn.net.SetDeadline(time.Time{})
+	if ctx.Err() != nil {
+		_ = cn.net.SetDeadline(past)
+	}
 }
 
 // finish gives the connection back, or ends it.

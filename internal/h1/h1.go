@@ -65,8 +65,9 @@ func Plain(r *http.Request) bool {
 }
 
 // RoundTrip sends a request that is [Plain] and returns the answer. The request
-// is written from its Method, URL.Opaque, Host, Header, ContentLength and Body;
-// fields of the header that concern the connection must not be there.
+// is written from its Method, URL.Opaque, Host, Header, ContentLength and Body.
+// Host, Content-Length and Transfer-Encoding in the Header are passed over;
+// other fields that concern the connection must not be there.
 //
 // Nothing is sent twice, with one exception: a GET or HEAD without a body whose
 // kept connection turned out to be dead before a byte of an answer came
@@ -79,63 +80,61 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.Context().Err(); err != nil {
+		buffers.Put(message)
+		return nil, err
+	}
 	defer buffers.Put(message)
-	for {
-		cn, reused, err := c.connection(r.Context())
-		if err != nil {
-			return nil, err
-		}
-		res, err := cn.exchange(r, *message, c.options.Timeout)
-		if err == nil {
-			return res, nil
-		}
-		cn.close()
-		if !reused || !errors.Is(err, errUnanswered) || !repeatable(r) {
-			return nil, err
+	if cn := c.pool.get(); cn != nil {
+		res, err := c.exchange(cn, r, *message)
+		if !errors.Is(err, errUnanswered) || !repeatable(r) {
+			return res, err
 		}
 	}
+	cn, err := c.dial(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return c.exchange(cn, r, *message)
+}
+
+// exchange does one request on one connection, which ends with it on an error.
+func (c *Client) exchange(cn *conn, r *http.Request, message []byte) (*http.Response, error) {
+	res, err := cn.exchange(r, message, c.options.Timeout)
+	if err == nil {
+		return res, nil
+	}
+	cn.close()
+	if r.Context().Err() != nil {
+		return nil, context.Cause(r.Context()) // and not the deadline that stood for it
+	}
+	return nil, err
 }
 
 func repeatable(r *http.Request) bool {
 	return r.ContentLength == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-// connection takes a kept connection or makes one.
-func (c *Client) connection(ctx context.Context) (cn *conn, reused bool, err error) {
-	if cn := c.pool.get(); cn != nil {
-		return cn, true, nil
-	}
+func (c *Client) dial(ctx context.Context) (*conn, error) {
 	nc, err := c.dialer.DialContext(ctx, "tcp", c.options.Addr)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return newConn(nc, &c.pool, c.options.MaxHeaderBytes), false, nil
+	return newConn(nc, &c.pool, c.options.MaxHeaderBytes), nil
 }
 
 // CloseIdleConnections closes the connections that are not in use.
 func (c *Client) CloseIdleConnections() { c.pool.closeAll() }
 
 // compose writes the whole request into one buffer, so that it leaves in one
-// system call.
+// system call. What could be read as more than one request is refused.
 func compose(r *http.Request) (*[]byte, error) {
+	if err := check(r); err != nil {
+		return nil, err
+	}
 	buf, _ := buffers.Get().(*[]byte)
-	b := (*buf)[:0]
-	b = append(append(append(append(b, r.Method...), ' '), r.URL.Opaque...), " HTTP/1.1\r\nHost: "...)
-	b = append(append(b, r.Host...), "\r\n"...)
-	for name, values := range r.Header {
-		for _, v := range values {
-			if strings.ContainsAny(v, "\r\n\x00") {
-				return nil, fmt.Errorf("want a header value in one line in %q", name)
-			}
-			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
-		}
-	}
-	if r.ContentLength > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		b = append(strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
-	}
-	b = append(b, "\r\n"...)
-	var err error
-	if r.ContentLength > 0 {
+	b, err := appendHead((*buf)[:0], r)
+	if err == nil && r.ContentLength > 0 {
 		b, err = appendBody(b, r.Body, int(r.ContentLength))
 	}
 	*buf = b
@@ -144,6 +143,52 @@ func compose(r *http.Request) (*[]byte, error) {
 		return nil, err
 	}
 	return buf, nil
+}
+
+func check(r *http.Request) error {
+	switch {
+	case !Plain(r) || r.ContentLength > 0 && r.Body == nil:
+		return errors.New("want a plain request, found another")
+	case !isToken(r.Method):
+		return fmt.Errorf("want a method, found %.40q", r.Method)
+	case !isWord(r.URL.Opaque):
+		return fmt.Errorf("want a request target, found %.40q", r.URL.Opaque)
+	case !isWord(r.Host):
+		return fmt.Errorf("want a host, found %.40q", r.Host)
+	}
+	return nil
+}
+
+// isWord: no space and no control character.
+func isWord(s string) bool { return s != "" && printable(s) && !strings.ContainsAny(s, " \t") }
+
+func appendHead(b []byte, r *http.Request) ([]byte, error) {
+	b = append(append(append(append(b, r.Method...), ' '), r.URL.Opaque...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, r.Host...), "\r\n"...)
+	for name, values := range r.Header {
+		switch {
+		case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding":
+			continue // they are written from the request's own fields
+		case !isToken(name):
+			return b, fmt.Errorf("want a header name, found %.40q", name)
+		}
+		for _, v := range values {
+			if !printable(v) {
+				return b, fmt.Errorf("want a header value without control characters in %q", name)
+			}
+			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+		}
+	}
+	if r.ContentLength > 0 || needsLength(r.Method) {
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
+	}
+	return append(b, "\r\n"...), nil
+}
+
+// needsLength: methods that usually have a body say so when it is empty
+// (RFC 9110, section 8.6), as net/http does.
+func needsLength(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 func appendBody(b []byte, body io.Reader, n int) ([]byte, error) {

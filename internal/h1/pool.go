@@ -25,7 +25,8 @@ func (p *pool) get() *conn {
 		if cn == nil {
 			return nil
 		}
-		if cn.alive() {
+		// The other side may have forgotten an old one without a word.
+		if time.Since(cn.idleSince) <= maxIdleTime && cn.alive() {
 			return cn
 		}
 		cn.close()
