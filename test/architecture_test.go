@@ -58,6 +58,25 @@ func TestArchitectureCoreIsPure(t *testing.T) {
 	}
 }
 
+// TestArchitectureMemoryStaysOutside: remembering needs a cache, which is no part
+// of the core; the gate does not know whether it is asked a memory.
+func TestArchitectureMemoryStaysOutside(t *testing.T) {
+	const cache = "github.com/maypok86/otter/v2"
+	if !slices.Contains(archDeps(t, "./internal/remember"), cache) {
+		t.Errorf("internal/remember does not depend on %s: is the path right?", cache)
+	}
+	for name := range archCore {
+		if _, err := os.Stat(filepath.Join("..", "internal", name)); err != nil {
+			continue
+		}
+		for _, path := range archDeps(t, "./internal/"+name) {
+			if strings.HasPrefix(path, cache) || path == archModule+"/internal/remember" {
+				t.Errorf("internal/%s depends on %s, want no memory in the core", name, path)
+			}
+		}
+	}
+}
+
 // archDeps is everything a package needs but the standard library, itself
 // included.
 func archDeps(t *testing.T, pattern string) []string {
