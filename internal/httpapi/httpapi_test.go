@@ -102,6 +102,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, tt := range tests {
 		check := func(t *testing.T, b *bench) {
+			t.Helper()
 			res := b.ask(t, tt.request)
 			wantProblem(t, res, tt.want)
 			if res.Close != tt.close {
