@@ -60,10 +60,10 @@ func TestAnswer(t *testing.T) {
 		{"another request id", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Request-Id: other\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
 		{"hints before", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, tt.answer)
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			res := g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
 			tt.header["X-Request-Id"] = []string{"r-1"}
@@ -97,10 +97,10 @@ func TestNoAnswer(t *testing.T) {
 		{"hints without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 10<<10), denial.UpstreamFailed},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", denial.UpstreamFailed},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, tt.answer)
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			res := g.ask(t, get("/"))
 			if res.StatusCode != tt.want.Status() || res.body != string(tt.want)+"\n" {
 				t.Errorf("answer %d %q, want %d %s", res.StatusCode, res.body, tt.want.Status(), tt.want)
@@ -124,23 +124,31 @@ func closedAddr(t *testing.T) string {
 }
 
 func TestUpstreamRefuses(t *testing.T) {
-	g := newGateway(t, options{upstream: closedAddr(t)})
-	if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
-		t.Errorf("status %d, want 502", res.StatusCode)
-	}
-	if have := reason(t, <-g.results); have != denial.UpstreamFailed {
-		t.Errorf("reason %q, want upstream_failed", have)
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: closedAddr(t)})
+			if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
+				t.Errorf("status %d, want 502", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != denial.UpstreamFailed {
+				t.Errorf("reason %q, want upstream_failed", have)
+			}
+		})
 	}
 }
 
 func TestUpstreamNeverAnswers(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-	g := newGateway(t, options{upstream: up.addr, timeout: 50 * time.Millisecond})
-	if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
-		t.Errorf("status %d, want 504", res.StatusCode)
-	}
-	if have := reason(t, <-g.results); have != denial.UpstreamTimeout {
-		t.Errorf("reason %q, want upstream_timeout", have)
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
+			g := newGateway(t, options{way: w, upstream: up.addr, timeout: 50 * time.Millisecond})
+			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
+				t.Errorf("status %d, want 504", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != denial.UpstreamTimeout {
+				t.Errorf("reason %q, want upstream_timeout", have)
+			}
+		})
 	}
 }
 
@@ -153,10 +161,10 @@ func TestAnswerBreaksOff(t *testing.T) {
 		{"chunked, inside a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123"},
 		{"chunked, malformed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("123") + "nonsense\r\n"},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, tt.answer)
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(get("/"))
 			// The header may be out or not when the connection breaks.
@@ -200,33 +208,37 @@ func TestBodyRunsOverBehindTheAnswer(t *testing.T) {
 // A stream arrives part by part: the upstream sends each only after the client
 // has the one before.
 func TestStream(t *testing.T) {
-	next := make(chan struct{})
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _ = c.head()
-		c.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-		for range 3 {
-			<-next
-			c.say(chunks("data: x\n\n"))
-		}
-		<-next
-		c.say("0\r\n\r\n")
-	})
-	g := newGateway(t, options{upstream: up.addr})
-	c := dial(t, g.addr)
-	c.say(get("/"))
-	res, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		next <- struct{}{}
-		event := make([]byte, len("data: x\n\n"))
-		if _, err := io.ReadFull(res.Body, event); err != nil || string(event) != "data: x\n\n" {
-			t.Fatalf("event %q, %v", event, err)
-		}
-	}
-	next <- struct{}{}
-	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
-		t.Errorf("rest %q, %v: want the end", rest, err)
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			next := make(chan struct{})
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				c.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+				for range 3 {
+					<-next
+					c.say(chunks("data: x\n\n"))
+				}
+				<-next
+				c.say("0\r\n\r\n")
+			})
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			c := dial(t, g.addr)
+			c.say(get("/"))
+			res, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				next <- struct{}{}
+				event := make([]byte, len("data: x\n\n"))
+				if _, err := io.ReadFull(res.Body, event); err != nil || string(event) != "data: x\n\n" {
+					t.Fatalf("event %q, %v", event, err)
+				}
+			}
+			next <- struct{}{}
+			if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+				t.Errorf("rest %q, %v: want the end", rest, err)
+			}
+		})
 	}
 }

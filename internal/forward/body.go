@@ -83,9 +83,14 @@ func (b *requestBody) fault() error {
 // settledFault is fault after a Read that is under way has returned. It is for
 // a client's context that is done: then no Read waits any more.
 func (b *requestBody) settledFault() error {
+	b.settle()
+	return b.fault()
+}
+
+// settle waits until a Read that is under way has returned.
+func (b *requestBody) settle() {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	return b.fault()
 }
 
 // whole reports whether all of the body has been read.

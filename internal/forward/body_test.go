@@ -14,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
+	"github.com/certgate/certgate/internal/h1"
 )
 
 // wholeRequests is an upstream that reads what it gets as HTTP and keeps the
@@ -64,9 +65,9 @@ func TestBody(t *testing.T) {
 		{"chunked with a trailer", "Trailer: X-Client-Id\r\nTransfer-Encoding: chunked", chunks("123") + "0\r\nX-Client-Id: root\r\n\r\n", "123", -1},
 	}
 	up, requests, bodies := wholeRequests(t)
-	g := newGateway(t, options{upstream: up.addr})
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			res := g.ask(t, post([]string{tt.framing}, tt.sent))
 			if res.StatusCode != http.StatusOK {
 				t.Fatalf("status %d, want 200", res.StatusCode)
@@ -132,14 +133,14 @@ func TestBodyBreaksOff(t *testing.T) {
 		{"chunked", "Transfer-Encoding: chunked", chunks("123")},
 		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n"},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
 			up := newUpstream(t, func(_ int, c *conn) {
 				_, _ = c.head()
 				got <- c.rest()
 			})
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(post([]string{tt.framing}, tt.sent))
 			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
@@ -147,6 +148,13 @@ func TestBodyBreaksOff(t *testing.T) {
 			}
 			if have := reason(t, <-g.results); have != denial.ClientClosed {
 				t.Errorf("reason %q, want client_closed", have)
+			}
+			if w == lean && tt.name == "declared" {
+				// It is read whole before the upstream hears of it.
+				if n := up.conns.Load(); n != 0 {
+					t.Errorf("the upstream got %d connections, want none", n)
+				}
+				return
 			}
 			if body := <-got; strings.HasSuffix(body, "0\r\n\r\n") {
 				t.Errorf("the upstream got %q: want no regular end", body)
@@ -156,14 +164,18 @@ func TestBodyBreaksOff(t *testing.T) {
 }
 
 func TestClientStalls(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-	g := newGateway(t, options{upstream: up.addr, readTimeout: 100 * time.Millisecond})
-	res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
-	if res.StatusCode != http.StatusRequestTimeout {
-		t.Errorf("status %d, want 408", res.StatusCode)
-	}
-	if have := reason(t, <-g.results); have != denial.RequestTimeout {
-		t.Errorf("reason %q, want request_timeout", have)
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
+			g := newGateway(t, options{way: w, upstream: up.addr, readTimeout: 100 * time.Millisecond})
+			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
+			if res.StatusCode != http.StatusRequestTimeout {
+				t.Errorf("status %d, want 408", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != denial.RequestTimeout {
+				t.Errorf("reason %q, want request_timeout", have)
+			}
+		})
 	}
 }
 
@@ -182,8 +194,8 @@ func TestSentOnce(t *testing.T) {
 		{"body, Idempotency-Key", []string{"Content-Length: 3", "Idempotency-Key: k"}, "abc"},
 		{"chunked, Idempotency-Key", []string{"Transfer-Encoding: chunked", "Idempotency-Key: k"}, chunks("abc") + "0\r\n\r\n"},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			posts := make(chan string, 10)
 			up := newUpstream(t, func(_ int, c *conn) {
 				// Each connection answers a GET, so that the POST meets one that
@@ -201,7 +213,7 @@ func TestSentOnce(t *testing.T) {
 					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			g.ask(t, get("/"))
 			<-g.results
 			res := g.ask(t, post(tt.headers, tt.body))
@@ -240,13 +252,19 @@ func TestNoGrant(t *testing.T) {
 	}
 }
 
+// A declared body of this length does not go the lean way, where none is sent
+// before all of it is there.
+const (
+	long         = h1.MaxBody + 1
+	declaredLong = "Content-Length: 65537"
+)
+
 // The answer can be complete while the client is still sending. What is left of
 // the body must not be taken for the next request, and nobody waits for it.
 func TestEarlyAnswer(t *testing.T) {
 	hidden := get("/hidden")
-	body := "abc" + hidden
 	tests := []struct{ name, framing, first, rest string }{
-		{"declared", "Content-Length: " + strconv.Itoa(len(body)), "abc", hidden},
+		{"declared", declaredLong, "abc", hidden},
 		{"chunked", "Transfer-Encoding: chunked", chunks("abc"), hidden},
 	}
 	for _, tt := range tests {
@@ -256,7 +274,7 @@ func TestEarlyAnswer(t *testing.T) {
 				c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
 				c.rest()
 			})
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{upstream: up.addr, maxBody: long})
 			c := dial(t, g.addr)
 			c.say(post([]string{tt.framing}, tt.first))
 			res := c.receive(t, http.MethodPost)
@@ -278,10 +296,10 @@ func TestEarlyAnswer(t *testing.T) {
 
 // The same when the gateway itself answers: nobody listens at the upstream.
 func TestEarlyFailure(t *testing.T) {
-	g := newGateway(t, options{upstream: closedAddr(t)})
+	g := newGateway(t, options{upstream: closedAddr(t), maxBody: long})
 	c := dial(t, g.addr)
 	hidden := get("/hidden")
-	c.say(post([]string{"Content-Length: " + strconv.Itoa(3+len(hidden))}, "abc"))
+	c.say(post([]string{declaredLong}, "abc"))
 	if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
 		t.Errorf("status %d, close %t: want 502 and close", res.StatusCode, res.Close)
 	}
@@ -341,8 +359,8 @@ func TestClientLeaves(t *testing.T) {
 		{"before the answer", ""},
 		{"in a stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("event")},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
 			up := newUpstream(t, func(_ int, c *conn) {
 				_, _ = c.head()
@@ -351,7 +369,7 @@ func TestClientLeaves(t *testing.T) {
 				c.rest()
 				close(ended)
 			})
-			g := newGateway(t, options{upstream: up.addr})
+			g := newGateway(t, options{way: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(get("/"))
 			<-begun

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -89,7 +90,32 @@ type gateway struct {
 	server  *httptest.Server
 }
 
+// A way is how a request goes to the upstream.
+type way string
+
+const (
+	lean    way = "lean"
+	netHTTP way = "net/http"
+)
+
+var ways = []way{lean, netHTTP}
+
+// bothWays gives each test for each way: what the client and the upstream see
+// is the same.
+func bothWays[T any](tests []T) iter.Seq2[way, T] {
+	return func(yield func(way, T) bool) {
+		for _, w := range ways {
+			for _, tt := range tests {
+				if !yield(w, tt) {
+					return
+				}
+			}
+		}
+	}
+}
+
 type options struct {
+	way         way // lean when empty
 	upstream    string
 	timeout     time.Duration
 	maxBody     int64
@@ -108,6 +134,9 @@ func newGateway(t testing.TB, o options) gateway {
 		Upstream: &url.URL{Scheme: "http", Host: o.upstream}, Timeout: o.timeout,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
+	if o.way == netHTTP {
+		f.WithoutLean()
+	}
 	results := make(chan forward.Result, 1000)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g, err := grant(r.Method, r.RequestURI)

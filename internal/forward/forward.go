@@ -39,7 +39,7 @@ type Options struct {
 type Forwarder struct {
 	upstream  *url.URL
 	transport *http.Transport
-	lean      *h1.Client // for plain requests to an upstream without TLS
+	lean      *h1.Client // for plain requests; nil when the upstream has TLS
 	maxBody   int64
 	headers   headerFilter
 	buffers   sync.Pool // of *[bufferSize]byte
@@ -59,12 +59,14 @@ func New(o Options) *Forwarder {
 // Close closes connections that are not in use.
 func (f *Forwarder) Close() {
 	f.transport.CloseIdleConnections()
-	f.lean.CloseIdleConnections()
+	if f.lean != nil {
+		f.lean.CloseIdleConnections()
+	}
 }
 
 // roundTrip sends plain requests the lean way and leaves the others to net/http.
 func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
-	if h1.Plain(r) {
+	if f.lean != nil && h1.Plain(r) {
 		return f.lean.RoundTrip(r)
 	}
 	forbidRepeat(r.Header)
@@ -136,9 +138,16 @@ const linger = 500 * time.Millisecond
 func release(w http.ResponseWriter, body *requestBody) {
 	whole := body.whole()
 	_ = body.Close()
-	if !whole {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger))
+	if whole {
+		return
 	}
+	control := http.NewResponseController(w)
+	// net/http ends a Read that is under way itself, and takes our deadline off
+	// with it; so it has to be over before.
+	if control.SetReadDeadline(time.Unix(1, 0)) == nil {
+		body.settle()
+	}
+	_ = control.SetReadDeadline(time.Now().Add(linger))
 }
 
 // outbound builds the request that goes on the wire.

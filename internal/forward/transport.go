@@ -55,8 +55,11 @@ func (c writeDeadline) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// newLean makes the client for plain requests.
+// newLean makes the client for plain requests, nil when there can be none.
 func newLean(upstream *url.URL, timeout time.Duration) *h1.Client {
+	if upstream.Scheme != "http" {
+		return nil
+	}
 	addr := upstream.Host
 	if upstream.Port() == "" {
 		addr = net.JoinHostPort(upstream.Hostname(), "80")

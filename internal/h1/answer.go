@@ -118,7 +118,7 @@ func (a *answer) frame() error {
 		if err != nil {
 			return fmt.Errorf("want a length in Content-Length, found %.40q", lengths[0])
 		}
-		a.length = int64(n) //nolint:gosec // ParseUint was told 63 bits
+		a.length = int64(n) // ParseUint was told 63 bits
 	default:
 		if a.status < http.StatusOK {
 			a.length = 0

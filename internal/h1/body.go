@@ -128,7 +128,7 @@ func (cn *conn) chunkSize() (int64, error) {
 	if err != nil || len(digits) > maxDigits || !printable(line) {
 		return 0, fmt.Errorf("want the size of a chunk, found %.40q", line)
 	}
-	return int64(n), nil //nolint:gosec // ParseUint was told 60 bits
+	return int64(n), nil // ParseUint was told 60 bits
 }
 
 func (cn *conn) chunkEnd() error {

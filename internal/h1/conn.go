@@ -8,19 +8,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 )
-
-// buffers holds request messages that were sent.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
 // errUnanswered says that a connection ended before a byte of an answer came.
 var errUnanswered = errors.New("the connection ended before an answer")
 
 // past is a deadline that ends every wait.
-var past = time.Unix(1, 0)
+func past() time.Time { return time.Unix(1, 0) }
 
 // conn is one connection to the upstream. One request at a time owns it.
 type conn struct {
@@ -72,7 +68,7 @@ func (cn *conn) alive() bool {
 func (cn *conn) peek() (silent bool, err error) {
 	err = cn.raw.Read(func(fd uintptr) bool {
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		silent = errors.Is(err, syscall.EAGAIN)
 		return true
 	})
@@ -100,7 +96,7 @@ func (cn *conn) cancelWith(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return func() bool { return true }
 	}
-	return context.AfterFunc(ctx, func() { _ = cn.net.SetDeadline(past) })
+	return context.AfterFunc(ctx, func() { _ = cn.net.SetDeadline(past()) })
 }
 
 // unanswered marks the end of a connection that gave no answer. A wait that was
@@ -176,7 +172,7 @@ func (cn *conn) response(r *http.Request, a answer, stop func() bool) *http.Resp
 func (cn *conn) unhurry(ctx context.Context) {
 	_ = cn.net.SetDeadline(time.Time{})
 	if ctx.Err() != nil {
-		_ = cn.net.SetDeadline(past)
+		_ = cn.net.SetDeadline(past())
 	}
 }
 

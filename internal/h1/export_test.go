@@ -44,6 +44,6 @@ func (c *Client) PassDeadline() {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	for _, cn := range c.pool.idle {
-		_ = cn.net.SetDeadline(past)
+		_ = cn.net.SetDeadline(past())
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -46,6 +47,7 @@ type Client struct {
 	options Options
 	dialer  net.Dialer
 	pool    pool
+	buffers sync.Pool // of *[]byte: request messages that were sent
 }
 
 // New makes a client; nothing is connected before the first request.
@@ -76,15 +78,15 @@ func Plain(r *http.Request) bool {
 // The answer's body must be closed. Answers 1xx are skipped, except 101, which
 // is an error.
 func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
-	message, err := compose(r)
+	message, err := c.compose(r)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Context().Err(); err != nil {
-		buffers.Put(message)
+		c.buffers.Put(message)
 		return nil, err
 	}
-	defer buffers.Put(message)
+	defer c.buffers.Put(message)
 	if cn := c.pool.get(); cn != nil {
 		res, err := c.exchange(cn, r, *message)
 		if !errors.Is(err, errUnanswered) || !repeatable(r) {
@@ -128,18 +130,21 @@ func (c *Client) CloseIdleConnections() { c.pool.closeAll() }
 
 // compose writes the whole request into one buffer, so that it leaves in one
 // system call. What could be read as more than one request is refused.
-func compose(r *http.Request) (*[]byte, error) {
+func (c *Client) compose(r *http.Request) (*[]byte, error) {
 	if err := check(r); err != nil {
 		return nil, err
 	}
-	buf, _ := buffers.Get().(*[]byte)
+	buf, ok := c.buffers.Get().(*[]byte)
+	if !ok { // the pool has nothing yet
+		buf = new([]byte)
+	}
 	b, err := appendHead((*buf)[:0], r)
 	if err == nil && r.ContentLength > 0 {
 		b, err = appendBody(b, r.Body, int(r.ContentLength))
 	}
 	*buf = b
 	if err != nil {
-		buffers.Put(buf)
+		c.buffers.Put(buf)
 		return nil, err
 	}
 	return buf, nil
