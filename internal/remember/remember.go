@@ -20,9 +20,9 @@ import (
 
 const (
 	// maxBytes bounds the memory of what is remembered, roughly.
-	maxBytes = 96 << 20
+	maxBytes = 128 << 20
 	// perEntry is what a parsed certificate takes beside its header value.
-	perEntry = 8 << 10
+	perEntry = 6 << 10
 	// maxSpellings is how many spellings of one certificate are remembered. A
 	// client can write its certificate in countless ways, and must not push out
 	// the others' with that.
