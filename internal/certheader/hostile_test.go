@@ -2,6 +2,7 @@ package certheader_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -256,6 +257,7 @@ func hostileXFCC(f files) []hostile {
 	chain := f.values["xfcc-bare-chain"]
 	other := `"` + nginxEscape(f.intermediate.text) + `"`
 	zero := strings.Repeat("0", 64)
+	hash := fmt.Sprintf("%x", sha256.Sum256(f.leaf.der))
 	return []hostile{
 		{"two elements", good + "," + good, oneElement},
 		{"two elements, an unquoted value before the comma", `Hash=a,` + good, oneElement},
@@ -294,10 +296,19 @@ func hostileXFCC(f files) []hostile {
 		{"Chain beginning with another", "Cert=" + other + ";" + chain, notInChain},
 		{"Chain in the other order", good + `;Chain="` + nginxEscape(f.intermediate.text+f.leaf.text) + `"`, notInChain},
 		{"Chain with five", `Chain="` + nginxEscape(strings.Repeat(f.leaf.text, 5)) + `"`, tooMany},
-		{"Hash of another certificate", "Hash=" + zero + ";" + good, wrongHash},
-		{"Hash of another certificate, Chain", "Hash=" + zero + ";" + chain, wrongHash},
-		{"Hash empty", "Hash=;" + good, wrongHash},
+		{"Hash of another certificate, URI before Cert", "Hash=" + zero + ";URI=spiffe://mail;" + good, wrongHash},
+		{"Hash of another certificate, DNS before Cert", "Hash=" + zero + ";DNS=mail.example;" + good, wrongHash},
+		{"Hash of another certificate, URI before Chain", "Hash=" + zero + ";URI=spiffe://mail;" + chain, wrongHash},
+		{"Hash of another certificate, two names before Cert", "Hash=" + zero + `;URI="";DNS="";` + good, wrongHash},
+		{"Hash empty, URI before Cert", "Hash=;URI=spiffe://mail;" + good, wrongHash},
+		{"Hash of another certificate behind Cert", "URI=spiffe://mail;" + good + ";Hash=" + zero, wrongHash},
 		{"Cert brought by a URI name", "Hash=" + zero + `;Subject="CN=eve";URI=spiffe://eve;Cert=` + cert, wrongHash},
+		{"Cert brought by a URI name that begins with quotes", "Hash=" + zero + `;Subject="CN=eve";URI="";Cert=` + cert, wrongHash},
+		{"Cert brought by a DNS name", "Hash=" + zero + ";URI=;DNS=eve;Cert=" + cert, wrongHash},
+		{"Chain brought by a URI name", "Hash=" + zero + ";URI=eve;Chain=" + cert, wrongHash},
+		{"second Cert brought by a URI name", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Cert=" + cert, repeated},
+		{"Chain brought by a URI name, beside Cert", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Chain=" + cert, notInChain},
+		{"Hash brought by a URI name", "Hash=" + zero + ";URI=eve;Hash=" + hash + ";Cert=" + cert, repeated},
 		{"Cert as base64 of the DER", `Cert="` + base64Of(f.leaf.der) + `"`, notBegin},
 		{`Cert with \n in quotes`, `Cert="` + f.values["backslash-n"] + `"`, backslash},
 		{"Cert with an escaped letter", strings.Replace(good, "MII", `\MII`, 1), backslash},
@@ -346,6 +357,46 @@ func TestPlusInFormArmour(t *testing.T) {
 		t.Fatalf("refused: %v", err)
 	}
 	checkChain(t, chain, f.leaf.der)
+}
+
+// TestXFCCHash holds the accepted twins of the refused hashes: nothing that the
+// client's certificate names stands before Cert, or Hash is right or missing.
+func TestXFCCHash(t *testing.T) {
+	f := readFiles(t)
+	good, chain := f.values["xfcc-bare"], f.values["xfcc-bare-chain"]
+	// Of Envoy's documentation, for a certificate that is not the leaf.
+	const theirs = "By=http://frontend.lyft.com;Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688"
+	right := fmt.Sprintf("Hash=%x", sha256.Sum256(f.leaf.der))
+	tests := []struct {
+		name, value string
+		chain       bool
+	}{
+		{"another's before Cert", theirs + ";" + good, false},
+		{"another's before Chain", theirs + ";" + chain, true},
+		{"another's, names behind Cert", theirs + ";" + good + ";URI=http://testclient.lyft.com;DNS=lyft.com;DNS=www.lyft.com", false},
+		{"another's, names behind Cert and Chain", theirs + ";" + good + ";" + chain + ";URI=;DNS=", true},
+		{"another's, Subject before Cert", theirs + `;Subject="/C=US/ST=CA;URI=x/CN=Test Client";` + good, false},
+		{"another's behind Cert", good + ";" + theirs, false},
+		{"empty", "Hash=;" + good, false},
+		{"right, URI before Cert", right + ";URI=spiffe://mail;" + good, false},
+		{"right, in capitals, quoted DNS before Cert", strings.ToUpper(right) + `;DNS="mail.example";` + good, false},
+		{"right, URI before Chain", right + ";URI=;" + chain, true},
+		{"none, URI before Cert", "URI=spiffe://mail;" + good, false},
+		{"none, DNS before Chain", "DNS=mail.example;" + chain, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			have, err := certheader.Parse([]string{tt.value}, limit)
+			want := [][]byte{f.leaf.der, f.intermediate.der}
+			if !tt.chain {
+				want = want[:1]
+			}
+			if err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			checkChain(t, have, want...)
+		})
+	}
 }
 
 // TestXFCCFields is the accepted twin of the refused 129.

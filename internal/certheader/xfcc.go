@@ -37,25 +37,37 @@ func isXFCC(value string) bool {
 // which one vouches for the client, so they are refused.
 //
 // Cert is the client's certificate; Chain, where present, begins with the same.
-// Hash, where present, must be its SHA-256: Envoy writes the certificate's own
-// URI names without quotes, so a name with semicolons could bring a Cert field of
-// its author's making, but Hash stands before it and cannot be repeated.
+//
+// Where a URI or DNS stands before Cert or Chain, a Hash must be the SHA-256 of
+// the certificate. Elsewhere Hash is not read: nothing depends on it.
 func decodeXFCC(value string) ([][]byte, error) {
-	fields, err := xfccFields(value)
+	element, err := xfccFields(value)
 	if err != nil {
 		return nil, err
 	}
-	ders, err := xfccCertificates(fields)
+	ders, err := xfccCertificates(element.fields)
 	if err != nil {
 		return nil, err
 	}
-	if hash, ok := fields["hash"]; ok {
+	if hash, ok := element.fields["hash"]; ok && element.afterName {
 		digest := sha256.Sum256(ders[0])
 		if !strings.EqualFold(hash, hex.EncodeToString(digest[:])) {
 			return nil, malformed("want Hash to be the SHA-256 of the certificate, found another")
 		}
 	}
 	return ders, nil
+}
+
+// xfccElement is what an element holds.
+//
+// afterName: Cert or Chain stands behind a URI or DNS. Envoy writes these names
+// of the client's certificate as they are, so a name with semicolons could have
+// brought the Cert; Envoy's Hash stands before it and cannot be repeated.
+// Quotes around the name prove nothing: they may be the name's own. A name
+// behind Cert cannot bring another, because a second Cert is refused.
+type xfccElement struct {
+	fields    map[string]string // by key in lower case
+	afterName bool
 }
 
 func mayRepeat(key string) bool { return key == "by" || key == "uri" || key == "dns" }
@@ -92,32 +104,34 @@ func xfccCertificates(fields map[string]string) ([][]byte, error) {
 
 // xfccFields splits an element. A field that occurs twice is refused, except By,
 // URI and DNS, which Envoy repeats and nobody here reads.
-func xfccFields(value string) (map[string]string, error) {
-	fields := map[string]string{}
-	count := 0
+func xfccFields(value string) (xfccElement, error) {
+	e := xfccElement{fields: map[string]string{}}
+	named, count := false, 0
 	for rest, more := value, true; more; count++ {
 		if count == maxXFCCFields {
-			return nil, malformed("want at most 128 XFCC fields, found more")
+			return xfccElement{}, malformed("want at most 128 XFCC fields, found more")
 		}
 		var key, field string
 		var ok bool
 		if key, rest, ok = strings.Cut(rest, "="); !ok {
-			return nil, malformed("want KEY=VALUE in XFCC, found something else")
+			return xfccElement{}, malformed("want KEY=VALUE in XFCC, found something else")
 		}
 		if field, rest, more, ok = xfccValue(rest); !ok {
-			return nil, malformed("want one XFCC element with closed quotes, found something else")
+			return xfccElement{}, malformed("want one XFCC element with closed quotes, found something else")
 		}
 		key = xfccKey(key)
-		_, twice := fields[key]
+		_, twice := e.fields[key]
 		switch {
 		case key == "":
-			return nil, malformed("want the XFCC fields that Envoy has, found an unknown one")
+			return xfccElement{}, malformed("want the XFCC fields that Envoy has, found an unknown one")
 		case twice && !mayRepeat(key):
-			return nil, malformed("want each XFCC field once, found a repeated one")
+			return xfccElement{}, malformed("want each XFCC field once, found a repeated one")
 		}
-		fields[key] = field
+		e.fields[key] = field
+		named = named || key == "uri" || key == "dns"
+		e.afterName = e.afterName || named && (key == "cert" || key == "chain")
 	}
-	return fields, nil
+	return e, nil
 }
 
 // xfccValue reads one value up to its semicolon. more: another pair follows.
