@@ -79,7 +79,7 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 		return nil, errors.New("want a version 2 revocation list in DER or PEM, found one that cannot be read")
 	}
 	if !slices.Contains(strongSignatures, list.SignatureAlgorithm) {
-		return nil, fmt.Errorf("want a signature with SHA-256 or better, found %v", list.SignatureAlgorithm)
+		return nil, fmt.Errorf("want a signature with SHA-256 or better, found %s", algorithmName(list.SignatureAlgorithm))
 	}
 	if list.NextUpdate.IsZero() {
 		return nil, errors.New("want a list with nextUpdate, found one without")

@@ -129,6 +129,7 @@ func TestCRLFaults(t *testing.T) {
 	der := derOf(t, good)
 	stranger := o.crl(crl{ca: "stranger"})
 	sha1 := o.crl(crl{ca: "ca", digest: "sha1"})
+	sha224 := o.crl(crl{ca: "ca", digest: "sha224"})
 	version1 := o.crl(crl{ca: "ca", extensions: "-"})
 	delta := o.crl(crl{ca: "ca", extensions: "2.5.29.27=critical,ASN1:INTEGER:1"})
 	partition := o.crl(crl{ca: "ca", extensions: "issuingDistributionPoint=critical,@idp\n[idp]\nonlyuser=TRUE"})
@@ -153,7 +154,8 @@ func TestCRLFaults(t *testing.T) {
 		{"the second is a stranger's", slices.Concat(good, stranger), ca, "list 2: want a list signed by"},
 		{"CA without cRLSign", good, noSign, "signed by a key in force"},
 		{"CA of another name", good, renamed, "signed by a key in force"},
-		{"SHA-1", sha1, ca, "SHA-256 or better"},
+		{"SHA-1", sha1, ca, "want a signature with SHA-256 or better, found SHA1-RSA"},
+		{"SHA-224", sha224, ca, "want a signature with SHA-256 or better, found one that is not supported"},
 		{"version 1", version1, ca, "version 2"},
 		{"delta", delta, ca, "critical extensions"},
 		{"only client certificates", partition, ca, "critical extensions"},

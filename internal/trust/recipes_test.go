@@ -112,12 +112,21 @@ func TestAnchorAlgorithms(t *testing.T) {
 	}
 }
 
+// found is how a detail names an algorithm.
+func found(a x509.SignatureAlgorithm) string {
+	if a == x509.UnknownSignatureAlgorithm {
+		return "one that is not supported"
+	}
+	return a.String()
+}
+
 // TestDigests: an RSA anchor takes every SHA-2 signature, with either padding.
 func TestDigests(t *testing.T) {
 	o := newOffice(t)
 	public, _ := o.authority("ca", "rsa:2048")
 	o.key("mail", "ec:P-256")
 	pss := []string{"-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"}
+	longSalt := []string{"-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:max"}
 	tests := []struct {
 		digest string
 		more   []string
@@ -134,6 +143,7 @@ func TestDigests(t *testing.T) {
 		{"-sha1", nil, x509.SHA1WithRSA, denial.CertificateWeak},
 		{"-sha224", nil, x509.UnknownSignatureAlgorithm, denial.CertificateWeak},
 		{"-sha1", pss, x509.UnknownSignatureAlgorithm, denial.CertificateWeak},
+		{"-sha256", longSalt, x509.UnknownSignatureAlgorithm, denial.CertificateWeak},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want.String()+tt.digest, func(t *testing.T) {
@@ -143,6 +153,9 @@ func TestDigests(t *testing.T) {
 			}
 			v, err := verify(t, cert, public)
 			check(t, cert, v, err, tt.reason)
+			if want := "found " + found(tt.want); err != nil && !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("want a detail that ends with %q, found %v", want, err)
+			}
 		})
 	}
 	t.Run("ECDSA-SHA1", func(t *testing.T) {

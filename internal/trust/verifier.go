@@ -221,11 +221,21 @@ var strongSignatures = []x509.SignatureAlgorithm{
 	x509.PureEd25519,
 }
 
+// algorithmName never is the number 0 that an unknown algorithm prints as. Such
+// are algorithms that crypto/x509 does not have, and RSA-PSS with other
+// parameters than it takes.
+func algorithmName(a x509.SignatureAlgorithm) string {
+	if a == x509.UnknownSignatureAlgorithm {
+		return "one that is not supported"
+	}
+	return a.String()
+}
+
 func checkSignatureAlgorithm(cert *x509.Certificate) error {
 	if slices.Contains(strongSignatures, cert.SignatureAlgorithm) {
 		return nil
 	}
-	return denial.New(denial.CertificateWeak, "want a signature with SHA-256 or better, found %v", cert.SignatureAlgorithm)
+	return denial.New(denial.CertificateWeak, "want a signature with SHA-256 or better, found %s", algorithmName(cert.SignatureAlgorithm))
 }
 
 // checkUse asks whether this certificate may speak for a client at all.
