@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -260,6 +261,9 @@ func warnings(v variables) []string {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if v.AdminAddr != "" && !v.AdminAddr.isLoopback() {
 		warn("ADMIN_ADDR: %s can be reached from other machines, and the operator's surface asks nobody who they are", v.AdminAddr)
+	}
+	if time.Duration(v.ClockSkew) > longSkew {
+		warn("AUTH_CLOCK_SKEW: a certificate is taken until %s after it has expired", time.Duration(v.ClockSkew))
 	}
 	if v.MinRSABits < weakRSABits {
 		warn("AUTH_MIN_RSA_BITS: RSA keys of %d bits can be broken; replace them and set %d", v.MinRSABits, weakRSABits)

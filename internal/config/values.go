@@ -24,7 +24,10 @@ func (t *timeout) UnmarshalText(text []byte) error {
 
 type skew time.Duration
 
-const maxSkew = 10 * time.Minute
+const (
+	maxSkew  = 24 * time.Hour
+	longSkew = 10 * time.Minute // above it there is a warning
+)
 
 func (s *skew) UnmarshalText(text []byte) error {
 	d, err := duration(string(text), 0)

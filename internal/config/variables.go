@@ -20,7 +20,7 @@ type variables struct {
 	PublicKeyFile     path           `env:"AUTH_PUBLIC_KEY_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of AUTH_PUBLIC_KEY; watched"`
 	AuthHeader        headerName     `env:"AUTH_HEADER" envDefault:"X-SSL-Auth" want:"a header field name that is no other's, such as X-SSL-Auth" desc:"where clients attach the certificate"`
 	ProxyHeader       proxyHeader    `env:"AUTH_PROXY_HEADER" none:"none" want:"the name of the header field that trusted proxies attach, such as Client-Cert" desc:"the one header in which a trusted proxy attaches the certificate of the TLS handshake, such as Client-Cert; only with TRUSTED_PROXIES"`
-	ClockSkew         skew           `env:"AUTH_CLOCK_SKEW" envDefault:"60s" want:"a duration from 0s to 10m, such as 60s" desc:"leeway on both ends of a certificate's validity"`
+	ClockSkew         skew           `env:"AUTH_CLOCK_SKEW" envDefault:"60s" want:"a duration from 0s to 24h, such as 60s" desc:"leeway on both ends of a certificate's validity, 0s to 24h; above 10m with a warning at start: expired certificates are taken that long"`
 	MinRSABits        rsaBits        `env:"AUTH_MIN_RSA_BITS" envDefault:"2048" want:"a whole number from 1024 to 8192" desc:"the shortest RSA key that is taken; 1024 lets old keys in, with a warning at start"`
 	MaxLifetime       lifetime       `env:"AUTH_MAX_LIFETIME" envDefault:"off" want:"off, or a duration above 0, such as 2160h for 90 days" desc:"refuse certificates whose NotAfter−NotBefore is longer"`
 	AllowSharedKey    decision       `env:"AUTH_ALLOW_SHARED_KEY" envDefault:"true" want:"true or false" desc:"false refuses certificates over the master key itself, whose clients own no key (the 2012 recipe)"`
@@ -31,7 +31,7 @@ type variables struct {
 	Upstream          upstream       `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)" desc:"the service behind; without a path"`
 	UpstreamTimeout   timeout        `env:"UPSTREAM_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"until the upstream's response header"`
 	MaxBody           bodySize       `env:"MAX_BODY_BYTES" envDefault:"1MiB" want:"a size from 1 to 1TiB, such as 1MiB" desc:"larger bodies get 413"`
-	MaxCredential     credentialSize `env:"MAX_CREDENTIAL_BYTES" envDefault:"16KiB" want:"a size from 1KiB to 1MiB, such as 16KiB" desc:"larger certificate headers get 431"`
+	MaxCredential     credentialSize `env:"MAX_CREDENTIAL_BYTES" envDefault:"16KiB" want:"a size from 1KiB to 1MiB, such as 16KiB" desc:"larger certificate headers get 431; from 1KiB to 1MiB"`
 	TrustedProxies    proxies        `env:"TRUSTED_PROXIES" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs whose X-Forwarded-* and proxy-attached certificate headers are believed; 0.0.0.0/0 and ::/0 refuse to start"`
 	ShutdownTimeout   timeout        `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"how long open requests may take after SIGTERM"`
 	ReadHeaderTimeout timeout        `env:"READ_HEADER_TIMEOUT" envDefault:"10s" want:"a duration above 0, such as 10s" desc:"how long a client may take to send the header"`
