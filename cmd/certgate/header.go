@@ -12,13 +12,44 @@ type headerCommand struct {
 	Form string `help:"How to write it: ${form_list}." default:"base64" enum:"${forms}"`
 }
 
-// formNames are the forms for the grammar.
+// sender is a proxy by whose name a form may be asked for.
+type sender struct {
+	name string
+	form certheader.Form
+}
+
+// senders lists the proxies with the form in which each sends a certificate.
+func senders() []sender {
+	return []sender{
+		{"nginx", certheader.PercentPEM},
+		{"alb", certheader.PercentPEM},
+		{"apache", certheader.SpacedPEM},
+		{"haproxy", certheader.Base64DER},
+		{"traefik", certheader.Base64DER},
+		{"envoy", certheader.XFCC},
+	}
+}
+
+// formNames are the forms and the proxies, for the grammar.
 func formNames(separator string) string {
 	var names []string
 	for _, f := range certheader.Forms() {
 		names = append(names, string(f))
 	}
+	for _, s := range senders() {
+		names = append(names, s.name)
+	}
 	return strings.Join(names, separator)
+}
+
+// form is the form that a name of formNames stands for.
+func form(name string) certheader.Form {
+	for _, s := range senders() {
+		if s.name == name {
+			return s.form
+		}
+	}
+	return certheader.Form(name)
 }
 
 // Help is the long text of certgate header --help.
@@ -31,6 +62,11 @@ The gateway takes every form and tells them apart by itself:
   spaced   Apache                    escaped  the two characters \n
   joined   without line breaks       rfc9440  :base64: of RFC 9440
   xfcc     Envoy's X-Forwarded-Client-Cert
+
+By the name of the proxy whose header it imitates:
+
+  nginx, alb  percent                haproxy, traefik  der
+  apache      spaced                 envoy             xfcc
 
 Example:
 
@@ -50,6 +86,6 @@ func (h headerCommand) Run(s surroundings) error {
 	for i, c := range certs {
 		ders[i] = c.Raw
 	}
-	_, err = fmt.Fprintln(s.stdout, certheader.Encode(certheader.Form(h.Form), ders...))
+	_, err = fmt.Fprintln(s.stdout, certheader.Encode(form(h.Form), ders...))
 	return err
 }
