@@ -20,7 +20,7 @@ type issueCommand struct {
 	Days      int                 `help:"Validity in days." default:"90"`
 	CSR       string              `help:"Certify the key of this request, PEM or DER, - for standard input, instead of a new one; of the request only the key counts." placeholder:"FILE"`
 	Algorithm authority.Algorithm `help:"Of the new key, so not with --csr: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	CADir     string              `help:"The folder of ca.key and ca.crt." name:"ca-dir" default:"keys"`
+	CADir     string              `help:"The folder of ca.key and ca.crt. By default --dir if ca.key is there, else keys." name:"ca-dir" placeholder:"DIR"`
 	Dir       string              `help:"The folder to write to; made if need be. By default --ca-dir." placeholder:"DIR"`
 	Name      string              `help:"The name of the files, without .crt and .key. By default the client's, with - for / : and space." placeholder:"NAME"`
 }
@@ -53,11 +53,12 @@ func (c issueCommand) Run(s surroundings) error {
 	if err != nil {
 		return usageError{err}
 	}
+	c = c.withFolders()
 	ca, err := c.authority()
 	if err != nil {
-		return err
+		return fmt.Errorf("--ca-dir: %w", err)
 	}
-	base := filepath.Join(c.dir(), name)
+	base := filepath.Join(c.Dir, name)
 	key, files, err := c.key(s, base)
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (c issueCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.dir(), 0o750); err != nil {
+	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return err
 	}
 	files = append(files, newFile{base + ".crt", authority.EncodeCertificate(cert), public})
@@ -85,12 +86,18 @@ func printNames(s surroundings, files []newFile) error {
 	return nil
 }
 
-// dir is the folder to write to.
-func (c issueCommand) dir() string {
-	if c.Dir != "" {
-		return c.Dir
+// withFolders fills in the folders that were not given.
+func (c issueCommand) withFolders() issueCommand {
+	if c.CADir == "" {
+		c.CADir = "keys"
+		if _, err := os.Lstat(filepath.Join(c.Dir, "ca.key")); c.Dir != "" && err == nil {
+			c.CADir = c.Dir
+		}
 	}
-	return c.CADir
+	if c.Dir == "" {
+		c.Dir = c.CADir
+	}
+	return c
 }
 
 // fileName is the name of the files, as scripts/ make it: one element of a path,
