@@ -1,27 +1,31 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/certgate/certgate/internal/config"
 )
 
-// loadConfig reads the configuration as serve does.
-func loadConfig(s surroundings) (config.Config, error) {
-	c, err := config.Load(s.variables())
+// loadConfig reads the configuration as serve does, except that what the command
+// has no use for need not be set.
+func loadConfig(s surroundings, unused ...placeholder) (config.Config, error) {
+	c, err := config.Load(filled(s.variables(), unused...))
 	if err != nil {
 		return c, usageError{fmt.Errorf("the environment is not a configuration:\n%w", err)}
 	}
 	return c, nil
 }
 
-type checkCommand struct{}
+type checkCommand struct {
+	JSON bool `help:"Print JSON, faults too." name:"json"`
+}
 
 // Help is the long text of certgate check --help.
 func (checkCommand) Help() string {
 	return `Reads the whole configuration from the environment, as certgate serve would, and
 starts nothing. Exit code 0 when it is right, 2 when it has faults: all of them
-are printed.
+are printed, on standard error or, with --json, in the JSON.
 
 Example:
 
@@ -29,19 +33,71 @@ Example:
     UPSTREAM_URL=http://127.0.0.1:8081 certgate check`
 }
 
+// checkReport is the outcome. Its JSON always has every key; beside faults, what
+// is right is not counted.
+type checkReport struct {
+	OK       bool         `json:"ok"`
+	Faults   []checkFault `json:"faults"`
+	Warnings []string     `json:"warnings"`
+	Keys     int          `json:"keys"`
+	Rules    int          `json:"rules"`
+	Denied   int          `json:"denied"`
+	CRLs     int          `json:"revocation_lists"`
+	Upstream string       `json:"upstream"`
+}
+
+type checkFault struct {
+	Variable string `json:"variable"`
+	Problem  string `json:"problem"`
+}
+
+func newCheckReport(c config.Config, faults []config.Fault) checkReport {
+	r := checkReport{OK: len(faults) == 0, Faults: []checkFault{}, Warnings: append([]string{}, c.Warnings...)}
+	for _, f := range faults {
+		r.Faults = append(r.Faults, checkFault(f))
+	}
+	if r.OK {
+		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
+		r.Upstream = c.Upstream.String()
+	}
+	return r
+}
+
 // Run checks.
-func (checkCommand) Run(s surroundings) error {
+func (k checkCommand) Run(s surroundings) error {
 	c, err := loadConfig(s)
+	if k.JSON {
+		return checkJSON(s, c, err)
+	}
 	if err != nil {
 		return err
 	}
-	for _, w := range c.Warnings {
+	r := newCheckReport(c, nil)
+	for _, w := range r.Warnings {
 		if _, err := fmt.Fprintf(s.stdout, "warning: %s\n", w); err != nil {
 			return err
 		}
 	}
 	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s, %d denied, %s, upstream %s\n",
-		count(len(c.Keyring.Anchors()), "key"), count(c.Rules.RuleCount, "rule"), c.Rules.DenyCount,
-		count(len(c.CRLs), "revocation list"), c.Upstream)
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.Denied, count(r.CRLs, "revocation list"), r.Upstream)
 	return err
+}
+
+// checkJSON prints what loadConfig has found.
+func checkJSON(s surroundings, c config.Config, loadErr error) error {
+	var faults []config.Fault
+	if loadErr != nil {
+		e, ok := errors.AsType[*config.Error](loadErr)
+		if !ok {
+			return loadErr
+		}
+		faults = e.Faults
+	}
+	if err := printJSON(s.stdout, newCheckReport(c, faults)); err != nil {
+		return err
+	}
+	if loadErr != nil {
+		return usageError{errNo}
+	}
+	return nil
 }

@@ -20,9 +20,9 @@ type explainCommand struct {
 // Help is the long text of certgate explain --help.
 func (explainCommand) Help() string {
 	return `Asks the gateway's own code, with the gateway's environment, what it would say to
-a request, and shows each step. Nothing is sent. Exit code 0 when the request
-would be forwarded, 1 when it would be refused, 2 when the environment is not a
-configuration.
+a request, and shows each step. Nothing is sent: UPSTREAM_URL need not be set.
+Exit code 0 when the request would be forwarded, 1 when it would be refused, 2
+when the environment is not a configuration.
 
 Example:
 
@@ -49,7 +49,7 @@ type stepTaken struct {
 
 // Run explains one request.
 func (c explainCommand) Run(s surroundings) error {
-	conf, err := loadConfig(s)
+	conf, err := loadConfig(s, unusedUpstream())
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,10 @@ type inspectCommand struct {
 // Help is the long text of certgate inspect --help.
 func (inspectCommand) Help() string {
 	return `Shows what matters here of the file's first certificate, and what would make
-certgate refuse it whoever signed it. Where the gateway's environment is set, it
+certgate refuse it whoever signed it. Where AUTH_PUBLIC_KEY or its file is set, it
 also says whether a key in force vouches for it, through the other certificates
-of the file if need be. Access rules are certgate explain's business.
+of the file if need be, and where ACCESS_RULES or its file is set, whether their
+deny list names it. Access is certgate explain's business.
 
 Exit code 0 when nothing speaks against it, else 1.
 
@@ -58,6 +59,7 @@ type certificateReport struct {
 
 	validity string // for people
 	notAsked string // why nobody was asked whether to trust it
+	noDenies bool   // whether no deny list was asked
 }
 
 const (
@@ -137,7 +139,7 @@ func validity(cert *x509.Certificate, now time.Time) string {
 // signed it, then the keys in force, if the environment names any.
 func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, environ map[string]string) {
 	limits := trust.Limits{ClockSkew: time.Minute}
-	c, confErr := config.Load(environ)
+	c, confErr := config.Load(filled(environ, unusedRules(), unusedUpstream()))
 	if confErr == nil {
 		limits = c.Limits
 	}
@@ -155,6 +157,7 @@ func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, envi
 	case len(faults) > 0:
 		r.notAsked = "refused whoever signed it"
 	default:
+		r.noDenies = !isSet(environ, "ACCESS_RULES")
 		v, err := c.Verifier().Verify(certs[0], now, certs[1:]...)
 		if r.Trust, r.KeyID = trusted, v.KeyID().Short(); err != nil {
 			r.Trust, r.KeyID = refused, ""
@@ -189,6 +192,9 @@ func (r *certificateReport) print(w io.Writer) error {
 	switch r.Trust {
 	case trusted:
 		row("trusted by", "key "+r.KeyID)
+		if r.noDenies {
+			row("deny list", "not asked: ACCESS_RULES and ACCESS_RULES_FILE are not set")
+		}
 	case notAsked:
 		row("trusted by", "not asked: "+r.notAsked)
 	}

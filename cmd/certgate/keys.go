@@ -19,7 +19,8 @@ type keysCommand struct {
 func (keysCommand) Help() string {
 	return `Lists the keys in force by the id that the log gives them (key_id), or the keys
 that a file would bring into force. Several keys are an overlap: certificates of
-each pass, until the old key is taken out.
+each pass, until the old key is taken out. Of the environment only the AUTH_
+variables need be set.
 
 Example:
 
@@ -57,7 +58,7 @@ func (k keysCommand) Run(s surroundings) error {
 
 func (k keysCommand) keyring(s surroundings) (*trust.Keyring, error) {
 	if k.File == "" {
-		c, err := loadConfig(s)
+		c, err := loadConfig(s, unusedRules(), unusedUpstream())
 		return c.Keyring, err
 	}
 	text, err := readInput(k.File, s.stdin)

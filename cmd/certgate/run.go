@@ -43,7 +43,8 @@ type grammar struct {
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
-// errNo is the answer no, exit code 1 and no more words: the output has said it.
+// errNo is the answer no and no more words: the output has said it. The exit
+// code is 1, or 2 within a usageError.
 var errNo = errors.New("no")
 
 // usageError is a fault in what the user wrote: exit code 2.
@@ -95,13 +96,12 @@ func helpOf(err error) string {
 
 // report prints the error for a person and returns its exit code.
 func report(stderr io.Writer, err error) int {
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.Is(err, errNo):
-		return exitFailure
 	}
-	_, _ = fmt.Fprintf(stderr, "certgate: %s\n", printableLines(err.Error()))
+	if !errors.Is(err, errNo) {
+		_, _ = fmt.Fprintf(stderr, "certgate: %s\n", printableLines(err.Error()))
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
