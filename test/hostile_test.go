@@ -140,7 +140,7 @@ func (h hostileTo) xfcc() []hostileValue {
 		{"an open quote", strings.TrimSuffix(good, `"`), malformed},
 		{"an unknown field", good + ";Admin=yes", malformed},
 		{"no certificate", `By=spiffe://x;URI=spiffe://mail`, malformed},
-		{"another's hash", "Hash=" + h.social.fingerprint() + ";" + good, malformed},
+		{"another's hash", "Hash=" + h.social.fingerprint() + ";URI=spiffe://mail;" + good, malformed},
 		{"another's chain", good + ";" + strings.Replace(other, "Cert=", "Chain=", 1), malformed},
 	}
 }

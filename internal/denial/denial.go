@@ -25,6 +25,7 @@ const (
 	// The request itself, before anybody asks who sent it.
 	PathAmbiguous    Reason = "path_ambiguous"
 	RequestAmbiguous Reason = "request_ambiguous"
+	RequestMalformed Reason = "request_malformed"
 	MethodNotAllowed Reason = "method_not_allowed"
 
 	// The credential: what the request brought.
@@ -72,6 +73,7 @@ type answer struct {
 var answers = map[Reason]answer{
 	PathAmbiguous:    {http.StatusBadRequest, "The request path can be read in more than one way"},
 	RequestAmbiguous: {http.StatusBadRequest, "The request's length can be read in more than one way"},
+	RequestMalformed: {http.StatusBadRequest, "The request is not valid"},
 	MethodNotAllowed: {http.StatusMethodNotAllowed, "This path does not take this method"},
 
 	CredentialMissing:    {http.StatusUnauthorized, "The request carries no client certificate"},

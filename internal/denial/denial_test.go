@@ -22,6 +22,7 @@ import (
 var statuses = map[denial.Reason]int{
 	denial.PathAmbiguous:          http.StatusBadRequest,
 	denial.RequestAmbiguous:       http.StatusBadRequest,
+	denial.RequestMalformed:       http.StatusBadRequest,
 	denial.MethodNotAllowed:       http.StatusMethodNotAllowed,
 	denial.CredentialMissing:      http.StatusUnauthorized,
 	denial.CredentialMalformed:    http.StatusUnauthorized,

@@ -128,10 +128,13 @@ func TestBodyRunsOver(t *testing.T) {
 
 // A client that breaks its body off leaves a broken request, too.
 func TestBodyBreaksOff(t *testing.T) {
-	tests := []struct{ name, framing, sent string }{
-		{"declared", "Content-Length: 10", "123"},
-		{"chunked", "Transfer-Encoding: chunked", chunks("123")},
-		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n"},
+	tests := []struct {
+		name, framing, sent string
+		want                denial.Reason
+	}{
+		{"declared", "Content-Length: 10", "123", denial.ClientClosed},
+		{"chunked", "Transfer-Encoding: chunked", chunks("123"), denial.ClientClosed},
+		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n", denial.RequestMalformed},
 	}
 	for w, tt := range bothWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
@@ -146,8 +149,8 @@ func TestBodyBreaksOff(t *testing.T) {
 			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if have := reason(t, <-g.results); have != denial.ClientClosed {
-				t.Errorf("reason %q, want client_closed", have)
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("reason %q, want %q", have, tt.want)
 			}
 			if w == lean && tt.name == "declared" {
 				// It is read whole before the upstream hears of it.

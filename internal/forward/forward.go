@@ -8,6 +8,7 @@ package forward
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -182,6 +183,13 @@ func forbidRepeat(h http.Header) {
 	}
 }
 
+// brokenOff reports whether a body ended because the client did, and not because
+// what it sent is no body.
+func brokenOff(fault error) bool {
+	var network *net.OpError
+	return errors.Is(fault, io.ErrUnexpectedEOF) || errors.Is(fault, http.ErrBodyReadAfterClose) || errors.As(fault, &network)
+}
+
 // failure translates what the transport says. The upstream's words stay in the
 // detail, for the log.
 func failure(r *http.Request, body *requestBody, err error) error {
@@ -197,6 +205,8 @@ func failure(r *http.Request, body *requestBody, err error) error {
 		return denial.New(denial.BodyTooLarge, "the body ran over %d bytes", body.limit)
 	case errors.As(fault, &timeout) && timeout.Timeout():
 		return denial.New(denial.RequestTimeout, "the request body stalled: %v", fault)
+	case fault != nil && !brokenOff(fault):
+		return denial.New(denial.RequestMalformed, "the request body: %v", fault)
 	case fault != nil:
 		return denial.New(denial.ClientClosed, "the request body broke off: %v", fault)
 	case gone:

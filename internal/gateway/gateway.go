@@ -188,7 +188,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	// A server that is closed before it serves closes its listener only then.
 	defer serving.Wait()
-	serving.Go(func() { g.serve(g.public.server, wire.Listener{Listener: g.public.listener}, failed) })
+	serving.Go(func() {
+		g.serve(g.public.server, wire.Listener{Listener: g.public.listener, Refuse: httpapi.NewRefuser(g.recorder)}, failed)
+	})
 	if g.admin.server != nil {
 		serving.Go(func() { g.serve(g.admin.server, g.admin.listener, failed) })
 	}

@@ -62,7 +62,7 @@ func newEngine(o Options) *gin.Engine {
 	e.HandleMethodNotAllowed = true
 	// Gin must not interpret forwarded headers; package httpapi does that itself.
 	_ = e.SetTrustedProxies(nil)
-	e.Use(s.recover)
+	e.Use(s.recover, s.framed)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
 	e.NoMethod(func(c *gin.Context) {
 		s.begin(c).refuse(denial.New(denial.MethodNotAllowed, "only GET and HEAD"))
@@ -91,6 +91,16 @@ func (s *surface) recover(c *gin.Context) {
 	c.Next()
 }
 
+// framed refuses, on every route, a request whose length can be read in two ways.
+func (s *surface) framed(c *gin.Context) {
+	wire.Serving(c.Request)
+	if wire.Ambiguous(c.Request) {
+		s.begin(c).refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
+		return
+	}
+	c.Next()
+}
+
 func (s *surface) health(c *gin.Context) {
 	if s.Draining() {
 		problem{reason: denial.Draining}.write(c)
@@ -103,10 +113,6 @@ func (s *surface) gated(c *gin.Context) {
 	x := s.begin(c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
-	if wire.Ambiguous(c.Request) {
-		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
-		return
-	}
 	credential, refusal := s.credential(x)
 	if refusal != nil {
 		x.refuse(refusal)
@@ -173,7 +179,7 @@ func (x *exchange) forward(d gate.Decision) {
 		// Gin would put its own page in the place of an empty 404.
 		x.c.Writer.WriteHeaderNow()
 		x.save(audit.Allowed, nil)
-	case refusal.Reason == denial.BodyTooLarge && result.Status == 0:
+	case result.Status == 0 && (refusal.Reason == denial.BodyTooLarge || refusal.Reason == denial.RequestMalformed):
 		x.refuse(refusal)
 	default:
 		x.fail(refusal)

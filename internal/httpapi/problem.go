@@ -26,14 +26,18 @@ type document struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
+func newDocument(reason denial.Reason, requestID string) document {
+	return document{
+		Type: "urn:certgate:" + string(reason), Title: reason.Title(), Status: reason.Status(),
+		Reason: string(reason), RequestID: requestID,
+	}
+}
+
 // write ends the request. The connection is closed where the rest of the
 // request is not worth or not safe to read.
 func (p problem) write(c *gin.Context) {
 	status := p.reason.Status()
-	body, err := json.Marshal(document{
-		Type: "urn:certgate:" + string(p.reason), Title: p.reason.Title(), Status: status,
-		Reason: string(p.reason), RequestID: p.requestID,
-	})
+	body, err := json.Marshal(newDocument(p.reason, p.requestID))
 	if err != nil { // impossible: strings and a number
 		body = []byte("{}")
 	}
@@ -58,7 +62,7 @@ func (p problem) write(c *gin.Context) {
 // a request, or is a body nobody wants.
 func closes(r denial.Reason) bool {
 	switch r {
-	case denial.RequestAmbiguous, denial.PathAmbiguous, denial.BodyTooLarge, denial.CredentialTooLarge,
+	case denial.RequestAmbiguous, denial.RequestMalformed, denial.PathAmbiguous, denial.BodyTooLarge, denial.CredentialTooLarge,
 		denial.RequestTimeout, denial.ClientClosed, denial.Draining:
 		return true
 	default:

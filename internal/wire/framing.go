@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -31,12 +33,25 @@ type framing struct {
 	long  bool   // the line was longer than maxLine
 	left  int64  // bytes left of the body or chunk
 
+	request []byte // the request line, its first maxLine bytes
+	begun   bool   // this header's request line has been read
+
 	lengths   int   // Content-Length fields in this header
 	codings   int   // Transfer-Encoding fields in this header
 	length    int64 // the value of Content-Length
 	ambiguous bool  // this header's length can be read in two ways
 	chunked   bool  // this header has a Transfer-Encoding
 	broken    bool  // nothing behind this point may be read
+}
+
+var errFraming = errors.New("malformed chunked encoding")
+
+// end is why nothing can be read behind a break.
+func (f *framing) end() error {
+	if f.ambiguous {
+		return io.EOF
+	}
+	return errFraming
 }
 
 // advance consumes p up to the end of the present request and reports how many
@@ -106,7 +121,7 @@ func (f *framing) endOfLine() (end bool) {
 	switch f.state {
 	case inHead:
 		if len(text) > 0 || f.long {
-			f.headLine(string(text))
+			f.headLine(text)
 			return false
 		}
 		return f.endOfHead()
@@ -127,8 +142,14 @@ func (f *framing) endOfLine() (end bool) {
 	return false
 }
 
-// headLine looks for the two fields that say how long the body is.
-func (f *framing) headLine(text string) {
+// headLine keeps the request line and looks for the two fields that say how long
+// the body is.
+func (f *framing) headLine(line []byte) {
+	if !f.begun {
+		f.begun, f.request = true, append(f.request[:0], line...)
+		return
+	}
+	text := string(line)
 	name, value, ok := strings.Cut(text, ":")
 	if !ok {
 		return
@@ -149,10 +170,19 @@ func (f *framing) headLine(text string) {
 	}
 }
 
+// requestLine is the present request's, as far as it has come.
+func (f *framing) requestLine() []byte {
+	if !f.begun && f.state == inHead && len(f.line) > 0 {
+		return f.line
+	}
+	return f.request
+}
+
 // endOfHead decides what follows the header.
 func (f *framing) endOfHead() (end bool) {
 	f.ambiguous = f.ambiguous || f.lengths+f.codings > 1
 	f.chunked = f.codings > 0
+	f.begun = false
 	length, ambiguous := f.length, f.ambiguous
 	f.lengths, f.codings, f.length = 0, 0, 0
 	switch {

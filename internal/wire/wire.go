@@ -10,16 +10,22 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 )
 
-// Listener hands out connections that are watched. It changes nothing else.
-type Listener struct{ net.Listener }
+// Listener hands out connections that are watched.
+type Listener struct {
+	net.Listener
+	// Refuse, when given, writes the answers to requests that net/http refuses
+	// before any handler sees them.
+	Refuse func(Refusal) []byte
+}
 
 // Accept waits for the next connection; it is a [*Conn].
 func (l Listener) Accept() (net.Conn, error) {
@@ -27,7 +33,7 @@ func (l Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: c}, nil
+	return &Conn{Conn: c, refuse: l.Refuse}, nil
 }
 
 // Conn is a server's side of a connection. Each Read returns bytes of one
@@ -41,20 +47,27 @@ type Conn struct {
 	ambiguous atomic.Bool
 	chunked   atomic.Bool
 	err       error
+
+	refuse  func(Refusal) []byte
+	serving atomic.Bool // a handler answers the present request
 }
 
 // Read reads from the connection, never beyond the end of the present request.
-// Behind an ambiguous header and behind a body that is not framed as it must be
-// it reports the end of the stream.
+// Behind an ambiguous header it reports the end of the stream, behind a body that
+// is not framed as it must be an error.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.framing.broken {
-		return 0, io.EOF
+		return 0, c.framing.end()
 	}
 	if len(p) == 0 {
 		return 0, nil
 	}
 	n, err := c.fill(p)
+	began := c.framing.begun
 	kept := c.framing.advance(p[:n])
+	if c.framing.begun && !began {
+		c.serving.Store(false)
+	}
 	if kept < n {
 		c.hold(p[kept:n])
 		if err != nil {
@@ -98,6 +111,51 @@ func (c *Conn) CloseWrite() error {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
+}
+
+// Refusal is a request that net/http refused: a broken header, one that is too
+// long, a transfer coding that it does not know.
+type Refusal struct {
+	Remote net.Addr
+	// Status is net/http's.
+	Status int
+	// Ambiguous is true when the length could be read in two ways, too.
+	Ambiguous bool
+	// RequestLine is as it came, but for what is longer than 128 bytes.
+	RequestLine string
+}
+
+// Write writes an answer. Those that net/http writes of its own have no request
+// id and leave no trace, so Refuse writes them instead.
+func (c *Conn) Write(p []byte) (int, error) {
+	status, own := ownAnswer(p)
+	if c.refuse == nil || !own || c.serving.Load() {
+		return c.Conn.Write(p)
+	}
+	answer := c.refuse(Refusal{Remote: c.RemoteAddr(), Status: status, Ambiguous: c.framing.ambiguous, RequestLine: string(c.framing.requestLine())})
+	if _, err := c.Conn.Write(answer); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// ownAnswer recognises what net/http writes before any handler: a status line
+// and just these two fields, where an answer of a handler has at least a date.
+func ownAnswer(p []byte) (status int, own bool) {
+	const prefix, fields = "HTTP/1.1 ", "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+	end := bytes.IndexByte(p, '\r')
+	if end < len(prefix)+3 || !bytes.HasPrefix(p, []byte(prefix)) || !bytes.HasPrefix(p[end:], []byte(fields)) {
+		return 0, false
+	}
+	status, err := strconv.Atoi(string(p[len(prefix) : len(prefix)+3]))
+	return status, err == nil
+}
+
+// Serving tells the connection that a handler answers r from here on.
+func Serving(r *http.Request) {
+	if c, ok := r.Context().Value(contextKey{}).(*Conn); ok {
+		c.serving.Store(true)
+	}
 }
 
 type contextKey struct{}

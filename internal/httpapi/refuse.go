@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/wire"
+)
+
+// NewRefuser writes the answers to requests that net/http refuses before any
+// handler sees them, for [wire.Listener]: the same problem documents and audit
+// records as every other refusal. Who a trusted proxy says the client is cannot
+// be known without a header, so the source is the peer.
+func NewRefuser(r *audit.Recorder) func(wire.Refusal) []byte {
+	return func(refusal wire.Refusal) []byte {
+		now := time.Now()
+		method, target := splitRequestLine(refusal.RequestLine)
+		reason := reasonFor(refusal, target)
+		id := newRequestID()
+		answer, n := rawProblem(reason, id, now)
+		source := ""
+		if addr, err := netip.ParseAddrPort(refusal.Remote.String()); err == nil {
+			source = addr.Addr().Unmap().String()
+		}
+		r.Record(audit.Record{
+			Time: now, RequestID: id, Method: method, Path: pathOf(target), Source: source,
+			Decision: audit.Refused, Reason: reason, Detail: fmt.Sprintf("refused as HTTP, with %d", refusal.Status),
+			Status: reason.Status(), BytesOut: int64(n), Duration: time.Since(now),
+		})
+		return answer
+	}
+}
+
+// splitRequestLine takes what stands between the method and the version for the
+// target, spaces included.
+func splitRequestLine(line string) (method, target string) {
+	method, rest, _ := strings.Cut(line, " ")
+	if i := strings.LastIndex(rest, " HTTP/"); i >= 0 {
+		rest = rest[:i]
+	}
+	return method, rest
+}
+
+func reasonFor(r wire.Refusal, target string) denial.Reason {
+	switch {
+	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
+		return denial.CredentialTooLarge
+	case r.Ambiguous:
+		return denial.RequestAmbiguous
+	}
+	if _, err := access.ParseTarget(target); err != nil && target != "" {
+		return denial.PathAmbiguous
+	}
+	return denial.RequestMalformed
+}
+
+// rawProblem is the whole answer as it goes on the wire; n is the length of its
+// body.
+func rawProblem(reason denial.Reason, id string, now time.Time) (answer []byte, n int) {
+	status := reason.Status()
+	body, err := json.Marshal(newDocument(reason, id))
+	if err != nil { // impossible: strings and a number
+		body = []byte("{}")
+	}
+	body = append(body, '\n')
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
+		"Content-Type: application/problem+json\r\nDate: %s\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
+		status, http.StatusText(status), len(body), now.UTC().Format(http.TimeFormat), id)
+	return append([]byte(head), body...), len(body)
+}
