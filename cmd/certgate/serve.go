@@ -51,6 +51,8 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	}
 	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(zapcore.AddSync(s.stderr)))
 	defer func() { _ = log.Sync() }()
+	// net/http's transport has things to say, too, and the log is JSON.
+	defer zap.RedirectStdLog(log)()
 	for _, w := range c.Warnings {
 		log.Warn("configuration", zap.String("warning", w))
 	}

@@ -23,6 +23,10 @@ func (g *Gateway) Reload() {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	attempts := g.readSources()
+	if len(attempts) == 0 {
+		g.log.Info("nothing to reload: no setting names a file")
+		return
+	}
 	g.gate.Store(newGate(g.config))
 	// Only now: who has read in the log that new content is loaded must not meet
 	// the old one any more.
