@@ -67,7 +67,7 @@ func TestAnswerThatLooksLikeARefusal(t *testing.T) {
 		}
 	})
 	res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
-	if res.StatusCode != 200 || res.body != strings.Repeat(text, 100) {
+	if res.StatusCode != http.StatusOK || res.body != strings.Repeat(text, 100) {
 		t.Errorf("status %d, %d bytes: want the upstream's own", res.StatusCode, len(res.body))
 	}
 }
