@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # Prints a certificate as a header value. A header cannot hold the line breaks
-# of PEM, so clients and proxies have found three ways around it.
+# of PEM, so clients and proxies have found ways around it; these are three.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

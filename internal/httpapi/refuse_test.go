@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/denial"
 )
@@ -56,18 +59,43 @@ func TestRefusedAsHTTP(t *testing.T) {
 	}
 }
 
-// An upstream's bytes are never taken for net/http's own answer.
-func TestAnswerThatLooksLikeARefusal(t *testing.T) {
+// The second request of a connection is refused like the first.
+func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
 	w := newWorld(t)
-	const text = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-	b := newBench(t, func(b *bench) {
-		b.answer = func(rw http.ResponseWriter, _ *http.Request) {
-			// Longer than every buffer on the way, so that it is written as it is.
-			_, _ = io.WriteString(rw, strings.Repeat(text, 100))
+	b := newBench(t, nil)
+	c, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(c)
+	for _, tt := range []struct {
+		request string
+		status  int
+	}{
+		{request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)), http.StatusOK},
+		{request("GET /events/\x00 HTTP/1.1"), http.StatusBadRequest},
+	} {
+		if _, err := io.WriteString(c, tt.request); err != nil {
+			t.Fatal(err)
 		}
-	})
-	res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
-	if res.StatusCode != http.StatusOK || res.body != strings.Repeat(text, 100) {
-		t.Errorf("status %d, %d bytes: want the upstream's own", res.StatusCode, len(res.body))
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != tt.status {
+			t.Fatalf("status %d, %v: want %d", res.StatusCode, err, tt.status)
+		}
+		if tt.status == http.StatusBadRequest && !strings.Contains(string(body), string(denial.PathAmbiguous)) {
+			t.Errorf("body %q: want the problem path_ambiguous", body)
+		}
+	}
+	if all := b.lines(t); len(all) != 2 || all[1]["reason"] != string(denial.PathAmbiguous) {
+		t.Errorf("log %v: want a record of each request", all)
 	}
 }

@@ -30,8 +30,8 @@ const (
 )
 
 // Identifier remembers what another identifier found. It is safe for concurrent
-// use; [New] makes one. Refusals are never remembered: whoever sends something else each time
-// would fill the memory with it.
+// use; [New] makes one. Refusals are never remembered: whoever sends something
+// else each time would fill the memory with it.
 type Identifier struct {
 	inner gate.Identifier
 	known *otter.Cache[string, gate.Identification]

@@ -35,6 +35,7 @@ type framing struct {
 
 	request []byte // the request line, its first maxLine bytes
 	begun   bool   // this header's request line has been read
+	fresh   bool   // a request line has been read since somebody asked
 
 	lengths   int   // Content-Length fields in this header
 	codings   int   // Transfer-Encoding fields in this header
@@ -55,7 +56,7 @@ func (f *framing) end() error {
 }
 
 // advance consumes p up to the end of the present request and reports how many
-// bytes that were. After a break it reports the bytes before it.
+// bytes that were. After a break nothing more is consumed.
 func (f *framing) advance(p []byte) int {
 	used := 0
 	for used < len(p) && !f.broken {
@@ -146,7 +147,7 @@ func (f *framing) endOfLine() (end bool) {
 // the body is.
 func (f *framing) headLine(line []byte) {
 	if !f.begun {
-		f.begun, f.request = true, append(f.request[:0], line...)
+		f.begun, f.fresh, f.request = true, true, append(f.request[:0], line...)
 		return
 	}
 	text := string(line)

@@ -63,10 +63,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := c.fill(p)
-	began := c.framing.begun
 	kept := c.framing.advance(p[:n])
-	if c.framing.begun && !began {
-		c.serving.Store(false)
+	if c.framing.fresh {
+		c.framing.fresh = false
+		c.serving.Store(false) // no handler has seen this one yet
 	}
 	if kept < n {
 		c.hold(p[kept:n])

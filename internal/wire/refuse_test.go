@@ -1,0 +1,64 @@
+package wire_test
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/certgate/certgate/internal/wire"
+)
+
+// kept is a connection that keeps what is written.
+type kept struct {
+	net.Conn
+	written bytes.Buffer
+}
+
+func (k *kept) Write(p []byte) (int, error) { return k.written.Write(p) }
+func (k *kept) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
+
+// TestRefuse: net/http's own answers are written anew, those of a handler never,
+// whatever they look like.
+func TestRefuse(t *testing.T) {
+	const own = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n431"
+	tests := []struct {
+		name, text string
+		serving    bool
+		want       string
+	}{
+		{"net/http's", own, false, "anew"},
+		{"a handler's", own, true, own},
+		{"with a date", "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n", false, "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n"},
+		{"no status", "HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n", false,
+			"HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"},
+		{"part of a body", "plain", false, "plain"},
+		{"nothing", "", false, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inner := &kept{}
+			var status int
+			l := wire.Listener{Listener: newOnce(inner), Refuse: func(r wire.Refusal) []byte {
+				status = r.Status
+				return []byte("anew")
+			}}
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.serving {
+				wire.Serving((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
+			}
+			if n, err := c.Write([]byte(tt.text)); n != len(tt.text) || err != nil {
+				t.Errorf("wrote %d, %v: want %d", n, err, len(tt.text))
+			}
+			if have := inner.written.String(); have != tt.want {
+				t.Errorf("on the wire %q, want %q", have, tt.want)
+			}
+			if tt.want == "anew" && status != 431 {
+				t.Errorf("status %d, want 431", status)
+			}
+		})
+	}
+}
