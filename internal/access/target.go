@@ -52,13 +52,6 @@ func ParseTarget(raw string) (Target, error) {
 // Path is the raw path, byte for byte as received and still percent-encoded.
 func (t Target) Path() string { return t.raw[:t.pathEnd] }
 
-// RawQuery is what follows the first "?", byte for byte as received, and ""
-// when there is none.
-func (t Target) RawQuery() string {
-	_, query, _ := strings.Cut(t.raw[t.pathEnd:], "?")
-	return query
-}
-
 // String is exactly what was parsed.
 func (t Target) String() string { return t.raw }
 

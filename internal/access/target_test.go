@@ -160,12 +160,12 @@ func TestTargetParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if target.Path() != tt.path || target.RawQuery() != tt.query {
-			t.Errorf("%q: path %q, query %q; want %q, %q", tt.raw, target.Path(), target.RawQuery(), tt.path, tt.query)
+		if target.Path() != tt.path || queryOf(target) != tt.query {
+			t.Errorf("%q: path %q, query %q; want %q, %q", tt.raw, target.Path(), queryOf(target), tt.path, tt.query)
 		}
 	}
 	var zero access.Target
-	if zero.Path() != "" || zero.RawQuery() != "" || zero.String() != "" {
+	if zero.Path() != "" || queryOf(zero) != "" || zero.String() != "" {
 		t.Errorf("the zero Target has parts")
 	}
 }
@@ -193,6 +193,8 @@ func FuzzParseTarget(f *testing.F) {
 	})
 }
 
+func queryOf(t access.Target) string { return strings.TrimPrefix(t.String()[len(t.Path()):], "?") }
+
 // checkOneReading decodes with net/url and cleans with path, which share no
 // code with the package.
 func checkOneReading(t *testing.T, target access.Target) {
@@ -201,7 +203,7 @@ func checkOneReading(t *testing.T, target access.Target) {
 	if err != nil {
 		t.Fatalf("net/url refuses %q: %v", target, err)
 	}
-	if parsed.RawQuery != target.RawQuery() || parsed.Host != "" || parsed.Fragment != "" {
+	if parsed.RawQuery != queryOf(target) || parsed.Host != "" || parsed.Fragment != "" {
 		t.Fatalf("net/url reads %q as %#v", target, parsed)
 	}
 	decoded := target.Path()

@@ -11,8 +11,8 @@
 // the serial numbers. It makes no revocation lists: certgate's deny list does
 // that work.
 //
-// Certificates follow the profile of RFC 5280. The one exception is
-// [SelfSigned], the recipe of 2012, kept so that it can be shown and tested.
+// Certificates follow the profile of RFC 5280. The 2012 recipe, a certificate
+// over the master key itself, is scripts/collective-idea.sh.
 package authority
 
 import (

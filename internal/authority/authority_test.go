@@ -238,31 +238,6 @@ func TestSerialsArePositiveAndRandom(t *testing.T) {
 	}
 }
 
-func TestSelfSigned(t *testing.T) {
-	master := mustGenerate(t, RSA2048)
-	certificate, err := SelfSigned(master, "mail", day, epoch)
-	wantError(t, err, "")
-	if err := certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature); err != nil {
-		t.Errorf("signature: %v", err)
-	}
-	if !sameKey(master.Public(), certificate.PublicKey) {
-		t.Error("want the master key in its own certificate")
-	}
-	if found := certificate.Subject.String(); found != "OU=mail" {
-		t.Errorf("want the subject OU=mail, found %q", found)
-	}
-	if certificate.IsCA || len(certificate.Extensions) != 0 {
-		t.Errorf("want no extensions, found %d", len(certificate.Extensions))
-	}
-
-	_, err = SelfSigned(nil, "mail", day, epoch)
-	wantError(t, err, "want a master key, found none")
-	_, err = SelfSigned(master, " mail", day, epoch)
-	wantError(t, err, "client name: ")
-	_, err = SelfSigned(master, "mail", 0, epoch)
-	wantError(t, err, "want a lifetime longer than")
-}
-
 // A printed authority must not print its key; an Ed25519 key is a plain slice
 // of bytes.
 func TestPrintingKeepsTheKey(t *testing.T) {

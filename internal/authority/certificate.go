@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/certgate/certgate/internal/identity"
 )
 
 const (
@@ -25,33 +23,6 @@ const (
 	// serialBytes: 128 random bits; RFC 5280 section 4.1.2.2 allows 20 octets.
 	serialBytes = 16
 )
-
-// SelfSigned makes the certificate of the recipe of 2012: the master key signs
-// a certificate over its own public key, with OU=client and no extensions. It
-// is not a CA. NotBefore is one minute before now; lifetime is
-// NotAfter−NotBefore.
-//
-// The client of such a certificate owns no key, so the certificate proves
-// nothing about who sends it: use [Authority.Issue]. SelfSigned takes the
-// article's 1024-bit RSA keys, too. It differs from the article in one thing:
-// Go writes version 3 certificates where openssl wrote version 1.
-func SelfSigned(key crypto.Signer, client string, lifetime time.Duration, now time.Time) (*x509.Certificate, error) {
-	if key == nil {
-		return nil, errors.New("want a master key, found none")
-	}
-	if err := identity.CheckName(client); err != nil {
-		return nil, fmt.Errorf("client name: %w", err)
-	}
-	period, err := newValidity(now, lifetime)
-	if err != nil {
-		return nil, err
-	}
-	template, err := newTemplate(pkix.Name{OrganizationalUnit: []string{client}}, period)
-	if err != nil {
-		return nil, err
-	}
-	return sign(template, template, key.Public(), key)
-}
 
 // EncodeCertificate returns the certificate as one PEM block of type
 // CERTIFICATE (RFC 7468 section 5), or nil for a nil certificate.
