@@ -99,6 +99,8 @@ func TestEveryReason(t *testing.T) {
 		denial.LegacySharedKey:    true, // TestSharedKey
 		denial.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
 		denial.Draining:           true, // TestDrain
+		denial.RateLimited:        true,
+		denial.Overloaded:         true,
 		denial.Internal:           true, // no request can bring it about
 	}
 	for _, test := range tests {

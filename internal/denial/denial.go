@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Reason is the stable code of a refusal, in lower snake case. Reasons are part
@@ -60,6 +61,8 @@ const (
 	ClientClosed    Reason = "client_closed"
 	UpstreamFailed  Reason = "upstream_failed"
 	UpstreamTimeout Reason = "upstream_timeout"
+	RateLimited     Reason = "rate_limited"
+	Overloaded      Reason = "overloaded"
 	Draining        Reason = "draining"
 	Internal        Reason = "internal"
 )
@@ -104,6 +107,8 @@ var answers = map[Reason]answer{
 	ClientClosed:    {499, "The client closed the connection"},
 	UpstreamFailed:  {http.StatusBadGateway, "The service behind the gateway could not be reached"},
 	UpstreamTimeout: {http.StatusGatewayTimeout, "The service behind the gateway did not answer in time"},
+	RateLimited:     {http.StatusTooManyRequests, "Too many requests came in too short a time"},
+	Overloaded:      {http.StatusServiceUnavailable, "The gateway or the service behind it has too much to do"},
 	Draining:        {http.StatusServiceUnavailable, "The gateway is shutting down"},
 	Internal:        {http.StatusInternalServerError, "The gateway failed"},
 }
@@ -140,6 +145,9 @@ func Reasons() []Reason {
 type Error struct {
 	Reason Reason
 	Detail string
+	// RetryAfter tells the client when another try may make sense (RFC 9110,
+	// section 10.2.3); 0: the refusal does not say.
+	RetryAfter time.Duration
 }
 
 // New makes a refusal whose detail is formatted as by [fmt.Sprintf]. Untrusted

@@ -47,6 +47,8 @@ var statuses = map[denial.Reason]int{
 	denial.RequestTimeout:         http.StatusRequestTimeout,
 	denial.UpstreamFailed:         http.StatusBadGateway,
 	denial.UpstreamTimeout:        http.StatusGatewayTimeout,
+	denial.RateLimited:            http.StatusTooManyRequests,
+	denial.Overloaded:             http.StatusServiceUnavailable,
 	denial.Draining:               http.StatusServiceUnavailable,
 	denial.Internal:               http.StatusInternalServerError,
 }

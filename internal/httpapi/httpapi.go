@@ -197,7 +197,7 @@ func (x *exchange) fail(d *denial.Error) {
 }
 
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
-	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.CredentialHeader}
+	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.CredentialHeader, retryAfter: d.RetryAfter}
 	p.write(x.c)
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))
 	x.save(decision, d)

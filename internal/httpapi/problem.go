@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,6 +17,8 @@ type problem struct {
 	reason    denial.Reason
 	requestID string
 	header    string // the credential header's name, for the challenge
+	// retryAfter is when another try may make sense; 0: unknown.
+	retryAfter time.Duration
 }
 
 // document is the problem on the wire, in the order in which a person reads it.
@@ -50,6 +54,11 @@ func (p problem) write(c *gin.Context) {
 	if status == http.StatusUnauthorized {
 		// RFC 9110, section 15.5.2: a 401 must carry a challenge.
 		h.Set("WWW-Authenticate", `Certificate realm="certgate", header="`+p.header+`", error="`+string(p.reason)+`"`)
+	}
+	if p.retryAfter > 0 {
+		// Whole seconds, and never so early that the answer is the same.
+		seconds := (p.retryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	if closes(p.reason) || c.Request.Method == http.MethodConnect || c.Request.ProtoMajor != 1 {
 		h.Set("Connection", "close")
