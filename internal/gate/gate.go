@@ -6,6 +6,7 @@
 package gate
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/certgate/certgate/internal/access"
@@ -25,11 +26,20 @@ type Gate struct {
 	Now func() time.Time
 }
 
-// Identifier says whom a credential speaks for at the time now. The credential
-// has every value of the header. [Verification] asks the certificate each time;
-// package remember asks it once.
+// Identifier says whom a credential speaks for at the time now. [Verification]
+// asks the certificate each time; package remember asks it once, and package
+// flood not more often than the gateway can bear.
 type Identifier interface {
-	Identify(credential []string, now time.Time) Identification
+	Identify(claim Claim, now time.Time) Identification
+}
+
+// Claim is what a request brings to be identified by.
+type Claim struct {
+	// Values has every value of the credential header.
+	Values []string
+	// Source is where the request came from, as far as that can be believed; the
+	// zero value: unknown. It identifies nobody, it only tells who asks too much.
+	Source netip.Addr
 }
 
 // Identification is what an [Identifier] found. Err is nil exactly when Client
@@ -46,6 +56,8 @@ type Identification struct {
 type Request struct {
 	// Credential has every value of the credential header.
 	Credential []string
+	// Source is where it came from: see [Claim].
+	Source netip.Addr
 	// Method is the request method, as received.
 	Method string
 	// Target is the request target, as received (RFC 9112, section 3.2).
@@ -98,7 +110,7 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 		d.Last = Trust
 		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
 	}
-	found := g.Identifier.Identify(r.Credential, g.now())
+	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, g.now())
 	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
 	if found.Err != nil {
 		return found.Err

@@ -98,7 +98,7 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 // finds is an identifier that found this, whatever it is asked.
 type finds gate.Identification
 
-func (f finds) Identify([]string, time.Time) gate.Identification { return gate.Identification(f) }
+func (f finds) Identify(gate.Claim, time.Time) gate.Identification { return gate.Identification(f) }
 
 // verifying changes how a gate of newGate verifies.
 func verifying(change func(*gate.Verification)) func(*gate.Gate) {

@@ -17,10 +17,11 @@ type Verification struct {
 	MaxCredentialBytes int
 }
 
-// Identify reads the certificate, verifies it and takes the client's name.
-func (v Verification) Identify(credential []string, now time.Time) (found Identification) {
+// Identify reads the certificate, verifies it and takes the client's name. It
+// answers every source alike.
+func (v Verification) Identify(claim Claim, now time.Time) (found Identification) {
 	found.Last = Credential
-	chain, err := certheader.Parse(credential, v.MaxCredentialBytes)
+	chain, err := certheader.Parse(claim.Values, v.MaxCredentialBytes)
 	if err != nil {
 		found.Err = err
 		return found

@@ -120,6 +120,7 @@ func (s *surface) gated(c *gin.Context) {
 	}
 	d := s.Gate().Decide(gate.Request{
 		Credential: credential,
+		Source:     x.source,
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
 	})
@@ -137,6 +138,7 @@ type exchange struct {
 	c      *gin.Context
 	hop    forward.Hop
 	peer   netip.Addr
+	source netip.Addr
 	record audit.Record
 }
 
@@ -146,8 +148,8 @@ func (s *surface) begin(c *gin.Context) *exchange {
 		c.Writer.Header().Set("Connection", "close")
 	}
 	from := origin(c.Request, s.TrustedProxies)
-	return &exchange{surface: s, c: c, hop: from.hop, peer: from.peer, record: audit.Record{
-		Time: now, RequestID: from.hop.RequestID, Source: from.source,
+	return &exchange{surface: s, c: c, hop: from.hop, peer: from.peer, source: from.source, record: audit.Record{
+		Time: now, RequestID: from.hop.RequestID, Source: from.sourceText,
 		Method: c.Request.Method, Path: pathOf(c.Request.RequestURI),
 	}}
 }

@@ -126,7 +126,7 @@ func TestRefusals(t *testing.T) {
 				}
 				g := b.options.Gate()
 				g.Identifier = remember.New(g.Identifier)
-				g.Identifier.Identify([]string{encode(w.mail)}, time.Now())
+				g.Identifier.Identify(gate.Claim{Values: []string{encode(w.mail)}}, time.Now())
 			}))
 		})
 	}

@@ -16,8 +16,9 @@ type provenance struct {
 	// peer is the other end of the connection.
 	peer netip.Addr
 	// source is the nearest address that is no trusted proxy.
-	source string
-	hop    forward.Hop
+	source     netip.Addr
+	sourceText string // the same, written once
+	hop        forward.Hop
 }
 
 // origin reads what the peer says about the request if the peer is trusted, and
@@ -25,8 +26,9 @@ type provenance struct {
 // proxy sends twice or in another form is not believed.
 func origin(r *http.Request, trusted []netip.Prefix) provenance {
 	peer := peerAddr(r.RemoteAddr)
-	from := provenance{peer: peer, source: peer.String(), hop: forward.Hop{
-		RequestID: "", Auth: "bearer", For: peer.String(), Proto: "http", Host: r.Host,
+	text := peer.String()
+	from := provenance{peer: peer, source: peer, sourceText: text, hop: forward.Hop{
+		RequestID: "", Auth: "bearer", For: text, Proto: "http", Host: r.Host,
 	}}
 	if isTrusted(peer, trusted) {
 		from.believe(r.Header, trusted)
@@ -39,7 +41,8 @@ func origin(r *http.Request, trusted []netip.Prefix) provenance {
 
 func (p *provenance) believe(h http.Header, trusted []netip.Prefix) {
 	if list := strings.Join(h["X-Forwarded-For"], ", "); list != "" {
-		p.source = nearestUntrusted(list, p.source, trusted)
+		p.source = nearestUntrusted(list, p.peer, trusted)
+		p.sourceText = p.source.String()
 		p.hop.For = list + ", " + p.hop.For
 	}
 	if proto := single(h, "X-Forwarded-Proto"); proto == "https" || proto == "http" {
@@ -56,14 +59,14 @@ func (p *provenance) believe(h http.Header, trusted []netip.Prefix) {
 // nearestUntrusted walks the list from the right, where trusted proxies wrote,
 // to the first address that is not one of them. Left of that stands what the
 // client wishes us to believe.
-func nearestUntrusted(list, peer string, trusted []netip.Prefix) string {
+func nearestUntrusted(list string, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
 	addrs := strings.Split(list, ",")
 	for _, text := range slices.Backward(addrs) {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil {
 			return peer
 		}
-		peer = addr.Unmap().String()
+		peer = addr.Unmap()
 		if !isTrusted(addr, trusted) {
 			return peer
 		}

@@ -2,8 +2,24 @@ package httpapi
 
 import (
 	"net/http"
+	"net/netip"
 	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/gate"
 )
+
+// sources is an identifier that notes where a claim came from.
+type sources struct {
+	gate.Identifier
+
+	last netip.Addr
+}
+
+func (s *sources) Identify(claim gate.Claim, now time.Time) gate.Identification {
+	s.last = claim.Source
+	return s.Identifier.Identify(claim, now)
+}
 
 func TestForwardedHeaders(t *testing.T) {
 	w := newWorld(t)
@@ -33,12 +49,20 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, trusting(tt.trusted))
+			var claimed sources
+			b := newBench(t, func(b *bench) {
+				trusting(tt.trusted)(b)
+				g := b.options.Gate()
+				claimed.Identifier, g.Identifier = g.Identifier, &claimed
+			})
 			b.ask(t, request("GET /events/ HTTP/1.1", append(tt.headers, "X-SSL-Auth: "+encode(w.mail))...))
 			h := (<-b.requests).Header
 			have := told{h.Get("X-Forwarded-For"), h.Get("X-Forwarded-Proto"), h.Get("X-Forwarded-Host"), b.record(t)["source"].(string)}
 			if have != tt.want {
 				t.Errorf("told %+v, want %+v", have, tt.want)
+			}
+			if text := claimed.last.String(); text != tt.want.source {
+				t.Errorf("the identifier was told %s, want %s", text, tt.want.source)
 			}
 			for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
 				if n := len(h[http.CanonicalHeaderKey(name)]); n != 1 {

@@ -15,7 +15,7 @@ func BenchmarkIdentify(b *testing.B) {
 	for _, algorithm := range []authority.Algorithm{authority.Ed25519, authority.P256, authority.RSA2048, authority.RSA4096} {
 		o := newOffice(b, algorithm, 24*time.Hour)
 		verification := gate.Verification{Verifier: verifier(b, o), MaxCredentialBytes: limit}
-		credential := []string{encode(o.issue("mail"))}
+		credential := claim(encode(o.issue("mail")))
 		for _, bb := range []struct {
 			name string
 			id   gate.Identifier

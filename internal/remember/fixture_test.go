@@ -141,6 +141,9 @@ func encode(chain ...*x509.Certificate) string {
 	return certheader.Encode(certheader.Base64DER, ders...)
 }
 
+// claim is what a request with these header values claims.
+func claim(values ...string) gate.Claim { return gate.Claim{Values: values} }
+
 // counted is an inner identifier that knows how often it was asked.
 type counted struct {
 	gate.Verification
@@ -152,9 +155,9 @@ func counting(v *trust.Verifier) *counted {
 	return &counted{Verification: gate.Verification{Verifier: v, MaxCredentialBytes: limit}}
 }
 
-func (c *counted) Identify(credential []string, now time.Time) gate.Identification {
+func (c *counted) Identify(claim gate.Claim, now time.Time) gate.Identification {
 	c.asked.Add(1)
-	return c.Verification.Identify(credential, now)
+	return c.Verification.Identify(claim, now)
 }
 
 // check wants the client's name, or a refusal with the reason.

@@ -56,21 +56,22 @@ func newIdentifier(inner gate.Identifier, maxBytes uint64) *Identifier {
 }
 
 // Identify answers from memory where it can.
-func (i *Identifier) Identify(credential []string, now time.Time) gate.Identification {
-	if len(credential) != 1 {
-		return i.inner.Identify(credential, now)
+func (i *Identifier) Identify(claim gate.Claim, now time.Time) gate.Identification {
+	if len(claim.Values) != 1 {
+		return i.inner.Identify(claim, now)
 	}
-	if found, ok := i.known.GetIfPresent(credential[0]); ok {
+	value := claim.Values[0]
+	if found, ok := i.known.GetIfPresent(value); ok {
 		if found.Certificate.Holds(now) {
 			return found
 		}
 		// What does not hold any more must not count as one of the spellings.
-		i.known.Invalidate(credential[0])
+		i.known.Invalidate(value)
 	}
-	found := i.inner.Identify(credential, now)
+	found := i.inner.Identify(claim, now)
 	if found.Err == nil && i.another(found) {
 		// A copy: the value is a part of the request's whole header.
-		i.known.Set(strings.Clone(credential[0]), found)
+		i.known.Set(strings.Clone(value), found)
 	}
 	return found
 }

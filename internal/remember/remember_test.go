@@ -21,10 +21,10 @@ func TestSecondTime(t *testing.T) {
 	inner := counting(verifier(t, o))
 	id := remember.New(inner)
 	value := encode(o.issue("mail"))
-	first := id.Identify([]string{value}, start)
+	first := id.Identify(claim(value), start)
 	check(t, first, "mail", "")
 	for range 10 {
-		if again := id.Identify([]string{strings.Clone(value)}, start); again != first {
+		if again := id.Identify(claim(strings.Clone(value)), start); again != first {
 			t.Errorf("found %+v, want what was found first", again)
 		}
 	}
@@ -57,12 +57,12 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := counting(verifier(t, o))
 			id := remember.New(inner)
-			check(t, id.Identify([]string{value}, start), "mail", "")
+			check(t, id.Identify(claim(value), start), "mail", "")
 			for range 3 {
-				check(t, id.Identify(tt.credential, start), "", tt.want)
+				check(t, id.Identify(claim(tt.credential...), start), "", tt.want)
 			}
 			checkAsked(t, inner, 4)
-			check(t, id.Identify([]string{value}, start), "mail", "")
+			check(t, id.Identify(claim(value), start), "mail", "")
 			checkAsked(t, inner, 4)
 			if n := id.Len(); n != 1 {
 				t.Errorf("%d remembered, want the good one", n)
@@ -77,14 +77,14 @@ func TestOneByteDiffers(t *testing.T) {
 	inner := counting(verifier(t, o))
 	id := remember.New(inner)
 	value := []byte(encode(o.issue("mail")))
-	check(t, id.Identify([]string{string(value)}, start), "mail", "")
+	check(t, id.Identify(claim(string(value)), start), "mail", "")
 	for i := range value {
 		changed := []byte(string(value))
 		changed[i] = 'A'
 		if value[i] == 'A' {
 			changed[i] = 'B'
 		}
-		if found := id.Identify([]string{string(changed)}, start); found.Err == nil || found.Client.Valid() {
+		if found := id.Identify(claim(string(changed)), start); found.Err == nil || found.Client.Valid() {
 			t.Fatalf("byte %d changed: found %q", i, found.Client)
 		}
 	}
@@ -133,7 +133,7 @@ func TestPeriods(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := counting(tt.verifier)
 			id := remember.New(inner)
-			credential := []string{encode(tt.chain...)}
+			credential := claim(encode(tt.chain...))
 			for _, inside := range []time.Time{start, tt.from, tt.until, start} {
 				check(t, id.Identify(credential, inside), "mail", "")
 			}
@@ -182,7 +182,7 @@ func TestReload(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			credential := []string{encode(mail)}
+			credential := claim(encode(mail))
 			old := remember.New(counting(trust.NewVerifier(both, nil, limits)))
 			check(t, old.Identify(credential, start), "mail", "")
 			check(t, remember.New(counting(tt.with)).Identify(credential, start), "mail", tt.want)
@@ -198,19 +198,19 @@ func TestSpellings(t *testing.T) {
 	inner := counting(verifier(t, o))
 	id := remember.NewLimited(inner, 20*(remember.PerEntry+2048))
 	mail, social := o.issue("mail"), o.issue("social")
-	check(t, id.Identify([]string{encode(social)}, start), "social", "")
+	check(t, id.Identify(claim(encode(social)), start), "social", "")
 	for range 300 {
-		check(t, id.Identify([]string{encode(mail, o.issue("junk"))}, start), "mail", "")
+		check(t, id.Identify(claim(encode(mail, o.issue("junk"))), start), "mail", "")
 	}
 	if n := id.Len(); n != 1+remember.MaxSpellings {
 		t.Errorf("%d remembered, want one of social and %d of mail", n, remember.MaxSpellings)
 	}
 	asked := inner.asked.Load()
-	check(t, id.Identify([]string{encode(social)}, start), "social", "")
+	check(t, id.Identify(claim(encode(social)), start), "social", "")
 	checkAsked(t, inner, asked)
 	// One more spelling is verified each time, and accepted all the same.
 	for range 2 {
-		check(t, id.Identify([]string{certheader.Encode(certheader.PercentPEM, mail.Raw)}, start), "mail", "")
+		check(t, id.Identify(claim(certheader.Encode(certheader.PercentPEM, mail.Raw)), start), "mail", "")
 	}
 	checkAsked(t, inner, asked+2)
 }
@@ -226,17 +226,17 @@ func TestSpellingsEnd(t *testing.T) {
 		values = append(values, encode(mail, o.issue("junk")))
 	}
 	for _, value := range values[:remember.MaxSpellings] {
-		check(t, id.Identify([]string{value}, start), "mail", "")
+		check(t, id.Identify(claim(value), start), "mail", "")
 	}
 	for _, value := range values {
-		check(t, id.Identify([]string{value}, mail.NotAfter.Add(skew+time.Second)), "", denial.CertificateExpired)
+		check(t, id.Identify(claim(value), mail.NotAfter.Add(skew+time.Second)), "", denial.CertificateExpired)
 	}
 	if certificates, n := id.Spellings(); certificates != 0 || n != 0 || id.Len() != 0 {
 		t.Errorf("%d spellings of %d certificates counted, %d remembered: want none that has expired", n, certificates, id.Len())
 	}
-	check(t, id.Identify(values[remember.MaxSpellings:], start), "mail", "")
+	check(t, id.Identify(claim(values[remember.MaxSpellings:]...), start), "mail", "")
 	asked := inner.asked.Load()
-	check(t, id.Identify(values[remember.MaxSpellings:], start), "mail", "")
+	check(t, id.Identify(claim(values[remember.MaxSpellings:]...), start), "mail", "")
 	checkAsked(t, inner, asked)
 }
 
@@ -246,7 +246,7 @@ func TestFloodOfStrangers(t *testing.T) {
 	inner := counting(verifier(t, o))
 	id := remember.NewLimited(inner, 2*(remember.PerEntry+2048))
 	mail := o.issue("mail")
-	good := []string{encode(mail)}
+	good := claim(encode(mail))
 	check(t, id.Identify(good, start), "mail", "")
 	const flood = 20_000
 	for n := range flood {
@@ -258,7 +258,7 @@ func TestFloodOfStrangers(t *testing.T) {
 			forged.Raw[len(forged.Raw)-41] ^= byte(n / 20 / 255)
 			value, want = encode(&forged), denial.CertificateUntrusted
 		}
-		check(t, id.Identify([]string{value}, start), "", want)
+		check(t, id.Identify(claim(value), start), "", want)
 	}
 	checkAsked(t, inner, 1+flood)
 	certificates, values := id.Spellings()
@@ -277,7 +277,7 @@ func TestBound(t *testing.T) {
 	id := remember.NewLimited(counting(verifier(t, o)), room*remember.PerEntry)
 	for n := range 10 * room {
 		name := fmt.Sprintf("client-%d", n)
-		check(t, id.Identify([]string{encode(o.issue(name))}, start), name, "")
+		check(t, id.Identify(claim(encode(o.issue(name))), start), name, "")
 	}
 	certificates, values := id.Spellings()
 	if n := id.Len(); n == 0 || n >= room || certificates != n || values != n {
@@ -302,10 +302,10 @@ func TestConcurrent(t *testing.T) {
 			for n := range 400 {
 				i := (n*(g+1) + g) % clients
 				if n%50 == 49 {
-					check(t, id.Identify([]string{values[i]}, expired.Add(time.Second)), "", denial.CertificateExpired)
+					check(t, id.Identify(claim(values[i]), expired.Add(time.Second)), "", denial.CertificateExpired)
 					continue
 				}
-				check(t, id.Identify([]string{values[i]}, start), names[i], "")
+				check(t, id.Identify(claim(values[i]), start), names[i], "")
 			}
 		})
 	}
@@ -320,7 +320,7 @@ func TestConcurrent(t *testing.T) {
 func TestNobodyIsNotRemembered(t *testing.T) {
 	id := remember.New(gate.Verification{})
 	for range 2 {
-		check(t, id.Identify([]string{"M"}, start), "", denial.CredentialTooLarge)
+		check(t, id.Identify(claim("M"), start), "", denial.CredentialTooLarge)
 	}
 	if n := id.Len(); n != 0 {
 		t.Errorf("%d remembered, want none", n)
