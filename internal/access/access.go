@@ -9,6 +9,9 @@
 // comes from Decide and from nowhere else, so code that asks for a Grant cannot
 // be reached by a request that nobody decided about.
 //
+// A rule may have a rate. Deciding does not look at it, so asking costs nothing;
+// [Grant.Take] does, once for each request that is about to be sent.
+//
 // Rules say nothing about hosts, headers, queries and bodies.
 package access
 
@@ -24,10 +27,11 @@ const Everyone = "*"
 // Grant is permission for one client to send one request. It is immutable; the
 // zero value grants nothing and is not Valid.
 type Grant struct {
-	client identity.Client
-	method string
-	target Target
-	rule   string
+	client  identity.Client
+	method  string
+	target  Target
+	rule    string
+	limiter *limiter // nil when the rule has no rate
 }
 
 // Valid is true for every Grant that [Policy.Decide] returned without an error.
@@ -46,13 +50,20 @@ func (g Grant) Target() Target { return g.target }
 // the request.
 func (g Grant) Rule() string { return g.rule }
 
-// Policy is a compiled set of rules and deny list. It is immutable and safe for
-// concurrent use. Nil and the zero value grant nothing.
+// Policy is a compiled set of rules and deny list. It is immutable, except for
+// the token buckets of rules with a rate, and safe for concurrent use. Nil and
+// the zero value grant nothing.
 type Policy struct {
-	names  []string            // of the rules, by number
+	rules  []ruled             // by number
 	tries  map[trieKey]*node   // what a client may do with a method
 	named  map[string]struct{} // every client that a rule names
 	denied map[string]string   // the reason, by client
+}
+
+// ruled is what a grant needs to know of its rule.
+type ruled struct {
+	name    string
+	limiter *limiter // nil without a rate
 }
 
 // trieKey is a client, or Everyone, and a method.
@@ -76,7 +87,7 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if rule == noRule {
 		return Grant{}, p.refusal(c.Name(), method, t)
 	}
-	return Grant{client: c, method: method, target: t, rule: p.names[rule]}, nil
+	return Grant{client: c, method: method, target: t, rule: p.rules[rule].name, limiter: p.rules[rule].limiter}, nil
 }
 
 func (p *Policy) onDenyList(client string) (reason string, denied bool) {

@@ -23,6 +23,13 @@ type Rule struct {
 	// GET allows HEAD too, as it does there. Segments are compared after
 	// percent-decoding.
 	Allow []string
+	// Rate bounds the requests of each client by this rule: "200/s", or with /m
+	// or /h; a whole number from 1 to 1,000,000. Empty is no bound.
+	Rate string
+	// Burst is how many requests may come at once, from 1 to 1,000,000. Empty is
+	// what the rate gives in one second, and 1 at least. Without a rate it is a
+	// fault.
+	Burst string
 }
 
 // Denied is a client that no rule can help: it wins over every rule.
@@ -38,8 +45,8 @@ type RuleError struct {
 	// List is "rules" or "deny", and Index the entry in it, from 0.
 	List  string
 	Index int
-	// Field is "name", "clients", "allow" or "client", and "" when the fault is
-	// the entry as a whole. Item is the element of the field, from 0, and -1
+	// Field is "name", "clients", "allow", "rate", "burst" or "client", and ""
+	// when the fault is the entry as a whole. Item is the element of the field, from 0, and -1
 	// when the fault is the field itself.
 	Field string
 	Item  int
@@ -106,12 +113,13 @@ func (c *compiler) addRule(i int, r Rule) {
 	c.checkName(i, r.Name)
 	clients := c.clients(i, r.Clients)
 	patterns := c.patterns(i, r.Allow)
+	limiter := c.limiter(i, r)
 	if len(c.faults) == before {
 		if err := c.checkNews(clients, patterns); err != nil {
 			c.fault("rules", i, "", -1, err)
 		}
 	}
-	c.policy.names = append(c.policy.names, r.Name)
+	c.policy.rules = append(c.policy.rules, ruled{r.Name, limiter})
 	c.insert(i, clients, patterns)
 }
 
@@ -189,7 +197,7 @@ func (c *compiler) checkNews(clients []string, patterns []pattern) error {
 		}
 	}
 	return fmt.Errorf("want a rule that grants something new, found only what earlier rules grant, the first of them %.40q",
-		c.policy.names[earlier])
+		c.policy.rules[earlier].name)
 }
 
 func (c *compiler) insert(i int, clients []string, patterns []pattern) {

@@ -77,7 +77,7 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 		r.fault(list.key.Line, "want %s, found none", want)
 	}
 	for _, n := range nodes {
-		e, fields, ok := r.entry(n, "a rule with the fields name, clients and allow", "name", "clients", "allow")
+		e, fields, ok := r.entry(n, "a rule with the fields name, clients and allow", "name", "clients", "allow", "rate", "burst")
 		if !ok {
 			continue
 		}
@@ -85,6 +85,8 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 			Name:    r.text(e, fields["name"], "the rule's name"),
 			Clients: r.texts(e, fields["clients"], "a list of client names such as [mail, social]"),
 			Allow:   r.texts(e, fields["allow"], `a list of patterns such as ["GET /events"]`),
+			Rate:    r.text(e, fields["rate"], "a rate such as 200/s"),
+			Burst:   r.text(e, fields["burst"], "a whole number"),
 		})
 		c.ruleEntries = append(c.ruleEntries, e)
 	}

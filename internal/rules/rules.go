@@ -5,6 +5,8 @@
 //	  - name: apps-add-events
 //	    clients: [mail, social]
 //	    allow: ["POST /events"]
+//	    rate: 200/s
+//	    burst: 400
 //	deny:
 //	  - client: social
 //	    reason: key leaked 2026-11-02
