@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -21,7 +22,8 @@ type explainCommand struct {
 func (explainCommand) Help() string {
 	return `Asks the gateway's own code, with the gateway's environment, what it would say to
 a request, and shows each step. Nothing is sent: UPSTREAM_URL need not be set.
-Exit code 0 when the request would be forwarded, 1 when it would be refused, 2
+Of a rate it shows what the rule says: how much of it the client has used, only
+the gateway knows. Exit code 0 when the request would be forwarded, 1 when it would be refused, 2
 when the environment is not a configuration.
 
 Example:
@@ -81,7 +83,7 @@ func (c explainCommand) Run(s surroundings) error {
 }
 
 func explain(d gate.Decision) explanation {
-	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Grant.Rule()}
+	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Rule}
 	if d.Certificate.Valid() {
 		e.KeyID = d.Certificate.KeyID().Short()
 	}
@@ -118,7 +120,9 @@ func passed(step gate.Step, d gate.Decision) string {
 	case gate.Identity:
 		return "client " + d.Client.Name()
 	case gate.Access:
-		return "rule " + d.Grant.Rule()
+		return "rule " + d.Rule
+	case gate.Rate:
+		return cmp.Or(d.Grant.Rate(), "no rate")
 	default:
 		return ""
 	}

@@ -52,7 +52,7 @@ type Record struct {
 	Auth      string // bearer, signed, mtls
 	Method    string // as received
 	Path      string // as received
-	Rule      string // the rule that granted it
+	Rule      string // the rule that allows it, also when its rate does not
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
 	SharedKey bool   // the certificate's own key is the anchor's, as the 2012 recipe makes it

@@ -1,7 +1,7 @@
 // Package gate decides whether one request may pass.
 //
 // It runs the checks in their order, each on the output of the one before:
-// target, credential, trust, identity, access. It knows nothing of sockets,
+// target, credential, trust, identity, access, rate. It knows nothing of sockets,
 // frameworks or logs, so every way into certgate asks the same gate.
 package gate
 
@@ -15,8 +15,8 @@ import (
 	"github.com/certgate/certgate/internal/trust"
 )
 
-// Gate is immutable and safe for concurrent use. The zero value refuses
-// everything.
+// Gate is immutable, but for the token buckets of its policy, and safe for
+// concurrent use. The zero value refuses everything.
 type Gate struct {
 	// Identifier says whom a credential speaks for; nil nobody.
 	Identifier Identifier
@@ -74,24 +74,29 @@ const (
 	Trust      Step = "trust"      // an anchor vouches for it, in time, not revoked
 	Identity   Step = "identity"   // it has exactly one clean OU
 	Access     Step = "access"     // a rule allows the request
+	Rate       Step = "rate"       // the client has a token left with that rule
 )
 
 // Steps lists the steps in their order.
-func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access} }
+func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access, Rate} }
 
 // Decision is what the gate found. Denial is nil exactly when Grant is valid;
 // the other fields are filled as far as the checks came, for the log.
 type Decision struct {
-	// Last is the step that refused, or [Access].
+	// Last is the step that refused, or [Rate].
 	Last        Step
 	Target      access.Target
 	Certificate trust.Verified
 	Client      identity.Client
-	Grant       access.Grant
-	Denial      *denial.Error
+	// Rule is the name of the rule that allows the request, also when its rate
+	// does not.
+	Rule   string
+	Grant  access.Grant
+	Denial *denial.Error
 }
 
-// Decide runs the checks and stops at the first refusal.
+// Decide runs the checks and stops at the first refusal. A request that passes
+// has taken one token of its rule's rate, another none.
 func (g *Gate) Decide(r Request) Decision {
 	var d Decision
 	if err := g.decide(r, &d); err != nil {
@@ -110,14 +115,19 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 		d.Last = Trust
 		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
 	}
-	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, g.now())
+	now := g.now()
+	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, now)
 	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
 	if found.Err != nil {
 		return found.Err
 	}
 	d.Last = Access
-	d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target)
-	return err
+	if d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target); err != nil {
+		return err
+	}
+	d.Rule = d.Grant.Rule()
+	d.Last = Rate
+	return d.Grant.Take(now)
 }
 
 func (g *Gate) now() time.Time {

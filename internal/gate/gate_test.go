@@ -201,6 +201,42 @@ func check(t *testing.T, d gate.Decision, want denial.Reason) {
 	}
 }
 
+// TestDecideLimitsTheRate: only what would be forwarded takes a token, and only
+// from its own client.
+func TestDecideLimitsTheRate(t *testing.T) {
+	w := newWorld(t)
+	g := newGate(t, w, trust.Limits{})
+	var err error
+	g.Policy, err = access.Compile([]access.Rule{{Name: "add", Clients: []string{"*"}, Allow: []string{"POST /events"}, Rate: "1/m", Burst: "2"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := now
+	g.Now = func() time.Time { return at }
+	mail := gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"}
+	forged := gate.Request{Credential: header(w.foreign), Method: "POST", Target: "/events"}
+	other := gate.Request{Credential: header(w.mail), Method: "GET", Target: "/events"}
+	revoked := gate.Request{Credential: header(w.revoked), Method: "POST", Target: "/events"}
+	social := gate.Request{Credential: header(w.social), Method: "POST", Target: "/events"}
+	for range 10 {
+		check(t, g.Decide(forged), denial.CertificateUntrusted)
+		check(t, g.Decide(revoked), denial.CertificateRevoked)
+		check(t, g.Decide(other), denial.AccessDenied)
+	}
+	check(t, g.Decide(mail), "")
+	at = at.Add(20 * time.Second)
+	check(t, g.Decide(mail), "")
+	d := g.Decide(mail)
+	check(t, d, denial.RateLimited)
+	if d.Last != gate.Rate || d.Rule != "add" || d.Client.Name() != "mail" || !d.Certificate.Valid() || d.Denial.RetryAfter != 40*time.Second {
+		t.Errorf("refused at %s of rule %q, try again in %s: want all that an access_denied has, and the rule", d.Last, d.Rule, d.Denial.RetryAfter)
+	}
+	check(t, g.Decide(social), "")
+	at = at.Add(40 * time.Second)
+	check(t, g.Decide(mail), "")
+	check(t, g.Decide(mail), denial.RateLimited)
+}
+
 // What an authority would not issue, but the master key signed all the same.
 func TestDecideOddCertificates(t *testing.T) {
 	w := newWorld(t)

@@ -56,6 +56,7 @@ func (g *Gateway) readSources() (attempts []attempt) {
 	if c.RulesFile != "" {
 		document, err := config.ReadRules(c.RulesFile)
 		if err == nil {
+			document.Policy = document.Policy.After(c.Rules.Policy)
 			c.Rules = document
 		}
 		attempts = append(attempts, attempt{audit.Rules, "ACCESS_RULES_FILE", c.RulesFile, err})

@@ -157,7 +157,7 @@ func (s *surface) begin(c *gin.Context) *exchange {
 // note fills in what the gate learned.
 func (x *exchange) note(d gate.Decision) {
 	x.record.Client = d.Client.Name()
-	x.record.Rule = d.Grant.Rule()
+	x.record.Rule = d.Rule
 	if d.Certificate.Valid() {
 		x.record.Auth = x.hop.Auth
 		x.record.KeyID = d.Certificate.KeyID().Short()
