@@ -43,7 +43,11 @@ type Config struct {
 	ShutdownTimeout   time.Duration
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration
+	WriteTimeout      time.Duration // of each part of an answer
 	IdleTimeout       time.Duration
+
+	FastLane       bool // whether plain requests are served past net/http
+	MaxConnections int  // open at a time on the public listener
 
 	MaxBodyBytes       int64
 	MaxCredentialBytes int
@@ -85,7 +89,10 @@ func Load(environ map[string]string) (Config, error) {
 		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),
 		ReadHeaderTimeout:  time.Duration(v.ReadHeaderTimeout),
 		ReadTimeout:        time.Duration(v.ReadTimeout),
+		WriteTimeout:       time.Duration(v.WriteTimeout),
 		IdleTimeout:        time.Duration(v.IdleTimeout),
+		FastLane:           bool(v.FastLane),
+		MaxConnections:     int(v.MaxConnections),
 		MaxBodyBytes:       int64(v.MaxBody),
 		MaxCredentialBytes: int(v.MaxCredential),
 		TrustedProxies:     v.TrustedProxies.list,

@@ -138,6 +138,9 @@ func TestGoodValues(t *testing.T) {
 		{"SHUTDOWN_TIMEOUT", "1s", func(c config.Config) any { return c.ShutdownTimeout }, time.Second},
 		{"READ_HEADER_TIMEOUT", "1s", func(c config.Config) any { return c.ReadHeaderTimeout }, time.Second},
 		{"READ_TIMEOUT", "1s", func(c config.Config) any { return c.ReadTimeout }, time.Second},
+		{"WRITE_TIMEOUT", "1s", func(c config.Config) any { return c.WriteTimeout }, time.Second},
+		{"MAX_CONNECTIONS", "1", func(c config.Config) any { return c.MaxConnections }, 1},
+		{"FAST_LANE", "false", func(c config.Config) any { return c.FastLane }, false},
 		{"IDLE_TIMEOUT", "1s", func(c config.Config) any { return c.IdleTimeout }, time.Second},
 		{"MAX_BODY_BYTES", "1", func(c config.Config) any { return c.MaxBodyBytes }, int64(1)},
 		{"MAX_BODY_BYTES", "1048576", func(c config.Config) any { return c.MaxBodyBytes }, int64(1 << 20)},
@@ -325,7 +328,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 25 {
-		t.Errorf("%d variables, want 25: document a new one", len(seen))
+	if len(seen) != 28 {
+		t.Errorf("%d variables, want 28: document a new one", len(seen))
 	}
 }

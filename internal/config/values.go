@@ -75,6 +75,19 @@ func (b *rsaBits) UnmarshalText(text []byte) error {
 	return nil
 }
 
+type connections int
+
+const maxConnections = 1_000_000
+
+func (c *connections) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > maxConnections {
+		return errors.New(quote(string(text)))
+	}
+	*c = connections(n)
+	return nil
+}
+
 type bodySize int64
 
 func (s *bodySize) UnmarshalText(text []byte) error {

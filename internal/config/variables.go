@@ -36,7 +36,10 @@ type variables struct {
 	ShutdownTimeout   timeout        `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"how long open requests may take after SIGTERM"`
 	ReadHeaderTimeout timeout        `env:"READ_HEADER_TIMEOUT" envDefault:"10s" want:"a duration above 0, such as 10s" desc:"how long a client may take to send the header"`
 	ReadTimeout       timeout        `env:"READ_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to send the whole request"`
+	WriteTimeout      timeout        `env:"WRITE_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to read a part of the answer"`
 	IdleTimeout       timeout        `env:"IDLE_TIMEOUT" envDefault:"120s" want:"a duration above 0, such as 120s" desc:"how long a connection may wait for its next request"`
+	MaxConnections    connections    `env:"MAX_CONNECTIONS" envDefault:"10000" want:"a whole number from 1 to 1000000" desc:"connections that are open at a time on the public listener; one more gets 503 and is closed"`
+	FastLane          decision       `env:"FAST_LANE" envDefault:"true" want:"true or false" desc:"false has every request read by Go's net/http, the plain ones too"`
 	LogLevel          level          `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" desc:"warn and error hide the lines of allowed and refused requests"`
 	LogFormat         logFormat      `env:"LOG_FORMAT" envDefault:"json" want:"json or console" desc:"json for machines, console for people"`
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
+	"github.com/certgate/certgate/internal/lane"
 	"github.com/certgate/certgate/internal/remember"
 	"github.com/certgate/certgate/internal/wire"
 )
@@ -43,14 +44,21 @@ type Gateway struct {
 
 	forwarder *forward.Forwarder
 	public    endpoint
+	watched   *wire.Listener // the public one
 	admin     endpoint // without a listener when the configuration has none
 }
 
 // endpoint is a server and the listener it answers on.
 type endpoint struct {
-	server   *http.Server
+	server   server
 	listener net.Listener
-	open     atomic.Int64 // connections
+}
+
+// server is what [http.Server] and [lane.Server] have in common.
+type server interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
 }
 
 // Options are what a [Gateway] is made of. All fields are required, except
@@ -80,6 +88,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.public.listen(ctx, "LISTEN_ADDR", c.ListenAddr); err != nil {
 		return nil, err
 	}
+	g.watched = wire.NewListener(g.public.listener, wire.Options{
+		Refuse: httpapi.NewRefuser(g.recorder), WriteTimeout: c.WriteTimeout, MaxConnections: int64(c.MaxConnections),
+	})
 	if c.AdminAddr == "" {
 		return g, nil
 	}
@@ -108,7 +119,6 @@ func newRegistry() *prometheus.Registry {
 }
 
 func (e *endpoint) listen(ctx context.Context, variable, addr string) error {
-	e.server.ConnState = e.count
 	if e.listener != nil {
 		return nil
 	}
@@ -121,17 +131,7 @@ func (e *endpoint) listen(ctx context.Context, variable, addr string) error {
 	return nil
 }
 
-func (e *endpoint) count(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		e.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		e.open.Add(-1)
-	case http.StateActive, http.StateIdle:
-	}
-}
-
-func (g *Gateway) publicServer() *http.Server {
+func (g *Gateway) publicServer() server {
 	c := g.config
 	s := g.server(httpapi.NewHandler(httpapi.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
@@ -139,7 +139,10 @@ func (g *Gateway) publicServer() *http.Server {
 		Draining: g.draining.Load,
 	}))
 	s.ConnContext = wire.Context
-	return s
+	if !c.FastLane {
+		return s
+	}
+	return lane.New(s, c.WriteTimeout)
 }
 
 // server is hardened the same way for everybody: no wait without an end, no
@@ -189,7 +192,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	// A server that is closed before it serves closes its listener only then.
 	defer serving.Wait()
 	serving.Go(func() {
-		g.serve(g.public.server, wire.Listener{Listener: g.public.listener, Refuse: httpapi.NewRefuser(g.recorder)}, failed)
+		g.serve(g.public.server, g.watched, failed)
 	})
 	if g.admin.server != nil {
 		serving.Go(func() { g.serve(g.admin.server, g.admin.listener, failed) })
@@ -213,7 +216,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return errors.Join(err, g.shutdown())
 }
 
-func (g *Gateway) serve(s *http.Server, l net.Listener, failed chan<- error) {
+func (g *Gateway) serve(s server, l net.Listener, failed chan<- error) {
 	err := s.Serve(l)
 	if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
 		failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
@@ -269,7 +272,7 @@ func (g *Gateway) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	_ = g.public.listener.Close()
-	g.public.awaitIdle(ctx)
+	g.awaitIdle(ctx)
 	err := g.public.server.Shutdown(ctx)
 	if errors.Is(err, net.ErrClosed) { // the listener, above; Shutdown has waited all the same
 		err = nil
@@ -288,12 +291,12 @@ func (g *Gateway) shutdown() error {
 // awaitIdle waits until every connection is closed, but no longer than
 // drainIdle: what is open then is idle, or in the middle of a request, which
 // Shutdown waits for.
-func (e *endpoint) awaitIdle(ctx context.Context) {
+func (g *Gateway) awaitIdle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainIdle)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for e.open.Load() > 0 {
+	for g.watched.Open() > 0 {
 		select {
 		case <-ctx.Done():
 			return

@@ -382,18 +382,17 @@ func TestListenerFails(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	c := load(t, "http://127.0.0.1:1", map[string]string{"READ_HEADER_TIMEOUT": "11s", "READ_TIMEOUT": "22s", "IDLE_TIMEOUT": "33s"})
 	r := start(t, c)
-	for _, s := range []*http.Server{r.public.server, r.admin.server} {
-		have := [3]time.Duration{s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout}
-		if want := [3]time.Duration{11 * time.Second, 22 * time.Second, 33 * time.Second}; have != want {
-			t.Errorf("timeouts %v, want %v", have, want)
-		}
+	s := r.server(nil) // as the public one and the operator's are made
+	have := [3]time.Duration{s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout}
+	if want := [3]time.Duration{11 * time.Second, 22 * time.Second, 33 * time.Second}; have != want {
+		t.Errorf("timeouts %v, want %v", have, want)
 	}
 }
 
 // What net/http complains about reaches the operator.
 func TestErrorLog(t *testing.T) {
 	r := start(t, load(t, hello(t), nil))
-	r.public.server.ErrorLog.Print("accept error")
+	r.server(nil).ErrorLog.Print("accept error")
 	for line := range strings.Lines(r.log.String()) {
 		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, `"msg":"accept error"`) {
 			return

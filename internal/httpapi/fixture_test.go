@@ -189,7 +189,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	served = make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = b.server.Serve(wire.Listener{Listener: l, Refuse: NewRefuser(b.options.Recorder)})
+		_ = b.server.Serve(wire.NewListener(l, wire.Options{Refuse: NewRefuser(b.options.Recorder)}))
 	}()
 	return served
 }

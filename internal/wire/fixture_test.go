@@ -101,7 +101,7 @@ func serve(c net.Conn, watched bool, handler http.Handler) {
 	}
 	var l net.Listener = newOnce(c)
 	if watched {
-		l, s.ConnContext = wire.Listener{Listener: l}, wire.Context
+		l, s.ConnContext = wire.NewListener(l, wire.Options{}), wire.Context
 	}
 	served := make(chan struct{})
 	go func() {

@@ -39,10 +39,10 @@ func TestRefuse(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := &kept{}
 			var status int
-			l := wire.Listener{Listener: newOnce(inner), Refuse: func(r wire.Refusal) []byte {
+			l := wire.NewListener(newOnce(inner), wire.Options{Refuse: func(r wire.Refusal) []byte {
 				status = r.Status
 				return []byte("anew")
-			}}
+			}})
 			c, err := l.Accept()
 			if err != nil {
 				t.Fatal(err)

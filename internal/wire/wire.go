@@ -13,34 +13,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
-
-// Listener hands out connections that are watched.
-type Listener struct {
-	net.Listener
-	// Refuse, when given, writes the answers to requests that net/http refuses
-	// before any handler sees them.
-	Refuse func(Refusal) []byte
-}
-
-// Accept waits for the next connection; it is a [*Conn].
-func (l Listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &Conn{Conn: c, refuse: l.Refuse}, nil
-}
 
 // Conn is a server's side of a connection. Each Read returns bytes of one
 // request only, so what [Conn.ambiguous] says belongs to the request whose
 // header was read last. Reads are for one goroutine at a time, as net/http does.
 type Conn struct {
 	net.Conn
+	listener *Listener
+	closed   atomic.Bool
 
 	framing   framing
 	pending   []byte // read from the socket, behind the end of a request
@@ -48,7 +35,6 @@ type Conn struct {
 	chunked   atomic.Bool
 	err       error
 
-	refuse  func(Refusal) []byte
 	serving atomic.Bool // a handler answers the present request
 }
 
@@ -78,6 +64,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.chunked.Store(c.framing.chunked)
 	return kept, err
 }
+
+// Unread puts back what somebody has read from the connection below, where a
+// request begins. It must come before the first Read.
+func (c *Conn) Unread(p []byte) { c.pending = append(c.pending, p...) }
 
 // fill takes what was held back before it asks the socket.
 func (c *Conn) fill(p []byte) (int, error) {
@@ -113,11 +103,34 @@ func (c *Conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
+// lingerTime is how long a client may take to read its last answer.
+const lingerTime = 500 * time.Millisecond
+
+// Linger ends the answers and waits a while for the client to have read them: a
+// connection that is closed while bytes of the client wait to be read is reset,
+// and the answer lost.
+func (c *Conn) Linger() {
+	const enough = 256 << 10
+	if c.CloseWrite() != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.Conn, enough)
+}
+
+// Close closes the connection; it may be called again.
+func (c *Conn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.listener.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
 // Refusal is a request that net/http refused: a broken header, one that is too
-// long, a transfer coding that it does not know.
+// long, a transfer coding that it does not know. Or it is a connection too many.
 type Refusal struct {
 	Remote net.Addr
-	// Status is net/http's.
+	// Status is net/http's, 503 for a connection too many.
 	Status int
 	// Ambiguous is true when the length could be read in two ways, too.
 	Ambiguous bool
@@ -128,11 +141,14 @@ type Refusal struct {
 // Write writes an answer. Those that net/http writes of its own have no request
 // id and leave no trace, so Refuse writes them instead.
 func (c *Conn) Write(p []byte) (int, error) {
+	if d := c.listener.options.WriteTimeout; d > 0 {
+		_ = c.SetWriteDeadline(time.Now().Add(d))
+	}
 	status, own := ownAnswer(p)
-	if c.refuse == nil || !own || c.serving.Load() {
+	if c.listener.options.Refuse == nil || !own || c.serving.Load() {
 		return c.Conn.Write(p)
 	}
-	answer := c.refuse(Refusal{Remote: c.RemoteAddr(), Status: status, Ambiguous: c.framing.ambiguous, RequestLine: string(c.framing.requestLine())})
+	answer := c.listener.options.Refuse(Refusal{Remote: c.RemoteAddr(), Status: status, Ambiguous: c.framing.ambiguous, RequestLine: string(c.framing.requestLine())})
 	if _, err := c.Conn.Write(answer); err != nil {
 		return 0, err
 	}

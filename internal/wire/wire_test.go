@@ -168,7 +168,7 @@ func TestReadChangesNothing(t *testing.T) {
 // readAll reads a stream that arrives at once, some bytes at a time.
 func readAll(t *testing.T, stream string, size int) string {
 	t.Helper()
-	conn, err := wire.Listener{Listener: newOnce(&peer{parts: [][]byte{[]byte(stream)}})}.Accept()
+	conn, err := wire.NewListener(newOnce(&peer{parts: [][]byte{[]byte(stream)}}), wire.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func (l *lastWords) Read(b []byte) (int, error) {
 func TestErrorBesideTheLastBytes(t *testing.T) {
 	two := probe + probe + probe
 	source := &lastWords{peer{parts: [][]byte{[]byte(two)}}, io.ErrClosedPipe}
-	conn, err := wire.Listener{Listener: newOnce(source)}.Accept()
+	conn, err := wire.NewListener(newOnce(source), wire.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestCloseWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := wire.Listener{Listener: inner}
+	l := wire.NewListener(inner, wire.Options{})
 	defer l.Close()
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -341,7 +341,7 @@ func TestCloseWrite(t *testing.T) {
 }
 
 func TestCloseWriteWithoutOne(t *testing.T) {
-	conn, err := wire.Listener{Listener: newOnce(&peer{})}.Accept()
+	conn, err := wire.NewListener(newOnce(&peer{}), wire.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

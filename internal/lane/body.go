@@ -1,0 +1,70 @@
+package lane
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// body is the body of one request. Reads are safe from another goroutine than
+// the handler's, as a transport does; they end when the handler returns.
+type body struct {
+	c *conn
+
+	mu       sync.Mutex // held by Read
+	left     int64
+	detached bool
+	err      error // why reading ended too early
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.detached:
+		return 0, http.ErrBodyReadAfterClose
+	case b.err != nil:
+		return 0, b.err
+	case b.left == 0:
+		return 0, io.EOF
+	}
+	n, err := b.c.readBody(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err != nil && b.left > 0 {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		b.err = err
+		return n, err
+	}
+	if b.left == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Close is for the handler: what is not read is the connection's business.
+func (*body) Close() error { return nil }
+
+// whole reports whether all of it has been read. It does not wait for a Read.
+func (b *body) whole() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return b.left == 0
+}
+
+// detach takes the body from the handler and says how much of it is unread, or
+// that the rest cannot be had. A Read that is under way is ended.
+func (b *body) detach() (left int64, err error) {
+	if !b.mu.TryLock() {
+		_ = b.c.net.SetReadDeadline(time.Unix(1, 0))
+		b.mu.Lock()
+	}
+	defer b.mu.Unlock()
+	b.detached = true
+	return b.left, b.err
+}

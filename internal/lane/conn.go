@@ -1,0 +1,377 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/certgate/certgate/internal/wire"
+)
+
+// bufferSize holds nearly every request and most answers.
+const bufferSize = 8 << 10
+
+// The states of a connection.
+const (
+	idle    int32 = iota // waits for a request, and may be closed
+	busy                 // has read at least a byte of one
+	retired              // closed while idle
+)
+
+// conn is one connection, served by one goroutine.
+type conn struct {
+	s       *Server
+	watched *wire.Conn
+	net     net.Conn // the socket below it
+	raw     syscall.RawConn
+	state   atomic.Int32
+
+	cancel  context.CancelFunc
+	request *http.Request // what all requests of the connection have in common
+	answer  response
+
+	in      []byte // a buffer, nil while nothing is in it
+	r, w    int    // in[r:w] was read from the socket and not used
+	arrived func(fd uintptr) bool
+	readErr error // what arrived found
+
+	started   time.Time // when the present request began to come, if it did not come at once
+	wasPost   bool      // the request before was a POST
+	hangup    hangup
+	deadline  sync.Mutex
+	isCovered bool // the present request has its read deadline; under deadline
+}
+
+// newConn is nil when the connection is no socket.
+func newConn(s *Server, watched *wire.Conn) *conn {
+	socket, ok := watched.Conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	c := &conn{s: s, watched: watched, net: watched.Conn, raw: raw}
+	c.arrived = c.readFirst
+	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.rest)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())
+	if s.rest.ConnContext != nil {
+		ctx = s.rest.ConnContext(ctx, watched)
+	}
+	ctx, c.cancel = context.WithCancel(ctx)
+	c.request = (&http.Request{
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.net.RemoteAddr().String(),
+	}).WithContext(ctx)
+	c.hangup.c = c
+	return c
+}
+
+// serve answers requests until the connection ends or is handed over.
+func (c *conn) serve() {
+	defer c.s.forget(c)
+	defer c.cancel()
+	defer c.hangup.stop()
+	wait := c.s.rest.ReadHeaderTimeout // the first request has to come at once
+	for {
+		_ = c.net.SetReadDeadline(after(wait))
+		wait = c.s.rest.IdleTimeout
+		if !c.next() {
+			c.giveBack()
+			_ = c.watched.Close()
+			return
+		}
+		h, verdict := c.readHead()
+		if verdict == plain && c.handle(h) {
+			c.idle()
+			continue
+		}
+		if verdict == notPlain {
+			c.handOver()
+			return
+		}
+		c.giveBack()
+		_ = c.watched.Close()
+		return
+	}
+}
+
+// after is the time at the end of d; 0 or less has no end.
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// next waits for the first bytes of a request. While it waits, the connection
+// holds no buffer.
+func (c *conn) next() bool {
+	if c.r == c.w {
+		if err := c.raw.Read(c.arrived); err != nil || c.readErr != nil {
+			return false
+		}
+	}
+	return c.state.CompareAndSwap(idle, busy)
+}
+
+// readFirst reads into a fresh buffer. It has the form that [syscall.RawConn]
+// wants: false says that nothing was there.
+func (c *conn) readFirst(fd uintptr) bool {
+	c.borrow()
+	n, err := syscall.Read(int(fd), c.in)
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Read(int(fd), c.in)
+	}
+	if errors.Is(err, syscall.EAGAIN) {
+		c.giveBack()
+		return false
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	c.r, c.w, c.readErr = 0, max(n, 0), err
+	return true
+}
+
+// borrow takes a buffer if there is none.
+func (c *conn) borrow() {
+	if c.in != nil {
+		return
+	}
+	c.in = c.s.buffer()[:]
+}
+
+// giveBack returns the buffer. What is in it is lost.
+func (c *conn) giveBack() {
+	if len(c.in) == bufferSize {
+		c.s.buffers.Put((*[bufferSize]byte)(c.in))
+	}
+	c.in, c.r, c.w = nil, 0, 0
+}
+
+func (s *Server) buffer() *[bufferSize]byte {
+	if b, ok := s.buffers.Get().(*[bufferSize]byte); ok {
+		return b
+	}
+	return new([bufferSize]byte)
+}
+
+// idle makes the connection ready to wait for the next request.
+func (c *conn) idle() {
+	if c.r == c.w {
+		c.giveBack()
+	}
+	c.deadline.Lock()
+	c.isCovered = false
+	c.deadline.Unlock()
+	c.started = time.Time{}
+	c.state.Store(idle)
+}
+
+// closeIdle closes the connection unless a request has begun.
+func (c *conn) closeIdle() bool {
+	if !c.state.CompareAndSwap(idle, retired) {
+		return false
+	}
+	_ = c.net.Close()
+	return true
+}
+
+// verdict is what becomes of a request whose header was to be read.
+type verdict int
+
+const (
+	plain verdict = iota
+	notPlain
+	gone // the connection ended, or the header took too long
+)
+
+// readHead reads the header of the request that has begun to come.
+func (c *conn) readHead() (head, verdict) {
+	seen := c.r
+	for {
+		end, ok := endOfHead(c.in[:c.w], max(seen, c.r))
+		if !ok {
+			return head{}, notPlain
+		}
+		if end > 0 {
+			return c.parse(end)
+		}
+		if c.w-c.r > c.s.rest.MaxHeaderBytes {
+			return head{}, notPlain // net/http has an answer for that
+		}
+		seen = c.w
+		if err := c.more(&seen); err != nil {
+			return head{}, gone
+		}
+	}
+}
+
+func (c *conn) parse(end int) (head, verdict) {
+	if end-c.r > c.s.rest.MaxHeaderBytes {
+		return head{}, notPlain
+	}
+	h, ok := parse(c.in[c.r:end])
+	if !ok {
+		return head{}, notPlain
+	}
+	c.r = end
+	return h, plain
+}
+
+// more reads more of a header. The buffer grows as far as a header may; seen is
+// a place in it and moves along.
+func (c *conn) more(seen *int) error {
+	if c.started.IsZero() {
+		c.started = time.Now()
+		if c.answer.served > 0 { // or the first deadline goes on
+			_ = c.net.SetReadDeadline(after(c.s.rest.ReadHeaderTimeout))
+		}
+	}
+	if c.w == len(c.in) {
+		*seen -= c.r
+		c.makeRoom()
+	}
+	n, err := c.net.Read(c.in[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+func (c *conn) makeRoom() {
+	old, r, w := c.in, c.r, c.w
+	if r == 0 {
+		c.in = make([]byte, min(4*len(old), c.s.rest.MaxHeaderBytes+1))
+	}
+	n := copy(c.in, old[r:w])
+	if r == 0 && len(old) == bufferSize {
+		c.s.buffers.Put((*[bufferSize]byte)(old))
+	}
+	c.r, c.w = 0, n
+}
+
+// handOver gives the connection to net/http, with what was read and not used.
+func (c *conn) handOver() {
+	unused := c.in[c.r:c.w]
+	if c.wasPost {
+		// net/http forgives line ends behind the body of a POST, which old clients
+		// send. To it this is the connection's first request.
+		for i := 0; i < 4 && len(unused) > 0 && (unused[0] == '\r' || unused[0] == '\n'); i++ {
+			unused = unused[1:]
+		}
+	}
+	c.watched.Unread(unused)
+	c.giveBack()
+	c.s.forget(c)
+	_ = c.net.SetReadDeadline(time.Time{})
+	c.s.handoff.give(c.watched)
+}
+
+// handle has one request answered and reports whether another may follow.
+func (c *conn) handle(h head) bool {
+	b := &body{c: c, left: max(h.length, 0)}
+	w := &c.answer
+	w.reset(c, h.method)
+	c.hangup.watch(b)
+	ok := c.call(w, c.newRequest(h, b))
+	c.hangup.unwatch()
+	left, err := b.detach()
+	c.wasPost = h.method == http.MethodPost
+	if !ok || !w.finish() || err != nil {
+		return false
+	}
+	if w.closing {
+		if left > 0 {
+			c.watched.Linger()
+		}
+		return false
+	}
+	return c.discard(left)
+}
+
+func (c *conn) newRequest(h head, b *body) *http.Request {
+	r := new(http.Request)
+	*r = *c.request
+	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, h.url, h.host, h.header
+	r.Body = http.NoBody
+	if h.length > 0 {
+		r.Body, r.ContentLength = b, h.length
+	}
+	return r
+}
+
+// call calls the handler. After a panic the connection is of no use.
+func (c *conn) call(w *response, r *http.Request) (ok bool) {
+	defer func() {
+		reason := recover()
+		if ok {
+			return
+		}
+		if err, is := reason.(error); !is || !errors.Is(err, http.ErrAbortHandler) {
+			c.s.logf("panic serving %s: %v\n%s", r.RemoteAddr, reason, debug.Stack())
+		}
+		w.drop()
+	}()
+	c.s.rest.Handler.ServeHTTP(w, r)
+	return true
+}
+
+// readBody reads bytes of the present request's body: one goroutine at a time.
+func (c *conn) readBody(p []byte) (int, error) {
+	if c.r < c.w {
+		n := copy(p, c.in[c.r:c.w])
+		c.r += n
+		return n, nil
+	}
+	c.cover()
+	return c.net.Read(p)
+}
+
+// cover sets the deadline for the rest of the request, unless somebody else has.
+func (c *conn) cover() {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if c.isCovered {
+		return
+	}
+	c.isCovered = true
+	if c.started.IsZero() {
+		c.started = time.Now()
+	}
+	var end time.Time
+	if d := c.s.rest.ReadTimeout; d > 0 {
+		end = c.started.Add(d)
+	}
+	_ = c.net.SetReadDeadline(end)
+}
+
+// setReadDeadline stands for the rest of the request.
+func (c *conn) setReadDeadline(t time.Time) error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	c.isCovered = true
+	return c.net.SetReadDeadline(t)
+}
+
+// discard reads what a handler left of a body; the answer is out already.
+func (c *conn) discard(left int64) bool {
+	n := min(left, int64(c.w-c.r))
+	c.r += int(n)
+	left -= n
+	if left == 0 {
+		return true
+	}
+	c.cover()
+	_, err := io.CopyN(io.Discard, c.net, left)
+	return err == nil
+}

@@ -1,0 +1,251 @@
+package lane
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxHeld is how much of an answer without Content-Length waits for its end, so
+// that it gets one. net/http has the same number.
+const maxHeld = 2048
+
+// response writes one answer. It is the connection's and used again for the
+// next.
+type response struct {
+	c      *conn
+	served int // answers on this connection, with this one
+
+	header  http.Header
+	head    bool // the request was a HEAD
+	status  int  // 0: the handler has not said
+	length  int64
+	written int64
+	held    []byte // body, before the header is made
+	made    bool   // the header is in out, or on its way
+	chunked bool
+	closing bool // the connection ends behind this answer
+	err     error
+	out     []byte // not yet written
+	names   []string
+}
+
+func (w *response) reset(c *conn, method string) {
+	clear(w.header)
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	*w = response{c: c, served: w.served + 1, header: w.header, head: method == http.MethodHead, length: -1, held: w.held[:0], names: w.names[:0]}
+}
+
+// Header is what [http.ResponseWriter] wants.
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader is what [http.ResponseWriter] wants. Informational answers are
+// not written.
+func (w *response) WriteHeader(status int) {
+	if w.status != 0 || status < http.StatusOK {
+		return
+	}
+	w.status = status
+	if v := w.header["Content-Length"]; len(v) > 0 {
+		n, err := strconv.ParseUint(v[0], 10, 63)
+		if err != nil || len(v) > 1 {
+			delete(w.header, "Content-Length")
+			return
+		}
+		w.length = int64(n) //nolint:gosec // 63 bits
+	}
+}
+
+// Write is what [http.ResponseWriter] wants.
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case !bodyAllowed(w.status):
+		return 0, http.ErrBodyNotAllowed
+	case w.length >= 0 && w.written+int64(len(p)) > w.length:
+		return 0, http.ErrContentLength
+	}
+	w.written += int64(len(p))
+	if !w.made && w.length < 0 && len(w.held)+len(p) <= maxHeld {
+		w.held = append(w.held, p...)
+		return len(p), nil
+	}
+	if !w.made {
+		w.begin(p)
+	}
+	w.body(p)
+	return len(p), w.err
+}
+
+// begin makes the header of an answer of which this is not the end, and lets out
+// what was held back for it.
+func (w *response) begin(p []byte) {
+	first := w.held
+	if len(first) == 0 {
+		first = p
+	}
+	w.makeHeader(first, false)
+	w.body(w.held)
+	w.held = w.held[:0]
+}
+
+// body puts a part of the body on its way.
+func (w *response) body(p []byte) {
+	if w.head || len(p) == 0 {
+		return
+	}
+	if w.chunked {
+		w.out = append(strconv.AppendInt(w.out, int64(len(p)), 16), "\r\n"...)
+	}
+	if len(w.out)+len(p) <= cap(w.out) {
+		w.out = append(w.out, p...)
+	} else {
+		w.flush()
+		w.write(p)
+	}
+	if w.chunked {
+		w.out = append(w.out, "\r\n"...)
+	}
+}
+
+// Flush is what [http.Flusher] wants.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// FlushError is what [http.ResponseController] wants.
+func (w *response) FlushError() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.made {
+		w.begin(nil)
+	}
+	w.flush()
+	return w.err
+}
+
+// SetReadDeadline is what [http.ResponseController] wants.
+func (w *response) SetReadDeadline(t time.Time) error { return w.c.setReadDeadline(t) }
+
+// finish writes the rest and reports whether the answer went out whole.
+func (w *response) finish() bool {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.made {
+		w.makeHeader(w.held, true)
+		w.body(w.held)
+	}
+	if w.chunked {
+		w.out = append(w.out, "0\r\n\r\n"...)
+	}
+	w.flush()
+	short := w.length >= 0 && w.written < w.length && !w.head && bodyAllowed(w.status)
+	w.drop()
+	return w.err == nil && !short
+}
+
+// drop gives the buffer back, whatever is in it.
+func (w *response) drop() {
+	if cap(w.out) == bufferSize {
+		w.c.s.buffers.Put((*[bufferSize]byte)(w.out[:bufferSize]))
+	}
+	w.out = nil
+}
+
+func (w *response) flush() {
+	w.write(w.out)
+	w.out = w.out[:0]
+}
+
+func (w *response) write(p []byte) {
+	if w.err != nil || len(p) == 0 {
+		return
+	}
+	if d := w.c.s.writeTimeout; d > 0 {
+		_ = w.c.net.SetWriteDeadline(time.Now().Add(d))
+	}
+	_, w.err = w.c.net.Write(p)
+}
+
+func bodyAllowed(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// makeHeader makes the status line and the fields. body is what is known of the
+// body, all of it if whole.
+func (w *response) makeHeader(body []byte, whole bool) {
+	w.made = true
+	w.out = w.c.s.buffer()[:0]
+	h := w.header
+	w.frame(len(body), whole)
+	if _, said := h["Content-Type"]; !said && len(body) > 0 && len(h["Content-Encoding"]) == 0 {
+		h["Content-Type"] = []string{http.DetectContentType(body)}
+	}
+	w.closing = hasClose(h["Connection"])
+	w.out = append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(w.status), 10), ' ')
+	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
+	w.fields()
+	if _, said := h["Date"]; !said {
+		w.out = append(append(append(w.out, "Date: "...), w.c.s.dateAt(time.Now())...), "\r\n"...)
+	}
+	switch {
+	case w.chunked:
+		w.out = append(w.out, "Transfer-Encoding: chunked\r\n"...)
+	case w.length >= 0 && w.status != http.StatusNoContent:
+		w.out = append(strconv.AppendInt(append(w.out, "Content-Length: "...), w.length, 10), "\r\n"...)
+	}
+	if w.closing {
+		w.out = append(w.out, "Connection: close\r\n"...)
+	}
+	w.out = append(w.out, "\r\n"...)
+}
+
+// frame decides how the client finds the end of the body.
+func (w *response) frame(n int, whole bool) {
+	switch {
+	case w.length >= 0 || !bodyAllowed(w.status):
+	case whole && (!w.head || n > 0):
+		w.length = int64(n)
+	case !w.head:
+		w.chunked = true
+	}
+}
+
+// fields writes the handler's fields in the order of their names, but for those
+// that frame the message.
+func (w *response) fields() {
+	for name := range w.header {
+		switch name {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+		default:
+			w.names = append(w.names, name)
+		}
+	}
+	slices.Sort(w.names)
+	for _, name := range w.names {
+		if name == "" || strings.ContainsAny(name, " \t\r\n\x00:") {
+			continue
+		}
+		for _, value := range w.header[name] {
+			w.out = append(append(append(append(w.out, name...), ": "...), oneLine(value)...), "\r\n"...)
+		}
+	}
+}
+
+// oneLine is the value without what could end the line.
+func oneLine(value string) string {
+	if !strings.ContainsAny(value, "\r\n\x00") {
+		return value
+	}
+	return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(value)
+}
+
+func hasClose(values []string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, "close") })
+}
