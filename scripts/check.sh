@@ -6,8 +6,8 @@
 #   scripts/check.sh lint test      only these
 #   FUZZTIME=2m scripts/check.sh fuzz
 #
-# Steps, in order: tools format shell modules build vet lint test fuzz leaks
-# binaries. The first one that fails ends the run. Every step's output stays in
+# Steps, in order: tools format shell modules build vet lint test slowlane fuzz
+# leaks binaries. The first one that fails ends the run. Every step's output stays in
 # .check/. With CI=true a missing tool is a failure; by hand it is a warning.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZTIME=${FUZZTIME:-10s}
 GOLANGCI_VERSION=v2.15.0
 OUT=$PWD/.check
-STEPS=(tools format shell modules build vet lint test fuzz leaks binaries)
+STEPS=(tools format shell modules build vet lint test slowlane fuzz leaks binaries)
 
 if ! command -v go >/dev/null; then
   echo "go is not installed: want the version in go.mod or a later one" >&2
@@ -196,6 +196,12 @@ report() {
         for (i = 1; i <= n; i++)
           if (from[i] == p && result[of[i]] != "pass" && result[of[i]] != "skip") printf "%s", line[i]
     }' "$OUT/test.json"
+}
+
+# The way through net/http alone has to be as good as the fast lane.
+step_slowlane() {
+  TEST_FAST_LANE=false go test -shuffle=on -timeout=15m \
+    ./internal/httpapi ./internal/gateway ./test
 }
 
 # fuzz_targets prints "PACKAGE TARGET" lines.

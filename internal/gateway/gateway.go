@@ -45,7 +45,7 @@ type Gateway struct {
 	forwarder *forward.Forwarder
 	public    endpoint
 	watched   *wire.Listener // the public one
-	admin     endpoint // without a listener when the configuration has none
+	admin     endpoint       // without a listener when the configuration has none
 }
 
 // endpoint is a server and the listener it answers on.

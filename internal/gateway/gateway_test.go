@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +70,7 @@ func load(t *testing.T, upstream string, set map[string]string) config.Config {
 	environ := map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": upstream,
 		"AUTH_PUBLIC_KEY": newWorld(t).publicKey,
+		"FAST_LANE":       cmp.Or(os.Getenv("TEST_FAST_LANE"), "true"),
 		"ACCESS_RULES":    "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n",
 	}
 	maps.Copy(environ, set)

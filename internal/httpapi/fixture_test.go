@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ import (
 	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/lane"
 	"github.com/certgate/certgate/internal/trust"
 	"github.com/certgate/certgate/internal/wire"
 )
@@ -98,9 +100,12 @@ func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Ba
 // bench is a surface on a socket, with the upstream behind it, its log and its
 // metrics.
 type bench struct {
-	options  Options
-	addr     string
-	server   *http.Server
+	options Options
+	addr    string
+	server  interface {
+		Serve(l net.Listener) error
+		Shutdown(ctx context.Context) error
+	}
 	registry *prometheus.Registry
 	upstream *httptest.Server
 	// answer is what the upstream does; requests are what it got.
@@ -182,9 +187,13 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 		tb.Fatal(err)
 	}
 	b.addr = l.Addr().String()
-	b.server = &http.Server{
-		Handler: NewHandler(b.options), ConnContext: wire.Context,
+	s := &http.Server{
+		Handler: NewHandler(b.options), ConnContext: wire.Context, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	b.server = lane.New(s, 0)
+	if os.Getenv("TEST_FAST_LANE") == "false" {
+		b.server = s
 	}
 	served = make(chan struct{})
 	go func() {
