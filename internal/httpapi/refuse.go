@@ -31,11 +31,18 @@ func NewRefuser(r *audit.Recorder) func(wire.Refusal) []byte {
 		}
 		r.Record(audit.Record{
 			Time: now, RequestID: id, Method: method, Path: pathOf(target), Source: source,
-			Decision: audit.Refused, Reason: reason, Detail: fmt.Sprintf("refused as HTTP, with %d", refusal.Status),
+			Decision: audit.Refused, Reason: reason, Detail: detailOf(refusal),
 			Status: reason.Status(), BytesOut: int64(n), Duration: time.Since(now),
 		})
 		return answer
 	}
+}
+
+func detailOf(r wire.Refusal) string {
+	if r.Status == http.StatusServiceUnavailable {
+		return "a connection too many"
+	}
+	return fmt.Sprintf("refused as HTTP, with %d", r.Status)
 }
 
 // splitRequestLine takes what stands between the method and the version for the
@@ -50,6 +57,8 @@ func splitRequestLine(line string) (method, target string) {
 
 func reasonFor(r wire.Refusal, target string) denial.Reason {
 	switch {
+	case r.Status == http.StatusServiceUnavailable:
+		return denial.Overloaded
 	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
 		return denial.CredentialTooLarge
 	case r.Ambiguous:
@@ -71,7 +80,14 @@ func rawProblem(reason denial.Reason, id string, now time.Time) (answer []byte, 
 	}
 	body = append(body, '\n')
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
-		"Content-Type: application/problem+json\r\nDate: %s\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
-		status, http.StatusText(status), len(body), now.UTC().Format(http.TimeFormat), id)
+		"Content-Type: application/problem+json\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
+		status, http.StatusText(status), len(body), now.UTC().Format(http.TimeFormat), retryAfter(reason), id)
 	return append([]byte(head), body...), len(body)
+}
+
+func retryAfter(reason denial.Reason) string {
+	if reason == denial.Overloaded {
+		return "Retry-After: 1\r\n"
+	}
+	return ""
 }

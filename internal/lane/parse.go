@@ -194,7 +194,7 @@ func plainHost(host string) bool {
 // plainLength: decimal digits, written in the one shortest way.
 func plainLength(text string) (int64, bool) {
 	n, err := strconv.ParseUint(text, 10, 32)
-	return int64(n), err == nil && n <= maxBody && strconv.FormatUint(n, 10) == text //nolint:gosec // 32 bits
+	return int64(n), err == nil && n <= maxBody && strconv.FormatUint(n, 10) == text
 }
 
 // canonical is the name as net/http writes it; false: it has more in it than

@@ -56,7 +56,7 @@ func (w *response) WriteHeader(status int) {
 			delete(w.header, "Content-Length")
 			return
 		}
-		w.length = int64(n) //nolint:gosec // 63 bits
+		w.length = int64(n)
 	}
 }
 
