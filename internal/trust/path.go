@@ -2,6 +2,10 @@ package trust
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -64,7 +68,7 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 // certificate for whatever a path of RFC 5280, section 6.1 leads to.
 func (v *Verifier) from(a Anchor, leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) (path, error) {
 	if a.bare {
-		if err := leaf.CheckSignatureFrom(a.issuer); err != nil {
+		if !couldSign(a.key, leaf) || leaf.CheckSignatureFrom(a.issuer) != nil {
 			return path{}, errNotThisOne
 		}
 		return path{anchor: a}, nil
@@ -104,7 +108,7 @@ var errNotThisOne = errors.New("not signed by this anchor")
 // one signature each.
 func descend(ca, leaf *x509.Certificate, intermediates []*x509.Certificate) ([]*x509.Certificate, error) {
 	if len(intermediates) == 0 {
-		if !bytes.Equal(leaf.RawIssuer, ca.RawSubject) {
+		if !bytes.Equal(leaf.RawIssuer, ca.RawSubject) || !couldSign(ca.PublicKey, leaf) {
 			return nil, errNotThisOne
 		}
 		return nil, nil // one signature, whoever checks it
@@ -146,10 +150,28 @@ func signedBy(issuer, c *x509.Certificate) error {
 	if err := checkSignatureAlgorithm(c); err != nil && !bytes.Equal(c.RawIssuer, c.RawSubject) {
 		return denial.New(denial.CertificateWeak, "the certificate %.200q: %s", c.Subject.String(), denial.Of(err).Detail)
 	}
-	if c.CheckSignatureFrom(issuer) != nil {
+	if !couldSign(issuer.PublicKey, c) || c.CheckSignatureFrom(issuer) != nil {
 		return errNotThisOne
 	}
 	return nil
+}
+
+// couldSign reports whether the signature is as long as the key's are. A forgery
+// that is not costs no public key operation and no chain: crypto/rsa would set up
+// the key's arithmetic before it looks at the length. It proves nothing.
+func couldSign(key crypto.PublicKey, c *x509.Certificate) bool {
+	switch k := key.(type) {
+	case *rsa.PublicKey: // RFC 8017, section 8.2.2, step 1
+		return len(c.Signature) == k.Size()
+	case *ecdsa.PublicKey: // a SEQUENCE of two INTEGERs (RFC 3279, section 2.2.3)
+		const header = 3
+		integer := (k.Curve.Params().BitSize+7)/8 + 1 + header
+		return len(c.Signature) <= 2*integer+header
+	case ed25519.PublicKey: // RFC 8032, section 5.1.7
+		return len(c.Signature) == ed25519.SignatureSize
+	default:
+		return false
+	}
 }
 
 // mayIssue reports whether a certificate says that its key may sign others
