@@ -127,13 +127,14 @@ func (l *load) judge(a answered) bool {
 // nothing: it dials anew only when the server has said that it will close.
 type keepAlive struct {
 	addr string
+	from string // the address that it comes from; empty: any
 	conn net.Conn
 	in   *bufio.Reader
 }
 
 func (k *keepAlive) do(ctx context.Context, text string) (status int, reason string, err error) {
 	if k.conn == nil {
-		var d net.Dialer
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(k.from)}}
 		if k.conn, err = d.DialContext(ctx, "tcp", k.addr); err != nil {
 			return 0, "", err
 		}

@@ -36,7 +36,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 
 	wrong := environment{
 		"LISTEN_ADDR": "8080", "ADMIN_ADDR": "here", "AUTH_PUBLIC_KEY": string(m.read(t, m.key)), "AUTH_HEADER": "X SSL",
-		"AUTH_CLOCK_SKEW": "1 minute", "AUTH_MIN_RSA_BITS": "512", "AUTH_MAX_LIFETIME": "-1h",
+		"AUTH_CLOCK_SKEW": "1 minute", "AUTH_MIN_RSA_BITS": "512", "AUTH_MAX_LIFETIME": "-1h", "AUTH_FAILURE_RATE": "off",
 		"ACCESS_RULES": "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"events\"]\n", "UPSTREAM_URL": "schedule:8081",
 		"UPSTREAM_TIMEOUT": "0", "MAX_BODY_BYTES": "much", "MAX_CREDENTIAL_BYTES": "1", "TRUSTED_PROXIES": "0.0.0.0/0",
 		"SHUTDOWN_TIMEOUT": "-1s", "READ_HEADER_TIMEOUT": "x", "READ_TIMEOUT": "x", "IDLE_TIMEOUT": "x",

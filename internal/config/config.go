@@ -33,6 +33,8 @@ type Config struct {
 	Rules       rules.Document
 	RulesFile   string // the file the rules were read from, or empty
 
+	FailureRate int // failures of one source, a second; 0: any number
+
 	CRLs       []*trust.CRL // signed by anchors of Keyring
 	CRLFiles   []string     // the files the lists were read from; nil: none
 	CRLStaleOK bool         // whether a list is used past its nextUpdate
@@ -77,6 +79,7 @@ func Load(environ map[string]string) (Config, error) {
 			MaxLifetime:     time.Duration(v.MaxLifetime),
 			RefuseSharedKey: !bool(v.AllowSharedKey),
 		},
+		FailureRate:        int(v.FailureRate),
 		Keyring:            ring,
 		KeyringFile:        string(v.PublicKeyFile),
 		Rules:              l.rules(v),

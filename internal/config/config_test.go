@@ -90,14 +90,14 @@ func TestDefaults(t *testing.T) {
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.Upstream.String(), c.UpstreamTimeout, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
-		c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey,
+		c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
-		"", 0, 0, false, false,
+		"", 0, 0, false, false, 20,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -130,6 +130,8 @@ func TestGoodValues(t *testing.T) {
 		{"AUTH_CLOCK_SKEW", "0s", func(c config.Config) any { return c.Limits.ClockSkew }, time.Duration(0)},
 		{"AUTH_CLOCK_SKEW", "24h", func(c config.Config) any { return c.Limits.ClockSkew }, 24 * time.Hour},
 		{"AUTH_MIN_RSA_BITS", "8192", func(c config.Config) any { return c.Limits.MinRSABits }, 8192},
+		{"AUTH_FAILURE_RATE", "0", func(c config.Config) any { return c.FailureRate }, 0},
+		{"AUTH_FAILURE_RATE", "1000000", func(c config.Config) any { return c.FailureRate }, 1_000_000},
 		{"AUTH_MAX_LIFETIME", "off", func(c config.Config) any { return c.Limits.MaxLifetime }, time.Duration(0)},
 		{"AUTH_MAX_LIFETIME", "2160h", func(c config.Config) any { return c.Limits.MaxLifetime }, 90 * 24 * time.Hour},
 		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.Upstream.String() }, "https://[2001:db8::1]:443"},
@@ -328,7 +330,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 28 {
-		t.Errorf("%d variables, want 28: document a new one", len(seen))
+	if len(seen) != 29 {
+		t.Errorf("%d variables, want 29: document a new one", len(seen))
 	}
 }

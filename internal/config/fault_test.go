@@ -24,6 +24,7 @@ const (
 	wantLists      = ", want the names of readable files with commas between"
 	wantSkew       = ", want a duration from 0s to 24h, such as 60s"
 	wantBits       = ", want a whole number from 1024 to 8192"
+	wantRate       = ", want a whole number from 0 to 1000000"
 	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
 	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)"
 	wantBody       = ", want a size from 1 to 1TiB, such as 1MiB"
@@ -102,6 +103,11 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_MAX_LIFETIME", "90d", `found "90d"` + wantLifetime},
 		{"AUTH_MAX_LIFETIME", "0s", `found "0s"` + wantLifetime},
 		{"AUTH_MAX_LIFETIME", "OFF", `found "OFF"` + wantLifetime},
+		{"AUTH_FAILURE_RATE", "", "found an empty value" + wantRate},
+		{"AUTH_FAILURE_RATE", "-1", `found "-1"` + wantRate},
+		{"AUTH_FAILURE_RATE", "1000001", `found "1000001"` + wantRate},
+		{"AUTH_FAILURE_RATE", "20/s", `found "20/s"` + wantRate},
+		{"AUTH_FAILURE_RATE", "off", `found "off"` + wantRate},
 		{"UPSTREAM_URL", "", "found an empty value" + wantUpstream},
 		{"UPSTREAM_URL", "schedule:8081", `found scheme "schedule" in "schedule:8081"` + wantUpstream},
 		{"UPSTREAM_URL", "schedule", `found no scheme in "schedule"` + wantUpstream},

@@ -67,25 +67,34 @@ const (
 )
 
 func (b *rsaBits) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < minRSABits || n > maxRSABits {
-		return errors.New(quote(string(text)))
-	}
+	n, err := whole(string(text), minRSABits, maxRSABits)
 	*b = rsaBits(n)
-	return nil
+	return err
 }
 
 type connections int
 
-const maxConnections = 1_000_000
-
 func (c *connections) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 || n > maxConnections {
-		return errors.New(quote(string(text)))
-	}
+	n, err := whole(string(text), 1, 1_000_000)
 	*c = connections(n)
-	return nil
+	return err
+}
+
+// failureRate is 0 when off.
+type failureRate int
+
+func (r *failureRate) UnmarshalText(text []byte) error {
+	n, err := whole(string(text), 0, 1_000_000)
+	*r = failureRate(n)
+	return err
+}
+
+func whole(text string, least, most int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, errors.New(quote(text))
+	}
+	return n, nil
 }
 
 type bodySize int64

@@ -26,6 +26,7 @@ type variables struct {
 	AllowSharedKey    decision       `env:"AUTH_ALLOW_SHARED_KEY" envDefault:"true" want:"true or false" desc:"false refuses certificates over the master key itself, whose clients own no key (the 2012 recipe)"`
 	CRLFile           paths          `env:"AUTH_CRL_FILE" none:"none" want:"the names of readable files with commas between" desc:"files with certificate revocation lists, PEM or DER, with commas between; watched"`
 	CRLStale          stale          `env:"AUTH_CRL_STALE" envDefault:"refuse" want:"refuse or use" desc:"when a revocation list is past its nextUpdate: refuse the certificates of its key, or use the list as it is"`
+	FailureRate       failureRate    `env:"AUTH_FAILURE_RATE" envDefault:"20" want:"a whole number from 0 to 1000000" desc:"how many failures a second one source may have before its refusals are held back; 0: any number"`
 	AccessRules       string         `env:"ACCESS_RULES" none:"required" want:"YAML rules, here or in ACCESS_RULES_FILE" desc:"the access rules, YAML"`
 	AccessRulesFile   path           `env:"ACCESS_RULES_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of ACCESS_RULES; watched"`
 	Upstream          upstream       `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)" desc:"the service behind; without a path"`

@@ -19,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/flood"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
@@ -38,6 +39,7 @@ type Gateway struct {
 	recorder *audit.Recorder
 	draining atomic.Bool
 
+	guard     *flood.Guard // of every gate: a reload forgives nobody
 	reloading sync.Mutex
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
@@ -78,8 +80,8 @@ type Options struct {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c := o.Config
 	registry := newRegistry()
-	g := &Gateway{config: c, log: o.Log, recorder: audit.New(o.Log, registry)}
-	g.gate.Store(newGate(c))
+	g := &Gateway{config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
+	g.gate.Store(newGate(c, g.guard))
 	g.forwarder = forward.New(forward.Options{
 		Upstream: c.Upstream, Timeout: c.UpstreamTimeout,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
@@ -103,10 +105,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 }
 
 // newGate is the gate of a configuration. It is replaced whole, never changed,
-// and what it remembers goes with it.
-func newGate(c config.Config) *gate.Gate {
+// and what it remembers goes with it. The guard stays.
+func newGate(c config.Config, guard *flood.Guard) *gate.Gate {
+	verification := gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}
 	return &gate.Gate{
-		Identifier: remember.New(gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}),
+		Identifier: remember.New(guard.Before(verification)),
 		Policy:     c.Rules.Policy,
 		Now:        time.Now,
 	}

@@ -1,0 +1,18 @@
+package gateway
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/flood"
+)
+
+// newGuard is the guard of a configuration; its metric is registered with r.
+func newGuard(c config.Config, r prometheus.Registerer) *flood.Guard {
+	guard := flood.New(flood.Options{FailuresPerSecond: c.FailureRate})
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "certgate_held_answers_total",
+		Help: "Refusals that were held back because their source had failed too often.",
+	}, func() float64 { return float64(guard.Held()) }))
+	return guard
+}

@@ -1,0 +1,37 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/gate"
+)
+
+// A reload replaces the gate, not the guard before it, which the metric shows.
+func TestGuardStays(t *testing.T) {
+	s := newSources(t)
+	r := start(t, load(t, hello(t), map[string]string{"ACCESS_RULES_FILE": s.rules, "AUTH_FAILURE_RATE": "1"}))
+	before := r.gate.Load()
+	r.Reload()
+	if r.gate.Load() == before {
+		t.Fatal("want a new gate, found the old one")
+	}
+	eventually(t, "a refusal held back", func() bool {
+		r.gate.Load().Identifier.Identify(gate.Claim{}, time.Now())
+		return r.guard.Held() == 1
+	})
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, "\ncertgate_held_answers_total 1\n")
+	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+}
+
+// AUTH_FAILURE_RATE=0: nobody waits.
+func TestGuardOff(t *testing.T) {
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_FAILURE_RATE": "0"}))
+	for range 100 {
+		r.gate.Load().Identifier.Identify(gate.Claim{}, time.Now())
+	}
+	if n := r.guard.Held(); n != 0 {
+		t.Errorf("%d held back, want none", n)
+	}
+}

@@ -1,0 +1,270 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// flooding is a number of connections, each of which sends bad credentials
+// without a pause, no two of them the same.
+type flooding struct {
+	addr string
+	mail certificate // of which the forgeries are made
+
+	sent   atomic.Uint32 // forgeries made
+	mu     sync.Mutex
+	counts map[string]int // answers by reason
+	faults []string
+	done   sync.WaitGroup
+	stop   context.CancelFunc
+}
+
+// forgery is a request with a certificate whose signature is wrong, another one
+// each time.
+func (f *flooding) forgery() request {
+	n := f.sent.Add(1)
+	der := append([]byte(nil), f.mail.parsed.Raw...)
+	for i := range 4 {
+		der[len(der)-9-i] ^= byte(n >> (8 * i))
+	}
+	return plainGet("/events").with("X-SSL-Auth: " + certheader.Encode(certheader.Base64DER, der))
+}
+
+// flood begins a flood with one connection from each of the addresses; each ends
+// after so many requests, or with the test.
+func flood(t *testing.T, addr string, mail certificate, requests int, from ...string) *flooding {
+	t.Helper()
+	run.secrets.keep(mail.header(certheader.Base64DER)) // most of each forgery
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &flooding{addr: addr, mail: mail, counts: map[string]int{}, stop: cancel}
+	for _, source := range from {
+		f.done.Go(func() { f.work(ctx, source, requests) })
+	}
+	t.Cleanup(func() { f.end(t) })
+	return f
+}
+
+func (f *flooding) work(ctx context.Context, from string, requests int) {
+	c := &keepAlive{addr: f.addr, from: from}
+	defer c.close()
+	for range requests {
+		if ctx.Err() != nil {
+			return
+		}
+		status, reason, err := c.do(ctx, f.forgery().String())
+		f.mu.Lock()
+		f.counts[reason]++
+		if err != nil && ctx.Err() == nil || err == nil && status < 400 {
+			f.faults = append(f.faults, fmt.Sprintf("status %d and the error %v", status, err))
+		}
+		f.mu.Unlock()
+	}
+}
+
+// end stops the flood and is the answers by reason.
+func (f *flooding) end(t *testing.T) map[string]int {
+	t.Helper()
+	f.stop()
+	return f.wait(t)
+}
+
+// wait wants every forgery refused in the end.
+func (f *flooding) wait(t *testing.T) map[string]int {
+	t.Helper()
+	f.done.Wait()
+	for _, fault := range f.faults[:min(len(f.faults), 10)] {
+		t.Error("a forgery: want it refused, found " + fault)
+	}
+	return f.counts
+}
+
+// held is how many answers the gateway has held back.
+func held(t *testing.T, g *gateway) int {
+	t.Helper()
+	n := counter(metrics(t, g)["certgate_held_answers_total"], nil)
+	if n < 0 {
+		t.Fatal("want certgate_held_answers_total, found none")
+	}
+	return int(n)
+}
+
+// wantHeld asks until the gateway has held back more than before.
+func wantHeld(t *testing.T, g *gateway, before int, ask func()) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		ask()
+		if held(t, g) > before {
+			return
+		}
+	}
+	t.Fatal("want answers held back, found none")
+}
+
+// as sends one request on a connection from the address.
+func (g *gateway) as(t *testing.T, from string, r request) (status int, reason string) {
+	t.Helper()
+	c := &keepAlive{addr: g.addr, from: from}
+	defer c.close()
+	status, reason, err := c.do(t.Context(), r.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, reason
+}
+
+// TestFlood: while one address floods, those who are good do not notice: known or
+// not, even from the flooding address.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	var newcomers []certificate
+	for n := range 6 {
+		newcomers = append(newcomers, m.issue(t, subject("newcomer "+strconv.Itoa(n))))
+	}
+	u := newUpstream(t, nil)
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"AUTH_FAILURE_RATE": "20"}))
+	g.wantAllowed(t, get("/events", mail)) // known from now on
+	begin := time.Now()
+	f := flood(t, g.addr, mail, 1_000_000, "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2")
+	wantHeld(t, g, 10, func() {})
+
+	for n, newcomer := range newcomers {
+		for range 10 {
+			g.wantAllowed(t, get("/events", mail))
+		}
+		from := []string{"127.0.0.1", "127.0.0.2"}[n%2]
+		if status, reason := g.as(t, from, get("/events", newcomer)); status != http.StatusOK {
+			t.Errorf("a newcomer from %s: found %d %s", from, status, reason)
+		}
+		g.upstream.take()
+	}
+	counts := f.end(t)
+	n, elapsed := counts[string(denial.CertificateUntrusted)], time.Since(begin)
+	// What is not held back is the budget's, and that grows by 20 a second.
+	if quick, most := n-held(t, g), 20+int(20*elapsed.Seconds())+8; quick > most {
+		t.Errorf("%d of %d failures in %v were answered at once, want at most %d", quick, n, elapsed, most)
+	}
+	delete(counts, "") // cut at the end
+	if len(counts) != 1 {
+		t.Errorf("want every forgery told certificate_untrusted, found %v", counts)
+	}
+}
+
+// TestFloodMemory: 20,000 credentials of which no two are the same, from many
+// addresses, leave nothing behind.
+func TestFloodMemory(t *testing.T) {
+	t.Parallel()
+	const sources, each, most = 500, 40, 256 << 20
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	u := newUpstream(t, nil)
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"AUTH_FAILURE_RATE": "1"}))
+	quiet := request{method: "PUT", target: "/loglevel", header: []string{"Content-Type: application/json"}, body: `{"level":"warn"}`}
+	if a := send(t, g.admin, quiet); a.status != http.StatusOK {
+		t.Fatalf("want a quieter log, found %d", a.status)
+	}
+	good := func() {
+		if status, reason := g.as(t, "127.0.0.1", get("/events", mail)); status != http.StatusOK {
+			t.Errorf("want the good one through, found %d %s", status, reason)
+		}
+	}
+	good()
+	var from []string
+	for n := range sources {
+		from = append(from, net.IPv4(127, 1, byte(n/200), byte(1+n%200)).String())
+	}
+	total := 0
+	for _, n := range flood(t, g.addr, mail, each, from...).wait(t) {
+		total += n
+	}
+	if total != sources*each {
+		t.Errorf("%d forgeries answered, want %d", total, sources*each)
+	}
+	if n := held(t, g); n == 0 {
+		t.Error("want answers held back, found none")
+	}
+	good()
+	if n := peakMemory(t, g); n > most && !raceDetector {
+		t.Errorf("a peak of %d MiB, want less than %d", n>>20, most>>20)
+	}
+}
+
+// peakMemory is the most that the process ever held in memory, in bytes.
+func peakMemory(t *testing.T, g *gateway) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.command.Process.Pid))
+	if err != nil {
+		t.Skip("no /proc: ", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n << 10
+}
+
+// TestFloodSources: a failure is counted against whom the gateway knows it to
+// come from: nobody escapes by what he says about himself, and nobody pays for
+// another.
+func TestFloodSources(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	f := &flooding{mail: m.issue(t, subject("mail"))}
+	const proxy, client, victim = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+	tests := []struct {
+		name          string
+		from          string
+		says, victims []string // X-Forwarded-For; the n is another number each time
+	}{
+		{"a client says nothing", client, nil, nil},
+		{"a client says it is another", client, []string{"X-Forwarded-For: " + victim}, nil},
+		{"a client says it is another each time", client, []string{"X-Forwarded-For: 198.51.100.n"}, nil},
+		{"a proxy says who it is", proxy, []string{"X-Forwarded-For: 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a client tells the proxy it is another", proxy, []string{"X-Forwarded-For: 198.51.100.2, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a client tells the proxy it is another each time", proxy, []string{"X-Forwarded-For: 203.0.113.n, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"the next address of an IPv6 network", proxy, []string{"X-Forwarded-For: 2001:db8::n"}, []string{"X-Forwarded-For: 2001:db8:1::1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, m, environment{"AUTH_FAILURE_RATE": "2", "TRUSTED_PROXIES": proxy})
+			n := 0
+			bad := func(from string, headers []string) {
+				n++
+				r := f.forgery()
+				for _, line := range headers {
+					r = r.with(strings.Replace(line, "n", strconv.Itoa(1+n%250), 1))
+				}
+				if status, reason := g.as(t, from, r); reason != string(denial.CertificateUntrusted) {
+					t.Errorf("found %d %s, want %s", status, reason, denial.CertificateUntrusted)
+				}
+			}
+			wantHeld(t, g, 0, func() { bad(test.from, test.says) })
+			before, other := held(t, g), victim
+			if test.victims != nil {
+				other = proxy
+			}
+			for range 2 { // all of a budget
+				bad(other, test.victims)
+			}
+			if n := held(t, g); n != before {
+				t.Errorf("%d answers of another source held back, want none", n-before)
+			}
+			wantHeld(t, g, before, func() { bad(other, test.victims) })
+		})
+	}
+}
