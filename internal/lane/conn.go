@@ -36,6 +36,7 @@ type conn struct {
 	cancel  context.CancelFunc
 	request *http.Request // what all requests of the connection have in common
 	answer  response
+	parser  parser
 
 	in      []byte // a buffer, nil while nothing is in it
 	r, w    int    // in[r:w] was read from the socket and not used
@@ -219,7 +220,7 @@ func (c *conn) parse(end int) (head, verdict) {
 	if end-c.r > c.s.rest.MaxHeaderBytes {
 		return head{}, notPlain
 	}
-	h, ok := parse(c.in[c.r:end])
+	h, ok := c.parser.parse(c.in[c.r:end])
 	if !ok {
 		return head{}, notPlain
 	}

@@ -33,7 +33,7 @@ func endOfHead(b []byte, seen int) (end int, plain bool) {
 	}
 }
 
-// head is the header of a plain request. All its strings are parts of one.
+// head is the header of a plain request.
 type head struct {
 	method, target string
 	url            *url.URL
@@ -42,39 +42,122 @@ type head struct {
 	length         int64 // of the body; -1: no Content-Length
 }
 
+// maxKept is the longest header of which the lines are kept, in bytes: it is
+// memory of a connection that may wait for long.
+const maxKept = 4 << 10
+
+// parser reads the headers of one connection, one after the other. Clients repeat
+// themselves: a line that is byte for byte the one at the same place in the
+// header before is not checked or copied again.
+type parser struct {
+	request requestLine
+	fields  []field
+}
+
+// requestLine is what the first line says.
+type requestLine struct {
+	text, method, target string
+	url                  url.URL
+}
+
+// field is one field line.
+type field struct{ text, key, value string }
+
 // parse reads a header that ends in its empty line. It knows only what is plain
 // beyond doubt and says false for everything else, the harmless included: that
 // is net/http's to judge. Where it says true, net/http reads the same.
-func parse(b []byte) (h head, ok bool) {
-	if !printableLines(b) {
+func (p *parser) parse(b []byte) (h head, ok bool) {
+	if len(b) > maxKept {
+		*p = parser{}
+		defer func() { *p = parser{} }()
+	}
+	text := "" // of the whole header, once a line is new
+	if p.fields == nil {
+		text = string(b)
+	}
+	first := lineEnd(b)
+	if ok = p.requestLine(b[:first], text); !ok {
 		return head{}, false
 	}
-	text := string(b[:len(b)-len("\r\n")])
-	line, rest, _ := strings.Cut(text, "\r\n")
-	if h.method, h.target, ok = requestLine(line); !ok {
-		return head{}, false
-	}
-	var err error
-	if h.url, err = url.ParseRequestURI(h.target); err != nil {
-		return head{}, false
-	}
-	if ok = h.fields(rest); !ok || h.host == "" {
+	u := p.request.url // a copy: the handler's to change
+	h = head{method: p.request.method, target: p.request.target, url: &u, length: -1}
+	if !p.readFields(b, first+len("\r\n"), text) || !h.take(p.fields) || h.host == "" {
 		return head{}, false
 	}
 	return h, true
 }
 
-// printableLines reports whether b has nothing but printable ASCII and CRLF. Each
-// line feed is known to have a carriage return before it.
-func printableLines(b []byte) bool {
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		if i < 1 || !printable(b[:i-1]) {
-			return false
-		}
-		b = b[i+1:]
+// lineEnd is where the first line of b ends. Each line feed is known to have a
+// carriage return before it.
+func lineEnd(b []byte) int { return bytes.IndexByte(b, '\n') - 1 }
+
+func (p *parser) requestLine(line []byte, text string) bool {
+	if string(line) == p.request.text {
+		return len(line) > 0
 	}
+	p.request = requestLine{}
+	if !printable(line) {
+		return false
+	}
+	r := requestLine{text: copyOf(line, text, 0)}
+	var version, rest string
+	r.method, rest, _ = strings.Cut(r.text, " ")
+	r.target, version, _ = strings.Cut(rest, " ")
+	if version != "HTTP/1.1" || !plainMethod(r.method) || !plainTarget(r.target) {
+		return false
+	}
+	u, err := url.ParseRequestURI(r.target)
+	if err != nil {
+		return false
+	}
+	r.url = *u
+	p.request = r
 	return true
+}
+
+// copyOf is line, which begins at start in the header text if there is one.
+func copyOf(line []byte, text string, start int) string {
+	if text == "" {
+		return string(line)
+	}
+	return text[start : start+len(line)]
+}
+
+// readFields reads the field lines from start on.
+func (p *parser) readFields(b []byte, start int, text string) bool {
+	n := 0
+	for {
+		size := lineEnd(b[start:])
+		if size == 0 {
+			p.fields = p.fields[:n]
+			return true
+		}
+		line := b[start : start+size]
+		if n == len(p.fields) {
+			p.fields = append(p.fields, field{})
+		}
+		if string(line) != p.fields[n].text {
+			f, ok := readField(line, text, start)
+			if p.fields[n] = f; !ok {
+				return false
+			}
+		}
+		start += size + len("\r\n")
+		n++
+	}
+}
+
+func readField(line []byte, text string, start int) (f field, ok bool) {
+	if !printable(line) {
+		return field{}, false
+	}
+	whole := copyOf(line, text, start)
+	name, value, found := strings.Cut(whole, ":")
+	key, ok := canonical(name)
+	if !found || !ok {
+		return field{}, false
+	}
+	return field{text: whole, key: key, value: strings.Trim(value, " ")}, true
 }
 
 // printable reports whether all bytes are from space to tilde, eight at a time.
@@ -96,12 +179,6 @@ func printable(b []byte) bool {
 	return true
 }
 
-func requestLine(line string) (method, target string, ok bool) {
-	method, rest, _ := strings.Cut(line, " ")
-	target, version, _ := strings.Cut(rest, " ")
-	return method, target, version == "HTTP/1.1" && plainMethod(method) && plainTarget(target)
-}
-
 func plainMethod(m string) bool {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
@@ -118,33 +195,23 @@ func plainTarget(t string) bool {
 	return strings.HasPrefix(t, "/") && !strings.HasPrefix(t, "//") && !strings.Contains(t, "#")
 }
 
-// fields reads the field lines of a header.
-func (h *head) fields(lines string) bool {
-	h.length = -1
-	n := strings.Count(lines, "\n")
-	h.header = make(http.Header, n)
-	values := make([]string, n)
-	for len(lines) > 0 {
-		var line string
-		line, lines, _ = strings.Cut(lines, "\r\n")
-		name, value, found := strings.Cut(line, ":")
-		key, ok := canonical(name)
-		if !found || !ok {
-			return false
-		}
-		value = strings.Trim(value, " ")
-		keep, ok := h.field(key, value)
+// take makes the handler's header of the fields.
+func (h *head) take(fields []field) bool {
+	h.header = make(http.Header, len(fields))
+	values := make([]string, len(fields))
+	for i, f := range fields {
+		keep, ok := h.field(f.key, f.value)
 		switch {
 		case !ok:
 			return false
 		case !keep:
-		case h.header[key] != nil:
-			h.header[key] = append(h.header[key], value)
+		case h.header[f.key] != nil:
+			h.header[f.key] = append(h.header[f.key], f.value)
 		default:
 			// The capacity is one, so that a second value does not end up in a
 			// neighbour's place.
-			values[0] = value
-			h.header[key], values = values[:1:1], values[1:]
+			values[i] = f.value
+			h.header[f.key] = values[i : i+1 : i+1]
 		}
 	}
 	return true
