@@ -14,6 +14,7 @@ package audit
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,15 +71,19 @@ type Record struct {
 // Recorder writes records. It is safe for concurrent use.
 type Recorder struct {
 	log     *zap.Logger
-	metrics metrics
+	metrics *metrics
+	lines   sync.Pool // of *line
 }
 
 // New makes a recorder that logs to log and registers its metrics with reg. It
 // panics when reg has metrics of these names already, which only a second
 // recorder on the same registry can bring about.
 func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
-	return &Recorder{log: log, metrics: newMetrics(reg)}
+	return &Recorder{log: log, metrics: newMetrics(reg), lines: sync.Pool{New: newLine}}
 }
+
+// requestMessage is the message of a request's line.
+const requestMessage = "request"
 
 // Record writes one line and counts it. The level is info for what was allowed
 // and for what a client was refused, error for what an operator must act on:
@@ -86,14 +91,21 @@ func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
 // 500 and above. A client that hangs up fails too, at info.
 func (r *Recorder) Record(rec Record) {
 	r.metrics.count(&rec)
-	line := r.log.Check(levelOf(rec), "request")
-	if line == nil {
+	entry := r.log.Check(levelOf(&rec), requestMessage)
+	if entry == nil {
 		return
 	}
 	if !rec.Time.IsZero() {
-		line.Time = rec.Time
+		entry.Time = rec.Time
 	}
-	line.Write(zap.Inline(fields(rec)))
+	l, ok := r.lines.Get().(*line)
+	if !ok { // impossible: the pool makes them
+		return
+	}
+	l.record = rec
+	entry.Write(l.fields[:]...)
+	l.record = Record{}
+	r.lines.Put(l)
 }
 
 // Enter counts a request as in flight until Leave.
@@ -104,50 +116,14 @@ func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
 
 // usesSharedKey is also true when that was the reason to refuse: then there is
 // no verified certificate to ask.
-func (rec Record) usesSharedKey() bool {
+func (rec *Record) usesSharedKey() bool {
 	return rec.SharedKey || rec.Reason == denial.LegacySharedKey
 }
 
-func levelOf(rec Record) zapcore.Level {
+func levelOf(rec *Record) zapcore.Level {
 	failed := rec.Decision == Failed && rec.Reason.Status() >= http.StatusInternalServerError
 	if failed || rec.Reason == denial.Internal {
 		return zapcore.ErrorLevel
 	}
 	return zapcore.InfoLevel
-}
-
-// fields is a record as the fields of a log line. Its keys are part of the
-// contract with whoever reads the log.
-type fields Record
-
-// MarshalLogObject implements [zapcore.ObjectMarshaler].
-func (f fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	for _, t := range [...]struct{ key, value string }{
-		{"request_id", plain(f.RequestID, maxRequestID)},
-		{"client", f.Client},
-		{"auth", f.Auth},
-		{"method", plain(f.Method, maxMethod)},
-		{"path", plain(f.Path, maxPath)},
-		{"decision", string(f.Decision)},
-		{"reason", string(f.Reason)},
-		{"detail", plain(f.Detail, maxDetail)},
-		{"rule", f.Rule},
-		{"key_id", f.KeyID},
-		{"serial", f.Serial},
-		{"source", plain(f.Source, maxSource)},
-	} {
-		if t.value != "" {
-			enc.AddString(t.key, t.value)
-		}
-	}
-	if Record(f).usesSharedKey() {
-		enc.AddBool("legacy_shared_key", true)
-	}
-	if f.Status != 0 {
-		enc.AddInt("status", f.Status)
-	}
-	enc.AddFloat64("duration_ms", float64(f.Duration.Microseconds())/1000)
-	enc.AddInt64("bytes_in", f.BytesIn)
-	enc.AddInt64("bytes_out", f.BytesOut)
-	return nil
 }

@@ -17,7 +17,15 @@ const timeLayout = "2006-01-02T15:04:05.000000000Z"
 // to w are serialized.
 func NewLogger(level zapcore.Level, format string, w zapcore.WriteSyncer) (*zap.Logger, zap.AtomicLevel) {
 	atomic := zap.NewAtomicLevelAt(level)
-	config := zapcore.EncoderConfig{
+	encoder := newEncoder()
+	if format == "console" {
+		encoder = zapcore.NewConsoleEncoder(encoderConfig())
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(w), atomic)), atomic
+}
+
+func encoderConfig() zapcore.EncoderConfig {
+	return zapcore.EncoderConfig{
 		TimeKey:        "time",
 		LevelKey:       "level",
 		NameKey:        "logger",
@@ -27,11 +35,6 @@ func NewLogger(level zapcore.Level, format string, w zapcore.WriteSyncer) (*zap.
 		EncodeLevel:    zapcore.LowercaseLevelEncoder,
 		EncodeDuration: zapcore.StringDurationEncoder,
 	}
-	encoder := zapcore.NewJSONEncoder
-	if format == "console" {
-		encoder = zapcore.NewConsoleEncoder
-	}
-	return zap.New(zapcore.NewCore(encoder(config), zapcore.Lock(w), atomic)), atomic
 }
 
 func encodeTime(t time.Time, enc zapcore.PrimitiveArrayEncoder) {

@@ -19,31 +19,35 @@ type outcome struct {
 	reason   denial.Reason
 }
 
-// metrics are resolved once for every outcome that is expected, so counting a
-// request hashes no label. The maps are never written to after newMetrics.
+// counters are what a request of one outcome counts in.
+type counters struct {
+	requests  prometheus.Counter
+	durations prometheus.Observer
+}
+
+// metrics are resolved once for every outcome that is expected, and for every
+// client and rule when they first come, so counting a request hashes no label.
+// The maps here are never written to after newMetrics.
 type metrics struct {
 	reasons   []denial.Reason
 	requests  *prometheus.CounterVec
-	outcomes  map[outcome]prometheus.Counter
+	outcomes  map[outcome]counters
 	durations map[Decision]prometheus.Observer
-	clients   *prometheus.CounterVec
+	grants    grants
 	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
 	reloads   reloads
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
+func newMetrics(reg prometheus.Registerer) *metrics {
 	factory := promauto.With(reg)
-	m := metrics{
+	m := &metrics{
 		reasons: denial.Reasons(),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_requests_total",
 			Help: "Requests by what was decided and, when refused or failed, why.",
 		}, []string{"decision", "reason"}),
-		clients: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "certgate_client_requests_total",
-			Help: "Granted requests by verified client and by the rule that granted them.",
-		}, []string{"client", "rule"}),
+		grants: newGrants(factory),
 		sharedKey: factory.NewCounter(prometheus.CounterOpts{
 			Name: "certgate_legacy_shared_key_requests_total",
 			Help: "Requests, granted or not, whose certificate holds the master key and not a key of the client's own.",
@@ -53,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help: "Requests that are being handled now.",
 		}),
 		reloads:   newReloads(factory),
-		outcomes:  map[outcome]prometheus.Counter{},
+		outcomes:  map[outcome]counters{},
 		durations: map[Decision]prometheus.Observer{},
 	}
 	durations := factory.NewHistogramVec(prometheus.HistogramOpts{
@@ -73,38 +77,34 @@ func newMetrics(reg prometheus.Registerer) metrics {
 
 func (m *metrics) resolve(d Decision, reasons ...denial.Reason) {
 	for _, r := range reasons {
-		m.outcomes[outcome{d, r}] = m.requests.WithLabelValues(string(d), string(r))
+		o := outcome{d, r}
+		m.outcomes[o] = m.counters(o)
 	}
 }
 
+// counters wants an outcome that is bounded.
+func (m *metrics) counters(o outcome) counters {
+	return counters{m.requests.WithLabelValues(string(o.decision), string(o.reason)), m.durations[o.decision]}
+}
+
 func (m *metrics) count(rec *Record) {
-	o := m.bounded(outcome{rec.Decision, rec.Reason})
-	counter, ok := m.outcomes[o]
-	if !ok {
-		counter = m.requests.WithLabelValues(string(o.decision), string(o.reason))
+	c, expected := m.outcomes[outcome{rec.Decision, rec.Reason}]
+	if !expected {
+		c = m.counters(m.bounded(outcome{rec.Decision, rec.Reason}))
 	}
-	counter.Inc()
-	m.durations[o.decision].Observe(rec.Duration.Seconds())
+	c.requests.Inc()
+	c.durations.Observe(rec.Duration.Seconds())
 	if rec.usesSharedKey() {
 		m.sharedKey.Inc()
 	}
-
-	granted := o.decision == Allowed || o.decision == Failed
-	if !granted || rec.Client == "" || rec.Rule == "" {
-		return
-	}
-	// The error is a name that is not UTF-8, which no verified client and no
-	// rule has. The request is in the other counters all the same.
-	if c, err := m.clients.GetMetricWithLabelValues(rec.Client, rec.Rule); err == nil {
-		c.Inc()
+	granted := rec.Decision == Allowed || rec.Decision == Failed
+	if granted && rec.Client != "" && rec.Rule != "" {
+		m.grants.count(grant{rec.Client, rec.Rule})
 	}
 }
 
 // bounded replaces what is not in the lists.
 func (m *metrics) bounded(o outcome) outcome {
-	if _, ok := m.outcomes[o]; ok {
-		return o
-	}
 	if _, ok := m.durations[o.decision]; !ok {
 		o.decision = unknown
 	}
