@@ -49,8 +49,12 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return err
 	}
-	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.Lock(zapcore.AddSync(s.stderr)))
-	defer func() { _ = log.Sync() }()
+	lines := audit.NewBuffer(zapcore.AddSync(s.stderr))
+	defer func() { _ = lines.Close() }()
+	// A second signal ends the program at once, so from the first one on no line
+	// waits any more.
+	defer context.AfterFunc(ctx, func() { _ = lines.Close() })()
+	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, lines)
 	// net/http's transport has things to say, too, and the log is JSON.
 	defer zap.RedirectStdLog(log)()
 	for _, w := range c.Warnings {
