@@ -3,7 +3,6 @@ package forward
 import (
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 
 	"github.com/certgate/certgate/internal/denial"
@@ -16,11 +15,15 @@ const bufferSize = 32 << 10
 // connection, or the client would take a part for the whole. The error is a
 // *denial.Error when the client stopped reading.
 func (f *Forwarder) answer(w http.ResponseWriter, res *http.Response, requestID string) (int64, error) {
-	dropHopByHop(res.Header)
+	dropListed(res.Header, res.Header["Connection"])
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
 	h["Content-Type"] = nil
-	maps.Copy(h, res.Header)
+	for name, values := range res.Header {
+		if !isHopByHop(name) {
+			h[name] = values
+		}
+	}
 	h[headerRequestID] = []string{requestID}
 	w.WriteHeader(res.StatusCode)
 	return f.copyBody(w, res)
@@ -30,9 +33,8 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, res *http.Response) (written
 	// An answer of unknown length may be a stream of events: the header goes out
 	// at once, and each part when it comes.
 	streaming := res.ContentLength < 0
-	control := http.NewResponseController(w)
 	if streaming {
-		_ = control.Flush() // a client that is gone is found by Write
+		_ = http.NewResponseController(w).Flush() // a client that is gone is found by Write
 	}
 	pooled, ok := f.buffers.Get().(*[bufferSize]byte)
 	if !ok { // the pool has nothing yet
@@ -46,7 +48,7 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, res *http.Response) (written
 			m, err := w.Write(buf[:n])
 			written += int64(m)
 			if err == nil && streaming {
-				err = control.Flush()
+				err = http.NewResponseController(w).Flush()
 			}
 			if err != nil {
 				return written, denial.New(denial.ClientClosed, "the client stopped reading: %v", err)

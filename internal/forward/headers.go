@@ -45,22 +45,44 @@ var protectedFamilies = []string{
 	"x-original-", "x-rewrite-",
 }
 
-// hopByHop fields concern one connection only (RFC 9110, section 7.6.1), and
-// Expect is answered by the server that reads the body.
-var hopByHop = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect",
+// isHopByHop: fields that concern one connection only (RFC 9110, section 7.6.1),
+// and Expect, which is answered by the server that reads the body.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect":
+		return true
+	default:
+		return false
+	}
+}
+
+// usualNames are what most requests bring; they are decided about once.
+var usualNames = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
+	"Content-Length", "Content-Type", "Cookie", "Digest", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match",
+	"Origin", "Pragma", "Range", "Referer", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Amzn-Trace-Id",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Ssl-Auth",
 }
 
 // headerFilter knows which inbound headers may go on.
-type headerFilter struct{ credentials []string }
+type headerFilter struct {
+	credentials []string        // folded
+	usual       map[string]bool // what [headerFilter.decide] says of a name; never written to
+}
 
 func newHeaderFilter(credentials []string) headerFilter {
 	var f headerFilter
+	names := usualNames
 	for _, name := range credentials {
 		if name != "" {
 			f.credentials = append(f.credentials, fold(name))
+			names = append(slices.Clip(names), http.CanonicalHeaderKey(name))
 		}
+	}
+	f.usual = make(map[string]bool, len(names))
+	for _, name := range names {
+		f.usual[name] = f.decide(name)
 	}
 	return f
 }
@@ -71,16 +93,26 @@ func newHeaderFilter(credentials []string) headerFilter {
 func (f headerFilter) keep(in http.Header) http.Header {
 	out := make(http.Header, len(in)+8)
 	for name, values := range in {
-		if !f.protects(name) {
+		if f.passes(name) {
 			out[name] = values
 		}
 	}
-	dropHopByHop(out)
+	dropListed(out, in["Connection"])
 	if _, ok := out["User-Agent"]; !ok {
 		out["User-Agent"] = nil // or the transport would add its own
 	}
 	return out
 }
+
+// passes reports whether a field of this name may go on.
+func (f headerFilter) passes(name string) bool {
+	if pass, ok := f.usual[name]; ok {
+		return pass
+	}
+	return f.decide(name)
+}
+
+func (f headerFilter) decide(name string) bool { return !isHopByHop(name) && !f.protects(name) }
 
 func (f headerFilter) protects(name string) bool {
 	folded := fold(name)
@@ -112,27 +144,25 @@ func fold(name string) string {
 	return string(folded)
 }
 
-func dropHopByHop(h http.Header) {
-	for _, list := range h["Connection"] {
+// dropListed drops what the values of a Connection field list.
+func dropListed(h http.Header, connection []string) {
+	for _, list := range connection {
+		if list == "keep-alive" { // the usual value; Keep-Alive goes in any case
+			continue
+		}
 		for name := range strings.SplitSeq(list, ",") {
 			if name = textproto.TrimString(name); name != "" {
 				h.Del(name)
 			}
 		}
 	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
 }
 
 func setIdentity(h http.Header, g access.Grant, hop Hop) {
 	cert := g.Client().Certificate()
-	h[headerClient] = []string{g.Client().Name()}
-	h[headerAuth] = []string{hop.Auth}
-	h[headerSerial] = []string{cert.Serial()}
-	h[headerFingerprint] = []string{cert.Fingerprint()}
-	h[headerRequestID] = []string{hop.RequestID}
-	h["X-Forwarded-For"] = []string{hop.For}
-	h["X-Forwarded-Proto"] = []string{hop.Proto}
-	h["X-Forwarded-Host"] = []string{hop.Host}
+	values := []string{g.Client().Name(), hop.Auth, cert.Serial(), cert.Fingerprint(), hop.RequestID, hop.For, hop.Proto, hop.Host}
+	for i, name := range [...]string{headerClient, headerAuth, headerSerial, headerFingerprint, headerRequestID,
+		"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
+		h[name] = values[i : i+1 : i+1]
+	}
 }

@@ -1,0 +1,44 @@
+package forward
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// FuzzHeaderFilter: what is decided once about usual names is what the folded
+// comparison says, for every name and for those that fold to the same.
+func FuzzHeaderFilter(f *testing.F) {
+	for _, name := range append([]string{"X-Ticket", "Te", "Proxy", "X-Client-Id", "X-Clientele", "x_ssl_auth", ""}, usualNames...) {
+		f.Add(name)
+	}
+	filter := newHeaderFilter([]string{"x-ticket", "", "Cookie"})
+	f.Fuzz(func(t *testing.T, name string) {
+		for _, n := range []string{name, http.CanonicalHeaderKey(name), strings.ToLower(name), strings.ReplaceAll(name, "-", "_")} {
+			want := !isHopByHop(n) && !filter.protects(n)
+			if have := filter.passes(n); have != want {
+				t.Errorf("%q passes: %t, want %t", n, have, want)
+			}
+			_, kept := filter.keep(http.Header{n: {"x"}})[n]
+			if kept != want && n != "User-Agent" {
+				t.Errorf("%q kept: %t, want %t", n, kept, want)
+			}
+		}
+	})
+}
+
+// TestUsualNames: a name that is not canonical would never be found.
+func TestUsualNames(t *testing.T) {
+	filter := newHeaderFilter([]string{"x-ticket"})
+	for name := range filter.usual {
+		if name != http.CanonicalHeaderKey(name) {
+			t.Errorf("%q is not canonical", name)
+		}
+	}
+	if pass, ok := filter.usual["X-Ticket"]; !ok || pass {
+		t.Error("want the credential's header among the usual names, to be dropped")
+	}
+	if len(newHeaderFilter(nil).usual) != len(usualNames) {
+		t.Error("want one filter's credential not to show in another")
+	}
+}
