@@ -94,7 +94,7 @@ func parseField(line string) (name, value string, err error) {
 	if !ok || !isToken(name) {
 		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
 	}
-	value = strings.Trim(value, " \t")
+	value = trim(value)
 	if !printable(value) {
 		return "", "", fmt.Errorf("want no control characters in %.40q", name)
 	}
@@ -126,36 +126,10 @@ func (a *answer) frame() error {
 	}
 	for _, list := range a.header["Connection"] {
 		for option := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.Trim(option, " \t"), "close") {
+			if strings.EqualFold(trim(option), "close") {
 				a.keep = false
 			}
 		}
 	}
 	return nil
-}
-
-func isToken(name string) bool {
-	if name == "" {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' {
-			continue
-		}
-		if strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// printable: no control characters but the tab (RFC 9110, section 5.5).
-func printable(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }

@@ -20,7 +20,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -163,9 +162,6 @@ func check(r *http.Request) error {
 	}
 	return nil
 }
-
-// isWord: no space and no control character.
-func isWord(s string) bool { return s != "" && printable(s) && !strings.ContainsAny(s, " \t") }
 
 func appendHead(b []byte, r *http.Request) ([]byte, error) {
 	b = append(append(append(append(b, r.Method...), ' '), r.URL.Opaque...), " HTTP/1.1\r\nHost: "...)
