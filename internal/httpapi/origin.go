@@ -26,7 +26,7 @@ type provenance struct {
 // proxy sends twice or in another form is not believed.
 func origin(r *http.Request, trusted []netip.Prefix) provenance {
 	peer := peerAddr(r.RemoteAddr)
-	text := peer.String()
+	text := textOf(peer, r.RemoteAddr)
 	from := provenance{peer: peer, source: peer, sourceText: text, hop: forward.Hop{
 		RequestID: "", Auth: "bearer", For: text, Proto: "http", Host: r.Host,
 	}}
@@ -82,6 +82,15 @@ func peerAddr(remote string) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
+// textOf is peer.String(). An IPv4 address has one spelling only, so that is the
+// beginning of what it was read from.
+func textOf(peer netip.Addr, remote string) string {
+	if host, _, ok := strings.Cut(remote, ":"); ok && peer.Is4() && host != "" && host[0] != '[' {
+		return host
+	}
+	return peer.String()
+}
+
 func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
 	addr = addr.Unmap()
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
@@ -111,7 +120,7 @@ func newRequestID() string {
 	text := b[:0]
 	for range 2 {
 		n := rand.Uint64() //nolint:gosec // not a secret
-		text = append(text, strconv.FormatUint(n|1<<63, 16)...)
+		text = strconv.AppendUint(text, n|1<<63, 16)
 	}
 	return string(text)
 }
