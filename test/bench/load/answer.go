@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// An answer is what the load needs to know of an HTTP response.
+type answer struct {
+	status int
+	length int  // of head and body, in bytes
+	last   bool // the server closes the connection
+}
+
+// errPartial means that more bytes have to come first.
+var errPartial = errors.New("want the rest of an answer")
+
+// parseAnswer reads the answer at the beginning of received. It knows answers
+// with a Content-Length only: that is what the upstream sends.
+func parseAnswer(received []byte) (answer, error) {
+	end := bytes.Index(received, []byte("\r\n\r\n"))
+	if end < 0 {
+		return answer{}, errPartial
+	}
+	line, fields, _ := bytes.Cut(received[:end+2], []byte("\r\n"))
+	status, err := parseStatus(line)
+	if err != nil {
+		return answer{}, err
+	}
+	a, content := answer{status: status}, -1
+	for len(fields) > 0 {
+		var field []byte
+		field, fields, _ = bytes.Cut(fields, []byte("\r\n"))
+		name, value, _ := bytes.Cut(field, []byte(":"))
+		value = bytes.TrimSpace(value)
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if content, err = strconv.Atoi(string(value)); err != nil {
+				return answer{}, err
+			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			a.last = bytes.EqualFold(value, []byte("close"))
+		}
+	}
+	if content < 0 {
+		return answer{}, errors.New("want an answer with a Content-Length, found none")
+	}
+	if a.length = end + 4 + content; a.length > len(received) {
+		return answer{}, errPartial
+	}
+	return a, nil
+}
+
+func parseStatus(line []byte) (int, error) {
+	digits, found := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
+	if !found || len(digits) < 3 {
+		return 0, fmt.Errorf("want an HTTP/1.1 status line, found %q", line)
+	}
+	return strconv.Atoi(string(digits[:3]))
+}

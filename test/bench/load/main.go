@@ -1,0 +1,134 @@
+//go:build linux
+
+// Command load sends POST /events to a gateway on the loopback interface, at a
+// fixed rate or flat out, and prints one line about the answers.
+//
+// At a fixed rate the load is open loop: request i is due at start + i/rate
+// whatever became of those before, and its latency counts from then. A gateway
+// that stalls is charged for every request that came due meanwhile, sent or not,
+// so nothing is omitted (the coordinated omission of closed loops).
+//
+// One thread drives raw sockets with epoll, because it shares its core with the
+// upstream of the benchmark: goroutines and timers of the runtime would cost
+// more than the requests, and round waiting up to whole milliseconds.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are the command line, checked.
+type settings struct {
+	target, from netip.AddrPort
+	path         string
+	schedule     schedule
+	connections  int
+	idle         int
+	credentials  []string
+	forge        bool
+}
+
+func run(arguments []string, out io.Writer) error {
+	s, err := parse(arguments)
+	if err != nil {
+		return err
+	}
+	requests, err := s.requests()
+	if err != nil {
+		return err
+	}
+	l, err := newLoad(s, requests)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	if err := l.drive(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, l.report())
+	return nil
+}
+
+func parse(arguments []string) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	target := flags.String("url", "", "`URL` to post to: http, a loopback IPv4 address, a port and a path")
+	from := flags.String("from", "127.0.0.1", "loopback `address` that the connections come from")
+	rate := flags.Float64("rate", 0, "requests a second, open loop; 0 is flat out, each connection with one in flight")
+	duration := flags.Duration("duration", 3*time.Second, "of the load; then up to 5s for what is in flight")
+	count := flags.Int("requests", 0, "stop after so many requests even before the duration is over; 0 is no limit")
+	flags.IntVar(&s.connections, "connections", 16, "kept-alive connections that share the load")
+	flags.IntVar(&s.idle, "idle", 0, "further connections that send one request first and then nothing")
+	file := flags.String("header-file", "", "`file` with values of X-SSL-Auth, one a line, sent in turn")
+	flags.BoolVar(&s.forge, "forge", false, "send each time another forgery of the first value (base64 of DER): a serial number and a signature of its own")
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 || *rate < 0 || *duration <= 0 || *count < 0 || s.connections < 1 || s.idle < 0 {
+		return s, errors.New("want flags with positive numbers and nothing else; see -help")
+	}
+	s.schedule = newSchedule(*rate, *duration, *count)
+	if err := s.resolve(*target, *from); err != nil {
+		return s, err
+	}
+	text, err := os.ReadFile(*file)
+	if err != nil {
+		return s, fmt.Errorf("-header-file: %w", err)
+	}
+	if s.credentials = strings.Fields(string(text)); len(s.credentials) == 0 {
+		return s, fmt.Errorf("want values in %s, found none", *file)
+	}
+	return s, nil
+}
+
+// resolve sets the addresses. The load never leaves this machine.
+func (s *settings) resolve(target, from string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	s.path = u.RequestURI()
+	if s.target, err = netip.ParseAddrPort(u.Host); err != nil || u.Scheme != "http" {
+		return fmt.Errorf("want -url http://ADDRESS:PORT/PATH, found %q", target)
+	}
+	source, err := netip.ParseAddr(from)
+	if err != nil {
+		return err
+	}
+	s.from = netip.AddrPortFrom(source, 0)
+	for _, address := range []netip.Addr{source, s.target.Addr()} {
+		if !address.Is4() || !address.IsLoopback() {
+			return fmt.Errorf("want IPv4 loopback addresses, found %s", address)
+		}
+	}
+	return nil
+}
+
+// requests is the source of what is sent.
+func (s *settings) requests() (requests, error) {
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-SSL-Auth: ",
+		s.path, net.JoinHostPort(s.target.Addr().String(), fmt.Sprint(s.target.Port())), len(body))
+	if s.forge {
+		return newForgeries(head, s.credentials[0])
+	}
+	return newRotation(head, s.credentials), nil
+}
