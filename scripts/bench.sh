@@ -1,204 +1,108 @@
 #!/usr/bin/env bash
 #
-# Compares certgate with proxies that check nothing, side by side in one run.
+# Measures certgate: beside other gateways, under a flood of forged
+# certificates, and as certificates, rules and connections grow in number.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
+                        [--only GATEWAY,…] [gateways] [flood] [growth]
 
-POST /events of 120 bytes with an RSA-2048 certificate in the header, through each
-gateway in turn, round by round: nginx (plain proxy_pass), HAProxy if it is
-installed, and certgate with every check on. The gateway has one core, load and
-upstream another. Prints medians with minimum and maximum, and ratios to nginx.
-All traffic stays on the loopback interface, on free ports.
+Measures on this machine and prints a table each, in Markdown: medians over the
+rounds, with minimum and maximum. Without a table's name: gateways and flood.
+
+  gateways  POST /events of 120 bytes with an RSA-2048 certificate in the header,
+            through each gateway in turn, round by round. Requests a second and
+            CPU per 1,000 requests flat out (wrk); latency at 2,000 requests a
+            second, counted from when each was due (open loop); peak memory.
+              nginx         plain proxy_pass, checks nothing
+              nginx-lua     our job in Lua, the certificate remembered
+              haproxy       checks nothing
+              caddy         checks nothing
+              reverseproxy  Go's httputil.ReverseProxy, checks nothing
+              certgate      every check on, one log line a request
+            All are first asked whether they forward what they should, and those
+            who do our job whether they identify, strip and refuse; the upstream
+            counts along. Ratios are to the first row.
+  flood     good requests, 500 a second from 127.0.0.1, through certgate while 2
+            and then 64 connections from 127.0.0.2 send forged certificates flat
+            out, each another; with AUTH_FAILURE_RATE as it is by default and off.
+            Ratios are to the same gateway without a flood.
+  growth    certgate flat out with 1 to 10,000 certificates in turn, with 1 to
+            10,000 rules, and with 16 to 5,000 connections, 16 of them busy.
+
+The gateway has core 0; load and upstream share core 1. All traffic stays on the
+loopback interface, on free ports. The configurations are in scripts/bench/, the
+programs in test/bench/. Machines are noisy: compare the ratios of one run, not
+the figures of two. Other variables of certgate's are passed on to it, to compare
+settings. The defaults take about seven minutes.
 
   --rounds       interleaved rounds, default 5
-  --seconds      of load for each gateway in each round, default 3
+  --seconds      of each load in each round, default 3
   --connections  kept-alive connections of the load, default 16
+  --only         these gateways, with commas between; default: all there are
 
-Needs nginx, wrk, openssl, curl, taskset and Go. Machines are noisy: compare the
-ratios of one run, not the figures of two.
+Needs two cores, Go, nginx, openssl, curl, taskset (util-linux), pgrep (procps)
+and, for gateways, wrk. A gateway that is not installed is left out. On Debian:
+
+  apt-get install nginx-light wrk openssl curl procps \
+    haproxy caddy libnginx-mod-http-lua
+
+Example:
+  scripts/bench.sh --rounds 1 --seconds 1 --only nginx,certgate gateways
 
 Exit: 0 measured, 1 something failed, 2 wrong usage.
 TEXT
 }
 
-rounds=5 seconds=3 connections=16
+usage_error() {
+  echo "bench.sh: $1; see --help" >&2
+  exit 2
+}
+
+GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy certgate)
+# shellcheck disable=SC2034 # the parts use them
+rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") tables=()
 while (($# > 0)); do
   case "$1" in
     --rounds | --seconds | --connections)
-      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || { echo "bench.sh: $1 wants a number from 1 to 9999" >&2; exit 2; }
+      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "$1 wants a number from 1 to 9999"
       printf -v "${1#--}" %s "$2"
       shift 2
       ;;
+    --only)
+      IFS=, read -ra only <<<"${2:-}"
+      ((${#only[@]} > 0)) || usage_error "--only wants gateways with commas between"
+      for gateway in "${only[@]}"; do
+        [[ " ${GATEWAYS[*]} " == *" $gateway "* ]] || usage_error "no gateway $gateway"
+      done
+      shift 2
+      ;;
     --help) usage; exit 0 ;;
-    *) echo "bench.sh: unknown argument $1; see --help" >&2; exit 2 ;;
+    gateways | flood | growth) tables+=("$1"); shift ;;
+    *) usage_error "unknown argument $1" ;;
   esac
 done
+((${#tables[@]} > 0)) || tables=(gateways flood)
 
+export LC_ALL=C
 PATH="$PATH:/usr/sbin:/sbin"
-for tool in nginx wrk openssl curl taskset go; do
-  command -v "$tool" >/dev/null || { echo "bench.sh: $tool is not installed" >&2; exit 1; }
-done
+unset AUTH_FAILURE_RATE # the table of the flood sets it
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-dir=$(mktemp -d)
-pids=()
-cleanup() {
-  ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
-  rm -rf "$dir"
-}
-trap cleanup EXIT
-
-# free_port prints a port that nobody listens on just now.
-free_port() {
-  local port
-  for _ in {1..50}; do
-    port=$((20000 + RANDOM % 30000))
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
-  done
-  return 1
-}
-
-nginx_config() { # NAME BODY
-  mkdir -p "$dir/$1"
-  cat >"$dir/$1/nginx.conf" <<TEXT
-worker_processes 1; error_log stderr error; pid $dir/$1/pid; daemon off;
-events { worker_connections 4096; }
-http {
-  access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
-  client_body_temp_path $dir/$1/b; proxy_temp_path $dir/$1/p; fastcgi_temp_path $dir/$1/f;
-  uwsgi_temp_path $dir/$1/u; scgi_temp_path $dir/$1/s;
-  $2
-}
-TEXT
-}
-
-await() { # PORT
-  for _ in {1..100}; do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
-    sleep 0.05
-  done
-  echo "bench.sh: nothing listens on port $1" >&2
-  return 1
-}
-
-# cpu_ticks PID prints user and system time of a process and its children.
-cpu_ticks() {
-  local pid total=0 stat
-  for pid in "$1" $(pgrep -P "$1" || true); do
-    stat=$(<"/proc/$pid/stat")
-    # shellcheck disable=SC2086 # the fields behind the command's name
-    set -- ${stat##*) }
-    total=$((total + ${12} + ${13}))
-  done
-  echo "$total"
-}
-
-declare -A port pid
-up=$(free_port)
-nginx_config up "server { listen 127.0.0.1:$up backlog=4096;
-  location / { return 200 \"\$http_x_client_id|\$http_x_ssl_auth\"; } }"
-taskset -c 1 nginx -p "$dir/up" -c "$dir/up/nginx.conf" & pids+=($!)
-await "$up"
-
-scripts/master-key.sh --dir "$dir/keys" >/dev/null
-scripts/sitepoint.sh --ou mail --dir "$dir/keys" >/dev/null
-scripts/header.sh "$dir/keys/mail.crt" --form percent >"$dir/header"
-
-port[nginx]=$(free_port)
-nginx_config proxy "upstream service { server 127.0.0.1:$up; keepalive 64; keepalive_requests 100000000; }
-  server { listen 127.0.0.1:${port[nginx]} backlog=4096; large_client_header_buffers 4 32k;
-    location / { proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection \"\"; } }"
-taskset -c 0 nginx -p "$dir/proxy" -c "$dir/proxy/nginx.conf" & pids+=($!)
-pid[nginx]=$!
-
-gateways=(nginx)
-if command -v haproxy >/dev/null; then
-  port[haproxy]=$(free_port)
-  cat >"$dir/haproxy.cfg" <<TEXT
-global
-  maxconn 4096
-  nbthread 1
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  http-reuse always
-frontend f
-  bind 127.0.0.1:${port[haproxy]}
-  default_backend b
-backend b
-  server s 127.0.0.1:$up
-TEXT
-  taskset -c 0 haproxy -q -f "$dir/haproxy.cfg" & pids+=($!)
-  pid[haproxy]=$!
-  gateways+=(haproxy)
-fi
-
-go build -tags nomsgpack -o "$dir/certgate" ./cmd/certgate
-port[certgate]=$(free_port)
-LISTEN_ADDR="127.0.0.1:${port[certgate]}" ADMIN_ADDR='' UPSTREAM_URL="http://127.0.0.1:$up" \
-  AUTH_PUBLIC_KEY="$(<"$dir/keys/ca.pub")" GOMAXPROCS=1 \
-  ACCESS_RULES='rules: [{name: apps, clients: [mail], allow: ["POST /events"]}]' \
-  taskset -c 0 "$dir/certgate" serve 2>"$dir/certgate.log" & pids+=($!)
-pid[certgate]=$!
-gateways+=(certgate)
-
-for g in "${gateways[@]}"; do await "${port[$g]}"; done
-
-# Did it really forward, identify and strip?
-seen=$(curl -s -d x -H "X-SSL-Auth: $(<"$dir/header")" "http://127.0.0.1:${port[certgate]}/events")
-[[ "$seen" == "mail|" ]] || { echo "bench.sh: want the upstream to see mail and no certificate" >&2; exit 1; }
-[[ $(curl -s -o /dev/null -w '%{http_code}' -d x "http://127.0.0.1:${port[certgate]}/events") == 401 ]] ||
-  { echo "bench.sh: want a request without certificate refused" >&2; exit 1; }
-
-cat >"$dir/post.lua" <<TEXT
-wrk.method = "POST"
-wrk.body = string.rep("x", 120)
-wrk.headers["Content-Type"] = "application/json"
-for line in io.lines("$dir/header") do wrk.headers["X-SSL-Auth"] = line end
-TEXT
-
-hertz=$(getconf CLK_TCK)
-for ((round = 1; round <= rounds; round++)); do
-  for g in "${gateways[@]}"; do
-    before=$(cpu_ticks "${pid[$g]}")
-    taskset -c 1 wrk -t1 -c"$connections" -d"${seconds}s" -s "$dir/post.lua" \
-      "http://127.0.0.1:${port[$g]}/events" >"$dir/wrk"
-    after=$(cpu_ticks "${pid[$g]}")
-    if grep -q 'Non-2xx\|Socket errors' "$dir/wrk"; then
-      echo "bench.sh: $g did not answer everything with 200:" >&2
-      grep 'Non-2xx\|Socket errors' "$dir/wrk" >&2
-      exit 1
-    fi
-    awk -v g="$g" -v ticks=$((after - before)) -v hz="$hertz" '
-      /requests in/ { n = $1 } /Requests\/sec/ { rps = $2 }
-      END { printf "%s %.0f %.3f\n", g, rps, ticks / hz * 1e6 / n }' "$dir/wrk" >>"$dir/results"
-  done
+here=$PWD/scripts/bench
+for part in process fixtures gateways flood growth; do
+  # shellcheck source=/dev/null
+  source "$here/$part.sh"
 done
 
-echo "$rounds rounds of ${seconds}s, $connections connections; $(nproc) cores; $(date -u +%F)"
-sort -s -k1,1 "$dir/results" | awk '
-  function median(list, n,   i, j, t) {
-    for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j-1]; j--) { t = list[j]; list[j] = list[j-1]; list[j-1] = t }
-    low = list[1]; high = list[n]
-    return n % 2 ? list[(n+1)/2] : (list[n/2] + list[n/2+1]) / 2
-  }
-  { rps[$1, ++n[$1]] = $2; cpu[$1, n[$1]] = $3 }
-  END {
-    printf "%-10s %28s %8s %26s %8s\n", "gateway", "requests/s (min-max)", "vs nginx", "CPU us/request (min-max)", "vs nginx"
-    split("nginx haproxy certgate", order, " ")
-    for (k = 1; k <= 3; k++) {
-      g = order[k]
-      if (!(g in n)) continue
-      for (i = 1; i <= n[g]; i++) { a[i] = rps[g, i]; b[i] = cpu[g, i] }
-      mr = median(a, n[g]); r = sprintf("%.0f (%.0f-%.0f)", mr, low, high)
-      mc = median(b, n[g]); c = sprintf("%.1f (%.1f-%.1f)", mc, low, high)
-      if (g == "nginx") { nr = mr; nc = mc }
-      printf "%-10s %28s %8.2f %26s %8.2f\n", g, r, mr / nr, c, mc / nc
-    }
-  }'
+need nginx nginx-light
+need openssl openssl
+need curl curl
+need taskset util-linux
+need pgrep procps
+need go golang
+(($(nproc) >= 2)) || die "want two cores, one for the gateway alone"
+
+make_fixtures
+for table in "${tables[@]}"; do "table_$table"; done

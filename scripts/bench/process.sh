@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+#
+# The processes of the benchmark: starting them on their cores, knowing when they
+# listen, what they cost, and stopping them again. Sourced by bench.sh.
+# shellcheck disable=SC2034,SC2154 # the other parts and bench.sh share their variables
+
+die() {
+  echo "bench.sh: $1" >&2
+  exit 1
+}
+
+# need COMMAND PACKAGE ends the run without the command.
+need() { command -v "$1" >/dev/null || die "$1 is not installed: apt-get install $2"; }
+
+dir=$(mktemp -d)
+declare -A pid=() port=()
+cleanup() {
+  ((${#pid[@]} == 0)) || kill "${pid[@]}" 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+
+# free_port prints a port that nobody listens on just now.
+free_port() {
+  local port
+  for _ in {1..50}; do
+    port=$((20000 + RANDOM % 12000)) # below those that the kernel gives to clients
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+  return 1
+}
+
+# start NAME CORE COMMAND… runs a server on a core and waits until it listens on
+# ${port[NAME]}. What it writes is in $dir/NAME.log.
+start() {
+  local name=$1 core=$2
+  shift 2
+  taskset -c "$core" "$@" >>"$dir/$name.log" 2>&1 &
+  pid[$name]=$!
+  for _ in {1..200}; do
+    if (exec 3<>"/dev/tcp/127.0.0.1/${port[$name]}") 2>/dev/null; then return; fi
+    kill -0 "${pid[$name]}" 2>/dev/null || break
+    sleep 0.05
+  done
+  tail -n 5 "$dir/$name.log" >&2
+  die "$name does not listen on port ${port[$name]}"
+}
+
+stop() { # NAME
+  kill "${pid[$1]}"
+  wait "${pid[$1]}" 2>/dev/null || true
+  unset "pid[$1]"
+}
+
+# family NAME prints the server's process and its children.
+family() { echo "${pid[$1]}" && pgrep -P "${pid[$1]}" || true; }
+
+hertz=$(getconf CLK_TCK)
+
+# cpu_time NAME prints user and system time of a server in seconds.
+cpu_time() {
+  local member total=0 stat
+  for member in $(family "$1"); do
+    stat=$(<"/proc/$member/stat")
+    # shellcheck disable=SC2086 # the fields behind the command's name
+    set -- ${stat##*) }
+    total=$((total + ${12} + ${13}))
+  done
+  awk -v t="$total" -v hz="$hertz" 'BEGIN { print t / hz }'
+}
+
+# peak_memory NAME prints the most that a server ever held, in MiB: the sum of
+# VmHWM of its processes, so what they share counts for each.
+peak_memory() {
+  local member
+  for member in $(family "$1"); do cat "/proc/$member/status"; done |
+    awk '/^VmHWM/ { kib += $2 } END { printf "%.1f\n", kib / 1024 }'
+}
+
+# client NAME COMMAND… runs a client on core 1 in the background. What it prints is
+# in $dir/NAME.out.
+client() {
+  taskset -c 1 "${@:2}" >"$dir/$1.out" &
+  pid[$1]=$!
+}
+
+# finish NAME waits for a client, which must succeed.
+finish() {
+  local code=0
+  wait "${pid[$1]}" || code=$?
+  unset "pid[$1]"
+  ((code == 0)) || die "$1 ended with status $code"
+}
+
+# load FLAGS… runs the load and keeps its report in found: requests, ok, refused,
+# lost, elapsed (s), p50, p90, p99 and max (ms).
+load() {
+  client load "$dir/bin/load" "$@"
+  finish load
+  read_report load
+}
+
+declare -A found=()
+read_report() { # NAME
+  local pair
+  for pair in $(<"$dir/$1.out"); do found[${pair%%=*}]=${pair#*=}; done
+}
+
+# calculate EXPRESSION prints what awk makes of it.
+calculate() { awk "BEGIN { print $1 }"; }
+
+# note ROW METRIC=VALUE… keeps one round's figures of a row.
+note() {
+  local row=$1 pair
+  shift
+  for pair in "$@"; do printf '%s\t%s\t%s\n' "$row" "${pair%%=*}" "${pair#*=}"; done >>"$results"
+}
+
+# begin_table NAME forgets the figures of the table before.
+begin_table() {
+  results=$dir/results-$1
+  : >"$results"
+}
+
+# print_table TITLE COLUMN… prints the medians of what was noted. A column is
+# METRIC:HEADING:FORMAT, and with :ratio behind it there is one more, relative to
+# the first row, or the first with the same beginning up to a comma.
+print_table() {
+  local title=$1
+  shift
+  printf '\n%s\n' "$title"
+  printf '%d rounds of %d s; %d cores, %s; %s\n\n' "$rounds" "$seconds" "$(nproc)" \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(date -u +%F)"
+  awk -f "$here/table.awk" -v columns="$(printf '%s\n' "$@")" "$results"
+}

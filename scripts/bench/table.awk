@@ -1,0 +1,81 @@
+# Prints figures as a table in Markdown: one line for each row, in the order in
+# which they first came, with medians, minimum and maximum.
+#
+# Input: ROW<tab>METRIC<tab>VALUE, a line for each round. The variable columns has
+# one METRIC:HEADING:FORMAT[:ratio] a line. A ratio is to the first row of the
+# same group, which is what stands before a comma in the row's name, if there is
+# one.
+
+function median(list, n,   i, j, t) {
+  for (i = 2; i <= n; i++)
+    for (j = i; j > 1 && list[j] < list[j - 1]; j--) {
+      t = list[j]
+      list[j] = list[j - 1]
+      list[j - 1] = t
+    }
+  return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+}
+
+# put sets the next cell of a line of the table; line 0 is the heading.
+function put(line, text) {
+  text = text ""
+  cell[line, ++cells[line]] = text
+  if (length(text) > width[cells[line]]) width[cells[line]] = length(text)
+}
+
+# figures puts the cells of one column: median with its range, and the ratio.
+function figures(line, row, base, column,   part, n, i, list, middle, text) {
+  split(column, part, ":")
+  n = count[row, part[1]]
+  if (n == 0) {
+    put(line, "-")
+    if (part[4] == "ratio") put(line, "-")
+    return
+  }
+  for (i = 1; i <= n; i++) list[i] = value[row, part[1], i]
+  middle = median(list, n)
+  text = sprintf(part[3], middle)
+  if (n > 1) text = text sprintf(" (" part[3] "-" part[3] ")", list[1], list[n])
+  put(line, text)
+  medians[row, part[1]] = middle
+  if (part[4] != "ratio") return
+  put(line, medians[base, part[1]] > 0 ? sprintf("%.2f", middle / medians[base, part[1]]) : "-")
+}
+
+BEGIN { FS = "\t" }
+
+{
+  if (!($1 in seen)) {
+    seen[$1] = 1
+    order[++rows] = $1
+  }
+  value[$1, $2, ++count[$1, $2]] = $3 + 0
+}
+
+END {
+  n = split(columns, spec, "\n")
+  put(0, "")
+  for (c = 1; c <= n; c++) {
+    split(spec[c], part, ":")
+    put(0, part[2])
+    if (part[4] == "ratio") put(0, "ratio")
+  }
+  for (r = 1; r <= rows; r++) {
+    group = order[r] ~ /,/ ? order[r] : ""
+    sub(/,.*/, "", group)
+    if (!(group in first)) first[group] = order[r]
+    put(r, order[r])
+    for (c = 1; c <= n; c++) figures(r, order[r], first[group], spec[c])
+  }
+  for (r = 0; r <= rows; r++) {
+    for (c = 1; c <= cells[0]; c++) printf c == 1 ? "| %-*s |" : " %*s |", width[c], cell[r, c]
+    print ""
+    if (r > 0) continue
+    for (c = 1; c <= cells[0]; c++) {
+      rule = sprintf("%*s", width[c] + 1, "")
+      gsub(/ /, "-", rule)
+      printf c == 1 ? "|%s-|" : "%s:|", rule
+    }
+    print ""
+  }
+}

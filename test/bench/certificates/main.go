@@ -1,0 +1,59 @@
+// Command certificates issues any number of client certificates in a hurry, for
+// scripts/bench.sh: all under one master key and, unlike in life, all over one
+// client key. Each has an OU and a serial number of its own.
+//
+// It writes the master public key to a file and prints the certificates as
+// values of X-SSL-Auth (base64 of DER), one a line, for app-1, app-2 and so on.
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/certgate/certgate/internal/authority"
+)
+
+// lifetime is longer than any benchmark.
+const lifetime = 24 * time.Hour
+
+func main() {
+	count := flag.Int("count", 1, "of certificates")
+	public := flag.String("public", "", "`file` to write the master public key to")
+	flag.Parse()
+	if err := run(*count, *public, os.Stdout, time.Now()); err != nil {
+		fmt.Fprintln(os.Stderr, "certificates:", err)
+		os.Exit(1)
+	}
+}
+
+func run(count int, public string, out io.Writer, now time.Time) error {
+	master, err := authority.New(authority.Options{
+		Name: "certgate benchmark", Algorithm: authority.P256, Lifetime: 2 * lifetime, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(public, master.PublicKeyPEM(), 0o600); err != nil {
+		return err
+	}
+	key, err := authority.P256.Generate()
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewWriter(out)
+	for i := range count {
+		certificate, err := master.Issue(authority.Request{
+			Client: fmt.Sprintf("app-%d", i+1), PublicKey: key.Public(), Lifetime: lifetime, Now: now,
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(lines, base64.StdEncoding.EncodeToString(certificate.Raw))
+	}
+	return lines.Flush()
+}
