@@ -197,23 +197,40 @@ const (
 
 // readHead reads the header of the request that has begun to come.
 func (c *conn) readHead() (head, verdict) {
-	seen := c.r
+	if !c.begun() {
+		return head{}, gone
+	}
+	seen := 0
 	for {
-		end, ok := endOfHead(c.in[:c.w], max(seen, c.r))
+		// What stands before c.r is the request before, and nothing to look at.
+		end, ok := endOfHead(c.in[c.r:c.w], seen)
 		if !ok {
 			return head{}, notPlain
 		}
 		if end > 0 {
-			return c.parse(end)
+			return c.parse(c.r + end)
 		}
-		if c.w-c.r > c.s.rest.MaxHeaderBytes {
+		seen = c.w - c.r
+		if seen > c.s.rest.MaxHeaderBytes {
 			return head{}, notPlain // net/http has an answer for that
 		}
-		seen = c.w
-		if err := c.more(&seen); err != nil {
+		if err := c.more(); errors.Is(err, io.EOF) {
+			return head{}, notPlain // for that, too
+		} else if err != nil {
 			return head{}, gone
 		}
 	}
+}
+
+// begun waits for as many bytes of a second or later request as net/http does
+// before it takes them for one: fewer and the end are nothing.
+func (c *conn) begun() bool {
+	for c.answer.served > 0 && c.w-c.r < 4 {
+		if c.more() != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *conn) parse(end int) (head, verdict) {
@@ -228,9 +245,8 @@ func (c *conn) parse(end int) (head, verdict) {
 	return h, plain
 }
 
-// more reads more of a header. The buffer grows as far as a header may; seen is
-// a place in it and moves along.
-func (c *conn) more(seen *int) error {
+// more reads more of a header. The buffer grows as far as a header may.
+func (c *conn) more() error {
 	if c.started.IsZero() {
 		c.started = time.Now()
 		if c.answer.served > 0 { // or the first deadline goes on
@@ -238,7 +254,6 @@ func (c *conn) more(seen *int) error {
 		}
 	}
 	if c.w == len(c.in) {
-		*seen -= c.r
 		c.makeRoom()
 	}
 	n, err := c.net.Read(c.in[c.w:])
