@@ -21,8 +21,10 @@ func past() time.Time { return time.Unix(1, 0) }
 // conn is one connection to the upstream. One request at a time owns it.
 type conn struct {
 	net  net.Conn
-	raw  syscall.RawConn // nil when the connection cannot be peeked at
+	raw  syscall.RawConn
 	pool *pool
+	talk talk
+	step func(fd uintptr) bool // talk's
 
 	buf        []byte // what was read: buf[start:end]
 	start, end int
@@ -30,12 +32,18 @@ type conn struct {
 	idleSince  time.Time
 }
 
-func newConn(nc net.Conn, p *pool, maxHeader int) *conn {
-	cn := &conn{net: nc, pool: p, buf: make([]byte, 4<<10), maxHeader: maxHeader}
-	if sc, ok := nc.(syscall.Conn); ok {
-		cn.raw, _ = sc.SyscallConn()
+func newConn(nc net.Conn, p *pool, maxHeader int) (*conn, error) {
+	socket, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("want a socket, found %T", nc)
 	}
-	return cn
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	cn := &conn{net: nc, raw: raw, pool: p, buf: make([]byte, 4<<10), maxHeader: maxHeader}
+	cn.step = cn.talk.step
+	return cn, nil
 }
 
 func (cn *conn) close() { _ = cn.net.Close() }
@@ -49,30 +57,83 @@ func (cn *conn) release() {
 	cn.pool.put(cn)
 }
 
-// alive looks whether the connection is still open and silent. It takes no
-// bytes: a closed connection reads as its end, and one on which bytes wait has
-// said something that nobody asked for.
-func (cn *conn) alive() bool {
-	if cn.raw == nil {
-		return false
-	}
-	silent, err := cn.peek()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// The deadline of the request before, which came to its end in time.
-		_ = cn.net.SetDeadline(time.Time{})
-		silent, err = cn.peek()
-	}
-	return err == nil && silent
+// errStale says that a kept connection was closed, or has said something that
+// nobody asked for. Nothing was sent on it.
+var errStale = errors.New("the kept connection is of no use")
+
+// silent looks whether the connection is open and nothing waits to be read. It
+// takes no bytes.
+func silent(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return errors.Is(err, syscall.EAGAIN)
 }
 
-func (cn *conn) peek() (silent bool, err error) {
-	err = cn.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		silent = errors.Is(err, syscall.EAGAIN)
+// talk is one question and the first bytes of its answer.
+type talk struct {
+	cn      *conn
+	message []byte
+	looked  bool
+	sent    int
+	err     error
+}
+
+// step looks, writes and then reads, as far as it can without waiting: false asks
+// to be called again when there is something to read. Since nothing was there
+// before the write, there is no need to try a read behind it.
+func (k *talk) step(fd uintptr) bool {
+	if k.looked {
+		return k.read(fd)
+	}
+	k.looked = true
+	if !silent(fd) {
+		k.err = errStale
 		return true
-	})
-	return silent, err
+	}
+	k.sent, k.err = ignoringInterrupts(syscall.Write, fd, k.message)
+	if errors.Is(k.err, syscall.EAGAIN) {
+		k.sent, k.err = 0, nil
+	}
+	return k.err != nil || k.sent < len(k.message)
+}
+
+func (k *talk) read(fd uintptr) bool {
+	n, err := ignoringInterrupts(syscall.Read, fd, k.cn.buf)
+	if errors.Is(err, syscall.EAGAIN) {
+		return false
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	k.cn.start, k.cn.end, k.err = 0, max(n, 0), err
+	return true
+}
+
+func ignoringInterrupts(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
+	for {
+		n, err := call(int(fd), p)
+		if !errors.Is(err, syscall.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// ask writes the message and waits for the answer to begin.
+func (cn *conn) ask(message []byte) error {
+	cn.start, cn.end = 0, 0
+	cn.talk = talk{cn: cn, message: message}
+	err := cn.raw.Read(cn.step)
+	k := cn.talk
+	cn.talk = talk{}
+	switch {
+	case k.err != nil:
+		return k.err
+	case err != nil:
+		return err
+	case k.sent < len(message):
+		_, err = cn.net.Write(message[k.sent:])
+	}
+	return err
 }
 
 // exchange writes the message and reads the header of the answer. After an error
@@ -110,7 +171,9 @@ func unanswered(err error) error {
 
 // converse writes the message and reads headers up to the final one.
 func (cn *conn) converse(message []byte) (answer, error) {
-	if _, err := cn.net.Write(message); err != nil {
+	if err := cn.ask(message); errors.Is(err, errStale) {
+		return answer{}, err
+	} else if err != nil {
 		return answer{}, unanswered(err)
 	}
 	const maxInformational = 16

@@ -14,7 +14,10 @@ func (c *Client) AwaitDead() {
 	for {
 		c.pool.mu.Lock()
 		n := len(c.pool.idle)
-		dead := n > 0 && !c.pool.idle[n-1].alive()
+		dead := n > 0
+		if dead {
+			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !silent(fd) })
+		}
 		c.pool.mu.Unlock()
 		if dead {
 			return

@@ -86,11 +86,15 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer c.buffers.Put(message)
-	if cn := c.pool.get(); cn != nil {
+	for cn := c.pool.get(); cn != nil; cn = c.pool.get() {
 		res, err := c.exchange(cn, r, *message)
+		if errors.Is(err, errStale) {
+			continue // nothing was sent
+		}
 		if !errors.Is(err, errUnanswered) || !repeatable(r) {
 			return res, err
 		}
+		break
 	}
 	cn, err := c.dial(r.Context())
 	if err != nil {
@@ -121,7 +125,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(nc, &c.pool, c.options.MaxHeaderBytes), nil
+	return newConn(nc, &c.pool, c.options.MaxHeaderBytes)
 }
 
 // CloseIdleConnections closes the connections that are not in use.

@@ -18,15 +18,13 @@ type pool struct {
 	closed bool
 }
 
-// get takes a connection that is alive, or nil.
+// get takes a connection, or nil. Whether it is still of use shows when it is
+// used.
 func (p *pool) get() *conn {
 	for {
 		cn := p.pop()
-		if cn == nil {
-			return nil
-		}
 		// The other side may have forgotten an old one without a word.
-		if time.Since(cn.idleSince) <= maxIdleTime && cn.alive() {
+		if cn == nil || time.Since(cn.idleSince) <= maxIdleTime {
 			return cn
 		}
 		cn.close()
