@@ -5,7 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"github.com/certgate/certgate/internal/wire"
 )
 
 // BenchmarkRequest is the whole way of a request over loopback, from a client
@@ -59,3 +62,32 @@ func exchangeOnce(b *testing.B, c io.Writer, r *bufio.Reader, request string, wa
 		b.Fatalf("status %d, %v: want %d", res.StatusCode, err, want)
 	}
 }
+
+// BenchmarkRefusal is hot when somebody floods: all of a refusal but the server.
+func BenchmarkRefusal(b *testing.B) {
+	handler := NewHandler(newBench(b, nil).options)
+	r := httptest.NewRequest(http.MethodPost, "/events", http.NoBody)
+	r = r.WithContext(wire.Context(r.Context(), new(wire.Conn)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var w nobody
+		if handler.ServeHTTP(&w, r); w.status != http.StatusUnauthorized {
+			b.Fatalf("status %d", w.status)
+		}
+	}
+}
+
+// nobody reads an answer.
+type nobody struct {
+	header http.Header
+	status int
+}
+
+func (w *nobody) Header() http.Header {
+	if w.header == nil {
+		w.header = http.Header{}
+	}
+	return w.header
+}
+func (w *nobody) WriteHeader(status int)      { w.status = status }
+func (w *nobody) Write(p []byte) (int, error) { return len(p), nil }

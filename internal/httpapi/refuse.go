@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -74,11 +73,7 @@ func reasonFor(r wire.Refusal, target string) denial.Reason {
 // body.
 func rawProblem(reason denial.Reason, id string, now time.Time) (answer []byte, n int) {
 	status := reason.Status()
-	body, err := json.Marshal(newDocument(reason, id))
-	if err != nil { // impossible: strings and a number
-		body = []byte("{}")
-	}
-	body = append(body, '\n')
+	body := document(reason, id)
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
 		"Content-Type: application/problem+json\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
 		status, http.StatusText(status), len(body), now.UTC().Format(http.TimeFormat), retryAfter(reason), id)
