@@ -24,7 +24,7 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
               certgate      every check on, one log line a request
             All are first asked whether they forward what they should, and those
             who do our job whether they identify, strip and refuse; the upstream
-            counts along. Ratios are to the first row.
+            counts along. Ratios are to the first row, round by round.
   flood     good requests, 500 a second from 127.0.0.1, through certgate while 2
             and then 64 connections from 127.0.0.2 send forged certificates flat
             out, each another; with AUTH_FAILURE_RATE as it is by default and off.

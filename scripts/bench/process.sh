@@ -125,7 +125,7 @@ begin_table() {
 
 # print_table TITLE COLUMN… prints the medians of what was noted. A column is
 # METRIC:HEADING:FORMAT, and with :ratio behind it there is one more, relative to
-# the first row, or the first with the same beginning up to a comma.
+# the first row, or the first with the same beginning up to a comma. See table.awk.
 print_table() {
   local title=$1
   shift

@@ -2,9 +2,9 @@
 # which they first came, with medians, minimum and maximum.
 #
 # Input: ROW<tab>METRIC<tab>VALUE, a line for each round. The variable columns has
-# one METRIC:HEADING:FORMAT[:ratio] a line. A ratio is to the first row of the
-# same group, which is what stands before a comma in the row's name, if there is
-# one.
+# one METRIC:HEADING:FORMAT[:ratio] a line. A ratio is the median of the ratios to
+# the same round of the group's first row, so a slow round of the machine falls
+# out. The group is what stands before a comma in the row's name, if there is one.
 
 function median(list, n,   i, j, t) {
   for (i = 2; i <= n; i++)
@@ -24,7 +24,7 @@ function put(line, text) {
 }
 
 # figures puts the cells of one column: median with its range, and the ratio.
-function figures(line, row, base, column,   part, n, i, list, middle, text) {
+function figures(line, row, base, column,   part, n, i, list, text) {
   split(column, part, ":")
   n = count[row, part[1]]
   if (n == 0) {
@@ -33,13 +33,18 @@ function figures(line, row, base, column,   part, n, i, list, middle, text) {
     return
   }
   for (i = 1; i <= n; i++) list[i] = value[row, part[1], i]
-  middle = median(list, n)
-  text = sprintf(part[3], middle)
+  text = sprintf(part[3], median(list, n))
   if (n > 1) text = text sprintf(" (" part[3] "-" part[3] ")", list[1], list[n])
   put(line, text)
-  medians[row, part[1]] = middle
-  if (part[4] != "ratio") return
-  put(line, medians[base, part[1]] > 0 ? sprintf("%.2f", middle / medians[base, part[1]]) : "-")
+  if (part[4] == "ratio") put(line, ratio(row, base, part[1]))
+}
+
+function ratio(row, base, metric,   i, list) {
+  for (i = 1; i <= count[row, metric]; i++) {
+    if (value[base, metric, i] <= 0) return "-"
+    list[i] = value[row, metric, i] / value[base, metric, i]
+  }
+  return sprintf("%.2f", median(list, i - 1))
 }
 
 BEGIN { FS = "\t" }
