@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,12 +24,13 @@ type flooding struct {
 	addr string
 	mail certificate // of which the forgeries are made
 
-	sent   atomic.Uint32 // forgeries made
-	mu     sync.Mutex
-	counts map[string]int // answers by reason
-	faults []string
-	done   sync.WaitGroup
-	stop   context.CancelFunc
+	sent    atomic.Uint32 // forgeries made
+	mu      sync.Mutex
+	counts  map[string]int // answers by reason
+	faults  []string
+	limited chan struct{} // closed with the first rate_limited
+	done    sync.WaitGroup
+	stop    context.CancelFunc
 }
 
 // forgery is a request with a certificate whose signature is wrong, another one
@@ -48,7 +50,7 @@ func flood(t *testing.T, addr string, mail certificate, requests int, from ...st
 	t.Helper()
 	run.secrets.keep(mail.header(certheader.Base64DER)) // most of each forgery
 	ctx, cancel := context.WithCancel(t.Context())
-	f := &flooding{addr: addr, mail: mail, counts: map[string]int{}, stop: cancel}
+	f := &flooding{addr: addr, mail: mail, counts: map[string]int{}, limited: make(chan struct{}), stop: cancel}
 	for _, source := range from {
 		f.done.Go(func() { f.work(ctx, source, requests) })
 	}
@@ -66,6 +68,9 @@ func (f *flooding) work(ctx context.Context, from string, requests int) {
 		status, reason, err := c.do(ctx, f.forgery().String())
 		f.mu.Lock()
 		f.counts[reason]++
+		if reason == string(denial.RateLimited) && f.counts[reason] == 1 {
+			close(f.limited)
+		}
 		if err != nil && ctx.Err() == nil || err == nil && status < 400 {
 			f.faults = append(f.faults, fmt.Sprintf("status %d and the error %v", status, err))
 		}
@@ -145,10 +150,7 @@ func TestFlood(t *testing.T) {
 		for range 10 {
 			g.wantAllowed(t, get("/events", mail))
 		}
-		from := []string{"127.0.0.1", "127.0.0.2"}[n%2]
-		if status, reason := g.as(t, from, get("/events", newcomer)); status != http.StatusOK {
-			t.Errorf("a newcomer from %s: found %d %s", from, status, reason)
-		}
+		g.wantGood(t, []string{"127.0.0.1", "127.0.0.2"}[n%2], newcomer)
 		g.upstream.take()
 	}
 	counts := f.end(t)
@@ -167,21 +169,13 @@ func TestFlood(t *testing.T) {
 // addresses, leave nothing behind.
 func TestFloodMemory(t *testing.T) {
 	t.Parallel()
-	const sources, each, most = 500, 40, 256 << 20
+	const sources, each = 500, 40
 	m := newMaster(t, "p256")
 	mail := m.issue(t, subject("mail"))
 	u := newUpstream(t, nil)
-	g := serve(t, u, settings(m.publicKey, u).with(environment{"AUTH_FAILURE_RATE": "1"}))
-	quiet := request{method: "PUT", target: "/loglevel", header: []string{"Content-Type: application/json"}, body: `{"level":"warn"}`}
-	if a := send(t, g.admin, quiet); a.status != http.StatusOK {
-		t.Fatalf("want a quieter log, found %d", a.status)
-	}
-	good := func() {
-		if status, reason := g.as(t, "127.0.0.1", get("/events", mail)); status != http.StatusOK {
-			t.Errorf("want the good one through, found %d %s", status, reason)
-		}
-	}
-	good()
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"AUTH_FAILURE_RATE": "20"}))
+	quietly(t, g)
+	g.wantGood(t, "127.0.0.1", mail)
 	var from []string
 	for n := range sources {
 		from = append(from, net.IPv4(127, 1, byte(n/200), byte(1+n%200)).String())
@@ -193,10 +187,55 @@ func TestFloodMemory(t *testing.T) {
 	if total != sources*each {
 		t.Errorf("%d forgeries answered, want %d", total, sources*each)
 	}
-	if n := held(t, g); n == 0 {
-		t.Error("want answers held back, found none")
+	g.wantGood(t, "127.0.0.1", mail)
+	wantSmall(t, g)
+}
+
+// TestFloodOfConnections: no more than so many answers are held back; whoever
+// fails beyond that is told to come later, and that is so for the source that
+// fails only.
+func TestFloodOfConnections(t *testing.T) {
+	t.Parallel()
+	const connections = 1200 // more than answers are held back
+	m := newMaster(t, "p256")
+	mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+	u := newUpstream(t, nil)
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"AUTH_FAILURE_RATE": "1"}))
+	quietly(t, g)
+	g.wantGood(t, "127.0.0.2", mail)
+	f := flood(t, g.addr, mail, 1_000_000, slices.Repeat([]string{"127.0.0.2"}, connections)...)
+	select {
+	case <-f.limited:
+	case <-time.After(patience):
+		t.Error("want a forgery told rate_limited, found none")
 	}
-	good()
+	g.wantGood(t, "127.0.0.2", mail)   // known
+	g.wantGood(t, "127.0.0.1", social) // from elsewhere
+	f.end(t)
+	wantSmall(t, g)
+}
+
+// quietly lets the gateway log no requests.
+func quietly(t *testing.T, g *gateway) {
+	t.Helper()
+	quiet := request{method: "PUT", target: "/loglevel", header: []string{"Content-Type: application/json"}, body: `{"level":"warn"}`}
+	if a := send(t, g.admin, quiet); a.status != http.StatusOK {
+		t.Fatalf("want a quieter log, found %d", a.status)
+	}
+}
+
+// wantGood sends one good request from the address.
+func (g *gateway) wantGood(t *testing.T, from string, as certificate) {
+	t.Helper()
+	if status, reason := g.as(t, from, get("/events", as)); status != http.StatusOK {
+		t.Errorf("from %s: want 200, found %d %s", from, status, reason)
+	}
+}
+
+// wantSmall wants that the process never held more than 256 MiB in memory.
+func wantSmall(t *testing.T, g *gateway) {
+	t.Helper()
+	const most = 256 << 20
 	if n := peakMemory(t, g); n > most && !raceDetector {
 		t.Errorf("a peak of %d MiB, want less than %d", n>>20, most>>20)
 	}

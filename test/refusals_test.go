@@ -99,7 +99,7 @@ func TestEveryReason(t *testing.T) {
 		denial.LegacySharedKey:    true, // TestSharedKey
 		denial.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
 		denial.Draining:           true, // TestDrain
-		denial.RateLimited:        true, // TestRate: the same request, once too often
+		denial.RateLimited:        true, // TestRate: the same request, once too often; TestFloodOfConnections
 		denial.Overloaded:         true,
 		denial.Internal:           true, // no request can bring it about
 	}

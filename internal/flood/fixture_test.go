@@ -63,6 +63,12 @@ func ask(id gate.Identifier, source netip.Addr, credential string) came {
 	return c
 }
 
+// rounded is for many at once, which are held back longer.
+func rounded(c came) came {
+	c.after = min(c.after, holdBack)
+	return c
+}
+
 var (
 	good        = came{}
 	bad         = came{reason: denial.CertificateUntrusted}
@@ -94,8 +100,8 @@ func checkIdle(t *testing.T, g *Guard, width int) {
 	s := g.turnstile
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free != width || len(s.lines[innocent])+len(s.lines[suspect]) != 0 || len(s.bySource) != 0 || len(g.held) != 0 {
+	if s.free != width || len(s.lines[innocent])+len(s.lines[suspect]) != 0 || len(s.bySource) != 0 || len(g.hold.places) != 0 {
 		t.Errorf("%d turns free, %d and %d waiting of %d sources, %d held: want %d turns and nobody",
-			s.free, len(s.lines[innocent]), len(s.lines[suspect]), len(s.bySource), len(g.held), width)
+			s.free, len(s.lines[innocent]), len(s.lines[suspect]), len(s.bySource), len(g.hold.places), width)
 	}
 }

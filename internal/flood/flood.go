@@ -3,31 +3,23 @@
 // A remembered client never comes here: what is remembered is answered before.
 // Of the others only a few are verified at the same time, so that a core is left
 // for everybody else, and those from a source that has failed too often let all
-// others go first. Such a source's refusals are held back for a moment: a flood
-// lives on fast answers, and one that waits costs less than one that is told no.
-// Nobody who is good waits for longer than verification takes.
+// others go first. Such a source's refusals are held back for a moment, and let
+// go one by one: a fast answer invites the next request, and a flood that waits
+// costs less than one that is told no. Who is good is never held back.
 package flood
 
 import (
 	"net/netip"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/gate"
 )
 
-const (
-	// holdBack is how long a refusal is held back.
-	holdBack = 100 * time.Millisecond
-	// maxHeld is how many answers may be held back at the same time. Each takes
-	// its connection and a goroutine, some 20 kB.
-	maxHeld = 1024
-	// retryAfter is when a client that was turned away should try again: by then
-	// a budget is full again and who waits for verification has given up.
-	retryAfter = time.Second
-)
+// retryAfter is when a client that was turned away should try again: by then a
+// budget is full again and who waits for verification has given up.
+const retryAfter = time.Second
 
 // Options are what a [Guard] is made of.
 type Options struct {
@@ -42,8 +34,7 @@ type Options struct {
 type Guard struct {
 	budgets   *budgets
 	turnstile *turnstile
-	held      chan struct{}
-	total     atomic.Uint64
+	hold      *hold
 }
 
 // New makes a guard before which nobody has failed yet. At most half of
@@ -52,12 +43,12 @@ func New(o Options) *Guard {
 	return &Guard{
 		budgets:   newBudgets(o.FailuresPerSecond),
 		turnstile: newTurnstile(max(1, runtime.GOMAXPROCS(0)/2)),
-		held:      make(chan struct{}, maxHeld),
+		hold:      newHold(),
 	}
 }
 
 // Held is how many refusals have been held back so far.
-func (g *Guard) Held() uint64 { return g.total.Load() }
+func (g *Guard) Held() uint64 { return g.hold.total.Load() }
 
 // Before stands before an identifier that costs something to ask. Beside the
 // inner one's, its refusals are
@@ -67,7 +58,8 @@ func (g *Guard) Held() uint64 { return g.total.Load() }
 //   - [denial.Overloaded]: too many others are being verified; neither was it.
 //
 // Both say when to try again. Identify waits for its turn to verify, a second at
-// most; a refusal may take 100 ms more.
+// most; a refusal may be held back for 100 ms more, or for two seconds when a
+// thousand others are.
 func (g *Guard) Before(inner gate.Identifier) gate.Identifier { return guarded{g, inner} }
 
 type guarded struct {
@@ -84,9 +76,9 @@ func (g guarded) Identify(claim gate.Claim, now time.Time) gate.Identification {
 		return g.identifySuspect(source, claim, now)
 	}
 	found, asked := g.ask(innocent, source, claim, now)
-	if asked && found.Err != nil && !g.budgets.charge(source) && g.take() {
-		defer g.give()
-		g.wait()
+	if asked && found.Err != nil && !g.budgets.charge(source) && g.hold.take() {
+		defer g.hold.give()
+		g.hold.wait()
 	}
 	return found
 }
@@ -94,13 +86,13 @@ func (g guarded) Identify(claim gate.Claim, now time.Time) gate.Identification {
 // identifySuspect takes the place for the answer before the verification: who
 // fails without one would be told so at once.
 func (g guarded) identifySuspect(source netip.Addr, claim gate.Claim, now time.Time) gate.Identification {
-	if !g.take() {
+	if !g.hold.take() {
 		return refused(denial.RateLimited, "%s has failed too often, and %d answers are held back already", source, maxHeld)
 	}
-	defer g.give()
+	defer g.hold.give()
 	found, asked := g.ask(suspect, source, claim, now)
 	if found.Err != nil && !(asked && g.budgets.charge(source)) {
-		g.wait()
+		g.hold.wait()
 	}
 	return found
 }
@@ -112,23 +104,6 @@ func (g guarded) ask(s standing, source netip.Addr, claim gate.Claim, now time.T
 	}
 	defer g.turnstile.leave() // a panic, too, must let the next one in
 	return g.inner.Identify(claim, now), true
-}
-
-// take is a place among the answers that are held back, if there is one.
-func (g *Guard) take() bool {
-	select {
-	case g.held <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (g *Guard) give() { <-g.held }
-
-func (g *Guard) wait() {
-	g.total.Add(1)
-	time.Sleep(holdBack)
 }
 
 func refused(r denial.Reason, format string, args ...any) gate.Identification {

@@ -38,15 +38,15 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// A flood that is patient gets 10 answers a second and connection, and those its
-// budget has.
+// However many connections a flood has, it gets 500 answers a second, and those
+// that its budget has.
 func TestFloodIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &office{}
 		id := New(Options{FailuresPerSecond: 20}).Before(inner)
 		var flood sync.WaitGroup
 		end := time.Now().Add(10 * time.Second)
-		for range 64 {
+		for range 500 {
 			flood.Go(func() {
 				for time.Now().Before(end) {
 					ask(id, mallory, "bad")
@@ -54,10 +54,24 @@ func TestFloodIsSlow(t *testing.T) {
 			})
 		}
 		flood.Wait()
-		if n := inner.asked.Load(); n > 20+10*(640+20)+64 {
-			t.Errorf("%d verifications in 10 s, want about 660 a second", n)
+		if n := inner.asked.Load(); n > 20+10*(500+20)+500 {
+			t.Errorf("%d verifications in 10 s, want about 520 a second", n)
 		}
 	})
+}
+
+// Those who are held back go one by one.
+func TestGap(t *testing.T) {
+	h := newHold()
+	now := time.Now()
+	for n := range 100 {
+		if found, want := h.delay(now), 100*time.Millisecond+time.Duration(n)*2*time.Millisecond; found != want {
+			t.Errorf("number %d is held back for %v, want %v", n, found, want)
+		}
+	}
+	if found := h.delay(now.Add(time.Second)); found != 100*time.Millisecond {
+		t.Errorf("later on it is %v, want 100ms", found)
+	}
 }
 
 func TestOff(t *testing.T) {
@@ -175,7 +189,7 @@ func TestNoPlace(t *testing.T) {
 		asked := inner.asked.Load()
 		var flood sync.WaitGroup
 		for range maxHeld {
-			flood.Go(func() { check(t, "held back", ask(id, mallory, "bad"), held) })
+			flood.Go(func() { check(t, "held back", rounded(ask(id, mallory, "bad")), held) })
 		}
 		synctest.Wait()
 		check(t, "one more", ask(id, mallory, "bad"), rateLimited)
@@ -204,7 +218,7 @@ func TestAllAtOnce(t *testing.T) {
 		count := map[came]int{}
 		for range maxHeld + 50 {
 			flood.Go(func() {
-				c := ask(id, mallory, "bad")
+				c := rounded(ask(id, mallory, "bad"))
 				mu.Lock()
 				defer mu.Unlock()
 				count[c]++
