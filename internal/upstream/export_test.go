@@ -1,0 +1,15 @@
+package upstream
+
+// Loads are the requests in flight to each address.
+func (p *Pool) Loads() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var loads []int
+	for _, a := range p.addresses {
+		loads = append(loads, a.load)
+	}
+	return loads
+}
+
+// InFlight is how many places are taken.
+func (p *Pool) InFlight() int64 { return p.inFlight.Load() }
