@@ -100,7 +100,7 @@ func TestEveryReason(t *testing.T) {
 		denial.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
 		denial.Draining:           true, // TestDrain
 		denial.RateLimited:        true, // TestRate: the same request, once too often; TestFloodOfConnections
-		denial.Overloaded:         true,
+		denial.Overloaded:         true, // TestInFlight, TestDeadUpstream
 		denial.Internal:           true, // no request can bring it about
 	}
 	for _, test := range tests {

@@ -58,7 +58,7 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	}
 	if r.OK {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
-		r.Upstream = c.Upstream.String()
+		r.Upstream = c.UpstreamURL()
 	}
 	return r
 }

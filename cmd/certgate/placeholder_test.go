@@ -58,8 +58,8 @@ func TestPlaceholdersAllowNobody(t *testing.T) {
 	}
 	environ := map[string]string{"AUTH_PUBLIC_KEY": string(ca.PublicKeyPEM())}
 	c, err := config.Load(filled(environ, unusedRules(), unusedUpstream()))
-	if err != nil || len(c.Warnings) != 0 || c.Upstream.Hostname() != "unused.invalid" {
-		t.Fatalf("want a configuration with an upstream that is nowhere and no warning, found %s, %q and %v", c.Upstream, c.Warnings, err)
+	if err != nil || len(c.Warnings) != 0 || c.UpstreamURL() != unusedUpstream().value {
+		t.Fatalf("want a configuration with an upstream that is nowhere and no warning, found %s, %q and %v", c.UpstreamURL(), c.Warnings, err)
 	}
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes},

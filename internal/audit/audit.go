@@ -58,6 +58,7 @@ type Record struct {
 	Serial    string
 	SharedKey bool   // the certificate's own key is the anchor's, as the 2012 recipe makes it
 	Source    string // the address the request came from
+	Upstream  string // the address that it went to, where there is a choice
 
 	Decision Decision
 	Reason   denial.Reason // empty when allowed

@@ -110,6 +110,10 @@ func TestRecordWritesOneLine(t *testing.T) {
 			"decision": "allowed", "rule": "apps-add-events", "key_id": "0123456789abcdef", "serial": "4f3a09",
 			"source": "192.0.2.7", "status": 201.0, "duration_ms": 1.5, "bytes_in": 120.0, "bytes_out": 45.0,
 		}},
+		{"one of several upstreams", audit.Record{Time: granted().Time, Upstream: "a:80", Decision: audit.Allowed}, map[string]any{
+			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
+			"decision": "allowed", "upstream": "a:80", "duration_ms": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
+		}},
 		{"refused", refused(), map[string]any{
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"request_id": "r-2", "method": "GET", "path": "/events", "source": "192.0.2.7",

@@ -26,7 +26,7 @@ func newLine() any {
 
 // texts are the record's words by their keys, which are part of the contract
 // with whoever reads the log. Empty ones are left out.
-func (l *line) texts() [12]struct{ key, value string } {
+func (l *line) texts() [13]struct{ key, value string } {
 	r := &l.record
 	return [...]struct{ key, value string }{
 		{"request_id", plain(r.RequestID, maxRequestID)},
@@ -41,6 +41,7 @@ func (l *line) texts() [12]struct{ key, value string } {
 		{"key_id", r.KeyID},
 		{"serial", r.Serial},
 		{"source", plain(r.Source, maxSource)},
+		{"upstream", r.Upstream},
 	}
 }
 

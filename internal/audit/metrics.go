@@ -71,7 +71,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.durations[unknown] = durations.WithLabelValues(unknown)
 	m.resolve(Allowed, "")
 	m.resolve(Refused, m.reasons...)
-	m.resolve(Failed, denial.UpstreamFailed, denial.UpstreamTimeout, denial.Internal)
+	m.resolve(Failed, denial.UpstreamFailed, denial.UpstreamTimeout, denial.Overloaded, denial.Internal)
 	return m
 }
 

@@ -9,6 +9,7 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -39,8 +40,10 @@ type Config struct {
 	CRLFiles   []string     // the files the lists were read from; nil: none
 	CRLStaleOK bool         // whether a list is used past its nextUpdate
 
-	Upstream        *url.URL // scheme and host only
-	UpstreamTimeout time.Duration
+	Upstreams          []*url.URL // 1 to 64 different ones, scheme and host only
+	UpstreamTimeout    time.Duration
+	UpstreamHealthPath string // what each address is asked, or empty: nothing
+	MaxInFlight        int
 
 	ShutdownTimeout   time.Duration
 	ReadHeaderTimeout time.Duration
@@ -87,8 +90,10 @@ func Load(environ map[string]string) (Config, error) {
 		CRLs:               l.crls(v, ring),
 		CRLFiles:           v.CRLFile.list,
 		CRLStaleOK:         v.CRLStale.ok,
-		Upstream:           v.Upstream.url,
+		Upstreams:          v.Upstreams.list,
 		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
+		UpstreamHealthPath: string(v.UpstreamHealth),
+		MaxInFlight:        int(v.MaxInFlight),
 		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),
 		ReadHeaderTimeout:  time.Duration(v.ReadHeaderTimeout),
 		ReadTimeout:        time.Duration(v.ReadTimeout),
@@ -108,6 +113,15 @@ func Load(environ map[string]string) (Config, error) {
 	}
 	c.Warnings = append(l.typos(), warnings(v)...)
 	return c, nil
+}
+
+// UpstreamURL is the addresses as UPSTREAM_URL may have them.
+func (c Config) UpstreamURL() string {
+	var list []string
+	for _, u := range c.Upstreams {
+		list = append(list, u.String())
+	}
+	return strings.Join(list, ",")
 }
 
 // Verifier joins keyring, deny list, limits and revocation lists. To have a new

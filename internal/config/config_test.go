@@ -77,7 +77,7 @@ func faults(tb testing.TB, environ map[string]string) []config.Fault {
 	if !ok {
 		tb.Fatalf("want a *config.Error, found %T", err)
 	}
-	if !cmp.Equal(c.ListenAddr, "") || c.Keyring != nil || c.Upstream != nil {
+	if !cmp.Equal(c.ListenAddr, "") || c.Keyring != nil || c.Upstreams != nil {
 		tb.Errorf("want the zero Config with an error, found %+v", c)
 	}
 	return fault.Faults
@@ -88,14 +88,14 @@ func TestDefaults(t *testing.T) {
 	have := []any{
 		c.ListenAddr, c.AdminAddr, c.AuthHeader, c.Limits.ClockSkew, c.Limits.MinRSABits, c.Limits.MaxLifetime,
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
-		c.Upstream.String(), c.UpstreamTimeout, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
+		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
 		c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
-		"http://schedule:8081", 30 * time.Second, int64(1 << 20), 16 << 10, 0,
+		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
 		"", 0, 0, false, false, 20,
 	}
@@ -134,8 +134,12 @@ func TestGoodValues(t *testing.T) {
 		{"AUTH_FAILURE_RATE", "1000000", func(c config.Config) any { return c.FailureRate }, 1_000_000},
 		{"AUTH_MAX_LIFETIME", "off", func(c config.Config) any { return c.Limits.MaxLifetime }, time.Duration(0)},
 		{"AUTH_MAX_LIFETIME", "2160h", func(c config.Config) any { return c.Limits.MaxLifetime }, 90 * 24 * time.Hour},
-		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.Upstream.String() }, "https://[2001:db8::1]:443"},
-		{"UPSTREAM_URL", "HTTP://schedule", func(c config.Config) any { return c.Upstream.String() }, "http://schedule"},
+		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.UpstreamURL() }, "https://[2001:db8::1]:443"},
+		{"UPSTREAM_URL", "HTTP://schedule", func(c config.Config) any { return c.UpstreamURL() }, "http://schedule"},
+		{"UPSTREAM_URL", "http://a:1, http://a:2,http://b", func(c config.Config) any { return c.UpstreamURL() }, "http://a:1,http://a:2,http://b"},
+		{"UPSTREAM_HEALTH_PATH", "/healthz?deep=1", func(c config.Config) any { return c.UpstreamHealthPath }, "/healthz?deep=1"},
+		{"MAX_IN_FLIGHT", "1", func(c config.Config) any { return c.MaxInFlight }, 1},
+		{"MAX_IN_FLIGHT", "1000000", func(c config.Config) any { return c.MaxInFlight }, 1_000_000},
 		{"UPSTREAM_TIMEOUT", "1500ms", func(c config.Config) any { return c.UpstreamTimeout }, 1500 * time.Millisecond},
 		{"SHUTDOWN_TIMEOUT", "1s", func(c config.Config) any { return c.ShutdownTimeout }, time.Second},
 		{"READ_HEADER_TIMEOUT", "1s", func(c config.Config) any { return c.ReadHeaderTimeout }, time.Second},
@@ -330,7 +334,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 29 {
-		t.Errorf("%d variables, want 29: document a new one", len(seen))
+	if len(seen) != 31 {
+		t.Errorf("%d variables, want 31: document a new one", len(seen))
 	}
 }

@@ -26,7 +26,9 @@ const (
 	wantBits       = ", want a whole number from 1024 to 8192"
 	wantRate       = ", want a whole number from 0 to 1000000"
 	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
-	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)"
+	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path); or up to 64 with commas between, each once and all http or all https"
+	wantHealth     = ", want a path, such as /healthz"
+	wantInFlight   = ", want a whole number from 1 to 1000000"
 	wantBody       = ", want a size from 1 to 1TiB, such as 1MiB"
 	wantCredential = ", want a size from 1KiB to 1MiB, such as 16KiB"
 	wantProxies    = ", want CIDRs or addresses with commas between, such as 10.0.0.0/8"
@@ -34,6 +36,23 @@ const (
 	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
 	wantFile       = ", want the name of a readable file"
 )
+
+// addresses are n for UPSTREAM_URL.
+func addresses(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = "http://schedule-" + strconv.Itoa(i)
+	}
+	return strings.Join(list, ",")
+}
+
+func TestMostUpstreams(t *testing.T) {
+	environ := required(t)
+	environ["UPSTREAM_URL"] = addresses(64)
+	if c := load(t, environ); len(c.Upstreams) != 64 {
+		t.Errorf("want 64 upstreams, found %d", len(c.Upstreams))
+	}
+}
 
 func TestBadValues(t *testing.T) {
 	tests := []struct{ variable, value, want string }{
@@ -121,6 +140,23 @@ func TestBadValues(t *testing.T) {
 		{"UPSTREAM_URL", "http://schedule/#", `found a query or a fragment in "http://schedule/#"` + wantUpstream},
 		{"UPSTREAM_URL", "http://schedule:0", `found port "0" in "http://schedule:0"` + wantUpstream},
 		{"UPSTREAM_URL", "http://schedule:", `found no port after the colon in "http://schedule:"` + wantUpstream},
+		{"UPSTREAM_URL", "http://a,", "found an empty value" + wantUpstream},
+		{"UPSTREAM_URL", "http://a,b", `found no scheme in "b"` + wantUpstream},
+		{"UPSTREAM_URL", "http://a,http://u:secret@b", "found a URL with user information" + wantUpstream},
+		{"UPSTREAM_URL", "http://a,http://A:80/", `found "a:80" twice` + wantUpstream},
+		{"UPSTREAM_URL", "http://a:1,https://a:1", `found "a:1" twice` + wantUpstream},
+		{"UPSTREAM_URL", "http://a,https://b", "found both http:// and https://" + wantUpstream},
+		{"UPSTREAM_URL", addresses(65), "found more than 64 addresses" + wantUpstream},
+		{"UPSTREAM_HEALTH_PATH", "", "found an empty value" + wantHealth},
+		{"UPSTREAM_HEALTH_PATH", "healthz", `found "healthz"` + wantHealth},
+		{"UPSTREAM_HEALTH_PATH", "http://a/healthz", `found "http://a/healthz"` + wantHealth},
+		{"UPSTREAM_HEALTH_PATH", "//healthz", `found "//healthz"` + wantHealth},
+		{"UPSTREAM_HEALTH_PATH", "/a b", `found "/a b"` + wantHealth},
+		{"UPSTREAM_HEALTH_PATH", "/a#b", `found "/a#b"` + wantHealth},
+		{"MAX_IN_FLIGHT", "", "found an empty value" + wantInFlight},
+		{"MAX_IN_FLIGHT", "0", `found "0"` + wantInFlight},
+		{"MAX_IN_FLIGHT", "1000001", `found "1000001"` + wantInFlight},
+		{"MAX_IN_FLIGHT", "many", `found "many"` + wantInFlight},
 		{"UPSTREAM_URL", "http://schedule:65536", `found port "65536" in "http://schedule:65536"` + wantUpstream},
 		{"UPSTREAM_URL", "http://sche dule", `found "http://sche dule", which is no URL` + wantUpstream},
 		{"UPSTREAM_TIMEOUT", "", "found an empty value, want a duration above 0, such as 30s"},
@@ -356,7 +392,7 @@ func FuzzLoad(f *testing.F) {
 		environ[name] = value
 		c, err := config.Load(environ)
 		if err == nil {
-			if c.Keyring == nil || c.Upstream == nil || c.ListenAddr == "" {
+			if c.Keyring == nil || c.Upstreams == nil || c.ListenAddr == "" {
 				t.Fatalf("%s=%q: found an incomplete Config, want a fault", name, value)
 			}
 			return

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/certgate/certgate/internal/upstream"
 )
 
 // address is host:port to listen on. The host may be empty, an IP address or a
@@ -69,25 +71,52 @@ func (a address) isLoopback() bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// upstream is scheme, host and port. Its path is empty.
-type upstream struct {
-	url *url.URL
+// upstreams are the addresses of one service, each a scheme, host and port. Their
+// paths are empty.
+type upstreams struct {
+	list []*url.URL
 }
 
-func (u *upstream) UnmarshalText(text []byte) error {
+func (u *upstreams) UnmarshalText(text []byte) error {
 	s := string(text)
 	if strings.Contains(s, "@") { // before anything can quote a password
 		return errors.New("a URL with user information")
 	}
+	var list []*url.URL
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(s, ",") {
+		parsed, err := parseUpstream(strings.TrimSpace(item))
+		if err != nil {
+			return err
+		}
+		name := strings.ToLower(upstream.Name(parsed))
+		switch {
+		case seen[name]:
+			return fmt.Errorf("%s twice", quote(name))
+		case len(list) == upstream.MaxAddresses:
+			return fmt.Errorf("more than %d addresses", upstream.MaxAddresses)
+		case len(list) > 0 && list[0].Scheme != parsed.Scheme:
+			return errors.New("both http:// and https://")
+		}
+		seen[name] = true
+		list = append(list, parsed)
+	}
+	u.list = list
+	return nil
+}
+
+func parseUpstream(s string) (*url.URL, error) {
 	parsed, err := url.Parse(s)
-	if err != nil {
-		return fmt.Errorf("%s, which is no URL", quote(s))
+	switch {
+	case s == "":
+		return nil, errors.New(quote(s))
+	case err != nil:
+		return nil, fmt.Errorf("%s, which is no URL", quote(s))
 	}
 	if problem := upstreamProblem(parsed, s); problem != "" {
-		return fmt.Errorf("%s in %s", problem, quote(s))
+		return nil, fmt.Errorf("%s in %s", problem, quote(s))
 	}
-	u.url = &url.URL{Scheme: parsed.Scheme, Host: parsed.Host}
-	return nil
+	return &url.URL{Scheme: parsed.Scheme, Host: parsed.Host}, nil
 }
 
 func upstreamProblem(u *url.URL, text string) string {
@@ -111,4 +140,17 @@ func upstreamProblem(u *url.URL, text string) string {
 	default:
 		return ""
 	}
+}
+
+// healthPath is a path that starts with one slash, perhaps with a query.
+type healthPath string
+
+func (h *healthPath) UnmarshalText(text []byte) error {
+	s := string(text)
+	parsed, err := url.ParseRequestURI(s)
+	if err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || parsed.RequestURI() != s || strings.Contains(s, "#") {
+		return errors.New(quote(s))
+	}
+	*h = healthPath(s)
+	return nil
 }

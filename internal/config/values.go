@@ -72,11 +72,12 @@ func (b *rsaBits) UnmarshalText(text []byte) error {
 	return err
 }
 
-type connections int
+// most is how many of something there may be at a time.
+type most int
 
-func (c *connections) UnmarshalText(text []byte) error {
+func (m *most) UnmarshalText(text []byte) error {
 	n, err := whole(string(text), 1, 1_000_000)
-	*c = connections(n)
+	*m = most(n)
 	return err
 }
 

@@ -29,8 +29,10 @@ type variables struct {
 	FailureRate       failureRate    `env:"AUTH_FAILURE_RATE" envDefault:"20" want:"a whole number from 0 to 1000000" desc:"how many failures a second one source may have before its refusals are held back; 0: any number"`
 	AccessRules       string         `env:"ACCESS_RULES" none:"required" want:"YAML rules, here or in ACCESS_RULES_FILE" desc:"the access rules, YAML"`
 	AccessRulesFile   path           `env:"ACCESS_RULES_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of ACCESS_RULES; watched"`
-	Upstream          upstream       `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path)" desc:"the service behind; without a path"`
+	Upstreams         upstreams      `env:"UPSTREAM_URL,required" none:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path); or up to 64 with commas between, each once and all http or all https" desc:"the service behind; without a path; several addresses with commas between"`
 	UpstreamTimeout   timeout        `env:"UPSTREAM_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"until the upstream's response header"`
+	UpstreamHealth    healthPath     `env:"UPSTREAM_HEALTH_PATH" none:"none" want:"a path, such as /healthz" desc:"asked of each address every 5 seconds; 2xx and 3xx are good"`
+	MaxInFlight       most           `env:"MAX_IN_FLIGHT" envDefault:"1024" want:"a whole number from 1 to 1000000" desc:"requests that may be at the upstream at once; more get 503"`
 	MaxBody           bodySize       `env:"MAX_BODY_BYTES" envDefault:"1MiB" want:"a size from 1 to 1TiB, such as 1MiB" desc:"larger bodies get 413"`
 	MaxCredential     credentialSize `env:"MAX_CREDENTIAL_BYTES" envDefault:"16KiB" want:"a size from 1KiB to 1MiB, such as 16KiB" desc:"larger certificate headers get 431; from 1KiB to 1MiB"`
 	TrustedProxies    proxies        `env:"TRUSTED_PROXIES" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs whose X-Forwarded-* and proxy-attached certificate headers are believed; 0.0.0.0/0 and ::/0 refuse to start"`
@@ -39,7 +41,7 @@ type variables struct {
 	ReadTimeout       timeout        `env:"READ_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to send the whole request"`
 	WriteTimeout      timeout        `env:"WRITE_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to read a part of the answer"`
 	IdleTimeout       timeout        `env:"IDLE_TIMEOUT" envDefault:"120s" want:"a duration above 0, such as 120s" desc:"how long a connection may wait for its next request"`
-	MaxConnections    connections    `env:"MAX_CONNECTIONS" envDefault:"10000" want:"a whole number from 1 to 1000000" desc:"connections that are open at a time on the public listener; one more gets 503 and is closed"`
+	MaxConnections    most           `env:"MAX_CONNECTIONS" envDefault:"10000" want:"a whole number from 1 to 1000000" desc:"connections that are open at a time on the public listener; one more gets 503 and is closed"`
 	FastLane          decision       `env:"FAST_LANE" envDefault:"true" want:"true or false" desc:"false has every request read by Go's net/http, the plain ones too"`
 	LogLevel          level          `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" desc:"warn and error hide the lines of allowed and refused requests"`
 	LogFormat         logFormat      `env:"LOG_FORMAT" envDefault:"json" want:"json or console" desc:"json for machines, console for people"`

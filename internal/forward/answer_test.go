@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,7 @@ import (
 
 func newForwarder(addr string) *forward.Forwarder {
 	return forward.New(forward.Options{
-		Upstream: &url.URL{Scheme: "http", Host: addr}, Timeout: time.Minute,
+		Pool: pool(addr), Timeout: time.Minute,
 		MaxBodyBytes: maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 }

@@ -26,8 +26,11 @@ type requestBody struct {
 	closed atomic.Bool
 
 	reading sync.Mutex // held by Read
-	mu      sync.Mutex
-	err     error // why reading ended, io.EOF for the regular end
+	loaded  *[]byte    // the whole body, where it was read before anybody got it
+	given   int        // how much of that Read has given; under reading
+
+	mu  sync.Mutex
+	err error // why reading ended, io.EOF for the regular end
 }
 
 func newRequestBody(r *http.Request, limit int64) *requestBody {
@@ -40,6 +43,19 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	if b.loaded != nil {
+		n := copy(p, (*b.loaded)[b.given:])
+		b.given += n
+		if n == 0 {
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+	return b.receive(p)
+}
+
+// receive reads from the client. The caller holds reading.
+func (b *requestBody) receive(p []byte) (int, error) {
 	if err := b.ended(); err != nil {
 		return 0, err
 	}
@@ -57,6 +73,50 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.mu.Unlock()
 	}
 	return n, err
+}
+
+// load reads a body of declared length into buf, which may grow, before anybody
+// gets it. Such a body can be read again after a [requestBody.rewind].
+func (b *requestBody) load(buf *[]byte) error {
+	if int64(cap(*buf)) < b.declared {
+		*buf = make([]byte, b.declared)
+	}
+	*buf = (*buf)[:b.declared]
+	for rest := *buf; len(rest) > 0; {
+		n, err := b.receive(rest)
+		if rest = rest[n:]; err != nil && len(rest) > 0 {
+			return err
+		}
+	}
+	b.loaded = buf
+	return nil
+}
+
+// unload is what load was given, nil when it was not called, for somebody else's
+// body. It ends reading, as Close does.
+func (b *requestBody) unload() *[]byte {
+	if b.loaded == nil {
+		return nil // and does not wait for a Read from the client
+	}
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	buf := b.loaded
+	b.loaded = nil
+	b.closed.Store(true)
+	return buf
+}
+
+// rewind lets the body be read from its beginning after an attempt that sent
+// nothing. False: a part of it is gone.
+func (b *requestBody) rewind() bool {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.loaded == nil && (b.n.Load() > 0 || b.ended() != nil) {
+		return false
+	}
+	b.given = 0
+	b.closed.Store(false)
+	return true
 }
 
 // Close makes later reads harmless. The client's body belongs to net/http.

@@ -24,6 +24,7 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/identity"
 	"github.com/certgate/certgate/internal/trust"
+	upstreams "github.com/certgate/certgate/internal/upstream"
 )
 
 func TestMain(m *testing.M) {
@@ -117,9 +118,21 @@ func bothWays[T any](tests []T) iter.Seq2[way, T] {
 type options struct {
 	way         way // lean when empty
 	upstream    string
+	pool        *upstreams.Pool // instead of upstream
 	timeout     time.Duration
 	maxBody     int64
 	readTimeout time.Duration
+}
+
+// pool has an address for each host, in cleartext.
+func pool(hosts ...string) *upstreams.Pool { return smallPool(1000, hosts...) }
+
+func smallPool(most int, hosts ...string) *upstreams.Pool {
+	var addresses []*url.URL
+	for _, host := range hosts {
+		addresses = append(addresses, &url.URL{Scheme: "http", Host: host})
+	}
+	return upstreams.New(upstreams.Options{Addresses: addresses, MaxInFlight: most, Now: time.Now})
 }
 
 func newGateway(t testing.TB, o options) gateway {
@@ -130,8 +143,11 @@ func newGateway(t testing.TB, o options) gateway {
 	if o.maxBody == 0 {
 		o.maxBody = maxBody
 	}
+	if o.pool == nil {
+		o.pool = pool(o.upstream)
+	}
 	f := forward.New(forward.Options{
-		Upstream: &url.URL{Scheme: "http", Host: o.upstream}, Timeout: o.timeout,
+		Pool: o.pool, Timeout: o.timeout,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 	if o.way == netHTTP {

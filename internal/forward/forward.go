@@ -11,21 +11,20 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/upstream"
 )
 
 // Options are what a [Forwarder] needs. All fields are required, except
 // CredentialHeaders.
 type Options struct {
-	// Upstream is the service behind: scheme and host, no path.
-	Upstream *url.URL
+	// Pool is the addresses of the service behind, all http or all https.
+	Pool *upstream.Pool
 	// Timeout bounds connecting, each write, and the wait for the response
 	// header after the request was sent.
 	Timeout time.Duration
@@ -35,23 +34,24 @@ type Options struct {
 	CredentialHeaders []string
 }
 
-// Forwarder talks to one upstream over pooled connections. It is safe for
+// Forwarder talks to one service over pooled connections. It is safe for
 // concurrent use.
 type Forwarder struct {
-	upstream  *url.URL
+	pool      *upstream.Pool
 	transport *http.Transport
-	lean      *h1.Client // for plain requests; nil when the upstream has TLS
+	lean      []*h1.Client // for plain requests, by address; nil when the service has TLS
 	maxBody   int64
 	headers   headerFilter
 	buffers   sync.Pool // of *[bufferSize]byte
+	bodies    sync.Pool // of *[]byte: request bodies that were sent
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].
 func New(o Options) *Forwarder {
 	return &Forwarder{
-		upstream:  o.Upstream,
+		pool:      o.Pool,
 		transport: newTransport(o.Timeout),
-		lean:      newLean(o.Upstream, o.Timeout),
+		lean:      newLean(o.Pool, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
 		headers:   newHeaderFilter(o.CredentialHeaders),
 	}
@@ -60,18 +60,9 @@ func New(o Options) *Forwarder {
 // Close closes connections that are not in use.
 func (f *Forwarder) Close() {
 	f.transport.CloseIdleConnections()
-	if f.lean != nil {
-		f.lean.CloseIdleConnections()
+	for _, c := range f.lean {
+		c.CloseIdleConnections()
 	}
-}
-
-// roundTrip sends plain requests the lean way and leaves the others to net/http.
-func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
-	if f.lean != nil && h1.Plain(r) {
-		return f.lean.RoundTrip(r)
-	}
-	forbidRepeat(r.Header)
-	return f.transport.RoundTrip(r)
 }
 
 // Hop is what the gateway itself says about a request, beside the grant.
@@ -88,6 +79,9 @@ type Result struct {
 	// Status is the upstream's, 0 when nothing was answered yet.
 	Status            int
 	BytesIn, BytesOut int64
+	// Upstream is the address that was tried last, as host:port; empty when
+	// none was, or there is only one.
+	Upstream string
 	// Err is a *denial.Error that has not been answered yet when Status is 0.
 	// With a Status it says that the answer broke off on its way.
 	Err error
@@ -95,7 +89,8 @@ type Result struct {
 
 // Forward sends the request and copies the answer. An invalid grant is refused:
 // nothing can be forwarded without one. r's body is read, its other parts are
-// left alone.
+// left alone. A request for which there is no place is refused before its body
+// is read, unless the last place goes meanwhile.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Grant, hop Hop) Result {
 	if !g.Valid() {
 		return Result{Err: denial.New(denial.Internal, "want a grant, found none")}
@@ -105,28 +100,50 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		w.Header().Set("Connection", "close")
 		return Result{Err: denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", f.maxBody, r.ContentLength)}
 	}
+	if refusal := f.pool.Overloaded(); refusal != nil {
+		return Result{Err: refusal}
+	}
 	body := newRequestBody(r, f.maxBody)
-	defer release(w, body)
+	defer f.release(w, body)
+	var visit upstream.Visit
+	defer visit.End()
+	result := f.exchange(w, &visit, message{r, g, hop, body})
+	result.BytesIn = body.n.Load()
+	if f.pool.Len() > 1 {
+		result.Upstream = visit.Name()
+	}
+	return result
+}
 
-	res, err := f.roundTrip(f.outbound(r, g, hop, body))
-	if !body.whole() {
+// message is a granted request on its way.
+type message struct {
+	r    *http.Request
+	g    access.Grant
+	hop  Hop
+	body *requestBody
+}
+
+// exchange sends the message and copies the answer.
+func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m message) Result {
+	res, err := f.send(visit, m)
+	if !m.body.whole() {
 		// The answer begins while the body is still being sent. Unless net/http
 		// is to close behind it, it would first read the rest of the body itself,
 		// and the upstream would get a body with a part missing.
 		w.Header().Set("Connection", "close")
 	}
 	if err != nil {
-		return Result{BytesIn: body.n.Load(), Err: failure(r, body, err)}
+		return Result{Err: err}
 	}
 	defer res.Body.Close()
 	if res.StatusCode < http.StatusOK {
-		return Result{BytesIn: body.n.Load(), Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.StatusCode)}
+		return Result{Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.StatusCode)}
 	}
-	n, err := f.answer(w, res, hop.RequestID)
+	n, err := f.answer(w, res, m.hop.RequestID)
 	if err != nil && denial.Of(err) == nil {
-		err = failure(r, body, err)
+		err = failure(m.r, m.body, err)
 	}
-	return Result{Status: res.StatusCode, BytesIn: body.n.Load(), BytesOut: n, Err: err}
+	return Result{Status: res.StatusCode, BytesOut: n, Err: err}
 }
 
 // linger is how long a client that still sends its body may go on after the
@@ -136,9 +153,12 @@ const linger = 500 * time.Millisecond
 // release ends the transport's reading of the body. The answer may have come
 // before all of it was sent; then the transport, or net/http itself before it
 // closes, would wait for a client that waits for us.
-func release(w http.ResponseWriter, body *requestBody) {
+func (f *Forwarder) release(w http.ResponseWriter, body *requestBody) {
 	whole := body.whole()
 	_ = body.Close()
+	if buf := body.unload(); buf != nil {
+		f.bodies.Put(buf)
+	}
 	if whole {
 		return
 	}
@@ -151,38 +171,6 @@ func release(w http.ResponseWriter, body *requestBody) {
 	_ = control.SetReadDeadline(time.Now().Add(linger))
 }
 
-// outbound builds the request that goes on the wire.
-func (f *Forwarder) outbound(r *http.Request, g access.Grant, hop Hop, body *requestBody) *http.Request {
-	out := &http.Request{
-		Method: g.Method(),
-		// Opaque goes on the wire as it is, while Path and RawQuery would be
-		// parsed and written anew. A Target never begins with "//", the one
-		// case that URL.RequestURI would change.
-		URL:           &url.URL{Scheme: f.upstream.Scheme, Host: f.upstream.Host, Opaque: g.Target().String()},
-		Host:          f.upstream.Host,
-		Header:        f.headers.keep(r.Header),
-		ContentLength: r.ContentLength,
-	}
-	if r.ContentLength != 0 {
-		// It cannot be rewound, so a request with a body is never sent twice.
-		out.Body = body
-	}
-	setIdentity(out.Header, g, hop)
-	return out.WithContext(r.Context())
-}
-
-// forbidRepeat hides the headers that the transport takes as leave to send a
-// POST again when a connection broke and nobody knows whether it was heard. It
-// looks for the canonical name only; to the upstream, case means nothing.
-func forbidRepeat(h http.Header) {
-	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if values, ok := h[name]; ok {
-			delete(h, name)
-			h[strings.ToLower(name)] = values
-		}
-	}
-}
-
 // brokenOff reports whether a body ended because the client did, and not because
 // what it sent is no body.
 func brokenOff(fault error) bool {
@@ -192,7 +180,7 @@ func brokenOff(fault error) bool {
 
 // failure translates what the transport says. The upstream's words stay in the
 // detail, for the log.
-func failure(r *http.Request, body *requestBody, err error) error {
+func failure(r *http.Request, body *requestBody, err error) *denial.Error {
 	fault, gone := body.fault(), r.Context().Err() != nil
 	if gone {
 		// A Read that fails, were it only for the deadline, cancels the request's

@@ -2,12 +2,14 @@ package forward
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/upstream"
 )
 
 // idleConns is how many connections per upstream stay open; net/http's default
@@ -19,25 +21,35 @@ const maxResponseHeader = 64 << 10
 
 func newTransport(timeout time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
+	secure := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		// No proxy from the environment: the upstream is what was configured.
-		Proxy: nil,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return writeDeadline{c, timeout}, nil
-		},
+		Proxy:                  nil,
+		DialContext:            connecting(dialer.DialContext, timeout),
+		DialTLSContext:         connecting(secure.DialContext, timeout),
 		Protocols:              protocols,
-		TLSHandshakeTimeout:    min(timeout, 10*time.Second),
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        90 * time.Second,
 		ResponseHeaderTimeout:  timeout,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxResponseHeader,
+	}
+}
+
+// dialFunc opens a connection, to the end of its handshake where it has one.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// connecting marks the error of a connection that did not come about, so that
+// nothing was sent, as package h1 does.
+func connecting(dial dialFunc, timeout time.Duration) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", h1.ErrUnreachable, err)
+		}
+		return writeDeadline{c, timeout}, nil
 	}
 }
 
@@ -55,14 +67,17 @@ func (c writeDeadline) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// newLean makes the client for plain requests, nil when there can be none.
-func newLean(upstream *url.URL, timeout time.Duration) *h1.Client {
-	if upstream.Scheme != "http" {
-		return nil
+// newLean makes the clients for plain requests, one for each address; nil when
+// there can be none.
+func newLean(pool *upstream.Pool, timeout time.Duration) []*h1.Client {
+	var clients []*h1.Client
+	for i := range pool.Len() {
+		if pool.URL(i).Scheme != "http" {
+			return nil
+		}
+		clients = append(clients, h1.New(h1.Options{
+			Addr: pool.Name(i), Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader,
+		}))
 	}
-	addr := upstream.Host
-	if upstream.Port() == "" {
-		addr = net.JoinHostPort(upstream.Hostname(), "80")
-	}
-	return h1.New(h1.Options{Addr: addr, Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader})
+	return clients
 }

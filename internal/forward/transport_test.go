@@ -1,10 +1,14 @@
 package forward
 
 import (
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/upstream"
 )
 
 // The upstream is what was configured: no variable of the environment puts a
@@ -12,10 +16,27 @@ import (
 // never uses a proxy for loopback addresses.)
 func TestNoProxyFromTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	f := New(Options{Upstream: &url.URL{Scheme: "http", Host: "upstream.example"}, Timeout: time.Second})
+	pool := upstream.New(upstream.Options{Addresses: []*url.URL{{Scheme: "http", Host: "upstream.example"}}, MaxInFlight: 1, Now: time.Now})
+	f := New(Options{Pool: pool, Timeout: time.Second})
 	defer f.Close()
 	if f.transport.Proxy != nil {
 		t.Error("want no proxy, found a way to choose one")
+	}
+}
+
+// A body that was not loaded begins anew only while none of it is gone.
+func TestRewind(t *testing.T) {
+	r := &http.Request{Body: io.NopCloser(strings.NewReader("abc")), ContentLength: 3}
+	b := newRequestBody(r, 10)
+	_ = b.Close()
+	if !b.rewind() {
+		t.Error("want an untouched body to begin anew")
+	}
+	if n, err := b.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Fatalf("want a byte, found %d and %v", n, err)
+	}
+	if b.rewind() {
+		t.Error("want no new beginning after a byte")
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/certgate/certgate/internal/httpapi"
 	"github.com/certgate/certgate/internal/lane"
 	"github.com/certgate/certgate/internal/remember"
+	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
 )
 
@@ -44,6 +45,7 @@ type Gateway struct {
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
 
+	pool      *upstream.Pool
 	forwarder *forward.Forwarder
 	public    endpoint
 	watched   *wire.Listener // the public one
@@ -82,8 +84,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	registry := newRegistry()
 	g := &Gateway{config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
 	g.gate.Store(newGate(c, g.guard))
+	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
-		Upstream: c.Upstream, Timeout: c.UpstreamTimeout,
+		Pool: g.pool, Timeout: c.UpstreamTimeout,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 	})
 	g.public.server, g.public.listener = g.publicServer(), o.Listener
@@ -201,6 +204,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		serving.Go(func() { g.serve(g.admin.server, g.admin.listener, failed) })
 	}
 	g.announce()
+	// To the very end: requests in flight may still need an address that is back.
+	checking, endChecks := context.WithCancel(context.WithoutCancel(ctx))
+	defer endChecks() // before serving.Wait
+	serving.Go(func() { g.pool.Watch(checking) })
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() {
@@ -232,7 +239,7 @@ func (g *Gateway) announce() {
 	if g.config.KeyringFile == "" { // or the watch's first look announces them
 		g.announceKeys()
 	}
-	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.Upstream.String())}
+	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
 	if a := g.AdminAddr(); a != nil {
 		fields = append(fields, zap.String("admin_addr", a.String()))
 	}

@@ -235,6 +235,22 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Who asks has to know whether nothing was sent, to try elsewhere.
+func TestUnreachable(t *testing.T) {
+	up := newUpstream(t, func(_ int, c *conn) { _, _, _ = c.request() })
+	if _, _, err := exchange(t, newClient(t, up.addr), http.MethodPost, "x"); err == nil || errors.Is(err, h1.ErrUnreachable) {
+		t.Errorf("error %v, want another: the request was sent", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if _, _, err := exchange(t, newClient(t, l.Addr().String()), http.MethodPost, "x"); !errors.Is(err, h1.ErrUnreachable) {
+		t.Errorf("error %v, want ErrUnreachable", err)
+	}
+}
+
 func TestCancelledBefore(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		_, _, _ = c.request()

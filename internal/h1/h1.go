@@ -27,6 +27,10 @@ import (
 // MaxBody is the longest request body that is taken, in bytes.
 const MaxBody = 64 << 10
 
+// ErrUnreachable is in the error of a request for which there was no connection:
+// nothing of it was sent.
+var ErrUnreachable = errors.New("no connection")
+
 // Options are what a [Client] needs. All fields are required.
 type Options struct {
 	// Addr is the upstream's host:port.
@@ -73,6 +77,8 @@ func Plain(r *http.Request) bool {
 // Nothing is sent twice, with one exception: a GET or HEAD without a body whose
 // kept connection turned out to be dead before a byte of an answer came
 // (RFC 9110, section 9.2.2).
+//
+// An error with [ErrUnreachable] says that nothing was sent.
 //
 // The answer's body must be closed. Answers 1xx are skipped, except 101, which
 // is an error.
@@ -123,7 +129,7 @@ func repeatable(r *http.Request) bool {
 func (c *Client) dial(ctx context.Context) (*conn, error) {
 	nc, err := c.dialer.DialContext(ctx, "tcp", c.options.Addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return newConn(nc, &c.pool, c.options.MaxHeaderBytes)
 }

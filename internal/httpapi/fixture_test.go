@@ -33,6 +33,7 @@ import (
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/lane"
 	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
 )
 
@@ -153,7 +154,8 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{
-			Upstream: target, Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
+			Pool:    upstream.New(upstream.Options{Addresses: []*url.URL{target}, MaxInFlight: 100, Now: time.Now}),
+			Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
 		}),
 		Recorder: audit.New(log, b.registry), Log: log, CredentialHeader: "X-SSL-Auth",
 		Draining: func() bool { return false },

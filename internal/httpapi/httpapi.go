@@ -173,6 +173,7 @@ func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 func (x *exchange) forward(d gate.Decision) {
 	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
+	x.record.Upstream = result.Upstream
 	refusal := denial.Of(result.Err)
 	switch {
 	case refusal == nil && result.Err != nil:

@@ -1,0 +1,47 @@
+package forward_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// discard is a client that takes everything.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// BenchmarkForward is hot: every granted request takes it once.
+func BenchmarkForward(b *testing.B) {
+	up := newUpstream(b, func(_ int, c *conn) {
+		const answer = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+		buf := make([]byte, 4<<10)
+		for {
+			if _, err := c.Read(buf); err != nil { // a request is one packet here
+				return
+			}
+			c.say(answer)
+		}
+	})
+	f := newForwarder(up.addr)
+	defer f.Close()
+	g, err := grant(http.MethodPost, "/events")
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := strings.Repeat("x", 120)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/events", strings.NewReader(body))
+		w := &discard{header: http.Header{}}
+		if result := f.Forward(w, r, g, hop); result.Err != nil || w.status != http.StatusCreated {
+			b.Fatalf("want 201, found %d and %v", w.status, result.Err)
+		}
+	}
+}
