@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	// maxWaiting is how many of one standing may wait. A verification takes a
-	// tenth of a millisecond, so the last of them still has his turn in time.
-	maxWaiting = 1024
+	// maxWaiting is how many of one standing may wait: enough for every client to
+	// come again at once behind one load balancer, when a reload has made the
+	// gateway forget them. A verification takes a tenth of a millisecond, so the
+	// last of them still has his turn in time.
+	maxWaiting = 2048
 	// maxOfSource is how many of them may come from one source, so that nobody
 	// can fill the line alone.
 	maxOfSource = maxWaiting / 2
