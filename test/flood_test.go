@@ -148,10 +148,12 @@ func TestFlood(t *testing.T) {
 
 	for n, newcomer := range newcomers {
 		for range 10 {
-			g.wantAllowed(t, get("/events", mail))
+			g.wantGood(t, "127.0.0.1", mail)
 		}
 		g.wantGood(t, []string{"127.0.0.1", "127.0.0.2"}[n%2], newcomer)
-		g.upstream.take()
+		if found := strings.Count(g.upstream.take(), "\r\nX-Client-Id: "); found != 11 {
+			t.Errorf("want 11 requests at the upstream, found %d", found)
+		}
 	}
 	counts := f.end(t)
 	n, elapsed := counts[string(denial.CertificateUntrusted)], time.Since(begin)
