@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,13 +170,13 @@ func TestAddressDiesUnderLoad(t *testing.T) {
 				t.Errorf("want at most the %d requests in flight to fail, found %d", workers, n)
 			}
 			for n, times := range arrived {
-				if times != 1 {
-					t.Errorf("request %s: want it delivered once, found %d times", n, times)
+				if number, err := strconv.Atoi(n); err != nil || number%2 == 0 && times != 1 || times > 2 {
+					t.Errorf("request %s: want a POST delivered once, and a GET twice at most, found %d times", n, times)
 				}
 			}
 			answered.Range(func(n, _ any) bool {
-				if arrived[n.(string)] != 1 {
-					t.Errorf("request %s was answered and delivered %d times", n, arrived[n.(string)])
+				if arrived[n.(string)] == 0 {
+					t.Errorf("request %s was answered and never delivered", n)
 				}
 				return true
 			})

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bufio"
 	"net"
 	"net/http"
 	"strings"
@@ -119,6 +120,67 @@ func TestNothingGoesToTwoAddresses(t *testing.T) {
 				if found := <-deliveries; found != i || len(deliveries) != 0 {
 					t.Errorf("address %d got it and %d more, want address %d only", found, len(deliveries), i)
 				}
+			}
+		})
+	}
+}
+
+// mortal is an upstream that answers one request, and dies of the next on the
+// same connection.
+func mortal(t *testing.T) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		accepted, err := l.Accept()
+		l.Close()
+		if err != nil {
+			return
+		}
+		defer accepted.Close()
+		c := &conn{accepted, bufio.NewReader(accepted)}
+		_, _ = c.head()
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, _ = c.head()
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-ended
+	})
+	return l.Addr().String()
+}
+
+// A request that dies with a kept connection may have been heard: a GET is asked
+// again, and where its address is gone, at another; a POST is not.
+func TestKeptConnectionDies(t *testing.T) {
+	tests := []struct {
+		name, request string
+		want          denial.Reason
+		elsewhere     int
+	}{
+		{"GET", get("/"), "", 1},
+		{"POST", post([]string{"Content-Length: 0"}, ""), denial.UpstreamFailed, 0},
+		{"POST with a key", post([]string{"Content-Length: 0", "Idempotency-Key: 1"}, ""), denial.UpstreamFailed, 0},
+	}
+	for w, tt := range bothWays(tests) {
+		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
+			up, got := recorder(t)
+			g := newGateway(t, options{way: w, pool: pool(mortal(t), up.addr)})
+			for range 2 { // one for each
+				g.ask(t, get("/"))
+				<-g.results
+			}
+			<-got
+			g.ask(t, tt.request)
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("reason %q, want %q", have, tt.want)
+			}
+			if len(got) != tt.elsewhere {
+				t.Errorf("%d requests at the other address, want %d", len(got), tt.elsewhere)
 			}
 		})
 	}

@@ -41,8 +41,8 @@ func newTransport(timeout time.Duration) *http.Transport {
 // dialFunc opens a connection, to the end of its handshake where it has one.
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// connecting marks the error of a connection that did not come about, so that
-// nothing was sent, as package h1 does.
+// connecting marks the error of a connection that did not come about, as package
+// h1 does: the request may be sent elsewhere.
 func connecting(dial dialFunc, timeout time.Duration) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)

@@ -221,6 +221,24 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Health checks end with the gateway.
+func TestHealthChecksEnd(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			asked <- struct{}{}
+		}
+	}))
+	defer service.Close()
+	r := start(t, load(t, service.URL, map[string]string{"UPSTREAM_HEALTH_PATH": "/healthz"}))
+	<-asked
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_upstream_up{upstream="`+strings.TrimPrefix(service.URL, "http://")+`"} 1`)
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Errorf("want a clean end, found %v", err)
+	}
+}
+
 func TestWithoutAdmin(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"ADMIN_ADDR": ""}))
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")

@@ -28,7 +28,7 @@ import (
 const MaxBody = 64 << 10
 
 // ErrUnreachable is in the error of a request for which there was no connection:
-// nothing of it was sent.
+// nothing of it was sent, unless it is one that may be sent twice.
 var ErrUnreachable = errors.New("no connection")
 
 // Options are what a [Client] needs. All fields are required.
@@ -78,7 +78,7 @@ func Plain(r *http.Request) bool {
 // kept connection turned out to be dead before a byte of an answer came
 // (RFC 9110, section 9.2.2).
 //
-// An error with [ErrUnreachable] says that nothing was sent.
+// After an error with [ErrUnreachable] the request may be sent elsewhere.
 //
 // The answer's body must be closed. Answers 1xx are skipped, except 101, which
 // is an error.
