@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/h1"
 )
 
 // bufferSize is how much of an answer is copied at once.
@@ -14,25 +15,46 @@ const bufferSize = 32 << 10
 // answer copies the upstream's answer. After an error the caller must abort the
 // connection, or the client would take a part for the whole. The error is a
 // *denial.Error when the client stopped reading.
-func (f *Forwarder) answer(w http.ResponseWriter, res *http.Response, requestID string) (int64, error) {
-	dropListed(res.Header, res.Header["Connection"])
+func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, requestID string) (int64, error) {
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
 	h["Content-Type"] = nil
-	for name, values := range res.Header {
-		if !isHopByHop(name) {
-			h[name] = values
-		}
-	}
+	setFields(h, a.Fields)
 	h[headerRequestID] = []string{requestID}
-	w.WriteHeader(res.StatusCode)
-	return f.copyBody(w, res)
+	w.WriteHeader(a.Status)
+	return f.copyBody(w, a)
 }
 
-func (f *Forwarder) copyBody(w http.ResponseWriter, res *http.Response) (written int64, err error) {
+// setFields sets those fields of an answer that do not concern the connection
+// that it came on.
+func setFields(h http.Header, fields []h1.Field) {
+	listed := listedIn(fields)
+	values := make([]string, len(fields)) // one backing array for the usual single values
+	for i, field := range fields {
+		switch {
+		case isHopByHop(field.Name) || isListed(listed, field.Name):
+		case len(h[field.Name]) > 0:
+			h[field.Name] = append(h[field.Name], field.Value)
+		default:
+			values[i] = field.Value
+			h[field.Name] = values[i : i+1 : i+1]
+		}
+	}
+}
+
+func listedIn(fields []h1.Field) (names []string) {
+	for _, field := range fields {
+		if field.Name == "Connection" {
+			names = append(names, options([]string{field.Value})...)
+		}
+	}
+	return names
+}
+
+func (f *Forwarder) copyBody(w http.ResponseWriter, a h1.Answer) (written int64, err error) {
 	// An answer of unknown length may be a stream of events: the header goes out
 	// at once, and each part when it comes.
-	streaming := res.ContentLength < 0
+	streaming := a.Length < 0
 	if streaming {
 		_ = http.NewResponseController(w).Flush() // a client that is gone is found by Write
 	}
@@ -43,7 +65,7 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, res *http.Response) (written
 	defer f.buffers.Put(pooled)
 	buf := pooled[:]
 	for {
-		n, readErr := res.Body.Read(buf)
+		n, readErr := a.Body.Read(buf)
 		if n > 0 {
 			m, err := w.Write(buf[:n])
 			written += int64(m)

@@ -26,11 +26,8 @@ type requestBody struct {
 	closed atomic.Bool
 
 	reading sync.Mutex // held by Read
-	loaded  *[]byte    // the whole body, where it was read before anybody got it
-	given   int        // how much of that Read has given; under reading
-
-	mu  sync.Mutex
-	err error // why reading ended, io.EOF for the regular end
+	mu      sync.Mutex
+	err     error // why reading ended, io.EOF for the regular end
 }
 
 func newRequestBody(r *http.Request, limit int64) *requestBody {
@@ -42,14 +39,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	defer b.reading.Unlock()
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
-	}
-	if b.loaded != nil {
-		n := copy(p, (*b.loaded)[b.given:])
-		b.given += n
-		if n == 0 {
-			return 0, io.EOF
-		}
-		return n, nil
 	}
 	return b.receive(p)
 }
@@ -75,35 +64,20 @@ func (b *requestBody) receive(p []byte) (int, error) {
 	return n, err
 }
 
-// load reads a body of declared length into buf, which may grow, before anybody
-// gets it. Such a body can be read again after a [requestBody.rewind].
-func (b *requestBody) load(buf *[]byte) error {
-	if int64(cap(*buf)) < b.declared {
-		*buf = make([]byte, b.declared)
+// load reads a body of declared length into buf, which may grow. Nobody else may
+// read it.
+func (b *requestBody) load(buf []byte) ([]byte, error) {
+	if int64(cap(buf)) < b.declared {
+		buf = make([]byte, b.declared)
 	}
-	*buf = (*buf)[:b.declared]
-	for rest := *buf; len(rest) > 0; {
+	buf = buf[:b.declared]
+	for rest := buf; len(rest) > 0; {
 		n, err := b.receive(rest)
 		if rest = rest[n:]; err != nil && len(rest) > 0 {
-			return err
+			return buf, err
 		}
 	}
-	b.loaded = buf
-	return nil
-}
-
-// unload is what load was given, nil when it was not called, for somebody else's
-// body. It ends reading, as Close does.
-func (b *requestBody) unload() *[]byte {
-	if b.loaded == nil {
-		return nil // and does not wait for a Read from the client
-	}
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	buf := b.loaded
-	b.loaded = nil
-	b.closed.Store(true)
-	return buf
+	return buf, nil
 }
 
 // rewind lets the body be read from its beginning after an attempt that sent
@@ -111,10 +85,9 @@ func (b *requestBody) unload() *[]byte {
 func (b *requestBody) rewind() bool {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if b.loaded == nil && (b.n.Load() > 0 || b.ended() != nil) {
+	if b.n.Load() > 0 || b.ended() != nil {
 		return false
 	}
-	b.given = 0
 	b.closed.Store(false)
 	return true
 }

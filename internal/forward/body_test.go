@@ -14,7 +14,6 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
-	"github.com/certgate/certgate/internal/h1"
 )
 
 // wholeRequests is an upstream that reads what it gets as HTTP and keeps the
@@ -258,7 +257,7 @@ func TestNoGrant(t *testing.T) {
 // A declared body of this length does not go the lean way, where none is sent
 // before all of it is there.
 const (
-	long         = h1.MaxBody + 1
+	long         = 64<<10 + 1
 	declaredLong = "Content-Length: 65537"
 )
 

@@ -43,7 +43,7 @@ type Forwarder struct {
 	maxBody   int64
 	headers   headerFilter
 	buffers   sync.Pool // of *[bufferSize]byte
-	bodies    sync.Pool // of *[]byte: request bodies that were sent
+	parcels   sync.Pool // of *parcel: requests that were sent
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].
@@ -104,7 +104,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		return Result{Err: refusal}
 	}
 	body := newRequestBody(r, f.maxBody)
-	defer f.release(w, body)
+	defer release(w, body)
 	var visit upstream.Visit
 	defer visit.End()
 	result := f.exchange(w, &visit, message{r, g, hop, body})
@@ -113,14 +113,6 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		result.Upstream = visit.Name()
 	}
 	return result
-}
-
-// message is a granted request on its way.
-type message struct {
-	r    *http.Request
-	g    access.Grant
-	hop  Hop
-	body *requestBody
 }
 
 // exchange sends the message and copies the answer.
@@ -136,14 +128,14 @@ func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m mes
 		return Result{Err: err}
 	}
 	defer res.Body.Close()
-	if res.StatusCode < http.StatusOK {
-		return Result{Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.StatusCode)}
+	if res.Status < http.StatusOK {
+		return Result{Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.Status)}
 	}
 	n, err := f.answer(w, res, m.hop.RequestID)
 	if err != nil && denial.Of(err) == nil {
 		err = failure(m.r, m.body, err)
 	}
-	return Result{Status: res.StatusCode, BytesOut: n, Err: err}
+	return Result{Status: res.Status, BytesOut: n, Err: err}
 }
 
 // linger is how long a client that still sends its body may go on after the
@@ -153,12 +145,9 @@ const linger = 500 * time.Millisecond
 // release ends the transport's reading of the body. The answer may have come
 // before all of it was sent; then the transport, or net/http itself before it
 // closes, would wait for a client that waits for us.
-func (f *Forwarder) release(w http.ResponseWriter, body *requestBody) {
+func release(w http.ResponseWriter, body *requestBody) {
 	whole := body.whole()
 	_ = body.Close()
-	if buf := body.unload(); buf != nil {
-		f.bodies.Put(buf)
-	}
 	if whole {
 		return
 	}

@@ -5,8 +5,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-
-	"github.com/certgate/certgate/internal/access"
 )
 
 // The headers that carry the gateway's word to the upstream.
@@ -87,21 +85,34 @@ func newHeaderFilter(credentials []string) headerFilter {
 	return f
 }
 
-// keep copies what may go on. What a client lists in Connection is dropped too,
-// and because the gateway's own headers are set afterwards, no client can list
-// those away.
-func (f headerFilter) keep(in http.Header) http.Header {
-	out := make(http.Header, len(in)+8)
+// fields gives each field of the request that goes on: of the client's those that
+// pass, and then the gateway's own, which no client can list away.
+func (f headerFilter) fields(m message, give func(name, value string)) {
+	f.keep(m.r.Header, give)
+	client := m.g.Client()
+	cert := client.Certificate()
+	give(headerClient, client.Name())
+	give(headerAuth, m.hop.Auth)
+	give(headerSerial, cert.Serial())
+	give(headerFingerprint, cert.Fingerprint())
+	give(headerRequestID, m.hop.RequestID)
+	give("X-Forwarded-For", m.hop.For)
+	give("X-Forwarded-Proto", m.hop.Proto)
+	give("X-Forwarded-Host", m.hop.Host)
+}
+
+// keep gives the client's fields that may go on, without what it lists in
+// Connection.
+func (f headerFilter) keep(in http.Header, give func(name, value string)) {
+	listed := options(in["Connection"])
 	for name, values := range in {
-		if f.passes(name) {
-			out[name] = values
+		if !f.passes(name) || isListed(listed, name) {
+			continue
+		}
+		for _, value := range values {
+			give(name, value)
 		}
 	}
-	dropListed(out, in["Connection"])
-	if _, ok := out["User-Agent"]; !ok {
-		out["User-Agent"] = nil // or the transport would add its own
-	}
-	return out
 }
 
 // passes reports whether a field of this name may go on.
@@ -144,25 +155,20 @@ func fold(name string) string {
 	return string(folded)
 }
 
-// dropListed drops what the values of a Connection field list.
-func dropListed(h http.Header, connection []string) {
+// options are what the values of Connection fields list (RFC 9110, section
+// 7.6.1): names of fields that concern the connection only, and options of it.
+func options(connection []string) (names []string) {
 	for _, list := range connection {
-		if list == "keep-alive" { // the usual value; Keep-Alive goes in any case
+		if list == "keep-alive" || list == "close" { // as nearly always
 			continue
 		}
 		for name := range strings.SplitSeq(list, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				h.Del(name)
-			}
+			names = append(names, textproto.TrimString(name))
 		}
 	}
+	return names
 }
 
-func setIdentity(h http.Header, g access.Grant, hop Hop) {
-	cert := g.Client().Certificate()
-	values := []string{g.Client().Name(), hop.Auth, cert.Serial(), cert.Fingerprint(), hop.RequestID, hop.For, hop.Proto, hop.Host}
-	for i, name := range [...]string{headerClient, headerAuth, headerSerial, headerFingerprint, headerRequestID,
-		"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
-		h[name] = values[i : i+1 : i+1]
-	}
+func isListed(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }

@@ -6,61 +6,114 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/h1"
 	"github.com/certgate/certgate/internal/upstream"
 )
 
+// maxParcel is the longest body that is sent in one piece with its request, in
+// bytes.
+const maxParcel = 64 << 10
+
+// message is a granted request on its way.
+type message struct {
+	r    *http.Request
+	g    access.Grant
+	hop  Hop
+	body *requestBody
+}
+
+// parcel is a request in one piece, for the lean client.
+type parcel struct {
+	message h1.Message
+	body    []byte
+}
+
 // send takes a place for the message and sends it. An address that cannot be
 // reached has got nothing, so the next one is tried; after any other failure
 // nobody knows, and nothing is sent twice. The error is a *denial.Error.
-func (f *Forwarder) send(visit *upstream.Visit, m message) (*http.Response, error) {
-	if err := f.load(m); err != nil {
-		return nil, failure(m.r, m.body, err)
+func (f *Forwarder) send(visit *upstream.Visit, m message) (h1.Answer, error) {
+	p, err := f.pack(m)
+	if err != nil {
+		return h1.Answer{}, failure(m.r, m.body, err)
 	}
+	defer f.unpack(p)
 	if refusal := f.pool.Begin(visit); refusal != nil {
-		return nil, refusal
+		return h1.Answer{}, refusal
 	}
 	for {
-		res, err := f.roundTrip(visit.Index(), f.outbound(visit.URL(), m))
+		a, err := f.attempt(visit, m, p)
 		if err == nil {
 			visit.Answered()
-			return res, nil
+			return a, nil
 		}
 		d := failure(m.r, m.body, err)
 		if d.Reason != denial.UpstreamFailed && d.Reason != denial.UpstreamTimeout {
-			return nil, d
+			return h1.Answer{}, d
 		}
 		visit.Failed(d)
-		if !errors.Is(err, h1.ErrUnreachable) || !m.body.rewind() || !visit.Another() {
-			return nil, d
+		unsent := errors.Is(err, h1.ErrUnreachable) && (p != nil || m.body.rewind())
+		if !unsent || !visit.Another() {
+			return h1.Answer{}, d
 		}
 	}
 }
 
-// load reads a small body before there is a place for the request: a slow client
-// holds none, and the body can be offered to more than one address.
-func (f *Forwarder) load(m message) error {
-	if f.lean == nil || m.r.ContentLength <= 0 || m.r.ContentLength > h1.MaxBody {
-		return nil
+// pack reads a small body before there is a place for the request: a slow client
+// holds none, and the body can be offered to more than one address. The parcel is
+// nil for requests that the transport has to stream.
+func (f *Forwarder) pack(m message) (*parcel, error) {
+	n := m.r.ContentLength
+	if f.lean == nil || n < 0 || n > maxParcel || len(m.r.TransferEncoding) > 0 {
+		return nil, nil //nolint:nilnil // said above
 	}
-	buf, ok := f.bodies.Get().(*[]byte)
+	p, ok := f.parcels.Get().(*parcel)
 	if !ok { // the pool has nothing yet
-		buf = new([]byte)
+		p = new(parcel)
 	}
-	return m.body.load(buf)
+	var err error
+	if p.body, err = m.body.load(p.body); err != nil {
+		f.unpack(p)
+		return nil, err
+	}
+	return p, nil
 }
 
-// roundTrip sends plain requests the lean way and leaves the others to net/http.
-func (f *Forwarder) roundTrip(index int, out *http.Request) (*http.Response, error) {
-	if f.lean != nil && h1.Plain(out) {
-		return f.lean[index].RoundTrip(out)
+func (f *Forwarder) unpack(p *parcel) {
+	if p != nil {
+		f.parcels.Put(p)
 	}
+}
+
+// attempt offers the request to the address of the visit.
+func (f *Forwarder) attempt(visit *upstream.Visit, m message, p *parcel) (h1.Answer, error) {
+	if p == nil {
+		return f.roundTrip(f.outbound(visit.URL(), m))
+	}
+	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
+	f.headers.fields(m, p.message.Field)
+	p.message.End(p.body)
+	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
+}
+
+// roundTrip leaves the request to net/http.
+func (f *Forwarder) roundTrip(out *http.Request) (h1.Answer, error) {
 	forbidRepeat(out.Header)
-	return f.transport.RoundTrip(out)
+	res, err := f.transport.RoundTrip(out)
+	if err != nil {
+		return h1.Answer{}, err
+	}
+	a := h1.Answer{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
+	for name, values := range res.Header {
+		for _, value := range values {
+			a.Fields = append(a.Fields, h1.Field{Name: name, Value: value})
+		}
+	}
+	return a, nil
 }
 
-// outbound builds the request that goes on the wire to the address.
+// outbound builds the request that the transport sends to the address.
 func (f *Forwarder) outbound(to *url.URL, m message) *http.Request {
 	out := &http.Request{
 		Method: m.g.Method(),
@@ -69,14 +122,17 @@ func (f *Forwarder) outbound(to *url.URL, m message) *http.Request {
 		// case that URL.RequestURI would change.
 		URL:           &url.URL{Scheme: to.Scheme, Host: to.Host, Opaque: m.g.Target().String()},
 		Host:          to.Host,
-		Header:        f.headers.keep(m.r.Header),
+		Header:        make(http.Header, len(m.r.Header)+8),
 		ContentLength: m.r.ContentLength,
+	}
+	f.headers.fields(m, func(name, value string) { out.Header[name] = append(out.Header[name], value) })
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // or the transport would add its own
 	}
 	if m.r.ContentLength != 0 {
 		// The transport cannot rewind it, so it never sends a body twice.
 		out.Body = m.body
 	}
-	setIdentity(out.Header, m.g, m.hop)
 	return out.WithContext(m.r.Context())
 }
 

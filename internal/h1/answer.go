@@ -11,13 +11,26 @@ import (
 	"strings"
 )
 
+// Answer is an answer as the upstream gave it.
+type Answer struct {
+	Status int
+	Fields []Field // in their order, those of the connection among them
+	Length int64   // of the body, as declared; -1: unknown
+	Body   io.ReadCloser
+}
+
+// Field is one field line of an answer. The name is in canonical form.
+type Field struct{ Name, Value string }
+
 // answer is the header of a response.
 type answer struct {
 	status  int
-	header  http.Header
+	fields  []Field
 	length  int64 // -1: until the connection ends
 	chunked bool
 	keep    bool // the connection may serve again
+
+	version10 bool // HTTP/1.0
 }
 
 // readHead reads up to and including the empty line. The result stands in the
@@ -58,23 +71,15 @@ func parseHead(head []byte) (answer, error) {
 	if a.status, a.keep, err = parseStatusLine(line); err != nil {
 		return a, err
 	}
-	a.header = make(http.Header, 8)
-	var values []string // one backing array for the usual single values
+	a.version10 = !a.keep
+	a.fields = make([]Field, 0, strings.Count(rest, "\n"))
 	for rest != "" {
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, err := parseField(line)
 		if err != nil {
 			return a, err
 		}
-		if present := a.header[name]; present != nil {
-			a.header[name] = append(present, value)
-			continue
-		}
-		if len(values) == cap(values) {
-			values = make([]string, 0, 8)
-		}
-		values = append(values, value)
-		a.header[name] = values[len(values)-1 : len(values) : len(values)]
+		a.fields = append(a.fields, Field{name, value})
 	}
 	return a, a.frame()
 }
@@ -104,32 +109,40 @@ func parseField(line string) (name, value string, err error) {
 // frame decides where the body ends (RFC 9112, section 6.3). What has two
 // readings is refused.
 func (a *answer) frame() error {
-	lengths, codings := a.header["Content-Length"], a.header["Transfer-Encoding"]
-	switch {
-	case len(lengths)+len(codings) > 1:
-		return errors.New("want one Content-Length or one Transfer-Encoding, found more")
-	case len(codings) == 1:
-		if !strings.EqualFold(codings[0], "chunked") || !a.keep {
-			return fmt.Errorf("want Transfer-Encoding: chunked in HTTP/1.1, found %.40q", codings[0])
-		}
-		a.chunked = true
-	case len(lengths) == 1:
-		n, err := strconv.ParseUint(lengths[0], 10, 63)
-		if err != nil {
-			return fmt.Errorf("want a length in Content-Length, found %.40q", lengths[0])
-		}
-		a.length = int64(n) // ParseUint was told 63 bits
-	default:
-		if a.status < http.StatusOK {
-			a.length = 0
+	framed := 0
+	for _, f := range a.fields {
+		switch f.Name {
+		case "Content-Length":
+			framed++
+			n, err := strconv.ParseUint(f.Value, 10, 63)
+			if err != nil {
+				return fmt.Errorf("want a length in Content-Length, found %.40q", f.Value)
+			}
+			a.length = int64(n) // ParseUint was told 63 bits
+		case "Transfer-Encoding":
+			framed++
+			if !strings.EqualFold(f.Value, "chunked") || a.version10 {
+				return fmt.Errorf("want Transfer-Encoding: chunked in HTTP/1.1, found %.40q", f.Value)
+			}
+			a.chunked = true
+		case "Connection":
+			a.keep = a.keep && !hasClose(f.Value)
 		}
 	}
-	for _, list := range a.header["Connection"] {
-		for option := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(trim(option), "close") {
-				a.keep = false
-			}
-		}
+	if framed > 1 {
+		return errors.New("want one Content-Length or one Transfer-Encoding, found more")
+	}
+	if framed == 0 && a.status < http.StatusOK {
+		a.length = 0
 	}
 	return nil
+}
+
+func hasClose(list string) bool {
+	for option := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(trim(option), "close") {
+			return true
+		}
+	}
+	return false
 }

@@ -15,9 +15,12 @@ import (
 type body struct {
 	cn   *conn
 	keep bool
-	stop func() bool                 // ends the watch over the caller's context
-	next func(p []byte) (int, error) // io.EOF at the regular end only
+	stop func() bool // ends the watch over the caller's context
 	err  error
+
+	chunked bool
+	inside  bool  // a chunk whose end has not been read
+	left    int64 // of the body or the chunk; -1: until the connection ends
 }
 
 // Read is for one goroutine, as http.Response.Body is.
@@ -30,6 +33,18 @@ func (b *body) Read(p []byte) (int, error) {
 		b.end(err)
 	}
 	return n, err
+}
+
+// next reads a part; io.EOF at the regular end only.
+func (b *body) next(p []byte) (int, error) {
+	switch {
+	case b.chunked:
+		return b.nextOfChunk(p)
+	case b.left < 0:
+		return b.cn.read(p)
+	default:
+		return b.counted(p)
+	}
 }
 
 // Close ends the connection where the body has not been read to its end.
@@ -56,54 +71,40 @@ func (cn *conn) read(p []byte) (int, error) {
 	return cn.net.Read(p)
 }
 
-// counted is a body of n bytes. The last of them come together with the end.
-func (cn *conn) counted(n int64) func([]byte) (int, error) {
-	return func(p []byte) (int, error) {
-		if int64(len(p)) > n {
-			p = p[:n]
-		}
-		m, err := cn.read(p)
-		n -= int64(m)
-		switch {
-		case n == 0:
-			return m, io.EOF
-		case err != nil:
-			return m, unexpected(err)
-		default:
-			return m, nil
-		}
+// counted reads of a body of known length. The last bytes come together with the
+// end.
+func (b *body) counted(p []byte) (int, error) {
+	n, err := b.cn.read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	switch {
+	case b.left == 0:
+		return n, io.EOF
+	case err != nil:
+		return n, unexpected(err)
+	default:
+		return n, nil
 	}
 }
 
-// untilClose is a body that ends with the connection.
-func (cn *conn) untilClose(p []byte) (int, error) { return cn.read(p) }
-
-// chunked is a body in chunks (RFC 9112, section 7.1). Trailers are read and
-// dropped, but have to be readable.
-func (cn *conn) chunked() func([]byte) (int, error) {
-	var left int64
-	inside := false // a chunk whose end has not been read
-	return func(p []byte) (int, error) {
-		if left == 0 {
-			n, err := cn.nextChunk(inside)
-			if err != nil {
-				return 0, unexpected(err)
-			}
-			if n == 0 {
-				return 0, cn.skipTrailers()
-			}
-			left, inside = n, true
-		}
-		if int64(len(p)) > left {
-			p = p[:left]
-		}
-		n, err := cn.read(p)
-		left -= int64(n)
+// nextOfChunk reads of a body in chunks (RFC 9112, section 7.1). Trailers are
+// read and dropped, but have to be readable.
+func (b *body) nextOfChunk(p []byte) (int, error) {
+	if b.left <= 0 {
+		n, err := b.cn.nextChunk(b.inside)
 		if err != nil {
-			return n, unexpected(err)
+			return 0, unexpected(err)
 		}
-		return n, nil // the chunk's end is waited for when nothing else is left to give
+		if n == 0 {
+			return 0, b.cn.skipTrailers()
+		}
+		b.left, b.inside = n, true
 	}
+	n, err := b.cn.read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err != nil {
+		return n, unexpected(err)
+	}
+	return n, nil // the chunk's end is waited for when nothing else is left to give
 }
 
 // nextChunk reads the end of the chunk before, if there is one, and the size of

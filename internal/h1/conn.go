@@ -138,17 +138,17 @@ func (cn *conn) ask(message []byte) error {
 
 // exchange writes the message and reads the header of the answer. After an error
 // the connection is of no use.
-func (cn *conn) exchange(r *http.Request, message []byte, timeout time.Duration) (*http.Response, error) {
+func (cn *conn) exchange(ctx context.Context, m *Message, timeout time.Duration) (Answer, error) {
 	if err := cn.net.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return nil, err
+		return Answer{}, err
 	}
-	stop := cn.cancelWith(r.Context())
-	a, err := cn.converse(message)
+	stop := cn.cancelWith(ctx)
+	a, err := cn.converse(m.b)
 	if err != nil {
 		stop()
-		return nil, err
+		return Answer{}, err
 	}
-	return cn.response(r, a, stop), nil
+	return cn.answer(ctx, m.method, a, stop), nil
 }
 
 // cancelWith ends every wait on the connection when ctx is done, until stop is
@@ -199,34 +199,26 @@ func (cn *conn) converse(message []byte) (answer, error) {
 	return answer{}, errors.New("want a final answer, found 1xx only")
 }
 
-// response makes the answer's body from its framing. stop is called at its end.
-func (cn *conn) response(r *http.Request, a answer, stop func() bool) *http.Response {
-	res := &http.Response{
-		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.header, Request: r, ContentLength: a.length,
+// answer makes the answer's body from its framing. stop is called at its end.
+func (cn *conn) answer(ctx context.Context, method string, a answer, stop func() bool) Answer {
+	length := a.length
+	if method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified {
+		length, a.chunked = 0, false
 	}
-	if r.Method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified {
-		a.length, a.chunked = 0, false
+	if a.chunked {
+		a.length, length = -1, -1
 	}
-	b := &body{cn: cn, keep: a.keep, stop: stop}
+	b := &body{cn: cn, keep: a.keep, stop: stop, chunked: a.chunked, left: length}
 	switch {
-	case a.chunked:
-		res.ContentLength = -1
-		cn.unhurry(r.Context())
-		b.next = cn.chunked()
-	case a.length > 0:
-		if int64(cn.end-cn.start) < a.length {
-			cn.unhurry(r.Context())
-		}
-		b.next = cn.counted(a.length)
-	case a.length == 0:
+	case length == 0:
 		b.end(io.EOF)
-	default:
-		cn.unhurry(r.Context())
-		b.keep, b.next = false, cn.untilClose
+	case length < 0 || int64(cn.end-cn.start) < length:
+		cn.unhurry(ctx)
 	}
-	res.Body = b
-	return res
+	if length < 0 && !a.chunked {
+		b.keep = false
+	}
+	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b}
 }
 
 // unhurry takes the deadline of the header off: a body may take its time. A

@@ -88,7 +88,7 @@ func (c *conn) rest() string {
 
 const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-func newClient(t testing.TB, addr string, change ...func(*h1.Options)) *h1.Client {
+func newClient(t testing.TB, addr string, change ...func(*h1.Options)) *client {
 	t.Helper()
 	o := h1.Options{Addr: addr, Timeout: time.Minute, MaxIdle: 64, MaxHeaderBytes: maxHeader}
 	for _, f := range change {
@@ -96,7 +96,38 @@ func newClient(t testing.TB, addr string, change ...func(*h1.Options)) *h1.Clien
 	}
 	c := h1.New(o)
 	t.Cleanup(c.CloseIdleConnections)
-	return c
+	return &client{c}
+}
+
+// client takes and gives what net/http's transport does, so that the two can be
+// compared.
+type client struct{ *h1.Client }
+
+func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	var m h1.Message
+	m.Begin(r.Method, r.URL.Opaque, r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			m.Field(name, value)
+		}
+	}
+	m.End(body)
+	a, err := c.Do(r.Context(), &m)
+	if err != nil {
+		return nil, err
+	}
+	h := http.Header{}
+	for _, f := range a.Fields {
+		h[f.Name] = append(h[f.Name], f.Value)
+	}
+	return &http.Response{StatusCode: a.Status, Header: h, ContentLength: a.Length, Body: a.Body, Request: r}, nil
 }
 
 func request(ctx context.Context, method, body string) *http.Request {
@@ -111,7 +142,7 @@ func request(ctx context.Context, method, body string) *http.Request {
 }
 
 // exchange asks and reads the whole answer.
-func exchange(t testing.TB, c *h1.Client, method, body string) (*http.Response, string, error) {
+func exchange(t testing.TB, c *client, method, body string) (*http.Response, string, error) {
 	t.Helper()
 	res, err := c.RoundTrip(request(t.Context(), method, body))
 	if err != nil {
@@ -123,7 +154,7 @@ func exchange(t testing.TB, c *h1.Client, method, body string) (*http.Response, 
 }
 
 // get wants an answer with this body.
-func get(t testing.TB, c *h1.Client, want string) {
+func get(t testing.TB, c *client, want string) {
 	t.Helper()
 	res, body, err := exchange(t, c, http.MethodGet, "")
 	if err != nil || res.StatusCode != http.StatusOK || body != want {

@@ -38,7 +38,7 @@ func FuzzAnswer(f *testing.F) {
 		if head {
 			method = http.MethodHead
 		}
-		c := h1.New(h1.Options{Addr: l.Addr().String(), Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})
+		c := &client{h1.New(h1.Options{Addr: l.Addr().String(), Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})}
 		defer c.CloseIdleConnections()
 		done := make(chan struct{})
 		go func() {

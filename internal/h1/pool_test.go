@@ -113,7 +113,7 @@ func TestManyAtOnce(t *testing.T) {
 }
 
 // ask wants its own body back. One that gives up does so at any moment.
-func ask(t *testing.T, c *h1.Client, body string, givesUp bool) {
+func ask(t *testing.T, c *client, body string, givesUp bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,12 @@ type conn struct {
 	arrived func(fd uintptr) bool
 	readErr error // what arrived found
 
+	out     []byte // what written is to write
+	written func(fd uintptr) bool
+	sent    int
+	sentErr error
+
+	armed     bool      // a read deadline is set that [conn.await] may go by
 	started   time.Time // when the present request began to come, if it did not come at once
 	wasPost   bool      // the request before was a POST
 	hangup    hangup
@@ -61,7 +68,7 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 		return nil
 	}
 	c := &conn{s: s, watched: watched, net: watched.Conn, raw: raw}
-	c.arrived = c.readFirst
+	c.arrived, c.written = c.readFirst, c.writeFirst
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.rest)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())
 	if s.rest.ConnContext != nil {
@@ -80,11 +87,9 @@ func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.cancel()
 	defer c.hangup.stop()
-	wait := c.s.rest.ReadHeaderTimeout // the first request has to come at once
+	limit := after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
 	for {
-		_ = c.net.SetReadDeadline(after(wait))
-		wait = c.s.rest.IdleTimeout
-		if !c.next() {
+		if !c.next(limit) {
 			c.giveBack()
 			_ = c.watched.Close()
 			return
@@ -92,6 +97,7 @@ func (c *conn) serve() {
 		h, verdict := c.readHead()
 		if verdict == plain && c.handle(h) {
 			c.idle()
+			limit = after(c.s.rest.IdleTimeout)
 			continue
 		}
 		if verdict == notPlain {
@@ -112,15 +118,65 @@ func after(d time.Duration) time.Time {
 	return time.Now().Add(d)
 }
 
-// next waits for the first bytes of a request. While it waits, the connection
-// holds no buffer.
-func (c *conn) next() bool {
-	if c.r == c.w {
-		if err := c.raw.Read(c.arrived); err != nil || c.readErr != nil {
-			return false
-		}
+// next waits for the first bytes of a request until the limit.
+func (c *conn) next(limit time.Time) bool {
+	if c.r == c.w && c.await(limit) != nil {
+		return false
 	}
 	return c.state.CompareAndSwap(idle, busy)
+}
+
+// await reads the first bytes. While it waits, the connection holds no buffer.
+// Setting a deadline costs as much as a read, so one that was set for an earlier
+// request stays until it has passed.
+func (c *conn) await(limit time.Time) error {
+	if !c.armed {
+		c.armed = true
+		_ = c.net.SetReadDeadline(limit)
+	}
+	for {
+		err := c.raw.Read(c.arrived)
+		if err == nil {
+			return c.readErr
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !limit.IsZero() && !time.Now().Before(limit) {
+			return err
+		}
+		_ = c.net.SetReadDeadline(limit)
+	}
+}
+
+// write writes all of p. Only a client that does not take it at once needs a
+// deadline.
+func (c *conn) write(p []byte) error {
+	c.out, c.sent, c.sentErr = p, 0, nil
+	err := c.raw.Write(c.written)
+	c.out = nil
+	if err == nil {
+		err = c.sentErr
+	}
+	if err != nil || c.sent == len(p) {
+		return err
+	}
+	_ = c.net.SetWriteDeadline(after(c.s.writeTimeout))
+	if _, err = c.net.Write(p[c.sent:]); err != nil {
+		return err
+	}
+	return c.net.SetWriteDeadline(time.Time{})
+}
+
+// writeFirst writes what can be written without waiting, in the form that
+// [syscall.RawConn] wants.
+func (c *conn) writeFirst(fd uintptr) bool {
+	n, err := syscall.Write(int(fd), c.out)
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Write(int(fd), c.out)
+	}
+	if !errors.Is(err, syscall.EAGAIN) {
+		c.sentErr = err
+	}
+	c.sent = max(n, 0)
+	return true
 }
 
 // readFirst reads into a fresh buffer. It has the form that [syscall.RawConn]
@@ -171,6 +227,7 @@ func (c *conn) idle() {
 		c.giveBack()
 	}
 	c.deadline.Lock()
+	c.armed = c.armed && !c.isCovered && c.started.IsZero() && !c.hangup.looked
 	c.isCovered = false
 	c.deadline.Unlock()
 	c.started = time.Time{}

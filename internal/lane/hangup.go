@@ -21,6 +21,7 @@ type hangup struct {
 	mu      sync.Mutex
 	body    *body         // of the request that is being answered, or nil
 	looking chan struct{} // closed when the goroutine has ended; nil: none runs
+	looked  bool          // one ran for the last request; for the connection's goroutine
 }
 
 // watch begins with a request.
@@ -42,6 +43,7 @@ func (h *hangup) unwatch() {
 	h.body = nil
 	looking := h.looking
 	h.looking = nil
+	h.looked = looking != nil
 	h.mu.Unlock()
 	if looking != nil {
 		_ = h.c.net.SetReadDeadline(time.Unix(1, 0))

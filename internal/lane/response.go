@@ -167,10 +167,7 @@ func (w *response) write(p []byte) {
 	if w.err != nil || len(p) == 0 {
 		return
 	}
-	if d := w.c.s.writeTimeout; d > 0 {
-		_ = w.c.net.SetWriteDeadline(time.Now().Add(d))
-	}
-	_, w.err = w.c.net.Write(p)
+	w.err = w.c.write(p)
 }
 
 func bodyAllowed(status int) bool {

@@ -1,0 +1,71 @@
+package h1
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// Message is a request as it goes on the wire, in one piece: [Message.Begin],
+// then a [Message.Field] for each field line, then [Message.End]. What could be
+// read as more than one request is refused by [Client.Do]. A Message can be used
+// again, by one goroutine at a time.
+type Message struct {
+	b      []byte
+	method string
+	body   bool
+	err    error // the first
+}
+
+// Begin makes the request line and the Host field.
+func (m *Message) Begin(method, target, host string) {
+	*m = Message{b: m.b[:0], method: method}
+	switch {
+	case !isToken(method):
+		m.err = fmt.Errorf("want a method, found %.40q", method)
+	case !isWord(target):
+		m.err = fmt.Errorf("want a request target, found %.40q", target)
+	case !isWord(host):
+		m.err = fmt.Errorf("want a host, found %.40q", host)
+	}
+	m.b = append(append(append(append(m.b, method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
+	m.b = append(append(m.b, host...), "\r\n"...)
+}
+
+// Field adds a field line. What frames the message is no field: Content-Length is
+// written by [Message.End].
+func (m *Message) Field(name, value string) {
+	switch {
+	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !isToken(name):
+		m.fail(fmt.Errorf("want a header name, found %.40q", name))
+	case !printable(value):
+		m.fail(fmt.Errorf("want a header value without control characters in %q", name))
+	}
+	m.b = append(append(append(append(m.b, name...), ": "...), value...), "\r\n"...)
+}
+
+// End adds the body, and its length before it.
+func (m *Message) End(body []byte) {
+	m.body = len(body) > 0
+	if m.body || needsLength(m.method) {
+		m.b = append(strconv.AppendInt(append(m.b, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
+	}
+	m.b = append(append(m.b, "\r\n"...), body...)
+}
+
+func (m *Message) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// repeatable: sending it again changes nothing at the upstream.
+func (m *Message) repeatable() bool {
+	return !m.body && (m.method == http.MethodGet || m.method == http.MethodHead)
+}
+
+// needsLength: methods that usually have a body say so when it is empty
+// (RFC 9110, section 8.6), as net/http does.
+func needsLength(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
