@@ -23,6 +23,8 @@ type response struct {
 	status  int  // 0: the handler has not said
 	length  int64
 	written int64
+	typed   bool   // nobody has to guess what the body is
+	dated   bool   // the handler has said the date, or that there is none
 	held    []byte // body, before the header is made
 	made    bool   // the header is in out, or on its way
 	chunked bool
@@ -43,13 +45,25 @@ func (w *response) reset(c *conn, method string) {
 // Header is what [http.ResponseWriter] wants.
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader is what [http.ResponseWriter] wants. Informational answers are
-// not written.
+// WriteHeader is what [http.ResponseWriter] wants: what the handler does to the
+// header from here on is too late. Informational answers are not written.
 func (w *response) WriteHeader(status int) {
 	if w.status != 0 || status < http.StatusOK {
 		return
 	}
 	w.status = status
+	w.declaredLength()
+	h := w.header
+	_, said := h["Content-Type"]
+	w.typed = said || h.Get("Content-Encoding") != ""
+	_, w.dated = h["Date"]
+	w.closing = hasClose(h["Connection"])
+	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(status), 10), ' ')
+	w.out = append(append(w.out, http.StatusText(status)...), "\r\n"...)
+	w.fields()
+}
+
+func (w *response) declaredLength() {
 	if v := w.header["Content-Length"]; len(v) > 0 {
 		n, err := strconv.ParseUint(v[0], 10, 63)
 		if err != nil || len(v) > 1 {
@@ -66,13 +80,16 @@ func (w *response) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	switch {
+	case len(p) == 0:
+		return 0, nil
 	case !bodyAllowed(w.status):
 		return 0, http.ErrBodyNotAllowed
-	case w.length >= 0 && w.written+int64(len(p)) > w.length:
+	}
+	w.written += int64(len(p)) // counted even when refused: then the connection ends
+	if w.length >= 0 && w.written > w.length {
 		return 0, http.ErrContentLength
 	}
-	w.written += int64(len(p))
-	if !w.made && w.length < 0 && len(w.held)+len(p) <= maxHeld {
+	if !w.made && (w.length < 0 || !w.typed) && len(w.held)+len(p) <= maxHeld {
 		w.held = append(w.held, p...)
 		return len(p), nil
 	}
@@ -86,9 +103,10 @@ func (w *response) Write(p []byte) (int, error) {
 // begin makes the header of an answer of which this is not the end, and lets out
 // what was held back for it.
 func (w *response) begin(p []byte) {
+	const sniffed = 512
 	first := w.held
-	if len(first) == 0 {
-		first = p
+	if n := min(len(p), sniffed-len(first)); n > 0 && !w.typed {
+		first = append(first, p[:n]...) // beside what is held, not to it
 	}
 	w.makeHeader(first, false)
 	w.body(w.held)
@@ -145,7 +163,7 @@ func (w *response) finish() bool {
 		w.out = append(w.out, "0\r\n\r\n"...)
 	}
 	w.flush()
-	short := w.length >= 0 && w.written < w.length && !w.head && bodyAllowed(w.status)
+	short := w.length >= 0 && w.written != w.length && !w.head && bodyAllowed(w.status)
 	w.drop()
 	return w.err == nil && !short
 }
@@ -174,27 +192,21 @@ func bodyAllowed(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// makeHeader makes the status line and the fields. body is what is known of the
+// makeHeader makes the rest of the header. body is what is known of the
 // body, all of it if whole.
 func (w *response) makeHeader(body []byte, whole bool) {
 	w.made = true
-	w.out = w.c.s.buffer()[:0]
-	h := w.header
 	w.frame(len(body), whole)
-	if _, said := h["Content-Type"]; !said && len(body) > 0 && len(h["Content-Encoding"]) == 0 {
-		h["Content-Type"] = []string{http.DetectContentType(body)}
+	if !w.typed && len(body) > 0 && bodyAllowed(w.status) {
+		w.out = append(append(append(w.out, "Content-Type: "...), http.DetectContentType(body)...), "\r\n"...)
 	}
-	w.closing = hasClose(h["Connection"])
-	w.out = append(strconv.AppendInt(append(w.out, "HTTP/1.1 "...), int64(w.status), 10), ' ')
-	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
-	w.fields()
-	if _, said := h["Date"]; !said {
+	if !w.dated {
 		w.out = append(append(append(w.out, "Date: "...), w.c.s.dateAt(time.Now())...), "\r\n"...)
 	}
 	switch {
 	case w.chunked:
 		w.out = append(w.out, "Transfer-Encoding: chunked\r\n"...)
-	case w.length >= 0 && w.status != http.StatusNoContent:
+	case w.length >= 0 && bodyAllowed(w.status):
 		w.out = append(strconv.AppendInt(append(w.out, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
 	if w.closing {
@@ -220,19 +232,36 @@ func (w *response) fields() {
 	for name := range w.header {
 		switch name {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+		case "Content-Type":
+			if w.status != http.StatusNotModified { // as net/http, RFC 9110, section 15.4.5
+				w.names = append(w.names, name)
+			}
 		default:
 			w.names = append(w.names, name)
 		}
 	}
 	slices.Sort(w.names)
 	for _, name := range w.names {
-		if name == "" || strings.ContainsAny(name, " \t\r\n\x00:") {
+		if !isToken(name) {
 			continue
 		}
 		for _, value := range w.header[name] {
 			w.out = append(append(append(append(w.out, name...), ": "...), oneLine(value)...), "\r\n"...)
 		}
 	}
+}
+
+// isToken: what a field's name may be (RFC 9110, section 5.6.2).
+func isToken(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return name != ""
 }
 
 // oneLine is the value without what could end the line.
