@@ -45,8 +45,14 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close is for the handler: what is not read is the connection's business.
-func (*body) Close() error { return nil }
+// Close ends the handler's reading: what is not read is the connection's
+// business.
+func (b *body) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.detached = true
+	return nil
+}
 
 // whole reports whether all of it has been read. It does not wait for a Read.
 func (b *body) whole() bool {
@@ -61,7 +67,7 @@ func (b *body) whole() bool {
 // that the rest cannot be had. A Read that is under way is ended.
 func (b *body) detach() (left int64, err error) {
 	if !b.mu.TryLock() {
-		_ = b.c.net.SetReadDeadline(time.Unix(1, 0))
+		_ = b.c.setReadDeadline(time.Unix(1, 0)) // which a Read that begins leaves alone
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()

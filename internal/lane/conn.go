@@ -85,6 +85,7 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 // serve answers requests until the connection ends or is handed over.
 func (c *conn) serve() {
 	defer c.s.forget(c)
+	defer c.rescue()
 	defer c.cancel()
 	defer c.hangup.stop()
 	limit := after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
@@ -95,7 +96,7 @@ func (c *conn) serve() {
 			return
 		}
 		h, verdict := c.readHead()
-		if verdict == plain && c.handle(h) {
+		if verdict == plain && c.handle(h) && !c.s.closed.Load() {
 			c.idle()
 			limit = after(c.s.rest.IdleTimeout)
 			continue
@@ -107,6 +108,14 @@ func (c *conn) serve() {
 		c.giveBack()
 		_ = c.watched.Close()
 		return
+	}
+}
+
+// rescue keeps a fault to one connection, as net/http does.
+func (c *conn) rescue() {
+	if reason := recover(); reason != nil {
+		c.s.logf("panic on the connection of %s: %v\n%s", c.request.RemoteAddr, reason, debug.Stack())
+		_ = c.watched.Close()
 	}
 }
 
@@ -345,7 +354,6 @@ func (c *conn) handOver() {
 	}
 	c.watched.Unread(unused)
 	c.giveBack()
-	c.s.forget(c)
 	_ = c.net.SetReadDeadline(time.Time{})
 	c.s.handoff.give(c.watched)
 }
@@ -360,10 +368,10 @@ func (c *conn) handle(h head) bool {
 	c.hangup.unwatch()
 	left, err := b.detach()
 	c.wasPost = h.method == http.MethodPost
-	if !ok || !w.finish() || err != nil {
+	if !ok || !w.finish() {
 		return false
 	}
-	if w.closing {
+	if w.closing || err != nil {
 		if left > 0 {
 			c.watched.Linger()
 		}

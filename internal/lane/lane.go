@@ -33,9 +33,9 @@ type Server struct {
 	buffers      sync.Pool // of *[bufferSize]byte
 	date         atomic.Pointer[date]
 
+	closed atomic.Bool // set under mu
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
-	closed bool
 }
 
 // New makes a server in front of rest: its handler, its timeouts, its bound on
@@ -56,7 +56,7 @@ func (s *Server) Serve(l net.Listener) error {
 		_ = l.Close() // nobody would take what is not plain
 	}()
 	err := s.accept(l)
-	if s.isClosed() {
+	if s.closed.Load() {
 		return <-failed
 	}
 	return err
@@ -114,7 +114,7 @@ func (s *Server) begin(nc net.Conn) {
 func (s *Server) track(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return false
 	}
 	s.conns[c] = struct{}{}
@@ -127,19 +127,13 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
-}
-
 // Shutdown closes the connections that wait for a request and lets the others
 // finish theirs, as [http.Server.Shutdown] does for what it was given. The
 // listener is the caller's to close. When ctx is done first, its error is
 // returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.closed = true
+	s.closed.Store(true)
 	s.mu.Unlock()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -169,7 +163,7 @@ func (s *Server) closeIdle() (busy int) {
 // Close closes every connection.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	s.closed = true
+	s.closed.Store(true)
 	for c := range s.conns {
 		_ = c.net.Close()
 	}

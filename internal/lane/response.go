@@ -57,7 +57,7 @@ func (w *response) WriteHeader(status int) {
 	_, said := h["Content-Type"]
 	w.typed = said || h.Get("Content-Encoding") != ""
 	_, w.dated = h["Date"]
-	w.closing = hasClose(h["Connection"])
+	w.closing = hasClose(h["Connection"]) || w.c.s.closed.Load()
 	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(status), 10), ' ')
 	w.out = append(append(w.out, http.StatusText(status)...), "\r\n"...)
 	w.fields()
