@@ -27,8 +27,8 @@ type hangup struct {
 // watch begins with a request.
 func (h *hangup) watch(b *body) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.body = b
-	h.mu.Unlock()
 	if h.timer == nil {
 		h.timer = time.AfterFunc(hangupDelay, h.look)
 		return

@@ -135,6 +135,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed.Store(true)
 	s.mu.Unlock()
+	// Until the last of ours is done it may be given more; but it need not wait to
+	// end its own.
+	s.rest.SetKeepAlivesEnabled(false)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for s.closeIdle() > 0 {
