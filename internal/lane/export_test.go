@@ -1,0 +1,31 @@
+package lane
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// Head is what the parser made of a header.
+type Head struct {
+	Method, Target, Host string
+	URL                  *url.URL
+	Header               http.Header
+	Length               int64
+}
+
+// Parser is one connection's.
+type Parser struct{ p parser }
+
+// Parse finds the first header in b, as a connection does, and parses it. ok is
+// false when it is not plain or not whole.
+func (p *Parser) Parse(b []byte) (h Head, size int, ok bool) {
+	size, plain := endOfHead(b, 0)
+	if !plain || size == 0 {
+		return Head{}, 0, false
+	}
+	parsed, ok := p.p.parse(b[:size])
+	if !ok {
+		return Head{}, 0, false
+	}
+	return Head{parsed.method, parsed.target, parsed.host, parsed.url, parsed.header, parsed.length}, size, true
+}

@@ -1,0 +1,113 @@
+package lane_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// waiting is a handler that waits for its context's end.
+func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/wait" {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		begun <- r.Context()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(patience):
+		}
+		ended <- r.Context().Err()
+	}
+}
+
+// A client that goes away ends the context of the request it waits for.
+func TestHangup(t *testing.T) {
+	tests := []struct {
+		name, sent string
+		onlyLane   bool // net/http does not look behind what it has read ahead
+	}{
+		{"no body", get("/wait"), false},
+		{"a body", post("/wait", "abc"), false},
+		{"a later request", get("/") + post("/", "abc") + get("/wait"), false},
+		{"part of the next request", get("/wait") + "GET ", true},
+		{"handed over", strange("/wait"), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for server, bare := range both {
+				t.Run(server, func(t *testing.T) {
+					if bare && tt.onlyLane {
+						t.Skip("net/http does not notice")
+					}
+					begun, ended := make(chan context.Context, 1), make(chan error, 1)
+					r := start(t, bare, options{}, waiting(begun, ended))
+					c := r.dial().send(tt.sent)
+					await(t, begun, "request")
+					_ = c.Close()
+					if err := await(t, ended, "end of the handler"); err == nil {
+						t.Error("want the context canceled")
+					}
+				})
+			}
+		})
+	}
+}
+
+// No timeout of ours is a client that goes away, and none stops the looking.
+func TestNoHangup(t *testing.T) {
+	const soon = 80 * time.Millisecond
+	for name, sent := range map[string]string{"no body": get("/wait"), "a body": post("/wait", "abc"), "a later request": get("/") + get("/wait")} {
+		t.Run(name, func(t *testing.T) {
+			begun, ended := make(chan context.Context, 1), make(chan error, 1)
+			r := start(t, false, options{readHeader: soon, read: soon, idle: soon}, waiting(begun, ended))
+			c := r.dial().send(sent)
+			ctx := await(t, begun, "request")
+			for range 3 { // longer than each of the timeouts
+				r.dial().send(get("/")).wantAnswerAndEnd()
+			}
+			if ctx.Err() != nil {
+				t.Errorf("the context has ended: %v", context.Cause(ctx))
+			}
+			_ = c.Close()
+			if err := await(t, ended, "end of the handler"); err == nil {
+				t.Error("want the context canceled")
+			}
+		})
+	}
+}
+
+func (c *client) wantAnswerAndEnd() {
+	c.t.Helper()
+	c.want(200, "")
+	c.wantEnd()
+}
+
+// What comes while a handler works stays for the next request.
+func TestNextRequestDuringALongOne(t *testing.T) {
+	goOn := make(chan struct{})
+	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-goOn
+		}
+		where(w, r)
+	})
+	for range 2 { // the second time on a connection that has looked before
+		c := r.dial().send(get("/slow"))
+		next := time.NewTimer(120 * time.Millisecond) // the looking has begun
+		<-next.C
+		c.send(get("/next"))
+		goOn <- struct{}{}
+		c.want(200, "lane /slow ")
+		c.want(200, "lane /next ")
+		c.send(get("/slow"))
+		next.Reset(120 * time.Millisecond)
+		<-next.C
+		goOn <- struct{}{}
+		c.want(200, "lane /slow ")
+		c.send(post("/last", "x")).want(200, "lane /last x")
+	}
+}

@@ -1,0 +1,245 @@
+package lane_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// shutdown begins a Shutdown and returns when it has begun.
+func (r *running) shutdown(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- r.server.Shutdown(ctx) }()
+	return done
+}
+
+// gatedHandler waits in "/wait" and tells how it began.
+func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			begun <- struct{}{}
+			<-goOn
+		}
+		fmt.Fprint(w, "done")
+	}
+}
+
+// Connections that wait for a request are closed, requests are finished.
+func TestShutdown(t *testing.T) {
+	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "a body": post("/wait", "abc")} {
+		t.Run(name, func(t *testing.T) {
+			for server, bare := range both {
+				t.Run(server, func(t *testing.T) {
+					begun, goOn := make(chan struct{}, 1), make(chan struct{})
+					r := start(t, bare, options{}, gatedHandler(begun, goOn))
+					idle, idleStrange, busy := r.dial().send(get("/")), r.dial().send(strange("/")), r.dial().send(request)
+					idle.want(200, "done")
+					idleStrange.want(200, "done")
+					await(t, begun, "request")
+					done := r.shutdown(t.Context())
+					idle.wantEnd()
+					idleStrange.wantEnd()
+					select {
+					case err := <-done:
+						t.Fatalf("Shutdown ended in %v before the request did", err)
+					default:
+					}
+					close(goOn)
+					if h := busy.want(200, "done"); h == nil {
+						t.Error("want an answer")
+					}
+					busy.wantEnd()
+					if err := await(t, done, "end of Shutdown"); err != nil {
+						t.Errorf("Shutdown ended in %v", err)
+					}
+					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+					}
+					if _, err := net.Dial("tcp", r.listener.Addr().String()); err == nil {
+						t.Error("want nobody to listen")
+					}
+				})
+			}
+		})
+	}
+}
+
+// An answer that is given while the server shuts down says that it is the last,
+// and requests that wait behind it are not begun.
+func TestShutdownSaysSo(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 9), make(chan struct{})
+			r := start(t, bare, options{}, gatedHandler(begun, goOn))
+			c := r.dial().send(get("/wait") + get("/wait") + get("/"))
+			witness := r.dial().send(get("/"))
+			witness.want(200, "done")
+			await(t, begun, "request")
+			done := r.shutdown(t.Context())
+			witness.wantEnd() // now it has begun
+			close(goOn)
+			res, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || !res.Close {
+				t.Errorf("answer %v, %v: want one that closes the connection", res, err)
+			}
+			c.wantGone()
+			if len(begun) > 0 {
+				t.Error("another request has begun")
+			}
+			if err := await(t, done, "end of Shutdown"); err != nil {
+				t.Errorf("Shutdown ended in %v", err)
+			}
+		})
+	}
+}
+
+// A request whose header is on its way is waited for, plain or not.
+func TestShutdownDuringAHeader(t *testing.T) {
+	r := start(t, false, options{}, where)
+	witness, c := r.dial().send(get("/")), r.dial()
+	witness.want(200, "lane / ")
+	c.send(get("/a") + get("/b")[:9])
+	c.want(200, "lane /a ")
+	done := r.shutdown(t.Context())
+	witness.wantEnd()
+	c.send(get("/b")[9:]).want(200, "lane /b ")
+	c.wantEnd()
+	if err := await(t, done, "end of Shutdown"); err != nil {
+		t.Errorf("Shutdown ended in %v", err)
+	}
+}
+
+// What does not finish in time is cut.
+func TestShutdownInVain(t *testing.T) {
+	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "half a header": get("/")[:9]} {
+		t.Run(name, func(t *testing.T) {
+			for server, bare := range both {
+				t.Run(server, func(t *testing.T) {
+					if bare && len(request) == 9 {
+						t.Skip("to net/http the connection is idle until the header is whole")
+					}
+					begun, goOn := make(chan struct{}, 1), make(chan struct{})
+					r := start(t, bare, options{}, gatedHandler(begun, goOn))
+					c := r.dial().send(get("/") + request)
+					c.want(200, "done")
+					if len(request) > 9 {
+						await(t, begun, "request")
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+					defer cancel()
+					if err := await(t, r.shutdown(ctx), "end of Shutdown"); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("Shutdown ended in %v, want DeadlineExceeded", err)
+					}
+					_ = r.server.Close()
+					c.wantGone()
+					close(goOn)
+					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Close may come at any moment of a connection's way to net/http.
+func TestCloseDuringHandOver(t *testing.T) {
+	for range 40 {
+		r := start(t, false, options{}, where)
+		var clients sync.WaitGroup
+		for range 4 {
+			c := r.dial()
+			clients.Go(func() {
+				_, _ = io.WriteString(c, strange("/a")+get("/b"))
+				_, _ = io.Copy(io.Discard, c)
+			})
+		}
+		_ = r.server.Close()
+		if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+		}
+		clients.Wait()
+		if n := r.listener.Open(); n != 0 {
+			// a connection is counted out by its own goroutine
+			deadline := time.Now().Add(patience)
+			for r.listener.Open() != 0 && time.Now().Before(deadline) {
+				time.Sleep(time.Millisecond)
+			}
+			if n := r.listener.Open(); n != 0 {
+				t.Fatalf("%d connections are open", n)
+			}
+		}
+	}
+}
+
+// failing is a listener with errors before its connections.
+type failing struct {
+	net.Listener
+	mu     sync.Mutex
+	errors []error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	if len(l.errors) > 0 {
+		err := l.errors[0]
+		l.errors = l.errors[1:]
+		l.mu.Unlock()
+		return nil, err
+	}
+	l.mu.Unlock()
+	return l.Listener.Accept()
+}
+
+func failingWith(t *testing.T, errs ...error) *failing {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &failing{Listener: l, errors: errs}
+}
+
+// Being out of file descriptors passes.
+func TestAcceptAgain(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			short := &net.OpError{Op: "accept", Err: syscall.EMFILE}
+			r := start(t, bare, options{listener: failingWith(t, short, short, short)}, func(http.ResponseWriter, *http.Request) {})
+			r.dial().send(get("/")).want(200, "")
+		})
+	}
+}
+
+func TestAcceptFails(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			broken := errors.New("broken")
+			r := start(t, bare, options{listener: failingWith(t, broken)}, func(http.ResponseWriter, *http.Request) {})
+			if err := await(t, r.served, "end of Serve"); !errors.Is(err, broken) {
+				t.Errorf("Serve ended in %v, want the listener's error", err)
+			}
+		})
+	}
+}
+
+// plainConn is a connection without a file descriptor.
+type plainConn struct{ net.Conn }
+
+// What has no file descriptor is net/http's from the start.
+func TestNoDescriptor(t *testing.T) {
+	l := wrapped(t, func(c *net.TCPConn) net.Conn { return plainConn{c} })
+	r := start(t, false, options{listener: l}, where)
+	r.dial().send(get("/a")).want(200, "http /a ")
+	r.dial().send(get("/a")).want(200, "lane /a ")
+}
