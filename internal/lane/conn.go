@@ -49,7 +49,7 @@ type conn struct {
 	sent    int
 	sentErr error
 
-	armed     bool      // a read deadline is set that [conn.await] may go by
+	armed     time.Time // the read deadline that is set, if [conn.await] may go by it
 	started   time.Time // when the present request began to come, if it did not come at once
 	wasPost   bool      // the request before was a POST
 	hangup    hangup
@@ -137,11 +137,10 @@ func (c *conn) next(limit time.Time) bool {
 
 // await reads the first bytes. While it waits, the connection holds no buffer.
 // Setting a deadline costs as much as a read, so one that was set for an earlier
-// request stays until it has passed.
+// request stays until it has passed, unless it is too late.
 func (c *conn) await(limit time.Time) error {
-	if !c.armed {
-		c.armed = true
-		_ = c.net.SetReadDeadline(limit)
+	if c.armed.IsZero() || !limit.IsZero() && limit.Before(c.armed) {
+		c.arm(limit)
 	}
 	for {
 		err := c.raw.Read(c.arrived)
@@ -151,8 +150,13 @@ func (c *conn) await(limit time.Time) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) || !limit.IsZero() && !time.Now().Before(limit) {
 			return err
 		}
-		_ = c.net.SetReadDeadline(limit)
+		c.arm(limit)
 	}
+}
+
+func (c *conn) arm(limit time.Time) {
+	c.armed = limit
+	_ = c.net.SetReadDeadline(limit)
 }
 
 // write writes all of p. Only a client that does not take it at once needs a
@@ -236,7 +240,9 @@ func (c *conn) idle() {
 		c.giveBack()
 	}
 	c.deadline.Lock()
-	c.armed = c.armed && !c.isCovered && c.started.IsZero() && !c.hangup.looked
+	if c.isCovered || !c.started.IsZero() || c.hangup.looked {
+		c.armed = time.Time{} // another deadline is set, or none
+	}
 	c.isCovered = false
 	c.deadline.Unlock()
 	c.started = time.Time{}
