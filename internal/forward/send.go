@@ -100,7 +100,7 @@ func (f *Forwarder) attempt(visit *upstream.Visit, m message, p *parcel) (h1.Ans
 // roundTrip leaves the request to net/http.
 func (f *Forwarder) roundTrip(out *http.Request) (h1.Answer, error) {
 	forbidRepeat(out.Header)
-	res, err := f.transport.RoundTrip(out)
+	res, err := f.transport.RoundTrip(out) //nolint:bodyclose // it is the answer's
 	if err != nil {
 		return h1.Answer{}, err
 	}

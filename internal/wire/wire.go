@@ -66,8 +66,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Unread puts back what somebody has read from the connection below, where a
-// request begins. It must come before the first Read.
-func (c *Conn) Unread(p []byte) { c.pending = append(c.pending, p...) }
+// request begins that no handler has seen. It must come before the first Read.
+func (c *Conn) Unread(p []byte) {
+	c.pending = append(c.pending, p...)
+	c.serving.Store(false)
+}
 
 // fill takes what was held back before it asks the socket.
 func (c *Conn) fill(p []byte) (int, error) {
