@@ -15,7 +15,6 @@ import (
 type body struct {
 	cn   *conn
 	keep bool
-	stop func() bool // ends the watch over the caller's context
 	err  error
 
 	chunked bool
@@ -57,7 +56,7 @@ func (b *body) Close() error {
 
 func (b *body) end(err error) {
 	b.err = err
-	unhurt := b.stop()
+	unhurt := b.cn.dismiss()
 	b.cn.finish(b.keep && unhurt && err == io.EOF) //nolint:errorlint // ours, never wrapped
 }
 

@@ -20,11 +20,13 @@ func past() time.Time { return time.Unix(1, 0) }
 
 // conn is one connection to the upstream. One request at a time owns it.
 type conn struct {
-	net  net.Conn
-	raw  syscall.RawConn
-	pool *pool
-	talk talk
-	step func(fd uintptr) bool // talk's
+	net   net.Conn
+	raw   syscall.RawConn
+	pool  *pool
+	talk  talk
+	step  func(fd uintptr) bool // talk's
+	watch watch
+	armed time.Time // until when the connection's deadline is far enough away
 
 	buf        []byte // what was read: buf[start:end]
 	start, end int
@@ -123,6 +125,10 @@ func (cn *conn) ask(message []byte) error {
 	cn.start, cn.end = 0, 0
 	cn.talk = talk{cn: cn, message: message}
 	err := cn.raw.Read(cn.step)
+	if errors.Is(err, os.ErrDeadlineExceeded) && cn.watch.stop == nil {
+		cn.attend() // it was only the glance
+		err = cn.raw.Read(cn.step)
+	}
 	k := cn.talk
 	cn.talk = talk{}
 	switch {
@@ -131,24 +137,76 @@ func (cn *conn) ask(message []byte) error {
 	case err != nil:
 		return err
 	case k.sent < len(message):
+		cn.attend()
 		_, err = cn.net.Write(message[k.sent:])
 	}
 	return err
 }
 
+// watch is who waits for an answer, and how long.
+type watch struct {
+	ctx   context.Context
+	limit time.Time   // for the header
+	stop  func() bool // ends the watch over ctx; nil: nobody watches yet
+}
+
+// glance is how long an exchange goes on before its connection gets a deadline
+// and a watch over the caller's context of its own. Most are done by then, and
+// each of the two costs as much as a system call.
+const glance = 100 * time.Millisecond
+
+// begin prepares an exchange. The deadline serves many of them, as long as it is
+// far enough away.
+func (cn *conn) begin(ctx context.Context, timeout time.Duration) error {
+	now := time.Now()
+	cn.watch = watch{ctx: ctx, limit: now.Add(timeout)}
+	if now.Before(cn.armed) {
+		return nil
+	}
+	cn.armed = now.Add(glance / 2)
+	return cn.net.SetDeadline(now.Add(glance))
+}
+
+// attend begins the watch over the caller's context and sets the deadline of the
+// header: from here on something may take its time.
+func (cn *conn) attend() {
+	if cn.watch.stop != nil {
+		return
+	}
+	cn.watch.stop = cn.cancelWith(cn.watch.ctx)
+	cn.deadline(cn.watch.limit)
+}
+
+// deadline sets the connection's. A context that is done meanwhile must not lose
+// its say: either it is seen here, or what [conn.cancelWith] does comes after.
+func (cn *conn) deadline(t time.Time) {
+	cn.armed = time.Time{}
+	_ = cn.net.SetDeadline(t)
+	if cn.watch.ctx.Err() != nil {
+		_ = cn.net.SetDeadline(past())
+	}
+}
+
+// dismiss ends the watch, and reports whether the context has left the connection
+// alone.
+func (cn *conn) dismiss() bool {
+	stop := cn.watch.stop
+	cn.watch = watch{}
+	return stop == nil || stop()
+}
+
 // exchange writes the message and reads the header of the answer. After an error
 // the connection is of no use.
 func (cn *conn) exchange(ctx context.Context, m *Message, timeout time.Duration) (Answer, error) {
-	if err := cn.net.SetDeadline(time.Now().Add(timeout)); err != nil {
+	if err := cn.begin(ctx, timeout); err != nil {
 		return Answer{}, err
 	}
-	stop := cn.cancelWith(ctx)
 	a, err := cn.converse(m.b)
 	if err != nil {
-		stop()
+		cn.dismiss()
 		return Answer{}, err
 	}
-	return cn.answer(ctx, m.method, a, stop), nil
+	return cn.answer(m.method, a), nil
 }
 
 // cancelWith ends every wait on the connection when ctx is done, until stop is
@@ -199,8 +257,8 @@ func (cn *conn) converse(message []byte) (answer, error) {
 	return answer{}, errors.New("want a final answer, found 1xx only")
 }
 
-// answer makes the answer's body from its framing. stop is called at its end.
-func (cn *conn) answer(ctx context.Context, method string, a answer, stop func() bool) Answer {
+// answer makes the answer's body from its framing.
+func (cn *conn) answer(method string, a answer) Answer {
 	length := a.length
 	if method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified {
 		length, a.chunked = 0, false
@@ -208,12 +266,12 @@ func (cn *conn) answer(ctx context.Context, method string, a answer, stop func()
 	if a.chunked {
 		a.length, length = -1, -1
 	}
-	b := &body{cn: cn, keep: a.keep, stop: stop, chunked: a.chunked, left: length}
+	b := &body{cn: cn, keep: a.keep, chunked: a.chunked, left: length}
 	switch {
 	case length == 0:
 		b.end(io.EOF)
 	case length < 0 || int64(cn.end-cn.start) < length:
-		cn.unhurry(ctx)
+		cn.unhurry()
 	}
 	if length < 0 && !a.chunked {
 		b.keep = false
@@ -221,14 +279,10 @@ func (cn *conn) answer(ctx context.Context, method string, a answer, stop func()
 	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b}
 }
 
-// unhurry takes the deadline of the header off: a body may take its time. A
-// context that is done meanwhile must not lose its say: either it is seen here,
-// or what [conn.cancelWith] does comes after.
-func (cn *conn) unhurry(ctx context.Context) {
-	_ = cn.net.SetDeadline(time.Time{})
-	if ctx.Err() != nil {
-		_ = cn.net.SetDeadline(past())
-	}
+// unhurry takes the deadline of the header off: a body may take its time.
+func (cn *conn) unhurry() {
+	cn.attend()
+	cn.deadline(time.Time{})
 }
 
 // finish gives the connection back, or ends it.
@@ -250,6 +304,7 @@ func (cn *conn) fill(limit int) error {
 			return err
 		}
 	}
+	cn.attend()
 	n, err := cn.net.Read(cn.buf[cn.end:])
 	cn.end += n
 	if n > 0 {

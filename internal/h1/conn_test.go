@@ -28,7 +28,8 @@ func TestUnhurryKeepsACancellation(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = here.SetDeadline(past()) // what cancelWith did
-	cn.unhurry(ctx)
+	cn.watch.ctx = ctx
+	cn.unhurry()
 	go l.Close() // so that a wait would end in another error
 	if _, err := here.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("error %v, want a deadline that has passed", err)

@@ -266,7 +266,11 @@ func isToken(name string) bool {
 
 // oneLine is the value without what could end the line.
 func oneLine(value string) string {
-	if !strings.ContainsAny(value, "\r\n\x00") {
+	harmless := true
+	for i := range len(value) {
+		harmless = harmless && value[i] >= ' '
+	}
+	if harmless {
 		return value
 	}
 	return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(value)
