@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -16,9 +18,22 @@ const maxIdleBytes = 24 << 10
 // Five thousand clients that have been answered and wait cost little, and another
 // is served beside them.
 func TestIdleConnections(t *testing.T) {
+	tests := []struct{ name, request string }{
+		{"a body", post("/", strings.Repeat("b", 2000))},
+		{"a large header", header("X: " + strings.Repeat("x", 16<<10))},
+		{"many fields", header(slices.Repeat([]string{"X:"}, 1000)...)},
+		{"more than was read at once", get("/") + get("/") + "GE"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { idleConnections(t, []byte(tt.request)) })
+	}
+}
+
+func idleConnections(t *testing.T, request []byte) {
+	t.Helper()
 	n := idleCount(t)
 	r := start(t, false, options{}, func(http.ResponseWriter, *http.Request) {})
-	request, answer := []byte(post("/", string(make([]byte, 2000)))), make([]byte, 1<<10)
+	answer := make([]byte, 1<<10)
 	before := inUse()
 	all := make([]net.Conn, 0, n)
 	t.Cleanup(func() {

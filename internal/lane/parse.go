@@ -42,9 +42,12 @@ type head struct {
 	length         int64 // of the body; -1: no Content-Length
 }
 
-// maxKept is the longest header of which the lines are kept, in bytes: it is
+// The longest header of which the lines are kept, in bytes and in fields: it is
 // memory of a connection that may wait for long.
-const maxKept = 4 << 10
+const (
+	maxKept       = 4 << 10
+	maxKeptFields = 64
+)
 
 // parser reads the headers of one connection, one after the other. Clients repeat
 // themselves: a line that is byte for byte the one at the same place in the
@@ -69,8 +72,12 @@ type field struct{ text, key, value string }
 func (p *parser) parse(b []byte) (h head, ok bool) {
 	if len(b) > maxKept {
 		*p = parser{}
-		defer func() { *p = parser{} }()
 	}
+	defer func() {
+		if len(b) > maxKept || len(p.fields) > maxKeptFields {
+			*p = parser{}
+		}
+	}()
 	text := "" // of the whole header, once a line is new
 	if p.fields == nil {
 		text = string(b)
