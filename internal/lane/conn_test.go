@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/wire"
 )
 
 func TestKeepAlive(t *testing.T) {
@@ -68,7 +70,10 @@ func TestLargeHeaders(t *testing.T) {
 
 // A refusal behind an answer of the lane's is as recognisable as any other.
 func TestRefusedAfterAnAnswer(t *testing.T) {
-	r := start(t, false, options{}, where)
+	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+		wire.Serving(r)
+		where(w, r)
+	})
 	c := r.dial().send(get("/a") + "\r\n\r\n")
 	c.want(200, "lane /a ")
 	c.want(400, "")
