@@ -58,7 +58,7 @@ func TestStrange(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{
 		header("Connection: close"), header("Connection: x"), header("TE: trailers"), header("Trailer: x"), header("Upgrade: x"), header("Expect: 100-continue"), header("HTTP2-Settings: x"),
-		header("Pragma: no-cache"), header("Host: h"), header("X.y: a"), header("X: a\tb"), header("X: \u00e9"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"),
+		header("Pragma: no-cache"), header("Host: h"), header("X.y: a"), header("X: a\tb"), header("X: \u00e9"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"), get("/\x80"),
 		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), lines("QUERY /a HTTP/1.1", "Host: h", ""), lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
 		lines("GET /a HTTP/1.1", "Host: a,b", ""), post("/a", strings.Repeat("b", 64<<10+1)), header("X: " + strings.Repeat("x", maxHeader)),
 	} {
