@@ -103,13 +103,34 @@ func TestShutdownSaysSo(t *testing.T) {
 	}
 }
 
-// A request whose header is on its way is waited for, plain or not.
+// telling is a connection that says when more of a header, or of a body, is
+// waited for.
+type telling struct {
+	*net.TCPConn
+	reads chan struct{}
+}
+
+func (c telling) Read(p []byte) (int, error) {
+	c.reads <- struct{}{}
+	return c.TCPConn.Read(p)
+}
+
+// tell wraps a test's first connection.
+func tell(t *testing.T) (l net.Listener, reads <-chan struct{}) {
+	t.Helper()
+	all := make(chan struct{}, 1000)
+	return wrapped(t, func(c *net.TCPConn) net.Conn { return telling{c, all} }), all
+}
+
+// A request whose header is on its way is waited for.
 func TestShutdownDuringAHeader(t *testing.T) {
-	r := start(t, false, options{}, where)
-	witness, c := r.dial().send(get("/")), r.dial()
-	witness.want(200, "lane / ")
-	c.send(get("/a") + get("/b")[:9])
+	l, reads := tell(t)
+	r := start(t, false, options{listener: l}, where)
+	c := r.dial().send(get("/a") + get("/b")[:9])
 	c.want(200, "lane /a ")
+	witness := r.dial().send(get("/"))
+	witness.want(200, "lane / ")
+	await(t, reads, "wait for the rest")
 	done := r.shutdown(t.Context())
 	witness.wantEnd()
 	c.send(get("/b")[9:]).want(200, "lane /b ")
@@ -129,11 +150,14 @@ func TestShutdownInVain(t *testing.T) {
 						t.Skip("to net/http the connection is idle until the header is whole")
 					}
 					begun, goOn := make(chan struct{}, 1), make(chan struct{})
-					r := start(t, bare, options{}, gatedHandler(begun, goOn))
+					l, reads := tell(t)
+					r := start(t, bare, options{listener: l}, gatedHandler(begun, goOn))
 					c := r.dial().send(get("/") + request)
 					c.want(200, "done")
 					if len(request) > 9 {
 						await(t, begun, "request")
+					} else {
+						await(t, reads, "wait for the rest")
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 					defer cancel()
