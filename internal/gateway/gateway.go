@@ -46,6 +46,11 @@ type Gateway struct {
 	gate      atomic.Pointer[gate.Gate]
 
 	pool      *upstream.Pool
+	// headroom is memory that nobody touches, so the machine never gives it. The
+	// collector runs when the heap has doubled, and without it that would be every
+	// few megabytes.
+	headroom []byte
+
 	forwarder *forward.Forwarder
 	public    endpoint
 	watched   *wire.Listener // the public one
@@ -82,7 +87,7 @@ type Options struct {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c := o.Config
 	registry := newRegistry()
-	g := &Gateway{config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
+	g := &Gateway{headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
 	g.gate.Store(newGate(c, g.guard))
 	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
