@@ -65,7 +65,8 @@ func newEngine(o Options) *gin.Engine {
 	e.Use(s.recover, s.framed)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
 	e.NoMethod(func(c *gin.Context) {
-		s.begin(c).refuse(denial.New(denial.MethodNotAllowed, "only GET and HEAD"))
+		x := s.begin(c)
+		x.refuse(denial.New(denial.MethodNotAllowed, "only GET and HEAD"))
 	})
 	// Not a wildcard route: there is no path that could be added beside it and
 	// so slip past the gate.
@@ -86,7 +87,8 @@ func (s *surface) recover(c *gin.Context) {
 			panic(http.ErrAbortHandler)
 		}
 		s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
-		s.begin(c).fail(denial.New(denial.Internal, "a handler panicked"))
+		x := s.begin(c)
+		x.fail(denial.New(denial.Internal, "a handler panicked"))
 	}()
 	c.Next()
 }
@@ -95,7 +97,8 @@ func (s *surface) recover(c *gin.Context) {
 func (s *surface) framed(c *gin.Context) {
 	wire.Serving(c.Request)
 	if wire.Ambiguous(c.Request) {
-		s.begin(c).refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
+		x := s.begin(c)
+		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
 		return
 	}
 	c.Next()
@@ -113,7 +116,7 @@ func (s *surface) gated(c *gin.Context) {
 	x := s.begin(c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
-	credential, refusal := s.credential(x)
+	credential, refusal := s.credential(&x)
 	if refusal != nil {
 		x.refuse(refusal)
 		return
@@ -142,13 +145,13 @@ type exchange struct {
 	record audit.Record
 }
 
-func (s *surface) begin(c *gin.Context) *exchange {
+func (s *surface) begin(c *gin.Context) exchange {
 	now := time.Now()
 	if s.Draining() {
 		c.Writer.Header().Set("Connection", "close")
 	}
 	from := origin(c.Request, s.TrustedProxies)
-	return &exchange{surface: s, c: c, hop: from.hop, peer: from.peer, source: from.source, record: audit.Record{
+	return exchange{surface: s, c: c, hop: from.hop, peer: from.peer, source: from.source, record: audit.Record{
 		Time: now, RequestID: from.hop.RequestID, Source: from.sourceText,
 		Method: c.Request.Method, Path: pathOf(c.Request.RequestURI),
 	}}

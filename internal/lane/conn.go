@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -366,13 +367,13 @@ func (c *conn) handOver() {
 
 // handle has one request answered and reports whether another may follow.
 func (c *conn) handle(h head) bool {
-	b := &body{c: c, left: max(h.length, 0)}
+	r := c.newRequest(&h)
 	w := &c.answer
 	w.reset(c, h.method)
-	c.hangup.watch(b)
-	ok := c.call(w, c.newRequest(h, b))
+	c.hangup.watch(&r.body)
+	ok := c.call(w, &r.Request)
 	c.hangup.unwatch()
-	left, err := b.detach()
+	left, err := r.body.detach()
 	c.wasPost = h.method == http.MethodPost
 	if !ok || !w.finish() {
 		return false
@@ -386,13 +387,20 @@ func (c *conn) handle(h head) bool {
 	return c.discard(left)
 }
 
-func (c *conn) newRequest(h head, b *body) *http.Request {
-	r := new(http.Request)
-	*r = *c.request
-	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, h.url, h.host, h.header
+// request is all that is new with each request, in one piece of memory.
+type request struct {
+	http.Request
+
+	url  url.URL
+	body body
+}
+
+func (c *conn) newRequest(h *head) *request {
+	r := &request{Request: *c.request, url: h.url, body: body{c: c, left: max(h.length, 0)}}
+	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, &r.url, h.host, h.header
 	r.Body = http.NoBody
 	if h.length > 0 {
-		r.Body, r.ContentLength = b, h.length
+		r.Body, r.ContentLength = &r.body, h.length
 	}
 	return r
 }

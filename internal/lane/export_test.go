@@ -27,5 +27,5 @@ func (p *Parser) Parse(b []byte) (h Head, size int, ok bool) {
 	if !ok {
 		return Head{}, 0, false
 	}
-	return Head{parsed.method, parsed.target, parsed.host, parsed.url, parsed.header, parsed.length}, size, true
+	return Head{parsed.method, parsed.target, parsed.host, &parsed.url, parsed.header, parsed.length}, size, true
 }

@@ -36,7 +36,7 @@ func endOfHead(b []byte, seen int) (end int, plain bool) {
 // head is the header of a plain request.
 type head struct {
 	method, target string
-	url            *url.URL
+	url            url.URL
 	host           string
 	header         http.Header
 	length         int64 // of the body; -1: no Content-Length
@@ -86,8 +86,7 @@ func (p *parser) parse(b []byte) (h head, ok bool) {
 	if ok = p.requestLine(b[:first], text); !ok {
 		return head{}, false
 	}
-	u := p.request.url // a copy: the handler's to change
-	h = head{method: p.request.method, target: p.request.target, url: &u, length: -1}
+	h = head{method: p.request.method, target: p.request.target, url: p.request.url, length: -1}
 	if !p.readFields(b, first+len("\r\n"), text) || !h.take(p.fields) || h.host == "" {
 		return head{}, false
 	}
