@@ -14,6 +14,7 @@ package audit
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,16 @@ const (
 	Failed  Decision = "failed"
 )
 
+// Surface is the way in by which a request came.
+type Surface string
+
+// The surfaces.
+const (
+	Public   Surface = ""          // the request itself, which is forwarded; the line does not say
+	Verify   Surface = "verify"    // another proxy asks over HTTP
+	ExtAuthz Surface = "ext_authz" // Envoy asks over gRPC
+)
+
 // The longest untrusted texts that are written, in bytes.
 const (
 	maxRequestID = 128
@@ -48,6 +59,7 @@ const (
 // of the line.
 type Record struct {
 	Time      time.Time // when the request arrived; zero means now
+	Surface   Surface
 	RequestID string
 	Client    string // only a verified client's name, or empty
 	Auth      string // bearer, signed, mtls
@@ -67,6 +79,13 @@ type Record struct {
 	Status            int
 	Duration          time.Duration
 	BytesIn, BytesOut int64
+}
+
+// PathOf is the part of a request target that may be logged: queries can carry
+// secrets.
+func PathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
 }
 
 // Recorder writes records. It is safe for concurrent use.

@@ -26,9 +26,10 @@ func newLine() any {
 
 // texts are the record's words by their keys, which are part of the contract
 // with whoever reads the log. Empty ones are left out.
-func (l *line) texts() [13]struct{ key, value string } {
+func (l *line) texts() [14]struct{ key, value string } {
 	r := &l.record
 	return [...]struct{ key, value string }{
+		{"surface", string(r.Surface)},
 		{"request_id", plain(r.RequestID, maxRequestID)},
 		{"client", r.Client},
 		{"auth", r.Auth},

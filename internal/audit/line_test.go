@@ -24,7 +24,7 @@ func FuzzLine(f *testing.F) {
 			t.Fatal("want a line")
 		}
 		l.record = Record{
-			RequestID: id, Client: client, Auth: "bearer", Method: "POST", Path: path, Rule: rule, KeyID: "0123456789abcdef", Serial: "4f3a09",
+			Surface: Verify, RequestID: id, Client: client, Auth: "bearer", Method: "POST", Path: path, Rule: rule, KeyID: "0123456789abcdef", Serial: "4f3a09",
 			SharedKey: bytes%2 == 0, Source: "192.0.2.7", Decision: Refused, Reason: denial.AccessDenied, Detail: detail,
 			Status: status, Duration: time.Duration(microseconds) * time.Microsecond, BytesIn: bytes, BytesOut: -bytes,
 		}

@@ -45,7 +45,7 @@ type Gateway struct {
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
 
-	pool      *upstream.Pool
+	pool *upstream.Pool
 	// headroom is memory that nobody touches, so the machine never gives it. The
 	// collector runs when the heap has doubled, and without it that would be every
 	// few megabytes.
@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.watched = wire.NewListener(g.public.listener, wire.Options{
-		Refuse: httpapi.NewRefuser(g.recorder), WriteTimeout: c.WriteTimeout, MaxConnections: int64(c.MaxConnections),
+		Refuse: httpapi.NewRefuser(g.recorder, audit.Public, denial.Reason.Status), WriteTimeout: c.WriteTimeout, MaxConnections: int64(c.MaxConnections),
 	})
 	if c.AdminAddr == "" {
 		return g, nil
@@ -146,8 +146,7 @@ func (g *Gateway) publicServer() server {
 	c := g.config
 	s := g.server(httpapi.NewHandler(httpapi.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
-		CredentialHeader: c.AuthHeader, ProxyHeader: c.ProxyHeader, TrustedProxies: c.TrustedProxies,
-		Draining: g.draining.Load,
+		Provenance: newProvenance(c), Draining: g.draining.Load,
 	}))
 	s.ConnContext = wire.Context
 	if !c.FastLane {

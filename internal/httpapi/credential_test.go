@@ -45,9 +45,9 @@ func TestProxyHeader(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, func(b *bench) {
-				b.options.ProxyHeader = tt.header
+				b.believed.ProxyHeader = tt.header
 				if tt.trusted {
-					b.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+					b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 				}
 			})
 			res := b.ask(t, request("GET /events/ HTTP/1.1", tt.send...))
@@ -81,8 +81,8 @@ func TestProxyHeader(t *testing.T) {
 func TestProxyHeaderFromAnotherAddress(t *testing.T) {
 	w := newWorld(t)
 	b := newBench(t, func(b *bench) {
-		b.options.ProxyHeader = "Client-Cert"
-		b.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		b.believed.ProxyHeader = "Client-Cert"
+		b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	})
 	res := b.ask(t, request("GET /events/ HTTP/1.1", "Client-Cert: "+encode(w.mail), "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Real-Ip: 192.0.2.1"))
 	wantProblem(t, res, denial.ProxyUntrusted)

@@ -29,9 +29,11 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/authority"
 	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/lane"
+	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/trust"
 	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
@@ -102,8 +104,10 @@ func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Ba
 // metrics.
 type bench struct {
 	options Options
-	addr    string
-	server  interface {
+	// believed makes Options.Provenance.
+	believed provenance.Options
+	addr     string
+	server   interface {
 		Serve(l net.Listener) error
 		Shutdown(ctx context.Context) error
 	}
@@ -151,19 +155,21 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 		tb.Fatal(err)
 	}
 	g := &gate.Gate{Identifier: w.verification(), Policy: policy, Now: time.Now}
+	b.believed = provenance.Options{CredentialHeader: "X-SSL-Auth"}
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{
 			Pool:    upstream.New(upstream.Options{Addresses: []*url.URL{target}, MaxInFlight: 100, Now: time.Now}),
 			Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
 		}),
-		Recorder: audit.New(log, b.registry), Log: log, CredentialHeader: "X-SSL-Auth",
+		Recorder: audit.New(log, b.registry), Log: log,
 		Draining: func() bool { return false },
 	}
 	forwarder := b.options.Forwarder
 	if change != nil {
 		change(b)
 	}
+	b.options.Provenance = provenance.New(b.believed)
 	served := b.serve(tb)
 	b.end = sync.OnceFunc(func() {
 		// Close would not wait for handlers.
@@ -200,7 +206,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	served = make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = b.server.Serve(wire.NewListener(l, wire.Options{Refuse: NewRefuser(b.options.Recorder)}))
+		_ = b.server.Serve(wire.NewListener(l, wire.Options{Refuse: NewRefuser(b.options.Recorder, audit.Public, denial.Reason.Status)}))
 	}()
 	return served
 }
@@ -299,5 +305,5 @@ func request(line string, headers ...string) string {
 }
 
 func trusting(cidr string) func(*bench) {
-	return func(b *bench) { b.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
+	return func(b *bench) { b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
 }

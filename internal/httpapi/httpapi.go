@@ -9,7 +9,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,34 +18,25 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/problem"
+	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/wire"
 )
 
-// Options are what the surface is made of. All fields are required, except
-// TrustedProxies and ProxyHeader.
+// Options are what the surface is made of. All fields are required.
 type Options struct {
 	// Gate is the gate in force, asked once for each request.
 	Gate      func() *gate.Gate
 	Forwarder *forward.Forwarder
 	Recorder  *audit.Recorder
 	Log       *zap.Logger
-	// CredentialHeader is where clients attach the certificate.
-	CredentialHeader string
-	// ProxyHeader is where a trusted proxy attaches the certificate of the
-	// client's TLS handshake; empty: nowhere.
-	ProxyHeader string
-	// TrustedProxies are the peers whose X-Forwarded-* and X-Request-Id are
-	// believed; nobody's when empty.
-	TrustedProxies []netip.Prefix
+	// Provenance says what is believed of a request.
+	Provenance *provenance.Reader
 	// Draining reports that the gateway is shutting down.
 	Draining func() bool
 }
 
-type surface struct {
-	Options
-	header      string // canonical name of the credential header
-	proxyHeader string // canonical name of the proxy's, or empty
-}
+type surface struct{ Options }
 
 // NewHandler is the surface. It is safe for concurrent use. Requests must come
 // through a [wire.Listener]: others are refused as ambiguous.
@@ -56,7 +46,7 @@ type surface struct {
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
 func newEngine(o Options) *gin.Engine {
-	s := &surface{Options: o, header: http.CanonicalHeaderKey(o.CredentialHeader), proxyHeader: http.CanonicalHeaderKey(o.ProxyHeader)}
+	s := &surface{o}
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
@@ -106,7 +96,7 @@ func (s *surface) framed(c *gin.Context) {
 
 func (s *surface) health(c *gin.Context) {
 	if s.Draining() {
-		problem{reason: denial.Draining}.write(c)
+		write(c, problem.Problem{Reason: denial.Draining, Status: denial.Draining.Status()})
 		return
 	}
 	c.String(http.StatusOK, "ok\n")
@@ -116,14 +106,15 @@ func (s *surface) gated(c *gin.Context) {
 	x := s.begin(c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
-	credential, refusal := s.credential(&x)
+	credential, refusal := s.Provenance.Credential(c.Request.Header, x.from.Peer)
 	if refusal != nil {
 		x.refuse(refusal)
 		return
 	}
+	x.from.Hop.Auth = credential.Auth
 	d := s.Gate().Decide(gate.Request{
-		Credential: credential,
-		Source:     x.source,
+		Credential: credential.Values,
+		Source:     x.from.Source,
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
 	})
@@ -139,9 +130,7 @@ func (s *surface) gated(c *gin.Context) {
 type exchange struct {
 	*surface
 	c      *gin.Context
-	hop    forward.Hop
-	peer   netip.Addr
-	source netip.Addr
+	from   provenance.Origin
 	record audit.Record
 }
 
@@ -150,10 +139,10 @@ func (s *surface) begin(c *gin.Context) exchange {
 	if s.Draining() {
 		c.Writer.Header().Set("Connection", "close")
 	}
-	from := origin(c.Request, s.TrustedProxies)
-	return exchange{surface: s, c: c, hop: from.hop, peer: from.peer, source: from.source, record: audit.Record{
-		Time: now, RequestID: from.hop.RequestID, Source: from.sourceText,
-		Method: c.Request.Method, Path: pathOf(c.Request.RequestURI),
+	from := s.Provenance.Origin(c.Request.Header, c.Request.RemoteAddr, c.Request.Host)
+	return exchange{surface: s, c: c, from: from, record: audit.Record{
+		Time: now, RequestID: from.Hop.RequestID, Source: from.SourceText,
+		Method: c.Request.Method, Path: audit.PathOf(c.Request.RequestURI),
 	}}
 }
 
@@ -162,7 +151,7 @@ func (x *exchange) note(d gate.Decision) {
 	x.record.Client = d.Client.Name()
 	x.record.Rule = d.Rule
 	if d.Certificate.Valid() {
-		x.record.Auth = x.hop.Auth
+		x.record.Auth = x.from.Hop.Auth
 		x.record.KeyID = d.Certificate.KeyID().Short()
 		x.record.Serial = d.Certificate.Serial()
 		x.record.SharedKey = d.Certificate.SharedKey()
@@ -174,7 +163,7 @@ func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 
 // forward sends the request on and records what came of it.
 func (x *exchange) forward(d gate.Decision) {
-	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.hop)
+	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.from.Hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
 	refusal := denial.Of(result.Err)
@@ -203,8 +192,10 @@ func (x *exchange) fail(d *denial.Error) {
 }
 
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
-	p := problem{reason: d.Reason, requestID: x.hop.RequestID, header: x.CredentialHeader, retryAfter: d.RetryAfter}
-	p.write(x.c)
+	write(x.c, problem.Problem{
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Hop.RequestID,
+		Header: x.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
+	})
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))
 	x.save(decision, d)
 }

@@ -338,7 +338,7 @@ func TestAnotherHeader(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, func(b *bench) { b.options.CredentialHeader = "x-my-cert" })
+			b := newBench(t, func(b *bench) { b.believed.CredentialHeader = "x-my-cert" })
 			if res := b.ask(t, request("GET /events/ HTTP/1.1", tt.header)); res.StatusCode != tt.want {
 				t.Errorf("status %d, want %d", res.StatusCode, tt.want)
 			}

@@ -10,28 +10,31 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/problem"
+	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/wire"
 )
 
 // NewRefuser writes the answers to requests that net/http refuses before any
 // handler sees them, for [wire.Listener]: the same problem documents and audit
-// records as every other refusal. Who a trusted proxy says the client is cannot
-// be known without a header, so the source is the peer.
-func NewRefuser(r *audit.Recorder) func(wire.Refusal) []byte {
+// records as every other refusal of the surface, with the status that it has for
+// a reason. Who a trusted proxy says the client is cannot be known without a
+// header, so the source is the peer.
+func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Reason) int) func(wire.Refusal) []byte {
 	return func(refusal wire.Refusal) []byte {
 		now := time.Now()
 		method, target := splitRequestLine(refusal.RequestLine)
 		reason := reasonFor(refusal, target)
-		id := newRequestID()
-		answer, n := rawProblem(reason, id, now)
+		p := problem.Problem{Reason: reason, Status: status(reason), RequestID: provenance.NewRequestID()}
+		answer, n := rawProblem(p, now)
 		source := ""
 		if addr, err := netip.ParseAddrPort(refusal.Remote.String()); err == nil {
 			source = addr.Addr().Unmap().String()
 		}
 		r.Record(audit.Record{
-			Time: now, RequestID: id, Method: method, Path: pathOf(target), Source: source,
+			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathOf(target), Source: source,
 			Decision: audit.Refused, Reason: reason, Detail: detailOf(refusal),
-			Status: reason.Status(), BytesOut: int64(n), Duration: time.Since(now),
+			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),
 		})
 		return answer
 	}
@@ -71,12 +74,11 @@ func reasonFor(r wire.Refusal, target string) denial.Reason {
 
 // rawProblem is the whole answer as it goes on the wire; n is the length of its
 // body.
-func rawProblem(reason denial.Reason, id string, now time.Time) (answer []byte, n int) {
-	status := reason.Status()
-	body := document(reason, id)
+func rawProblem(p problem.Problem, now time.Time) (answer []byte, n int) {
+	body := p.Document()
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
-		"Content-Type: application/problem+json\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
-		status, http.StatusText(status), len(body), now.UTC().Format(http.TimeFormat), retryAfter(reason), id)
+		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
+		p.Status, http.StatusText(p.Status), len(body), now.UTC().Format(http.TimeFormat), retryAfter(p.Reason), p.RequestID)
 	return append([]byte(head), body...), len(body)
 }
 

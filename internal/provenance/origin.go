@@ -1,4 +1,4 @@
-package httpapi
+package provenance
 
 import (
 	"math/rand/v2"
@@ -11,48 +11,52 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 )
 
-// provenance is where a request came from, as far as it is known.
-type provenance struct {
-	// peer is the other end of the connection.
-	peer netip.Addr
-	// source is the nearest address that is no trusted proxy.
-	source     netip.Addr
-	sourceText string // the same, written once
-	hop        forward.Hop
+// Origin is where a request came from, as far as it is known.
+type Origin struct {
+	// Peer is the other end of the connection; the zero value when that has no IP
+	// address.
+	Peer netip.Addr
+	// Source is the nearest address that is no trusted proxy.
+	Source     netip.Addr
+	SourceText string // the same, written once
+	// Hop is what the gateway says about the request. Its Auth is "bearer":
+	// [Reader.Credential] knows better.
+	Hop forward.Hop
 }
 
-// origin reads what the peer says about the request if the peer is trusted, and
-// only what the gateway saw itself if not. A forwarded value that a trusted
-// proxy sends twice or in another form is not believed.
-func origin(r *http.Request, trusted []netip.Prefix) provenance {
-	peer := peerAddr(r.RemoteAddr)
-	text := textOf(peer, r.RemoteAddr)
-	from := provenance{peer: peer, source: peer, sourceText: text, hop: forward.Hop{
-		RequestID: "", Auth: "bearer", For: text, Proto: "http", Host: r.Host,
+// Origin reads what the peer says about the request if the peer is trusted, and
+// only what the gateway saw itself if not: remote, the peer's address with port,
+// and host, what the request asks for. A forwarded value that a trusted proxy
+// sends twice or in another form is not believed. The names in h are canonical.
+func (r *Reader) Origin(h http.Header, remote, host string) Origin {
+	peer := peerAddr(remote)
+	text := textOf(peer, remote)
+	from := Origin{Peer: peer, Source: peer, SourceText: text, Hop: forward.Hop{
+		RequestID: "", Auth: "bearer", For: text, Proto: "http", Host: host,
 	}}
-	if isTrusted(peer, trusted) {
-		from.believe(r.Header, trusted)
+	if r.Trusts(peer) {
+		from.believe(h, r.TrustedProxies)
 	}
-	if from.hop.RequestID == "" {
-		from.hop.RequestID = newRequestID()
+	if from.Hop.RequestID == "" {
+		from.Hop.RequestID = NewRequestID()
 	}
 	return from
 }
 
-func (p *provenance) believe(h http.Header, trusted []netip.Prefix) {
+func (o *Origin) believe(h http.Header, trusted []netip.Prefix) {
 	if list := strings.Join(h["X-Forwarded-For"], ", "); list != "" {
-		p.source = nearestUntrusted(list, p.peer, trusted)
-		p.sourceText = p.source.String()
-		p.hop.For = list + ", " + p.hop.For
+		o.Source = nearestUntrusted(list, o.Peer, trusted)
+		o.SourceText = o.Source.String()
+		o.Hop.For = list + ", " + o.Hop.For
 	}
 	if proto := single(h, "X-Forwarded-Proto"); proto == "https" || proto == "http" {
-		p.hop.Proto = proto
+		o.Hop.Proto = proto
 	}
 	if host := single(h, "X-Forwarded-Host"); host != "" && !strings.ContainsAny(host, ", ") {
-		p.hop.Host = host
+		o.Hop.Host = host
 	}
 	if id := single(h, "X-Request-Id"); wellFormedID(id) {
-		p.hop.RequestID = id
+		o.Hop.RequestID = id
 	}
 }
 
@@ -67,7 +71,7 @@ func nearestUntrusted(list string, peer netip.Addr, trusted []netip.Prefix) neti
 			return peer
 		}
 		peer = addr.Unmap()
-		if !isTrusted(addr, trusted) {
+		if !Contains(trusted, addr) {
 			return peer
 		}
 	}
@@ -91,9 +95,12 @@ func textOf(peer netip.Addr, remote string) string {
 	return peer.String()
 }
 
-func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
+// Contains reports whether one of the networks, of IPv4 or of IPv6, has the
+// address, which may be an IPv4 address mapped to IPv6. No network has the zero
+// value.
+func Contains(networks []netip.Prefix, addr netip.Addr) bool {
 	addr = addr.Unmap()
-	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func single(h http.Header, name string) string {
@@ -113,9 +120,9 @@ func wellFormedID(id string) bool {
 	})
 }
 
-// newRequestID is 126 random bits in 32 hex digits. It identifies, it authorizes
+// NewRequestID is 126 random bits in 32 hex digits. It identifies, it authorizes
 // nothing.
-func newRequestID() string {
+func NewRequestID() string {
 	var b [32]byte
 	text := b[:0]
 	for range 2 {
@@ -123,11 +130,4 @@ func newRequestID() string {
 		text = strconv.AppendUint(text, n|1<<63, 16)
 	}
 	return string(text)
-}
-
-// pathOf is the part of the request target that may be logged: queries can
-// carry secrets.
-func pathOf(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	return path
 }

@@ -1,0 +1,60 @@
+package provenance
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// proxyHeaders are where well-known proxies put the certificate of a TLS
+// handshake. Which one is believed is a setting; the list is here to tell a
+// client whose certificate came in one of them what is missing.
+var proxyHeaders = []string{
+	"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
+	"X-Amzn-Mtls-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Cert", "X-Arr-Clientcert",
+}
+
+// Credential is what a request brought to be identified by.
+type Credential struct {
+	// Values has every value of the header that counts.
+	Values []string
+	// Auth is how possession was shown: "bearer", or "mtls" at a trusted proxy.
+	Auth string
+}
+
+// Credential chooses the header that counts. What a client attaches and what a
+// proxy attaches after a handshake with the client's key never share trust: the
+// proxy's header counts only on a connection from a trusted proxy, and where it
+// is present there, even empty, the client's is not looked at. The refusal is of
+// reason ProxyUntrusted: the only certificate came in another header or from
+// somebody else. The names in h are canonical.
+func (r *Reader) Credential(h http.Header, peer netip.Addr) (Credential, *denial.Error) {
+	if r.proxy != "" && r.Trusts(peer) {
+		if values, present := h[r.proxy]; present {
+			return Credential{values, "mtls"}, nil
+		}
+	}
+	values := h[r.credential]
+	if len(values) > 0 {
+		return Credential{values, "bearer"}, nil
+	}
+	for _, name := range append([]string{r.proxy}, proxyHeaders...) {
+		if _, present := h[name]; present && name != "" && name != r.credential {
+			return Credential{}, r.proxyUntrusted(peer, name)
+		}
+	}
+	return Credential{Auth: "bearer"}, nil
+}
+
+func (r *Reader) proxyUntrusted(peer netip.Addr, name string) *denial.Error {
+	switch {
+	case r.ProxyHeader == "":
+		return denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is not set", name)
+	case !strings.EqualFold(name, r.ProxyHeader):
+		return denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is %s", name, r.ProxyHeader)
+	default:
+		return denial.New(denial.ProxyUntrusted, "a certificate in %s from %s, which is not in TRUSTED_PROXIES", name, peer)
+	}
+}
