@@ -54,7 +54,10 @@ step_tools() {
   need openssl "tests of the openssl recipes" openssl
   need curl "tests of the documented requests" curl
   need jq "tests of the scripts" jq
-  need nginx "tests behind a real proxy" nginx-light
+  need nginx "tests behind real proxies" nginx-light
+  need haproxy "tests behind real proxies" haproxy
+  need caddy "tests behind real proxies" caddy
+  need apache2 "tests behind real proxies" apache2-bin
   need chromium "tests of the schedule's page" chromium
   has golangci-lint ||
     echo "golangci-lint is not installed: the lint step installs it into $GOBIN"

@@ -90,6 +90,7 @@ type auditLine struct {
 	Rule      string `json:"rule"`
 	KeyID     string `json:"key_id"`
 	Serial    string `json:"serial"`
+	Source    string `json:"source"`
 	Upstream  string `json:"upstream"`
 	SharedKey bool   `json:"legacy_shared_key"`
 	Status    int    `json:"status"`

@@ -48,7 +48,7 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 `
 
-// newMaster makes a master key of an algorithm: rsa, rsa1024, p256 or ed25519.
+// newMaster makes a master key of an algorithm: rsa, rsa4096, rsa1024, p256 or ed25519.
 func newMaster(t *testing.T, algorithm string) *master {
 	t.Helper()
 	m := &master{dir: t.TempDir(), key: "master.key", cert: "master.crt"}
@@ -71,6 +71,7 @@ func (m *master) newKey(t *testing.T, file, algorithm string) {
 	}
 	options := map[string][]string{
 		"rsa":     {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
+		"rsa4096": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"},
 		"rsa1024": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"},
 		"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"},
 		"ed25519": {"-algorithm", "ED25519"},

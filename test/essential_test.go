@@ -1,0 +1,66 @@
+package test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// essential marks a line of a configuration that must not be missing, or a word
+// in it, and says what is wrong without.
+var essential = regexp.MustCompile(`(?m)^[ \t]*# Essential \((\w+)(?:: ([^)]+))?\):.*\n(?:[ \t]*#.*\n)*(.+)\n`)
+
+// mark is one of them.
+type mark struct {
+	flaw, gone string // gone is the line or the word
+	from, to   int    // where it stands
+}
+
+// without is the configuration that lacks it.
+func (m mark) without(text string) string { return text[:m.from] + text[m.to:] }
+
+func marksOf(t *testing.T, file, text string) []mark {
+	t.Helper()
+	var marks []mark
+	for _, at := range essential.FindAllStringSubmatchIndex(text, -1) {
+		m := mark{flaw: text[at[2]:at[3]], from: at[6], to: at[7]}
+		if at[4] >= 0 {
+			word := text[at[4]:at[5]]
+			m.from += strings.Index(text[at[6]:at[7]], word)
+			m.to = m.from + len(word)
+		}
+		m.gone = strings.TrimSpace(text[m.from:m.to])
+		marks = append(marks, m)
+	}
+	if n := strings.Count(text, "# Essential"); n != len(marks) || n == 0 {
+		t.Fatalf("%s: want what is essential marked in one way, found %d of %d", file, len(marks), n)
+	}
+	return marks
+}
+
+// TestEssentialLines removes each line that a configuration calls essential, and
+// wants the very flaw that it is there to prevent. So nothing is called essential
+// that is not, and the checks of the other tests see what they are for.
+func TestEssentialLines(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	edits := mutualFiles()
+	for _, file := range tlsFiles() {
+		edits[file] = strings.NewReplacer()
+	}
+	for file, optional := range edits {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t, c, file)
+			for _, m := range marksOf(t, file, string(readScriptFile(t, proxyFolder, file))) {
+				t.Run(m.flaw+" "+m.gone, func(t *testing.T) {
+					f.start(t, file, func(text string) string { return optional.Replace(m.without(text)) })
+					if f.flaws()[m.flaw](t) == "" {
+						t.Errorf("want a flaw without %q, found none", m.gone)
+					}
+					f.gateway.upstream.take()
+				})
+			}
+		})
+	}
+}

@@ -1,0 +1,166 @@
+package test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+)
+
+// flaws are what can be wrong with a proxy's configuration, by the word that the
+// configurations use for it. Each finds "" where nothing is.
+func (f *front) flaws() map[string]func(t *testing.T) string {
+	return map[string]func(t *testing.T) string{
+		"certificate": f.spoofedCertificate,
+		"variants":    f.spoofedVariant,
+		"forwarded":   f.spoofedForwarded,
+		"size":        f.tooSmall,
+		"escaping":    f.rewritten,
+		"connections": f.reconnecting,
+	}
+}
+
+// spoofedCertificate tries to be social with the certificate's header alone.
+func (f *front) spoofedCertificate(t *testing.T) string {
+	t.Helper()
+	if !f.mutual {
+		return ""
+	}
+	line := f.attached
+	for name, lines := range map[string][]string{
+		"as it is":    {line(proxyHeader)},
+		"small":       {line(strings.ToLower(proxyHeader))},
+		"large":       {line(strings.ToUpper(proxyHeader))},
+		"twice":       {line(proxyHeader), line("x-ssl-client-cert")},
+		"empty first": {proxyHeader + ":", line(proxyHeader)},
+		"hop by hop":  {line(proxyHeader), "Connection: keep-alive, " + proxyHeader},
+		"all":         {line(proxyHeader), line("X-SSL-Auth"), "X-Client-Id: social", "X-Client-Auth: mtls"},
+	} {
+		for _, pairs := range [][]tls.Certificate{{f.handshake}, nil} {
+			if flaw := f.becomesSocial(t, pairs, lines...); flaw != "" {
+				return name + ": " + flaw
+			}
+		}
+	}
+	return ""
+}
+
+// becomesSocial sends the lines with mail's certificate in the handshake or with
+// none. In the one case the upstream may see mail, in both nobody, and only by
+// X-SSL-Auth social.
+func (f *front) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...string) string {
+	t.Helper()
+	a, err := f.ask(t, plainGet("/events").with(lines...), pairs...)
+	head := strings.Split(f.gateway.upstream.take(), "\r\n")
+	client, auth := headerValues(head, "X-Client-Id"), headerValues(head, "X-Client-Auth")
+	switch {
+	case len(client) == 0 && (err != nil || a.status >= 400):
+		return ""
+	case len(pairs) > 0 && slices.Equal(client, []string{"mail"}) && slices.Equal(auth, []string{"mtls"}):
+		return ""
+	case len(pairs) == 0 && slices.Equal(client, []string{"social"}) && slices.Equal(auth, []string{"bearer"}):
+		return ""
+	default:
+		return fmt.Sprintf("status %d, client %q by %q", a.status, client, auth)
+	}
+}
+
+// spoofedVariant tries names that some reader may take for the header. Those that
+// CGI would read as the header stop at the proxy.
+func (f *front) spoofedVariant(t *testing.T) string {
+	t.Helper()
+	if !f.mutual {
+		return ""
+	}
+	for name, stops := range map[string]bool{
+		"X_SSL_Client_Cert": true, "x_ssl_client_cert": true, "X-SSL_Client-Cert": false, "X.SSL.Client.Cert": false,
+	} {
+		for _, pairs := range [][]tls.Certificate{{f.handshake}, nil} {
+			f.tap.take()
+			if flaw := f.becomesSocial(t, pairs, f.attached(name)); flaw != "" {
+				return name + ": " + flaw
+			}
+			if n := len(headerValues(strings.Split(f.tap.take(), "\r\n"), proxyHeader)); stops && n > len(pairs) {
+				return fmt.Sprintf("%s: %d lines from the proxy that could be it", name, n)
+			}
+		}
+	}
+	return ""
+}
+
+// spoofedForwarded tries to come from elsewhere.
+func (f *front) spoofedForwarded(t *testing.T) string {
+	t.Helper()
+	const elsewhere = "203.0.113.7"
+	head := f.wantMail(t, get("/events", f.mail).with("X-Forwarded-For: "+elsewhere, "X-Forwarded-Proto: http",
+		"X-Forwarded-Host: elsewhere.example", "X-Request-Id: elsewhere"))
+	id := headerValues(head, "X-Request-Id")
+	if slices.Contains(id, "elsewhere") {
+		return "the client's request id is believed"
+	}
+	for name, want := range map[string]string{
+		"X-Forwarded-For": clientAddress + ", 127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "app.example",
+	} {
+		if found := headerValues(head, name); !slices.Equal(found, []string{want}) {
+			return fmt.Sprintf("%s: want %q, found %q", name, want, found)
+		}
+	}
+	if line := f.gateway.auditOf(t, id[0]); line.Source != clientAddress {
+		return fmt.Sprintf("want the source %s in the log, found %q", clientAddress, line.Source)
+	}
+	return ""
+}
+
+// tooSmall sends nearly as much as certgate takes.
+func (f *front) tooSmall(t *testing.T) string {
+	t.Helper()
+	value := f.long.header(certheader.Base64DER)
+	if len(value) < 15<<10 || len(value) > 16<<10 {
+		t.Fatalf("want a value of nearly 16 KiB, found %d bytes", len(value))
+	}
+	a := f.asMail(t, credential(value))
+	f.gateway.upstream.take()
+	if a.status != 200 {
+		return fmt.Sprintf("status %d for %d bytes", a.status, len(value))
+	}
+	return ""
+}
+
+// rewritten sends bytes in path and query that proxies like to spell anew.
+func (f *front) rewritten(t *testing.T) string {
+	t.Helper()
+	const target = "/events/a%2Bb+c=d%7e~e%C3%A9;f?q=%2B+%26=a%20b%2Fc&d=%25=="
+	r := get(target, f.mail)
+	if found, _, _ := strings.Cut(f.wantMail(t, r)[0], " HTTP/"); found != "GET "+target {
+		return fmt.Sprintf("want %q at the upstream, found %q", target, found)
+	}
+	return ""
+}
+
+// reconnecting counts the connections that two clients' requests take.
+func (f *front) reconnecting(t *testing.T) string {
+	t.Helper()
+	const clients, requests = 2, 4
+	f.wantMail(t, get("/events", f.mail))
+	opened := f.tap.opened()
+	for range clients {
+		c, err := f.dial(t, f.handshakes()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range requests {
+			if a, err := c.ask(get("/events", f.mail)); err != nil || a.status != 200 {
+				t.Fatalf("want 200, found %d and %v", a.status, err)
+			}
+			f.gateway.upstream.take()
+		}
+		_ = c.Close()
+	}
+	if n := f.tap.opened() - opened; n >= clients {
+		return fmt.Sprintf("%d connections to the gateway for %d requests", n, clients*requests)
+	}
+	return ""
+}

@@ -1,0 +1,179 @@
+package test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/certheader"
+)
+
+// proxyHeader is where the proxies of the tests attach the handshake's certificate.
+const proxyHeader = "X-SSL-Client-Cert"
+
+// cast is who takes part before and behind a proxy. It is made once for several.
+type cast struct {
+	clients      *master
+	mail, social certificate
+	long         certificate // nearly 16 KiB in base64
+	handshake    tls.Certificate
+	roots        *x509.CertPool
+	files        map[string]string // placeholders of the server's files
+}
+
+func newCast(t *testing.T) *cast {
+	t.Helper()
+	m, server := newMaster(t, "p256"), newMaster(t, "p256")
+	own := server.issue(t, certificateOptions{subject: "/CN=app.example", extensions: "subjectAltName = DNS:app.example\n"})
+	key := string(server.read(t, "p256.key"))
+	server.write(t, "server.crt", string(own.pem))
+	server.write(t, "server.pem", string(own.pem)+key)
+	c := &cast{clients: m, mail: m.issue(t, subject("mail")), social: m.issue(t, subject("social")), roots: x509.NewCertPool()}
+	const comment = 11_700 // bytes, for 12 kB of DER
+	c.long = m.issue(t, certificateOptions{subject: "/OU=mail", extensions: clientExtensions + "nsComment = " + strings.Repeat("x", comment) + "\n"})
+	c.handshake = keyPair(t, m, c.mail)
+	c.roots.AppendCertsFromPEM(server.read(t, server.cert))
+	c.files = map[string]string{
+		"SERVER_CERT": filepath.Join(server.dir, "server.crt"), "SERVER_KEY": filepath.Join(server.dir, "p256.key"),
+		"SERVER_PEM": filepath.Join(server.dir, "server.pem"), "CLIENT_CA": filepath.Join(m.dir, m.cert),
+	}
+	return c
+}
+
+// keyPair is what a client shakes hands with.
+func keyPair(t *testing.T, m *master, c certificate) tls.Certificate {
+	t.Helper()
+	pair, err := tls.X509KeyPair(c.pem, m.read(t, "p256.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// front is a real proxy before a real gateway.
+type front struct {
+	*cast
+	addr    string
+	mutual  bool // whether the proxy attaches the handshake's certificate
+	gateway *gateway
+	tap     *tap
+}
+
+// newFront is a gateway that believes the proxy of a file, which start starts.
+func newFront(t *testing.T, c *cast, file string) *front {
+	t.Helper()
+	env := environment{"TRUSTED_PROXIES": "127.0.0.1/32"}
+	if isMutual(file) {
+		env["AUTH_PROXY_HEADER"] = proxyHeader
+	}
+	return newFrontWith(t, c, file, env)
+}
+
+func isMutual(file string) bool { return strings.Contains(file, "-mtls.") }
+
+func newFrontWith(t *testing.T, c *cast, file string, env environment) *front {
+	t.Helper()
+	program, _, _ := strings.Cut(file, "-")
+	lookProxy(t, proxyCommands()[program].name) // before anything else is started
+	g := newGateway(t, c.clients, env)
+	return &front{cast: c, mutual: isMutual(file), gateway: g, tap: newTap(t, g.addr)}
+}
+
+// start starts the proxy until the test ends; edit may be nil.
+func (f *front) start(t *testing.T, file string, edit func(text string) string) {
+	t.Helper()
+	values := maps.Clone(f.files)
+	values["GATEWAY"] = f.tap.addr
+	f.addr = startProxy(t, proxyOptions{file, values, edit}).addr
+}
+
+// clientAddress is not the proxy's, though it is on the same machine.
+const clientAddress = "127.0.0.2"
+
+// dial shakes hands with a certificate, or with none.
+func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*connection, error) {
+	t.Helper()
+	dialer := tls.Dialer{
+		NetDialer: &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientAddress)}},
+		Config:    &tls.Config{RootCAs: f.roots, ServerName: "app.example", MinVersion: tls.VersionTLS12, Certificates: pairs},
+	}
+	c, err := dialer.DialContext(t.Context(), "tcp", f.addr)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &connection{c, bufio.NewReader(c)}, nil
+}
+
+// ask sends r over a connection of its own. A proxy that does not like a client
+// may answer, or end the connection.
+func (f *front) ask(t *testing.T, r request, pairs ...tls.Certificate) (answer, error) {
+	t.Helper()
+	c, err := f.dial(t, pairs...)
+	if err != nil {
+		return answer{}, err
+	}
+	defer c.Close()
+	return c.ask(r)
+}
+
+func (c *connection) ask(r request) (answer, error) {
+	// An error is the reader's to report: there may be an answer.
+	_, _ = io.WriteString(c, r.String())
+	res, err := http.ReadResponse(c.reader, &http.Request{Method: r.method})
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(body)}, err
+}
+
+// asMail asks as the client mail, in the way that the proxy expects. It wants an
+// answer.
+func (f *front) asMail(t *testing.T, r request) answer {
+	t.Helper()
+	a, err := f.ask(t, r, f.handshakes()...)
+	if err != nil {
+		t.Fatalf("want an answer, found %v", err)
+	}
+	return a
+}
+
+func (f *front) handshakes() []tls.Certificate {
+	if f.mutual {
+		return []tls.Certificate{f.handshake}
+	}
+	return nil
+}
+
+// wantMail sends r as mail, and wants it at the upstream as mail's. It returns
+// the header that arrived there.
+func (f *front) wantMail(t *testing.T, r request) []string {
+	t.Helper()
+	f.tap.take()
+	if a := f.asMail(t, r); a.status != http.StatusOK {
+		t.Fatalf("want 200, found %d and %.200q", a.status, a.body)
+	}
+	head := f.gateway.upstream.wantOne(t)
+	if f.mutual {
+		wantShown(t, head, "mail", "mtls", f.mail)
+	}
+	return head
+}
+
+// attached is a line with social's certificate under a name.
+func (f *front) attached(name string) string {
+	return name + ": " + f.social.header(certheader.Base64DER)
+}

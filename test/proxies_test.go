@@ -1,0 +1,157 @@
+package test
+
+import (
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// proxyFolder holds the configurations that README.md lists.
+const proxyFolder = "proxies"
+
+// proxyCommand is how a program runs in the foreground.
+type proxyCommand struct {
+	name string
+	code int // its exit code after SIGTERM; -1 if the signal ends it
+	args func(file, dir string) []string
+}
+
+// proxyCommands are by the first word of a configuration's name.
+func proxyCommands() map[string]proxyCommand {
+	return map[string]proxyCommand{
+		"nginx": {"nginx", 0, func(file, dir string) []string {
+			return []string{"-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;"}
+		}},
+		"haproxy": {"haproxy", -1, func(file, _ string) []string { return []string{"-db", "-f", file} }},
+		"caddy":   {"caddy", 0, func(file, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} }},
+		"apache":  {"apache2", 0, func(file, _ string) []string { return []string{"-f", file, "-DFOREGROUND"} }},
+	}
+}
+
+// proxyOptions say which configuration to run.
+type proxyOptions struct {
+	file   string                   // in proxyFolder, NAME-….EXTENSION
+	values map[string]string        // of the file's ${NAME}s, beside those that startProxy knows
+	edit   func(text string) string // changes the configuration, to see what becomes of it; may be nil
+}
+
+// proxy is a running one.
+type proxy struct {
+	*process
+	addr string
+}
+
+// startProxy runs a configuration until the test ends, and returns when it
+// listens. ${ADDRESS}, ${PORT} and ${RUN} it fills in itself.
+func startProxy(t *testing.T, o proxyOptions) proxy {
+	t.Helper()
+	program, _, _ := strings.Cut(o.file, "-")
+	command := proxyCommands()[program]
+	path := lookProxy(t, command.name)
+	// Somebody may take the port between its choice and its use.
+	const attempts = 3
+	for range attempts {
+		dir, addr := t.TempDir(), freeAddress(t)
+		file := filepath.Join(dir, "configuration")
+		if err := os.WriteFile(file, []byte(o.text(t, dir, addr)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := environment{"HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_DATA_HOME": dir}
+		p := launch(t, o.file, env, exec.Command(path, command.args(file, dir)...))
+		if p.listens(t, addr) {
+			t.Cleanup(func() {
+				p.signal(t, terminate)
+				p.wantExit(t, command.code)
+			})
+			return proxy{p, addr}
+		}
+		p.stopped = true
+		t.Logf("%s has ended before it listened:\n%s", o.file, p.stderr)
+	}
+	t.Fatalf("%s: want it to listen, found it ended %d times", o.file, attempts)
+	return proxy{}
+}
+
+// lookProxy skips by hand, and fails in CI, where the program is not installed.
+func lookProxy(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("CI") == "true":
+		t.Fatalf("want %s in CI, found none", name)
+	default:
+		t.Skipf("%s is not installed: this proxy is not tried", name)
+	}
+	return ""
+}
+
+// placeholder is nothing that nginx, HAProxy or Apache mean something else by:
+// their own variables are in small letters or in another kind of brackets.
+var placeholder = regexp.MustCompile(`\$\{([A-Z_]+)\}`)
+
+// text is the configuration with everything filled in.
+func (o proxyOptions) text(t *testing.T, dir, addr string) string {
+	t.Helper()
+	text := string(readScriptFile(t, proxyFolder, o.file))
+	if o.edit != nil {
+		edited := o.edit(text)
+		if edited == text {
+			t.Fatalf("%s: want it changed, found it as before", o.file)
+		}
+		text = edited
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"ADDRESS": host, "PORT": port, "RUN": dir}
+	maps.Copy(values, o.values)
+	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
+		value, known := values[found[2:len(found)-1]]
+		if !known {
+			t.Errorf("%s: want a value for each placeholder, found none for %s", o.file, found)
+		}
+		return value
+	})
+}
+
+// freeAddress is one that nobody listened on a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// listens dials until the process listens, which does not say so, or has ended.
+func (p *process) listens(t *testing.T, addr string) bool {
+	t.Helper()
+	const pause = 5 * time.Millisecond
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		c, err := net.DialTimeout("tcp", addr, patience)
+		if err == nil {
+			_ = c.Close()
+		}
+		select {
+		case <-p.ended:
+			return false
+		case <-time.After(pause):
+		}
+		if err == nil {
+			return true
+		}
+	}
+	t.Fatalf("%s: want it to listen on %s in time", p.name, addr)
+	return false
+}

@@ -1,0 +1,84 @@
+package test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// tap stands between a proxy and a gateway: it keeps what the proxy sends and
+// counts the connections.
+type tap struct {
+	addr string
+
+	mu          sync.Mutex
+	bytes       strings.Builder
+	connections int
+}
+
+// newTap forwards to the address until the test ends.
+func newTap(t *testing.T, to string) *tap {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tp := &tap{addr: l.Addr().String()}
+	var open sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		open.Wait()
+	})
+	open.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tp.mu.Lock()
+			tp.connections++
+			tp.mu.Unlock()
+			open.Go(func() { tp.forward(c, to) })
+		}
+	})
+	return tp
+}
+
+// forward ends both connections as soon as one of them ends.
+func (tp *tap) forward(from net.Conn, to string) {
+	defer from.Close()
+	gateway, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer gateway.Close()
+	go func() {
+		_, _ = io.Copy(from, gateway)
+		_ = from.Close()
+	}()
+	_, _ = io.Copy(io.MultiWriter(tp, gateway), from)
+}
+
+func (tp *tap) Write(p []byte) (int, error) {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	return tp.bytes.Write(p)
+}
+
+// take is what the proxy has sent since the last call.
+func (tp *tap) take() string {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	text := tp.bytes.String()
+	tp.bytes.Reset()
+	return text
+}
+
+// opened is how many connections there have been.
+func (tp *tap) opened() int {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	return tp.connections
+}
