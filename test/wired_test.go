@@ -1,0 +1,111 @@
+package test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// wantConfiguration wants a configuration that nobody runs here to be YAML at
+// least, with everything filled in.
+func wantConfiguration(t *testing.T, file string) {
+	t.Helper()
+	values := map[string]string{
+		"SERVER_CERT": "/server.crt", "SERVER_KEY": "/server.key", "CLIENT_CA": "/ca.crt",
+		"GATEWAY": "127.0.0.1:8080", "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": "8080",
+	}
+	text := proxyOptions{file: file, values: values}.text(t, "/run", "127.0.0.1:443")
+	var document map[string]any
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil || len(document) == 0 {
+		t.Errorf("%s: want YAML, found %v", file, err)
+	}
+	marksOf(t, file, text)
+}
+
+// wired is a gateway behind a proxy that the test plays.
+func wired(t *testing.T, header string) *gateway {
+	t.Helper()
+	_, issuer := golden(t)
+	u := newUpstream(t, nil)
+	env := environment{"AUTH_PROXY_HEADER": header, "TRUSTED_PROXIES": "127.0.0.1/32"}
+	return serve(t, u, settings(string(issuer.pem), u).with(env))
+}
+
+// wantMutual wants the request at the upstream as mail's from the address that the
+// proxy saw, and nothing that the proxy attached.
+func (g *gateway) wantMutual(t *testing.T, r request) {
+	t.Helper()
+	mail, _ := golden(t)
+	head := g.wantAllowed(t, r)
+	wantShown(t, head, "mail", "mtls", mail)
+	if found := headerValues(head, "X-Forwarded-For"); !slices.Equal(found, []string{"192.0.2.7, 127.0.0.1"}) {
+		t.Errorf("want the address that the proxy saw, found %q", found)
+	}
+	if found := headerValues(head, "X-Forwarded-Proto"); !slices.Equal(found, []string{"https"}) {
+		t.Errorf("want https, found %q", found)
+	}
+	for _, line := range head {
+		if strings.HasPrefix(strings.ToLower(line), "x-forwarded-tls-") {
+			t.Error("want no certificate at the upstream, found one")
+		}
+	}
+}
+
+// vector is a header's value that a program wrote.
+func vector(t *testing.T, name string) string {
+	t.Helper()
+	return string(readScriptFile(t, vectorFolder, "vectors", name+".txt"))
+}
+
+// TestTraefikOnTheWire sends what Traefik 3 writes: base64 of the DER, of every
+// certificate that the client showed, with commas between.
+func TestTraefikOnTheWire(t *testing.T) {
+	t.Parallel()
+	wantConfiguration(t, "traefik-mtls.yaml")
+	g := wired(t, "X-Forwarded-Tls-Client-Cert")
+	from := func(value string) request {
+		return plainGet("/events").with("X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: app.example", "X-Forwarded-Port: 443",
+			"X-Forwarded-Proto: https", "X-Forwarded-Server: edge", "X-Forwarded-Tls-Client-Cert: "+value, "X-Real-Ip: 192.0.2.7")
+	}
+	info := `X-Forwarded-Tls-Client-Cert-Info: Subject%3D%22OU%3Dsocial%22`
+	g.wantMutual(t, from(vector(t, "haproxy-der")))
+	g.wantMutual(t, from(vector(t, "der-chain")))
+	g.wantMutual(t, from(vector(t, "haproxy-der")).with(info))
+	g.wantRefused(t, plainGet("/events").with(info), denial.CredentialMissing)
+	// Traefik before 2.9.4 applied url.QueryEscape.
+	escaped := strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(vector(t, "haproxy-der"))
+	g.wantRefused(t, from(escaped), denial.CredentialMalformed)
+}
+
+// TestEnvoyOnTheWire sends what Envoy writes, in small letters, and the examples
+// of its documentation, which hold no certificate.
+func TestEnvoyOnTheWire(t *testing.T) {
+	t.Parallel()
+	wantConfiguration(t, "envoy-mtls.yaml")
+	g := wired(t, "X-Forwarded-Client-Cert")
+	from := func(value string) request {
+		return plainGet("/events").with("x-forwarded-proto: https",
+			"x-envoy-external-address: 192.0.2.7", "x-forwarded-client-cert: "+value, "x-forwarded-for: 192.0.2.7", "x-envoy-expected-rq-timeout-ms: 60000")
+	}
+	for _, name := range []string{"xfcc", "xfcc-envoy-order", "xfcc-chain", "xfcc-cert-and-chain"} {
+		g.wantMutual(t, from(vector(t, name)))
+	}
+	const hash = "By=http://frontend.lyft.com;Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688"
+	for name, value := range map[string]string{
+		"without cert: true":  hash + `;Subject="/C=US/ST=CA/L=San Francisco/OU=Lyft/CN=Test Client";URI=http://testclient.lyft.com`,
+		"of two proxies":      hash + ";URI=http://testclient.lyft.com,By=http://backend.lyft.com;Hash=9ba61d64;URI=http://frontend.lyft.com",
+		"APPEND_FORWARD":      vector(t, "xfcc") + "," + vector(t, "xfcc"),
+		"the client's before": "Hash=00;" + `Cert="x",` + vector(t, "xfcc"),
+	} {
+		t.Run(name, func(t *testing.T) { g.wantRefused(t, from(value), denial.CredentialMalformed) })
+	}
+	t.Run("no handshake", func(t *testing.T) {
+		mail, _ := golden(t)
+		wantShown(t, g.wantAllowed(t, plainGet("/events").with("x-ssl-auth: "+mail.header(certheader.Base64PEM))), "mail", "bearer", mail)
+	})
+}
