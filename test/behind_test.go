@@ -82,6 +82,35 @@ func TestBehindTLS(t *testing.T) {
 	}
 }
 
+// TestBehindHTTP2: the proxies that offer HTTP/2 take the same certificates in it,
+// and drop the same headers.
+func TestBehindHTTP2(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t, c, file)
+			f.start(t, file, nil)
+			spoofed := f.social.header(certheader.Base64DER)
+			for value, as := range map[string]certificate{
+				c.mail.header(certheader.PercentPEM): c.mail, c.mail.header(certheader.SpacedPEM): c.mail, c.long.header(certheader.Base64DER): c.long,
+			} {
+				header := http.Header{"X-Ssl-Auth": {value}}
+				shown := "bearer"
+				if f.mutual {
+					header = http.Header{"X-Ssl-Auth": {value}, proxyHeader: {spoofed}, "x_ssl_client_cert": {spoofed}}
+					as, shown = c.mail, "mtls"
+				}
+				if status := f.overHTTP2(t, header, f.handshakes()...); status != http.StatusOK {
+					t.Fatalf("want 200 for %d bytes, found %d", len(value), status)
+				}
+				wantShown(t, f.gateway.upstream.wantOne(t), "mail", shown, as)
+			}
+		})
+	}
+}
+
 // TestBehindUntrusted: what a proxy says of the client counts only with
 // TRUSTED_PROXIES.
 func TestBehindUntrusted(t *testing.T) {

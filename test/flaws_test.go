@@ -140,27 +140,17 @@ func (f *front) rewritten(t *testing.T) string {
 	return ""
 }
 
-// reconnecting counts the connections that two clients' requests take.
+// reconnecting counts the connections that one request of each of many clients
+// takes, one after the other. Apache keeps some in each of its few processes.
 func (f *front) reconnecting(t *testing.T) string {
 	t.Helper()
-	const clients, requests = 2, 4
-	f.wantMail(t, get("/events", f.mail))
+	const clients, few = 12, 6
 	opened := f.tap.opened()
 	for range clients {
-		c, err := f.dial(t, f.handshakes()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range requests {
-			if a, err := c.ask(get("/events", f.mail)); err != nil || a.status != 200 {
-				t.Fatalf("want 200, found %d and %v", a.status, err)
-			}
-			f.gateway.upstream.take()
-		}
-		_ = c.Close()
+		f.wantMail(t, get("/events", f.mail))
 	}
-	if n := f.tap.opened() - opened; n >= clients {
-		return fmt.Sprintf("%d connections to the gateway for %d requests", n, clients*requests)
+	if n := f.tap.opened() - opened; n > few {
+		return fmt.Sprintf("%d connections to the gateway for %d requests", n, clients)
 	}
 	return ""
 }

@@ -177,3 +177,28 @@ func (f *front) wantMail(t *testing.T, r request) []string {
 func (f *front) attached(name string) string {
 	return name + ": " + f.social.header(certheader.Base64DER)
 }
+
+// overHTTP2 sends a header as most clients do where a proxy offers HTTP/2, and
+// returns the status. A field whose name is in small letters is sent like that.
+func (f *front) overHTTP2(t *testing.T, header http.Header, pairs ...tls.Certificate) int {
+	t.Helper()
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: f.roots, ServerName: "app.example", MinVersion: tls.VersionTLS12, Certificates: pairs},
+		ForceAttemptHTTP2: true,
+	}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+f.addr+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host, request.Header = "app.example", header
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.ProtoMajor != 2 {
+		t.Errorf("want HTTP/2, found %s", response.Proto)
+	}
+	return response.StatusCode
+}

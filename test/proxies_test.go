@@ -54,28 +54,19 @@ func startProxy(t *testing.T, o proxyOptions) proxy {
 	program, _, _ := strings.Cut(o.file, "-")
 	command := proxyCommands()[program]
 	path := lookProxy(t, command.name)
-	// Somebody may take the port between its choice and its use.
-	const attempts = 3
-	for range attempts {
-		dir, addr := t.TempDir(), freeAddress(t)
-		file := filepath.Join(dir, "configuration")
-		if err := os.WriteFile(file, []byte(o.text(t, dir, addr)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		env := environment{"HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_DATA_HOME": dir}
-		p := launch(t, o.file, env, exec.Command(path, command.args(file, dir)...))
-		if p.listens(t, addr) {
-			t.Cleanup(func() {
-				p.signal(t, terminate)
-				p.wantExit(t, command.code)
-			})
-			return proxy{p, addr}
-		}
-		p.stopped = true
-		t.Logf("%s has ended before it listened:\n%s", o.file, p.stderr)
+	dir, addr := t.TempDir(), freeAddress(t)
+	file := filepath.Join(dir, "configuration")
+	if err := os.WriteFile(file, []byte(o.text(t, dir, addr)), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("%s: want it to listen, found it ended %d times", o.file, attempts)
-	return proxy{}
+	env := environment{"HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_DATA_HOME": dir}
+	p := launch(t, o.file, env, exec.Command(path, command.args(file, dir)...))
+	t.Cleanup(func() {
+		p.signal(t, terminate)
+		p.wantExit(t, command.code)
+	})
+	p.waitToListen(t, addr)
+	return proxy{p, addr}
 }
 
 // lookProxy skips by hand, and fails in CI, where the program is not installed.
@@ -123,10 +114,14 @@ func (o proxyOptions) text(t *testing.T, dir, addr string) string {
 	})
 }
 
+// proxyAddress is where proxies listen: on one that nothing else in the tests
+// uses, so that nobody takes the port between its choice and its use.
+const proxyAddress = "127.0.0.3"
+
 // freeAddress is one that nobody listened on a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(proxyAddress, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,24 +129,20 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// listens dials until the process listens, which does not say so, or has ended.
-func (p *process) listens(t *testing.T, addr string) bool {
+// waitToListen dials until the process listens, which does not say so.
+func (p *process) waitToListen(t *testing.T, addr string) {
 	t.Helper()
 	const pause = 5 * time.Millisecond
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		c, err := net.DialTimeout("tcp", addr, patience)
-		if err == nil {
+		if c, err := net.DialTimeout("tcp", addr, patience); err == nil {
 			_ = c.Close()
+			return
 		}
 		select {
 		case <-p.ended:
-			return false
+			t.Fatalf("%s: want it to listen on %s, found it ended", p.name, addr)
 		case <-time.After(pause):
-		}
-		if err == nil {
-			return true
 		}
 	}
 	t.Fatalf("%s: want it to listen on %s in time", p.name, addr)
-	return false
 }
