@@ -17,7 +17,7 @@ import (
 func TestEndOfReading(t *testing.T) {
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
-			ends := make(chan error, 1)
+			ends, ended, goOn := make(chan error, 1), make(chan struct{}), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				begun := make(chan struct{})
 				go func() {
@@ -37,14 +37,18 @@ func TestEndOfReading(t *testing.T) {
 				if err := await(t, ends, "end of the body"); !errors.As(err, &timeout) || !timeout.Timeout() {
 					t.Errorf("the body ends in %v, want a timeout", err)
 				}
+				close(ended)
+				<-goOn
 				if err := control.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
 					t.Error(err)
 				}
 			})
 			body := string(bytes.Repeat([]byte("b"), 60_000))
 			c := r.dial().send(post("/", body)[:20_000])
+			await(t, ended, "end of the reading")
+			c.send(body[:10_000]) // a server that closes on this would reset the connection
+			close(goOn)
 			c.want(200, "early")
-			c.send(body[:10_000]) // a server that is gone would reset the connection now
 			c.wantEnd()
 		})
 	}

@@ -68,6 +68,20 @@ func TestLargeHeaders(t *testing.T) {
 	c.wantGone()
 }
 
+// The limit is on the header, however much came at once.
+func TestSmallLimit(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			r := start(t, bare, options{maxHeader: 1000}, func(http.ResponseWriter, *http.Request) {})
+			c := r.dial().send(header("X: " + strings.Repeat("x", 900)))
+			c.want(200, "")
+			c = r.dial().send(header("X: " + strings.Repeat("x", 7000)))
+			c.want(431, "")
+			c.wantGone()
+		})
+	}
+}
+
 // A refusal behind an answer of the lane's is as recognisable as any other.
 func TestRefusedAfterAnAnswer(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -179,6 +193,40 @@ func TestTimeouts(t *testing.T) {
 					c.wantEnd()
 				})
 			}
+		})
+	}
+}
+
+// A header has its own time after a pause that was longer.
+func TestSlowHeaderAfterAPause(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			r := start(t, bare, options{readHeader: 50 * time.Millisecond}, func(http.ResponseWriter, *http.Request) {})
+			c := r.dial().send(get("/"))
+			c.want(200, "")
+			for range 2 {
+				r.dial().send(get("/")[:len(get("/"))-2]).wantEnd() // longer than the first header's time
+			}
+			c.send(get("/"))
+			c.want(200, "")
+			c.send(get("/")[:len(get("/"))-2]).wantEnd()
+		})
+	}
+}
+
+// A pause has its own time behind a request that came in parts.
+func TestIdleAfterParts(t *testing.T) {
+	for name, text := range map[string]string{"header": get("/"), "body": post("/", "abcdefghijklmnopqrstuvwxyz")} {
+		t.Run(name, func(t *testing.T) {
+			l, reads := tell(t)
+			r := start(t, false, options{idle: time.Second, listener: l}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+			c := r.dial().send(get("/"))
+			c.want(200, "")
+			c.send(text[:len(text)-9])
+			await(t, reads, "wait for the rest")
+			c.send(text[len(text)-9:])
+			c.want(200, "")
+			c.wantEnd()
 		})
 	}
 }

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // it: what does not come at all fails.
 const patience = 20 * time.Second
 
-// options are how a test's server is set up; what is zero gets patience.
+// options are how a test's server is set up; what is zero is longer than any test
+// waits.
 type options struct {
 	readHeader, read, idle, write time.Duration
 	maxHeader                     int // 64 KiB
@@ -79,7 +80,7 @@ func both(yield func(server string, bare bool) bool) {
 
 func or(d time.Duration) time.Duration {
 	if d == 0 {
-		return patience
+		return 3 * patience
 	}
 	return d
 }

@@ -100,6 +100,11 @@ func strangeStreams() []string {
 		all = append(all, bodied("Content-Length: "+length), bodied("Content-Length: 5", "Content-Length: "+length), lines("GET /a HTTP/1.1", "Host: h", "Content-Length: "+length, ""))
 	}
 	all = append(all, bodied("Content-Length: 5", "Content-Length: 5"), bodied("Content-Length: 5", "content-length: 6"), bodied("Content-Length: 0", "Content-Length: 5"), bodied("Content-Length: 5", " 6"), bodied("Content-Length:", " 5"), bodied("Content_Length: 3", "Content-Length: 5"), bodied("Content-Length : 5"))
+	for _, bad := range []string{"\x00", "\x1f", "\x7f", "\x80", "\xff", "\t", "\r"} {
+		for i := range 9 { // at each place of a word of eight bytes
+			all = append(all, header("X: "+strings.Repeat("x", i)+bad+"xxxxxxxxxxxxxxxx"))
+		}
+	}
 	return append(all, edges()...)
 }
 
