@@ -231,6 +231,77 @@ func TestIdleAfterParts(t *testing.T) {
 	}
 }
 
+// Nor does the handler's own deadline stay for a pause.
+func TestIdleAfterTheHandlersDeadline(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			r := start(t, bare, options{idle: time.Second}, func(w http.ResponseWriter, _ *http.Request) {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour))
+			})
+			c := r.dial()
+			for range 2 {
+				c.send(get("/")).want(200, "")
+			}
+			c.wantEnd()
+		})
+	}
+}
+
+// A request that came in parts leaves nothing of its times to the next.
+func TestPartsBehindParts(t *testing.T) {
+	t.Run("header", func(t *testing.T) {
+		l, reads := tell(t)
+		r := start(t, false, options{readHeader: time.Second, listener: l}, func(http.ResponseWriter, *http.Request) {})
+		c := r.dial().send(get("/") + get("/")[:9])
+		c.want(200, "")
+		await(t, reads, "wait for the rest")
+		c.send(get("/")[9:]).want(200, "")
+		c.send(get("/")[:9]).wantEnd()
+	})
+	t.Run("body", func(t *testing.T) {
+		l, reads := tell(t)
+		ends := make(chan error, 9)
+		r := start(t, false, options{idle: time.Second, listener: l}, bodyError(ends))
+		c := r.dial()
+		text := post("/", "abcdef")
+		for range 2 {
+			c.send(text[:len(text)-3])
+			await(t, reads, "wait for the rest")
+			w := r.dial().send(get("/"))
+			w.want(200, "")
+			w.wantEnd() // longer than a pause
+			c.send(text[len(text)-3:]).want(200, "")
+		}
+		for range 4 {
+			if err := await(t, ends, "end of a body"); err != nil {
+				t.Errorf("a body ends in %v", err)
+			}
+		}
+	})
+}
+
+// An answer that does not fit between us and the client arrives all the same, and
+// the time that it was given is not the next one's.
+func TestLargeAnswer(t *testing.T) {
+	const size = 8 << 20
+	body := pattern(size)
+	const limit = 2 * time.Second
+	r := start(t, false, options{write: limit}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/length" {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+		}
+		_, _ = w.Write(body[:5])
+		_, _ = w.Write(body[5:])
+	})
+	c := r.dial()
+	for _, target := range []string{"/length", "/chunked", "/length"} {
+		c.send(get(target)).want(200, string(body))
+	}
+	later := time.NewTimer(limit)
+	<-later.C
+	c.send(get("/length")).want(200, string(body))
+}
+
 // No wait ends by another's timeout: while all that ends soon has ended, the
 // others go on.
 func TestTimeoutsOfOthers(t *testing.T) {

@@ -77,6 +77,7 @@ func TestFraming(t *testing.T) {
 		{"none", nil, "Content-Length: 2"},
 		{"a length", map[string][]string{"Content-Length": {"2"}}, "Content-Length: 2"},
 		{"two lengths", map[string][]string{"Content-Length": {"2", "3"}}, "Content-Length: 2"},
+		{"two lengths, the wrong one first", map[string][]string{"Content-Length": {"3", "2"}}, "Content-Length: 2"},
 		{"twice the same", map[string][]string{"Content-Length": {"2", "2"}}, "Content-Length: 2"},
 		{"no number", map[string][]string{"Content-Length": {"x"}}, "Content-Length: 2"},
 		{"a sign", map[string][]string{"Content-Length": {"+2"}}, "Content-Length: 2"},

@@ -23,7 +23,11 @@ func (r *running) shutdown(ctx context.Context) <-chan error {
 // gatedHandler waits in "/wait" and tells how it began.
 func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/wait" {
+		switch r.URL.Path {
+		case "/flush":
+			_ = http.NewResponseController(w).Flush()
+			fallthrough
+		case "/wait":
 			begun <- struct{}{}
 			<-goOn
 		}
@@ -120,6 +124,30 @@ func tell(t *testing.T) (l net.Listener, reads <-chan struct{}) {
 	t.Helper()
 	all := make(chan struct{}, 1000)
 	return wrapped(t, func(c *net.TCPConn) net.Conn { return telling{c, all} }), all
+}
+
+// Nor are they when the answer was on its way before the shutdown.
+func TestShutdownDuringAnAnswer(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 9), make(chan struct{})
+			r := start(t, bare, options{}, gatedHandler(begun, goOn))
+			c, witness := r.dial().send(get("/flush")+get("/wait")), r.dial().send(get("/"))
+			witness.want(200, "done")
+			await(t, begun, "request")
+			done := r.shutdown(t.Context())
+			witness.wantEnd()
+			close(goOn)
+			c.want(200, "done")
+			c.wantGone()
+			if len(begun) > 0 {
+				t.Error("another request has begun")
+			}
+			if err := await(t, done, "end of Shutdown"); err != nil {
+				t.Errorf("Shutdown ended in %v", err)
+			}
+		})
+	}
 }
 
 // A request whose header is on its way is waited for.
