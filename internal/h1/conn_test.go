@@ -28,7 +28,7 @@ func TestUnhurryKeepsACancellation(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = here.SetDeadline(past()) // what cancelWith did
-	cn.watch.ctx = ctx
+	cn.watch = watch{ctx: ctx}
 	cn.unhurry()
 	go l.Close() // so that a wait would end in another error
 	if _, err := here.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
