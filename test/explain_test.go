@@ -79,7 +79,7 @@ func TestExplainSaysWhatTheServerSays(t *testing.T) {
 	files, env := explainFiles(t)
 	p := start(t, "certgate", env, "serve")
 	l := p.ready(t)
-	g := &gateway{p, l.Addr, l.AdminAddr, nil}
+	g := &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, nil}
 	tests := []struct {
 		method, target, file string
 		want                 string // the reason, or the rule

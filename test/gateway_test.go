@@ -20,6 +20,7 @@ const everybodyReadsAndAdds = `rules:
 type gateway struct {
 	*process
 	addr, admin string
+	authz       string // where other proxies ask
 	upstream    *upstream
 }
 
@@ -28,6 +29,7 @@ type listening struct {
 	Msg       string `json:"msg"`
 	Addr      string `json:"addr"`
 	AdminAddr string `json:"admin_addr"`
+	AuthzAddr string `json:"authz_addr"`
 }
 
 // ready waits for the process to listen.
@@ -65,7 +67,7 @@ func serve(t *testing.T, u *upstream, env environment) *gateway {
 	t.Helper()
 	p := start(t, "certgate", env, "serve")
 	l := p.ready(t)
-	return &gateway{p, l.Addr, l.AdminAddr, u}
+	return &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, u}
 }
 
 // newGateway is a gateway that trusts m, before an upstream that answers 200.
@@ -79,6 +81,7 @@ func newGateway(t *testing.T, m *master, more environment) *gateway {
 type auditLine struct {
 	Msg       string `json:"msg"`
 	Level     string `json:"level"`
+	Surface   string `json:"surface"`
 	RequestID string `json:"request_id"`
 	Client    string `json:"client"`
 	Auth      string `json:"auth"`

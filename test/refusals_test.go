@@ -101,6 +101,9 @@ func TestEveryReason(t *testing.T) {
 		denial.Draining:           true, // TestDrain
 		denial.RateLimited:        true, // TestRate: the same request, once too often; TestFloodOfConnections
 		denial.Overloaded:         true, // TestInFlight, TestDeadUpstream
+		denial.PeerUntrusted:      true, // TestPeers
+		denial.OriginMissing:      true, // TestOrigin
+		denial.OriginAmbiguous:    true, // TestOrigin
 		denial.Internal:           true, // no request can bring it about
 	}
 	for _, test := range tests {

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 // Decision is how a request ended.
@@ -79,6 +80,18 @@ type Record struct {
 	Status            int
 	Duration          time.Duration
 	BytesIn, BytesOut int64
+}
+
+// Learned fills in what the gate found out; auth is how possession was shown.
+func (rec *Record) Learned(d gate.Decision, auth string) {
+	rec.Client = d.Client.Name()
+	rec.Rule = d.Rule
+	if d.Certificate.Valid() {
+		rec.Auth = auth
+		rec.KeyID = d.Certificate.KeyID().Short()
+		rec.Serial = d.Certificate.Serial()
+		rec.SharedKey = d.Certificate.SharedKey()
+	}
 }
 
 // PathOf is the part of a request target that may be logged: queries can carry

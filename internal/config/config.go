@@ -23,6 +23,10 @@ import (
 type Config struct {
 	ListenAddr string // host:port
 	AdminAddr  string // host:port, or empty: no operator's listener
+	AuthzAddr  string // host:port, or empty: no listener for other proxies
+	// AuthzPeers are the proxies that may ask there, masked, IPv4 as IPv4; not
+	// empty when AuthzAddr is not.
+	AuthzPeers []netip.Prefix
 	AuthHeader string // as written, not in canonical form
 	// ProxyHeader is in what TrustedProxies attach the certificate of the TLS
 	// handshake, as written; or empty: there is none. It is never AuthHeader.
@@ -74,6 +78,8 @@ func Load(environ map[string]string) (Config, error) {
 	c := Config{
 		ListenAddr:  string(v.ListenAddr),
 		AdminAddr:   string(v.AdminAddr),
+		AuthzAddr:   string(v.AuthzAddr),
+		AuthzPeers:  v.AuthzPeers.list,
 		AuthHeader:  string(v.AuthHeader),
 		ProxyHeader: string(v.ProxyHeader),
 		Limits: trust.Limits{

@@ -90,14 +90,14 @@ func TestDefaults(t *testing.T) {
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
-		c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate,
+		c.AuthzAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
-		"", 0, 0, false, false, 20,
+		"", 0, "", 0, 0, false, false, 20,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -121,6 +121,7 @@ func TestGoodValues(t *testing.T) {
 		{"LISTEN_ADDR", "localhost:80", func(c config.Config) any { return c.ListenAddr }, "localhost:80"},
 		{"ADMIN_ADDR", "", func(c config.Config) any { return c.AdminAddr }, ""},
 		{"ADMIN_ADDR", "localhost:0", func(c config.Config) any { return c.AdminAddr }, "localhost:0"},
+		{"AUTHZ_PEERS", "10.0.0.0/8,::1", func(c config.Config) any { return c.AuthzPeers }, prefixes("10.0.0.0/8", "::1/128")},
 		{"AUTH_HEADER", "X-App-Cert", func(c config.Config) any { return c.AuthHeader }, "X-App-Cert"},
 		{"AUTH_HEADER", "X-SSL-Client", func(c config.Config) any { return c.AuthHeader }, "X-SSL-Client"},
 		{"AUTH_ALLOW_SHARED_KEY", "true", func(c config.Config) any { return c.Limits.RefuseSharedKey }, false},
@@ -298,6 +299,9 @@ func TestWarnings(t *testing.T) {
 		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
 		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
 			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
+		{"peers of nothing", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR"}},
+		{"peers", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_ADDR": ":9191"}, nil},
+		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
 		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
 		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
 		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
@@ -334,7 +338,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 31 {
-		t.Errorf("%d variables, want 31: document a new one", len(seen))
+	if len(seen) != 33 {
+		t.Errorf("%d variables, want 33: document a new one", len(seen))
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 const (
 	wantListen     = ", want host:port, such as :8080"
+	wantAuthz      = ", want host:port, such as 127.0.0.1:9191"
 	wantHeader     = ", want a header field name that is no other's, such as X-SSL-Auth"
 	wantProxy      = ", want the name of the header field that trusted proxies attach, such as Client-Cert"
 	wantLists      = ", want the names of readable files with commas between"
@@ -66,6 +67,15 @@ func TestBadValues(t *testing.T) {
 		{"ADMIN_ADDR", "9090", `found "9090", want host:port, such as 127.0.0.1:9090, or empty for none`},
 		{"ADMIN_ADDR", "127.0.0.1:8080", `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`},
 		{"ADMIN_ADDR", "[::]:8080", `found "[::]:8080", want another port than LISTEN_ADDR ":8080"`},
+		{"AUTHZ_ADDR", "", "found an empty value" + wantAuthz},
+		{"AUTHZ_ADDR", "9191", `found "9191"` + wantAuthz},
+		{"AUTHZ_PEERS", "", "found an empty value" + wantProxies},
+		{"AUTHZ_PEERS", "localhost", `found "localhost"` + wantProxies},
+		{"AUTHZ_PEERS", "0.0.0.0/0", `found "0.0.0.0/0", which is everybody` + wantProxies},
+		{"AUTHZ_PEERS", "::/0", `found "::/0", which is everybody` + wantProxies},
+		{"AUTHZ_PEERS", "::ffff:0:0/96", `found "::ffff:0:0/96", which is everybody` + wantProxies},
+		{"AUTH_HEADER", "X_Original_URI", `found "X_Original_URI", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "X-Certgate-Reason", `found "X-Certgate-Reason", which has a meaning of its own` + wantHeader},
 		{"AUTH_HEADER", "", "found an empty value" + wantHeader},
 		{"AUTH_HEADER", "X SSL", `found "X SSL"` + wantHeader},
 		{"AUTH_HEADER", "X-SSL-Auth:", `found "X-SSL-Auth:"` + wantHeader},
@@ -410,4 +420,32 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("%s: the error holds the value: %v", name, err)
 		}
 	})
+}
+
+// TestAuthzFaults: who may ask is always said, and where is an address of its own.
+func TestAuthzFaults(t *testing.T) {
+	const peers, here = "AUTHZ_PEERS", "127.0.0.1"
+	tests := []struct {
+		name string
+		set  map[string]string
+		want []config.Fault
+	}{
+		{"peers", map[string]string{"AUTHZ_ADDR": ":9191", peers: here}, nil},
+		{"no peers", map[string]string{"AUTHZ_ADDR": ":9191"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
+		{"no peers on loopback", map[string]string{"AUTHZ_ADDR": "127.0.0.1:9191"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
+		{"the public port", map[string]string{"AUTHZ_ADDR": "127.0.0.1:8080", peers: here},
+			[]config.Fault{{Variable: "AUTHZ_ADDR", Problem: `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`}}},
+		{"the operator's port", map[string]string{"AUTHZ_ADDR": ":9090", peers: here},
+			[]config.Fault{{Variable: "AUTHZ_ADDR", Problem: `found ":9090", want another port than ADMIN_ADDR "127.0.0.1:9090"`}}},
+		{"no operator's port", map[string]string{"AUTHZ_ADDR": ":9090", "ADMIN_ADDR": "", peers: here}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			environ := required(t)
+			maps.Copy(environ, tt.set)
+			if diff := cmp.Diff(tt.want, faults(t, environ)); diff != "" {
+				t.Errorf("faults (-want +have):\n%s", diff)
+			}
+		})
+	}
 }

@@ -71,8 +71,10 @@ func isProxys(name string) bool {
 // upstream, and fields whose content would be logged or forwarded elsewhere.
 func isReserved(name string) bool {
 	name = fold(name)
-	if strings.HasPrefix(name, "x-client-") || strings.HasPrefix(name, "x-forwarded-") {
-		return true
+	for _, family := range []string{"x-client-", "x-forwarded-", "x-original-", "x-certgate-"} {
+		if strings.HasPrefix(name, family) {
+			return true
+		}
 	}
 	return slices.Contains([]string{
 		"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade",

@@ -205,16 +205,31 @@ func (l *loader) rules(v variables) rules.Document {
 // compare checks what concerns two variables.
 func (l *loader) compare(v variables) {
 	l.compareAddresses(v)
+	l.comparePeers(v)
 	l.compareHeaders(v)
 }
 
+// compareAddresses blames the later of two listeners with one address.
 func (l *loader) compareAddresses(v variables) {
-	if l.has("LISTEN_ADDR") || l.has("ADMIN_ADDR") || v.AdminAddr == "" {
-		return
+	listeners := []struct {
+		variable string
+		addr     address
+	}{{"LISTEN_ADDR", v.ListenAddr}, {"ADMIN_ADDR", v.AdminAddr}, {"AUTHZ_ADDR", v.AuthzAddr}}
+	for i, b := range listeners {
+		for _, a := range listeners[:i] {
+			if a.addr == "" || b.addr == "" || l.has(a.variable) || l.has(b.variable) || !a.addr.clashes(b.addr) {
+				continue
+			}
+			l.add(b.variable, fmt.Sprintf("found %s, want another port than %s %s", quote(string(b.addr)), a.variable, quote(string(a.addr))))
+		}
 	}
-	if v.ListenAddr.clashes(v.AdminAddr) {
-		l.add("ADMIN_ADDR", fmt.Sprintf("found %s, want another port than LISTEN_ADDR %s",
-			quote(string(v.AdminAddr)), quote(string(v.ListenAddr))))
+}
+
+// comparePeers: who may ask has no default, not even on a loopback address, where
+// every user of the machine could.
+func (l *loader) comparePeers(v variables) {
+	if v.AuthzAddr != "" && len(v.AuthzPeers.list) == 0 && !l.has("AUTHZ_PEERS") {
+		l.missing(l.find(func(d described) bool { return d.Name == "AUTHZ_PEERS" }))
 	}
 }
 
@@ -268,10 +283,18 @@ func warnings(v variables) []string {
 	if v.MinRSABits < weakRSABits {
 		warn("AUTH_MIN_RSA_BITS: RSA keys of %d bits can be broken; replace them and set %d", v.MinRSABits, weakRSABits)
 	}
+	for _, p := range v.AuthzPeers.list {
+		if isVast(p) {
+			warn("AUTHZ_PEERS: %s is larger than any private network", p)
+		}
+	}
 	for _, p := range v.TrustedProxies.list {
 		if isVast(p) {
 			warn("TRUSTED_PROXIES: %s is larger than any private network", p)
 		}
+	}
+	if len(v.AuthzPeers.list) > 0 && v.AuthzAddr == "" {
+		warn("AUTHZ_PEERS: has no effect without AUTHZ_ADDR")
 	}
 	if v.CRLStale.ok && len(v.CRLFile.list) == 0 {
 		warn("AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE")

@@ -29,6 +29,11 @@ const (
 	RequestMalformed Reason = "request_malformed"
 	MethodNotAllowed Reason = "method_not_allowed"
 
+	// The question of a proxy that asks about another request.
+	PeerUntrusted   Reason = "peer_untrusted"
+	OriginMissing   Reason = "origin_missing"
+	OriginAmbiguous Reason = "origin_ambiguous"
+
 	// The credential: what the request brought.
 	CredentialMissing    Reason = "credential_missing"
 	CredentialMalformed  Reason = "credential_malformed"
@@ -78,6 +83,10 @@ var answers = map[Reason]answer{
 	RequestAmbiguous: {http.StatusBadRequest, "The request's length can be read in more than one way"},
 	RequestMalformed: {http.StatusBadRequest, "The request is not valid"},
 	MethodNotAllowed: {http.StatusMethodNotAllowed, "This path does not take this method"},
+
+	PeerUntrusted:   {http.StatusForbidden, "This proxy may not ask about requests"},
+	OriginMissing:   {http.StatusForbidden, "The proxy does not say which request it asks about"},
+	OriginAmbiguous: {http.StatusForbidden, "The proxy asks about more than one request at once"},
 
 	CredentialMissing:    {http.StatusUnauthorized, "The request carries no client certificate"},
 	CredentialMalformed:  {http.StatusUnauthorized, "The client certificate header is not a readable certificate"},

@@ -24,6 +24,9 @@ var statuses = map[denial.Reason]int{
 	denial.RequestAmbiguous:       http.StatusBadRequest,
 	denial.RequestMalformed:       http.StatusBadRequest,
 	denial.MethodNotAllowed:       http.StatusMethodNotAllowed,
+	denial.PeerUntrusted:          http.StatusForbidden,
+	denial.OriginMissing:          http.StatusForbidden,
+	denial.OriginAmbiguous:        http.StatusForbidden,
 	denial.CredentialMissing:      http.StatusUnauthorized,
 	denial.CredentialMalformed:    http.StatusUnauthorized,
 	denial.CredentialDuplicated:   http.StatusUnauthorized,
@@ -139,7 +142,7 @@ func literal(t *testing.T, spec *ast.ValueSpec, i int) string {
 // TestRefusalsOfTheCallerAre401Or403 keeps nginx's auth_request possible, which
 // turns every other status into a 500.
 func TestRefusalsOfTheCallerAre401Or403(t *testing.T) {
-	prefixes := []string{"credential_", "proxy_", "certificate_", "revocation_", "legacy_", "identity_", "access_"}
+	prefixes := []string{"peer_", "origin_", "credential_", "proxy_", "certificate_", "revocation_", "legacy_", "identity_", "access_"}
 	for _, reason := range denial.Reasons() {
 		about := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(string(reason), p) })
 		if !about || reason == denial.CredentialTooLarge {

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/certgate/certgate/internal/access"
 )
 
 // The headers that carry the gateway's word to the upstream.
@@ -89,16 +91,25 @@ func newHeaderFilter(credentials []string) headerFilter {
 // pass, and then the gateway's own, which no client can list away.
 func (f headerFilter) fields(m message, give func(name, value string)) {
 	f.keep(m.r.Header, give)
-	client := m.g.Client()
-	cert := client.Certificate()
-	give(headerClient, client.Name())
-	give(headerAuth, m.hop.Auth)
-	give(headerSerial, cert.Serial())
-	give(headerFingerprint, cert.Fingerprint())
-	give(headerRequestID, m.hop.RequestID)
+	Identity(m.g, m.hop, give)
 	give("X-Forwarded-For", m.hop.For)
 	give("X-Forwarded-Proto", m.hop.Proto)
 	give("X-Forwarded-Host", m.hop.Host)
+}
+
+// Identity gives the fields that tell a service who is calling, each once. An
+// invalid grant gives none.
+func Identity(g access.Grant, hop Hop, give func(name, value string)) {
+	if !g.Valid() {
+		return
+	}
+	client := g.Client()
+	cert := client.Certificate()
+	give(headerClient, client.Name())
+	give(headerAuth, hop.Auth)
+	give(headerSerial, cert.Serial())
+	give(headerFingerprint, cert.Fingerprint())
+	give(headerRequestID, hop.RequestID)
 }
 
 // keep gives the client's fields that may go on, without what it lists in

@@ -17,6 +17,7 @@ import (
 
 	"github.com/certgate/certgate/internal/admin"
 	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/authz"
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/flood"
@@ -28,11 +29,6 @@ import (
 	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
 )
-
-// drainIdle is how long connections may stay idle once the gateway drains. A
-// client or load balancer that sends its next request meanwhile gets an answer,
-// with Connection: close, instead of a connection that vanished under it.
-const drainIdle = time.Second
 
 // Gateway is one running gateway: its listeners and what stands behind them.
 type Gateway struct {
@@ -53,14 +49,15 @@ type Gateway struct {
 
 	forwarder *forward.Forwarder
 	public    endpoint
-	watched   *wire.Listener // the public one
-	admin     endpoint       // without a listener when the configuration has none
+	authz     endpoint // the others are without a listener when the configuration has none
+	admin     endpoint
 }
 
 // endpoint is a server and the listener it answers on.
 type endpoint struct {
 	server   server
 	listener net.Listener
+	watched  *wire.Listener // the same, for servers that are drained; else nil
 }
 
 // server is what [http.Server] and [lane.Server] have in common.
@@ -94,20 +91,21 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Pool: g.pool, Timeout: c.UpstreamTimeout,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 	})
-	g.public.server, g.public.listener = g.publicServer(), o.Listener
-	if err := g.public.listen(ctx, "LISTEN_ADDR", c.ListenAddr); err != nil {
+	g.public.listener = o.Listener
+	if err := g.bind(ctx); err != nil {
 		return nil, err
 	}
-	g.watched = wire.NewListener(g.public.listener, wire.Options{
-		Refuse: httpapi.NewRefuser(g.recorder, audit.Public, denial.Reason.Status), WriteTimeout: c.WriteTimeout, MaxConnections: int64(c.MaxConnections),
-	})
-	if c.AdminAddr == "" {
-		return g, nil
+	g.public.watched = g.watch(g.public.listener, audit.Public, denial.Reason.Status)
+	g.public.server = g.quick(httpapi.NewHandler(httpapi.Options{
+		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
+		Provenance: newProvenance(c), Draining: g.draining.Load,
+	}))
+	if g.authz.listener != nil {
+		g.authz.watched = g.watch(g.authz.listener, audit.Verify, authz.Status)
+		g.authz.server = g.quick(authz.NewHandler(g.authzOptions()))
 	}
-	g.admin.server = g.server(admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log}))
-	if err := g.admin.listen(ctx, "ADMIN_ADDR", c.AdminAddr); err != nil {
-		_ = g.public.listener.Close()
-		return nil, err
+	if g.admin.listener != nil {
+		g.admin.server = g.server(admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log}))
 	}
 	return g, nil
 }
@@ -129,30 +127,15 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-func (e *endpoint) listen(ctx context.Context, variable, addr string) error {
-	if e.listener != nil {
-		return nil
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("%s: want an address that can be bound, found %q: %w", variable, addr, err)
-	}
-	e.listener = l
-	return nil
-}
-
-func (g *Gateway) publicServer() server {
-	c := g.config
-	s := g.server(httpapi.NewHandler(httpapi.Options{
-		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
-		Provenance: newProvenance(c), Draining: g.draining.Load,
-	}))
+// quick is a server past net/http for plain requests, unless FAST_LANE is off. Its
+// listener must be one of watch.
+func (g *Gateway) quick(h http.Handler) server {
+	s := g.server(h)
 	s.ConnContext = wire.Context
-	if !c.FastLane {
+	if !g.config.FastLane {
 		return s
 	}
-	return lane.New(s, c.WriteTimeout)
+	return lane.New(s, g.config.WriteTimeout)
 }
 
 // server is hardened the same way for everybody: no wait without an end, no
@@ -181,31 +164,17 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	return s
 }
 
-// Addr is the public listener's address, with the port that was bound.
-func (g *Gateway) Addr() net.Addr { return g.public.listener.Addr() }
-
-// AdminAddr is the operator's address, nil when there is none.
-func (g *Gateway) AdminAddr() net.Addr {
-	if g.admin.listener == nil {
-		return nil
-	}
-	return g.admin.listener.Addr()
-}
-
 // Run serves until ctx is done, then drains: not ready any more, no new
 // connections, requests in flight are finished within SHUTDOWN_TIMEOUT. It
 // returns nil after a clean drain, and an error when a listener failed or
 // requests had to be cut. Meanwhile the configuration's files are watched.
 func (g *Gateway) Run(ctx context.Context) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	var serving sync.WaitGroup
 	// A server that is closed before it serves closes its listener only then.
 	defer serving.Wait()
-	serving.Go(func() {
-		g.serve(g.public.server, g.watched, failed)
-	})
-	if g.admin.server != nil {
-		serving.Go(func() { g.serve(g.admin.server, g.admin.listener, failed) })
+	for _, e := range g.endpoints() {
+		serving.Go(func() { g.serve(e, failed) })
 	}
 	g.announce()
 	// To the very end: requests in flight may still need an address that is back.
@@ -230,8 +199,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return errors.Join(err, g.shutdown())
 }
 
-func (g *Gateway) serve(s server, l net.Listener, failed chan<- error) {
-	err := s.Serve(l)
+func (g *Gateway) serve(e *endpoint, failed chan<- error) {
+	l := e.listener
+	if e.watched != nil {
+		l = e.watched
+	}
+	err := e.server.Serve(l)
 	if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
 		failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
 	}
@@ -244,6 +217,9 @@ func (g *Gateway) announce() {
 		g.announceKeys()
 	}
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
+	if a := g.AuthzAddr(); a != nil {
+		fields = append(fields, zap.String("authz_addr", a.String()))
+	}
 	if a := g.AdminAddr(); a != nil {
 		fields = append(fields, zap.String("admin_addr", a.String()))
 	}
@@ -275,46 +251,4 @@ func (g *Gateway) ready() error {
 		return denial.New(denial.Draining, "shutting down")
 	}
 	return nil
-}
-
-// shutdown drains the public server first; the operator's stays until the end,
-// so that the drain can be watched.
-func (g *Gateway) shutdown() error {
-	g.draining.Store(true)
-	timeout := g.config.ShutdownTimeout
-	g.log.Info("draining", zap.Duration("timeout", timeout))
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	_ = g.public.listener.Close()
-	g.awaitIdle(ctx)
-	err := g.public.server.Shutdown(ctx)
-	if errors.Is(err, net.ErrClosed) { // the listener, above; Shutdown has waited all the same
-		err = nil
-	}
-	if err != nil {
-		err = fmt.Errorf("requests were cut after SHUTDOWN_TIMEOUT (%s): %w", timeout, err)
-		_ = g.public.server.Close()
-	}
-	if g.admin.server != nil {
-		_ = g.admin.server.Close()
-	}
-	g.forwarder.Close()
-	return err
-}
-
-// awaitIdle waits until every connection is closed, but no longer than
-// drainIdle: what is open then is idle, or in the middle of a request, which
-// Shutdown waits for.
-func (g *Gateway) awaitIdle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainIdle)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for g.watched.Open() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }

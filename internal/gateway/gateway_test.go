@@ -364,6 +364,7 @@ func TestBusyAddress(t *testing.T) {
 		set      map[string]string
 	}{
 		{"LISTEN_ADDR", map[string]string{"LISTEN_ADDR": busy.Addr().String()}},
+		{"AUTHZ_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "AUTHZ_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
 		{"ADMIN_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "ADMIN_ADDR": busy.Addr().String()}},
 	}
 	for _, tt := range tests {

@@ -118,7 +118,7 @@ func (s *surface) gated(c *gin.Context) {
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
 	})
-	x.note(d)
+	x.record.Learned(d, x.from.Hop.Auth)
 	if d.Denial != nil {
 		x.refuse(d.Denial)
 		return
@@ -144,18 +144,6 @@ func (s *surface) begin(c *gin.Context) exchange {
 		Time: now, RequestID: from.Hop.RequestID, Source: from.SourceText,
 		Method: c.Request.Method, Path: audit.PathOf(c.Request.RequestURI),
 	}}
-}
-
-// note fills in what the gate learned.
-func (x *exchange) note(d gate.Decision) {
-	x.record.Client = d.Client.Name()
-	x.record.Rule = d.Rule
-	if d.Certificate.Valid() {
-		x.record.Auth = x.from.Hop.Auth
-		x.record.KeyID = d.Certificate.KeyID().Short()
-		x.record.Serial = d.Certificate.Serial()
-		x.record.SharedKey = d.Certificate.SharedKey()
-	}
 }
 
 // refuse answers with the denial and records it.

@@ -26,7 +26,11 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 		method, target := splitRequestLine(refusal.RequestLine)
 		reason := reasonFor(refusal, target)
 		p := problem.Problem{Reason: reason, Status: status(reason), RequestID: provenance.NewRequestID()}
-		answer, n := rawProblem(p, now)
+		extra := retryAfter(reason)
+		if surface != audit.Public {
+			extra += "X-Certgate-Reason: " + string(reason) + "\r\n"
+		}
+		answer, n := rawProblem(p, now, extra)
 		source := ""
 		if addr, err := netip.ParseAddrPort(refusal.Remote.String()); err == nil {
 			source = addr.Addr().Unmap().String()
@@ -72,13 +76,13 @@ func reasonFor(r wire.Refusal, target string) denial.Reason {
 	return denial.RequestMalformed
 }
 
-// rawProblem is the whole answer as it goes on the wire; n is the length of its
-// body.
-func rawProblem(p problem.Problem, now time.Time) (answer []byte, n int) {
+// rawProblem is the whole answer as it goes on the wire, with extra lines in its
+// header; n is the length of its body.
+func rawProblem(p problem.Problem, now time.Time, extra string) (answer []byte, n int) {
 	body := p.Document()
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
 		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
-		p.Status, http.StatusText(p.Status), len(body), now.UTC().Format(http.TimeFormat), retryAfter(p.Reason), p.RequestID)
+		p.Status, http.StatusText(p.Status), len(body), now.UTC().Format(http.TimeFormat), extra, p.RequestID)
 	return append([]byte(head), body...), len(body)
 }
 

@@ -1,0 +1,98 @@
+// Package authz answers other proxies' question: may this request pass?
+//
+// It is the gateway's decision without its proxying. A proxy that has a request
+// describes it and asks; the same gate decides as for a request that certgate
+// forwards itself, with the same reasons, rates, audit line and metrics. The
+// proxy forwards the request, or does not, and is trusted to ask about the one
+// that it forwards.
+//
+// [NewHandler] answers over HTTP, for nginx, Caddy, Traefik and their like.
+//
+// Nothing but an allowed request is ever answered with success. Who is not on the
+// list of peers is told nothing, and a question that can be read in two ways is
+// refused: a client must not be able to choose what is asked about its request.
+package authz
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/provenance"
+)
+
+// Options are what the answers depend on. All fields are required, except Peers:
+// without them everybody is refused.
+type Options struct {
+	// Gate is the gate in force, asked once for each question.
+	Gate     func() *gate.Gate
+	Recorder *audit.Recorder
+	Log      *zap.Logger
+	// Provenance says what is believed of a request.
+	Provenance *provenance.Reader
+	// Peers are the proxies that may ask.
+	Peers []netip.Prefix
+	// Draining reports that the gateway is shutting down.
+	Draining func() bool
+}
+
+// request is what a proxy asks about.
+type request struct {
+	method, target string // as the proxy received them
+	header         http.Header
+}
+
+// inquiry is one question and what there is to say about it in the end.
+type inquiry struct {
+	*Options
+
+	from   provenance.Origin
+	record audit.Record
+}
+
+// decide is the only way to a grant. Describe reads the request from what the
+// proxy sent, after the proxy is known to be a peer. Without a denial the
+// decision's grant is valid.
+func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision {
+	if !provenance.Contains(q.Peers, q.from.Peer) {
+		return refused(denial.New(denial.PeerUntrusted, "%s is not in AUTHZ_PEERS", q.from.Peer))
+	}
+	r, refusal := describe()
+	if refusal != nil {
+		return refused(refusal)
+	}
+	q.record.Method, q.record.Path = r.method, audit.PathOf(r.target)
+	credential, refusal := q.Provenance.Credential(r.header, q.from.Peer)
+	if refusal != nil {
+		return refused(refusal)
+	}
+	q.from.Hop.Auth = credential.Auth
+	d := q.Gate().Decide(gate.Request{Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target})
+	q.record.Learned(d, credential.Auth)
+	return granted(d)
+}
+
+// granted refuses the zero value: no denial is not yet a grant.
+func granted(d gate.Decision) gate.Decision {
+	if d.Denial == nil && !d.Grant.Valid() {
+		return refused(denial.New(denial.Internal, "want a grant, found none"))
+	}
+	return d
+}
+
+func refused(d *denial.Error) gate.Decision { return gate.Decision{Denial: d} }
+
+// save records the answer.
+func (q *inquiry) save(status int, d *denial.Error) {
+	q.record.Status, q.record.Decision = status, audit.Allowed
+	if d != nil {
+		q.record.Decision, q.record.Reason, q.record.Detail = audit.Refused, d.Reason, d.Detail
+	}
+	q.record.Duration = time.Since(q.record.Time)
+	q.Recorder.Record(q.record)
+}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// question is what a proxy asks about GET /events of mail.
+func question(t *testing.T) string {
+	t.Helper()
+	return "GET /verify HTTP/1.1\r\nHost: h\r\nX-Original-Method: GET\r\nX-Original-URI: /events\r\nX-SSL-Auth: " + newWorld(t).header + "\r\n\r\n"
+}
+
+func startAuthz(t *testing.T, set map[string]string) *running {
+	t.Helper()
+	all := map[string]string{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1"}
+	maps.Copy(all, set)
+	return start(t, load(t, "http://127.0.0.1:1", all))
+}
+
+func dialAuthz(t *testing.T, r *running) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", r.AuthzAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The listener for other proxies is watched and hardened as the public one.
+func TestAuthzRawRequests(t *testing.T) {
+	good := question(t)
+	tests := []struct {
+		name, request string
+		status        int
+		want          string
+	}{
+		{"allowed", strings.Replace(good, "Host: h", "Host: h\r\nConnection: close", 1), http.StatusOK, "X-Client-Id: mail"},
+		{"two lengths", "POST /verify HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", http.StatusForbidden, "request_ambiguous"},
+		{"HTTP/2 in cleartext", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", http.StatusForbidden, "X-Certgate-Reason: "},
+		{"headers over the limit", "GET /verify HTTP/1.1\r\nHost: h\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", http.StatusForbidden, "X-Certgate-Reason: credential_too_large"},
+		{"a credential over the limit", strings.Replace(good, "X-SSL-Auth: ", "Connection: close\r\nX-SSL-Auth: "+strings.Repeat("M", 2049), 1), http.StatusForbidden, "credential_too_large"},
+		{"no HTTP", "GET /verify HTTP/1.1\r\nHost : h\r\n\r\n", http.StatusForbidden, "request_malformed"},
+	}
+	r := startAuthz(t, map[string]string{"MAX_CREDENTIAL_BYTES": "2KiB", "READ_HEADER_TIMEOUT": "200ms", "READ_TIMEOUT": "300ms", "IDLE_TIMEOUT": "200ms"})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := dialAuthz(t, r)
+			_, _ = io.WriteString(c, tt.request)
+			// The server ends every one of these: at once or after a timeout.
+			have, err := io.ReadAll(c)
+			status := "HTTP/1.1 403 "
+			if tt.status == http.StatusOK {
+				status = "HTTP/1.1 200 "
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(string(have), status) || !strings.Contains(string(have), tt.want) {
+				t.Errorf("answer %.300q, %v: want %d, %q and the end", have, err, tt.status, tt.want)
+			}
+		})
+	}
+	if !strings.Contains(r.log.String(), `"authz_addr":"`+r.AuthzAddr().String()) {
+		t.Error("want the address in the log")
+	}
+}
+
+// A question in flight is answered while the gateway drains, and a connection that
+// is open is told to close.
+func TestAuthzDrain(t *testing.T) {
+	r := startAuthz(t, nil)
+	c := dialAuthz(t, r)
+	answers := bufio.NewReader(c)
+	for _, draining := range []bool{false, true} {
+		if draining {
+			r.cancel()
+			eventually(t, "draining", r.draining.Load)
+		}
+		if _, err := io.WriteString(c, question(t)); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusOK || res.Close != draining {
+			t.Errorf("draining %t: status %d, close %t: want 200, and the end only then", draining, res.StatusCode, res.Close)
+		}
+	}
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+	if !free(r.AuthzAddr()) {
+		t.Error("want the address free after Run")
+	}
+}
+
+func TestWithoutAuthz(t *testing.T) {
+	r := start(t, load(t, "http://127.0.0.1:1", nil))
+	if a := r.AuthzAddr(); a != nil {
+		t.Errorf("address %v, want none", a)
+	}
+}

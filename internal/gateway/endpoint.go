@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/authz"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/httpapi"
+	"github.com/certgate/certgate/internal/wire"
+)
+
+// bind binds every address of the configuration, or none.
+func (g *Gateway) bind(ctx context.Context) error {
+	c := g.config
+	for _, b := range []struct {
+		endpoint       *endpoint
+		variable, addr string
+	}{
+		{&g.public, "LISTEN_ADDR", c.ListenAddr},
+		{&g.authz, "AUTHZ_ADDR", c.AuthzAddr},
+		{&g.admin, "ADMIN_ADDR", c.AdminAddr},
+	} {
+		if b.endpoint.listener != nil || b.addr == "" {
+			continue
+		}
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", b.addr)
+		if err != nil {
+			for _, e := range g.endpoints() {
+				_ = e.listener.Close()
+			}
+			return fmt.Errorf("%s: want an address that can be bound, found %q: %w", b.variable, b.addr, err)
+		}
+		b.endpoint.listener = l
+	}
+	return nil
+}
+
+// endpoints are those that have a listener, the operator's last.
+func (g *Gateway) endpoints() (list []*endpoint) {
+	for _, e := range []*endpoint{&g.public, &g.authz, &g.admin} {
+		if e.listener != nil {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// watch has what net/http refuses on the listener answered as the surface does.
+func (g *Gateway) watch(l net.Listener, s audit.Surface, status func(denial.Reason) int) *wire.Listener {
+	return wire.NewListener(l, wire.Options{
+		Refuse:       httpapi.NewRefuser(g.recorder, s, status),
+		WriteTimeout: g.config.WriteTimeout, MaxConnections: int64(g.config.MaxConnections),
+	})
+}
+
+func (g *Gateway) authzOptions() authz.Options {
+	return authz.Options{
+		Gate: g.gate.Load, Recorder: g.recorder, Log: g.log,
+		Provenance: newProvenance(g.config), Peers: g.config.AuthzPeers, Draining: g.draining.Load,
+	}
+}
+
+// Addr is the public listener's address, with the port that was bound.
+func (g *Gateway) Addr() net.Addr { return g.public.listener.Addr() }
+
+// AuthzAddr is where other proxies ask, nil when there is no such address.
+func (g *Gateway) AuthzAddr() net.Addr { return g.authz.addr() }
+
+// AdminAddr is the operator's address, nil when there is none.
+func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }
+
+func (e *endpoint) addr() net.Addr {
+	if e.listener == nil {
+		return nil
+	}
+	return e.listener.Addr()
+}
