@@ -1,0 +1,268 @@
+package test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// asker is a proxy that asks a gateway about each request and forwards it itself.
+type asker struct {
+	*gateway
+	proxy proxy
+}
+
+// startAsker runs the program before g with a documented configuration, in which
+// edit has replaced something; it asks at authz.
+func startAsker(t *testing.T, g *gateway, authz, file string, edit *strings.Replacer) asker {
+	t.Helper()
+	o := proxyOptions{file: file, values: map[string]string{"AUTHZ": authz, "SERVICE": strings.TrimPrefix(g.upstream.url, "http://")}}
+	if edit != nil {
+		o.edit = edit.Replace
+	}
+	return asker{g, startProxy(t, o)}
+}
+
+const (
+	nginxAsks   = "nginx-auth-request.conf"
+	caddyAsks   = "caddy-forward-auth.Caddyfile"
+	traefikAsks = "traefik-forward-auth.yaml" // not run here
+)
+
+// without comments lines out.
+func without(lines ...string) *strings.Replacer {
+	var pairs []string
+	for _, line := range lines {
+		pairs = append(pairs, line, "# ")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// wantPassed sends r to the proxy and wants it at the service, with mail's identity.
+func (a asker) wantPassed(t *testing.T, r request, c certificate) {
+	t.Helper()
+	if found := send(t, a.proxy.addr, r); found.status != http.StatusOK {
+		t.Fatalf("want 200, found %d and %s", found.status, found.body)
+	}
+	head := a.upstream.wantOne(t)
+	wantShown(t, head, "mail", "bearer", c)
+	if want := r.method + " " + r.target + " HTTP/1."; !strings.HasPrefix(head[0], want) {
+		t.Errorf("want %q at the service, found %q", want, head[0])
+	}
+	ids := headerValues(head, "X-Request-Id")
+	if line := a.auditOf(t, strings.Join(ids, "")); line.Surface != "verify" || line.Client != "mail" || !strings.HasPrefix(r.target, line.Path) {
+		t.Errorf("want the request of mail in the log, found %+v", line)
+	}
+}
+
+// wantStopped sends r to the proxy and wants the reason, and nothing at the service.
+func (a asker) wantStopped(t *testing.T, r request, reason denial.Reason) {
+	t.Helper()
+	found := send(t, a.proxy.addr, r)
+	a.upstream.wantNothing(t)
+	want := http.StatusForbidden
+	if reason.Status() == http.StatusUnauthorized {
+		want = http.StatusUnauthorized
+	}
+	if found.status != want || !strings.Contains(found.body, `"reason":"`+string(reason)+`"`) {
+		t.Errorf("want %d and %s, found %d and %.300s", want, reason, found.status, found.body)
+	}
+	if challenged := found.header.Get("WWW-Authenticate") != ""; challenged != (want == http.StatusUnauthorized) {
+		t.Errorf("status %d: want a challenge with 401 only, found %t", found.status, challenged)
+	}
+}
+
+// TestNginxAsks: the documented configuration, a real nginx, and clients that try
+// to have another request judged than the one they send.
+func TestNginxAsks(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+	g := newGateway(t, m, judging.with(environment{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
+	}))
+	nginx := startAsker(t, g, g.authz, nginxAsks, nil)
+	good := get("/events", mail)
+	secret := get("/secret", mail)
+
+	t.Run("passed", func(t *testing.T) {
+		nginx.wantPassed(t, good, mail)
+		nginx.wantPassed(t, get("/events?a=%2e%2e//&b=/../", mail), mail)
+		nginx.wantPassed(t, get("/files/a%20b/%C3%A9;v=1", mail), mail)
+		nginx.wantPassed(t, good.post(strings.Repeat("a", 100<<10)), mail)
+		nginx.wantPassed(t, good.post(chunked("hello", 2)).with("Transfer-Encoding: chunked"), mail)
+		nginx.wantPassed(t, good.with("X-Client-Id: social", "x_client_id: social", "X.Client.Id: social", "X-Client-Auth: mtls",
+			"X-Client-Cert-Serial: 1", "X-Client-Cert-Fingerprint: 2", "X-Request-Id: mine"), mail)
+		nginx.wantPassed(t, good.with("X-Original-Method: DELETE", "X-Original-URI: /other", "X_Original_URI: /other",
+			"X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /other", "X-Forwarded-For: 10.0.0.1"), mail)
+	})
+	t.Run("stopped", func(t *testing.T) {
+		for _, test := range []struct {
+			name    string
+			request request
+			reason  denial.Reason
+		}{
+			{"no certificate", plainGet("/events"), denial.CredentialMissing},
+			{"another client", get("/events", social), denial.AccessDenied},
+			{"another path", secret, denial.AccessDenied},
+			{"X-Original of an allowed one", secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
+			{"X-Forwarded of an allowed one", secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
+			{"all of an allowed one", secret.with("X-Original-Method: GET", "X-Original-URI: /events", "X-Forwarded-Method: GET",
+				"X-Forwarded-Uri: /events", "X-Original-URL: /events", "X-Rewrite-URL: /events", "X-HTTP-Method-Override: GET"), denial.AccessDenied},
+			{"twice", secret.with("X-Original-URI: /events", "X-Original-URI: /events", "X-Original-Method: GET"), denial.AccessDenied},
+			{"listed in Connection", secret.with("Connection: X-Original-URI, X-Original-Method", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
+			{"another method", request{method: "DELETE", target: "/events", header: good.header}, denial.AccessDenied},
+			{"another method behind an allowed one", request{method: "DELETE", target: "/events", header: good.header}.with("X-Original-Method: GET"), denial.AccessDenied},
+			{"the question itself", get("/verify", mail), denial.AccessDenied},
+			{"two certificates", good.with(good.header...), denial.CredentialDuplicated},
+			{"double slash", get("//events", mail), denial.PathAmbiguous},
+			{"dot segment", get("/files/../events", mail), denial.PathAmbiguous},
+			{"encoded dot segment", get("/files/%2e%2e/secret", mail), denial.PathAmbiguous},
+			{"encoded slash", get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+		} {
+			t.Run(test.name, func(t *testing.T) { nginx.wantStopped(t, test.request, test.reason) })
+		}
+	})
+	t.Run("nobody but nginx gets to the internal location", func(t *testing.T) {
+		if a := send(t, nginx.proxy.addr, get("/certgate", mail)); a.status != http.StatusNotFound {
+			t.Errorf("want 404, found %d", a.status)
+		}
+		g.upstream.wantNothing(t)
+	})
+	t.Run("absolute form", func(t *testing.T) {
+		// nginx asks about the path, and forwards the path.
+		if a := send(t, nginx.proxy.addr, get("http://app.example/secret", mail)); a.status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.status)
+		}
+		g.upstream.wantNothing(t)
+	})
+	t.Run("HTTP/1.0", func(t *testing.T) {
+		c := dial(t, nginx.proxy.addr)
+		c.write(t, strings.Replace(secret.String(), " HTTP/1.1\r\n", " HTTP/1.0\r\n", 1))
+		if a := c.read(t, "GET"); a.status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.status)
+		}
+		g.upstream.wantNothing(t)
+	})
+}
+
+// TestNginxAsksWrongly: what is missing in the configuration stops requests, and
+// lets none pass.
+func TestNginxAsksWrongly(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	g := newGateway(t, m, judging.with(environment{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
+	}))
+	good, secret := get("/events", mail), get("/secret", mail)
+	spoofed := secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
+	t.Run("the other family passes", func(t *testing.T) {
+		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Forwarded-Method", "proxy_set_header X-Forwarded-Uri"))
+		nginx.wantPassed(t, good, mail)
+		nginx.wantStopped(t, spoofed, denial.OriginAmbiguous)
+		nginx.wantStopped(t, secret.with("X-Forwarded-Method: GET"), denial.OriginMissing)
+	})
+	t.Run("no target", func(t *testing.T) {
+		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Original-URI"))
+		nginx.wantStopped(t, good, denial.OriginMissing)
+		nginx.wantStopped(t, spoofed, denial.OriginMissing)
+	})
+	t.Run("no method", func(t *testing.T) {
+		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Original-Method"))
+		nginx.wantStopped(t, good, denial.OriginMissing)
+	})
+	t.Run("another path", func(t *testing.T) {
+		nginx := startAsker(t, g, g.authz, nginxAsks, strings.NewReplacer("/verify;", "/healthz;"))
+		nginx.wantStopped(t, good, denial.RequestMalformed)
+	})
+	t.Run("the public listener", func(t *testing.T) {
+		// There "/verify" is a path as any other.
+		nginx := startAsker(t, g, g.addr, nginxAsks, nil)
+		if a := send(t, nginx.proxy.addr, good); a.status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.status)
+		}
+		g.upstream.wantNothing(t)
+	})
+	t.Run("nobody listens", func(t *testing.T) {
+		nginx := startAsker(t, g, freeAddress(t), nginxAsks, nil)
+		if a := send(t, nginx.proxy.addr, good); a.status != http.StatusInternalServerError {
+			t.Errorf("want 500, found %d", a.status)
+		}
+		g.upstream.wantNothing(t)
+	})
+}
+
+// TestCaddyAsks: the same with a real Caddy.
+func TestCaddyAsks(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+	g := newGateway(t, m, judging.with(environment{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
+	}))
+	caddy := startAsker(t, g, g.authz, caddyAsks, nil)
+	good, secret := get("/events", mail), get("/secret", mail)
+
+	caddy.wantPassed(t, good, mail)
+	caddy.wantPassed(t, get("/events?a=%2e%2e//&b=/../", mail), mail)
+	caddy.wantPassed(t, get("/files/a%20b/%C3%A9;v=1", mail), mail)
+	caddy.wantPassed(t, good.post(strings.Repeat("a", 100<<10)), mail)
+	caddy.wantPassed(t, good.post(chunked("hello", 2)).with("Transfer-Encoding: chunked"), mail)
+	caddy.wantPassed(t, good.with("X-Client-Id: social", "x_client_id: social", "X-Client-Auth: mtls", "X_Client_Auth: mtls",
+		"X-Client-Cert-Serial: 1", "X-Client-Cert-Fingerprint: 2", "X-Request-Id: mine"), mail)
+	caddy.wantPassed(t, good.with("X-Original-Method: DELETE", "X-Original-URI: /other", "X_Original_URI: /other",
+		"X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /other", "X-Forwarded-For: 10.0.0.1"), mail)
+	for name, test := range map[string]struct {
+		request request
+		reason  denial.Reason
+	}{
+		"no certificate":                {plainGet("/events"), denial.CredentialMissing},
+		"another client":                {get("/events", social), denial.AccessDenied},
+		"another path":                  {secret, denial.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
+		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
+		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
+		"another method":                {request{method: "DELETE", target: "/events", header: good.header}, denial.AccessDenied},
+		"two certificates":              {good.with(good.header...), denial.CredentialDuplicated},
+		"double slash":                  {get("//events", mail), denial.PathAmbiguous},
+		"dot segment":                   {get("/files/../events", mail), denial.PathAmbiguous},
+		"encoded slash":                 {get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+	} {
+		t.Run(name, func(t *testing.T) { caddy.wantStopped(t, test.request, test.reason) })
+	}
+}
+
+// TestRecordedQuestions: requests as Traefik's ForwardAuth and Caddy's forward_auth
+// send them.
+func TestRecordedQuestions(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	g := newGateway(t, m, judging)
+	credential := "X-Ssl-Auth: " + mail.header(certheader.Base64DER)
+	for name, lines := range map[string][]string{
+		traefikAsks: {"User-Agent: curl/8.5.0", "Accept: */*", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Host: app.example",
+			"X-Forwarded-Method: POST", "X-Forwarded-Port: 443", "X-Forwarded-Proto: https", "X-Forwarded-Server: traefik-0",
+			"X-Forwarded-Uri: /events?a=1", "X-Real-Ip: 203.0.113.7", "Accept-Encoding: gzip", credential},
+		caddyAsks: {"User-Agent: curl/8.5.0", "Accept: */*", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Host: app.example",
+			"X-Forwarded-Method: POST", "X-Forwarded-Proto: https", "X-Forwarded-Uri: /events?a=1", "Accept-Encoding: gzip", credential},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := send(t, g.authz, request{method: "GET", target: "/verify", header: lines})
+			if a.status != http.StatusOK || a.header.Get("X-Client-Id") != "mail" {
+				t.Fatalf("want 200 and mail, found %d and %s", a.status, a.body)
+			}
+			if line := g.auditOf(t, a.header.Get("X-Request-Id")); line.Method != http.MethodPost || line.Path != "/events" || line.Source != "203.0.113.7" {
+				t.Errorf("want POST /events of 203.0.113.7 in the log, found %+v", line)
+			}
+			// What a client adds comes twice, or is not believed.
+			doubled := append(slices.Clone(lines), "X-Forwarded-Uri: /public")
+			wantVerifyRefused(t, g, send(t, g.authz, request{method: "GET", target: "/verify", header: doubled}), denial.OriginAmbiguous)
+		})
+	}
+}
