@@ -2,14 +2,17 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // maxInput bounds what a command reads from a file or standard input.
@@ -66,32 +69,61 @@ func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error)
 	case len(certs) > 0:
 		return certs, nil
 	case len(others) > 0:
-		return nil, fmt.Errorf("%s: want a certificate, found %.200q", inputName(name), others)
+		return nil, fmt.Errorf("%s: want a certificate, found %.200q: %s", inputName(name), others, remedy(others[0]))
 	}
-	if certs = unarmoured(text); len(certs) == 0 {
-		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), found(text))
+	certs, err = unarmoured(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), found(text, err))
 	}
 	return certs, nil
 }
 
+// remedy says where the certificate is, given the type of the PEM block that is
+// in its place.
+func remedy(blockType string) string {
+	switch {
+	case strings.HasSuffix(blockType, "PRIVATE KEY"):
+		return "the certificate over this key is in another file, and the key stays where it is"
+	case strings.HasSuffix(blockType, "CERTIFICATE REQUEST"):
+		return "the operator makes a certificate of it: certgate issue --client NAME --csr FILE"
+	case strings.HasSuffix(blockType, "PUBLIC KEY"):
+		return "certgate keys shows public keys; the certificate over this one is in another file"
+	case strings.HasPrefix(blockType, "PKCS7"):
+		return "openssl pkcs7 -in FILE -print_certs takes the certificates out"
+	default:
+		return "want a block that begins with BEGIN CERTIFICATE"
+	}
+}
+
 // unarmoured reads DER or a header value.
-func unarmoured(text []byte) []*x509.Certificate {
+func unarmoured(text []byte) ([]*x509.Certificate, error) {
 	if cert, err := x509.ParseCertificate(text); err == nil {
-		return []*x509.Certificate{cert}
+		return []*x509.Certificate{cert}, nil
 	}
-	chain, err := certheader.Parse([]string{strings.TrimSpace(string(text))}, maxInput)
+	value := strings.TrimSpace(string(text))
+	if !utf8.Valid(text) { // DER of something else
+		value = base64.StdEncoding.EncodeToString(text)
+	}
+	chain, err := certheader.Parse([]string{value}, maxInput)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return append([]*x509.Certificate{chain.Leaf}, chain.Intermediates...)
+	return append([]*x509.Certificate{chain.Leaf}, chain.Intermediates...), nil
 }
 
 // found describes what is no certificate, without quoting it: it may be a key.
-func found(text []byte) string {
-	if len(text) == 0 {
+func found(text []byte, err error) string {
+	refusal := denial.Of(err)
+	switch {
+	case len(text) == 0:
 		return "nothing"
+	case refusal != nil && refusal.Reason == denial.CredentialPrivateKey:
+		return "a private key: " + remedy("PRIVATE KEY") + "; of a PKCS #12 file openssl pkcs12 -in FILE -clcerts -nokeys takes the certificate out"
+	case refusal == nil || refusal.Hint == "":
+		return fmt.Sprintf("none in %d bytes", len(text))
+	default:
+		return fmt.Sprintf("none in %d bytes. %s", len(text), refusal.Hint)
 	}
-	return fmt.Sprintf("none in %d bytes", len(text))
 }
 
 // newFile is one file that a command makes.

@@ -95,7 +95,7 @@ func (s *surface) verify(c *gin.Context) {
 	defer s.Recorder.Leave()
 	d := q.decide(func() (request, *denial.Error) { return describe(c.Request.Header) })
 	if d.Denial != nil {
-		q.refuse(c, d.Denial)
+		q.refuse(c, q.Provenance.Advised(d.Denial))
 		return
 	}
 	q.allow(c, d)
@@ -115,7 +115,7 @@ func (q *inquiry) refuse(c *gin.Context, d *denial.Error) {
 		c.Header("Connection", "close")
 	}
 	p := problem.Problem{
-		Reason: d.Reason, Status: Status(d.Reason), RequestID: q.from.Hop.RequestID,
+		Reason: d.Reason, Status: Status(d.Reason), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
 		Header: q.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
 	}
 	p.SetHeader(c.Writer.Header())

@@ -42,10 +42,19 @@ type Chain struct {
 // [denial.CredentialDuplicated], because the next reader might take another one
 // than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
 // not looked into; what is not one to [MaxCertificates] certificates, each of
-// them whole, is [denial.CredentialMalformed]. The detail says what was wrong
-// and quotes nothing of the value. A control byte other than a tab is refused
+// them whole, is [denial.CredentialMalformed], or, where a private key is seen in
+// it, [denial.CredentialPrivateKey]. The detail says what was wrong, the hint what
+// to attach, and both quote nothing of the value. A control byte other than a tab is refused
 // like that too: RFC 9110, section 5.5 lets no header carry one.
 func Parse(values []string, maxBytes int) (Chain, error) {
+	chain, err := read(values, maxBytes)
+	if refusal := denial.Of(err); refusal != nil && refusal.Reason == denial.CredentialMalformed {
+		return Chain{}, advise(refusal, values[0])
+	}
+	return chain, err
+}
+
+func read(values []string, maxBytes int) (Chain, error) {
 	switch {
 	case len(values) == 0:
 		return Chain{}, denial.New(denial.CredentialMissing, "no header")

@@ -99,8 +99,6 @@ func hostilePEM(f files) []hostile {
 		{"PUBLIC KEY", percent(typed("PUBLIC KEY")), otherBlock},
 		{"TRUSTED CERTIFICATE, spaced", strings.ReplaceAll(strings.TrimSpace(typed("TRUSTED CERTIFICATE")), "\n", " "), otherBlock},
 		{"X509 CRL, base64", base64Of([]byte(typed("X509 CRL"))), otherBlock},
-		{"key behind the certificate", percent(text + typed("PRIVATE KEY")), otherBlock},
-		{"certificate behind a key", percent(typed("PRIVATE KEY") + text), otherBlock},
 		{"END of another type", percent(strings.Replace(text, "END CERTIFICATE", "END PKCS7", 1)), notEnd},
 		{"END missing", percent(strings.TrimSuffix(text, end+"\n")), notEnd},
 		{"BEGIN twice", percent(begin + text), whiteSpace},

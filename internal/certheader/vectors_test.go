@@ -102,7 +102,7 @@ func boundaryVectors(f fixture) []vector {
 		one("TRUSTED CERTIFICATE", typed("TRUSTED CERTIFICATE"), malformed),
 		one("X509 CERTIFICATE", typed("X509 CERTIFICATE"), malformed),
 		one("PUBLIC KEY", typed("PUBLIC KEY"), malformed),
-		one("PRIVATE KEY", typed("PRIVATE KEY"), malformed),
+		one("PRIVATE KEY", typed("PRIVATE KEY"), denial.CredentialPrivateKey),
 		one("lower-case label", typed("certificate"), malformed),
 		one("another label at the end", strings.Replace(f.text, "END CERTIFICATE", "END X509 CRL", 1), malformed),
 		one("no end line", strings.TrimSuffix(f.text, end+"\n"), malformed),

@@ -39,6 +39,7 @@ const (
 	CredentialMalformed  Reason = "credential_malformed"
 	CredentialDuplicated Reason = "credential_duplicated"
 	CredentialTooLarge   Reason = "credential_too_large"
+	CredentialPrivateKey Reason = "credential_private_key"
 	ProxyUntrusted       Reason = "proxy_untrusted"
 
 	// The certificate: whether the master key stands behind it today.
@@ -91,6 +92,7 @@ var answers = map[Reason]answer{
 	CredentialMissing:    {http.StatusUnauthorized, "The request carries no client certificate"},
 	CredentialMalformed:  {http.StatusUnauthorized, "The client certificate header is not a readable certificate"},
 	CredentialDuplicated: {http.StatusUnauthorized, "The request carries more than one client certificate header"},
+	CredentialPrivateKey: {http.StatusUnauthorized, "A private key was sent in the place of a certificate and has to be replaced"},
 	ProxyUntrusted:       {http.StatusUnauthorized, "The client certificate is in a proxy's header but not from a trusted proxy"},
 	CredentialTooLarge:   {http.StatusRequestHeaderFieldsTooLarge, "The client certificate header is too large"},
 
@@ -154,6 +156,10 @@ func Reasons() []Reason {
 type Error struct {
 	Reason Reason
 	Detail string
+	// Hint tells the client how to repair its request (RFC 9457, section 3.1.4),
+	// or is empty. It is for strangers: it says nothing but what anybody could see
+	// in the request, and quotes nothing of it.
+	Hint string
 	// RetryAfter tells the client when another try may make sense (RFC 9110,
 	// section 10.2.3); 0: the refusal does not say.
 	RetryAfter time.Duration
@@ -163,6 +169,14 @@ type Error struct {
 // text belongs in %q.
 func New(r Reason, format string, args ...any) *Error {
 	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
+}
+
+// WithHint is a copy with a hint for the client, which the detail repeats for the
+// operator.
+func (e *Error) WithHint(hint string) *Error {
+	advised := *e
+	advised.Detail, advised.Hint = e.Detail+". "+hint, hint
+	return &advised
 }
 
 // Error is the reason and the detail, for the log.

@@ -31,6 +31,7 @@ var statuses = map[denial.Reason]int{
 	denial.CredentialMalformed:    http.StatusUnauthorized,
 	denial.CredentialDuplicated:   http.StatusUnauthorized,
 	denial.CredentialTooLarge:     http.StatusRequestHeaderFieldsTooLarge,
+	denial.CredentialPrivateKey:   http.StatusUnauthorized,
 	denial.ProxyUntrusted:         http.StatusUnauthorized,
 	denial.CertificateUntrusted:   http.StatusForbidden,
 	denial.CertificateExpired:     http.StatusForbidden,
@@ -228,5 +229,17 @@ func TestErrorIsReasonAndDetail(t *testing.T) {
 	}
 	if want := `organizational unit "a\nb"`; err.Detail != want {
 		t.Errorf("detail %q, want %q", err.Detail, want)
+	}
+}
+
+// TestHint: the client is told the hint and nothing else, the operator both.
+func TestHint(t *testing.T) {
+	plain := denial.New(denial.AccessDenied, "client %q", "mail")
+	advised := plain.WithHint("Ask the operator")
+	if advised.Hint != "Ask the operator" || advised.Detail != `client "mail". Ask the operator` || advised.Reason != denial.AccessDenied {
+		t.Errorf("found %+v", advised)
+	}
+	if plain.Hint != "" || plain.Detail != `client "mail"` {
+		t.Errorf("want the refusal without a hint unchanged, found %+v", plain)
 	}
 }

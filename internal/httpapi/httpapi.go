@@ -120,7 +120,7 @@ func (s *surface) gated(c *gin.Context) {
 	})
 	x.record.Learned(d, x.from.Hop.Auth)
 	if d.Denial != nil {
-		x.refuse(d.Denial)
+		x.refuse(s.Provenance.Advised(d.Denial))
 		return
 	}
 	x.forward(d)
@@ -181,7 +181,7 @@ func (x *exchange) fail(d *denial.Error) {
 
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
 	write(x.c, problem.Problem{
-		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Hop.RequestID,
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Hop.RequestID, Hint: d.Hint,
 		Header: x.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
 	})
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))

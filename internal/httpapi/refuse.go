@@ -25,7 +25,9 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 		now := time.Now()
 		method, target := splitRequestLine(refusal.RequestLine)
 		reason := reasonFor(refusal, target)
-		p := problem.Problem{Reason: reason, Status: status(reason), RequestID: provenance.NewRequestID()}
+		p := problem.Problem{
+			Reason: reason, Status: status(reason), RequestID: provenance.NewRequestID(), Hint: hintFor(refusal, reason),
+		}
 		extra := retryAfter(reason)
 		if surface != audit.Public {
 			extra += "X-Certgate-Reason: " + string(reason) + "\r\n"
@@ -37,18 +39,36 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 		}
 		r.Record(audit.Record{
 			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathOf(target), Source: source,
-			Decision: audit.Refused, Reason: reason, Detail: detailOf(refusal),
+			Decision: audit.Refused, Reason: reason, Detail: detailOf(refusal, p.Hint),
 			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),
 		})
 		return answer
 	}
 }
 
-func detailOf(r wire.Refusal) string {
-	if r.Status == http.StatusServiceUnavailable {
+func detailOf(r wire.Refusal, hint string) string {
+	switch {
+	case r.Status == http.StatusServiceUnavailable:
 		return "a connection too many"
+	case hint != "":
+		return fmt.Sprintf("refused as HTTP, with %d. %s", r.Status, hint)
+	default:
+		return fmt.Sprintf("refused as HTTP, with %d", r.Status)
 	}
-	return fmt.Sprintf("refused as HTTP, with %d", r.Status)
+}
+
+// hintFor knows the mistake of clients that do not look at their header's value,
+// such as curl.
+func hintFor(r wire.Refusal, reason denial.Reason) string {
+	switch {
+	case r.PEM == "" || reason != denial.RequestMalformed:
+		return ""
+	case strings.HasSuffix(r.PEM, "PRIVATE KEY"):
+		return "There is a private key in a header, and whoever handled this request may have kept it: " +
+			"make a new one, have the old certificate revoked, and attach a certificate"
+	default:
+		return "There are line breaks in a header: attach the certificate as base64 in one line, or percent-encoded"
+	}
 }
 
 // splitRequestLine takes what stands between the method and the version for the

@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"bufio"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,47 @@ func TestRefusedAsHTTP(t *testing.T) {
 			if r["reason"] != string(tt.want) || r["decision"] != "refused" || r["path"] != tt.path ||
 				r["request_id"] != res.Header.Get("X-Request-Id") || r["source"] != "127.0.0.1" {
 				t.Errorf("record %v: want reason %s, path %s and the answer's id", r, tt.want, tt.path)
+			}
+		})
+	}
+}
+
+// TestHints: what a client can repair is in the problem and in the record, and
+// what it sent is in neither.
+func TestHints(t *testing.T) {
+	w := newWorld(t)
+	pemOf := func(label string) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: w.mail.Raw}))
+	}
+	const good = "X-A: b"
+	tests := []struct {
+		name, header string
+		want         denial.Reason
+		hint         string
+	}{
+		{"no credential", good, denial.CredentialMissing, "Attach the client certificate in X-SSL-Auth"},
+		{"empty credential", "X-SSL-Auth:", denial.CredentialMissing, "Attach the client certificate in X-SSL-Auth"},
+		{"another header", "X-SSL-Client-Cert: " + encode(w.mail), denial.ProxyUntrusted, "A client attaches its certificate in X-SSL-Auth"},
+		{"quotes", `X-SSL-Auth: "` + encode(w.mail) + `"`, denial.CredentialMalformed, "The value is in quotes"},
+		{"a key", "X-SSL-Auth: " + url.PathEscape(pemOf("PRIVATE KEY")), denial.CredentialPrivateKey, "make a new one"},
+		{"line breaks", "X-SSL-Auth: " + pemOf("CERTIFICATE"), denial.RequestMalformed, "There are line breaks in a header"},
+		{"line breaks of a key", "X-SSL-Auth: " + pemOf("RSA PRIVATE KEY"), denial.RequestMalformed, "There is a private key in a header"},
+		{"another fault", "X-A : b", denial.RequestMalformed, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, nil)
+			res := b.ask(t, request("GET /events/ HTTP/1.1", tt.header))
+			wantProblem(t, res, tt.want)
+			hint, _ := res.problem(t)["detail"].(string)
+			detail, _ := b.record(t)["detail"].(string)
+			if !strings.Contains(hint, tt.hint) || (hint == "") != (tt.hint == "") || !strings.HasSuffix(detail, hint) || detail == hint {
+				t.Errorf("hint %q and detail %q: want %q in both", hint, detail, tt.hint)
+			}
+			for _, secret := range []string{encode(w.mail), url.PathEscape(pemOf("PRIVATE KEY"))} {
+				if leaked(hint, secret) || leaked(detail, secret) {
+					t.Error("the credential is in the hint or the detail")
+				}
 			}
 		})
 	}

@@ -5,6 +5,7 @@
 package problem
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,6 +22,8 @@ type Problem struct {
 	// RequestID finds the audit line; empty: there is none. It has nothing to
 	// escape in JSON.
 	RequestID string
+	// Hint says how to repair the request; empty: the title says it all.
+	Hint string
 	// Header is the credential header's name, for the challenge of a 401.
 	Header string
 	// RetryAfter is when another try may make sense; 0: unknown.
@@ -54,7 +57,11 @@ func (p Problem) SetHeader(h http.Header) {
 func (p Problem) Document() []byte {
 	b := make([]byte, 0, 256)
 	b = append(append(append(b, `{"type":"urn:certgate:`...), p.Reason...), `","title":"`...)
-	b = strconv.AppendInt(append(append(b, p.Reason.Title()...), `","status":`...), int64(p.Status), 10)
+	b = append(append(b, p.Reason.Title()...), '"')
+	if quoted, err := json.Marshal(p.Hint); p.Hint != "" && err == nil {
+		b = append(append(b, `,"detail":`...), quoted...)
+	}
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
 	b = append(append(append(b, `,"reason":"`...), p.Reason...), '"')
 	if p.RequestID != "" {
 		b = append(append(append(b, `,"request_id":"`...), p.RequestID...), '"')

@@ -11,15 +11,20 @@ import (
 // TestDocument: what is appended piece by piece is what encoding/json writes.
 func TestDocument(t *testing.T) {
 	for _, id := range []string{"", "0123456789abcdef", "az-AZ_09.:=+/"} {
-		for _, reason := range denial.Reasons() {
+		for i, reason := range denial.Reasons() {
+			hint := ""
+			if i%2 == 0 {
+				hint = `Attach "it" <here>`
+			}
 			want, err := json.Marshal(struct {
 				Type      string `json:"type"`
 				Title     string `json:"title"`
+				Detail    string `json:"detail,omitempty"`
 				Status    int    `json:"status"`
 				Reason    string `json:"reason"`
 				RequestID string `json:"request_id,omitempty"`
-			}{"urn:certgate:" + string(reason), reason.Title(), reason.Status(), string(reason), id})
-			if have := string(problem.Problem{Reason: reason, Status: reason.Status(), RequestID: id}.Document()); err != nil || have != string(want)+"\n" {
+			}{"urn:certgate:" + string(reason), reason.Title(), hint, reason.Status(), string(reason), id})
+			if have := string(problem.Problem{Reason: reason, Status: reason.Status(), RequestID: id, Hint: hint}.Document()); err != nil || have != string(want)+"\n" {
 				t.Errorf("%s, want %s: %v", have, want, err)
 			}
 		}

@@ -49,12 +49,23 @@ func (r *Reader) Credential(h http.Header, peer netip.Addr) (Credential, *denial
 }
 
 func (r *Reader) proxyUntrusted(peer netip.Addr, name string) *denial.Error {
+	var found *denial.Error
 	switch {
 	case r.ProxyHeader == "":
-		return denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is not set", name)
+		found = denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is not set", name)
 	case !strings.EqualFold(name, r.ProxyHeader):
-		return denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is %s", name, r.ProxyHeader)
+		found = denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is %s", name, r.ProxyHeader)
 	default:
-		return denial.New(denial.ProxyUntrusted, "a certificate in %s from %s, which is not in TRUSTED_PROXIES", name, peer)
+		found = denial.New(denial.ProxyUntrusted, "a certificate in %s from %s, which is not in TRUSTED_PROXIES", name, peer)
 	}
+	return found.WithHint("A client attaches its certificate in " + r.CredentialHeader)
+}
+
+// Advised adds to the gate's refusal what the gate does not know: the name of the
+// header in which a certificate is missing.
+func (r *Reader) Advised(d *denial.Error) *denial.Error {
+	if d.Reason != denial.CredentialMissing {
+		return d
+	}
+	return d.WithHint("Attach the client certificate in " + r.CredentialHeader)
 }

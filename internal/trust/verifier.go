@@ -257,7 +257,8 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 }
 
 func errAuthority() error {
-	return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate")
+	return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate").
+		WithHint("This is the certificate of a CA: attach the client's own, the first of a chain")
 }
 
 // allowsClientAuth takes RFC 5280, section 4.2.1.12 strictly: where the

@@ -34,6 +34,7 @@ type framing struct {
 	left  int64  // bytes left of the body or chunk
 
 	request []byte // the request line, its first maxLine bytes
+	pem     string // the type of a PEM block whose first line ends a line of this header
 	begun   bool   // this header's request line has been read
 	fresh   bool   // a request line has been read since somebody asked
 
@@ -147,8 +148,13 @@ func (f *framing) endOfLine() (end bool) {
 // the body is.
 func (f *framing) headLine(line []byte) {
 	if !f.begun {
-		f.begun, f.fresh, f.request = true, true, append(f.request[:0], line...)
+		f.begun, f.fresh, f.request, f.pem = true, true, append(f.request[:0], line...), ""
 		return
+	}
+	if inner, ok := bytes.CutSuffix(line, []byte("-----")); ok && !f.long {
+		if _, label, ok := bytes.Cut(inner, []byte("-----BEGIN ")); ok {
+			f.pem = string(label)
+		}
 	}
 	text := string(line)
 	name, value, ok := strings.Cut(text, ":")

@@ -2,8 +2,10 @@ package wire_test
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/certgate/certgate/internal/wire"
@@ -12,8 +14,11 @@ import (
 // kept is a connection that keeps what is written.
 type kept struct {
 	net.Conn
+	unread  io.Reader
 	written bytes.Buffer
 }
+
+func (k *kept) Read(p []byte) (int, error) { return k.unread.Read(p) }
 
 func (k *kept) Write(p []byte) (int, error) { return k.written.Write(p) }
 func (k *kept) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
@@ -58,6 +63,40 @@ func TestRefuse(t *testing.T) {
 			}
 			if tt.want == "anew" && status != 431 {
 				t.Errorf("status %d, want 431", status)
+			}
+		})
+	}
+}
+
+// TestRefusalKnowsPEM: line breaks of PEM in a header are the most frequent
+// reason why net/http refuses a client's request.
+func TestRefusalKnowsPEM(t *testing.T) {
+	const head = "GET / HTTP/1.1\r\nHost: h\r\n"
+	for name, tt := range map[string]struct{ stream, want string }{
+		"bare line feeds":    {head + "X: -----BEGIN CERTIFICATE-----\nMIIB\n", "CERTIFICATE"},
+		"CRLF":               {head + "X: -----BEGIN RSA PRIVATE KEY-----\r\nMIIB\r\n", "RSA PRIVATE KEY"},
+		"in one line":        {head + "X: -----BEGIN CERTIFICATE-----MIIB\r\nbroken\r\n", ""},
+		"no PEM":             {head + "X: -----\r\nbroken\r\n", ""},
+		"the request before": {head + "X: -----BEGIN CERTIFICATE-----\r\n\r\n" + head + "broken\r\n", ""},
+		"a line too long":    {head + "X: " + strings.Repeat("y", 98) + "-----BEGIN CERTIFICATE-----MIIB\nbroken\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inner := &kept{unread: strings.NewReader(tt.stream)}
+			var refusal wire.Refusal
+			l := wire.NewListener(newOnce(inner), wire.Options{Refuse: func(r wire.Refusal) []byte {
+				refusal = r
+				return nil
+			}})
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, c); err != nil {
+				t.Fatal(err)
+			}
+			const own = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400"
+			if _, err := c.Write([]byte(own)); err != nil || refusal.PEM != tt.want {
+				t.Errorf("want %q, found %q and %v", tt.want, refusal.PEM, err)
 			}
 		})
 	}

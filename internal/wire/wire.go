@@ -137,6 +137,9 @@ type Refusal struct {
 	Status int
 	// Ambiguous is true when the length could be read in two ways, too.
 	Ambiguous bool
+	// PEM is the type of a PEM block whose line breaks were in the header, as far as
+	// its first line ends one of the header's; else empty.
+	PEM string
 	// RequestLine is as it came, but for what is longer than 128 bytes.
 	RequestLine string
 }
@@ -151,7 +154,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.listener.options.Refuse == nil || !own || c.serving.Load() {
 		return c.Conn.Write(p)
 	}
-	answer := c.listener.options.Refuse(Refusal{Remote: c.RemoteAddr(), Status: status, Ambiguous: c.framing.ambiguous, RequestLine: string(c.framing.requestLine())})
+	answer := c.listener.options.Refuse(Refusal{
+		Remote: c.RemoteAddr(), Status: status,
+		Ambiguous: c.framing.ambiguous, PEM: c.framing.pem, RequestLine: string(c.framing.requestLine()),
+	})
 	if _, err := c.Conn.Write(answer); err != nil {
 		return 0, err
 	}
