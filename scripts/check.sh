@@ -59,6 +59,13 @@ step_tools() {
   need caddy "tests behind real proxies" caddy
   need apache2 "tests behind real proxies" apache2-bin
   need chromium "tests of the schedule's page" chromium
+  need node "test of the Node client" nodejs
+  need java "test of the Java client" default-jre-headless
+  need php "test of the PHP client" php-cli
+  ruby -rfaraday -e 0 2>/dev/null ||
+    skip "faraday (test of the Ruby client): apt-get install ruby-faraday" || bad=1
+  /usr/bin/python3 -c 'import requests' 2>/dev/null ||
+    skip "requests (test of the Python clients): apt-get install python3-requests" || bad=1
   has golangci-lint ||
     echo "golangci-lint is not installed: the lint step installs it into $GOBIN"
   go version

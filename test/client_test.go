@@ -64,6 +64,7 @@ type answer struct {
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
+	Detail    string `json:"detail"`
 	Status    int    `json:"status"`
 	Reason    string `json:"reason"`
 	RequestID string `json:"request_id"`

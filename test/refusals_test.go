@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,7 @@ func TestEveryReason(t *testing.T) {
 		{"broken base64", denial.CredentialMalformed, base, credential(strings.TrimRight(mail.header(certheader.Base64DER), "=")[:500]), false},
 		{"no certificate", denial.CredentialMalformed, base, credential(base64.StdEncoding.EncodeToString([]byte("0\x82 what?"))), false},
 		{"a password", denial.CredentialMalformed, base, credential("hunter2"), false},
+		{"a private key", denial.CredentialPrivateKey, base, credential(url.PathEscape(strings.ReplaceAll(string(mail.pem), "CERTIFICATE", "PRIVATE KEY"))), false},
 		{"two headers", denial.CredentialDuplicated, base, base.with(base.header[0]), false},
 		{"a proxy's header", denial.ProxyUntrusted, base, plainGet("/events").with("Client-Cert: " + mail.header(certheader.RFC9440)), false},
 		{"header too long", denial.CredentialTooLarge, base, credential(strings.Repeat("M", 8<<10+1)), false},

@@ -62,6 +62,11 @@ func (s *secrets) leaks() []string {
 			pieces[text[i:i+pieceLength]] = true
 		}
 	}
+	// Everybody's words, which Python's complaint about another file has.
+	const boundary = "-----BEGIN CERTIFICATE-----\n"
+	for i := range len(boundary) - pieceLength + 1 {
+		delete(pieces, boundary[i:i+pieceLength])
+	}
 	var found []string
 	for _, process := range slices.Sorted(maps.Keys(s.outputs)) {
 		for _, output := range s.outputs[process] {
@@ -92,6 +97,8 @@ func TestLeaksAreFound(t *testing.T) {
 	s.keepPEM(mail.pem)
 	clean := `{"level":"info","msg":"request","serial":"4f3a09","detail":"want one header line, found 2"}` + "\n"
 	s.said("quiet", clean)
+	s.keep(string(mail.pem))
+	s.said("complaining", "Invalid PEM encoding; must start with -----BEGIN CERTIFICATE-----\n")
 	if leaks := s.leaks(); len(leaks) != 0 {
 		t.Fatalf("want no leak, found %q", leaks)
 	}

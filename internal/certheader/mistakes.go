@@ -24,9 +24,9 @@ func (s seen) holdsKey() bool {
 	}
 }
 
-// isVersion: no number of a public key or certificate in this place is so small.
+// isVersion: the numbers of a public key are longer.
 func isVersion(v asn1.RawValue) bool {
-	return v.Tag == asn1.TagInteger && len(v.Bytes) == 1 && v.Bytes[0] <= 3
+	return v.Tag == asn1.TagInteger && len(v.Bytes) == 1
 }
 
 // elements are the first two of a SEQUENCE, without a tag where there are none.

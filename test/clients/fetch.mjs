@@ -1,0 +1,19 @@
+// Usage: node fetch.mjs mail.crt https://schedule.example.com/events
+//
+// The header is the base64 of the certificate's DER, in one line. X509Certificate
+// takes the certificate out of the file and nothing else, so a key in it stays here.
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+const [file, url] = process.argv.slice(2);
+const certificate = new X509Certificate(readFileSync(file));
+const event = { start_time: "2013-08-01T16:20:00+00:00", end_time: "2013-08-01T18:20:00+00:00", name: "Meeting" };
+
+const response = await fetch(url, {
+  method: "POST",
+  headers: { "X-SSL-Auth": certificate.raw.toString("base64"), "Content-Type": "application/json" },
+  body: JSON.stringify({ event }),
+});
+console.log(response.status);
+console.log(await response.text());
+process.exitCode = response.ok ? 0 : 1;

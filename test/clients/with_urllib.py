@@ -1,0 +1,20 @@
+# Usage: python3 with_urllib.py mail.crt https://schedule.example.com/events
+#
+# The header is the base64 of the certificate's DER, in one line. The reader wants
+# the file to begin with a certificate, so a key in its place stays here.
+import base64, json, pathlib, ssl, sys, urllib.error, urllib.request
+
+file, url = sys.argv[1:]
+certificate = ssl.PEM_cert_to_DER_cert(pathlib.Path(file).read_text())
+event = {"start_time": "2013-08-01T16:20:00+00:00", "end_time": "2013-08-01T18:20:00+00:00", "name": "Meeting"}
+request = urllib.request.Request(url, json.dumps({"event": event}).encode(), {
+    "X-SSL-Auth": base64.b64encode(certificate).decode(),  # without decode it would read b'MII…'
+    "Content-Type": "application/json",
+})
+
+try:
+    response = urllib.request.urlopen(request)
+except urllib.error.HTTPError as refusal:
+    response = refusal
+print(response.status, response.read().decode(), sep="\n")
+sys.exit(response.status >= 400)

@@ -1,0 +1,215 @@
+package test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// clientProgram is one of the programs under clients, which the README shows.
+type clientProgram struct {
+	file    string
+	command []string // runs the file that follows it
+	probe   []string // succeeds where the command and its library are installed
+	from    string   // the Debian package
+	mixed   bool     // takes the certificate out of a file that begins with a key
+	// raw is what people write in the place of encoded; says is what the client
+	// then says.
+	encoded, raw, says string
+}
+
+// clientPrograms are all of them. Python is Debian's own, which has Debian's
+// libraries; Java's flags only save it the work of becoming fast.
+func clientPrograms() []clientProgram {
+	python := "/usr/bin/python3"
+	return []clientProgram{
+		{"curl.sh", []string{"bash"}, []string{"curl", "--version"}, "curl", true,
+			`$certificate"`, `$(cat "$1")"`, "There are line breaks in a header"},
+		{"faraday.rb", []string{"ruby"}, []string{"ruby", "-rfaraday", "-e", "0"}, "ruby-faraday", true,
+			"Base64.strict_encode64(certificate.to_der)", "File.read(file)", "this cannot include CR/LF (ArgumentError)"},
+		{"with_urllib.py", []string{python}, []string{python, "-c", "import urllib.request"}, "python3", false,
+			"base64.b64encode(certificate).decode()", "pathlib.Path(file).read_text()", "ValueError: Invalid header value"},
+		{"with_requests.py", []string{python}, []string{python, "-c", "import requests"}, "python3-requests", false,
+			"base64.b64encode(certificate).decode()", "pathlib.Path(file).read_text()", "InvalidHeader: Invalid leading whitespace, reserved character(s), or return"},
+		{"fetch.mjs", []string{"node"}, []string{"node", "-e", "fetch"}, "nodejs", true,
+			`certificate.raw.toString("base64")`, `readFileSync(file, "utf8")`, "is an invalid header value"},
+		{"roundtripper/main.go", []string{"go", "run"}, []string{"go", "version"}, "golang", false,
+			"base64.StdEncoding.EncodeToString(block.Bytes)", "string(text)", `net/http: invalid header field value for "X-Ssl-Auth"`},
+		{"Client.java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, []string{"java", "-version"}, "default-jre-headless", false,
+			"Base64.getEncoder().encodeToString(certificate)", "Files.readString(Path.of(args[0]))", "IllegalArgumentException: invalid header value"},
+		{"streams.php", []string{"php"}, []string{"php", "--version"}, "php-cli", true,
+			"base64_encode($certificate)", "file_get_contents($file)", "There are line breaks in a header"},
+	}
+}
+
+// need skips where the client's language is not installed; in CI it must be.
+func (c clientProgram) need(t *testing.T) {
+	t.Helper()
+	if exec.CommandContext(t.Context(), c.probe[0], c.probe[1:]...).Run() == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("want %s in CI, found none", c.from)
+	}
+	t.Skipf("%s is not installed: this client is not tried", c.from)
+}
+
+func (c clientProgram) path(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("clients", c.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// post runs the program.
+func (c clientProgram) post(t *testing.T, file, url string) finished {
+	t.Helper()
+	return runToEnd(t, c.command[0], nil, append(c.command[1:], c.path(t), file, url)...)
+}
+
+const appsAdd = `rules:
+  - name: apps-add-events
+    clients: [mail, social]
+    allow: ["POST /events"]
+`
+
+// TestClients runs every program of the README: one request that is allowed, and
+// refused twins.
+func TestClients(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	key := string(m.read(t, "p256.key"))
+	run.secrets.keepPEM([]byte(key))
+	file, keyFile, mixed := filepath.Join(m.dir, "mail.crt"), filepath.Join(m.dir, "mail.key"), filepath.Join(m.dir, "mail.pem")
+	m.write(t, "mail.crt", string(mail.pem))
+	m.write(t, "mail.key", key)
+	m.write(t, "mail.pem", key+string(mail.pem))
+	u := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, "the event is noted")
+	})
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"ACCESS_RULES": appsAdd}))
+	events := "http://" + g.addr + "/events"
+
+	for _, c := range clientPrograms() {
+		t.Run(c.file, func(t *testing.T) {
+			c.need(t)
+			files := []string{file}
+			if c.mixed {
+				files = append(files, mixed)
+			}
+			for _, file := range files {
+				result := c.post(t, file, events)
+				if result.code != 0 || !strings.Contains(result.stdout, "201") || !strings.Contains(result.stdout, "the event is noted") {
+					t.Fatalf("%s: want exit code 0, 201 and the answer, found %+v", filepath.Base(file), result)
+				}
+				wantEvent(t, u.take())
+			}
+			result := c.post(t, file, "http://"+g.addr+"/schedules")
+			if result.code == 0 || !strings.Contains(result.stdout, "403") || !strings.Contains(result.stdout, `"reason":"access_denied"`) {
+				t.Errorf("want an exit code, 403 and access_denied, found %+v", result)
+			}
+			u.wantNothing(t)
+			c.wantKeyStays(t, keyFile)
+		})
+	}
+}
+
+// wantEvent wants the article's event of mail, once and whole.
+func wantEvent(t *testing.T, received string) {
+	t.Helper()
+	reader := bufio.NewReader(strings.NewReader(received))
+	request, err := http.ReadRequest(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(request.Body)
+	if err != nil || request.Method != http.MethodPost || request.URL.Path != "/events" || request.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("want POST /events with JSON, found %s %s with %q and %v", request.Method, request.URL, request.Header, err)
+	}
+	if names := request.Header.Values("X-Client-Id"); len(names) != 1 || names[0] != "mail" {
+		t.Errorf("want one X-Client-Id: mail, found %q", names)
+	}
+	var found, want any
+	if err := json.Unmarshal([]byte(eventBody("Meeting")), &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &found); err != nil || !reflect.DeepEqual(found, want) {
+		t.Errorf("want the event %v, found %q", want, body)
+	}
+	if rest, _ := io.ReadAll(reader); len(rest) != 0 {
+		t.Errorf("want one request, found %d bytes behind it", len(rest))
+	}
+}
+
+// wantKeyStays gives the program a private key for a certificate, and a server
+// that would take it.
+func (c clientProgram) wantKeyStays(t *testing.T, keyFile string) {
+	t.Helper()
+	anybody := newUpstream(t, nil)
+	if result := c.post(t, keyFile, anybody.url+"/events"); result.code == 0 {
+		t.Errorf("want an exit code for a key, found %+v", result)
+	}
+	anybody.wantNothing(t)
+}
+
+// TestLineBreaksInTheHeader: what each client says when somebody attaches the
+// file as it is. What it says beside that may be the certificate.
+func TestLineBreaksInTheHeader(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	m.write(t, "mail.crt", string(m.issue(t, subject("mail")).pem))
+	g := newGateway(t, m, nil)
+	for _, c := range clientPrograms() {
+		t.Run(c.file, func(t *testing.T) {
+			c.need(t)
+			program := string(readScriptFile(t, "clients", filepath.FromSlash(c.file)))
+			if strings.Count(program, c.encoded) != 1 {
+				t.Fatalf("want %q once in %s", c.encoded, c.file)
+			}
+			program = strings.Replace(strings.Replace(program, c.encoded, c.raw, 1), "\t\"encoding/base64\"\n", "", 1)
+			naive := filepath.Join(t.TempDir(), filepath.Base(c.file))
+			writeFile(t, program, naive)
+			result := runUnheard(t, c.command[0], nil, append(c.command[1:], naive, filepath.Join(m.dir, "mail.crt"), "http://"+g.addr+"/events")...)
+			if result.code == 0 || !strings.Contains(result.stdout+result.stderr, c.says) {
+				t.Errorf("want an exit code and %q, found %d and something else", c.says, result.code)
+			}
+			g.upstream.wantNothing(t)
+			if !strings.Contains(readme(t), c.says) {
+				t.Errorf("want %q in the README, found none", c.says)
+			}
+		})
+	}
+}
+
+// TestReadmeClients: the README names every program and shows two of them as they
+// are.
+func TestReadmeClients(t *testing.T) {
+	t.Parallel()
+	text := readme(t)
+	for _, c := range clientPrograms() {
+		if !strings.Contains(text, "(test/clients/"+c.file+")") {
+			t.Errorf("want a link to %s in the README, found none", c.file)
+		}
+	}
+	for file, language := range map[string]string{"faraday.rb": "ruby", "with_requests.py": "python"} {
+		program := string(readScriptFile(t, "clients", file))
+		if !strings.Contains(text, "```"+language+"\n"+program+"```\n") {
+			t.Errorf("want clients/%s as it is in the README, found another", file)
+		}
+	}
+	files, err := os.ReadDir("clients")
+	if err != nil || len(files) != len(clientPrograms()) {
+		t.Errorf("want each of the clients run, found %d and %v", len(files), err)
+	}
+}
