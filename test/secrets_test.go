@@ -52,6 +52,9 @@ func (s *secrets) said(process, output string) {
 	s.outputs[process] = append(s.outputs[process], output)
 }
 
+// boundary is everybody's, and what Python says of a file that has none.
+const boundary = "-----BEGIN CERTIFICATE-----"
+
 // leaks names the processes that said a piece of a secret, and where.
 func (s *secrets) leaks() []string {
 	s.mu.Lock()
@@ -62,14 +65,10 @@ func (s *secrets) leaks() []string {
 			pieces[text[i:i+pieceLength]] = true
 		}
 	}
-	// Everybody's words, which Python's complaint about another file has.
-	const boundary = "-----BEGIN CERTIFICATE-----\n"
-	for i := range len(boundary) - pieceLength + 1 {
-		delete(pieces, boundary[i:i+pieceLength])
-	}
 	var found []string
 	for _, process := range slices.Sorted(maps.Keys(s.outputs)) {
 		for _, output := range s.outputs[process] {
+			output = strings.ReplaceAll(output, boundary, "(boundary)")
 			if i := indexOfPiece(output, pieces); i >= 0 {
 				before := output[strings.LastIndexByte(output[:i], '\n')+1 : i]
 				found = append(found, fmt.Sprintf("%s, behind %.200q", process, before))
@@ -97,7 +96,7 @@ func TestLeaksAreFound(t *testing.T) {
 	s.keepPEM(mail.pem)
 	clean := `{"level":"info","msg":"request","serial":"4f3a09","detail":"want one header line, found 2"}` + "\n"
 	s.said("quiet", clean)
-	s.keep(string(mail.pem))
+	s.keep("X-SSL-Auth: " + mail.header(certheader.SpacedPEM))
 	s.said("complaining", "Invalid PEM encoding; must start with -----BEGIN CERTIFICATE-----\n")
 	if leaks := s.leaks(); len(leaks) != 0 {
 		t.Fatalf("want no leak, found %q", leaks)
