@@ -147,6 +147,27 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// Nor does a handler that pauses wait for ever.
+func TestSlowBodyAfterAPause(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			ends := make(chan error, 1)
+			r := start(t, bare, options{read: 400 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.ReadFull(r.Body, make([]byte, 3))
+				long()
+				bodyError(ends)(w, r)
+			})
+			l := post("/", "abcdef")
+			c := r.dial().send(l[:len(l)-5])
+			c.send(l[len(l)-5 : len(l)-3])
+			var timeout net.Error
+			if err := await(t, ends, "end of the body"); !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Errorf("the body ends in %v, want a timeout", err)
+			}
+		})
+	}
+}
+
 func TestCutBody(t *testing.T) {
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {

@@ -57,6 +57,35 @@ func TestHangup(t *testing.T) {
 	}
 }
 
+// So it does when the request came late, or is not the first that takes long.
+func TestHangupLater(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					<-goOn
+				}
+				waiting(begun, ended)(w, r)
+			})
+			c := r.dial().send(get("/slow"))
+			long()
+			goOn <- struct{}{}
+			c.want(200, "")
+			text := post("/wait", "abc")
+			c.send(text[:len(text)-1])
+			long()
+			c.send(text[len(text)-1:])
+			await(t, begun, "request")
+			long()
+			_ = c.Close()
+			if err := await(t, ended, "end of the handler"); err == nil {
+				t.Error("want the context canceled")
+			}
+		})
+	}
+}
+
 // No timeout of ours is a client that goes away, and none stops the looking.
 func TestNoHangup(t *testing.T) {
 	const soon = 80 * time.Millisecond
@@ -86,26 +115,33 @@ func (c *client) wantAnswerAndEnd() {
 	c.wantEnd()
 }
 
-// What comes while a handler works stays for the next request.
+// long waits until a handler that has begun is looked after.
+func long() { <-time.After(120 * time.Millisecond) }
+
+// What comes while a handler works stays for the next request, and that has not
+// ended before it begins.
 func TestNextRequestDuringALongOne(t *testing.T) {
 	goOn := make(chan struct{})
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			<-goOn
 		}
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the context of %s has ended: %v", r.URL, err)
+		}
 		where(w, r)
 	})
-	for range 2 { // the second time on a connection that has looked before
-		c := r.dial().send(get("/slow"))
-		next := time.NewTimer(120 * time.Millisecond) // the looking has begun
-		<-next.C
+	c := r.dial()
+	for range 2 { // the second time on a connection that was looked after before
+		c.send(get("/slow"))
+		long()
 		c.send(get("/next"))
+		long()
 		goOn <- struct{}{}
 		c.want(200, "lane /slow ")
 		c.want(200, "lane /next ")
 		c.send(get("/slow"))
-		next.Reset(120 * time.Millisecond)
-		<-next.C
+		long()
 		goOn <- struct{}{}
 		c.want(200, "lane /slow ")
 		c.send(post("/last", "x")).want(200, "lane /last x")
