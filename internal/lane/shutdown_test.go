@@ -295,3 +295,32 @@ func TestNoDescriptor(t *testing.T) {
 	r.dial().send(get("/a")).want(200, "http /a ")
 	r.dial().send(get("/a")).want(200, "lane /a ")
 }
+
+// slow is a listener that keeps a connection back.
+type slow struct {
+	net.Listener
+	taken  chan struct{}
+	goOn   <-chan struct{}
+	either sync.Once
+}
+
+func (l *slow) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	l.either.Do(func() {
+		close(l.taken)
+		<-l.goOn
+	})
+	return c, err
+}
+
+// A connection that Accept returns behind Close is not served.
+func TestAcceptBehindClose(t *testing.T) {
+	goOn := make(chan struct{})
+	l := &slow{Listener: wrapped(t, nil), taken: make(chan struct{}), goOn: goOn}
+	r := start(t, false, options{listener: l}, where)
+	c := r.dial()
+	await(t, l.taken, "connection")
+	_ = r.server.Close()
+	close(goOn)
+	c.wantEnd()
+}
