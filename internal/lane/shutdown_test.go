@@ -315,12 +315,20 @@ func (l *slow) Accept() (net.Conn, error) {
 
 // A connection that Accept returns behind Close is not served.
 func TestAcceptBehindClose(t *testing.T) {
-	goOn := make(chan struct{})
-	l := &slow{Listener: wrapped(t, nil), taken: make(chan struct{}), goOn: goOn}
-	r := start(t, false, options{listener: l}, where)
-	c := r.dial()
-	await(t, l.taken, "connection")
-	_ = r.server.Close()
-	close(goOn)
-	c.wantEnd()
+	wraps := map[string]func(*net.TCPConn) net.Conn{
+		"for the lane": nil,
+		"for net/http": func(c *net.TCPConn) net.Conn { return plainConn{c} },
+	}
+	for name, wrap := range wraps {
+		t.Run(name, func(t *testing.T) {
+			goOn := make(chan struct{})
+			l := &slow{Listener: wrapped(t, wrap), taken: make(chan struct{}), goOn: goOn}
+			r := start(t, false, options{listener: l}, where)
+			c := r.dial()
+			await(t, l.taken, "connection")
+			_ = r.server.Close()
+			close(goOn)
+			c.wantEnd()
+		})
+	}
 }

@@ -141,12 +141,19 @@ func TestTurnedAwayWithoutAWord(t *testing.T) {
 
 // A client that has sent its request reads the refusal, not a reset.
 func TestTurnedAwayWhileSending(t *testing.T) {
-	var calls atomic.Int64
-	l, accepted := bounded(t, wire.Options{MaxConnections: 1, Refuse: tooMany(&calls)})
+	sent := make(chan struct{})
+	l, accepted := bounded(t, wire.Options{MaxConnections: 1, Refuse: func(wire.Refusal) []byte {
+		<-sent
+		return []byte("too many")
+	}})
 	dial(t, l)
 	take(t, accepted)
 	c := dial(t, l)
-	_, _ = io.WriteString(c, strings.Repeat("x", 50_000))
+	_, err := io.WriteString(c, strings.Repeat("x", 50_000))
+	close(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantText(t, c, "too many")
 }
 
@@ -167,7 +174,7 @@ func TestTurnedAwayAreBounded(t *testing.T) {
 	for i := range told {
 		told[i] = dial(t, l)
 	}
-	for range 20 {
+	for range 2 * atATime {
 		wantText(t, dial(t, l), "") // without a word
 	}
 	if n := calls.Load(); n != atATime {
