@@ -6,8 +6,8 @@
 #   scripts/check.sh lint test      only these
 #   FUZZTIME=2m scripts/check.sh fuzz
 #
-# Steps, in order: tools format shell modules build vet lint test slowlane fuzz
-# leaks binaries. The first one that fails ends the run. Every step's output stays in
+# Steps, in order: tools format shell modules build vet lint test deploy slowlane
+# fuzz leaks binaries. The first one that fails ends the run. Every step's output stays in
 # .check/. With CI=true a missing tool is a failure; by hand it is a warning.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZTIME=${FUZZTIME:-10s}
 GOLANGCI_VERSION=v2.15.0
 OUT=$PWD/.check
-STEPS=(tools format shell modules build vet lint test slowlane fuzz leaks binaries)
+STEPS=(tools format shell modules build vet lint test deploy slowlane fuzz leaks binaries)
 
 if ! command -v go >/dev/null; then
   echo "go is not installed: want the version in go.mod or a later one" >&2
@@ -66,6 +66,8 @@ step_tools() {
     skip "faraday (test of the Ruby client): apt-get install ruby-faraday" || bad=1
   /usr/bin/python3 -c 'import requests' 2>/dev/null ||
     skip "requests (test of the Python clients): apt-get install python3-requests" || bad=1
+  need systemd-analyze "tests of the systemd units" systemd
+  need strace "the test of the units' sandbox" strace
   has golangci-lint ||
     echo "golangci-lint is not installed: the lint step installs it into $GOBIN"
   go version
@@ -105,6 +107,7 @@ step_shell() {
 
 step_modules() {
   go mod verify
+  go -C test/deploy mod verify
   if ! go mod tidy -diff; then
     echo "go.mod or go.sum is not tidy (go mod tidy repairs it)"
     return 1
@@ -127,6 +130,8 @@ step_lint() {
       "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_VERSION"
     PATH="$GOBIN:$PATH"
   fi
+  golangci-lint run --allow-serial-runners ./...
+  cd test/deploy
   golangci-lint run --allow-serial-runners ./...
 }
 
@@ -206,6 +211,15 @@ report() {
         for (i = 1; i <= n; i++)
           if (from[i] == p && result[of[i]] != "pass" && result[of[i]] != "skip") printf "%s", line[i]
     }' "$OUT/test.json"
+}
+
+# What is deployed, read by the tools that read it. A module of its own keeps
+# Kubernetes, Compose and BuildKit out of go.mod: about a minute of compiling the
+# first time, a second from then on.
+step_deploy() {
+  go -C test/deploy vet ./...
+  # What is outside of a module does not make go test run again: -count does.
+  go -C test/deploy test -count=1 ./...
 }
 
 # The way through net/http alone has to be as good as the fast lane.

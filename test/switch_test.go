@@ -117,19 +117,12 @@ func TestRotationByFileUnderLoad(t *testing.T) {
 			"Kubernetes' swap",
 			func(t *testing.T, dir, text string) string {
 				t.Helper()
-				writeFile(t, text, dir, "..2026_11_21", "keys.pub")
-				link(t, "..2026_11_21", filepath.Join(dir, "..data"))
-				link(t, "..data/keys.pub", filepath.Join(dir, "keys.pub"))
+				kubelet{dir}.mount(t, "", "keys.pub", text)
 				return filepath.Join(dir, "keys.pub")
 			},
 			func(t *testing.T, _ *gateway, file, text string) {
 				t.Helper()
-				dir := filepath.Dir(file)
-				writeFile(t, text, dir, "..2026_11_22", "keys.pub")
-				link(t, "..2026_11_22", filepath.Join(dir, "..data"))
-				if err := os.RemoveAll(filepath.Join(dir, "..2026_11_21")); err != nil {
-					t.Error(err)
-				}
+				kubelet{filepath.Dir(file)}.update(t, "", "keys.pub", text)
 			},
 		},
 		{

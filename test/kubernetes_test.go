@@ -1,0 +1,96 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// kubelet lays volumes out as Kubernetes' kubelet does: each file is a link
+// through the link ..data to a folder of one moment, and a change is a new folder
+// and one rename.
+type kubelet struct{ root string }
+
+// mount makes the folder of a volume with one file in it.
+func (k kubelet) mount(t *testing.T, path, name, text string) {
+	t.Helper()
+	dir := filepath.Join(k.root, path)
+	writeFile(t, text, dir, "..2026_11_21", name)
+	link(t, "..2026_11_21", filepath.Join(dir, "..data"))
+	link(t, "..data/"+name, filepath.Join(dir, name))
+}
+
+// update gives the volume another content.
+func (k kubelet) update(t *testing.T, path, name, text string) {
+	t.Helper()
+	dir := filepath.Join(k.root, path)
+	writeFile(t, text, dir, "..2026_11_22", name)
+	link(t, "..2026_11_22", filepath.Join(dir, "..data"))
+	if err := os.RemoveAll(filepath.Join(dir, "..2026_11_21")); err != nil {
+		t.Error(err)
+	}
+}
+
+// scheduled is the pod with its volumes: what its environment says, with the
+// folders where this test has them.
+func scheduled(t *testing.T, p pod, key string) (environment, kubelet) {
+	t.Helper()
+	k := kubelet{t.TempDir()}
+	files := map[string][2]string{"keys": {"master.pub", key}, "rules": {"rules.yaml", deployedRules(t)}}
+	env := p.environment()
+	for _, mount := range p.Containers[0].Mounts {
+		file, ok := files[mount.Name]
+		if !ok {
+			t.Fatalf("want the volumes keys and rules, found %s", mount.Name)
+		}
+		k.mount(t, mount.Path, file[0], file[1])
+		for name, value := range env {
+			if strings.HasPrefix(value, mount.Path+"/") {
+				env[name] = filepath.Join(k.root, value)
+			}
+		}
+	}
+	return env, k
+}
+
+// TestPod runs what Kubernetes would run, with the environment and the files of
+// the manifests: it is configured, ready and alive, it forwards, and a new Secret
+// and a new ConfigMap are in force without a restart.
+func TestPod(t *testing.T) {
+	t.Parallel()
+	p := deployedPod(t)
+	old, renewed := newMaster(t, "p256"), newMaster(t, "p256")
+	env, k := scheduled(t, p, old.publicKey)
+	// The warning is about ADMIN_ADDR, and deployment.yaml says what closes it.
+	said := tool(t, env, "check")
+	if !strings.Contains(said, "ok: 1 key, 2 rules, 0 denied") || strings.Count(said, "warning: ") != 1 || !strings.Contains(said, "warning: ADMIN_ADDR: ") {
+		t.Errorf("want the configuration and a warning about the operator's port, found %s", said)
+	}
+
+	u := newUpstream(t, nil)
+	local := env.with(environment{"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": u.url})
+	command := start(t, "certgate", local, p.Containers[0].Args...)
+	l := command.ready(t)
+	g := &gateway{command, l.Addr, l.AdminAddr, l.AuthzAddr, u}
+	g.watching(t, "keys")
+	g.watching(t, "rules")
+	for _, probe := range []probe{p.Containers[0].Readiness, p.Containers[0].Liveness} {
+		if a := send(t, g.admin, plainGet(probe.Get.Path)); a.status != 200 {
+			t.Errorf("%s: want 200, found %d", probe.Get.Path, a.status)
+		}
+	}
+
+	dashboard, next := old.issue(t, subject("web-client")), renewed.issue(t, subject("web-client"))
+	g.wantAllowed(t, get("/events", dashboard))
+	g.wantRefused(t, get("/events", next), denial.CertificateUntrusted)
+	g.wantReloaded(t, "keys", func() { k.update(t, "/etc/certgate/keys", "master.pub", renewed.publicKey) })
+	g.wantAllowed(t, get("/events", next))
+	g.wantRefused(t, get("/events", dashboard), denial.CertificateUntrusted)
+
+	denied := deployedRules(t) + "deny:\n  - client: web-client\n"
+	g.wantReloaded(t, "rules", func() { k.update(t, "/etc/certgate/rules", "rules.yaml", denied) })
+	g.wantRefused(t, get("/events", next), denial.AccessDenied)
+}
