@@ -79,8 +79,8 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if p == nil || !c.Valid() || !t.valid() {
 		return Grant{}, denial.New(denial.AccessDenied, "want a policy, a client and a target, found a zero value")
 	}
-	if reason, denied := p.onDenyList(c.Name()); denied {
-		return Grant{}, denial.New(denial.AccessDenied, "client %q is on the deny list: %.200q", c.Name(), reason)
+	if err := p.Admit(c); err != nil {
+		return Grant{}, err
 	}
 	rule := p.tries[trieKey{c.Name(), method}].match(t.decoded, noRule)
 	rule = p.tries[trieKey{Everyone, method}].match(t.decoded, rule)
@@ -88,6 +88,19 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 		return Grant{}, p.refusal(c.Name(), method, t)
 	}
 	return Grant{client: c, method: method, target: t, rule: p.rules[rule].name, limiter: p.rules[rule].limiter}, nil
+}
+
+// Admit refuses a client on the deny list, with reason AccessDenied, and asks no
+// rule: it is for what the gateway answers itself. A nil policy and a zero client
+// are refused.
+func (p *Policy) Admit(c identity.Client) error {
+	if p == nil || !c.Valid() {
+		return denial.New(denial.AccessDenied, "want a policy and a client, found a zero value")
+	}
+	if reason, denied := p.onDenyList(c.Name()); denied {
+		return denial.New(denial.AccessDenied, "client %q is on the deny list: %.200q", c.Name(), reason)
+	}
+	return nil
 }
 
 func (p *Policy) onDenyList(client string) (reason string, denied bool) {

@@ -157,3 +157,20 @@ func TestZeroValuesAreRefused(t *testing.T) {
 		t.Errorf("and without a zero value: %v", err)
 	}
 }
+
+// TestAdmit asks the deny list only.
+func TestAdmit(t *testing.T) {
+	policy := compile(t, schedule(), access.Denied{Client: "social", Reason: "key leaked"})
+	nobody := compile(t, nil, access.Denied{Client: "*"})
+	if err := policy.Admit(client(t, "unheard-of")); err != nil {
+		t.Errorf("a client without a rule: %v, want no refusal", err)
+	}
+	for name, err := range map[string]error{
+		"denied": policy.Admit(client(t, "social")), "everyone denied": nobody.Admit(client(t, "mail")),
+		"no client": policy.Admit(identity.Client{}), "no policy": (*access.Policy)(nil).Admit(client(t, "mail")),
+	} {
+		if refusal := denial.Of(err); refusal == nil || refusal.Reason != denial.AccessDenied {
+			t.Errorf("%s: %v, want %s", name, err, denial.AccessDenied)
+		}
+	}
+}

@@ -106,20 +106,27 @@ func (g *Gate) Decide(r Request) Decision {
 	return d
 }
 
+// Admit runs the checks that tell who is calling, and asks the deny list; no rule
+// is asked and no token taken. It is for what the gateway answers itself: the
+// Grant is never valid, so nothing can be forwarded on this Decision, and Denial
+// is nil when the caller is a verified client that nobody denies.
+func (g *Gate) Admit(r Request) Decision {
+	var d Decision
+	err := g.identify(r, g.now(), &d)
+	if err == nil {
+		d.Last = Access
+		err = g.Policy.Admit(d.Client)
+	}
+	if err != nil {
+		d.Denial = refusal(err)
+	}
+	return d
+}
+
 func (g *Gate) decide(r Request, d *Decision) (err error) {
-	d.Last = Target
-	if d.Target, err = access.ParseTarget(r.Target); err != nil {
-		return err
-	}
-	if g.Identifier == nil {
-		d.Last = Trust
-		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
-	}
 	now := g.now()
-	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, now)
-	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
-	if found.Err != nil {
-		return found.Err
+	if err := g.identify(r, now, d); err != nil {
+		return err
 	}
 	d.Last = Access
 	if d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target); err != nil {
@@ -128,6 +135,21 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 	d.Rule = d.Grant.Rule()
 	d.Last = Rate
 	return d.Grant.Take(now)
+}
+
+// identify runs the checks up to [Identity].
+func (g *Gate) identify(r Request, now time.Time, d *Decision) (err error) {
+	d.Last = Target
+	if d.Target, err = access.ParseTarget(r.Target); err != nil {
+		return err
+	}
+	if g.Identifier == nil {
+		d.Last = Trust
+		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
+	}
+	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, now)
+	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
+	return found.Err
 }
 
 func (g *Gate) now() time.Time {
