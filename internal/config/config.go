@@ -62,6 +62,8 @@ type Config struct {
 	MaxCredentialBytes int
 	TrustedProxies     []netip.Prefix // masked, IPv4 as IPv4; nil: none
 
+	EchoPath string // the path of the echo for certgate doctor, or empty: there is none
+
 	LogLevel  zapcore.Level
 	LogFormat string // "json" or "console"
 
@@ -110,6 +112,7 @@ func Load(environ map[string]string) (Config, error) {
 		MaxBodyBytes:       int64(v.MaxBody),
 		MaxCredentialBytes: int(v.MaxCredential),
 		TrustedProxies:     v.TrustedProxies.list,
+		EchoPath:           string(v.EchoPath),
 		LogLevel:           zapcore.Level(v.LogLevel),
 		LogFormat:          string(v.LogFormat),
 	}

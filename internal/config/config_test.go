@@ -90,14 +90,14 @@ func TestDefaults(t *testing.T) {
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
-		c.AuthzAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate,
+		c.AuthzAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
-		"", 0, "", 0, 0, false, false, 20,
+		"", 0, "", 0, 0, false, false, 20, "",
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -147,6 +147,7 @@ func TestGoodValues(t *testing.T) {
 		{"READ_TIMEOUT", "1s", func(c config.Config) any { return c.ReadTimeout }, time.Second},
 		{"WRITE_TIMEOUT", "1s", func(c config.Config) any { return c.WriteTimeout }, time.Second},
 		{"MAX_CONNECTIONS", "1", func(c config.Config) any { return c.MaxConnections }, 1},
+		{"ECHO_PATH", "/certgate/echo", func(c config.Config) any { return c.EchoPath }, "/certgate/echo"},
 		{"FAST_LANE", "false", func(c config.Config) any { return c.FastLane }, false},
 		{"IDLE_TIMEOUT", "1s", func(c config.Config) any { return c.IdleTimeout }, time.Second},
 		{"MAX_BODY_BYTES", "1", func(c config.Config) any { return c.MaxBodyBytes }, int64(1)},
@@ -303,6 +304,7 @@ func TestWarnings(t *testing.T) {
 		{"peers", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_ADDR": ":9191"}, nil},
 		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
 		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
+		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: /certgate/echo and what is below it is answered here"}},
 		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
 		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
 		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"MAX_BODY_BYTES is"}},
@@ -338,7 +340,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 33 {
-		t.Errorf("%d variables, want 33: document a new one", len(seen))
+	if len(seen) != 34 {
+		t.Errorf("%d variables, want 34: document a new one", len(seen))
 	}
 }

@@ -35,6 +35,7 @@ const (
 	wantProxies    = ", want CIDRs or addresses with commas between, such as 10.0.0.0/8"
 	wantKey        = ", want 1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE"
 	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
+	wantEcho       = ", want a path of letters, digits and . _ - between single slashes, such as /certgate/echo"
 	wantFile       = ", want the name of a readable file"
 )
 
@@ -182,6 +183,16 @@ func TestBadValues(t *testing.T) {
 		{"MAX_CONNECTIONS", "0", `found "0", want a whole number from 1 to 1000000`},
 		{"MAX_CONNECTIONS", "1000001", `found "1000001", want a whole number from 1 to 1000000`},
 		{"MAX_CONNECTIONS", "many", `found "many", want a whole number from 1 to 1000000`},
+		{"ECHO_PATH", "", "found an empty value" + wantEcho},
+		{"ECHO_PATH", "/", `found "/"` + wantEcho},
+		{"ECHO_PATH", "certgate/echo", `found "certgate/echo"` + wantEcho},
+		{"ECHO_PATH", "/certgate/echo/", `found "/certgate/echo/"` + wantEcho},
+		{"ECHO_PATH", "//certgate", `found "//certgate"` + wantEcho},
+		{"ECHO_PATH", "/certgate/../echo", `found "/certgate/../echo"` + wantEcho},
+		{"ECHO_PATH", "/certgate%2Fecho", `found "/certgate%2Fecho"` + wantEcho},
+		{"ECHO_PATH", "/certgate?echo", `found "/certgate?echo"` + wantEcho},
+		{"ECHO_PATH", "/" + strings.Repeat("a", 200), "found " + described("/"+strings.Repeat("a", 200)) + wantEcho},
+		{"ECHO_PATH", "/healthz", `found "/healthz", which has a meaning of its own` + wantEcho},
 		{"FAST_LANE", "perhaps", `found "perhaps", want true or false`},
 		{"IDLE_TIMEOUT", "", "found an empty value, want a duration above 0, such as 120s"},
 		{"IDLE_TIMEOUT", "0", `found "0", want a duration above 0, such as 120s`},

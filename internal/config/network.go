@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/upstream"
 )
 
@@ -152,5 +154,25 @@ func (h *healthPath) UnmarshalText(text []byte) error {
 		return errors.New(quote(s))
 	}
 	*h = healthPath(s)
+	return nil
+}
+
+// echoPath is a path that names one thing to everybody, and not everything.
+type echoPath string
+
+var echoPathForm = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+func (p *echoPath) UnmarshalText(text []byte) error {
+	s := string(text)
+	if !echoPathForm.MatchString(s) || len(s) > 200 {
+		return errors.New(quote(s))
+	}
+	if _, err := access.ParseTarget(s); err != nil {
+		return errors.New(quote(s))
+	}
+	if s == "/healthz" {
+		return fmt.Errorf("%s, which has a meaning of its own", quote(s))
+	}
+	*p = echoPath(s)
 	return nil
 }

@@ -98,7 +98,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.public.watched = g.watch(g.public.listener, audit.Public, denial.Reason.Status)
 	g.public.server = g.quick(httpapi.NewHandler(httpapi.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
-		Provenance: newProvenance(c), Draining: g.draining.Load,
+		Provenance: newProvenance(c), Draining: g.draining.Load, EchoPath: c.EchoPath,
 	}))
 	if g.authz.listener != nil {
 		g.authz.watched = g.watch(g.authz.listener, audit.Verify, authz.Status)

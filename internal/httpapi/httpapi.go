@@ -23,7 +23,8 @@ import (
 	"github.com/certgate/certgate/internal/wire"
 )
 
-// Options are what the surface is made of. All fields are required.
+// Options are what the surface is made of. All fields are required, except
+// EchoPath.
 type Options struct {
 	// Gate is the gate in force, asked once for each request.
 	Gate      func() *gate.Gate
@@ -34,6 +35,9 @@ type Options struct {
 	Provenance *provenance.Reader
 	// Draining reports that the gateway is shutting down.
 	Draining func() bool
+	// EchoPath is what is answered by package echo, with everything below it, to
+	// any verified client; empty: nothing.
+	EchoPath string
 }
 
 type surface struct{ Options }
@@ -42,6 +46,7 @@ type surface struct{ Options }
 // through a [wire.Listener]: others are refused as ambiguous.
 //
 //	GET /healthz   200, or 503 while draining; for the load balancer, not gated
+//	EchoPath       and below: says what arrived, to any verified client
 //	everything else is gated and forwarded
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
@@ -112,12 +117,17 @@ func (s *surface) gated(c *gin.Context) {
 		return
 	}
 	x.from.Hop.Auth = credential.Auth
-	d := s.Gate().Decide(gate.Request{
+	asked := gate.Request{
 		Credential: credential.Values,
 		Source:     x.from.Source,
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
-	})
+	}
+	if s.EchoPath != "" && below(s.EchoPath, asked.Target) {
+		x.echo(asked)
+		return
+	}
+	d := s.Gate().Decide(asked)
 	x.record.Learned(d, x.from.Hop.Auth)
 	if d.Denial != nil {
 		x.refuse(s.Provenance.Advised(d.Denial))
