@@ -9,6 +9,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/caarlos0/env/v11"
+
+	"github.com/certgate/certgate/internal/echo"
 )
 
 // The exit codes, part of the contract with whoever runs certgate.
@@ -33,6 +35,7 @@ type grammar struct {
 	Health  healthCommand  `cmd:"" help:"Ask a running gateway for its health."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration and start nothing."`
 	Explain explainCommand `cmd:"" help:"Show step by step what the gateway would say to a request."`
+	Doctor  doctorCommand  `cmd:"" help:"Send canaries through the load balancer and say what arrives."`
 	Keys    keysCommand    `cmd:"" help:"List the keys in force, or those of a file."`
 	CA      caCommand      `cmd:"" name:"ca" help:"Make a master key (see certgate ca init)."`
 	Issue   issueCommand   `cmd:"" help:"Issue a client certificate."`
@@ -68,7 +71,7 @@ func run(ctx context.Context, args []string, s surroundings) (code int) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
-		kong.Vars{"forms": formNames(","), "form_list": formNames(", "), "version": version})
+		kong.Vars{"forms": formNames(","), "form_list": formNames(", "), "echo_path": echo.Path, "version": version})
 	if err != nil {
 		return report(s.stderr, err)
 	}

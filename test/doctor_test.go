@@ -1,0 +1,181 @@
+package test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// patient is a load balancer for the doctor.
+type patient struct {
+	url, ca, certificate string
+}
+
+// newPatient runs a configuration before g, with a certificate for its address.
+func newPatient(t *testing.T, g *gateway, mail certificate, file string, edit func(text string) string) patient {
+	t.Helper()
+	m := newMaster(t, "p256")
+	own := m.issue(t, certificateOptions{subject: "/CN=" + proxyAddress, extensions: "subjectAltName = IP:" + proxyAddress + "\n"})
+	key := string(m.read(t, "p256.key"))
+	m.write(t, "server.crt", string(own.pem))
+	m.write(t, "server.pem", string(own.pem)+key)
+	m.write(t, "mail.crt", string(mail.pem))
+	at := func(name string) string { return filepath.Join(m.dir, name) }
+	p := startProxy(t, proxyOptions{file, map[string]string{
+		"SERVER_CERT": at("server.crt"), "SERVER_KEY": at("p256.key"), "SERVER_PEM": at("server.pem"), "GATEWAY": g.addr,
+	}, edit})
+	return patient{"https://" + p.addr, at(m.cert), at("mail.crt")}
+}
+
+// examine wants these lines, each as verdict, check and a piece of the text, and
+// no problem beside them.
+func (p patient) examine(t *testing.T, code int, want ...[3]string) {
+	t.Helper()
+	result := finish(t, "certgate", nil, "doctor", "--url", p.url, "--ca", p.ca, "--cert", p.certificate, "--json")
+	var said struct {
+		OK       bool                                    `json:"ok"`
+		Findings []struct{ Verdict, Check, Text string } `json:"findings"`
+	}
+	if err := json.Unmarshal([]byte(result.stdout), &said); err != nil || result.stderr != "" {
+		t.Fatalf("want JSON, found %+v: %v", result, err)
+	}
+	if result.code != code || said.OK != (code == 0) {
+		t.Errorf("want exit code %d, found %d", code, result.code)
+	}
+	problems := 0
+	for _, w := range want {
+		found := false
+		for _, f := range said.Findings {
+			found = found || f.Verdict == w[0] && f.Check == w[1] && strings.Contains(f.Text, w[2])
+		}
+		if !found {
+			t.Errorf("want %q, found\n%s", w, result.stdout)
+		}
+		if w[0] == "problem" {
+			problems++
+		}
+	}
+	for _, f := range said.Findings {
+		if f.Verdict == "problem" {
+			problems--
+		}
+	}
+	if problems != 0 {
+		t.Errorf("want no other problem, found\n%s", result.stdout)
+	}
+}
+
+// TestDoctor examines real proxies with the configurations that README.md
+// recommends, and nginx with flaws.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	env := environment{"ECHO_PATH": "/certgate/echo", "TRUSTED_PROXIES": "127.0.0.1/32"}
+	g := newGateway(t, m, env)
+	for _, file := range tlsFiles() {
+		t.Run(file, func(t *testing.T) {
+			var edit func(string) string
+			if strings.HasPrefix(file, "caddy") { // which looks at the Host
+				edit = strings.NewReplacer("app.example", proxyAddress).Replace
+			}
+			newPatient(t, g, mail, file, edit).examine(t, 0,
+				[3]string{"ok", "connection", " over TLS 1."},
+				[3]string{"ok", "echo", "of client mail"},
+				[3]string{"ok", "forms", "percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"},
+				[3]string{"ok", "header size", "16 KiB"},
+				[3]string{"ok", "headers", "once and under its name"},
+				[3]string{"ok", "X-Forwarded-For", `"127.0.0.1"`},
+				[3]string{"ok", "spoofed X-Forwarded-For", "replaced"},
+				[3]string{"ok", "proxy headers", "X-Forwarded-Host, X-Forwarded-Proto"},
+				[3]string{"ok", "path and query", "?q=a%20b+c%2Fd&q=&Q=1"},
+				[3]string{"ok", "hop", "keeps its connections"})
+		})
+	}
+	ill := map[string]struct {
+		edit func(text string) string
+		want [][3]string
+	}{
+		"small buffers": {strings.NewReplacer("4 32k;", "4 2k;").Replace, [][3]string{{"problem", "header size", "only 1 KiB arrive"}}},
+		"underscores":   {strings.NewReplacer("4 32k;", "4 32k; underscores_in_headers on;").Replace, [][3]string{{"ok", "underscores", "under its name"}}},
+		"header overwritten": {strings.NewReplacer("proxy_set_header Host", "proxy_set_header X-SSL-Auth $ssl_client_escaped_cert; proxy_set_header Host").Replace,
+			[][3]string{{"problem", "echo", "finds no certificate in X-SSL-Auth: let the load balancer pass X-SSL-Auth on"}}},
+		"X-Forwarded-For passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-For $remote_addr;", "").Replace,
+			[][3]string{{"problem", "X-Forwarded-For", "sends none"}, {"problem", "spoofed X-Forwarded-For", "a client can choose its address"}}},
+		"X-Forwarded-Host passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-Host $host;", "").Replace,
+			[][3]string{{"problem", "proxy headers", "own X-Forwarded-Host"}}},
+		"path decoded": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;").Replace,
+			[][3]string{{"note", "path and query", "another spelling of the same path, which access rules do not tell apart: /%41"}}},
+		"no keep-alive": {strings.NewReplacer("proxy_http_version 1.1;", "").Replace,
+			[][3]string{{"note", "hop", "HTTP/1.0"}, {"note", "hop", "a connection of its own"}}},
+		"a form blocked, another cut": {strings.NewReplacer("location / {", `if ($http_x_ssl_auth ~ "^:") { return 403; }
+			if ($http_x_certgate_canary_form ~ "^:") { return 403; }
+			set $auth $http_x_ssl_auth;
+			if ($auth ~ "^(-----BEGIN CERTIFICATE-----M.{300})") { set $auth $1; }
+			set $form $http_x_certgate_canary_form;
+			if ($form ~ "^(-----BEGIN CERTIFICATE-----M.{300})") { set $form $1; }
+			location / { proxy_set_header X-SSL-Auth $auth; proxy_set_header X-Certgate-Canary-Form $form;`).Replace,
+			[][3]string{
+				{"problem", "form rfc9440", "the load balancer answers 403; send it as base64"}, {"problem", "form joined", "cut behind 328 of"},
+				{"ok", "forms", "percent, form, spaced, escaped, base64, der, xfcc"},
+			}},
+	}
+	for name, test := range ill {
+		t.Run(name, func(t *testing.T) {
+			code := 0
+			if test.want[0][0] == "problem" {
+				code = 1
+			}
+			newPatient(t, g, mail, "nginx-tls.conf", test.edit).examine(t, code, test.want...)
+		})
+	}
+	t.Run("certificate header passed on", func(t *testing.T) {
+		believing := newGateway(t, m, env.with(environment{"AUTH_PROXY_HEADER": proxyHeader}))
+		newPatient(t, believing, mail, "nginx-tls.conf", nil).examine(t, 1,
+			[3]string{"problem", "proxy headers", "anybody can pose as any client: what a client itself sends as X-SSL-Client-Cert"})
+	})
+	t.Run("no echo", func(t *testing.T) {
+		silent := newGateway(t, m, environment{"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [GET /events]}]"})
+		newPatient(t, silent, mail, "nginx-tls.conf", nil).examine(t, 1, [3]string{"problem", "echo", "set ECHO_PATH=/certgate/echo"})
+		silent.upstream.wantNothing(t)
+	})
+}
+
+// TestEcho: off unless asked for, and then for those only whom the gateway knows.
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	newGateway(t, m, nil).wantAllowed(t, get("/certgate/echo", mail))
+
+	revoked, denied := m.issue(t, subject("social")), m.issue(t, subject("billing"))
+	g := newGateway(t, m, environment{
+		"ECHO_PATH":    "/certgate/echo",
+		"ACCESS_RULES": everybodyReadsAndAdds + "deny:\n  - client: billing\n  - serial: \"" + revoked.serial() + "\"\n",
+	})
+	if _, err := g.stderr.line(func(line string) bool {
+		return strings.Contains(line, `"warn"`) && strings.Contains(line, "ECHO_PATH: /certgate/echo")
+	}); err != nil {
+		t.Errorf("want a warning: %v", err)
+	}
+	a := send(t, g.addr, get("/certgate/echo", mail).with("Authorization: Bearer hidden"))
+	if a.status != 200 || !strings.Contains(a.body, `"client":"mail"`) || strings.Contains(a.body, "hidden") || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("want the echo, found %d %s", a.status, a.body)
+	}
+	run.secrets.said("the echo in "+t.Name(), a.body)
+	g.upstream.wantNothing(t)
+	for reason, r := range map[denial.Reason]request{
+		denial.CredentialMissing:    plainGet("/certgate/echo"),
+		denial.CertificateUntrusted: get("/certgate/echo", newMaster(t, "p256").issue(t, subject("mail"))),
+		denial.CertificateRevoked:   get("/certgate/echo", revoked),
+		denial.AccessDenied:         get("/certgate/echo", denied),
+		denial.MethodNotAllowed:     get("/certgate/echo", mail).post("x"),
+		denial.PathAmbiguous:        get("/certgate/echo/../echo", mail),
+	} {
+		g.wantRefused(t, r, reason)
+	}
+	g.wantAllowed(t, get("/events", mail))
+}
