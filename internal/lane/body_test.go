@@ -16,42 +16,52 @@ import (
 // end of the connection: no reset.
 func TestEndOfReading(t *testing.T) {
 	for server, bare := range both {
-		t.Run(server, func(t *testing.T) {
-			ends, ended, goOn := make(chan error, 1), make(chan struct{}), make(chan struct{})
-			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
-				begun := make(chan struct{})
-				go func() {
-					_, _ = io.ReadFull(r.Body, make([]byte, 3))
-					close(begun)
-					_, err := io.Copy(io.Discard, r.Body)
-					ends <- err
-				}()
-				<-begun
-				w.Header().Set("Connection", "close")
-				fmt.Fprint(w, "early")
-				control := http.NewResponseController(w)
-				if err := control.SetReadDeadline(time.Unix(1, 0)); err != nil {
-					t.Error(err)
-				}
-				var timeout net.Error
-				if err := await(t, ends, "end of the body"); !errors.As(err, &timeout) || !timeout.Timeout() {
-					t.Errorf("the body ends in %v, want a timeout", err)
-				}
-				close(ended)
-				<-goOn
-				if err := control.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
-					t.Error(err)
-				}
-			})
-			body := string(bytes.Repeat([]byte("b"), 60_000))
-			c := r.dial().send(post("/", body)[:20_000])
-			await(t, ended, "end of the reading")
-			c.send(body[:10_000]) // a server that closes on this would reset the connection
-			close(goOn)
-			c.want(200, "early")
-			c.wantEnd()
-		})
+		t.Run(server, func(t *testing.T) { endOfReading(t, bare, true) })
 	}
+	// One that does not say that the connection ends, or give the client its time.
+	t.Run("lane alone", func(t *testing.T) { endOfReading(t, false, false) })
+}
+
+func endOfReading(t *testing.T, bare, lingers bool) {
+	t.Helper()
+	ends, ended, goOn := make(chan error, 1), make(chan struct{}), make(chan struct{})
+	r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+		begun := make(chan struct{})
+		go func() {
+			_, _ = io.ReadFull(r.Body, make([]byte, 3))
+			close(begun)
+			_, err := io.Copy(io.Discard, r.Body)
+			ends <- err
+		}()
+		<-begun
+		if lingers {
+			w.Header().Set("Connection", "close")
+		}
+		fmt.Fprint(w, "early")
+		control := http.NewResponseController(w)
+		if err := control.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Error(err)
+		}
+		var timeout net.Error
+		if err := await(t, ends, "end of the body"); !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("the body ends in %v, want a timeout", err)
+		}
+		close(ended)
+		<-goOn
+		if !lingers {
+			return
+		}
+		if err := control.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+	})
+	body := string(bytes.Repeat([]byte("b"), 60_000))
+	c := r.dial().send(post("/", body)[:20_000])
+	await(t, ended, "end of the reading")
+	c.send(body[:10_000]) // a server that closes on this would reset the connection
+	close(goOn)
+	c.want(200, "early")
+	c.wantEnd()
 }
 
 // A deadline of the handler's stays: reading does not put our own in its place.

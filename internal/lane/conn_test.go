@@ -88,10 +88,16 @@ func TestRefusedAfterAnAnswer(t *testing.T) {
 		wire.Serving(r)
 		where(w, r)
 	})
-	c := r.dial().send(get("/a") + "\r\n\r\n")
-	c.want(200, "lane /a ")
-	c.want(400, "")
-	c.wantGone()
+	for text, want := range map[string]string{
+		get("/a") + "\r\n\r\n":          "lane /a ",
+		get("/a") + header("X : y"):     "lane /a ",
+		strange("/a") + header("X : y"): "http /a ",
+	} {
+		c := r.dial().send(text)
+		c.want(200, want)
+		c.want(400, "")
+		c.wantGone()
+	}
 }
 
 // What a handler leaves of a body is not taken for a request, whenever it comes.
