@@ -42,6 +42,9 @@ type Server struct {
 // headers and its ConnContext are used for plain requests too. writeTimeout is
 // how long a client may take to read a part of an answer. rest must not be used
 // otherwise; what runs TLS or has no file descriptor goes straight to it.
+//
+// One thing is not as net/http has it: a request's context is the connection's. It
+// is cancelled when the client hangs up, but not when the handler returns.
 func New(rest *http.Server, writeTimeout time.Duration) *Server {
 	return &Server{rest: rest, writeTimeout: writeTimeout, handoff: newHandoff(), conns: map[*conn]struct{}{}}
 }
