@@ -41,7 +41,7 @@ type Forwarder struct {
 	transport *http.Transport
 	lean      []*h1.Client // for plain requests, by address; nil when the service has TLS
 	maxBody   int64
-	headers   headerFilter
+	headers   Filter
 	buffers   sync.Pool // of *[bufferSize]byte
 	parcels   sync.Pool // of *parcel: requests that were sent
 }
@@ -53,7 +53,7 @@ func New(o Options) *Forwarder {
 		transport: newTransport(o.Timeout),
 		lean:      newLean(o.Pool, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
-		headers:   newHeaderFilter(o.CredentialHeaders),
+		headers:   NewFilter(o.CredentialHeaders),
 	}
 }
 

@@ -65,14 +65,16 @@ var usualNames = []string{
 	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Ssl-Auth",
 }
 
-// headerFilter knows which inbound headers may go on.
-type headerFilter struct {
+// Filter knows which of a client's header fields may go on. It is immutable and
+// safe for concurrent use; [NewFilter] makes one.
+type Filter struct {
 	credentials []string        // folded
-	usual       map[string]bool // what [headerFilter.decide] says of a name; never written to
+	usual       map[string]bool // what [Filter.decide] says of a name; never written to
 }
 
-func newHeaderFilter(credentials []string) headerFilter {
-	var f headerFilter
+// NewFilter makes a filter that takes these for credentials; empty names are none.
+func NewFilter(credentials []string) Filter {
+	var f Filter
 	names := usualNames
 	for _, name := range credentials {
 		if name != "" {
@@ -89,7 +91,7 @@ func newHeaderFilter(credentials []string) headerFilter {
 
 // fields gives each field of the request that goes on: of the client's those that
 // pass, and then the gateway's own, which no client can list away.
-func (f headerFilter) fields(m message, give func(name, value string)) {
+func (f Filter) fields(m message, give func(name, value string)) {
 	f.keep(m.r.Header, give)
 	Identity(m.g, m.hop, give)
 	give("X-Forwarded-For", m.hop.For)
@@ -114,7 +116,7 @@ func Identity(g access.Grant, hop Hop, give func(name, value string)) {
 
 // keep gives the client's fields that may go on, without what it lists in
 // Connection.
-func (f headerFilter) keep(in http.Header, give func(name, value string)) {
+func (f Filter) keep(in http.Header, give func(name, value string)) {
 	listed := options(in["Connection"])
 	for name, values := range in {
 		if !f.passes(name) || isListed(listed, name) {
@@ -127,16 +129,19 @@ func (f headerFilter) keep(in http.Header, give func(name, value string)) {
 }
 
 // passes reports whether a field of this name may go on.
-func (f headerFilter) passes(name string) bool {
+func (f Filter) passes(name string) bool {
 	if pass, ok := f.usual[name]; ok {
 		return pass
 	}
 	return f.decide(name)
 }
 
-func (f headerFilter) decide(name string) bool { return !isHopByHop(name) && !f.protects(name) }
+func (f Filter) decide(name string) bool { return !isHopByHop(name) && !f.Protects(name) }
 
-func (f headerFilter) protects(name string) bool {
+// Protects reports whether the name, in any case, is the gateway's own, one of a
+// proxy that vouches for a client, or a credential's, or could be taken for one of
+// these. What a client sends under it never reaches a service.
+func (f Filter) Protects(name string) bool {
 	folded := fold(name)
 	if protected[folded] || slices.Contains(f.credentials, folded) {
 		return true

@@ -12,10 +12,10 @@ func FuzzHeaderFilter(f *testing.F) {
 	for _, name := range append([]string{"X-Ticket", "Te", "Proxy", "X-Client-Id", "X-Clientele", "x_ssl_auth", ""}, usualNames...) {
 		f.Add(name)
 	}
-	filter := newHeaderFilter([]string{"x-ticket", "", "Cookie"})
+	filter := NewFilter([]string{"x-ticket", "", "Cookie"})
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, n := range []string{name, http.CanonicalHeaderKey(name), strings.ToLower(name), strings.ReplaceAll(name, "-", "_")} {
-			want := !isHopByHop(n) && !filter.protects(n)
+			want := !isHopByHop(n) && !filter.Protects(n)
 			if have := filter.passes(n); have != want {
 				t.Errorf("%q passes: %t, want %t", n, have, want)
 			}
@@ -30,7 +30,7 @@ func FuzzHeaderFilter(f *testing.F) {
 
 // TestUsualNames: a name that is not canonical would never be found.
 func TestUsualNames(t *testing.T) {
-	filter := newHeaderFilter([]string{"x-ticket"})
+	filter := NewFilter([]string{"x-ticket"})
 	for name := range filter.usual {
 		if name != http.CanonicalHeaderKey(name) {
 			t.Errorf("%q is not canonical", name)
@@ -39,7 +39,7 @@ func TestUsualNames(t *testing.T) {
 	if pass, ok := filter.usual["X-Ticket"]; !ok || pass {
 		t.Error("want the credential's header among the usual names, to be dropped")
 	}
-	if len(newHeaderFilter(nil).usual) != len(usualNames) {
+	if len(NewFilter(nil).usual) != len(usualNames) {
 		t.Error("want one filter's credential not to show in another")
 	}
 }

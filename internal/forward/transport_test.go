@@ -48,7 +48,7 @@ func BenchmarkKeep(b *testing.B) {
 		"Content-Type": {"application/json"}, "User-Agent": {"mail/1.0"}, "X-Ssl-Auth": {"MII"},
 		"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Proto": {"https"}, "Cookie": {"a=b"},
 	}
-	f := newHeaderFilter([]string{"X-SSL-Auth"})
+	f := NewFilter([]string{"X-SSL-Auth"})
 	b.ReportAllocs()
 	for b.Loop() {
 		kept := 0
