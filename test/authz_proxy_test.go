@@ -85,7 +85,7 @@ func TestNginxAsks(t *testing.T) {
 	g := newGateway(t, m, judging.with(environment{
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
 	}))
-	nginx := startAsker(t, g, g.authz, nginxAsks, nil)
+	nginx := startAsker(t, g, g.authz.http, nginxAsks, nil)
 	good := get("/events", mail)
 	secret := get("/secret", mail)
 
@@ -162,22 +162,22 @@ func TestNginxAsksWrongly(t *testing.T) {
 	good, secret := get("/events", mail), get("/secret", mail)
 	spoofed := secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
 	t.Run("the other family passes", func(t *testing.T) {
-		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Forwarded-Method", "proxy_set_header X-Forwarded-Uri"))
+		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Forwarded-Method", "proxy_set_header X-Forwarded-Uri"))
 		nginx.wantPassed(t, good, mail)
 		nginx.wantStopped(t, spoofed, denial.OriginAmbiguous)
 		nginx.wantStopped(t, secret.with("X-Forwarded-Method: GET"), denial.OriginMissing)
 	})
 	t.Run("no target", func(t *testing.T) {
-		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Original-URI"))
+		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Original-URI"))
 		nginx.wantStopped(t, good, denial.OriginMissing)
 		nginx.wantStopped(t, spoofed, denial.OriginMissing)
 	})
 	t.Run("no method", func(t *testing.T) {
-		nginx := startAsker(t, g, g.authz, nginxAsks, without("proxy_set_header X-Original-Method"))
+		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Original-Method"))
 		nginx.wantStopped(t, good, denial.OriginMissing)
 	})
 	t.Run("another path", func(t *testing.T) {
-		nginx := startAsker(t, g, g.authz, nginxAsks, strings.NewReplacer("/verify;", "/healthz;"))
+		nginx := startAsker(t, g, g.authz.http, nginxAsks, strings.NewReplacer("/verify;", "/healthz;"))
 		nginx.wantStopped(t, good, denial.RequestMalformed)
 	})
 	t.Run("the public listener", func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestCaddyAsks(t *testing.T) {
 	g := newGateway(t, m, judging.with(environment{
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
 	}))
-	caddy := startAsker(t, g, g.authz, caddyAsks, nil)
+	caddy := startAsker(t, g, g.authz.http, caddyAsks, nil)
 	good, secret := get("/events", mail), get("/secret", mail)
 
 	caddy.wantPassed(t, good, mail)
@@ -253,7 +253,7 @@ func TestRecordedQuestions(t *testing.T) {
 			"X-Forwarded-Method: POST", "X-Forwarded-Proto: https", "X-Forwarded-Uri: /events?a=1", "Accept-Encoding: gzip", credential},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := send(t, g.authz, request{method: "GET", target: "/verify", header: lines})
+			a := send(t, g.authz.http, request{method: "GET", target: "/verify", header: lines})
 			if a.status != http.StatusOK || a.header.Get("X-Client-Id") != "mail" {
 				t.Fatalf("want 200 and mail, found %d and %s", a.status, a.body)
 			}
@@ -262,7 +262,7 @@ func TestRecordedQuestions(t *testing.T) {
 			}
 			// What a client adds comes twice, or is not believed.
 			doubled := append(slices.Clone(lines), "X-Forwarded-Uri: /public")
-			wantVerifyRefused(t, g, send(t, g.authz, request{method: "GET", target: "/verify", header: doubled}), denial.OriginAmbiguous)
+			wantVerifyRefused(t, g, send(t, g.authz.http, request{method: "GET", target: "/verify", header: doubled}), denial.OriginAmbiguous)
 		})
 	}
 }

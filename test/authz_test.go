@@ -11,7 +11,7 @@ import (
 )
 
 // judging is what a gateway needs to answer other proxies on loopback.
-var judging = environment{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1/32", "TRUSTED_PROXIES": "127.0.0.1/32"}
+var judging = environment{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1/32", "TRUSTED_PROXIES": "127.0.0.1/32"}
 
 // judgement is what became of a request, by whatever way it was asked about.
 type judgement struct {
@@ -28,7 +28,13 @@ type mode struct {
 
 // modes are all ways in.
 func modes() []mode {
-	return []mode{{"proxy", byProxy}, {"X-Original", byVerify("X-Original-Method", "X-Original-URI")}, {"X-Forwarded", byVerify("X-Forwarded-Method", "X-Forwarded-Uri")}}
+	return []mode{
+		{"proxy", byProxy},
+		{"X-Original", byVerify("X-Original-Method", "X-Original-URI")},
+		{"X-Forwarded", byVerify("X-Forwarded-Method", "X-Forwarded-Uri")},
+		{"ext_authz", byExtAuthz(false)},
+		{"ext_authz, raw headers", byExtAuthz(true)},
+	}
 }
 
 // byProxy sends the request through the gateway.
@@ -49,7 +55,7 @@ func byVerify(method, target string) func(t *testing.T, g *gateway, r request) j
 	return func(t *testing.T, g *gateway, r request) judgement {
 		t.Helper()
 		question := request{method: "GET", target: "/verify", header: r.header}.with(method+": "+r.method, target+": "+r.target)
-		a := send(t, g.authz, question)
+		a := send(t, g.authz.http, question)
 		g.upstream.wantNothing(t)
 		if a.status != 200 {
 			p := a.problem(t)
@@ -199,13 +205,13 @@ func TestOrigin(t *testing.T) {
 	g := newGateway(t, m, judging)
 	good := request{method: "GET", target: "/verify", header: get("", m.issue(t, subject("mail"))).header}
 	question := good.with("X-Original-Method: GET", "X-Original-URI: /events")
-	if a := send(t, g.authz, question); a.status != 200 || a.body != "" {
+	if a := send(t, g.authz.http, question); a.status != 200 || a.body != "" {
 		t.Fatalf("want 200, found %d and %s", a.status, a.body)
 	}
-	wantVerifyRefused(t, g, send(t, g.authz, good), denial.OriginMissing)
-	wantVerifyRefused(t, g, send(t, g.authz, good.with("X-Original-URI: /events", "X-Forwarded-Method: GET")), denial.OriginMissing)
-	wantVerifyRefused(t, g, send(t, g.authz, question.with("X-Original-URI: /events")), denial.OriginAmbiguous)
-	wantVerifyRefused(t, g, send(t, g.authz, question.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /public")), denial.OriginAmbiguous)
+	wantVerifyRefused(t, g, send(t, g.authz.http, good), denial.OriginMissing)
+	wantVerifyRefused(t, g, send(t, g.authz.http, good.with("X-Original-URI: /events", "X-Forwarded-Method: GET")), denial.OriginMissing)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Original-URI: /events")), denial.OriginAmbiguous)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /public")), denial.OriginAmbiguous)
 	// What is asked about there is no business of the public surface.
 	found := strings.Join(g.wantAllowed(t, get("/events", m.issue(t, subject("mail"))).with("X-Original-Method: DELETE", "X-Original-URI: /other")), "\n")
 	if strings.Contains(found, "X-Original") || !strings.HasPrefix(found, "GET /events ") {
@@ -221,8 +227,8 @@ func TestPeers(t *testing.T) {
 	g := newGateway(t, m, judging.with(environment{"AUTHZ_PEERS": "127.0.0.2"}))
 	question := request{method: "GET", target: "/verify", header: get("", m.issue(t, subject("mail"))).header}.
 		with("X-Original-Method: GET", "X-Original-URI: /events")
-	wantVerifyRefused(t, g, send(t, g.authz, question), denial.PeerUntrusted)
-	wantVerifyRefused(t, g, send(t, g.authz, question.with("X-Forwarded-For: 127.0.0.2")), denial.PeerUntrusted)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question), denial.PeerUntrusted)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-For: 127.0.0.2")), denial.PeerUntrusted)
 	g.upstream.wantNothing(t)
 }
 
@@ -232,6 +238,7 @@ func TestAuthzSettings(t *testing.T) {
 	m := newMaster(t, "p256")
 	for name, env := range map[string]environment{
 		"no peers":  {"AUTHZ_ADDR": "127.0.0.1:0"},
+		"Envoy's":   {"AUTHZ_GRPC_ADDR": "127.0.0.1:0"},
 		"empty":     {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": ""},
 		"everybody": {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "0.0.0.0/0"},
 	} {

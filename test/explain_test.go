@@ -79,7 +79,7 @@ func TestExplainSaysWhatTheServerSays(t *testing.T) {
 	files, env := explainFiles(t)
 	p := start(t, "certgate", env, "serve")
 	l := p.ready(t)
-	g := &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, nil}
+	g := &gateway{p, l.Addr, l.AdminAddr, authz{}, nil}
 	tests := []struct {
 		method, target, file string
 		want                 string // the reason, or the rule

@@ -20,9 +20,12 @@ const everybodyReadsAndAdds = `rules:
 type gateway struct {
 	*process
 	addr, admin string
-	authz       string // where other proxies ask
+	authz       authz
 	upstream    *upstream
 }
+
+// authz is where other proxies ask.
+type authz struct{ http, grpc string }
 
 // listening is what a process says when it can be asked.
 type listening struct {
@@ -30,6 +33,7 @@ type listening struct {
 	Addr      string `json:"addr"`
 	AdminAddr string `json:"admin_addr"`
 	AuthzAddr string `json:"authz_addr"`
+	GRPCAddr  string `json:"authz_grpc_addr"`
 }
 
 // ready waits for the process to listen.
@@ -67,7 +71,7 @@ func serve(t *testing.T, u *upstream, env environment) *gateway {
 	t.Helper()
 	p := start(t, "certgate", env, "serve")
 	l := p.ready(t)
-	return &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, u}
+	return &gateway{p, l.Addr, l.AdminAddr, authz{l.AuthzAddr, l.GRPCAddr}, u}
 }
 
 // newGateway is a gateway that trusts m, before an upstream that answers 200.

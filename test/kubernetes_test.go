@@ -74,7 +74,7 @@ func TestPod(t *testing.T) {
 	local := env.with(environment{"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": u.url})
 	command := start(t, "certgate", local, p.Containers[0].Args...)
 	l := command.ready(t)
-	g := &gateway{command, l.Addr, l.AdminAddr, l.AuthzAddr, u}
+	g := &gateway{command, l.Addr, l.AdminAddr, authz{l.AuthzAddr, l.GRPCAddr}, u}
 	g.watching(t, "keys")
 	g.watching(t, "rules")
 	for _, probe := range []probe{p.Containers[0].Readiness, p.Containers[0].Liveness} {

@@ -157,7 +157,7 @@ func inherit(t *testing.T, u *upstream, env environment, socket *os.File) *gatew
 	command.ExtraFiles = []*os.File{socket}
 	p := launch(t, "certgate", env.with(environment{"LISTEN_FDS": "1"}), command)
 	l := p.ready(t)
-	return &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, u}
+	return &gateway{p, l.Addr, l.AdminAddr, authz{}, u}
 }
 
 // TestRotationBySecondProcessUnderLoad: a process with the new key takes over

@@ -159,7 +159,7 @@ func traced(t *testing.T) string {
 	// ends with it: signals arrive.
 	p := launch(t, "certgate", env, exec.Command(strace, "-D", "-f", "-o", log, shipped(t), "serve"))
 	l := p.ready(t)
-	g := &gateway{p, l.Addr, l.AdminAddr, l.AuthzAddr, u}
+	g := &gateway{p, l.Addr, l.AdminAddr, authz{l.AuthzAddr, l.GRPCAddr}, u}
 	g.watching(t, "keys")
 	g.wantAllowed(t, get("/events", m.issue(t, subject("mail"))))
 	if a := send(t, g.addr, plainGet("/events")); a.status != 401 {

@@ -6,7 +6,8 @@
 // proxy forwards the request, or does not, and is trusted to ask about the one
 // that it forwards.
 //
-// [NewHandler] answers over HTTP, for nginx, Caddy, Traefik and their like.
+// [NewHandler] answers over HTTP, for nginx, Caddy, Traefik and their like,
+// [NewServer] over gRPC, for Envoy.
 //
 // Nothing but an allowed request is ever answered with success. Who is not on the
 // list of peers is told nothing, and a question that can be read in two ways is
@@ -45,6 +46,9 @@ type Options struct {
 type request struct {
 	method, target string // as the proxy received them
 	header         http.Header
+	// handshake is the certificate of the client's TLS handshake with the proxy, if
+	// the proxy says so itself and not in a header.
+	handshake string
 }
 
 // inquiry is one question and what there is to say about it in the end.
@@ -67,18 +71,27 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 		return refused(refusal)
 	}
 	q.record.Method, q.record.Path = r.method, audit.PathOf(r.target)
-	credential, refusal := q.Provenance.Credential(r.header, q.from.Peer)
+	credential, refusal := q.credential(r)
 	if refusal != nil {
 		return refused(refusal)
 	}
 	q.from.Hop.Auth = credential.Auth
 	d := q.Gate().Decide(gate.Request{Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target})
 	q.record.Learned(d, credential.Auth)
-	return granted(d)
+	return proven(d)
 }
 
-// granted refuses the zero value: no denial is not yet a grant.
-func granted(d gate.Decision) gate.Decision {
+// credential is what counts. As in a header, a handshake counts only where a
+// trusted proxy tells of it, and then what the client attached does not.
+func (q *inquiry) credential(r request) (provenance.Credential, *denial.Error) {
+	if r.handshake != "" && q.Provenance.Trusts(q.from.Peer) {
+		return provenance.Credential{Values: []string{r.handshake}, Auth: "mtls"}, nil
+	}
+	return q.Provenance.Credential(r.header, q.from.Peer)
+}
+
+// proven refuses the zero value: no denial is not yet a grant.
+func proven(d gate.Decision) gate.Decision {
 	if d.Denial == nil && !d.Grant.Valid() {
 		return refused(denial.New(denial.Internal, "want a grant, found none"))
 	}

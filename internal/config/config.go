@@ -24,8 +24,10 @@ type Config struct {
 	ListenAddr string // host:port
 	AdminAddr  string // host:port, or empty: no operator's listener
 	AuthzAddr  string // host:port, or empty: no listener for other proxies
-	// AuthzPeers are the proxies that may ask there, masked, IPv4 as IPv4; not
-	// empty when AuthzAddr is not.
+	// AuthzGRPCAddr is host:port, or empty: no listener for Envoy.
+	AuthzGRPCAddr string
+	// AuthzPeers are the proxies that may ask at the two, masked, IPv4 as IPv4; not
+	// empty when one of these is not.
 	AuthzPeers []netip.Prefix
 	AuthHeader string // as written, not in canonical form
 	// ProxyHeader is in what TrustedProxies attach the certificate of the TLS
@@ -78,12 +80,13 @@ func Load(environ map[string]string) (Config, error) {
 	v := l.parse()
 	ring := l.keyring(v)
 	c := Config{
-		ListenAddr:  string(v.ListenAddr),
-		AdminAddr:   string(v.AdminAddr),
-		AuthzAddr:   string(v.AuthzAddr),
-		AuthzPeers:  v.AuthzPeers.list,
-		AuthHeader:  string(v.AuthHeader),
-		ProxyHeader: string(v.ProxyHeader),
+		ListenAddr:    string(v.ListenAddr),
+		AdminAddr:     string(v.AdminAddr),
+		AuthzAddr:     string(v.AuthzAddr),
+		AuthzGRPCAddr: string(v.AuthzGRPCAddr),
+		AuthzPeers:    v.AuthzPeers.list,
+		AuthHeader:    string(v.AuthHeader),
+		ProxyHeader:   string(v.ProxyHeader),
 		Limits: trust.Limits{
 			ClockSkew:       time.Duration(v.ClockSkew),
 			MinRSABits:      int(v.MinRSABits),

@@ -90,14 +90,14 @@ func TestDefaults(t *testing.T) {
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
-		c.AuthzAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
+		c.AuthzAddr, c.AuthzGRPCAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
-		"", 0, "", 0, 0, false, false, 20, "",
+		"", "", 0, "", 0, 0, false, false, 20, "",
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -300,8 +300,9 @@ func TestWarnings(t *testing.T) {
 		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
 		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
 			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
-		{"peers of nothing", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR"}},
+		{"peers of nothing", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR or AUTHZ_GRPC_ADDR"}},
 		{"peers", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_ADDR": ":9191"}, nil},
+		{"peers of Envoy only", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_GRPC_ADDR": ":9192"}, nil},
 		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
 		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
 		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: /certgate/echo and what is below it is answered here"}},
@@ -340,7 +341,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 34 {
-		t.Errorf("%d variables, want 34: document a new one", len(seen))
+	if len(seen) != 35 {
+		t.Errorf("%d variables, want 35: document a new one", len(seen))
 	}
 }

@@ -70,6 +70,7 @@ func TestBadValues(t *testing.T) {
 		{"ADMIN_ADDR", "[::]:8080", `found "[::]:8080", want another port than LISTEN_ADDR ":8080"`},
 		{"AUTHZ_ADDR", "", "found an empty value" + wantAuthz},
 		{"AUTHZ_ADDR", "9191", `found "9191"` + wantAuthz},
+		{"AUTHZ_GRPC_ADDR", "9192", `found "9192", want host:port, such as 127.0.0.1:9192`},
 		{"AUTHZ_PEERS", "", "found an empty value" + wantProxies},
 		{"AUTHZ_PEERS", "localhost", `found "localhost"` + wantProxies},
 		{"AUTHZ_PEERS", "0.0.0.0/0", `found "0.0.0.0/0", which is everybody` + wantProxies},
@@ -443,6 +444,9 @@ func TestAuthzFaults(t *testing.T) {
 	}{
 		{"peers", map[string]string{"AUTHZ_ADDR": ":9191", peers: here}, nil},
 		{"no peers", map[string]string{"AUTHZ_ADDR": ":9191"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
+		{"no peers of Envoy", map[string]string{"AUTHZ_GRPC_ADDR": ":9192"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
+		{"Envoy's port", map[string]string{"AUTHZ_ADDR": ":9191", "AUTHZ_GRPC_ADDR": "127.0.0.1:9191", peers: here},
+			[]config.Fault{{Variable: "AUTHZ_GRPC_ADDR", Problem: `found "127.0.0.1:9191", want another port than AUTHZ_ADDR ":9191"`}}},
 		{"no peers on loopback", map[string]string{"AUTHZ_ADDR": "127.0.0.1:9191"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
 		{"the public port", map[string]string{"AUTHZ_ADDR": "127.0.0.1:8080", peers: here},
 			[]config.Fault{{Variable: "AUTHZ_ADDR", Problem: `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`}}},

@@ -214,7 +214,7 @@ func (l *loader) compareAddresses(v variables) {
 	listeners := []struct {
 		variable string
 		addr     address
-	}{{"LISTEN_ADDR", v.ListenAddr}, {"ADMIN_ADDR", v.AdminAddr}, {"AUTHZ_ADDR", v.AuthzAddr}}
+	}{{"LISTEN_ADDR", v.ListenAddr}, {"ADMIN_ADDR", v.AdminAddr}, {"AUTHZ_ADDR", v.AuthzAddr}, {"AUTHZ_GRPC_ADDR", v.AuthzGRPCAddr}}
 	for i, b := range listeners {
 		for _, a := range listeners[:i] {
 			if a.addr == "" || b.addr == "" || l.has(a.variable) || l.has(b.variable) || !a.addr.clashes(b.addr) {
@@ -228,7 +228,7 @@ func (l *loader) compareAddresses(v variables) {
 // comparePeers: who may ask has no default, not even on a loopback address, where
 // every user of the machine could.
 func (l *loader) comparePeers(v variables) {
-	if v.AuthzAddr != "" && len(v.AuthzPeers.list) == 0 && !l.has("AUTHZ_PEERS") {
+	if v.AuthzAddr+v.AuthzGRPCAddr != "" && len(v.AuthzPeers.list) == 0 && !l.has("AUTHZ_PEERS") {
 		l.missing(l.find(func(d described) bool { return d.Name == "AUTHZ_PEERS" }))
 	}
 }
@@ -293,8 +293,8 @@ func warnings(v variables) []string {
 			warn("TRUSTED_PROXIES: %s is larger than any private network", p)
 		}
 	}
-	if len(v.AuthzPeers.list) > 0 && v.AuthzAddr == "" {
-		warn("AUTHZ_PEERS: has no effect without AUTHZ_ADDR")
+	if len(v.AuthzPeers.list) > 0 && v.AuthzAddr+v.AuthzGRPCAddr == "" {
+		warn("AUTHZ_PEERS: has no effect without AUTHZ_ADDR or AUTHZ_GRPC_ADDR")
 	}
 	if v.CRLStale.ok && len(v.CRLFile.list) == 0 {
 		warn("AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE")

@@ -17,7 +17,8 @@ type variables struct {
 	ListenAddr        address        `env:"LISTEN_ADDR" envDefault:":8080" want:"host:port, such as :8080" desc:"the public listener (plain HTTP behind the TLS load balancer); port 0 works and the bound address is logged"`
 	AdminAddr         address        `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" want:"host:port, such as 127.0.0.1:9090, or empty for none" desc:"the operator's listener; empty turns it off"`
 	AuthzAddr         address        `env:"AUTHZ_ADDR" none:"none" want:"host:port, such as 127.0.0.1:9191" desc:"the listener that answers other proxies: may this request pass? (/verify)"`
-	AuthzPeers        proxies        `env:"AUTHZ_PEERS" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs of the proxies that may ask there; required with AUTHZ_ADDR; 0.0.0.0/0 and ::/0 refuse to start"`
+	AuthzGRPCAddr     address        `env:"AUTHZ_GRPC_ADDR" none:"none" want:"host:port, such as 127.0.0.1:9192" desc:"the same for Envoy, over gRPC (ext_authz)"`
+	AuthzPeers        proxies        `env:"AUTHZ_PEERS" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs of the proxies that may ask there; required with AUTHZ_ADDR and AUTHZ_GRPC_ADDR; 0.0.0.0/0 and ::/0 refuse to start"`
 	PublicKey         string         `env:"AUTH_PUBLIC_KEY" none:"required" want:"1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE" desc:"1–8 PEM blocks: public keys or CA certificates; newlines may be the two characters \\n, or the whole base64"`
 	PublicKeyFile     path           `env:"AUTH_PUBLIC_KEY_FILE" none:"none" want:"the name of a readable file" desc:"the file with the same, instead of AUTH_PUBLIC_KEY; watched"`
 	AuthHeader        headerName     `env:"AUTH_HEADER" envDefault:"X-SSL-Auth" want:"a header field name that is no other's, such as X-SSL-Auth" desc:"where clients attach the certificate"`

@@ -11,6 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // question is what a proxy asks about GET /events of mail.
@@ -107,7 +113,45 @@ func TestAuthzDrain(t *testing.T) {
 
 func TestWithoutAuthz(t *testing.T) {
 	r := start(t, load(t, "http://127.0.0.1:1", nil))
-	if a := r.AuthzAddr(); a != nil {
-		t.Errorf("address %v, want none", a)
+	if a, b := r.AuthzAddr(), r.AuthzGRPCAddr(); a != nil || b != nil {
+		t.Errorf("addresses %v and %v, want none", a, b)
+	}
+}
+
+// Envoy's listener alone, from the configuration to the end of the drain.
+func TestEnvoyAsks(t *testing.T) {
+	r := start(t, load(t, "http://127.0.0.1:1", map[string]string{
+		"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1", "MAX_CREDENTIAL_BYTES": "2KiB",
+	}))
+	c, err := grpc.NewClient("passthrough:///"+r.AuthzGRPCAddr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ask := func(credential string) (*auth.CheckResponse, error) {
+		return auth.NewAuthorizationClient(c).Check(t.Context(), &auth.CheckRequest{Attributes: &auth.AttributeContext{
+			Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
+				Method: "GET", Path: "/events", Headers: map[string]string{"x-ssl-auth": credential},
+			}},
+		}})
+	}
+	if res, err := ask(newWorld(t).header); err != nil || res.GetOkResponse() == nil {
+		t.Errorf("%v, %v: want leave", res, err)
+	}
+	if res, err := ask(strings.Repeat("M", 30<<10)); err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("%v, %v: want 431", res, err)
+	}
+	if _, err := ask(strings.Repeat("M", 80<<10)); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a question over the limit: %v, want it refused", err)
+	}
+	if !strings.Contains(r.log.String(), `"authz_grpc_addr":"`+r.AuthzGRPCAddr().String()) {
+		t.Error("want the address in the log")
+	}
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+	if !free(r.AuthzGRPCAddr()) {
+		t.Error("want the address free after Run")
 	}
 }

@@ -21,6 +21,7 @@ func (g *Gateway) bind(ctx context.Context) error {
 	}{
 		{&g.public, "LISTEN_ADDR", c.ListenAddr},
 		{&g.authz, "AUTHZ_ADDR", c.AuthzAddr},
+		{&g.extAuthz, "AUTHZ_GRPC_ADDR", c.AuthzGRPCAddr},
 		{&g.admin, "ADMIN_ADDR", c.AdminAddr},
 	} {
 		if b.endpoint.listener != nil || b.addr == "" {
@@ -41,7 +42,7 @@ func (g *Gateway) bind(ctx context.Context) error {
 
 // endpoints are those that have a listener, the operator's last.
 func (g *Gateway) endpoints() (list []*endpoint) {
-	for _, e := range []*endpoint{&g.public, &g.authz, &g.admin} {
+	for _, e := range []*endpoint{&g.public, &g.authz, &g.extAuthz, &g.admin} {
 		if e.listener != nil {
 			list = append(list, e)
 		}
@@ -64,11 +65,24 @@ func (g *Gateway) authzOptions() authz.Options {
 	}
 }
 
+// authzBounds hold for gRPC what server has for HTTP. Beside the header a question
+// has the certificate of the handshake and what Envoy says of the connection.
+func (g *Gateway) authzBounds() authz.Bounds {
+	c := g.config
+	return authz.Bounds{
+		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10, MaxConnections: c.MaxConnections,
+		HandshakeTimeout: c.ReadHeaderTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
+	}
+}
+
 // Addr is the public listener's address, with the port that was bound.
 func (g *Gateway) Addr() net.Addr { return g.public.listener.Addr() }
 
 // AuthzAddr is where other proxies ask, nil when there is no such address.
 func (g *Gateway) AuthzAddr() net.Addr { return g.authz.addr() }
+
+// AuthzGRPCAddr is where Envoy asks, nil when there is no such address.
+func (g *Gateway) AuthzGRPCAddr() net.Addr { return g.extAuthz.addr() }
 
 // AdminAddr is the operator's address, nil when there is none.
 func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }

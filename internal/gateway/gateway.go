@@ -50,6 +50,7 @@ type Gateway struct {
 	forwarder *forward.Forwarder
 	public    endpoint
 	authz     endpoint // the others are without a listener when the configuration has none
+	extAuthz  endpoint
 	admin     endpoint
 }
 
@@ -60,7 +61,7 @@ type endpoint struct {
 	watched  *wire.Listener // the same, for servers that are drained; else nil
 }
 
-// server is what [http.Server] and [lane.Server] have in common.
+// server is what [http.Server], [lane.Server] and [authz.Server] have in common.
 type server interface {
 	Serve(l net.Listener) error
 	Shutdown(ctx context.Context) error
@@ -103,6 +104,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.authz.listener != nil {
 		g.authz.watched = g.watch(g.authz.listener, audit.Verify, authz.Status)
 		g.authz.server = g.quick(authz.NewHandler(g.authzOptions()))
+	}
+	if g.extAuthz.listener != nil {
+		g.extAuthz.server = authz.NewServer(g.authzOptions(), g.authzBounds())
 	}
 	if g.admin.listener != nil {
 		g.admin.server = g.server(admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log}))
@@ -150,9 +154,7 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 		ReadHeaderTimeout: c.ReadHeaderTimeout,
 		ReadTimeout:       c.ReadTimeout,
 		IdleTimeout:       c.IdleTimeout,
-		// Room for the largest credential and one that is over the limit, which
-		// then gets its own answer, beside ordinary headers.
-		MaxHeaderBytes: 2*c.MaxCredentialBytes + 32<<10,
+		MaxHeaderBytes:    maxHeaderBytes(c),
 		// net/http would answer OPTIONS * itself, past the gate and the log.
 		DisableGeneralOptionsHandler: true,
 	}
@@ -164,12 +166,16 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	return s
 }
 
+// maxHeaderBytes is room for the largest credential and one that is over the
+// limit, which then gets its own answer, beside ordinary headers.
+func maxHeaderBytes(c config.Config) int { return 2*c.MaxCredentialBytes + 32<<10 }
+
 // Run serves until ctx is done, then drains: not ready any more, no new
 // connections, requests in flight are finished within SHUTDOWN_TIMEOUT. It
 // returns nil after a clean drain, and an error when a listener failed or
 // requests had to be cut. Meanwhile the configuration's files are watched.
 func (g *Gateway) Run(ctx context.Context) error {
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	var serving sync.WaitGroup
 	// A server that is closed before it serves closes its listener only then.
 	defer serving.Wait()
@@ -217,11 +223,13 @@ func (g *Gateway) announce() {
 		g.announceKeys()
 	}
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
-	if a := g.AuthzAddr(); a != nil {
-		fields = append(fields, zap.String("authz_addr", a.String()))
-	}
-	if a := g.AdminAddr(); a != nil {
-		fields = append(fields, zap.String("admin_addr", a.String()))
+	for _, other := range []struct {
+		key  string
+		addr net.Addr
+	}{{"authz_addr", g.AuthzAddr()}, {"authz_grpc_addr", g.AuthzGRPCAddr()}, {"admin_addr", g.AdminAddr()}} {
+		if other.addr != nil {
+			fields = append(fields, zap.String(other.key, other.addr.String()))
+		}
 	}
 	g.log.Info("listening", fields...)
 }

@@ -335,15 +335,17 @@ func TestCancelledBeforeRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for range 20 { // what could go wrong is a race
-		g, _, err := build(t, load(t, "http://127.0.0.1:1", nil))
+		g, _, err := build(t, load(t, "http://127.0.0.1:1", map[string]string{
+			"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1",
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := g.Run(ctx); err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if !free(g.Addr()) || !free(g.AdminAddr()) {
-			t.Fatal("want both addresses free after Run")
+		if !free(g.Addr()) || !free(g.AuthzAddr()) || !free(g.AuthzGRPCAddr()) || !free(g.AdminAddr()) {
+			t.Fatal("want all addresses free after Run")
 		}
 	}
 }
@@ -365,6 +367,7 @@ func TestBusyAddress(t *testing.T) {
 	}{
 		{"LISTEN_ADDR", map[string]string{"LISTEN_ADDR": busy.Addr().String()}},
 		{"AUTHZ_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "AUTHZ_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
+		{"AUTHZ_GRPC_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "AUTHZ_GRPC_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
 		{"ADMIN_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "ADMIN_ADDR": busy.Addr().String()}},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,56 @@
+package authz
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// headerOf reads the header in either of the forms in which Envoy sends it, with
+// canonical names and the pseudo-header fields of HTTP/2 among them.
+//
+// By default Envoy joins the values of one name with commas, and nobody can tell
+// two certificates from a chain. So a comma always separates two values, and who
+// attaches chains needs encode_raw_headers.
+func headerOf(r *auth.AttributeContext_HttpRequest) http.Header {
+	h := http.Header{}
+	for name, joined := range r.GetHeaders() {
+		name = http.CanonicalHeaderKey(name)
+		h[name] = append(h[name], strings.Split(joined, ",")...)
+	}
+	for _, field := range r.GetHeaderMap().GetHeaders() {
+		name := http.CanonicalHeaderKey(field.GetKey())
+		if raw := field.GetRawValue(); len(raw) > 0 {
+			h[name] = append(h[name], string(raw))
+		}
+		if field.GetValue() != "" || len(field.GetRawValue()) == 0 {
+			h[name] = append(h[name], field.GetValue())
+		}
+	}
+	return h
+}
+
+// describeAttributes reads the request that Envoy asks about. What the attributes
+// say twice must be the same.
+func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *denial.Error) {
+	r := a.GetRequest().GetHttp()
+	switch {
+	case r.GetMethod() == "" || r.GetPath() == "":
+		return request{}, denial.New(denial.OriginMissing, "want the attributes request.http.method and path, found %.20q and %.80q", r.GetMethod(), r.GetPath())
+	case len(r.GetHeaders()) > 0 && len(r.GetHeaderMap().GetHeaders()) > 0:
+		return request{}, denial.New(denial.OriginAmbiguous, "want either headers or header_map, found both")
+	case !agrees(h[":method"], r.GetMethod(), r.GetHeaders()[":method"]) || !agrees(h[":path"], r.GetPath(), r.GetHeaders()[":path"]):
+		return request{}, denial.New(denial.OriginAmbiguous, "the pseudo-header fields say another method or path than the attributes %.20q and %.80q", r.GetMethod(), r.GetPath())
+	}
+	return request{method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate()}, nil
+}
+
+// agrees reports whether the values of a field, if there are any, are the one that
+// is wanted; joined is the value where commas may have been taken for separators.
+func agrees(values []string, want, joined string) bool {
+	return len(values) == 0 || joined == want || slices.Equal(values, []string{want})
+}

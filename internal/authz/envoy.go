@@ -1,0 +1,154 @@
+package authz
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	envoy "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"go.uber.org/zap"
+	status "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/forward"
+	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/problem"
+)
+
+// checker answers Envoy's ext_authz filter. It refuses with a denied response and
+// never with an error of gRPC: what Envoy makes of those is a setting
+// (failure_mode_allow).
+type checker struct {
+	auth.UnimplementedAuthorizationServer
+
+	Options
+	headers forward.Filter
+}
+
+// Check judges the request that the attributes describe.
+func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.CheckResponse, _ error) {
+	attributes := r.GetAttributes()
+	h := headerOf(attributes.GetRequest().GetHttp())
+	q := s.begin(ctx, attributes.GetRequest().GetHttp(), h)
+	s.Recorder.Enter()
+	defer s.Recorder.Leave()
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
+			res = q.denied(denial.New(denial.Internal, "a handler panicked"))
+		}
+	}()
+	d := q.decide(func() (request, *denial.Error) { return describeAttributes(attributes, h) })
+	if d.Denial != nil {
+		return q.denied(q.Provenance.Advised(d.Denial)), nil
+	}
+	return q.granted(d, s.toRemove(h)), nil
+}
+
+func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) inquiry {
+	remote := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		remote = p.Addr.String()
+	}
+	from := s.Provenance.Origin(h, remote, r.GetHost())
+	return inquiry{Options: &s.Options, from: from, record: audit.Record{
+		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Hop.RequestID, Source: from.SourceText,
+	}}
+}
+
+// granted is leave, with the identity for the service and for Envoy's own log.
+func (q *inquiry) granted(d gate.Decision, remove []string) *auth.CheckResponse {
+	ok := &auth.OkHttpResponse{HeadersToRemove: remove}
+	forward.Identity(d.Grant, q.from.Hop, func(name, value string) { ok.Headers = append(ok.Headers, option(name, value)) })
+	q.save(http.StatusOK, nil)
+	return &auth.CheckResponse{
+		Status:       &status.Status{Code: int32(codes.OK)},
+		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
+		DynamicMetadata: metadata(map[string]string{
+			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.KeyID().Short(), "auth": q.from.Hop.Auth, "request_id": q.from.Hop.RequestID,
+		}),
+	}
+}
+
+// denied is a refusal, with the answer that the client would get from certgate.
+func (q *inquiry) denied(d *denial.Error) *auth.CheckResponse {
+	p := problem.Problem{
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
+		Header: q.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
+	}
+	h := http.Header{"Content-Type": {problem.ContentType}, headerReason: {string(d.Reason)}}
+	p.SetHeader(h)
+	denied := &auth.DeniedHttpResponse{Status: &envoy.HttpStatus{Code: envoy.StatusCode(p.Status)}, Body: string(p.Document())} //nolint:gosec // a status has three digits
+	for name, values := range h {
+		denied.Headers = append(denied.Headers, option(name, values[0]))
+	}
+	code := codes.PermissionDenied
+	if p.Status == http.StatusUnauthorized {
+		code = codes.Unauthenticated
+	}
+	q.record.BytesOut = int64(len(denied.Body))
+	q.save(p.Status, d)
+	return &auth.CheckResponse{
+		Status:          &status.Status{Code: int32(code)},
+		HttpResponse:    &auth.CheckResponse_DeniedResponse{DeniedResponse: denied},
+		DynamicMetadata: metadata(map[string]string{"reason": string(d.Reason), "request_id": q.from.Hop.RequestID}),
+	}
+}
+
+// option sets the field in place of every one of the name.
+func option(name, value string) *core.HeaderValueOption {
+	return &core.HeaderValueOption{
+		Header:       &core.HeaderValue{Key: strings.ToLower(name), Value: value},
+		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}
+
+func metadata(texts map[string]string) *structpb.Struct {
+	fields := make(map[string]*structpb.Value, len(texts))
+	for name, text := range texts {
+		fields[name] = structpb.NewStringValue(text)
+	}
+	return &structpb.Struct{Fields: fields}
+}
+
+// toRemove are the fields that the service must not get. Envoy removes after it
+// has set: the identity's own names, which it overwrites, are not among them.
+func (s *checker) toRemove(h http.Header) []string {
+	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
+	if s.Provenance.ProxyHeader != "" {
+		names = append(names, strings.ToLower(s.Provenance.ProxyHeader))
+	}
+	for name := range h {
+		if lower := strings.ToLower(name); s.headers.Protects(name) && !isEnvoys(lower) && !isOurs(lower) {
+			names = append(names, lower)
+		}
+	}
+	return names
+}
+
+// isEnvoys: what Envoy writes itself and needs to forward the request.
+func isEnvoys(name string) bool {
+	switch name {
+	case "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-proto":
+		return true
+	default:
+		return strings.HasPrefix(name, ":")
+	}
+}
+
+// isOurs: the names of [forward.Identity].
+func isOurs(name string) bool {
+	switch name {
+	case "x-client-id", "x-client-auth", "x-client-cert-serial", "x-client-cert-fingerprint", "x-request-id":
+		return true
+	default:
+		return false
+	}
+}
