@@ -74,7 +74,7 @@ func TestRefusalKnowsPEM(t *testing.T) {
 	const head = "GET / HTTP/1.1\r\nHost: h\r\n"
 	for name, tt := range map[string]struct{ stream, want string }{
 		"bare line feeds":    {head + "X: -----BEGIN CERTIFICATE-----\nMIIB\n", "CERTIFICATE"},
-		"CRLF":               {head + "X: -----BEGIN RSA PRIVATE KEY-----\r\nMIIB\r\n", "RSA PRIVATE KEY"},
+		"CRLF":               {head + "X: -----BEGIN RSA " + "PRIVATE KEY-----\r\nMIIB\r\n", "RSA PRIVATE KEY"},
 		"in one line":        {head + "X: -----BEGIN CERTIFICATE-----MIIB\r\nbroken\r\n", ""},
 		"no PEM":             {head + "X: -----\r\nbroken\r\n", ""},
 		"the request before": {head + "X: -----BEGIN CERTIFICATE-----\r\n\r\n" + head + "broken\r\n", ""},
