@@ -58,6 +58,16 @@ const (
 	IdentityAmbiguous Reason = "identity_ambiguous"
 	IdentityInvalid   Reason = "identity_invalid"
 
+	// The proof: whether the request was signed with the certificate's own key.
+	ProofMissing    Reason = "proof_missing"
+	ProofMalformed  Reason = "proof_malformed"
+	ProofIncomplete Reason = "proof_incomplete"
+	ProofExpired    Reason = "proof_expired"
+	ProofInvalid    Reason = "proof_invalid"
+	ProofDigest     Reason = "proof_digest"
+	ProofReplayed   Reason = "proof_replayed"
+	ProofImpossible Reason = "proof_impossible"
+
 	// Access: what this client may do.
 	AccessDenied Reason = "access_denied"
 
@@ -110,6 +120,15 @@ var answers = map[Reason]answer{
 	IdentityAmbiguous: {http.StatusForbidden, "The certificate names more than one organizational unit"},
 	IdentityInvalid:   {http.StatusForbidden, "The certificate's organizational unit is not a client name"},
 
+	ProofMissing:    {http.StatusUnauthorized, "The request is not signed with the certificate's key"},
+	ProofMalformed:  {http.StatusUnauthorized, "The request's signature cannot be read"},
+	ProofIncomplete: {http.StatusUnauthorized, "The request's signature does not cover what it has to"},
+	ProofExpired:    {http.StatusUnauthorized, "The request's signature is not valid at this time"},
+	ProofInvalid:    {http.StatusUnauthorized, "The request's signature was not made over this request with the certificate's key"},
+	ProofDigest:     {http.StatusUnauthorized, "The request's body is not the one that was signed"},
+	ProofReplayed:   {http.StatusUnauthorized, "The request's signature has been used before"},
+	ProofImpossible: {http.StatusUnauthorized, "The certificate's key cannot sign requests"},
+
 	AccessDenied: {http.StatusForbidden, "No access rule allows this client this request"},
 
 	BodyTooLarge:   {http.StatusRequestEntityTooLarge, "The request body is too large"},
@@ -160,6 +179,9 @@ type Error struct {
 	// or is empty. It is for strangers: it says nothing but what anybody could see
 	// in the request, and quotes nothing of it.
 	Hint string
+	// AcceptSignature tells the client what a signature has to cover, as the value
+	// of Accept-Signature (RFC 9421, section 5.1), or is empty.
+	AcceptSignature string
 	// RetryAfter tells the client when another try may make sense (RFC 9110,
 	// section 10.2.3); 0: the refusal does not say.
 	RetryAfter time.Duration

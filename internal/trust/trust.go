@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// KeyID identifies an anchor: the SHA-256 of its SubjectPublicKeyInfo in DER
+// KeyID identifies a key: the SHA-256 of its SubjectPublicKeyInfo in DER
 // (RFC 5280, section 4.1). The same key has the same id whether it came as a
 // bare key or inside a certificate.
 type KeyID [sha256.Size]byte
@@ -39,6 +39,7 @@ func (id KeyID) Short() string { return hex.EncodeToString(id[:8]) }
 type Verified struct {
 	cert        *x509.Certificate
 	keyID       KeyID
+	ownKeyID    KeyID
 	fingerprint string
 	serial      string
 	sharedKey   bool
@@ -54,6 +55,10 @@ func (v Verified) Certificate() *x509.Certificate { return v.cert }
 
 // KeyID is the anchor that accepted the certificate.
 func (v Verified) KeyID() KeyID { return v.keyID }
+
+// OwnKeyID is the id of the certificate's own key, which its client holds. Two
+// spellings of one key have one id.
+func (v Verified) OwnKeyID() KeyID { return v.ownKeyID }
 
 // Serial is the certificate's serial number as an even number of lower-case hex
 // digits.
@@ -93,6 +98,7 @@ func newVerified(cert *x509.Certificate, by Anchor) Verified {
 	return Verified{
 		cert:        cert,
 		keyID:       by.id,
+		ownKeyID:    keyIDOf(cert),
 		fingerprint: hex.EncodeToString(sum[:]),
 		serial:      serialText(cert.SerialNumber),
 	}
