@@ -12,6 +12,9 @@
 // A rule may have a rate. Deciding does not look at it, so asking costs nothing;
 // [Grant.Take] does, once for each request that is about to be sent.
 //
+// A rule may say whether its requests have to be signed. Deciding does not look at
+// that either: [Grant.Proof] tells whoever verifies signatures.
+//
 // Rules say nothing about hosts, headers, queries and bodies.
 package access
 
@@ -32,6 +35,7 @@ type Grant struct {
 	target  Target
 	rule    string
 	limiter *limiter // nil when the rule has no rate
+	proof   Proof
 }
 
 // Valid is true for every Grant that [Policy.Decide] returned without an error.
@@ -64,6 +68,7 @@ type Policy struct {
 type ruled struct {
 	name    string
 	limiter *limiter // nil without a rate
+	proof   Proof
 }
 
 // trieKey is a client, or Everyone, and a method.
@@ -87,7 +92,8 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if rule == noRule {
 		return Grant{}, p.refusal(c.Name(), method, t)
 	}
-	return Grant{client: c, method: method, target: t, rule: p.rules[rule].name, limiter: p.rules[rule].limiter}, nil
+	first := p.rules[rule]
+	return Grant{client: c, method: method, target: t, rule: first.name, limiter: first.limiter, proof: first.proof}, nil
 }
 
 // Admit refuses a client on the deny list, with reason AccessDenied, and asks no

@@ -30,6 +30,9 @@ type Rule struct {
 	// what the rate gives in one second, and 1 at least. Without a rate it is a
 	// fault.
 	Burst string
+	// Proof is one of the values of [Proof]; empty is what the gateway's setting
+	// says.
+	Proof string
 }
 
 // Denied is a client that no rule can help: it wins over every rule.
@@ -45,9 +48,9 @@ type RuleError struct {
 	// List is "rules" or "deny", and Index the entry in it, from 0.
 	List  string
 	Index int
-	// Field is "name", "clients", "allow", "rate", "burst" or "client", and ""
-	// when the fault is the entry as a whole. Item is the element of the field, from 0, and -1
-	// when the fault is the field itself.
+	// Field is "name", "clients", "allow", "rate", "burst", "proof" or "client",
+	// and "" when the fault is the entry as a whole. Item is the element of the field,
+	// from 0, and -1 when the fault is the field itself.
 	Field string
 	Item  int
 	// Problem says what is wanted and what was found. It quotes at most 80
@@ -72,7 +75,8 @@ func (e *RuleError) Error() string {
 //
 // A rule that can never matter is a fault: one without clients or patterns,
 // with a client name that no certificate can have or a pattern that no
-// [Target] can match, or one that grants only what earlier rules grant already.
+// [Target] can match, or one that grants only what earlier rules grant already,
+// whatever it says of rates and proof.
 // A rule for denied clients is none, so that denying a client always works.
 // No rules at all make a Policy that grants nothing.
 func Compile(rules []Rule, denied []Denied) (*Policy, error) {
@@ -113,13 +117,13 @@ func (c *compiler) addRule(i int, r Rule) {
 	c.checkName(i, r.Name)
 	clients := c.clients(i, r.Clients)
 	patterns := c.patterns(i, r.Allow)
-	limiter := c.limiter(i, r)
+	limiter, proof := c.limiter(i, r), c.proof(i, r.Proof)
 	if len(c.faults) == before {
 		if err := c.checkNews(clients, patterns); err != nil {
 			c.fault("rules", i, "", -1, err)
 		}
 	}
-	c.policy.rules = append(c.policy.rules, ruled{r.Name, limiter})
+	c.policy.rules = append(c.policy.rules, ruled{r.Name, limiter, proof})
 	c.insert(i, clients, patterns)
 }
 

@@ -77,7 +77,7 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 		r.fault(list.key.Line, "want %s, found none", want)
 	}
 	for _, n := range nodes {
-		e, fields, ok := r.entry(n, "a rule with the fields name, clients and allow", "name", "clients", "allow", "rate", "burst")
+		e, fields, ok := r.entry(n, "a rule with the fields name, clients and allow", "name", "clients", "allow", "rate", "burst", "proof")
 		if !ok {
 			continue
 		}
@@ -87,6 +87,7 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 			Allow:   r.texts(e, fields["allow"], `a list of patterns such as ["GET /events"]`),
 			Rate:    r.text(e, fields["rate"], "a rate such as 200/s"),
 			Burst:   r.text(e, fields["burst"], "a whole number"),
+			Proof:   r.text(e, fields["proof"], "require, observe or off"),
 		})
 		c.ruleEntries = append(c.ruleEntries, e)
 	}

@@ -55,6 +55,19 @@ func TestDocumentsTakeEffect(t *testing.T) {
 	}
 }
 
+// TestProofTakesEffect: YAML calls some of these words booleans.
+func TestProofTakesEffect(t *testing.T) {
+	for text, want := range map[string]access.Proof{
+		rule(""): access.ProofUnsaid, rule("    proof: off\n"): access.ProofOff,
+		rule("    proof: 'observe'\n"): access.ProofObserve, rule("    proof: require\n"): access.ProofRequire,
+	} {
+		doc, err := rules.Parse("rules.yaml", []byte(text))
+		if err != nil || !doc.Policy.EveryRule(func(p access.Proof) bool { return p == want }) {
+			t.Errorf("%s%v; want proof %q", text, err, want)
+		}
+	}
+}
+
 func request(t *testing.T, doc rules.Document, cert *x509.Certificate, keyring *trust.Keyring) error {
 	t.Helper()
 	target, err := access.ParseTarget("/a")

@@ -7,6 +7,7 @@
 //	    allow: ["POST /events"]
 //	    rate: 200/s
 //	    burst: 400
+//	    proof: require
 //	deny:
 //	  - client: social
 //	    reason: key leaked 2026-11-02

@@ -55,6 +55,9 @@ func TestParse(t *testing.T) {
 		{"rate", rule("    rate: 200/s\n"), 1, 0},
 		{"rate and burst, quoted", rule("    rate: '200/m'\n    burst: \"400\"\n"), 1, 0},
 		{"rate behind burst", rule("    burst: 1\n    rate: 1/h\n"), 1, 0},
+		{"proof required", rule("    proof: require\n"), 1, 0},
+		{"proof behind a rate", rule("    rate: 1/h\n    proof: observe\n"), 1, 0},
+		{"proof that is a boolean to YAML", rule("    proof: off\n"), 1, 0},
 		{"deny before rules", "deny: [{client: mail}]\n" + rule(""), 1, 1},
 	}
 	for _, tt := range tests {
@@ -100,8 +103,8 @@ func TestParseFaults(t *testing.T) {
 		{"rules as a mapping", "rules: {name: r}\n", []string{"1: want a list of at least one rule, found a mapping"}},
 
 		{"unknown field", rule("allow: all\n"), []string{`5: want only the fields rules, deny, found "allow"`}},
-		{"unknown field of a rule", edit("clients", "client"), []string{`3: want only the fields name, clients, allow, rate, burst, found "client"`}},
-		{"field in capitals", edit("name", "Name"), []string{`2: want only the fields name, clients, allow, rate, burst, found "Name"`}},
+		{"unknown field of a rule", edit("clients", "client"), []string{`3: want only the fields name, clients, allow, rate, burst, proof, found "client"`}},
+		{"field in capitals", edit("name", "Name"), []string{`2: want only the fields name, clients, allow, rate, burst, proof, found "Name"`}},
 		{"unknown field of a denied entry", rule("deny:\n  - cliant: mail\n"), []string{`6: want only the fields client, serial, spki, certificate, reason, found "cliant"`}},
 		{"repeated field", rule("rules: []\n"), []string{"5: want the field rules once, found it again after line 1"}},
 		{"repeated field of a rule", edit("name: r\n", "name: r\n    name: s\n"), []string{"3: want the field name once, found it again after line 2"}},
@@ -161,7 +164,15 @@ func TestParseFaults(t *testing.T) {
 		{"burst without value", rule("    rate: 200/s\n    burst:\n"), []string{"6: want a whole number, found nothing"}},
 		{"burst without rate", rule("    burst: 400\n"), []string{"2: want a rate beside burst, found none"}},
 		{"burst beside a broken rate", rule("    rate: ~\n    burst: 400\n"), []string{"5: want a rate such as 200/s, found nothing"}},
-		{"burst beside a misspelt rate", rule("    rates: 1/s\n    burst: 400\n"), []string{`5: want only the fields name, clients, allow, rate, burst, found "rates"`}},
+		{"burst beside a misspelt rate", rule("    rates: 1/s\n    burst: 400\n"), []string{`5: want only the fields name, clients, allow, rate, burst, proof, found "rates"`}},
+		{"proof in capitals", rule("    proof: Require\n"), []string{`5: want proof to be require, observe or off, found "Require"`}},
+		{"proof that is a boolean", rule("    proof: false\n"), []string{`5: want proof to be require, observe or off, found "false"`}},
+		{"proof without value", rule("    proof:\n"), []string{"5: want require, observe or off, found nothing"}},
+		{"proof empty", rule("    proof: ''\n"), []string{`5: want require, observe or off, found ""`}},
+		{"proof a list", rule("    proof: [require]\n"), []string{"5: want require, observe or off, found a list"}},
+		{"proof twice", rule("    proof: off\n    proof: require\n"), []string{"6: want the field proof once, found it again after line 5"}},
+		{"proof of the document", rule("proof: require\n"), []string{`5: want only the fields rules, deny, found "proof"`}},
+		{"rule that differs in proof only", rule("    proof: require\n  - name: s\n    clients: [mail]\n    allow: [GET /a]\n    proof: off\n"), []string{"6: want a rule that grants something new, found only what earlier rules grant"}},
 		{"rate and burst, both wrong", rule("    burst: -1\n    rate: -1/s\n"), []string{`5: want a burst that is a whole number from 1 to 1000000, found "-1"`, `6: want a rate such as`}},
 
 		{"deny a scalar", rule("deny: mail\n"), []string{`5: want a list of clients, serials, spkis and certificates to deny, found "mail"`}},
@@ -183,18 +194,19 @@ func TestParseFaults(t *testing.T) {
 		{"denied certificate a list", rule("deny:\n  - certificate: [e3]\n"), []string{"6: want the SHA-256 of the signed part of a certificate, 64 hex digits, found a list"}},
 		{"reason that is a list", rule("deny:\n  - client: mail\n    reason: [x]\n"), []string{"7: want the reason, found a list"}},
 
-		{"every fault at once", "rules:\n  - name: r\n    clients: [mail, ' x']\n    allow: [GET]\n    rate: 0/s\n  - name: r\n    clients: x\n    allow: [GET /]\n    more: 1\ndeny:\n  - serial: zz\n  - client: ''\n  - spki: q\n  - {}\n  - certificate: q\n", []string{
+		{"every fault at once", "rules:\n  - name: r\n    clients: [mail, ' x']\n    allow: [GET]\n    rate: 0/s\n    proof: on\n  - name: r\n    clients: x\n    allow: [GET /]\n    more: 1\ndeny:\n  - serial: zz\n  - client: ''\n  - spki: q\n  - {}\n  - certificate: q\n", []string{
 			`3: client " x": want a letter or digit at the beginning`,
 			`4: pattern "GET": want a path`,
 			"5: want a rate such as",
-			"6: want a name that no other rule has",
-			"7: want a list of client names",
-			`9: want only the fields name, clients, allow, rate, burst, found "more"`,
-			"11: want a serial number",
-			"12: want a client's name",
-			"13: want sha256/",
-			"14: want exactly one of the fields",
-			"15: want the SHA-256 of the signed part",
+			`6: want proof to be require, observe or off, found "on"`,
+			"7: want a name that no other rule has",
+			"8: want a list of client names",
+			`10: want only the fields name, clients, allow, rate, burst, proof, found "more"`,
+			"12: want a serial number",
+			"13: want a client's name",
+			"14: want sha256/",
+			"15: want exactly one of the fields",
+			"16: want the SHA-256 of the signed part",
 		}},
 	}
 	for _, tt := range tests {
@@ -257,7 +269,7 @@ func TestErrorsQuoteLittle(t *testing.T) {
 		"rules: [*" + long + "]",
 		"rules: [" + long + "]",
 		"rules: [{" + long + ": 1}]",
-		rule("  - {name: " + long + ", clients: [" + long + "], allow: [GET " + long + ", " + long + "], rate: " + long + ", burst: " + long + "}\n"),
+		rule("  - {name: " + long + ", clients: [" + long + "], allow: [GET " + long + ", " + long + "], rate: " + long + ", burst: " + long + ", proof: " + long + "}\n"),
 		rule("  - {name: s, clients: [*" + long + "], allow: [GET /{" + long + "}{, 'GET /../" + long + "']}\n"),
 		rule("deny: [{client: " + long + "}, {serial: " + long + "}, {spki: " + long + "}, {certificate: " + long + "}, {" + long + ": x}]\n"),
 	} {
@@ -280,6 +292,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		example, rule(""), "", "---\n---\n", "rules: [{}]\n", rule("deny: [{serial: 1e5}]\n"), bomb(), "rules: &a [*a]", "? [a]\n: {}\n", "rules: !!set {a}\n",
 		rule("    rate: 200/s\n    burst: 400\n"), rule("    rate: 1e3/h\n"), rule("    burst: 1\n"),
+		rule("    proof: require\n"), rule("    proof: off\n    rate: 1/s\n"), rule("    proof: no\n"),
 	} {
 		f.Add([]byte(seed))
 	}
