@@ -106,6 +106,14 @@ func TestEveryReason(t *testing.T) {
 		denial.PeerUntrusted:      true, // TestPeers
 		denial.OriginMissing:      true, // TestOrigin
 		denial.OriginAmbiguous:    true, // TestOrigin
+		denial.ProofMissing:       true, // TestProofRefusals, like the seven below
+		denial.ProofMalformed:     true,
+		denial.ProofIncomplete:    true,
+		denial.ProofExpired:       true,
+		denial.ProofInvalid:       true,
+		denial.ProofDigest:        true,
+		denial.ProofReplayed:      true,
+		denial.ProofImpossible:    true,
 		denial.Internal:           true, // no request can bring it about
 	}
 	for _, test := range tests {

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -41,6 +42,12 @@ type Config struct {
 	RulesFile   string // the file the rules were read from, or empty
 
 	FailureRate int // failures of one source, a second; 0: any number
+
+	Proof access.Proof // for the rules that say nothing of it; never unsaid
+	// PublicAuthorities are the hosts that clients sign for, lower case, without
+	// port 80 and 443; nil: whatever a request asks for.
+	PublicAuthorities []string
+	LegacyRSAProof    bool // whether rsa-v1_5-sha256 is taken
 
 	CRLs       []*trust.CRL // signed by anchors of Keyring
 	CRLFiles   []string     // the files the lists were read from; nil: none
@@ -94,6 +101,9 @@ func Load(environ map[string]string) (Config, error) {
 			RefuseSharedKey: !bool(v.AllowSharedKey),
 		},
 		FailureRate:        int(v.FailureRate),
+		Proof:              access.Proof(v.Proof),
+		PublicAuthorities:  v.PublicAuthorities.list,
+		LegacyRSAProof:     bool(v.LegacyRSAProof),
 		Keyring:            ring,
 		KeyringFile:        string(v.PublicKeyFile),
 		Rules:              l.rules(v),
@@ -124,6 +134,9 @@ func Load(environ map[string]string) (Config, error) {
 		return Config{}, err
 	}
 	c.Warnings = append(l.typos(), warnings(v)...)
+	if len(c.PublicAuthorities) == 0 && looksAtSignatures(c.Rules.Policy, c.Proof) {
+		c.Warnings = append(c.Warnings, warnNoAuthority)
+	}
 	return c, nil
 }
 

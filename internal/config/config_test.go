@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -91,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
 		c.AuthzAddr, c.AuthzGRPCAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
+		c.Proof, len(c.PublicAuthorities), c.LegacyRSAProof,
 	}
 	want := []any{
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
@@ -98,6 +100,7 @@ func TestDefaults(t *testing.T) {
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
 		"", "", 0, "", 0, 0, false, false, 20, "",
+		access.ProofOff, 0, false,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("defaults (-want +have):\n%s", diff)
@@ -112,6 +115,7 @@ func TestGoodValues(t *testing.T) {
 		return p
 	}
 	proxies := func(c config.Config) any { return c.TrustedProxies }
+	authorities := func(c config.Config) any { return c.PublicAuthorities }
 	tests := []struct {
 		variable, value string
 		have            func(config.Config) any
@@ -133,6 +137,14 @@ func TestGoodValues(t *testing.T) {
 		{"AUTH_MIN_RSA_BITS", "8192", func(c config.Config) any { return c.Limits.MinRSABits }, 8192},
 		{"AUTH_FAILURE_RATE", "0", func(c config.Config) any { return c.FailureRate }, 0},
 		{"AUTH_FAILURE_RATE", "1000000", func(c config.Config) any { return c.FailureRate }, 1_000_000},
+		{"AUTH_PROOF", "off", func(c config.Config) any { return c.Proof }, access.ProofOff},
+		{"AUTH_PROOF", "observe", func(c config.Config) any { return c.Proof }, access.ProofObserve},
+		{"AUTH_PROOF", "require", func(c config.Config) any { return c.Proof }, access.ProofRequire},
+		{"AUTH_PROOF_LEGACY_RSA", "true", func(c config.Config) any { return c.LegacyRSAProof }, true},
+		{"PUBLIC_AUTHORITY", "Schedule.Example.COM", authorities, []string{"schedule.example.com"}},
+		{"PUBLIC_AUTHORITY", "schedule:80,schedule:8443, schedule.internal:443", authorities, []string{"schedule", "schedule:8443", "schedule.internal"}},
+		{"PUBLIC_AUTHORITY", "a_b.c-d:65535,192.0.2.7,[2001:DB8::1]:443,[::1]:8080", authorities, []string{"a_b.c-d:65535", "192.0.2.7", "[2001:db8::1]", "[::1]:8080"}},
+		{"PUBLIC_AUTHORITY", hosts(16), authorities, strings.Split(hosts(16), ",")},
 		{"AUTH_MAX_LIFETIME", "off", func(c config.Config) any { return c.Limits.MaxLifetime }, time.Duration(0)},
 		{"AUTH_MAX_LIFETIME", "2160h", func(c config.Config) any { return c.Limits.MaxLifetime }, 90 * 24 * time.Hour},
 		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.UpstreamURL() }, "https://[2001:db8::1]:443"},
@@ -282,6 +294,7 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const noAuthority = "PUBLIC_AUTHORITY: nothing says for which host"
 	tests := []struct {
 		name string
 		set  map[string]string
@@ -306,6 +319,12 @@ func TestWarnings(t *testing.T) {
 		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
 		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
 		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: /certgate/echo and what is below it is answered here"}},
+		{"signatures for whatever host", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
+		{"signatures of a rule for whatever host", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},
+		{"signatures for a host", map[string]string{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "schedule"}, nil},
+		{"a host without signatures", map[string]string{"PUBLIC_AUTHORITY": "schedule"}, nil},
+		{"no rule looks at signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n"}, nil},
+		{"one of two rules does", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n  - {name: b, clients: [mail], allow: [GET /b]}\n"}, []string{noAuthority}},
 		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
 		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
 		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"MAX_BODY_BYTES is"}},
@@ -341,7 +360,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 35 {
-		t.Errorf("%d variables, want 35: document a new one", len(seen))
+	if len(seen) != 38 {
+		t.Errorf("%d variables, want 38: document a new one", len(seen))
 	}
 }

@@ -36,6 +36,7 @@ const (
 	wantKey        = ", want 1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE"
 	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
 	wantEcho       = ", want a path of letters, digits and . _ - between single slashes, such as /certgate/echo"
+	wantHosts      = ", want 1 to 16 hosts as clients see them, such as schedule.example.com or schedule.example.com:8443, with commas between and each once"
 	wantFile       = ", want the name of a readable file"
 )
 
@@ -47,6 +48,9 @@ func addresses(n int) string {
 	}
 	return strings.Join(list, ",")
 }
+
+// hosts are n for PUBLIC_AUTHORITY.
+func hosts(n int) string { return strings.ReplaceAll(addresses(n), "http://", "") }
 
 func TestMostUpstreams(t *testing.T) {
 	environ := required(t)
@@ -100,6 +104,9 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_HEADER", "X-SSL-Client-Cert", `found "X-SSL-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
 		{"AUTH_HEADER", "X-ARR-ClientCert", `found "X-ARR-ClientCert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
 		{"AUTH_HEADER", "SSL_CLIENT_CERT", `found "SSL_CLIENT_CERT", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "signature-input", `found "signature-input", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Signature", `found "Signature", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "Content_Digest", `found "Content_Digest", which has a meaning of its own` + wantHeader},
 		{"AUTH_PROXY_HEADER", "", "found an empty value" + wantProxy},
 		{"AUTH_PROXY_HEADER", "Client Cert", `found "Client Cert"` + wantProxy},
 		{"AUTH_PROXY_HEADER", "Client-Cert,X-ARR-ClientCert", `found "Client-Cert,X-ARR-ClientCert"` + wantProxy},
@@ -139,6 +146,32 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_FAILURE_RATE", "1000001", `found "1000001"` + wantRate},
 		{"AUTH_FAILURE_RATE", "20/s", `found "20/s"` + wantRate},
 		{"AUTH_FAILURE_RATE", "off", `found "off"` + wantRate},
+		{"AUTH_PROOF", "", "found an empty value, want off, observe or require"},
+		{"AUTH_PROOF", "Require", `found "Require", want off, observe or require`},
+		{"AUTH_PROOF", "true", `found "true", want off, observe or require`},
+		{"AUTH_PROOF_LEGACY_RSA", "yes", `found "yes", want true or false`},
+		{"PUBLIC_AUTHORITY", "", "found an empty value" + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule,", "found an empty value" + wantHosts},
+		{"PUBLIC_AUTHORITY", "https://schedule", `found "https://schedule"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule/", `found "schedule/"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule?a", `found "schedule?a"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "u:secret@schedule", "found a host with user information" + wantHosts},
+		{"PUBLIC_AUTHORITY", "sche dule", `found "sche dule"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "a b", `found "a b"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "*.example.com", `found "*.example.com"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule.", `found "schedule."` + wantHosts},
+		{"PUBLIC_AUTHORITY", "-schedule", `found "-schedule"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "bücher.example", `found "bücher.example"` + wantHosts},
+		{"PUBLIC_AUTHORITY", ":8443", `found ":8443"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule:", `found "schedule:"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule:0", `found port "0" in "schedule:0"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule:0443", `found port "0443" in "schedule:0443"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule:65536", `found port "65536" in "schedule:65536"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "2001:db8::1", `found "2001:db8::1"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "[2001:db8::1", `found "[2001:db8::1"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "[1:2]", `found "[1:2]"` + wantHosts},
+		{"PUBLIC_AUTHORITY", "schedule,Schedule:443", `found "schedule" twice` + wantHosts},
+		{"PUBLIC_AUTHORITY", hosts(17), "found more than 16 hosts" + wantHosts},
 		{"UPSTREAM_URL", "", "found an empty value" + wantUpstream},
 		{"UPSTREAM_URL", "schedule:8081", `found scheme "schedule" in "schedule:8081"` + wantUpstream},
 		{"UPSTREAM_URL", "schedule", `found no scheme in "schedule"` + wantUpstream},

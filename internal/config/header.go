@@ -79,6 +79,6 @@ func isReserved(name string) bool {
 	return slices.Contains([]string{
 		"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade",
 		"keep-alive", "expect", "authorization", "proxy-authorization", "proxy-authenticate", "proxy-connection",
-		"cookie", "set-cookie", "forwarded", "x-request-id",
+		"cookie", "set-cookie", "forwarded", "x-request-id", "signature", "signature-input", "content-digest",
 	}, name)
 }
