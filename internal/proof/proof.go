@@ -7,8 +7,8 @@
 // by a nonce that is good for once, that this is not a copy.
 //
 // The format is that of HTTP Message Signatures (RFC 9421) over Content-Digest
-// (RFC 9530), in a profile that leaves nothing to choose. A [Signer] makes signatures, a [Verifier]
-// judges them.
+// (RFC 9530), in a profile that leaves nothing to choose. A [Signer] makes
+// signatures, a [Verifier] judges them.
 //
 // [Verifier.Read], [Verifier.Check] and [Verifier.Spend] are the steps, cheapest
 // first; each needs what the one before made, so none can be left out. Nothing is
@@ -16,9 +16,6 @@
 package proof
 
 import (
-	"crypto"
-	"crypto/x509"
-	"errors"
 	"net/http"
 	"time"
 
@@ -41,9 +38,10 @@ type Message struct {
 	// Authority is the host that the client asked for, with its port if it named
 	// one, in any spelling of it.
 	Authority string
-	// Header has canonical names. Nothing of it is changed.
+	// Header has canonical names. Nothing of it is changed, nor kept.
 	Header http.Header
-	// HasBody reports whether the request has content, be it of unknown length.
+	// HasBody reports whether the request has content, be it of unknown length. It
+	// is true as well where that cannot be known.
 	HasBody bool
 	// Body is the whole content, asked for once and only after the signature is
 	// found right; an error is returned as it is. Nil: the content is not to be
@@ -64,13 +62,14 @@ type Nonce struct {
 	Key    trust.KeyID // of the client's own key
 	Client string      // the client's name, whose share of the room it takes
 	Value  string      // 1 to 128 printable ASCII characters
-	// Until is the last moment at which the signature is accepted, on the clock
-	// that Now is of.
+	// Until is when it may be forgotten, on the clock that Now is of: ten seconds
+	// after the last moment at which the signature is accepted, because a question
+	// takes time and the clocks of two gateways are never the same.
 	Now, Until time.Time
 }
 
 // Verifier reads and verifies signatures. Its fields are not changed once it is
-// used; then it is safe for concurrent use. The zero value proves nothing.
+// used; then it is safe for concurrent use. Nil and the zero value prove nothing.
 type Verifier struct {
 	// CredentialHeader is the name of the field with the certificate, in any case.
 	CredentialHeader string
@@ -86,12 +85,6 @@ type Verifier struct {
 	Nonces Nonces
 }
 
-// Statement is what a signature says of itself. Only [Verifier.Read] makes one;
-// nobody has verified it.
-type Statement struct {
-	valid bool
-}
-
 // Proven says that a client's request was signed with its key, now and once. The
 // zero value proves nothing.
 type Proven struct {
@@ -104,59 +97,144 @@ func (p Proven) Valid() bool { return p.client.Valid() }
 // Read finds the signature that is meant for certgate, checks its form and that it
 // covers what it must, and compares its period with the clock. Nothing of it is
 // verified. The error is a [*denial.Error] of reason ProofMissing, ProofMalformed,
-// ProofIncomplete or ProofExpired.
+// ProofIncomplete, ProofExpired, or ProofDigest where the content is not to be
+// seen or its digest is of no known kind.
 func (v *Verifier) Read(m Message, now time.Time) (Statement, error) {
-	return Statement{}, denial.New(denial.ProofMissing, "not written yet")
+	s, err := v.read(m, now)
+	if err != nil {
+		return Statement{}, v.advise(err, m)
+	}
+	return s, nil
+}
+
+func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
+	if err := v.ready(); err != nil {
+		return Statement{}, err
+	}
+	found, err := find(m.Header)
+	if err != nil {
+		return Statement{}, err
+	}
+	s, err := newStatement(found)
+	if err != nil {
+		return Statement{}, err
+	}
+	covered, err := components(found.list.Items)
+	if err != nil {
+		return Statement{}, err
+	}
+	if err := v.checkCoverage(covered, m); err != nil {
+		return Statement{}, err
+	}
+	if err := v.checkTime(s, now); err != nil {
+		return Statement{}, err
+	}
+	if s.digests, err = v.readDigests(covered, m); err != nil {
+		return Statement{}, err
+	}
+	s.method, s.target, s.authority = m.Method, m.Target, m.Authority
+	s.base, err = signatureBase(m, v.authority(m.Authority), covered, found.params)
+	return s, err
 }
 
 // Checked is a statement whose signature is right. Only [Verifier.Check] makes one.
 type Checked struct {
-	client identity.Client
+	statement Statement
+	client    identity.Client
 }
 
 // Check verifies the signature of the statement with the key of the client's
-// certificate; nothing is remembered and no body is read. The error is a
-// [*denial.Error] of reason ProofImpossible or ProofInvalid.
+// certificate; nothing is remembered and no body is read. The message is the one
+// that was read. The error is a [*denial.Error] of reason ProofImpossible or
+// ProofInvalid.
 func (v *Verifier) Check(s Statement, m Message, c identity.Client) (Checked, error) {
-	return Checked{}, denial.New(denial.ProofInvalid, "not written yet")
+	if err := v.check(s, m, c); err != nil {
+		return Checked{}, v.advise(err, m)
+	}
+	return Checked{statement: s, client: c}, nil
+}
+
+func (v *Verifier) check(s Statement, m Message, c identity.Client) error {
+	if err := v.ready(); err != nil {
+		return err
+	}
+	if err := s.checkMessage(m); err != nil {
+		return err
+	}
+	if !c.Valid() {
+		return denial.New(denial.ProofInvalid, "want a verified client, found none")
+	}
+	own := c.Certificate()
+	if own.SharedKey() {
+		return denial.New(denial.ProofImpossible, "the certificate's key is the master key, which the client has no business to hold")
+	}
+	key := own.Certificate().PublicKey
+	able := algorithms(key, v.LegacyRSA)
+	if len(able) == 0 {
+		return denial.New(denial.ProofImpossible, "want a key with a signature algorithm, found %s", describe(key))
+	}
+	if err := checkKeyID(s.keyID, own.OwnKeyID()); err != nil {
+		return err
+	}
+	return s.verify(key, able)
 }
 
 // Spend ends what Read and Check began: it compares the digest of the body and
-// then, last of all, spends the nonce. The error is a [*denial.Error] of reason
-// ProofDigest or ProofReplayed, one of [Nonces], or the body's.
+// then, last of all, spends the nonce. The message is the one that was read; now is
+// the time of the call, not of Read: a request may have waited in between. The
+// error is a [*denial.Error] of reason ProofDigest, ProofReplayed or, when reading
+// the body took too long, ProofExpired, one of [Nonces], or the body's.
 func (v *Verifier) Spend(c Checked, m Message, now time.Time) (Proven, error) {
-	return Proven{}, denial.New(denial.ProofInvalid, "not written yet")
+	if err := v.ready(); err != nil {
+		return Proven{}, v.advise(err, m)
+	}
+	if !c.client.Valid() {
+		return Proven{}, v.advise(denial.New(denial.ProofInvalid, "want a signature that was checked, found none"), m)
+	}
+	s := c.statement
+	if err := s.checkMessage(m); err != nil {
+		return Proven{}, v.advise(err, m)
+	}
+	began := time.Now()
+	if err := s.digests.checkBody(m); err != nil {
+		return Proven{}, v.advise(err, m)
+	}
+	// A nonce that is out of its period may be forgotten already.
+	now = now.Add(time.Since(began))
+	if err := v.checkTime(s, now); err != nil {
+		return Proven{}, v.advise(err, m)
+	}
+	n := Nonce{
+		Key: c.client.Certificate().OwnKeyID(), Client: c.client.Name(), Value: s.nonce,
+		Now: now, Until: s.expires.Add(v.skew() + nonceMargin),
+	}
+	if err := v.Nonces.Spend(n); err != nil {
+		return Proven{}, v.advise(err, m)
+	}
+	return Proven{client: c.client}, nil
 }
 
-// Signer signs requests for one client. It is safe for concurrent use; [NewSigner]
-// makes one.
-type Signer struct{}
+// nonceMargin is how much longer than a signature its nonce is remembered.
+const nonceMargin = 10 * time.Second
 
-// NewSigner makes a signer of a certificate and its key: RSA, ECDSA on P-256 or
-// P-384, or Ed25519. CredentialHeader is the name of the field that will carry the
-// certificate.
-func NewSigner(cert *x509.Certificate, key crypto.Signer, credentialHeader string) (*Signer, error) {
-	return nil, errors.New("not written yet")
+// ready reports a Verifier that could prove nothing.
+func (v *Verifier) ready() error {
+	if v == nil || v.CredentialHeader == "" || v.Nonces == nil {
+		return denial.New(denial.ProofInvalid, "nobody to verify signatures, or no memory for their nonces")
+	}
+	return nil
 }
 
-// Terms are what a signature says beside the request. The zero value is good.
-type Terms struct {
-	// Created is when it begins; zero: now.
-	Created time.Time
-	// Lifetime is from created to expires, whole seconds; 0: one minute.
-	Lifetime time.Duration
-	// Nonce is 1 to 128 printable ASCII characters; empty: 128 random bits.
-	Nonce string
-	// Cover are field names that are covered beside what must be, each of which
-	// the message has.
-	Cover []string
-	// LegacyRSA signs with rsa-v1_5-sha256 in place of rsa-pss-sha512.
-	LegacyRSA bool
-}
+// maxSkew is how much of ClockSkew counts.
+const maxSkew = 5 * time.Minute
 
-// Sign returns the fields that prove the message, with canonical names:
-// Signature-Input, Signature, and for a message with a body Content-Digest. The
-// message's header has the credential; its Body is asked for once when HasBody.
-func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
-	return nil, errors.New("not written yet")
+func (v *Verifier) skew() time.Duration { return min(max(v.ClockSkew, 0), maxSkew) }
+
+func (v *Verifier) checkTime(s Statement, now time.Time) error {
+	skew := v.skew()
+	if now.Before(s.created.Add(-skew)) || now.After(s.expires.Add(skew)) {
+		return denial.New(denial.ProofExpired, "want a time from created %d to expires %d, with %s of leeway, found %d",
+			s.created.Unix(), s.expires.Unix(), skew, now.Unix())
+	}
+	return nil
 }

@@ -1,0 +1,136 @@
+package proof
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// source is what the values of components are read from.
+type source struct {
+	m     Message
+	host  string                // the value of @authority
+	query map[string]queryParam // read once, when first asked for
+}
+
+// signatureBase is what is signed (RFC 9421, section 2.5): a line for each
+// component, the last for the signature's own parameters. It is a copy of all it
+// has of the message.
+func signatureBase(m Message, host string, covered []component, params string) ([]byte, error) {
+	b := make([]byte, 0, sizeOf(m, covered)+len(params))
+	from := source{m: m, host: host}
+	var err error
+	for _, c := range covered {
+		b = c.appendIdentifier(b)
+		b = append(b, ": "...)
+		start := len(b)
+		if b, err = from.appendValue(b, c); err != nil {
+			return nil, err
+		}
+		// A line break in a value would be a line of its own choice.
+		if value := b[start:]; bytes.IndexByte(value, '\n') >= 0 || bytes.IndexByte(value, '\r') >= 0 {
+			return nil, denial.New(denial.ProofMalformed, "want values on one line, found a line break in %.80q", c.name)
+		}
+		b = append(b, '\n')
+	}
+	b = append(b, `"@signature-params": `...)
+	return append(b, params...), nil
+}
+
+// sizeOf is about as long as the base without its last line.
+func sizeOf(m Message, covered []component) int {
+	size := 64 + len(m.Method) + 2*len(m.Target) + len(m.Authority)
+	for _, c := range covered {
+		size += len(c.name) + len(c.query) + 16
+		for _, line := range m.Header[http.CanonicalHeaderKey(c.name)] {
+			size += len(line) + 2
+		}
+	}
+	return size
+}
+
+func (s *source) appendValue(b []byte, c component) ([]byte, error) {
+	switch c.name {
+	case method:
+		return append(b, s.m.Method...), nil
+	case authority:
+		if s.host == "" {
+			return nil, denial.New(denial.ProofMalformed, "want a host that the request is for, found none")
+		}
+		return append(b, s.host...), nil
+	case requestTarget:
+		return append(b, s.m.Target...), nil
+	case path, query, namedQuery:
+		return s.appendTarget(b, c)
+	}
+	return appendField(b, c.name, s.m.Header)
+}
+
+// appendTarget writes a part of the request target, its bytes as received
+// (RFC 9421, sections 2.2.6 to 2.2.8).
+func (s *source) appendTarget(b []byte, c component) ([]byte, error) {
+	if !strings.HasPrefix(s.m.Target, "/") {
+		return nil, denial.New(denial.ProofMalformed, "want a request target in origin form, found %.80q", s.m.Target)
+	}
+	before, after, _ := strings.Cut(s.m.Target, "?")
+	switch c.name {
+	case path:
+		return append(b, before...), nil
+	case query:
+		b = append(b, '?')
+		return append(b, after...), nil
+	}
+	if s.query == nil {
+		var err error
+		if s.query, err = readQuery(after); err != nil {
+			return nil, err
+		}
+	}
+	value, err := only(s.query, c.query)
+	return append(b, value...), err
+}
+
+// appendField writes the lines of a field, trimmed and joined (RFC 9421, section
+// 2.1).
+func appendField(b []byte, name string, h http.Header) ([]byte, error) {
+	lines := h[http.CanonicalHeaderKey(name)]
+	if len(lines) == 0 {
+		return nil, denial.New(denial.ProofIncomplete, "want the covered field %.80q in the request, found none", name)
+	}
+	for i, line := range lines {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, strings.Trim(line, " \t")...)
+	}
+	return b, nil
+}
+
+// authority is the host that signatures are made for: the request's own where it
+// is one of this service's, else the first of them.
+func (v *Verifier) authority(requested string) string {
+	requested = normalHost(requested)
+	for _, host := range v.Authorities {
+		if normalHost(host) == requested {
+			return requested
+		}
+	}
+	if len(v.Authorities) > 0 {
+		return normalHost(v.Authorities[0])
+	}
+	return requested
+}
+
+// normalHost is the host in lower case without the port that its scheme has
+// anyway. Of which scheme is not known, so neither port counts.
+func normalHost(host string) string {
+	host = strings.ToLower(host)
+	for _, port := range []string{":80", ":443"} {
+		if cut, ok := strings.CutSuffix(host, port); ok {
+			return cut
+		}
+	}
+	return host
+}

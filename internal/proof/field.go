@@ -1,0 +1,90 @@
+package proof
+
+import (
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// Bounds of what a stranger makes the gateway read.
+const (
+	maxField = 8 << 10 // bytes of a field, all lines
+	maxParts = 512     // what a field may be made of: members, items, parameters
+)
+
+// dictionary reads all lines of a field as one dictionary (RFC 9651, section
+// 3.2). There is one spelling of it, but for spaces: what is not what serializing
+// the value gives is malformed. That is how keys and parameters that occur twice
+// are found, of which the parser silently takes the last.
+func dictionary(name string, lines []string) (*httpsfv.Dictionary, error) {
+	raw, err := joined(name, lines)
+	if err != nil {
+		return nil, err
+	}
+	d, err := httpsfv.UnmarshalDictionary([]string{raw})
+	if err != nil {
+		return nil, denial.New(denial.ProofMalformed, "want %s to be a dictionary, found %v", name, err)
+	}
+	only, err := httpsfv.Marshal(d)
+	if err != nil {
+		return nil, denial.New(denial.ProofMalformed, "want %s to have a spelling, found %v", name, err)
+	}
+	if raw != only && unspaced(raw) != unspaced(only) {
+		return nil, denial.New(denial.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found %.80q", name, raw)
+	}
+	return d, nil
+}
+
+// joined is the value of the field, bounded before anything is allocated for it.
+func joined(name string, lines []string) (string, error) {
+	size := 2 * max(len(lines)-1, 0)
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxField {
+		return "", denial.New(denial.ProofMalformed, "want at most %d bytes of %s, found %d", maxField, name, size)
+	}
+	raw := strings.Join(lines, ", ")
+	parts := 0
+	for _, mark := range []string{",", ";", " ", `"`} {
+		parts += strings.Count(raw, mark)
+	}
+	if parts > maxParts {
+		return "", denial.New(denial.ProofMalformed, "want at most %d parts of %s, found %d", maxParts, name, parts)
+	}
+	return raw, nil
+}
+
+// unspaced is the field without the spaces that are in no string.
+func unspaced(field string) string {
+	var b strings.Builder
+	b.Grow(len(field))
+	quoted := false
+	for i := 0; i < len(field); i++ {
+		c := field[i]
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted && i+1 < len(field):
+			b.WriteByte(c)
+			i++
+			c = field[i]
+		case !quoted && (c == ' ' || c == '\t'):
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// blank reports a field that is not there, or says nothing.
+func blank(lines []string) bool {
+	for _, line := range lines {
+		if strings.Trim(line, " \t") != "" {
+			return false
+		}
+	}
+	return true
+}
