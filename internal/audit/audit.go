@@ -47,6 +47,9 @@ const (
 	ExtAuthz Surface = "ext_authz" // Envoy asks over gRPC
 )
 
+// signed is how a request shows possession that is proven by its signature.
+const signed = "signed"
+
 // The longest untrusted texts that are written, in bytes.
 const (
 	maxRequestID = 128
@@ -76,6 +79,9 @@ type Record struct {
 	Decision Decision
 	Reason   denial.Reason // empty when allowed
 	Detail   string        // for the operator only
+	// WouldRefuse is why it would be refused if proof were required and not only
+	// observed; else empty.
+	WouldRefuse denial.Reason
 
 	Status            int
 	Duration          time.Duration

@@ -114,6 +114,10 @@ func TestRecordWritesOneLine(t *testing.T) {
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"decision": "allowed", "upstream": "a:80", "duration_ms": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
 		}},
+		{"observed", audit.Record{Time: granted().Time, WouldRefuse: denial.ProofReplayed, Decision: audit.Allowed}, map[string]any{
+			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
+			"decision": "allowed", "would_refuse": "proof_replayed", "duration_ms": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
+		}},
 		{"refused", refused(), map[string]any{
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"request_id": "r-2", "method": "GET", "path": "/events", "source": "192.0.2.7",

@@ -26,7 +26,7 @@ func newLine() any {
 
 // texts are the record's words by their keys, which are part of the contract
 // with whoever reads the log. Empty ones are left out.
-func (l *line) texts() [14]struct{ key, value string } {
+func (l *line) texts() [15]struct{ key, value string } {
 	r := &l.record
 	return [...]struct{ key, value string }{
 		{"surface", string(r.Surface)},
@@ -38,6 +38,7 @@ func (l *line) texts() [14]struct{ key, value string } {
 		{"decision", string(r.Decision)},
 		{"reason", string(r.Reason)},
 		{"detail", plain(r.Detail, maxDetail)},
+		{"would_refuse", string(r.WouldRefuse)},
 		{"rule", r.Rule},
 		{"key_id", r.KeyID},
 		{"serial", r.Serial},

@@ -25,7 +25,7 @@ func FuzzLine(f *testing.F) {
 		}
 		l.record = Record{
 			Surface: Verify, RequestID: id, Client: client, Auth: "bearer", Method: "POST", Path: path, Rule: rule, KeyID: "0123456789abcdef", Serial: "4f3a09",
-			SharedKey: bytes%2 == 0, Source: "192.0.2.7", Decision: Refused, Reason: denial.AccessDenied, Detail: detail,
+			SharedKey: bytes%2 == 0, Source: "192.0.2.7", Decision: Refused, Reason: denial.AccessDenied, Detail: detail, WouldRefuse: denial.ProofMissing,
 			Status: status, Duration: time.Duration(microseconds) * time.Microsecond, BytesIn: bytes, BytesOut: -bytes,
 		}
 		entry := zapcore.Entry{Level: zapcore.InfoLevel, Time: time.Unix(seconds, nanoseconds).In(time.FixedZone("", 3600)), Message: requestMessage}

@@ -33,7 +33,8 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	outcomes  map[outcome]counters
 	durations map[Decision]prometheus.Observer
-	grants    grants
+	grants    clients
+	proofs    clients
 	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
 	reloads   reloads
@@ -47,7 +48,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "certgate_requests_total",
 			Help: "Requests by what was decided and, when refused or failed, why.",
 		}, []string{"decision", "reason"}),
-		grants: newGrants(factory),
+		grants: newClients(factory, prometheus.CounterOpts{
+			Name: "certgate_client_requests_total",
+			Help: "Granted requests by verified client and by the rule that granted them.",
+		}, "rule"),
+		proofs: newClients(factory, prometheus.CounterOpts{
+			Name: "certgate_client_proofs_total",
+			Help: "Granted requests whose signature was looked at, by verified client and by why it would be refused if proof were required; empty: it was proven.",
+		}, "would_refuse"),
 		sharedKey: factory.NewCounter(prometheus.CounterOpts{
 			Name: "certgate_legacy_shared_key_requests_total",
 			Help: "Requests, granted or not, whose certificate holds the master key and not a key of the client's own.",
@@ -99,7 +107,15 @@ func (m *metrics) count(rec *Record) {
 	}
 	granted := rec.Decision == Allowed || rec.Decision == Failed
 	if granted && rec.Client != "" && rec.Rule != "" {
-		m.grants.count(grant{rec.Client, rec.Rule})
+		m.countGranted(rec)
+	}
+}
+
+// countGranted counts what its client was granted, and on what proof.
+func (m *metrics) countGranted(rec *Record) {
+	m.grants.count(counted{rec.Client, rec.Rule})
+	if rec.WouldRefuse != "" || rec.Auth == signed {
+		m.proofs.count(counted{rec.Client, string(m.boundedReason(rec.WouldRefuse))})
 	}
 }
 
@@ -108,8 +124,13 @@ func (m *metrics) bounded(o outcome) outcome {
 	if _, ok := m.durations[o.decision]; !ok {
 		o.decision = unknown
 	}
-	if o.reason != "" && !slices.Contains(m.reasons, o.reason) {
-		o.reason = unknown
-	}
+	o.reason = m.boundedReason(o.reason)
 	return o
+}
+
+func (m *metrics) boundedReason(r denial.Reason) denial.Reason {
+	if r != "" && !slices.Contains(m.reasons, r) {
+		return unknown
+	}
+	return r
 }

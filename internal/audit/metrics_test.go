@@ -84,6 +84,37 @@ func TestClientCounter(t *testing.T) {
 	}
 }
 
+// TestProofCounter: an operator sees for each client what would be refused, and
+// that what it sends is proven.
+func TestProofCounter(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*audit.Record)
+		want   map[string]float64
+	}{
+		{"not looked at", func(*audit.Record) {}, map[string]float64{}},
+		{"shown to a proxy", func(r *audit.Record) { r.Auth = "mtls" }, map[string]float64{}},
+		{"proven", func(r *audit.Record) { r.Auth = "signed" }, map[string]float64{"client=mail would_refuse=": 1}},
+		{"proven, and failed", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Failed }, map[string]float64{"client=mail would_refuse=": 1}},
+		{"proven, and over the rate", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Refused }, map[string]float64{}},
+		{"observed", func(r *audit.Record) { r.WouldRefuse = denial.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
+		{"observed for no reason of ours", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
+		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = denial.ProofMissing, audit.Refused }, map[string]float64{}},
+		{"observed of nobody", func(r *audit.Record) { r.WouldRefuse, r.Client = denial.ProofMissing, "" }, map[string]float64{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(zapcore.InfoLevel, "json")
+			rec := granted()
+			tt.change(&rec)
+			b.Record(rec)
+			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_proofs_total")); diff != "" {
+				t.Errorf("proofs (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestSharedKey: the line and the counter speak of the same requests.
 func TestSharedKey(t *testing.T) {
 	tests := []struct {
@@ -126,7 +157,7 @@ func TestUntrustedTextIsNoLabel(t *testing.T) {
 		text := "evil" + strings.Repeat("i", i)
 		b.Record(audit.Record{
 			RequestID: text, Client: text, Auth: text, Method: text, Path: text, Rule: text, KeyID: text, Serial: text,
-			Source: text, Decision: audit.Refused, Reason: denial.AccessDenied, Detail: text, Status: 403,
+			Source: text, Decision: audit.Refused, Reason: denial.AccessDenied, Detail: text, WouldRefuse: denial.Reason(text), Status: 403,
 		})
 	}
 	after := b.series(t)

@@ -81,7 +81,7 @@ func (q *inquiry) granted(d gate.Decision, remove []string) *auth.CheckResponse 
 func (q *inquiry) denied(d *denial.Error) *auth.CheckResponse {
 	p := problem.Problem{
 		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
-		Header: q.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
+		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
 	h := http.Header{"Content-Type": {problem.ContentType}, headerReason: {string(d.Reason)}}
 	p.SetHeader(h)

@@ -116,7 +116,7 @@ func (q *inquiry) refuse(c *gin.Context, d *denial.Error) {
 	}
 	p := problem.Problem{
 		Reason: d.Reason, Status: Status(d.Reason), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
-		Header: q.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
+		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
 	p.SetHeader(c.Writer.Header())
 	c.Header(headerReason, string(d.Reason))

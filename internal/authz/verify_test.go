@@ -320,3 +320,32 @@ func TestDraining(t *testing.T) {
 		t.Errorf("status %d, close %t: want 200 and the end", res.StatusCode, res.Close)
 	}
 }
+
+// unproven is an identifier that wants a signature.
+type unproven struct{}
+
+func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
+	refusal := denial.New(denial.ProofMissing, "want a signature, found none")
+	refusal.AcceptSignature = acceptSignature
+	return gate.Identification{Err: refusal}
+}
+
+const acceptSignature = `sig1=("@method" "x-ssl-auth");created;tag="certgate"`
+
+// TestAcceptSignature: what has to be signed is in the answer of both surfaces.
+func TestAcceptSignature(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.gate.Identifier = unproven{} })
+	res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))...))
+	wantRefused(t, b, res, denial.ProofMissing)
+	b = newBench(t, func(b *bench) { b.gate.Identifier = unproven{} })
+	c, _ := b.serveEnvoy(t)
+	denied := check(t, c, about(t))
+	wantDenied(t, b, denied, denial.ProofMissing)
+	for surface, found := range map[string]string{
+		"verify": res.Header.Get("Accept-Signature"), "ext_authz": headersOf(t, denied.GetDeniedResponse().Headers)["accept-signature"],
+	} {
+		if found != acceptSignature {
+			t.Errorf("%s: Accept-Signature %q, want %q", surface, found, acceptSignature)
+		}
+	}
+}

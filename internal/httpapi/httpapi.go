@@ -192,7 +192,7 @@ func (x *exchange) fail(d *denial.Error) {
 func (x *exchange) finish(decision audit.Decision, d *denial.Error) {
 	write(x.c, problem.Problem{
 		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Hop.RequestID, Hint: d.Hint,
-		Header: x.Provenance.CredentialHeader, RetryAfter: d.RetryAfter,
+		Header: x.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	})
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))
 	x.save(decision, d)

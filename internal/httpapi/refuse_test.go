@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 // TestRefusedAsHTTP: what net/http refuses before any handler is answered and
@@ -140,5 +141,26 @@ func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
 	}
 	if all := b.lines(t); len(all) != 2 || all[1]["reason"] != string(denial.PathAmbiguous) {
 		t.Errorf("log %v: want a record of each request", all)
+	}
+}
+
+// unproven is an identifier that wants a signature.
+type unproven struct{}
+
+func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
+	refusal := denial.New(denial.ProofMissing, "want a signature, found none")
+	refusal.AcceptSignature = acceptSignature
+	return gate.Identification{Err: refusal}
+}
+
+const acceptSignature = `sig1=("@method" "x-ssl-auth");created;tag="certgate"`
+
+// TestAcceptSignature: a client reads in the answer what it has to sign.
+func TestAcceptSignature(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.options.Gate().Identifier = unproven{} })
+	res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(newWorld(t).mail)))
+	wantProblem(t, res, denial.ProofMissing)
+	if found := res.Header.Values("Accept-Signature"); len(found) != 1 || found[0] != acceptSignature {
+		t.Errorf("Accept-Signature %q, want %q", found, acceptSignature)
 	}
 }

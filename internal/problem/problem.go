@@ -26,6 +26,9 @@ type Problem struct {
 	Hint string
 	// Header is the credential header's name, for the challenge of a 401.
 	Header string
+	// AcceptSignature says what a signature has to cover (RFC 9421, section 5.1);
+	// empty: nothing is said.
+	AcceptSignature string
 	// RetryAfter is when another try may make sense; 0: unknown.
 	RetryAfter time.Duration
 }
@@ -44,6 +47,9 @@ func (p Problem) SetHeader(h http.Header) {
 	if p.Status == http.StatusUnauthorized {
 		// RFC 9110, section 15.5.2: a 401 must carry a challenge.
 		h.Set("WWW-Authenticate", `Certificate realm="certgate", header="`+p.Header+`", error="`+string(p.Reason)+`"`)
+	}
+	if p.AcceptSignature != "" {
+		h.Set("Accept-Signature", p.AcceptSignature)
 	}
 	if p.RetryAfter > 0 {
 		// Whole seconds, and never so early that the answer is the same.

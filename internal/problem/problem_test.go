@@ -2,7 +2,11 @@ package problem_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/problem"
@@ -28,5 +32,27 @@ func TestDocument(t *testing.T) {
 				t.Errorf("%s, want %s: %v", have, want, err)
 			}
 		}
+	}
+}
+
+// TestSetHeader: each field stands only where it says something.
+func TestSetHeader(t *testing.T) {
+	set := func(p problem.Problem) http.Header {
+		h := http.Header{}
+		p.SetHeader(h)
+		return h
+	}
+	want := http.Header{"Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}}
+	if diff := cmp.Diff(want, set(problem.Problem{Reason: denial.AccessDenied, Status: 403, Header: "X-SSL-Auth"})); diff != "" {
+		t.Errorf("header (-want +have):\n%s", diff)
+	}
+	want["X-Request-Id"], want["Retry-After"] = []string{"r-1"}, []string{"2"}
+	want["Www-Authenticate"] = []string{`Certificate realm="certgate", header="X-SSL-Auth", error="proof_missing"`}
+	want["Accept-Signature"] = []string{`sig1=("@method");created;tag="certgate"`}
+	if diff := cmp.Diff(want, set(problem.Problem{
+		Reason: denial.ProofMissing, Status: 401, RequestID: "r-1", Header: "X-SSL-Auth",
+		AcceptSignature: `sig1=("@method");created;tag="certgate"`, RetryAfter: time.Second + 1,
+	})); diff != "" {
+		t.Errorf("header (-want +have):\n%s", diff)
 	}
 }
