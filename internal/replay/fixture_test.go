@@ -1,0 +1,55 @@
+package replay_test
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/replay"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+var (
+	_ proof.Nonces = (*replay.Memory)(nil)
+)
+
+// noon is when the tests begin: on a whole second.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// nonceOf is a nonce of a client's key that is good for two minutes.
+func nonceOf(client string, number int, now time.Time) proof.Nonce {
+	return proof.Nonce{
+		Key: trust.KeyID{1, byte(len(client))}, Client: client, Value: client + strconv.Itoa(number),
+		Now: now, Until: now.Add(2 * time.Minute),
+	}
+}
+
+// until is the nonce with another end.
+func until(n proof.Nonce, t time.Time) proof.Nonce {
+	n.Until = t
+	return n
+}
+
+// at is the nonce at another time.
+func at(n proof.Nonce, now time.Time) proof.Nonce {
+	n.Now = now
+	return n
+}
+
+// wantReason wants a refusal of this reason, or none where it is empty.
+func wantReason(tb testing.TB, name string, err error, want denial.Reason) {
+	tb.Helper()
+	d, refused := errors.AsType[*denial.Error](err)
+	switch {
+	case want == "" && err != nil:
+		tb.Errorf("%s: want it accepted, found %v", name, err)
+	case want == "":
+	case !refused || d.Reason != want:
+		tb.Errorf("%s: want %s, found %v", name, want, err)
+	case want == denial.Overloaded && d.RetryAfter != time.Second:
+		tb.Errorf("%s: want another try after a second, found %s", name, d.RetryAfter)
+	}
+}

@@ -1,0 +1,47 @@
+// Package replay remembers which nonces were used, so that a signed request
+// passes once.
+//
+// [Memory] is a [proof.Nonces]: when it cannot tell whether a nonce is new, or has
+// no room to remember that it was used, it refuses it. It never forgets a nonce
+// before its time to make room for another.
+package replay
+
+import (
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/trust"
+)
+
+// maxAhead is how long a nonce can be good for: the longest life of a signature
+// with the most leeway on both ends, and some. More would occupy its room for as
+// long.
+const maxAhead = proof.MaxLifetime + 2*5*time.Minute + time.Minute
+
+// retryAfter is what a client is told whose nonce could not be remembered.
+const retryAfter = time.Second
+
+// check refuses what no verifier asks for, and what is over. Until is the last
+// moment of a nonce and not after it.
+func check(n proof.Nonce) *denial.Error {
+	switch ahead := n.Until.Sub(n.Now); {
+	case n.Key == (trust.KeyID{}), n.Client == "", n.Value == "", n.Now.IsZero(), n.Until.IsZero():
+		return denial.New(denial.Internal, "want a nonce with key, client, value and times, found it without one of them")
+	case ahead < 0:
+		return denial.New(denial.ProofExpired, "the signature was good until %s", n.Until.UTC().Format(time.RFC3339))
+	case ahead > maxAhead:
+		return denial.New(denial.Internal, "want a nonce that is good for at most %s, found %s", maxAhead, ahead)
+	}
+	return nil
+}
+
+func overloaded(format string, args ...any) *denial.Error {
+	d := denial.New(denial.Overloaded, format, args...)
+	d.RetryAfter = retryAfter
+	return d
+}
+
+func replayed() *denial.Error {
+	return denial.New(denial.ProofReplayed, "the nonce has been used before with this key")
+}
