@@ -81,9 +81,7 @@ func TestSharedKey(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "rsa")
 	own := m.issue(t, subject("mail"))
-	m.openssl(t, "req", "-new", "-key", m.key, "-subj", "/OU=social", "-out", "shared.csr")
-	m.openssl(t, "x509", "-req", "-in", "shared.csr", "-signkey", m.key, "-days", "10", "-out", "shared.crt")
-	shared := newCertificate(t, m.read(t, "shared.crt"))
+	shared := m.share(t, "social")
 
 	t.Run("allowed", func(t *testing.T) {
 		t.Parallel()

@@ -43,8 +43,7 @@ func explainFiles(t *testing.T) (files map[string][]certificate, env environment
 	issuing := newIntermediate(t, root)
 	of := func(o certificateOptions) []certificate { return []certificate{root.issue(t, o)} }
 	below := issuing.issue(t, subject("mail"))
-	legacy.openssl(t, "req", "-new", "-key", legacy.key, "-subj", "/OU=mail", "-out", "shared.csr")
-	legacy.openssl(t, "x509", "-req", "-in", "shared.csr", "-signkey", legacy.key, "-days", "10", "-out", "shared.crt")
+	shared := legacy.share(t, "mail")
 	files = map[string][]certificate{
 		"mail": of(subject("mail")), "social": of(subject("social")), "web": of(subject("web")),
 		"billing": of(subject("billing")), "leaked": of(subject("leaked")),
@@ -61,7 +60,7 @@ func explainFiles(t *testing.T) (files map[string][]certificate, env environment
 		"CA":         {newCertificate(t, root.read(t, root.cert))},
 		"stranger's": {stranger.issue(t, subject("mail"))},
 		"below":      {below}, "chain": {below, issuing.ca}, "long chain": {below, issuing.ca, issuing.ca, issuing.ca, issuing.ca},
-		"own": {legacy.issue(t, subject("mail"))}, "shared": {newCertificate(t, legacy.read(t, "shared.crt"))},
+		"own": {legacy.issue(t, subject("mail"))}, "shared": {shared},
 	}
 	root.revoke(t, files["revoked"][0])
 	u := newUpstream(t, nil)

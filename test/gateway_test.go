@@ -101,6 +101,8 @@ type auditLine struct {
 	Upstream  string `json:"upstream"`
 	SharedKey bool   `json:"legacy_shared_key"`
 	Status    int    `json:"status"`
+
+	WouldRefuse string `json:"would_refuse"`
 }
 
 // audit waits for the line that match accepts.

@@ -74,6 +74,7 @@ func (m *master) newKey(t *testing.T, file, algorithm string) {
 		"rsa4096": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"},
 		"rsa1024": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"},
 		"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"},
+		"p384":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp384r1"},
 		"ed25519": {"-algorithm", "ED25519"},
 	}[algorithm]
 	m.openssl(t, append([]string{"genpkey", "-out", file}, options...)...)
@@ -118,6 +119,14 @@ func (m *master) issue(t *testing.T, o certificateOptions) certificate {
 		"-cert", m.cert, "-keyfile", m.key, "-md", cmp.Or(o.digest, "default"), "-extfile", "client.cnf",
 		"-startdate", o.notBefore.UTC().Format(form), "-enddate", o.notAfter.UTC().Format(form))
 	return newCertificate(t, m.read(t, "client.crt"))
+}
+
+// share makes a certificate over the master key itself, as the recipe of 2012 does.
+func (m *master) share(t *testing.T, ou string) certificate {
+	t.Helper()
+	m.openssl(t, "req", "-new", "-key", m.key, "-subj", "/OU="+ou, "-out", "shared.csr")
+	m.openssl(t, "x509", "-req", "-in", "shared.csr", "-signkey", m.key, "-days", "10", "-out", "shared.crt")
+	return newCertificate(t, m.read(t, "shared.crt"))
 }
 
 func (m *master) write(t *testing.T, name, text string) {

@@ -7,8 +7,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/replay"
 )
 
 type explainCommand struct {
@@ -66,6 +69,10 @@ func (c explainCommand) Run(s surroundings) error {
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
 		Policy:     conf.Rules.Policy, Now: time.Now,
+		Possession: gate.Possession{
+			Default:  conf.Proof,
+			Verifier: &proof.Verifier{CredentialHeader: conf.AuthHeader, Nonces: replay.NewMemory()},
+		},
 	}
 	e := explain(g.Decide(gate.Request{
 		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
@@ -121,10 +128,23 @@ func passed(step gate.Step, d gate.Decision) string {
 		return "client " + d.Client.Name()
 	case gate.Access:
 		return "rule " + d.Rule
+	case gate.Proof:
+		return proofPassed(d)
 	case gate.Rate:
 		return cmp.Or(d.Grant.Rate(), "no rate")
 	default:
 		return ""
+	}
+}
+
+func proofPassed(d gate.Decision) string {
+	switch {
+	case d.WouldRefuse != nil:
+		return fmt.Sprintf("only observed; required, it would be refused: %s", d.WouldRefuse.Reason)
+	case d.Proof == access.ProofOff:
+		return "not asked for"
+	default:
+		return d.Auth
 	}
 }
 

@@ -88,12 +88,15 @@ type Record struct {
 	BytesIn, BytesOut int64
 }
 
-// Learned fills in what the gate found out; auth is how possession was shown.
-func (rec *Record) Learned(d gate.Decision, auth string) {
+// Learned fills in what the gate found out.
+func (rec *Record) Learned(d gate.Decision) {
 	rec.Client = d.Client.Name()
 	rec.Rule = d.Rule
+	if d.WouldRefuse != nil {
+		rec.WouldRefuse, rec.Detail = d.WouldRefuse.Reason, d.WouldRefuse.Detail
+	}
 	if d.Certificate.Valid() {
-		rec.Auth = auth
+		rec.Auth = d.Auth
 		rec.KeyID = d.Certificate.KeyID().Short()
 		rec.Serial = d.Certificate.Serial()
 		rec.SharedKey = d.Certificate.SharedKey()

@@ -46,7 +46,21 @@ func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *deni
 	case !agrees(h[":method"], r.GetMethod(), r.GetHeaders()[":method"]) || !agrees(h[":path"], r.GetPath(), r.GetHeaders()[":path"]):
 		return request{}, denial.New(denial.OriginAmbiguous, "the pseudo-header fields say another method or path than the attributes %.20q and %.80q", r.GetMethod(), r.GetPath())
 	}
-	return request{method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate()}, nil
+	return request{method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate(), body: bodyOf(r)}, nil
+}
+
+// bodyOf is the content, if Envoy sends it (with_request_body). Without any it is
+// not known whether there is none: what the client writes could be taken for Envoy's
+// word. A part of the content is not what was signed.
+func bodyOf(r *auth.AttributeContext_HttpRequest) func() ([]byte, error) {
+	body := r.GetRawBody()
+	if len(body) == 0 {
+		body = []byte(r.GetBody())
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	return func() ([]byte, error) { return body, nil }
 }
 
 // agrees reports whether the values of a field, if there are any, are the one that

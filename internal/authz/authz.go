@@ -49,6 +49,8 @@ type request struct {
 	// handshake is the certificate of the client's TLS handshake with the proxy, if
 	// the proxy says so itself and not in a header.
 	handshake string
+	// body is the content, where the proxy sends it; else nil.
+	body func() ([]byte, error)
 }
 
 // inquiry is one question and what there is to say about it in the end.
@@ -75,23 +77,38 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 	if refusal != nil {
 		return refused(refusal)
 	}
-	q.from.Hop.Auth = credential.Auth
-	d := q.Gate().Decide(gate.Request{Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target})
-	q.record.Learned(d, credential.Auth)
-	return proven(d)
+	d := q.Gate().Decide(gate.Request{
+		Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
+		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
+	})
+	q.from.Hop.Auth = d.Auth
+	q.record.Learned(d)
+	return granted(d)
+}
+
+// mayHaveBody is true for a method whose content means something: a proxy that does
+// not send the content does not say either whether there is any, and what is not to
+// be seen cannot be found to be what was signed.
+func (r *request) mayHaveBody() bool {
+	switch r.method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		return r.body != nil
+	default:
+		return true
+	}
 }
 
 // credential is what counts. As in a header, a handshake counts only where a
 // trusted proxy tells of it, and then what the client attached does not.
 func (q *inquiry) credential(r request) (provenance.Credential, *denial.Error) {
 	if r.handshake != "" && q.Provenance.Trusts(q.from.Peer) {
-		return provenance.Credential{Values: []string{r.handshake}, Auth: "mtls"}, nil
+		return provenance.Credential{Values: []string{r.handshake}, Auth: gate.MTLS}, nil
 	}
 	return q.Provenance.Credential(r.header, q.from.Peer)
 }
 
-// proven refuses the zero value: no denial is not yet a grant.
-func proven(d gate.Decision) gate.Decision {
+// granted refuses the zero value: no denial is not yet a grant.
+func granted(d gate.Decision) gate.Decision {
 	if d.Denial == nil && !d.Grant.Valid() {
 		return refused(denial.New(denial.Internal, "want a grant, found none"))
 	}

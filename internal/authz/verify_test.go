@@ -298,7 +298,7 @@ func TestFailsClosed(t *testing.T) {
 }
 
 func TestZeroDecision(t *testing.T) {
-	if d := proven(gate.Decision{}); d.Denial == nil || d.Denial.Reason != denial.Internal {
+	if d := granted(gate.Decision{}); d.Denial == nil || d.Denial.Reason != denial.Internal {
 		t.Errorf("%+v: want it refused", d)
 	}
 }

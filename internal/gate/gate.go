@@ -1,11 +1,13 @@
 // Package gate decides whether one request may pass.
 //
 // It runs the checks in their order, each on the output of the one before:
-// target, credential, trust, identity, access, rate. It knows nothing of sockets,
-// frameworks or logs, so every way into certgate asks the same gate.
+// target, credential, trust, identity, access, proof, rate. It knows nothing of
+// sockets, frameworks or logs, so every way into certgate asks the same gate.
 package gate
 
 import (
+	"cmp"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -22,6 +24,8 @@ type Gate struct {
 	Identifier Identifier
 	// Policy answers for clients; nil allows nothing.
 	Policy *access.Policy
+	// Possession says which requests must be signed, and judges signatures.
+	Possession Possession
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
@@ -62,6 +66,16 @@ type Request struct {
 	Method string
 	// Target is the request target, as received (RFC 9112, section 3.2).
 	Target string
+
+	// Auth is how possession of the certificate's key was shown on the way here:
+	// [MTLS], and everything else is [Bearer].
+	Auth string
+	// Authority, Header, HasBody and Body are what else a signature can cover: see
+	// package proof's Message.
+	Authority string
+	Header    http.Header
+	HasBody   bool
+	Body      func() ([]byte, error)
 }
 
 // Step is one of the checks.
@@ -74,11 +88,12 @@ const (
 	Trust      Step = "trust"      // an anchor vouches for it, in time, not revoked
 	Identity   Step = "identity"   // it has exactly one clean OU
 	Access     Step = "access"     // a rule allows the request
+	Proof      Step = "proof"      // it is signed with the certificate's key, where that is asked for
 	Rate       Step = "rate"       // the client has a token left with that rule
 )
 
 // Steps lists the steps in their order.
-func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access, Rate} }
+func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access, Proof, Rate} }
 
 // Decision is what the gate found. Denial is nil exactly when Grant is valid;
 // the other fields are filled as far as the checks came, for the log.
@@ -90,15 +105,23 @@ type Decision struct {
 	Client      identity.Client
 	// Rule is the name of the rule that allows the request, also when its rate
 	// does not.
-	Rule   string
-	Grant  access.Grant
-	Denial *denial.Error
+	Rule string
+	// Auth is how possession of the certificate's key was shown: [Bearer], [Signed]
+	// or [MTLS].
+	Auth string
+	// Proof is what the rule, or the setting in its place, says of proof.
+	Proof access.Proof
+	// WouldRefuse is why the request would be refused if proof were required, and
+	// is only observed; else nil.
+	WouldRefuse *denial.Error
+	Grant       access.Grant
+	Denial      *denial.Error
 }
 
 // Decide runs the checks and stops at the first refusal. A request that passes
 // has taken one token of its rule's rate, another none.
 func (g *Gate) Decide(r Request) Decision {
-	var d Decision
+	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
 	if err := g.decide(r, &d); err != nil {
 		d.Grant = access.Grant{}
 		d.Denial = refusal(err)
@@ -111,7 +134,7 @@ func (g *Gate) Decide(r Request) Decision {
 // Grant is never valid, so nothing can be forwarded on this Decision, and Denial
 // is nil when the caller is a verified client that nobody denies.
 func (g *Gate) Admit(r Request) Decision {
-	var d Decision
+	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
 	err := g.identify(r, g.now(), &d)
 	if err == nil {
 		d.Last = Access
@@ -125,6 +148,10 @@ func (g *Gate) Admit(r Request) Decision {
 
 func (g *Gate) decide(r Request, d *Decision) (err error) {
 	now := g.now()
+	if err := g.glance(r, now); err != nil {
+		d.Last = Proof
+		return err
+	}
 	if err := g.identify(r, now, d); err != nil {
 		return err
 	}
@@ -133,6 +160,10 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 		return err
 	}
 	d.Rule = d.Grant.Rule()
+	d.Last = Proof
+	if err := g.prove(r, now, d); err != nil {
+		return err
+	}
 	d.Last = Rate
 	return d.Grant.Take(now)
 }

@@ -25,7 +25,9 @@ import (
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
 	"github.com/certgate/certgate/internal/lane"
+	"github.com/certgate/certgate/internal/proof"
 	"github.com/certgate/certgate/internal/remember"
+	"github.com/certgate/certgate/internal/replay"
 	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
 )
@@ -37,6 +39,7 @@ type Gateway struct {
 	draining atomic.Bool
 
 	guard     *flood.Guard // of every gate: a reload forgives nobody
+	nonces    proof.Nonces // and forgets no signature
 	reloading sync.Mutex
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
@@ -86,7 +89,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	c := o.Config
 	registry := newRegistry()
 	g := &Gateway{headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
-	g.gate.Store(newGate(c, g.guard))
+	g.nonces = replay.NewMemory()
+	g.gate.Store(g.newGate())
 	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
 		Pool: g.pool, Timeout: c.UpstreamTimeout,
@@ -114,13 +118,15 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// newGate is the gate of a configuration. It is replaced whole, never changed,
-// and what it remembers goes with it. The guard stays.
-func newGate(c config.Config, guard *flood.Guard) *gate.Gate {
+// newGate is the gate of the configuration. It is replaced whole, never changed,
+// and what it remembers of certificates goes with it. The guard and the nonces stay.
+func (g *Gateway) newGate() *gate.Gate {
+	c := g.config
 	verification := gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}
 	return &gate.Gate{
-		Identifier: remember.New(guard.Before(verification)),
+		Identifier: remember.New(g.guard.Before(verification)),
 		Policy:     c.Rules.Policy,
+		Possession: possession(c, g.guard, g.nonces),
 		Now:        time.Now,
 	}
 }

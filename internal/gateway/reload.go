@@ -27,7 +27,7 @@ func (g *Gateway) Reload() {
 		g.log.Info("nothing to reload: no setting names a file")
 		return
 	}
-	g.gate.Store(newGate(g.config, g.guard))
+	g.gate.Store(g.newGate())
 	// Only now: who has read in the log that new content is loaded must not meet
 	// the old one any more.
 	for _, a := range attempts {

@@ -21,7 +21,7 @@ func below(path, target string) bool {
 // request itself; who is on the deny list is refused all the same.
 func (x *exchange) echo(asked gate.Request) {
 	d := x.Gate().Admit(asked)
-	x.record.Learned(d, x.from.Hop.Auth)
+	x.record.Learned(d)
 	if d.Denial != nil {
 		x.refuse(d.Denial)
 		return
@@ -32,7 +32,7 @@ func (x *exchange) echo(asked gate.Request) {
 		return
 	}
 	answer := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
-	answer.Client, answer.Auth = d.Client.Name(), x.from.Hop.Auth
+	answer.Client, answer.Auth = d.Client.Name(), d.Auth
 	answer.PeerTrusted, answer.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")

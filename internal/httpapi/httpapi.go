@@ -116,19 +116,23 @@ func (s *surface) gated(c *gin.Context) {
 		x.refuse(refusal)
 		return
 	}
-	x.from.Hop.Auth = credential.Auth
 	asked := gate.Request{
 		Credential: credential.Values,
 		Source:     x.from.Source,
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
+		Auth:       credential.Auth,
+		Authority:  x.from.Hop.Host,
+		Header:     c.Request.Header,
+		HasBody:    c.Request.ContentLength != 0,
+		Body:       s.body(c.Request),
 	}
 	if s.EchoPath != "" && below(s.EchoPath, asked.Target) {
 		x.echo(asked)
 		return
 	}
 	d := s.Gate().Decide(asked)
-	x.record.Learned(d, x.from.Hop.Auth)
+	x.record.Learned(d)
 	if d.Denial != nil {
 		x.refuse(s.Provenance.Advised(d.Denial))
 		return
@@ -161,6 +165,7 @@ func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 
 // forward sends the request on and records what came of it.
 func (x *exchange) forward(d gate.Decision) {
+	x.from.Hop.Auth = d.Auth
 	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.from.Hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 // proxyHeaders are where well-known proxies put the certificate of a TLS
@@ -20,7 +21,8 @@ var proxyHeaders = []string{
 type Credential struct {
 	// Values has every value of the header that counts.
 	Values []string
-	// Auth is how possession was shown: "bearer", or "mtls" at a trusted proxy.
+	// Auth is how possession was shown so far: [gate.Bearer], or [gate.MTLS] at a
+	// trusted proxy.
 	Auth string
 }
 
@@ -33,19 +35,19 @@ type Credential struct {
 func (r *Reader) Credential(h http.Header, peer netip.Addr) (Credential, *denial.Error) {
 	if r.proxy != "" && r.Trusts(peer) {
 		if values, present := h[r.proxy]; present {
-			return Credential{values, "mtls"}, nil
+			return Credential{values, gate.MTLS}, nil
 		}
 	}
 	values := h[r.credential]
 	if len(values) > 0 {
-		return Credential{values, "bearer"}, nil
+		return Credential{values, gate.Bearer}, nil
 	}
 	for _, name := range append([]string{r.proxy}, proxyHeaders...) {
 		if _, present := h[name]; present && name != "" && name != r.credential {
 			return Credential{}, r.proxyUntrusted(peer, name)
 		}
 	}
-	return Credential{Auth: "bearer"}, nil
+	return Credential{Auth: gate.Bearer}, nil
 }
 
 func (r *Reader) proxyUntrusted(peer netip.Addr, name string) *denial.Error {

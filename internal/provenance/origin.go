@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/certgate/certgate/internal/forward"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 // Origin is where a request came from, as far as it is known.
@@ -19,8 +20,8 @@ type Origin struct {
 	// Source is the nearest address that is no trusted proxy.
 	Source     netip.Addr
 	SourceText string // the same, written once
-	// Hop is what the gateway says about the request. Its Auth is "bearer":
-	// [Reader.Credential] knows better.
+	// Hop is what the gateway says about the request. Its Auth is
+	// [gate.Bearer]: the gate knows better.
 	Hop forward.Hop
 }
 
@@ -32,7 +33,7 @@ func (r *Reader) Origin(h http.Header, remote, host string) Origin {
 	peer := peerAddr(remote)
 	text := textOf(peer, remote)
 	from := Origin{Peer: peer, Source: peer, SourceText: text, Hop: forward.Hop{
-		RequestID: "", Auth: "bearer", For: text, Proto: "http", Host: host,
+		RequestID: "", Auth: gate.Bearer, For: text, Proto: "http", Host: host,
 	}}
 	if r.Trusts(peer) {
 		from.believe(h, r.TrustedProxies)

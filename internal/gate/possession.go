@@ -1,0 +1,124 @@
+package gate
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/proof"
+)
+
+// How a client shows that it has its certificate's key.
+const (
+	Bearer = "bearer" // not at all: it has the certificate
+	Signed = "signed" // by the request's signature
+	MTLS   = "mtls"   // in a TLS handshake with a trusted proxy
+)
+
+// Possession says which requests must be signed, and judges signatures. The zero
+// value asks for signatures where a rule does, and finds none good.
+type Possession struct {
+	// Default is what holds for rules that say nothing of proof; unsaid is off.
+	Default access.Proof
+	// Everywhere says that neither Default nor a rule lets pass what is not proven.
+	// Then a signature that cannot be good is refused before its certificate costs
+	// anything.
+	Everywhere bool
+	// Verifier judges signatures; nil finds none good.
+	Verifier *proof.Verifier
+	// Guard calls check, and may make a source wait whose checks have failed too
+	// often, or refuse in its place; nil: check is called at once.
+	Guard func(source netip.Addr, check func() error) error
+}
+
+// asked is what a grant's rule says, or the default in its place.
+func (p *Possession) asked(g access.Grant) access.Proof {
+	for _, said := range [...]access.Proof{g.Proof(), p.Default} {
+		if said != access.ProofUnsaid {
+			return said
+		}
+	}
+	return access.ProofOff
+}
+
+func (p *Possession) guarded(source netip.Addr, check func() error) error {
+	if p.Guard == nil {
+		return check()
+	}
+	return p.Guard(source, check)
+}
+
+// glance refuses a signature that no certificate could make good, where every
+// request must have one. A request without any is told first what is wrong with
+// its certificate.
+func (g *Gate) glance(r Request, now time.Time) error {
+	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
+		return nil
+	}
+	return g.Possession.guarded(r.Source, func() error {
+		_, err := g.Possession.Verifier.Read(r.message(), now)
+		return err
+	})
+}
+
+// prove asks for the proof that the rule wants. Who is observed is let through
+// with what would have been refused on record, unless its body cannot be read:
+// then there is nothing to let through.
+func (g *Gate) prove(r Request, now time.Time, d *Decision) error {
+	d.Proof = g.Possession.asked(d.Grant)
+	if d.Proof == access.ProofOff || r.Auth == MTLS {
+		return nil
+	}
+	m, bodyErr := r.message(), error(nil)
+	if m.Body != nil {
+		m.Body = func() (body []byte, err error) {
+			body, bodyErr = r.Body()
+			return body, bodyErr
+		}
+	}
+	err := g.proven(m, r.Source, now, d)
+	switch {
+	case err == nil:
+		d.Auth = Signed
+	case d.Proof == access.ProofObserve && bodyErr == nil:
+		d.WouldRefuse, err = refusal(err), nil
+	}
+	return err
+}
+
+// proven takes the steps of package proof. The guard stands before those that cost
+// something, and hears of a failure of the others; it does not wait for a body.
+// Nobody fails by being observed.
+func (g *Gate) proven(m proof.Message, source netip.Addr, now time.Time, d *Decision) error {
+	p := g.Possession
+	if d.Proof == access.ProofObserve {
+		p.Guard = nil
+	}
+	var checked proof.Checked
+	err := p.guarded(source, func() error {
+		statement, err := p.Verifier.Read(m, now)
+		if err == nil {
+			checked, err = p.Verifier.Check(statement, m, d.Client)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	proven, err := p.Verifier.Spend(checked, m, now)
+	if err == nil && !proven.Valid() {
+		return denial.New(denial.Internal, "want a proof, found none")
+	}
+	if e := denial.Of(err); e != nil && (e.Reason == denial.ProofDigest || e.Reason == denial.ProofReplayed) {
+		return p.guarded(source, func() error { return err })
+	}
+	return err
+}
+
+func (r Request) message() proof.Message {
+	return proof.Message{
+		Method: r.Method, Target: r.Target, Authority: r.Authority,
+		Header: r.Header, HasBody: r.HasBody, Body: r.Body,
+	}
+}
