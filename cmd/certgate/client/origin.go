@@ -1,0 +1,60 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// check refuses a request that does not go to the origin.
+func (t *Transport) check(r *http.Request) error {
+	origin, err := parseOrigin(t.Origin)
+	if err != nil {
+		return err
+	}
+	if r.URL == nil {
+		return fmt.Errorf("%w %s, found one without a URL", ErrOrigin, t.Origin)
+	}
+	found := originOf(r.URL.Scheme, r.URL)
+	if found != origin {
+		return fmt.Errorf("%w %s, found %.200q", ErrOrigin, t.Origin, found)
+	}
+	if r.Host != "" && originOf(r.URL.Scheme, &url.URL{Host: r.Host}) != origin {
+		return fmt.Errorf("%w %s, found one for the host %.200q", ErrOrigin, t.Origin, r.Host)
+	}
+	return nil
+}
+
+// parseOrigin reads an origin into the form of originOf.
+func parseOrigin(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("origin: want http:// or https:// with a host, found %.200q", text)
+	}
+	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", errors.New("origin: want a scheme, a host and a port only, found more")
+	}
+	return originOf(u.Scheme, u), nil
+}
+
+// originOf is the scheme, host and port in one spelling (RFC 6454, section 6.2).
+func originOf(scheme string, u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	return strings.ToLower(scheme + "://" + wireHost(u.Hostname()) + ":" + port)
+}
+
+// wireHost is the host as net/http writes it; what it cannot write, it refuses
+// later.
+func wireHost(host string) string {
+	if ascii, err := httpguts.PunycodeHostPort(host); err == nil {
+		return ascii
+	}
+	return host
+}
