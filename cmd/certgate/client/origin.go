@@ -26,6 +26,9 @@ func (t *Transport) check(r *http.Request) error {
 	if r.Host != "" && originOf(r.URL.Scheme, &url.URL{Host: r.Host}) != origin {
 		return fmt.Errorf("%w %s, found one for the host %.200q", ErrOrigin, t.Origin, r.Host)
 	}
+	if r.Method == http.MethodConnect {
+		return errors.New("want a request that can be signed, found one for a tunnel")
+	}
 	return nil
 }
 
