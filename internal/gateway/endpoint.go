@@ -66,11 +66,12 @@ func (g *Gateway) authzOptions() authz.Options {
 }
 
 // authzBounds hold for gRPC what server has for HTTP. Beside the header a question
-// has the certificate of the handshake and what Envoy says of the connection.
+// has the certificate of the handshake, what Envoy says of the connection, and the
+// content where Envoy sends it along.
 func (g *Gateway) authzBounds() authz.Bounds {
 	c := g.config
 	return authz.Bounds{
-		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10, MaxConnections: c.MaxConnections,
+		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + int(c.MaxBodyBytes), MaxConnections: c.MaxConnections,
 		HandshakeTimeout: c.ReadHeaderTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 	}
 }
