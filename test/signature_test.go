@@ -122,7 +122,7 @@ func (s claim) base(r request) string {
 	path, query, _ := strings.Cut(r.target, "?")
 	var b strings.Builder
 	for _, name := range s.components {
-		value := ""
+		var value string
 		switch name {
 		case `"@method"`:
 			value = r.method

@@ -122,7 +122,7 @@ type Decision struct {
 // has taken one token of its rule's rate, another none.
 func (g *Gate) Decide(r Request) Decision {
 	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
-	if err := g.decide(r, &d); err != nil {
+	if err := g.decide(&r, &d); err != nil {
 		d.Grant = access.Grant{}
 		d.Denial = refusal(err)
 	}
@@ -135,7 +135,7 @@ func (g *Gate) Decide(r Request) Decision {
 // is nil when the caller is a verified client that nobody denies.
 func (g *Gate) Admit(r Request) Decision {
 	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
-	err := g.identify(r, g.now(), &d)
+	err := g.identify(&r, g.now(), &d)
 	if err == nil {
 		d.Last = Access
 		err = g.Policy.Admit(d.Client)
@@ -146,7 +146,7 @@ func (g *Gate) Admit(r Request) Decision {
 	return d
 }
 
-func (g *Gate) decide(r Request, d *Decision) (err error) {
+func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	now := g.now()
 	if err := g.glance(r, now); err != nil {
 		d.Last = Proof
@@ -169,7 +169,7 @@ func (g *Gate) decide(r Request, d *Decision) (err error) {
 }
 
 // identify runs the checks up to [Identity].
-func (g *Gate) identify(r Request, now time.Time, d *Decision) (err error) {
+func (g *Gate) identify(r *Request, now time.Time, d *Decision) (err error) {
 	d.Last = Target
 	if d.Target, err = access.ParseTarget(r.Target); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/identity"
 	"github.com/certgate/certgate/internal/proof"
 )
 
@@ -52,12 +53,16 @@ func (p *Possession) guarded(source netip.Addr, check func() error) error {
 // glance refuses a signature that no certificate could make good, where every
 // request must have one. A request without any is told first what is wrong with
 // its certificate.
-func (g *Gate) glance(r Request, now time.Time) error {
+func (g *Gate) glance(r *Request, now time.Time) error {
 	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
 		return nil
 	}
-	return g.Possession.guarded(r.Source, func() error {
-		_, err := g.Possession.Verifier.Read(r.message(), now)
+	return g.Possession.read(r.message(), r.Source, now)
+}
+
+func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) error {
+	return p.guarded(source, func() error {
+		_, err := p.Verifier.Read(m, now)
 		return err
 	})
 }
@@ -65,41 +70,49 @@ func (g *Gate) glance(r Request, now time.Time) error {
 // prove asks for the proof that the rule wants. Who is observed is let through
 // with what would have been refused on record, unless its body cannot be read:
 // then there is nothing to let through.
-func (g *Gate) prove(r Request, now time.Time, d *Decision) error {
+func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
 	d.Proof = g.Possession.asked(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
 	}
-	m, bodyErr := r.message(), error(nil)
+	body := content{read: r.Body}
+	m := r.message()
 	if m.Body != nil {
-		m.Body = func() (body []byte, err error) {
-			body, bodyErr = r.Body()
-			return body, bodyErr
-		}
+		m.Body = body.whole
 	}
-	err := g.proven(m, r.Source, now, d)
+	p := g.Possession
+	if d.Proof == access.ProofObserve {
+		p.Guard = nil // nobody fails by being observed
+	}
+	err := p.proven(m, d.Client, r.Source, now)
 	switch {
 	case err == nil:
 		d.Auth = Signed
-	case d.Proof == access.ProofObserve && bodyErr == nil:
+	case d.Proof == access.ProofObserve && body.err == nil:
 		d.WouldRefuse, err = refusal(err), nil
 	}
 	return err
 }
 
+// content is a request's body, and why it could not be read.
+type content struct {
+	read func() ([]byte, error)
+	err  error
+}
+
+func (c *content) whole() (body []byte, err error) {
+	body, c.err = c.read()
+	return body, c.err
+}
+
 // proven takes the steps of package proof. The guard stands before those that cost
 // something, and hears of a failure of the others; it does not wait for a body.
-// Nobody fails by being observed.
-func (g *Gate) proven(m proof.Message, source netip.Addr, now time.Time, d *Decision) error {
-	p := g.Possession
-	if d.Proof == access.ProofObserve {
-		p.Guard = nil
-	}
+func (p *Possession) proven(m proof.Message, c identity.Client, source netip.Addr, now time.Time) error {
 	var checked proof.Checked
 	err := p.guarded(source, func() error {
 		statement, err := p.Verifier.Read(m, now)
 		if err == nil {
-			checked, err = p.Verifier.Check(statement, m, d.Client)
+			checked, err = p.Verifier.Check(statement, m, c)
 		}
 		return err
 	})
@@ -116,7 +129,7 @@ func (g *Gate) proven(m proof.Message, source netip.Addr, now time.Time, d *Deci
 	return err
 }
 
-func (r Request) message() proof.Message {
+func (r *Request) message() proof.Message {
 	return proof.Message{
 		Method: r.Method, Target: r.Target, Authority: r.Authority,
 		Header: r.Header, HasBody: r.HasBody, Body: r.Body,

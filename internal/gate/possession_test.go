@@ -1,8 +1,8 @@
 package gate_test
 
 import (
-	"crypto"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -101,7 +101,7 @@ func newSigner(t *testing.T, ca *authority.Authority) (*proof.Signer, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := proof.NewSigner(cert, key.(crypto.Signer), "X-SSL-Auth")
+	signer, err := proof.NewSigner(cert, key, "X-SSL-Auth")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,9 +131,7 @@ func (s *stage) signed(t *testing.T, path string) gate.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, values := range fields {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, fields)
 	return r
 }
 
