@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 
@@ -29,9 +28,8 @@ func signatureBase(m Message, host string, covered []component, params string) (
 		if b, err = from.appendValue(b, c); err != nil {
 			return nil, err
 		}
-		// A line break in a value would be a line of its own choice.
-		if value := b[start:]; bytes.IndexByte(value, '\n') >= 0 || bytes.IndexByte(value, '\r') >= 0 {
-			return nil, denial.New(denial.ProofMalformed, "want values on one line, found a line break in %.80q", c.name)
+		if !isText(b[start:]) {
+			return nil, denial.New(denial.ProofMalformed, "want the value of %.80q in printable ASCII on one line, found other bytes", c.name)
 		}
 		b = append(b, '\n')
 	}
@@ -44,11 +42,22 @@ func sizeOf(m Message, covered []component) int {
 	size := 64 + len(m.Method) + 2*len(m.Target) + len(m.Authority)
 	for _, c := range covered {
 		size += len(c.name) + len(c.query) + 16
-		for _, line := range m.Header[http.CanonicalHeaderKey(c.name)] {
+		for _, line := range m.Header[c.field] {
 			size += len(line) + 2
 		}
 	}
 	return size
+}
+
+// isText reports what may be in the signature base, which is ASCII (RFC 9421,
+// section 2.5). A line break would begin a line of somebody's own choice.
+func isText(value []byte) bool {
+	for _, c := range value {
+		if (c < ' ' && c != '\t') || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *source) appendValue(b []byte, c component) ([]byte, error) {
@@ -65,7 +74,7 @@ func (s *source) appendValue(b []byte, c component) ([]byte, error) {
 	case path, query, namedQuery:
 		return s.appendTarget(b, c)
 	}
-	return appendField(b, c.name, s.m.Header)
+	return appendField(b, c, s.m.Header)
 }
 
 // appendTarget writes a part of the request target, its bytes as received
@@ -94,10 +103,10 @@ func (s *source) appendTarget(b []byte, c component) ([]byte, error) {
 
 // appendField writes the lines of a field, trimmed and joined (RFC 9421, section
 // 2.1).
-func appendField(b []byte, name string, h http.Header) ([]byte, error) {
-	lines := h[http.CanonicalHeaderKey(name)]
+func appendField(b []byte, c component, h http.Header) ([]byte, error) {
+	lines := h[c.field]
 	if len(lines) == 0 {
-		return nil, denial.New(denial.ProofIncomplete, "want the covered field %.80q in the request, found none", name)
+		return nil, denial.New(denial.ProofIncomplete, "want the covered field %.80q in the request, found none", c.name)
 	}
 	for i, line := range lines {
 		if i > 0 {

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 // component is one thing that a signature covers (RFC 9421, section 2).
 type component struct {
 	name  string // of a field, in lower case, or a derived component's with its "@"
+	field string // the same as a key of a header, "" for a derived component
 	query string // the name parameter of @query-param
 }
 
@@ -66,10 +68,13 @@ func newComponent(item httpsfv.Item) (component, error) {
 	if len(params) > 0 {
 		return component{}, denial.New(denial.ProofMalformed, "want no parameters of component %.80q, found %.80q", name, params)
 	}
-	if !isDerived(name) && !isField(name) {
+	if isDerived(name) {
+		return component{name: name}, nil
+	}
+	if !isField(name) {
 		return component{}, denial.New(denial.ProofMalformed, "want components of requests and lower-case names of fields, found %.80q", name)
 	}
-	return component{name: name}, nil
+	return component{name: name, field: http.CanonicalHeaderKey(name)}, nil
 }
 
 func isDerived(name string) bool {

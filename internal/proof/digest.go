@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
-	"net/http"
 
 	"github.com/dunglas/httpsfv"
 
@@ -27,11 +26,11 @@ func (v *Verifier) readDigests(covered []component, m Message) (digests, error) 
 	if m.Body == nil {
 		return digests{}, errUnseen()
 	}
-	lines := m.Header[http.CanonicalHeaderKey(contentDigest)]
+	lines := m.Header["Content-Digest"]
 	if len(lines) == 0 {
 		return digests{}, denial.New(denial.ProofIncomplete, "want the covered field %q in the request, found none", contentDigest)
 	}
-	d, err := dictionary("Content-Digest", lines)
+	d, _, err := dictionary("Content-Digest", lines)
 	if err != nil {
 		return digests{}, err
 	}

@@ -11,30 +11,29 @@ import (
 // Bounds of what a stranger makes the gateway read.
 const (
 	maxField = 8 << 10 // bytes of a field, all lines
-	maxParts = 512     // what a field may be made of: members, items, parameters
+	maxParts = 256     // what a field may be made of: members, items, parameters, strings
 )
 
 // dictionary reads all lines of a field as one dictionary (RFC 9651, section
 // 3.2). There is one spelling of it, but for spaces: what is not what serializing
 // the value gives is malformed. That is how keys and parameters that occur twice
-// are found, of which the parser silently takes the last.
-func dictionary(name string, lines []string) (*httpsfv.Dictionary, error) {
+// are found, of which the parser silently takes the last. It returns that spelling
+// as well.
+func dictionary(name string, lines []string) (d *httpsfv.Dictionary, only string, err error) {
 	raw, err := joined(name, lines)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	d, err := httpsfv.UnmarshalDictionary([]string{raw})
-	if err != nil {
-		return nil, denial.New(denial.ProofMalformed, "want %s to be a dictionary, found %v", name, err)
+	if d, err = httpsfv.UnmarshalDictionary([]string{raw}); err != nil {
+		return nil, "", denial.New(denial.ProofMalformed, "want %s to be a dictionary, found %v", name, err)
 	}
-	only, err := httpsfv.Marshal(d)
-	if err != nil {
-		return nil, denial.New(denial.ProofMalformed, "want %s to have a spelling, found %v", name, err)
+	if only, err = httpsfv.Marshal(d); err != nil {
+		return nil, "", denial.New(denial.ProofMalformed, "want %s to have a spelling, found %v", name, err)
 	}
 	if raw != only && unspaced(raw) != unspaced(only) {
-		return nil, denial.New(denial.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found %.80q", name, raw)
+		return nil, "", denial.New(denial.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found %.80q", name, raw)
 	}
-	return d, nil
+	return d, only, nil
 }
 
 // joined is the value of the field, bounded before anything is allocated for it.
@@ -47,10 +46,7 @@ func joined(name string, lines []string) (string, error) {
 		return "", denial.New(denial.ProofMalformed, "want at most %d bytes of %s, found %d", maxField, name, size)
 	}
 	raw := strings.Join(lines, ", ")
-	parts := 0
-	for _, mark := range []string{",", ";", " ", `"`} {
-		parts += strings.Count(raw, mark)
-	}
+	parts := strings.Count(raw, ",") + strings.Count(raw, ";") + strings.Count(raw, " ") + strings.Count(raw, `"`)/2
 	if parts > maxParts {
 		return "", denial.New(denial.ProofMalformed, "want at most %d parts of %s, found %d", maxParts, name, parts)
 	}

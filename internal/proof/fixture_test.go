@@ -11,10 +11,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"math/big"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,12 +167,23 @@ func newVerifier() (*proof.Verifier, *nonces) {
 	return &proof.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: n}, n
 }
 
+// target has query parameters to cover.
+var target = "/events?draft=1" + strings.Join(numbered("&p%d=", 100), "")
+
+func numbered(format string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(format, i)
+	}
+	return list
+}
+
 const event = `{"event":{"name":"Meeting"}}`
 
 // post is a request with a body that carries the client's certificate.
 func post(p party) proof.Message {
 	return proof.Message{
-		Method: "POST", Target: "/events?draft=1", Authority: "schedule.example.com",
+		Method: "POST", Target: target, Authority: "schedule.example.com",
 		Header: http.Header{
 			"X-Ssl-Auth":   {base64.StdEncoding.EncodeToString(p.cert.Raw)},
 			"Content-Type": {"application/json"},
@@ -244,4 +257,21 @@ func wantReason(tb testing.TB, err error, want denial.Reason) {
 	if refusal := denial.Of(err); refusal == nil || refusal.Reason != want {
 		tb.Errorf("want %s, found %v", want, err)
 	}
+}
+
+// resign is the message with another Signature-Input, sig1 of which is signed with
+// the client's key if there is anything to sign.
+func (p party) resign(tb testing.TB, m proof.Message, lines ...string) proof.Message {
+	tb.Helper()
+	m = with(m, http.Header{"Signature-Input": lines, "Signature": {"sig1=:AAAA:"}})
+	base, _, err := proof.SignatureBase(m, "sig1")
+	if err != nil {
+		return m
+	}
+	signature, err := proof.Sign(p.key, false, base)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m.Header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(signature)+":")
+	return m
 }

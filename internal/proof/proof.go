@@ -133,6 +133,7 @@ func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
 		return Statement{}, err
 	}
 	s.method, s.target, s.authority = m.Method, m.Target, m.Authority
+	s.now, s.read = now, time.Now()
 	s.base, err = signatureBase(m, v.authority(m.Authority), covered, found.params)
 	return s, err
 }
@@ -180,38 +181,40 @@ func (v *Verifier) check(s Statement, m Message, c identity.Client) error {
 }
 
 // Spend ends what Read and Check began: it compares the digest of the body and
-// then, last of all, spends the nonce. The message is the one that was read; now is
-// the time of the call, not of Read: a request may have waited in between. The
-// error is a [*denial.Error] of reason ProofDigest, ProofReplayed or, when reading
-// the body took too long, ProofExpired, one of [Nonces], or the body's.
+// then, last of all, spends the nonce. The message is the one that was read; the
+// time since Read counts, also what reading the body takes. The error is a
+// [*denial.Error] of reason ProofDigest, ProofReplayed or, when it took too long,
+// ProofExpired, one of [Nonces], or the body's.
 func (v *Verifier) Spend(c Checked, m Message, now time.Time) (Proven, error) {
-	if err := v.ready(); err != nil {
-		return Proven{}, v.advise(err, m)
-	}
-	if !c.client.Valid() {
-		return Proven{}, v.advise(denial.New(denial.ProofInvalid, "want a signature that was checked, found none"), m)
-	}
-	s := c.statement
-	if err := s.checkMessage(m); err != nil {
-		return Proven{}, v.advise(err, m)
-	}
-	began := time.Now()
-	if err := s.digests.checkBody(m); err != nil {
-		return Proven{}, v.advise(err, m)
-	}
-	// A nonce that is out of its period may be forgotten already.
-	now = now.Add(time.Since(began))
-	if err := v.checkTime(s, now); err != nil {
-		return Proven{}, v.advise(err, m)
-	}
-	n := Nonce{
-		Key: c.client.Certificate().OwnKeyID(), Client: c.client.Name(), Value: s.nonce,
-		Now: now, Until: s.expires.Add(v.skew() + nonceMargin),
-	}
-	if err := v.Nonces.Spend(n); err != nil {
+	if err := v.spend(c, m, now); err != nil {
 		return Proven{}, v.advise(err, m)
 	}
 	return Proven{client: c.client}, nil
+}
+
+func (v *Verifier) spend(c Checked, m Message, now time.Time) error {
+	if err := v.ready(); err != nil {
+		return err
+	}
+	if !c.client.Valid() {
+		return denial.New(denial.ProofInvalid, "want a signature that was checked, found none")
+	}
+	s := c.statement
+	if err := s.checkMessage(m); err != nil {
+		return err
+	}
+	if err := s.digests.checkBody(m); err != nil {
+		return err
+	}
+	// The nonce of a signature that is over may be forgotten already.
+	now = s.later(now)
+	if err := v.checkTime(s, now); err != nil {
+		return err
+	}
+	return v.Nonces.Spend(Nonce{
+		Key: c.client.Certificate().OwnKeyID(), Client: c.client.Name(), Value: s.nonce,
+		Now: now, Until: s.expires.Add(v.skew() + nonceMargin),
+	})
 }
 
 // nonceMargin is how much longer than a signature its nonce is remembered.

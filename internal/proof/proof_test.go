@@ -1,6 +1,7 @@
 package proof_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/certgate/certgate/internal/denial"
@@ -60,8 +61,8 @@ func TestChangedIsRefused(t *testing.T) {
 		{"nothing", func(*proof.Message) {}, ""},
 		{"method", func(m *proof.Message) { m.Method = "PUT" }, denial.ProofInvalid},
 		{"authority", func(m *proof.Message) { m.Authority = "mail.example.com" }, denial.ProofInvalid},
-		{"path", func(m *proof.Message) { m.Target = "/events/?draft=1" }, denial.ProofInvalid},
-		{"query", func(m *proof.Message) { m.Target = "/events?draft=2" }, denial.ProofInvalid},
+		{"path", func(m *proof.Message) { m.Target = strings.Replace(target, "/events", "/event", 1) }, denial.ProofInvalid},
+		{"query", func(m *proof.Message) { m.Target = strings.Replace(target, "draft=1", "draft=2", 1) }, denial.ProofInvalid},
 		{"body", func(m *proof.Message) { m.Body = content(event + " ") }, denial.ProofDigest},
 	}
 	for _, tt := range tests {

@@ -16,12 +16,15 @@ import (
 type Statement struct {
 	method, target, authority string // as the message has them
 
+	now, read time.Time // when it was read, on the caller's clock and on one that only goes on
+
 	base             []byte // what was signed, if the signature is right; nil for the zero value
 	signature        []byte
 	created, expires time.Time
 	nonce            string
 	keyID            string
-	algorithm        algorithm // as the message has it, "" for none
+	named            bool      // whether the message names an algorithm
+	algorithm        algorithm // as it names it
 	digests          digests
 }
 
@@ -43,58 +46,74 @@ func find(h http.Header) (found, error) {
 	case blank(signatures):
 		return found{}, denial.New(denial.ProofMalformed, "want Signature beside Signature-Input, found none")
 	}
-	label, list, err := findInput(inputs)
+	f, label, err := findInput(inputs)
 	if err != nil {
 		return found{}, err
 	}
-	f := found{list: list}
-	if f.signature, err = findSignature(label, signatures); err != nil {
-		return found{}, err
-	}
-	if f.params, err = httpsfv.Marshal(list); err != nil {
-		return found{}, denial.New(denial.ProofMalformed, "want a signature's parameters, found %v", err)
-	}
-	return f, nil
+	f.signature, err = findSignature(label, signatures)
+	return f, err
 }
 
 // findInput is the only member of Signature-Input with certgate's tag, and its
 // label.
-func findInput(lines []string) (string, httpsfv.InnerList, error) {
-	d, err := dictionary("Signature-Input", lines)
+func findInput(lines []string) (f found, label string, err error) {
+	d, only, err := dictionary("Signature-Input", lines)
 	if err != nil {
-		return "", httpsfv.InnerList{}, err
+		return found{}, "", err
 	}
-	var ours []string
-	var list httpsfv.InnerList
-	untagged := false
-	for _, label := range d.Names() {
-		member, _ := d.Get(label)
-		candidate, ok := member.(httpsfv.InnerList)
-		if !ok {
-			return "", httpsfv.InnerList{}, denial.New(denial.ProofMalformed, "want a list of components for %.80q", label)
-		}
-		tag, tagged, err := text(candidate.Params, "tag")
+	ours, untagged := 0, false
+	for _, name := range d.Names() {
+		list, tag, err := candidate(d, name)
 		if err != nil {
-			return "", httpsfv.InnerList{}, err
+			return found{}, "", err
 		}
-		untagged = untagged || !tagged
-		if tag == Tag {
-			ours, list = append(ours, label), candidate
+		untagged = untagged || tag == nil
+		if tag != nil && *tag == Tag {
+			f.list, label = list, name
+			ours++
 		}
 	}
+	if err := errUnlessOne(ours, untagged); err != nil {
+		return found{}, "", err
+	}
+	if len(d.Names()) == 1 {
+		f.params = only[len(label)+len("="):]
+		return f, label, nil
+	}
+	if f.params, err = httpsfv.Marshal(f.list); err != nil {
+		return found{}, "", denial.New(denial.ProofMalformed, "want a signature's parameters, found %v", err)
+	}
+	return f, label, nil
+}
+
+// candidate is one signature's list and its tag, nil for none.
+func candidate(d *httpsfv.Dictionary, name string) (httpsfv.InnerList, *string, error) {
+	member, _ := d.Get(name)
+	list, ok := member.(httpsfv.InnerList)
+	if !ok {
+		return httpsfv.InnerList{}, nil, denial.New(denial.ProofMalformed, "want a list of components for %.80q", name)
+	}
+	tag, tagged, err := text(list.Params, "tag")
+	if err != nil || !tagged {
+		return list, nil, err
+	}
+	return list, &tag, nil
+}
+
+func errUnlessOne(ours int, untagged bool) error {
 	switch {
-	case len(ours) == 1:
-		return ours[0], list, nil
-	case len(ours) > 1:
-		return "", httpsfv.InnerList{}, denial.New(denial.ProofMalformed, "want one signature with tag %q, found %d", Tag, len(ours))
+	case ours == 1:
+		return nil
+	case ours > 1:
+		return denial.New(denial.ProofMalformed, "want one signature with tag %q, found %d", Tag, ours)
 	case untagged:
-		return "", httpsfv.InnerList{}, denial.New(denial.ProofIncomplete, "want a signature with tag %q, found one without tag", Tag)
+		return denial.New(denial.ProofIncomplete, "want a signature with tag %q, found one without tag", Tag)
 	}
-	return "", httpsfv.InnerList{}, denial.New(denial.ProofMissing, "want a signature with tag %q, found others only", Tag)
+	return denial.New(denial.ProofMissing, "want a signature with tag %q, found others only", Tag)
 }
 
 func findSignature(label string, lines []string) ([]byte, error) {
-	d, err := dictionary("Signature", lines)
+	d, _, err := dictionary("Signature", lines)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +157,8 @@ func newStatement(f found) (Statement, error) {
 	if s.keyID, err = neededText(params, "keyid"); err != nil {
 		return Statement{}, err
 	}
-	name, _, err := text(params, "alg")
-	s.algorithm = algorithm(name)
+	name, named, err := text(params, "alg")
+	s.algorithm, s.named = algorithm(name), named
 	return s, err
 }
 
@@ -192,12 +211,21 @@ func (s Statement) checkMessage(m Message) error {
 	return nil
 }
 
+// later is the time now, but at least as long after Read as it really is: whoever
+// takes the time once for a request must not accept it later for that.
+func (s Statement) later(now time.Time) time.Time {
+	if since := s.now.Add(time.Since(s.read)); since.After(now) {
+		return since
+	}
+	return now
+}
+
 // verify tries the algorithms that the key is able to, or of them the one that the
 // signature names.
 func (s Statement) verify(key any, able []algorithm) error {
 	tried := false
 	for _, a := range able {
-		if s.algorithm != "" && s.algorithm != a {
+		if s.named && s.algorithm != a {
 			continue
 		}
 		tried = true
