@@ -66,6 +66,8 @@ step_tools() {
     skip "faraday (test of the Ruby client): apt-get install ruby-faraday" || bad=1
   /usr/bin/python3 -c 'import requests' 2>/dev/null ||
     skip "requests (test of the Python clients): apt-get install python3-requests" || bad=1
+  /usr/bin/python3 -c 'import cryptography' 2>/dev/null ||
+    skip "cryptography (test of the Python client that signs): apt-get install python3-cryptography" || bad=1
   need systemd-analyze "tests of the systemd units" systemd
   need strace "the test of the units' sandbox" strace
   has golangci-lint ||

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,7 +74,12 @@ func (c clientProgram) path(t *testing.T) string {
 // post runs the program.
 func (c clientProgram) post(t *testing.T, file, url string) finished {
 	t.Helper()
-	return runToEnd(t, c.command[0], nil, append(c.command[1:], c.path(t), file, url)...)
+	return c.run(t, file, url)
+}
+
+func (c clientProgram) run(t *testing.T, args ...string) finished {
+	t.Helper()
+	return runToEnd(t, c.command[0], nil, slices.Concat(c.command[1:], []string{c.path(t)}, args)...)
 }
 
 const appsAdd = `rules:
@@ -192,24 +198,24 @@ func TestLineBreaksInTheHeader(t *testing.T) {
 	}
 }
 
-// TestReadmeClients: the README names every program and shows two of them as they
-// are.
+// TestReadmeClients: the README names every program and shows some of them as
+// they are.
 func TestReadmeClients(t *testing.T) {
 	t.Parallel()
-	text := readme(t)
-	for _, c := range clientPrograms() {
+	text, programs := readme(t), slices.Concat(clientPrograms(), signingPrograms())
+	for _, c := range programs {
 		if !strings.Contains(text, "(test/clients/"+c.file+")") {
 			t.Errorf("want a link to %s in the README, found none", c.file)
 		}
 	}
-	for file, language := range map[string]string{"faraday.rb": "ruby", "with_requests.py": "python"} {
+	for file, language := range map[string]string{"faraday.rb": "ruby", "with_requests.py": "python", "sign.py": "python"} {
 		program := string(readScriptFile(t, "clients", file))
 		if !strings.Contains(text, "```"+language+"\n"+program+"```\n") {
 			t.Errorf("want clients/%s as it is in the README, found another", file)
 		}
 	}
 	files, err := os.ReadDir("clients")
-	if err != nil || len(files) != len(clientPrograms()) {
+	if err != nil || len(files) != len(programs) {
 		t.Errorf("want each of the clients run, found %d and %v", len(files), err)
 	}
 }

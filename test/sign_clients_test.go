@@ -1,0 +1,118 @@
+package test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// signingPrograms are the clients that sign what they send.
+func signingPrograms() []clientProgram {
+	python := "/usr/bin/python3"
+	return []clientProgram{
+		{file: "sign.py", command: []string{python}, probe: []string{python, "-c", "import cryptography"}, from: "python3-cryptography"},
+		{file: "sign.rb", command: []string{"ruby"}, probe: []string{"ruby", "-ropenssl", "-e", "0"}, from: "ruby"},
+		{file: "sign.mjs", command: []string{"node"}, probe: []string{"node", "-e", "fetch"}, from: "nodejs"},
+	}
+}
+
+// signer is a client with a key of its own, in files.
+type signer struct{ certificate, key string }
+
+func (m *master) newSigner(t *testing.T, algorithm string) signer {
+	t.Helper()
+	m.write(t, algorithm+".crt", string(m.issue(t, certificateOptions{subject: "/OU=mail", key: algorithm}).pem))
+	return signer{filepath.Join(m.dir, algorithm+".crt"), filepath.Join(m.dir, algorithm+".key")}
+}
+
+// TestSigningClients runs every program that signs against a gateway that wants
+// it, with each kind of key.
+func TestSigningClients(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	g := newGateway(t, m, environment{"AUTH_PROOF": "require"})
+	event, nothing := filepath.Join(m.dir, "event.json"), filepath.Join(m.dir, "nothing")
+	writeFile(t, eventBody("Meeting"), event)
+	writeFile(t, "", nothing)
+	for _, c := range signingPrograms() {
+		for _, algorithm := range []string{"p256", "p384", "ed25519", "rsa"} {
+			s := m.newSigner(t, algorithm)
+			t.Run(c.file+"/"+algorithm, func(t *testing.T) {
+				c.need(t)
+				c.wantProven(t, g, s, "GET /events?from=a%20b&to=+&from=%C3%BC", "")
+				c.wantProven(t, g, s, "POST /events", eventBody("Meeting"), event)
+				if algorithm != "p256" {
+					return
+				}
+				c.wantProven(t, g, s, "POST /events", eventBody("Meeting"), event) // with another nonce
+				c.wantProven(t, g, s, "POST /events?now", "", nothing)
+				c.wantProven(t, g, s, "GET /", "")
+			})
+		}
+	}
+}
+
+// wantProven wants the request at the upstream, as a signed one of mail.
+func (c clientProgram) wantProven(t *testing.T, g *gateway, s signer, line, body string, file ...string) {
+	t.Helper()
+	_, target, _ := strings.Cut(line, " ")
+	result := c.run(t, append([]string{s.certificate, s.key, "http://" + g.addr + target}, file...)...)
+	if result.code != 0 || !strings.HasPrefix(result.stdout, "200\n") {
+		t.Fatalf("%s: want exit code 0 and 200, found %+v", line, result)
+	}
+	received, err := http.ReadRequest(bufio.NewReader(strings.NewReader(g.upstream.take())))
+	if err != nil {
+		t.Fatalf("%s: want it at the upstream, found %v", line, err)
+	}
+	content, err := io.ReadAll(received.Body)
+	if found := received.Method + " " + received.RequestURI; found != line || string(content) != body || err != nil {
+		t.Errorf("want %s with %q, found %s with %q and %v", line, body, found, content, err)
+	}
+	if auth := received.Header["X-Client-Auth"]; len(auth) != 1 || auth[0] != "signed" || received.Header.Get("X-Client-Id") != "mail" {
+		t.Errorf("%s: want it signed by mail, found %q by %q", line, auth, received.Header["X-Client-Id"])
+	}
+}
+
+// TestSigningClientsRefused: what is wrong is told, by an exit code, too.
+func TestSigningClientsRefused(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail, other := m.newSigner(t, "p256"), m.newSigner(t, "ed25519")
+	g := newGateway(t, m, environment{"AUTH_PROOF": "require"})
+	tp := newTap(t, g.addr)
+	for _, c := range signingPrograms() {
+		t.Run(c.file, func(t *testing.T) {
+			c.need(t)
+			c.wantProven(t, g, mail, "GET /events", "")
+			result := c.run(t, mail.certificate, other.key, "http://"+g.addr+"/events")
+			if result.code == 0 || !strings.HasPrefix(result.stdout, "401\n") || !strings.Contains(result.stdout, `"reason":"proof_invalid"`) {
+				t.Errorf("another key: want an exit code and proof_invalid, found %+v", result)
+			}
+			g.upstream.wantNothing(t)
+			c.wantSentOnce(t, g, tp, mail)
+			anybody := newUpstream(t, nil)
+			if result := c.run(t, mail.key, mail.key, anybody.url+"/events"); result.code == 0 {
+				t.Errorf("want an exit code for a key in the place of the certificate, found %+v", result)
+			}
+			anybody.wantNothing(t)
+		})
+	}
+}
+
+// wantSentOnce sends what the program has sent once more, byte for byte.
+func (c clientProgram) wantSentOnce(t *testing.T, g *gateway, tp *tap, s signer) {
+	t.Helper()
+	if result := c.run(t, s.certificate, s.key, "http://"+tp.addr+"/events"); result.code != 0 {
+		t.Fatalf("want exit code 0, found %+v", result)
+	}
+	g.upstream.wantOne(t)
+	again := dial(t, g.addr)
+	again.write(t, tp.take())
+	g.wantProblem(t, again.read(t, http.MethodGet), denial.ProofReplayed)
+	g.upstream.wantNothing(t)
+}
