@@ -20,8 +20,10 @@ func wantTranscript(t *testing.T, text string) {
 		"1. The mail app adds an event", "2. The social app adds an event",
 		"< 201 Created", "< 200 OK", "< 401 Unauthorized", "< 403 Forbidden",
 		`"client": "mail"`, `"client": "social"`,
+		"X-Client-Id: mail, X-Client-Auth: bearer", "X-Client-Id: social, X-Client-Auth: signed",
+		`"reason": "proof_missing"`, `"reason": "proof_replayed"`, `"reason": "proof_digest"`, `"reason": "proof_invalid"`,
 		`"reason": "credential_missing"`, `"reason": "certificate_untrusted"`, `"reason": "certificate_expired"`, `"reason": "access_denied"`,
-		"answers were as expected.",
+		"\n13 of 13 answers were as expected.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in the transcript, found none", want)
@@ -51,7 +53,31 @@ func TestDemoOnce(t *testing.T) {
 		t.Errorf("want exit code 0 in silence, found %d and %s", result.code, result.stderr)
 	}
 	wantTranscript(t, result.stdout)
+	wantExcerpt(t, result.stdout)
 	wantEmpty(t, dir)
+}
+
+// passing is what differs from run to run of the demo.
+var passing = regexp.MustCompile(`in [^ ]*/|(created|expires)=[0-9]+|[0-9]{4}-[0-9-]{5}T[0-9:.]+Z`)
+
+// wantExcerpt: what the README shows of the demo is what it prints. A line of … is
+// for any number of lines.
+func wantExcerpt(t *testing.T, printed string) {
+	t.Helper()
+	_, excerpt, found := strings.Cut(readme(t), "```\n1. The mail app adds an event\n")
+	excerpt, _, whole := strings.Cut(excerpt, "```\n")
+	if !found || !whole {
+		t.Fatal("want the demo's transcript in the README, found none")
+	}
+	plain := func(text string) string { return passing.ReplaceAllString(text, "(passing)") }
+	rest := plain(printed)
+	for part := range strings.SplitSeq(plain(excerpt), "   …\n") {
+		_, behind, found := strings.Cut(rest, part)
+		if !found {
+			t.Fatalf("want the README's lines in the transcript, found none like\n%s", part)
+		}
+		rest = behind
+	}
 }
 
 // TestDemoStaysUp does what the demo tells people to do, and leaves by Ctrl-C.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,30 +20,43 @@ import (
 	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/gateway"
+	"github.com/certgate/certgate/internal/proof"
 	"github.com/certgate/certgate/internal/schedule"
 )
 
-// rules are what the demo's operator wrote.
+// rules are what the demo's operator wrote: mail is a client as of 2012, whose
+// certificate is enough, and social's requests have to be signed.
 const rules = `rules:
-  - name: apps-add-events
-    clients: [mail, social]
-    allow: ["POST /events"]
-  - name: apps-read-events
-    clients: [mail, social]
-    allow: ["GET /events", "GET /events/{id}"]
+  - name: mail-by-certificate
+    clients: [mail]
+    allow: ["POST /events", "GET /events", "GET /events/{id}"]
+  - name: social-by-signature
+    clients: [social]
+    allow: ["POST /events", "GET /events", "GET /events/{id}"]
+    proof: require
 `
+
+// caller is what somebody who sends requests holds.
+type caller struct {
+	header string // the certificate, as the header's value
+	signer *proof.Signer
+}
 
 // system is everything that runs.
 type system struct {
 	dir         string
 	gatewayURL  string
 	scheduleURL string
-	headers     map[string]string // header value by who sends it
+	callers     map[string]caller
+	told        atomic.Pointer[identity] // of the last request that reached the schedule
 
 	cancel  context.CancelFunc
 	stopped chan error
 	closers []func() error
 }
+
+// identity is what the gateway tells the service behind it.
+type identity struct{ client, auth string }
 
 // start makes the keys and brings everything up on loopback.
 func start(ctx context.Context, listen string, now time.Time) (_ *system, err error) {
@@ -52,7 +64,7 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	if err != nil {
 		return nil, err
 	}
-	s := &system{dir: dir, headers: map[string]string{}, stopped: make(chan error, 1), cancel: func() {}}
+	s := &system{dir: dir, callers: map[string]caller{}, stopped: make(chan error, 1), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -94,16 +106,17 @@ func (s *system) issue(a *authority.Authority, who, client string, at time.Time,
 	if err != nil {
 		return err
 	}
-	cert, err := issueTo(a, client, key.Public(), at, life)
+	cert, err := a.Issue(authority.Request{Client: client, PublicKey: key.Public(), Lifetime: life, Now: at})
 	if err != nil {
 		return err
 	}
-	s.headers[who] = certheader.Encode(certheader.Base64DER, cert.Raw)
-	return os.WriteFile(s.headerFile(who), []byte(s.headers[who]), 0o600)
-}
-
-func issueTo(a *authority.Authority, client string, key crypto.PublicKey, at time.Time, life time.Duration) (*x509.Certificate, error) {
-	return a.Issue(authority.Request{Client: client, PublicKey: key, Lifetime: life, Now: at})
+	signer, err := proof.NewSigner(cert, key, credentialHeader)
+	if err != nil {
+		return err
+	}
+	c := caller{certheader.Encode(certheader.Base64DER, cert.Raw), signer}
+	s.callers[who] = c
+	return os.WriteFile(s.headerFile(who), []byte(c.header), 0o600)
 }
 
 func (s *system) headerFile(who string) string { return filepath.Join(s.dir, who+".header") }
@@ -118,11 +131,28 @@ func (s *system) startSchedule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: schedule.NewHandler(schedule.Options{Store: store, Log: zap.NewNop(), Now: time.Now}), ReadHeaderTimeout: 10 * time.Second}
+	handler := schedule.NewHandler(schedule.Options{Store: store, Log: zap.NewNop(), Now: time.Now})
+	server := &http.Server{Handler: s.overhear(handler), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }()
 	s.closers = append(s.closers, server.Close)
 	s.scheduleURL = "http://" + l.Addr().String()
 	return nil
+}
+
+// overhear notes whom the gateway names to the service.
+func (s *system) overhear(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.told.Store(&identity{r.Header.Get("X-Client-Id"), r.Header.Get("X-Client-Auth")})
+		service.ServeHTTP(w, r)
+	})
+}
+
+// overheard returns what the service was told since the last call, or nothing.
+func (s *system) overheard() identity {
+	if told := s.told.Swap(nil); told != nil {
+		return *told
+	}
+	return identity{}
 }
 
 // startGateway configures the gateway as an operator would: by environment.

@@ -7,99 +7,78 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
-// scene is one request and the answer that it must get.
-type scene struct {
-	title  string
-	who    string // whose certificate; empty: none
-	method string
-	path   string
-	event  string // name of the event to add; empty: no body
-	status int
-	reason string // of a refusal
-}
-
-func scenes() []scene {
-	const post, get = http.MethodPost, http.MethodGet
-	return []scene{
-		{"The mail app adds an event", "mail", post, "/events", "Standup", http.StatusCreated, ""},
-		{"The social app adds an event", "social", post, "/events", "Birthday party", http.StatusCreated, ""},
-		{"The mail app reads the schedule: both apps' events, each with its client", "mail", get, "/events", "", http.StatusOK, ""},
-		{"No certificate", "", post, "/events", "Intrusion", http.StatusUnauthorized, "credential_missing"},
-		{"A stranger: says it is mail, but another key signed that", "stranger", post, "/events", "Intrusion", http.StatusForbidden, "certificate_untrusted"},
-		{"Yesterday's certificate of mail", "expired", post, "/events", "Intrusion", http.StatusForbidden, "certificate_expired"},
-		{"The billing app: a good certificate, but no rule lets it in", "billing", post, "/events", "Intrusion", http.StatusForbidden, "access_denied"},
-		{"The mail app, something no rule allows", "mail", http.MethodDelete, "/events", "", http.StatusForbidden, "access_denied"},
-	}
-}
-
-// transcript plays the scenes and reports whether every answer was the expected
-// one.
+// transcript plays the acts and reports whether every answer was the expected one.
 func transcript(ctx context.Context, w io.Writer, s *system) bool {
-	all := scenes()
-	say(w, "certgate: which application is calling?\n")
-	say(w, "Gateway %s, schedule service behind it %s\n", s.gatewayURL, s.scheduleURL)
+	say(w, "certgate: gateway %s, schedule service behind it %s\n", s.gatewayURL, s.scheduleURL)
+	p := player{w: w, system: s}
 	good := 0
-	for i, scene := range all {
-		say(w, "\n%d. %s\n", i+1, scene.title)
-		if play(ctx, w, s, scene, i) {
-			good++
+	for _, act := range acts() {
+		say(w, "\n%s\n", act.title)
+		for _, scene := range act.scenes {
+			if p.play(ctx, scene) {
+				good++
+			}
 		}
 	}
-	say(w, "\n%d of %d answers were as expected.\n", good, len(all))
-	return good == len(all)
+	say(w, "\n%d of %d answers were as expected.\n", good, len(p.sent))
+	return good == len(p.sent)
 }
 
-func play(ctx context.Context, w io.Writer, s *system, sc scene, n int) bool {
-	body := ""
-	if sc.event != "" {
-		body = eventJSON(sc.event, time.Now(), n)
-	}
-	req, err := http.NewRequestWithContext(ctx, sc.method, s.gatewayURL+sc.path, strings.NewReader(body))
+// player plays scenes, and remembers what was sent as somebody on the way could.
+type player struct {
+	w      io.Writer
+	system *system
+	sent   []message
+}
+
+// play reports whether the answer was the expected one.
+func (p *player) play(ctx context.Context, sc scene) bool {
+	m, err := p.system.compose(sc, p.sent)
+	p.sent = append(p.sent, m)
+	say(p.w, "\n%d. %s\n", len(p.sent), sc.title)
 	if err != nil {
-		say(w, "   !! %v\n", err)
-		return false
+		return p.fail("%v", err)
 	}
-	say(w, "   > %s %s\n", sc.method, sc.path)
-	if sc.who != "" {
-		req.Header.Set("X-SSL-Auth", s.headers[sc.who])
-		// The certificate itself is a bearer credential: it is never printed.
-		say(w, "   > X-SSL-Auth: (the certificate in %s)\n", s.headerFile(sc.who))
+	for _, line := range m.shown(sc, p.system.headerFile(sc.who)) {
+		say(p.w, "   > %s\n", line)
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-		say(w, "   > %s\n", body)
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := m.send(ctx, p.system.gatewayURL)
 	if err != nil {
-		say(w, "   !! %v\n", err)
-		return false
+		return p.fail("%v", err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	return judge(w, sc, res)
+	return p.judge(sc, res)
 }
 
-func judge(w io.Writer, sc scene, res *http.Response) bool {
+func (p *player) fail(format string, args ...any) bool {
+	say(p.w, "   !! "+format+"\n", args...)
+	return false
+}
+
+// judge compares the answer and what the schedule was told with what the scene wants.
+func (p *player) judge(sc scene, res *http.Response) bool {
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		say(w, "   !! %v\n", err)
-		return false
+		return p.fail("%v", err)
 	}
-	say(w, "   < %s\n", res.Status)
+	told := p.system.overheard()
+	if told != (identity{}) {
+		say(p.w, "   | X-Client-Id: %s, X-Client-Auth: %s\n", told.client, told.auth)
+	}
+	say(p.w, "   < %s\n", res.Status)
 	if location := res.Header.Get("Location"); location != "" {
-		say(w, "   < Location: %s\n", location)
+		say(p.w, "   < Location: %s\n", location)
 	}
-	say(w, "%s\n", indented(answer))
+	say(p.w, "%s\n", indented(answer))
 	var problem struct{ Reason string }
 	_ = json.Unmarshal(answer, &problem) // an answer that is no problem has no reason
-	if res.StatusCode == sc.status && problem.Reason == sc.reason {
-		return true
+	if res.StatusCode != sc.status || problem.Reason != sc.reason || told != sc.told {
+		return p.fail("want %d %s, and the schedule told of %q", sc.status, sc.reason, sc.told)
 	}
-	say(w, "   !! want %d %s\n", sc.status, sc.reason)
-	return false
+	return true
 }
 
 func indented(answer []byte) string {
@@ -108,22 +87,6 @@ func indented(answer []byte) string {
 		return "   < " + string(answer)
 	}
 	return "   < " + b.String()
-}
-
-// eventJSON is an event of this week in the form of the 2012 article.
-func eventJSON(name string, now time.Time, n int) string {
-	start := now.UTC().Truncate(time.Hour).Add(time.Duration(n+1) * time.Hour)
-	var e struct {
-		Event struct {
-			Start string `json:"start_time"`
-			End   string `json:"end_time"`
-			Name  string `json:"name"`
-		} `json:"event"`
-	}
-	e.Event.Name = name
-	e.Event.Start, e.Event.End = start.Format(time.RFC3339), start.Add(90*time.Minute).Format(time.RFC3339)
-	text, _ := json.Marshal(e) // strings only
-	return string(text)
 }
 
 // farewell says how to go on by hand.
@@ -140,7 +103,7 @@ Add an event as mail, or try it as stranger, expired or billing:
     -H 'Content-Type: application/json' \
     -d '%s'
 
-Read the schedule as social:
+Read it as mail:
 
   curl -i %s/events -H "X-SSL-Auth: $(cat %s)"
 
@@ -148,7 +111,7 @@ The gateway's log, one line a request:  %s
 
 Ctrl-C stops everything and removes the temporary folder.
 `, s.scheduleURL, s.gatewayURL, s.headerFile("mail"), eventJSON("Lunch", time.Now(), 2),
-		s.gatewayURL, s.headerFile("social"), s.logFile())
+		s.gatewayURL, s.headerFile("mail"), s.logFile())
 	return err
 }
 
