@@ -82,6 +82,10 @@ func TestDoctor(t *testing.T) {
 			if strings.HasPrefix(file, "caddy") { // which looks at the Host
 				edit = strings.NewReplacer("app.example", proxyAddress).Replace
 			}
+			authority := "ok"
+			if strings.HasPrefix(file, "nginx") { // whose $host has no port
+				authority = "note"
+			}
 			newPatient(t, g, mail, file, edit).examine(t, 0,
 				[3]string{"ok", "connection", " over TLS 1."},
 				[3]string{"ok", "echo", "of client mail"},
@@ -92,6 +96,8 @@ func TestDoctor(t *testing.T) {
 				[3]string{"ok", "spoofed X-Forwarded-For", "replaced"},
 				[3]string{"ok", "proxy headers", "X-Forwarded-Host, X-Forwarded-Proto"},
 				[3]string{"ok", "path and query", "?q=a%20b+c%2Fd&q=&Q=1"},
+				[3]string{"ok", "signature", "Content-Digest, Signature-Input, Signature"},
+				[3]string{authority, "authority", "sign for " + proxyAddress},
 				[3]string{"ok", "hop", "keeps its connections"})
 		})
 	}
@@ -107,6 +113,10 @@ func TestDoctor(t *testing.T) {
 			[][3]string{{"problem", "X-Forwarded-For", "sends none"}, {"problem", "spoofed X-Forwarded-For", "a client can choose its address"}}},
 		"X-Forwarded-Host passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-Host $host;", "").Replace,
 			[][3]string{{"problem", "proxy headers", "own X-Forwarded-Host"}}},
+		"another host": {strings.NewReplacer("proxy_set_header Host $host;", "proxy_set_header Host gateway.internal;", "X-Forwarded-Host $host", "X-Forwarded-Host gateway.internal").Replace,
+			[][3]string{{"note", "authority", `expects "gateway.internal": set PUBLIC_AUTHORITY=` + proxyAddress}}},
+		"signature dropped": {strings.NewReplacer("proxy_set_header Host $host;", "proxy_set_header Host $host; proxy_set_header Signature \"\";").Replace,
+			[][3]string{{"problem", "signature", "Signature does not arrive"}}},
 		"path decoded": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;").Replace,
 			[][3]string{{"note", "path and query", "another spelling of the same path, which access rules do not tell apart: /%41"}}},
 		"no keep-alive": {strings.NewReplacer("proxy_http_version 1.1;", "").Replace,

@@ -81,6 +81,8 @@ func TestHealthy(t *testing.T) {
 		ok("proxy headers", "own X-Client-Id arrives, and the gateway deletes it"),
 		note("proxy headers", "own Client-Cert, X-Forwarded-Client-Cert, X-Forwarded-Tls-Client-Cert, X-SSL-Client-Cert, SSL-Client-Cert, X-Amzn-Mtls-Clientcert, X-ARR-ClientCert arrives"),
 		ok("path and query", "/a%20b, /a+b, /%41, /a/, /a, /a;b=1, ?q=a%20b+c%2Fd&q=&Q=1"),
+		ok("signature", "Content-Digest, Signature-Input, Signature"),
+		ok("authority", "sign for 127.0.0.1:"),
 		ok("hop", "requests came on"),
 	)
 }
@@ -155,7 +157,7 @@ func TestBlockedForm(t *testing.T) {
 		return 0
 	}}.examine(t, newGateway(t))
 	wantFindings(t, findings, problem("form percent", "the load balancer answers 403"), problem("form form", "answers 403"),
-		problem("form xfcc", "answers 403"), ok("forms", "spaced, escaped, joined, base64, der, rfc9440"))
+		problem("form xfcc", "answers 403"), problem("signature", "answers 403"), ok("forms", "spaced, escaped, joined, base64, der, rfc9440"))
 }
 
 func TestOneHeaderTreatedDifferently(t *testing.T) {
@@ -237,6 +239,47 @@ func longer(most int) func(*http.Request) int {
 			return http.StatusRequestHeaderFieldsTooLarge
 		}
 		return 0
+	}
+}
+
+// TestSignatures: what a load balancer can do to signed requests.
+func TestSignatures(t *testing.T) {
+	drop := func(names ...string) proxy {
+		return proxy{rewrite: func(r *httputil.ProxyRequest) {
+			for _, name := range names {
+				r.Out.Header.Del(name)
+			}
+		}}
+	}
+	host := func(name string) proxy {
+		return proxy{rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.Header.Del("X-Forwarded-Host")
+			r.Out.Host = name
+		}}
+	}
+	tests := []struct {
+		name     string
+		proxy    proxy
+		settings []string
+		want     []doctor.Finding
+	}{
+		{"dropped", drop("Signature", "Signature-Input", "Content-Digest"), nil, []doctor.Finding{
+			problem("signature", "Signature does not arrive as it is sent: the header does not arrive"),
+			problem("signature", "Signature-Input does not arrive"), problem("signature", "Content-Digest does not arrive"),
+		}},
+		{"one dropped", drop("Content-Digest"), nil, []doctor.Finding{
+			problem("signature", "Content-Digest does not arrive"), ok("signature", "arrive as they are sent: Signature-Input, Signature"),
+		}},
+		{"quotation marks lost", proxy{rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.Header.Set("Signature-Input", strings.ReplaceAll(r.Out.Header.Get("Signature-Input"), `"`, ""))
+		}}, nil, []doctor.Finding{problem("signature", "its quotation marks are lost")}},
+		{"refused", proxy{refuse: refuses("Signature-Input", 400)}, nil, []doctor.Finding{problem("signature", "not let through: the load balancer answers 400")}},
+		{"another host", host("gateway.internal"), nil, []doctor.Finding{note("authority", `expects "gateway.internal": set PUBLIC_AUTHORITY=127.0.0.1:`)}},
+		{"another host is set", host("gateway.internal"), []string{"PUBLIC_AUTHORITY", "schedule.example.com"},
+			[]doctor.Finding{note("authority", `expects "schedule.example.com"`)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, newGateway(t, tt.settings...)), tt.want...) })
 	}
 }
 

@@ -39,6 +39,8 @@ type Answer struct {
 	Method   string `json:"method"`
 	Protocol string `json:"protocol"`
 	Target   Value  `json:"target"`
+	// Authority is the host that a signature over this request would have to name.
+	Authority string `json:"authority"`
 	// Peer is the address and port of the other end of the connection.
 	Peer        string `json:"peer"`
 	PeerTrusted bool   `json:"peer_trusted"` // it is in TRUSTED_PROXIES
@@ -111,8 +113,11 @@ func tells(name string, credentials []string) bool {
 		return true
 	}
 	same := func(other string) bool { return fold(other) == name }
-	return slices.ContainsFunc(credentials, same) || slices.ContainsFunc(Spoofed(), same)
+	return slices.ContainsFunc(credentials, same) || slices.ContainsFunc(Spoofed(), same) || slices.ContainsFunc(Signed(), same)
 }
+
+// Signed are the headers of a signed request beside the certificate's.
+func Signed() []string { return []string{"Content-Digest", "Signature-Input", "Signature"} }
 
 // Spoofed are the headers that proxies set and the doctor sends, to see whether
 // they get through.

@@ -25,13 +25,14 @@ func newRequest(lines ...string) *http.Request {
 
 func TestDigest(t *testing.T) {
 	r := newRequest("X-Certgate-Canary-Size: abc", "X-App-Cert: secret-credential", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-For: 203.0.113.9",
-		"Client-Cert: secret-certificate", "Authorization: Bearer secret-token", "X-Origin-Verify: 1234", "Cookie: a=1", "Cookie: b=2")
+		"Client-Cert: secret-certificate", "Signature: sig1=:AAAA:", "Authorization: Bearer secret-token", "X-Origin-Verify: 1234", "Cookie: a=1", "Cookie: b=2")
 	have := echo.Digest(r, "X-App-Cert", "")
 	want := echo.Answer{
 		Version: 1, Method: "GET", Protocol: "HTTP/1.1", Target: echo.Of("/certgate/echo/a%20b?c=hidden"), Peer: "192.0.2.1:4711",
 		ForwardedFor: []string{"198.51.100.7", "203.0.113.9"},
 		Headers: []echo.Header{
 			{"Client-Cert", []echo.Value{echo.Of("secret-certificate")}},
+			{"Signature", []echo.Value{echo.Of("sig1=:AAAA:")}},
 			{"X-App-Cert", []echo.Value{echo.Of("secret-credential")}},
 			{"X-Certgate-Canary-Size", []echo.Value{{3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}}},
 			// No digest of what neither the doctor nor a client of the gateway sends.

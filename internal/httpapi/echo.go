@@ -33,6 +33,7 @@ func (x *exchange) echo(asked gate.Request) {
 	}
 	answer := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
 	answer.Client, answer.Auth = d.Client.Name(), d.Auth
+	answer.Authority = x.Gate().Possession.Verifier.Authority(asked.Authority)
 	answer.PeerTrusted, answer.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")

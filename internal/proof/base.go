@@ -117,10 +117,14 @@ func appendField(b []byte, c component, h http.Header) ([]byte, error) {
 	return b, nil
 }
 
-// authority is the host that signatures are made for: the request's own where it
-// is one of this service's, else the first of them.
-func (v *Verifier) authority(requested string) string {
+// Authority is the host that a signature over a request for the given one has to
+// name, in lower case and without ":80" and ":443": the request's own where it is
+// one of Authorities or there are none, else the first of them.
+func (v *Verifier) Authority(requested string) string {
 	requested = normalHost(requested)
+	if v == nil {
+		return requested
+	}
 	for _, host := range v.Authorities {
 		if normalHost(host) == requested {
 			return requested

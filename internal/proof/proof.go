@@ -134,7 +134,7 @@ func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
 	}
 	s.method, s.target, s.authority = m.Method, m.Target, m.Authority
 	s.now, s.read = now, time.Now()
-	s.base, err = signatureBase(m, v.authority(m.Authority), covered, found.params)
+	s.base, err = signatureBase(m, v.Authority(m.Authority), covered, found.params)
 	return s, err
 }
 
