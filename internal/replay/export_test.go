@@ -1,5 +1,7 @@
 package replay
 
+import "time"
+
 // NewMemoryOf is a memory of another size.
 func NewMemoryOf(capacity int) *Memory { return newMemory(capacity) }
 
@@ -20,3 +22,11 @@ func (m *Memory) Places() int {
 func (m *Memory) Known() (clients, seconds int) {
 	return len(m.shares.numbers), len(m.table.seconds)
 }
+
+// NewRedisEvery is a Redis that is tried so often while it is gone.
+func NewRedisEvery(o RedisOptions, rest time.Duration) *Redis { return newRedis(o, rest) }
+
+// Name is what the nonce is called in Redis.
+var Name = name
+
+const FailuresInRow = failuresInRow

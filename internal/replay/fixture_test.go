@@ -14,6 +14,7 @@ import (
 
 var (
 	_ proof.Nonces = (*replay.Memory)(nil)
+	_ proof.Nonces = (*replay.Redis)(nil)
 )
 
 // noon is when the tests begin: on a whole second.

@@ -1,9 +1,10 @@
 // Package replay remembers which nonces were used, so that a signed request
 // passes once.
 //
-// [Memory] is a [proof.Nonces]: when it cannot tell whether a nonce is new, or has
-// no room to remember that it was used, it refuses it. It never forgets a nonce
-// before its time to make room for another.
+// [Memory] remembers for one process, [Redis] for all who share a Redis server.
+// Each is a [proof.Nonces]: when it cannot tell whether a nonce is new, or has no
+// room to remember that it was used, it refuses it. None of them makes room by
+// forgetting a nonce before its time.
 package replay
 
 import (
@@ -14,10 +15,13 @@ import (
 	"github.com/certgate/certgate/internal/trust"
 )
 
-// maxAhead is how long a nonce can be good for: the longest life of a signature
-// with the most leeway on both ends, and some. More would occupy its room for as
-// long.
-const maxAhead = proof.MaxLifetime + 2*5*time.Minute + time.Minute
+// maxSkew is the most leeway that a verifier gives.
+const maxSkew = 5 * time.Minute
+
+// maxAhead is how long a nonce has to be remembered at most: the longest life of a
+// signature with the most leeway on both ends, and some. More would occupy its room
+// for as long.
+const maxAhead = proof.MaxLifetime + 2*maxSkew + time.Minute
 
 // retryAfter is what a client is told whose nonce could not be remembered.
 const retryAfter = time.Second
@@ -29,9 +33,9 @@ func check(n proof.Nonce) *denial.Error {
 	case n.Key == (trust.KeyID{}), n.Client == "", n.Value == "", n.Now.IsZero(), n.Until.IsZero():
 		return denial.New(denial.Internal, "want a nonce with key, client, value and times, found it without one of them")
 	case ahead < 0:
-		return denial.New(denial.ProofExpired, "the signature was good until %s", n.Until.UTC().Format(time.RFC3339))
+		return denial.New(denial.ProofExpired, "the signature is over, and its nonce may be forgotten since %s", n.Until.UTC().Format(time.RFC3339))
 	case ahead > maxAhead:
-		return denial.New(denial.Internal, "want a nonce that is good for at most %s, found %s", maxAhead, ahead)
+		return denial.New(denial.Internal, "want a nonce to be remembered for at most %s, found %s", maxAhead, ahead)
 	}
 	return nil
 }

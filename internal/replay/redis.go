@@ -1,0 +1,194 @@
+package replay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/certgate/certgate/internal/proof"
+)
+
+const (
+	// prefix is what the names of all keys begin with, for the server's access
+	// control lists.
+	prefix = "certgate:nonce:"
+	// dialTimeout, answerTimeout and waitTimeout bound what one nonce can cost;
+	// together it is no more than dialTimeout.
+	dialTimeout   = time.Second
+	answerTimeout = 500 * time.Millisecond
+	waitTimeout   = 500 * time.Millisecond
+	// connections to the server at most; each carries some thousand nonces a second.
+	connections = 32
+	// failuresInRow without an answer mean that the server is gone.
+	failuresInRow = 5
+	// rest is between two tries whether it is back.
+	rest = time.Second
+)
+
+// Event is what became of the Redis server.
+type Event string
+
+// The events.
+const (
+	Gone      Event = "gone"      // it takes no nonces
+	Back      Event = "back"      // it does again
+	Forgetful Event = "forgetful" // it does, and may forget them before their time
+)
+
+// RedisOptions are what a [Redis] is made of. Server and Report are required.
+type RedisOptions struct {
+	Server Server
+	// ClockSkew is how far the clocks of those who share the server may be apart; at
+	// most five minutes count. Nonces are remembered that much longer.
+	ClockSkew time.Duration
+	// Memory, when given, decides while the server is gone. It is told of every
+	// nonce, so what passed here does not pass here again. Nil: nothing passes
+	// while the server is gone.
+	Memory *Memory
+	// Report is told what became of the server; the error says why, is nil for
+	// Back, and has neither user nor password in it. It is called by several
+	// goroutines and must not wait.
+	Report func(Event, error)
+}
+
+// Redis remembers nonces in a Redis server, for all who use the same. It is safe
+// for concurrent use; [NewRedis] makes one, and Close ends it.
+//
+// A nonce is one SET NX EX, sent once: a second SET after a first one whose answer
+// is lost could find the nonce used by the first. So a nonce is refused when there
+// is no answer in time, and may be used up all the same.
+//
+// After five failures in a row the server counts as gone, and nobody waits for it
+// any more. It is tried once a second, in the background, until it takes a key.
+type Redis struct {
+	client *redis.Client
+	server Server
+	skew   time.Duration
+	memory *Memory
+	report func(Event, error)
+	rest   time.Duration
+
+	// epoch is odd while the server is gone. What began in another epoch says
+	// nothing about this one.
+	epoch    atomic.Int64
+	failures atomic.Int64 // in a row
+	gone     chan struct{}
+
+	stop    context.CancelFunc
+	watched sync.WaitGroup
+}
+
+// NewRedis makes a Redis and begins to talk to the server; it does not wait for it.
+func NewRedis(o RedisOptions) *Redis { return newRedis(o, rest) }
+
+func newRedis(o RedisOptions, rest time.Duration) *Redis {
+	// The library knows one logger for the whole process and writes lines of its own
+	// to standard error. What it would say comes back as an error.
+	logging.Disable()
+	r := &Redis{
+		client: newClient(o.Server.login), server: o.Server, skew: min(o.ClockSkew, maxSkew),
+		memory: o.Memory, report: o.Report, rest: rest,
+		gone: make(chan struct{}, 1),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.watched.Go(func() { r.watch(ctx) })
+	return r
+}
+
+func newClient(l *login) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network: "tcp", Addr: Server{l}.Addr(), TLSConfig: l.tls(),
+		Username: l.user, Password: l.password, DB: l.database,
+		MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, PoolTimeout: waitTimeout,
+		ContextTimeoutEnabled: true,
+		PoolSize:              connections, PipelinePoolSize: -1,
+		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
+		// Nothing but what a nonce needs: RESP2 and no messages that nobody asked for.
+		Protocol: 2, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// Close ends the connections and the tries. What is spent afterwards is refused.
+func (r *Redis) Close() {
+	r.stop()
+	r.watched.Wait()
+	_ = r.client.Close()
+}
+
+// Up reports whether the server takes nonces, as far as is known.
+func (r *Redis) Up() bool { return r.epoch.Load()%2 == 0 }
+
+// Spend is that of [proof.Nonces]. It also refuses with ProofExpired what is over,
+// and with Internal what is no nonce.
+func (r *Redis) Spend(n proof.Nonce) error {
+	if d := check(n); d != nil {
+		return d
+	}
+	// First, so that what the server is asked to remember is remembered here, too,
+	// should it be gone afterwards.
+	if r.memory != nil {
+		if err := r.memory.Spend(n); err != nil {
+			return err
+		}
+	}
+	epoch := r.epoch.Load()
+	if epoch%2 == 1 {
+		return r.without("it gives no answers")
+	}
+	first, err := r.set(context.Background(), name(n), r.lifetime(n))
+	if err != nil {
+		err = r.explain(err)
+		r.failed(epoch, err)
+		return r.without(err.Error())
+	}
+	if r.failures.Load() != 0 { // mostly there is nothing to write
+		r.failures.Store(0)
+	}
+	if !first {
+		return replayed()
+	}
+	return nil
+}
+
+// without decides when the server cannot.
+func (r *Redis) without(why string) error {
+	if r.memory != nil { // which has accepted it
+		return nil
+	}
+	return overloaded("redis does not say whether the nonce is new: %s", why)
+}
+
+// set asks the server to remember a name, and reports whether it did not yet.
+func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (first bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	err = r.client.SetArgs(ctx, name, "1", redis.SetArgs{Mode: "NX", TTL: lifetime}).Err()
+	if err == redis.Nil { //nolint:errorlint // the library returns it bare
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// name is one key in Redis, the same for everybody. A collision would only refuse.
+func name(n proof.Nonce) string {
+	text := make([]byte, 0, 256)
+	sum := sha256.Sum256(append(append(text, n.Key[:]...), n.Value...))
+	return prefix + hex.EncodeToString(sum[:len(digest{})])
+}
+
+// lifetime is how long the server has to remember the nonce, in whole seconds: to
+// its end by the clock that is the furthest behind, and a second for the way.
+func (r *Redis) lifetime(n proof.Nonce) time.Duration {
+	left := n.Until.Sub(n.Now) + r.skew + time.Second
+	return (left + time.Second - 1).Truncate(time.Second)
+}

@@ -1,0 +1,116 @@
+package replay
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Server is where a Redis server is and how to log in there. The zero value is no
+// server. However it is printed, it shows neither user nor password.
+type Server struct {
+	login *login // behind a pointer, which fmt does not follow
+}
+
+type login struct {
+	host, port     string
+	user, password string
+	database       int
+	encrypted      bool
+}
+
+// ParseServer reads redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
+// for TLS. An error says what is wrong and quotes nothing.
+func ParseServer(text string) (Server, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Server{}, errors.New("no URL") // the error would quote it
+	}
+	l := &login{host: u.Hostname(), port: u.Port(), encrypted: u.Scheme == "rediss"}
+	if l.port == "" {
+		l.port = "6379"
+	}
+	if err := errors.Join(checkPlace(u, l.port), checkRest(u)); err != nil {
+		return Server{}, err
+	}
+	l.user = u.User.Username()
+	l.password, _ = u.User.Password()
+	if database := strings.TrimPrefix(u.Path, "/"); database != "" {
+		if l.database, err = parseDatabase(database); err != nil {
+			return Server{}, err
+		}
+	}
+	return Server{l}, nil
+}
+
+func checkPlace(u *url.URL, port string) error {
+	number, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return errors.New("another scheme")
+	case u.Hostname() == "":
+		return errors.New("no host")
+	case err != nil || number == 0 || strings.HasSuffix(u.Host, ":"):
+		return errors.New("no port after the colon")
+	}
+	return nil
+}
+
+// checkRest refuses what would set something that is decided here, such as
+// whether the server's certificate is looked at.
+func checkRest(u *url.URL) error {
+	password, _ := u.User.Password()
+	switch {
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return errors.New("a query or a fragment (in a password, ?, #, / and @ have to be percent-encoded)")
+	case u.User != nil && password == "":
+		return errors.New("a user without a password")
+	}
+	return nil
+}
+
+func parseDatabase(text string) (int, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || strings.HasPrefix(text, "+") {
+		return 0, errors.New("a path that is no number of a database")
+	}
+	return int(number), nil
+}
+
+// IsZero reports whether this is no server.
+func (s Server) IsZero() bool { return s.login == nil }
+
+// Addr is host:port.
+func (s Server) Addr() string {
+	if s.IsZero() {
+		return ""
+	}
+	return net.JoinHostPort(s.login.host, s.login.port)
+}
+
+// String is the URL without user and password.
+func (s Server) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	scheme := "redis"
+	if s.login.encrypted {
+		scheme = "rediss"
+	}
+	return scheme + "://" + s.Addr() + "/" + strconv.Itoa(s.login.database)
+}
+
+// MarshalText is String, for JSON.
+func (s Server) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// tls is how to talk to the server, nil for in the clear. The system's roots
+// decide, SSL_CERT_FILE included.
+func (l *login) tls() *tls.Config {
+	if !l.encrypted {
+		return nil
+	}
+	return &tls.Config{ServerName: l.host, MinVersion: tls.VersionTLS12}
+}
