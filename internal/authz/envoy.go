@@ -49,7 +49,7 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 	if d.Denial != nil {
 		return q.denied(q.Provenance.Advised(d.Denial)), nil
 	}
-	return q.granted(d, s.toRemove(h)), nil
+	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead)), nil
 }
 
 func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) inquiry {
@@ -120,13 +120,14 @@ func metadata(texts map[string]string) *structpb.Struct {
 
 // toRemove are the fields that the service must not get. Envoy removes after it
 // has set: the identity's own names, which it overwrites, are not among them.
-func (s *checker) toRemove(h http.Header) []string {
+func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
 	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
 	if s.Provenance.ProxyHeader != "" {
 		names = append(names, strings.ToLower(s.Provenance.ProxyHeader))
 	}
 	for name := range h {
-		if lower := strings.ToLower(name); s.headers.Protects(name) && !isEnvoys(lower) && !isOurs(lower) {
+		lower := strings.ToLower(name)
+		if s.headers.Protects(name) && !isEnvoys(lower) && !isOurs(lower) || signaturesRead && forward.IsSignature(name) {
 			names = append(names, lower)
 		}
 	}

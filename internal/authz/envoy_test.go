@@ -20,6 +20,7 @@ import (
 
 	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 )
 
@@ -199,6 +200,19 @@ func TestHeadersToRemove(t *testing.T) {
 	for name := range headersOf(t, ok.GetHeaders()) {
 		if slices.Contains(have, name) {
 			t.Errorf("%s is set and would be removed", name)
+		}
+	}
+}
+
+// TestSignaturesToRemove: with those that were read the service has nothing to do.
+func TestSignaturesToRemove(t *testing.T) {
+	s := &checker{Options: newBench(t, nil).options, headers: forward.NewFilter(nil)}
+	h := http.Header{"Signature": {"s"}, "Signature-Input": {"i"}, "Signature_input": {"i"}, "Content-Digest": {"d"}, "Accept": {"*/*"}}
+	for read, want := range map[bool][]string{false: {"x-ssl-auth"}, true: {"signature", "signature-input", "signature_input", "x-ssl-auth"}} {
+		have := s.toRemove(h, read)
+		slices.Sort(have)
+		if !slices.Equal(have, want) {
+			t.Errorf("signatures read %t: headers to remove %q, want %q", read, have, want)
 		}
 	}
 }

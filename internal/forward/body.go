@@ -21,6 +21,7 @@ type requestBody struct {
 	r        io.Reader
 	declared int64 // -1: unknown
 	limit    int64
+	isHeld   bool // it is in memory, and nothing of it is on the client's connection
 
 	n      atomic.Int64
 	closed atomic.Bool
@@ -31,7 +32,8 @@ type requestBody struct {
 }
 
 func newRequestBody(r *http.Request, limit int64) *requestBody {
-	return &requestBody{r: r.Body, declared: r.ContentLength, limit: limit}
+	_, held := r.Body.(*heldBody)
+	return &requestBody{r: r.Body, declared: r.ContentLength, limit: limit, isHeld: held}
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -126,7 +128,7 @@ func (b *requestBody) settle() {
 	defer b.reading.Unlock()
 }
 
-// whole reports whether all of the body has been read.
+// whole reports whether all of the body has been read from the client.
 func (b *requestBody) whole() bool {
-	return b.n.Load() == b.declared || errors.Is(b.ended(), io.EOF)
+	return b.isHeld || b.n.Load() == b.declared || errors.Is(b.ended(), io.EOF)
 }

@@ -2,3 +2,9 @@ package forward
 
 // WithoutLean sends plain requests through net/http, too.
 func (f *Forwarder) WithoutLean() { f.lean = nil }
+
+// BoundHeld sets how many bytes of bodies may be held at once.
+func (f *Forwarder) BoundHeld(most int64) { f.room.most = most }
+
+// Held is how many bytes are.
+func (f *Forwarder) Held() int64 { return f.room.taken.Load() }

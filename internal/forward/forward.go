@@ -41,6 +41,7 @@ type Forwarder struct {
 	transport *http.Transport
 	lean      []*h1.Client // for plain requests, by address; nil when the service has TLS
 	maxBody   int64
+	room      room
 	headers   Filter
 	buffers   sync.Pool // of *[bufferSize]byte
 	parcels   sync.Pool // of *parcel: requests that were sent
@@ -53,6 +54,7 @@ func New(o Options) *Forwarder {
 		transport: newTransport(o.Timeout),
 		lean:      newLean(o.Pool, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
+		room:      room{most: maxHeld},
 		headers:   NewFilter(o.CredentialHeaders),
 	}
 }
@@ -72,6 +74,9 @@ type Hop struct {
 	Auth string
 	// For, Proto and Host become X-Forwarded-For, -Proto and -Host.
 	For, Proto, Host string
+	// SignaturesRead says that the gateway has looked at the client's signatures:
+	// they are its own business, and not forwarded. See [IsSignature].
+	SignaturesRead bool
 }
 
 // Result is what became of a forwarded request.
@@ -95,16 +100,14 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	if !g.Valid() {
 		return Result{Err: denial.New(denial.Internal, "want a grant, found none")}
 	}
-	if r.ContentLength > f.maxBody {
-		// Or net/http would read the body before the refusal goes out.
-		w.Header().Set("Connection", "close")
-		return Result{Err: denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", f.maxBody, r.ContentLength)}
-	}
-	if refusal := f.pool.Overloaded(); refusal != nil {
-		return Result{Err: refusal}
+	if broken, ok := r.Body.(brokenBody); ok {
+		return Result{Err: broken.refusal}
 	}
 	body := newRequestBody(r, f.maxBody)
-	defer release(w, body)
+	if refusal := f.refuse(w, body); refusal != nil {
+		return Result{Err: refusal}
+	}
+	defer endReading(w, body)
 	var visit upstream.Visit
 	defer visit.End()
 	result := f.exchange(w, &visit, message{r, g, hop, body})
@@ -113,6 +116,16 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		result.Upstream = visit.Name()
 	}
 	return result
+}
+
+// refuse says why a request is refused before its body is read, nil if it is not.
+func (f *Forwarder) refuse(w http.ResponseWriter, body *requestBody) *denial.Error {
+	if body.declared > body.limit {
+		// Or net/http would read the body before the refusal goes out.
+		w.Header().Set("Connection", "close")
+		return denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", body.limit, body.declared)
+	}
+	return f.pool.Overloaded()
 }
 
 // exchange sends the message and copies the answer.
@@ -142,10 +155,10 @@ func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m mes
 // answer, so that it reads the answer before its connection is reset.
 const linger = 500 * time.Millisecond
 
-// release ends the transport's reading of the body. The answer may have come
-// before all of it was sent; then the transport, or net/http itself before it
-// closes, would wait for a client that waits for us.
-func release(w http.ResponseWriter, body *requestBody) {
+// endReading ends the reading of the body. The answer may have come before all of
+// it was sent; then the transport, or net/http itself before it closes, would wait
+// for a client that waits for us.
+func endReading(w http.ResponseWriter, body *requestBody) {
 	whole := body.whole()
 	_ = body.Close()
 	if whole {

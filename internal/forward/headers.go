@@ -92,7 +92,7 @@ func NewFilter(credentials []string) Filter {
 // fields gives each field of the request that goes on: of the client's those that
 // pass, and then the gateway's own, which no client can list away.
 func (f Filter) fields(m message, give func(name, value string)) {
-	f.keep(m.r.Header, give)
+	f.keep(m.r.Header, m.hop.SignaturesRead, give)
 	Identity(m.g, m.hop, give)
 	give("X-Forwarded-For", m.hop.For)
 	give("X-Forwarded-Proto", m.hop.Proto)
@@ -115,11 +115,11 @@ func Identity(g access.Grant, hop Hop, give func(name, value string)) {
 }
 
 // keep gives the client's fields that may go on, without what it lists in
-// Connection.
-func (f Filter) keep(in http.Header, give func(name, value string)) {
+// Connection, and without signatures that were read.
+func (f Filter) keep(in http.Header, signaturesRead bool, give func(name, value string)) {
 	listed := options(in["Connection"])
 	for name, values := range in {
-		if !f.passes(name) || isListed(listed, name) {
+		if !f.passes(name) || isListed(listed, name) || signaturesRead && IsSignature(name) {
 			continue
 		}
 		for _, value := range values {
@@ -152,6 +152,16 @@ func (f Filter) Protects(name string) bool {
 		}
 	}
 	return false
+}
+
+// IsSignature reports whether a field of this name, in any case, carries a signature
+// of the request (RFC 9421, section 4), or could be taken for one that does.
+func IsSignature(name string) bool {
+	if len(name) != len("signature") && len(name) != len("signature-input") {
+		return false
+	}
+	folded := fold(name)
+	return folded == "signature" || folded == "signature-input"
 }
 
 // fold maps all names to one that some upstream could take for the same: case

@@ -20,12 +20,32 @@ func FuzzHeaderFilter(f *testing.F) {
 				t.Errorf("%q passes: %t, want %t", n, have, want)
 			}
 			kept := false
-			filter.keep(http.Header{n: {"x"}}, func(string, string) { kept = true })
+			filter.keep(http.Header{n: {"x"}}, false, func(string, string) { kept = true })
 			if kept != want {
 				t.Errorf("%q kept: %t, want %t", n, kept, want)
 			}
 		}
 	})
+}
+
+// TestSignatures: what the gateway has read is not for the service, and what it has
+// not looked at is.
+func TestSignatures(t *testing.T) {
+	filter := NewFilter(nil)
+	kept := func(name string, signaturesRead bool) (kept bool) {
+		filter.keep(http.Header{name: {"x"}}, signaturesRead, func(string, string) { kept = true })
+		return kept
+	}
+	for _, name := range []string{"Signature", "Signature-Input", "signature", "SIGNATURE-INPUT", "Signature_Input", "signature.input"} {
+		if kept(name, true) || !kept(name, false) {
+			t.Errorf("%s: kept %t when it was read and %t when not, want only the second", name, kept(name, true), kept(name, false))
+		}
+	}
+	for _, name := range []string{"Content-Digest", "Accept-Signature", "Signatures", "Signature-", "Signature-Inputs", "X-Signature", "Signatur"} {
+		if !kept(name, true) {
+			t.Errorf("%s: not kept, want it kept", name)
+		}
+	}
 }
 
 // TestUsualNames: a name that is not canonical would never be found.
