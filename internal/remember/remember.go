@@ -33,8 +33,9 @@ const (
 // use; [New] makes one. Refusals are never remembered: whoever sends something
 // else each time would fill the memory with it.
 type Identifier struct {
-	inner gate.Identifier
-	known *otter.Cache[string, gate.Identification]
+	inner   gate.Identifier
+	recents recents
+	known   *otter.Cache[string, gate.Identification]
 
 	mu        sync.Mutex
 	spellings map[string]int // by fingerprint
@@ -61,8 +62,12 @@ func (i *Identifier) Identify(claim gate.Claim, now time.Time) gate.Identificati
 		return i.inner.Identify(claim, now)
 	}
 	value := claim.Values[0]
+	if found, ok := i.recents.get(value, now); ok {
+		return found
+	}
 	if found, ok := i.known.GetIfPresent(value); ok {
 		if found.Certificate.Holds(now) {
+			i.recents.put(value, found)
 			return found
 		}
 		// What does not hold any more must not count as one of the spellings.

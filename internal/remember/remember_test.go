@@ -77,7 +77,9 @@ func TestOneByteDiffers(t *testing.T) {
 	inner := counting(verifier(t, o))
 	id := remember.New(inner)
 	value := []byte(encode(o.issue("mail")))
-	check(t, id.Identify(claim(string(value)), start), "mail", "")
+	for range 3 { // then it is among the recent ones
+		check(t, id.Identify(claim(string(value)), start), "mail", "")
+	}
 	for i := range value {
 		changed := []byte(string(value))
 		changed[i] = 'A'
