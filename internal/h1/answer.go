@@ -14,7 +14,7 @@ import (
 // Answer is an answer as the upstream gave it.
 type Answer struct {
 	Status int
-	Fields []Field // in their order, those of the connection among them
+	Fields []Field // in their order, those of the connection among them; not to be changed
 	Length int64   // of the body, as declared; -1: unknown
 	Body   io.ReadCloser
 }
@@ -24,9 +24,10 @@ type Field struct{ Name, Value string }
 
 // answer is the header of a response.
 type answer struct {
+	text    string // all of it
 	status  int
-	fields  []Field
-	length  int64 // -1: until the connection ends
+	fields  []Field // never changed
+	length  int64   // -1: until the connection ends
 	chunked bool
 	keep    bool // the connection may serve again
 
@@ -64,9 +65,9 @@ func unexpected(err error) error {
 // in CRLF, names are tokens, nothing is folded, and the length has one reading.
 func parseHead(head []byte) (answer, error) {
 	// One string; every name and value is a part of it.
-	text := string(head[:len(head)-2])
-	line, rest, _ := strings.Cut(text, "\r\n")
-	a := answer{length: -1}
+	text := string(head)
+	line, rest, _ := strings.Cut(text[:len(text)-2], "\r\n")
+	a := answer{text: text, length: -1}
 	var err error
 	if a.status, a.keep, err = parseStatusLine(line); err != nil {
 		return a, err

@@ -166,6 +166,34 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestAlike: each answer on a connection is read for itself, also where it is the
+// one before but for one byte, or in part.
+func TestAlike(t *testing.T) {
+	head := func(length int, more string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-More: %s\r\nContent-Length: %d\r\n\r\n", more, length)
+	}
+	answers := []string{head(1, "a") + "1", head(1, "a") + "2", head(2, "a") + "33", head(1, "a") + "4", head(1, "b") + "5", head(1, "") + "6"}
+	up := newUpstream(t, func(_ int, c *conn) {
+		for _, answer := range answers {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.say(answer)
+		}
+	})
+	c := newClient(t, up.addr)
+	for i, answer := range answers {
+		head, want, _ := strings.Cut(answer, "\r\n\r\n")
+		res, body, err := exchange(t, c, http.MethodGet, "")
+		if err != nil || body != want || !strings.Contains(head, "X-More: "+res.Header.Get("X-More")+"\r\n") {
+			t.Errorf("answer %d is %q, %v: want %q", i, body, err, want)
+		}
+	}
+	if n := up.conns.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
+
 func TestUntilClose(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		_, _, _ = c.request()

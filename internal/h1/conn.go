@@ -32,6 +32,7 @@ type conn struct {
 	start, end int
 	maxHeader  int
 	idleSince  time.Time
+	last       answer // the one before, for a service that answers alike
 }
 
 func newConn(nc net.Conn, p *pool, maxHeader int) (*conn, error) {
@@ -243,7 +244,7 @@ func (cn *conn) converse(message []byte) (answer, error) {
 		case err != nil:
 			return answer{}, unexpected(err)
 		}
-		a, err := parseHead(head)
+		a, err := cn.parse(head)
 		if err != nil {
 			return answer{}, err
 		}
@@ -255,6 +256,21 @@ func (cn *conn) converse(message []byte) (answer, error) {
 		}
 	}
 	return answer{}, errors.New("want a final answer, found 1xx only")
+}
+
+// maxRepeated bounds the header that a connection keeps in memory, in bytes.
+const maxRepeated = 4 << 10
+
+// parse reads a header, unless it is the one before, byte for byte.
+func (cn *conn) parse(head []byte) (answer, error) {
+	if string(head) == cn.last.text {
+		return cn.last, nil
+	}
+	a, err := parseHead(head)
+	if err == nil && len(head) <= maxRepeated {
+		cn.last = a
+	}
+	return a, err
 }
 
 // answer makes the answer's body from its framing.
