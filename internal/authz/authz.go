@@ -81,7 +81,7 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 		Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
 		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
 	})
-	q.from.Hop.Auth = d.Auth
+	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	q.record.Learned(d)
 	return granted(d)
 }

@@ -43,6 +43,12 @@ func (p *Possession) asked(g access.Grant) access.Proof {
 	return access.ProofOff
 }
 
+// LooksAtSignatures reports whether signatures are the gateway's business with this
+// request, good or not.
+func (d *Decision) LooksAtSignatures() bool {
+	return d.Proof != access.ProofOff && d.Proof != access.ProofUnsaid
+}
+
 func (p *Possession) guarded(source netip.Addr, check func() error) error {
 	if p.Guard == nil {
 		return check()

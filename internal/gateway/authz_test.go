@@ -121,7 +121,7 @@ func TestWithoutAuthz(t *testing.T) {
 // Envoy's listener alone, from the configuration to the end of the drain.
 func TestEnvoyAsks(t *testing.T) {
 	r := start(t, load(t, "http://127.0.0.1:1", map[string]string{
-		"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1", "MAX_CREDENTIAL_BYTES": "2KiB",
+		"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1", "MAX_CREDENTIAL_BYTES": "2KiB", "MAX_BODY_BYTES": "4KiB",
 	}))
 	c, err := grpc.NewClient("passthrough:///"+r.AuthzGRPCAddr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -111,6 +111,7 @@ func (s *surface) gated(c *gin.Context) {
 	x := s.begin(c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
+	defer s.Forwarder.Release(c.Request)
 	credential, refusal := s.Provenance.Credential(c.Request.Header, x.from.Peer)
 	if refusal != nil {
 		x.refuse(refusal)
@@ -125,7 +126,7 @@ func (s *surface) gated(c *gin.Context) {
 		Authority:  x.from.Hop.Host,
 		Header:     c.Request.Header,
 		HasBody:    c.Request.ContentLength != 0,
-		Body:       s.body(c.Request),
+		Body:       s.body(c.Writer, c.Request),
 	}
 	if s.EchoPath != "" && below(s.EchoPath, asked.Target) {
 		x.echo(asked)
@@ -165,7 +166,7 @@ func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 
 // forward sends the request on and records what came of it.
 func (x *exchange) forward(d gate.Decision) {
-	x.from.Hop.Auth = d.Auth
+	x.from.Hop.Auth, x.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.from.Hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
