@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxSources is how many sources are known at the same time, some 3 MB.
+// maxSources is how many sources are known at the same time, some 4 MB.
 const maxSources = 16384
 
 // budgets are the failures that each source has left. Only those that have
@@ -20,56 +20,71 @@ type budgets struct {
 	mu sync.Mutex
 	// A source that is seen moves to recent. When that is half of what there may
 	// be, it becomes older, and what was older is forgotten.
-	recent, older map[netip.Addr]*rate.Limiter
+	recent, older map[source]*rate.Limiter
 }
 
 func newBudgets(perSecond int) *budgets {
-	return &budgets{perSecond: perSecond, recent: map[netip.Addr]*rate.Limiter{}}
+	return &budgets{perSecond: perSecond, recent: map[source]*rate.Limiter{}}
 }
 
 // spent reports whether the source's next failure is one too many.
-func (b *budgets) spent(source netip.Addr) bool {
+func (b *budgets) spent(s source) bool {
 	if b.perSecond == 0 {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	budget := b.known(source)
+	budget := b.known(s)
 	return budget != nil && budget.TokensAt(time.Now()) < 1
 }
 
 // charge counts a failure and reports whether it was within the budget.
-func (b *budgets) charge(source netip.Addr) bool {
+func (b *budgets) charge(s source) bool {
 	if b.perSecond == 0 {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	budget := b.known(source)
+	budget := b.known(s)
 	if budget == nil {
 		budget = rate.NewLimiter(rate.Limit(b.perSecond), b.perSecond)
-		b.keep(source, budget)
+		b.keep(s, budget)
 	}
 	return budget.Allow()
 }
 
 // known is the source's budget; nil when it has not failed.
-func (b *budgets) known(source netip.Addr) *rate.Limiter {
-	if budget := b.recent[source]; budget != nil {
+func (b *budgets) known(s source) *rate.Limiter {
+	if budget := b.recent[s]; budget != nil {
 		return budget
 	}
-	budget := b.older[source]
+	budget := b.older[s]
 	if budget != nil {
-		b.keep(source, budget)
+		b.keep(s, budget)
 	}
 	return budget
 }
 
-func (b *budgets) keep(source netip.Addr, budget *rate.Limiter) {
+func (b *budgets) keep(s source, budget *rate.Limiter) {
 	if len(b.recent) >= maxSources/2 {
-		b.recent, b.older = map[netip.Addr]*rate.Limiter{}, b.recent
+		b.recent, b.older = map[source]*rate.Limiter{}, b.recent
 	}
-	b.recent[source] = budget
+	b.recent[s] = budget
+}
+
+// source is who fails: whoever sends from an address, or beyond that a client that
+// was verified there.
+type source struct {
+	addr   netip.Addr
+	client string // empty: whoever
+}
+
+// String is the source for the log.
+func (s source) String() string {
+	if s.client == "" {
+		return s.addr.String()
+	}
+	return s.client + " at " + s.addr.String()
 }
 
 // fold is what counts as one source: an IPv4 address, or an IPv6 network of the

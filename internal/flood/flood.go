@@ -1,11 +1,15 @@
 // Package flood keeps a flood of bad credentials out of good clients' way.
 //
-// A remembered client never comes here: what is remembered is answered before.
+// A remembered client never comes here to be identified: what is remembered is
+// answered before.
 // Of the others only a few are verified at the same time, so that a core is left
 // for everybody else, and those from a source that has failed too often let all
 // others go first. Such a source's refusals are held back for a moment, and let
 // go one by one: a fast answer invites the next request, and a flood that waits
 // costs less than one that is told no. Who is good is never held back.
+//
+// Signatures are another matter: nobody's can be remembered. [Guard.Prove] stands
+// before them.
 package flood
 
 import (
@@ -70,44 +74,78 @@ type guarded struct {
 
 // Identify counts every failure: a missing credential costs little, but its
 // answer invites the next one all the same.
-func (g guarded) Identify(claim gate.Claim, now time.Time) gate.Identification {
-	source := fold(claim.Source)
-	if g.budgets.spent(source) {
-		return g.identifySuspect(source, claim, now)
+func (g guarded) Identify(claim gate.Claim, now time.Time) (found gate.Identification) {
+	asked := false
+	err := g.call(source{addr: fold(claim.Source)}, true, func() error {
+		asked = true
+		found = g.inner.Identify(claim, now)
+		return found.Err
+	})
+	if !asked {
+		return gate.Identification{Last: gate.Credential, Err: err}
 	}
-	found, asked := g.ask(innocent, source, claim, now)
-	if asked && found.Err != nil && !g.budgets.charge(source) && g.hold.take() {
+	return found
+}
+
+// Prove calls check, which looks whether a request from addr was signed with the key
+// of the client of this name; it is verified, or empty. Every error of check is a
+// failure. They are counted for the client at this address, and apart from those of
+// [Guard.Before]: where all clients come from one address, that of a load balancer,
+// a flood of bad certificates delays no signed request, and one of bad signatures for
+// one client those of that client only. With no name it counts as bad certificates do.
+//
+// Who has not failed too often is checked at once: signed requests are checked each
+// anew, and must not wait for each other. Who has takes turns with those who are
+// verified, behind them, and gets the refusals that Before has, too.
+func (g *Guard) Prove(addr netip.Addr, client string, check func() error) error {
+	return g.call(source{fold(addr), client}, false, check)
+}
+
+// call calls what costs something, and holds back its failure if the source fails
+// too often. InLine says whether a source that does not has to wait for its turn.
+func (g *Guard) call(s source, inLine bool, check func() error) error {
+	if g.budgets.spent(s) {
+		return g.callSuspect(s, check)
+	}
+	var err error
+	asked := true
+	if inLine {
+		asked, err = g.inTurn(innocent, s, check)
+	} else {
+		err = check()
+	}
+	if asked && err != nil && !g.budgets.charge(s) && g.hold.take() {
 		defer g.hold.give()
 		g.hold.wait()
 	}
-	return found
+	return err
 }
 
-// identifySuspect takes the place for the answer before the verification: who
-// fails without one would be told so at once.
-func (g guarded) identifySuspect(source netip.Addr, claim gate.Claim, now time.Time) gate.Identification {
+// callSuspect takes the place for the answer before the check: who fails without one
+// would be told so at once.
+func (g *Guard) callSuspect(s source, check func() error) error {
 	if !g.hold.take() {
-		return refused(denial.RateLimited, "%s has failed too often, and %d answers are held back already", source, maxHeld)
+		return refused(denial.RateLimited, "%s has failed too often, and %d answers are held back already", s, maxHeld)
 	}
 	defer g.hold.give()
-	found, asked := g.ask(suspect, source, claim, now)
-	if found.Err != nil && !(asked && g.budgets.charge(source)) {
+	asked, err := g.inTurn(suspect, s, check)
+	if err != nil && !(asked && g.budgets.charge(s)) {
 		g.hold.wait()
 	}
-	return found
+	return err
 }
 
-// ask waits for its turn; asked is false when that did not come.
-func (g guarded) ask(s standing, source netip.Addr, claim gate.Claim, now time.Time) (found gate.Identification, asked bool) {
-	if !g.turnstile.enter(s, source) {
-		return refused(denial.Overloaded, "%s had no turn to be verified: too many others are", source), false
+// inTurn waits for its turn; asked is false when that did not come.
+func (g *Guard) inTurn(st standing, s source, check func() error) (asked bool, err error) {
+	if !g.turnstile.enter(st, s) {
+		return false, refused(denial.Overloaded, "%s had no turn to be verified: too many others are", s)
 	}
 	defer g.turnstile.leave() // a panic, too, must let the next one in
-	return g.inner.Identify(claim, now), true
+	return true, check()
 }
 
-func refused(r denial.Reason, format string, args ...any) gate.Identification {
+func refused(r denial.Reason, format string, args ...any) *denial.Error {
 	d := denial.New(r, format, args...)
 	d.RetryAfter = retryAfter
-	return gate.Identification{Last: gate.Credential, Err: d}
+	return d
 }

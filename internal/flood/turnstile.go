@@ -1,7 +1,6 @@
 package flood
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -34,21 +33,21 @@ type turnstile struct {
 	mu       sync.Mutex
 	free     int
 	lines    [standings][]*waiter
-	bySource map[netip.Addr]int // waiting
+	bySource map[source]int // waiting
 }
 
 type waiter struct {
-	source netip.Addr
+	source source
 	turn   chan struct{} // closed when it has come
 }
 
 func newTurnstile(width int) *turnstile {
-	return &turnstile{free: width, bySource: map[netip.Addr]int{}}
+	return &turnstile{free: width, bySource: map[source]int{}}
 }
 
 // enter waits for a turn and reports whether it came. Whoever is in must leave.
-func (t *turnstile) enter(s standing, source netip.Addr) bool {
-	w, in := t.queue(s, source)
+func (t *turnstile) enter(s standing, from source) bool {
+	w, in := t.queue(s, from)
 	if w == nil {
 		return in
 	}
@@ -64,19 +63,19 @@ func (t *turnstile) enter(s standing, source netip.Addr) bool {
 
 // queue is a place in the line, or nil: then the way was free, or the line is too
 // long.
-func (t *turnstile) queue(s standing, source netip.Addr) (w *waiter, in bool) {
+func (t *turnstile) queue(s standing, from source) (w *waiter, in bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.free > 0 { // nobody is waiting: leave would have let him in
 		t.free--
 		return nil, true
 	}
-	if len(t.lines[s]) >= maxWaiting || t.bySource[source] >= maxOfSource {
+	if len(t.lines[s]) >= maxWaiting || t.bySource[from] >= maxOfSource {
 		return nil, false
 	}
-	w = &waiter{source, make(chan struct{})}
+	w = &waiter{from, make(chan struct{})}
 	t.lines[s] = append(t.lines[s], w)
-	t.bySource[source]++
+	t.bySource[from]++
 	return w, false
 }
 

@@ -66,13 +66,13 @@ func TestTurns(t *testing.T) {
 // who do not.
 func TestLines(t *testing.T) {
 	s := newTurnstile(1)
-	wantPlace := func(what string, st standing, source netip.Addr, want bool) {
+	wantPlace := func(what string, st standing, addr netip.Addr, want bool) {
 		t.Helper()
-		if w, in := s.queue(st, source); (w != nil) != want || in {
+		if w, in := s.queue(st, source{addr: addr}); (w != nil) != want || in {
 			t.Errorf("%s: place %t, in %t: want place %t", what, w != nil, in, want)
 		}
 	}
-	if w, in := s.queue(suspect, mallory); w != nil || !in {
+	if w, in := s.queue(suspect, source{addr: mallory}); w != nil || !in {
 		t.Error("want the way free for the first")
 	}
 	for range maxOfSource {
@@ -122,8 +122,8 @@ func TestWaitEnds(t *testing.T) {
 // The turn comes in the moment in which the patience ends.
 func TestLastMoment(t *testing.T) {
 	s := newTurnstile(1)
-	s.queue(innocent, bob)
-	w, _ := s.queue(innocent, alice)
+	s.queue(innocent, source{addr: bob})
+	w, _ := s.queue(innocent, source{addr: alice})
 	s.leave()
 	if !s.giveUp(innocent, w) {
 		t.Error("want the turn taken, found it lost")

@@ -28,9 +28,10 @@ type Possession struct {
 	Everywhere bool
 	// Verifier judges signatures; nil finds none good.
 	Verifier *proof.Verifier
-	// Guard calls check, and may make a source wait whose checks have failed too
-	// often, or refuse in its place; nil: check is called at once.
-	Guard func(source netip.Addr, check func() error) error
+	// Guard calls check for a verified client, or an empty name where none is yet, and
+	// may make a source wait whose checks have failed too often, or refuse in its
+	// place; nil: check is called at once.
+	Guard func(source netip.Addr, client string, check func() error) error
 }
 
 // asked is what a grant's rule says, or the default in its place.
@@ -49,11 +50,11 @@ func (d *Decision) LooksAtSignatures() bool {
 	return d.Proof != access.ProofOff && d.Proof != access.ProofUnsaid
 }
 
-func (p *Possession) guarded(source netip.Addr, check func() error) error {
+func (p *Possession) guarded(source netip.Addr, client string, check func() error) error {
 	if p.Guard == nil {
 		return check()
 	}
-	return p.Guard(source, check)
+	return p.Guard(source, client, check)
 }
 
 // glance refuses a signature that no certificate could make good, where every
@@ -66,11 +67,14 @@ func (g *Gate) glance(r *Request, now time.Time) error {
 	return g.Possession.read(r.message(), r.Source, now)
 }
 
+// read tells the guard of a failure only: nobody has been verified, and who signs
+// must not stand in line with whoever else comes from the same address.
 func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) error {
-	return p.guarded(source, func() error {
-		_, err := p.Verifier.Read(m, now)
-		return err
-	})
+	_, err := p.Verifier.Read(m, now)
+	if err == nil {
+		return nil
+	}
+	return p.guarded(source, "", func() error { return err })
 }
 
 // prove asks for the proof that the rule wants. Who is observed is let through
@@ -115,7 +119,7 @@ func (c *content) whole() (body []byte, err error) {
 // something, and hears of a failure of the others; it does not wait for a body.
 func (p *Possession) proven(m proof.Message, c identity.Client, source netip.Addr, now time.Time) error {
 	var checked proof.Checked
-	err := p.guarded(source, func() error {
+	err := p.guarded(source, c.Name(), func() error {
 		statement, err := p.Verifier.Read(m, now)
 		if err == nil {
 			checked, err = p.Verifier.Check(statement, m, c)
@@ -130,7 +134,7 @@ func (p *Possession) proven(m proof.Message, c identity.Client, source netip.Add
 		return denial.New(denial.Internal, "want a proof, found none")
 	}
 	if e := denial.Of(err); e != nil && (e.Reason == denial.ProofDigest || e.Reason == denial.ProofReplayed) {
-		return p.guarded(source, func() error { return err })
+		return p.guarded(source, c.Name(), func() error { return err })
 	}
 	return err
 }

@@ -36,6 +36,7 @@ type stage struct {
 
 	nonces  ledger
 	guarded []denial.Reason // the outcome of each check that the guard let pass
+	names   []string        // whose proof the guard heard of
 	signer  *proof.Signer
 	header  string
 	body    string
@@ -77,13 +78,13 @@ func newStage(t *testing.T, setting access.Proof) *stage {
 		Possession: gate.Possession{
 			Default:  setting,
 			Verifier: &proof.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: s.nonces},
-			Guard: func(_ netip.Addr, check func() error) error {
+			Guard: func(_ netip.Addr, client string, check func() error) error {
 				err := check()
 				reason := denial.Reason("")
 				if e := denial.Of(err); e != nil {
 					reason = e.Reason
 				}
-				s.guarded = append(s.guarded, reason)
+				s.guarded, s.names = append(s.guarded, reason), append(s.names, client)
 				return err
 			},
 		},
@@ -235,6 +236,9 @@ func TestProofSpends(t *testing.T) {
 	if !slices.Equal(s.guarded, want) {
 		t.Errorf("want the guard to hear %q, found %q", want, s.guarded)
 	}
+	if i := slices.IndexFunc(s.names, func(name string) bool { return name != "mail" }); i >= 0 {
+		t.Errorf("want the guard to hear whose proof it is, found %q", s.names)
+	}
 }
 
 // TestProofObserved: whoever is observed is let through whatever its signature, does
@@ -273,9 +277,12 @@ func TestProofEverywhere(t *testing.T) {
 
 	s.Possession.Everywhere, s.guarded = true, nil
 	s.want(t, stranger, denial.CertificateUntrusted, gate.Trust, gate.Bearer, "")
+	if len(s.guarded) != 0 {
+		t.Errorf("want no waiting before anybody is verified, found %q", s.guarded)
+	}
 	s.want(t, unread, denial.ProofMalformed, gate.Proof, gate.Bearer, "")
-	if !slices.Contains(s.guarded, denial.ProofMalformed) {
-		t.Errorf("want the guard to hear of it, found %q", s.guarded)
+	if !slices.Equal(s.guarded, []denial.Reason{denial.ProofMalformed}) || s.names[len(s.names)-1] != "" {
+		t.Errorf("want the guard to hear of it and of nobody, found %q of %q", s.guarded, s.names)
 	}
 	unsigned := stranger
 	unsigned.Header = http.Header{}
