@@ -21,10 +21,11 @@ import (
 )
 
 type doctorCommand struct {
+	gatewayFlags `embed:""`
+
 	URL    string `help:"The load balancer, https:// or http://; with ${echo_path} behind it unless it has a path." required:"" placeholder:"URL"`
 	Cert   string `help:"A client's certificate, as PEM, DER or header value, with its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
 	Header string `help:"The gateway's AUTH_HEADER." default:"X-SSL-Auth"`
-	CA     string `help:"The certificates of the authorities that may have signed the load balancer's, instead of those that the machine knows." name:"ca" placeholder:"FILE"`
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
@@ -121,22 +122,6 @@ func echoURL(text string) (*url.URL, error) {
 		u.Path = echo.Path
 	}
 	return u, nil
-}
-
-// roots are the authorities of --ca, or nil for those of the machine.
-func (c doctorCommand) roots(s surroundings) (*x509.CertPool, error) {
-	if c.CA == "" {
-		return nil, nil
-	}
-	certs, err := readCertificates(c.CA, s.stdin)
-	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	for _, cert := range certs {
-		pool.AddCert(cert)
-	}
-	return pool, nil
 }
 
 // newVisitor is a client as most are: it offers HTTP/2. It asks no proxy, whose

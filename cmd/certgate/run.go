@@ -41,6 +41,9 @@ type grammar struct {
 	Issue   issueCommand   `cmd:"" help:"Issue a client certificate."`
 	Inspect inspectCommand `cmd:"" help:"Show what matters of a certificate, and what speaks against it."`
 	Header  headerCommand  `cmd:"" help:"Print a certificate as the value of the header."`
+	Agent   agentCommand   `cmd:"" help:"Sign the requests of a program beside it."`
+	Sign    signCommand    `cmd:"" help:"Print the header with which to send one signed request."`
+	Request requestCommand `cmd:"" help:"Sign one request and send it."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"cmp"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -28,13 +27,13 @@ type login struct {
 func ParseServer(text string) (Server, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return Server{}, errors.New("no URL" + encoding) // the error would quote it
+		return Server{}, errors.New("no URL") // the error would quote it
 	}
 	l := &login{host: u.Hostname(), port: u.Port(), encrypted: u.Scheme == "rediss"}
 	if l.port == "" {
 		l.port = "6379"
 	}
-	if err := cmp.Or(checkPlace(u, l.port), checkRest(u)); err != nil {
+	if err := errors.Join(checkPlace(u, l.port), checkRest(u)); err != nil {
 		return Server{}, err
 	}
 	l.user = u.User.Username()
@@ -47,9 +46,6 @@ func ParseServer(text string) (Server, error) {
 	return Server{l}, nil
 }
 
-// encoding is what those forget whose password cuts the URL.
-const encoding = " (in a password, ? # / @ and % have to be percent-encoded)"
-
 func checkPlace(u *url.URL, port string) error {
 	number, err := strconv.ParseUint(port, 10, 16)
 	switch {
@@ -58,7 +54,7 @@ func checkPlace(u *url.URL, port string) error {
 	case u.Hostname() == "":
 		return errors.New("no host")
 	case err != nil || number == 0 || strings.HasSuffix(u.Host, ":"):
-		return errors.New("a port that is no number from 1 to 65535")
+		return errors.New("no port after the colon")
 	}
 	return nil
 }
@@ -69,7 +65,7 @@ func checkRest(u *url.URL) error {
 	password, _ := u.User.Password()
 	switch {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return errors.New("a query or a fragment" + encoding)
+		return errors.New("a query or a fragment (in a password, ?, #, / and @ have to be percent-encoded)")
 	case u.User != nil && password == "":
 		return errors.New("a user without a password")
 	}

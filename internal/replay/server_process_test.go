@@ -2,12 +2,10 @@ package replay_test
 
 import (
 	"bufio"
-	"context"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -122,13 +120,14 @@ func (s *redisServer) operator(tb testing.TB, password string) *redis.Client {
 // reports are what became of a server.
 type reports struct {
 	events chan report
-	stop   func() // ends the store that reports
 }
 
 type report struct {
 	event replay.Event
 	err   error
 }
+
+func newReports() reports { return reports{make(chan report, 1000)} }
 
 func (r reports) add(event replay.Event, err error) { r.events <- report{event, err} }
 
@@ -157,19 +156,12 @@ func (r reports) wantNone(tb testing.TB) {
 	}
 }
 
-// newRedis is a store that is watched until the test ends, or said.stop is called.
-func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
+// newRedis is a store that is closed when the test ends.
+func newRedis(tb testing.TB, o replay.RedisOptions) (*replay.Redis, reports) {
 	tb.Helper()
-	said.events = make(chan report, 1000)
+	said := newReports()
 	o.Report = said.add
-	r = replay.NewRedisEvery(o, 10*time.Millisecond)
-	ctx, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() { r.Watch(ctx) })
-	said.stop = func() {
-		cancel()
-		watching.Wait()
-	}
-	tb.Cleanup(said.stop)
+	r := replay.NewRedisEvery(o, 10*time.Millisecond)
+	tb.Cleanup(r.Close)
 	return r, said
 }

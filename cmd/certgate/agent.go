@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/agent"
+	"github.com/certgate/certgate/internal/audit"
+)
+
+type agentCommand struct {
+	credentialFlags `embed:""`
+	gatewayFlags    `embed:""`
+
+	To        string        `help:"The gateway, such as https://schedule.example.com; nothing is sent anywhere else." required:"" placeholder:"URL"`
+	Listen    string        `help:"Where the program finds the agent: host:port, or unix: and the path of a socket." default:"127.0.0.1:7000"`
+	Exposed   bool          `help:"Take an address that other machines reach, too."`
+	Name      []string      `help:"A host name by which the program knows the agent, beside localhost and IP addresses; may be repeated." placeholder:"HOST"`
+	MaxBody   int64         `help:"The largest body that is signed, in bytes." default:"1048576"`
+	Drain     time.Duration `help:"How long open requests may take after SIGTERM." default:"30s"`
+	LogLevel  string        `help:"debug shows a line for each request." default:"info" enum:"debug,info,warn,error"`
+	LogFormat string        `help:"json for machines, console for people." default:"json" enum:"json,console"`
+}
+
+// Help is the long text of certgate agent --help.
+func (agentCommand) Help() string {
+	return `Runs beside a program that cannot sign, and sends its requests to the gateway with
+the client's certificate attached and signed with its key. The program has another
+base URL and nothing else. Whoever reaches the agent speaks as the client.
+
+The files are read again when they change and on SIGHUP; what is no pair keeps the
+last good one. GET /healthz, which the agent answers itself, is 200 while requests can
+be signed and else 503. SIGTERM drains.
+
+Example:
+
+  certgate agent --cert mail.crt --key mail.key --to https://schedule.example.com
+  curl http://127.0.0.1:7000/events`
+}
+
+// Run serves until the context ends.
+func (c agentCommand) Run(ctx context.Context, s surroundings) error {
+	o, err := c.options(s)
+	if err != nil {
+		return usageError{err}
+	}
+	level, err := zapcore.ParseLevel(c.LogLevel)
+	if err != nil {
+		return usageError{err}
+	}
+	log, _ := audit.NewLogger(level, c.LogFormat, zapcore.AddSync(s.stderr))
+	defer zap.RedirectStdLog(log)()
+	o.Log = log
+	a, err := agent.New(ctx, o)
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if errors.Is(err, agent.ErrExposed) {
+		err = fmt.Errorf("--listen: %w; --exposed takes it all the same", err)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	stop := onHangup(a.Reload)
+	defer stop()
+	if err := a.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func (c agentCommand) options(s surroundings) (agent.Options, error) {
+	to, err := origin(c.To)
+	switch {
+	case err != nil:
+		return agent.Options{}, fmt.Errorf("--to: %w", err)
+	case c.MaxBody < 1:
+		return agent.Options{}, fmt.Errorf("--max-body: want at least 1, found %d", c.MaxBody)
+	case c.Drain < 0:
+		return agent.Options{}, fmt.Errorf("--drain: want a duration, found %s", c.Drain)
+	}
+	if err := c.checkHeader(); err != nil {
+		return agent.Options{}, err
+	}
+	roots, err := c.roots(s)
+	if err != nil {
+		return agent.Options{}, err
+	}
+	names := make([]string, len(c.Name))
+	for i, name := range c.Name {
+		names[i] = strings.ToLower(name)
+	}
+	return agent.Options{
+		CertFile: c.Cert, KeyFile: c.Key, Target: to, Listen: c.Listen, Exposed: c.Exposed, Names: names,
+		Header: c.Header, Roots: roots, MaxBodyBytes: c.MaxBody, ShutdownTimeout: c.Drain, Now: time.Now,
+	}, nil
+}
+
+// origin reads a URL that has a scheme and a host only.
+func origin(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("want http:// or https:// with a host, found %q", text)
+	}
+	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, errors.New("want no user, path, query or fragment, found one")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
