@@ -47,9 +47,6 @@ const (
 	ExtAuthz Surface = "ext_authz" // Envoy asks over gRPC
 )
 
-// signed is how a request shows possession that is proven by its signature.
-const signed = "signed"
-
 // The longest untrusted texts that are written, in bytes.
 const (
 	maxRequestID = 128

@@ -15,6 +15,7 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 var arrival = time.Date(2026, 11, 21, 10, 0, 0, 5000000, time.FixedZone("", 3600))
@@ -315,3 +316,13 @@ func BenchmarkRecord(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestLearned: what would be refused is in the record with its detail, as a refusal
+// would be; who was not verified showed no possession.
+func TestLearned(t *testing.T) {
+	var rec audit.Record
+	rec.Learned(gate.Decision{Auth: gate.Bearer, WouldRefuse: denial.New(denial.ProofExpired, "too late")})
+	if want := (audit.Record{WouldRefuse: denial.ProofExpired, Detail: "too late"}); rec != want {
+		t.Errorf("learned %+v, want %+v", rec, want)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
 )
 
 // unknown is the label of a decision or reason that is not in the lists: a
@@ -114,7 +115,7 @@ func (m *metrics) count(rec *Record) {
 // countGranted counts what its client was granted, and on what proof.
 func (m *metrics) countGranted(rec *Record) {
 	m.grants.count(counted{rec.Client, rec.Rule})
-	if rec.WouldRefuse != "" || rec.Auth == signed {
+	if rec.WouldRefuse != "" || rec.Auth == gate.Signed {
 		m.proofs.count(counted{rec.Client, string(m.boundedReason(rec.WouldRefuse))})
 	}
 }
