@@ -58,6 +58,7 @@ step_tools() {
   need haproxy "tests behind real proxies" haproxy
   need caddy "tests behind real proxies" caddy
   need apache2 "tests behind real proxies" apache2-bin
+  need redis-server "tests of replicas that share a memory" redis-server
   need chromium "tests of the schedule's page" chromium
   need node "test of the Node client" nodejs
   need java "test of the Java client" default-jre-headless

@@ -19,6 +19,14 @@ const explainRules = `rules:
   - name: everybody-asks
     clients: ["*"]
     allow: ["GET /status/", "OPTIONS /{rest...}"]
+  - name: signed
+    clients: [mail]
+    allow: ["PUT /signed"]
+    proof: require
+  - name: watched
+    clients: [mail]
+    allow: ["PUT /watched"]
+    proof: observe
 deny:
   - client: leaked
     reason: key leaked 2026-11-02
@@ -96,6 +104,7 @@ func TestExplainSaysWhatTheServerSays(t *testing.T) {
 		{"GET", "/Events", "web", "access_denied"}, {"get", "/events", "web", "access_denied"},
 		{"DELETE", "/events", "mail", "access_denied"}, {"TRACE", "/events", "mail", "access_denied"},
 		{"PUT", "/", "mail", "access_denied"},
+		{"PUT", "/signed", "mail", "proof_missing"}, {"PUT", "/watched", "mail", "watched"},
 		{"GET", "//events", "web", "path_ambiguous"}, {"GET", "/status/../events", "web", "path_ambiguous"},
 		{"GET", "/events/%2e%2e/x", "web", "path_ambiguous"}, {"GET", "/events/a%2fb", "web", "path_ambiguous"},
 		{"GET", "/events%252f", "web", "path_ambiguous"}, {"GET", "http://app.example/events", "web", "path_ambiguous"},

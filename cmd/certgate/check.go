@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
+	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -41,6 +43,8 @@ type checkReport struct {
 	Warnings []string     `json:"warnings"`
 	Keys     int          `json:"keys"`
 	Rules    int          `json:"rules"`
+	Require  int          `json:"rules_that_require_proof"`
+	Observe  int          `json:"rules_that_observe_proof"`
 	Denied   int          `json:"denied"`
 	CRLs     int          `json:"revocation_lists"`
 	Upstream string       `json:"upstream"`
@@ -58,9 +62,32 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	}
 	if r.OK {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
+		r.Require, r.Observe = proofs(c)
 		r.Upstream = c.UpstreamURL()
 	}
 	return r
+}
+
+// proofs counts the rules that look at signatures, by themselves or by the setting.
+func proofs(c config.Config) (require, observe int) {
+	c.Rules.Policy.EveryRule(func(said access.Proof) bool {
+		switch cmp.Or(said, c.Proof) {
+		case access.ProofRequire:
+			require++
+		case access.ProofObserve:
+			observe++
+		}
+		return true
+	})
+	return require, observe
+}
+
+// ofRules says it for people: nothing where no rule looks.
+func (r checkReport) ofRules() string {
+	if r.Require+r.Observe == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (of which %d require proof and %d observe it)", r.Require, r.Observe)
 }
 
 // Run checks.
@@ -78,8 +105,8 @@ func (k checkCommand) Run(s surroundings) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s, %d denied, %s, upstream %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.Denied, count(r.CRLs, "revocation list"), r.Upstream)
+	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.ofRules(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream)
 	return err
 }
 

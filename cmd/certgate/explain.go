@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/proof"
 	"github.com/certgate/certgate/internal/replay"
@@ -18,6 +21,7 @@ type explainCommand struct {
 	Cert   string `help:"The client's certificate, as PEM, DER or header value, with its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
 	Method string `arg:"" help:"The request's method, such as GET; upper and lower case differ."`
 	Target string `arg:"" help:"The request's path and query, as they stand in the request line."`
+	Signed bool   `help:"Explain the request as if it were signed as it must be."`
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
@@ -26,8 +30,10 @@ func (explainCommand) Help() string {
 	return `Asks the gateway's own code, with the gateway's environment, what it would say to
 a request, and shows each step. Nothing is sent: UPSTREAM_URL need not be set.
 Of a rate it shows what the rule says: how much of it the client has used, only
-the gateway knows. Exit code 0 when the request would be forwarded, 1 when it would be refused, 2
-when the environment is not a configuration.
+the gateway knows. The request has no signature; with --signed it is explained as
+if it had a good one, which takes no key: what is left to ask is whether the
+certificate's own could make it. Exit code 0 when the request would be forwarded,
+1 when it would be refused, 2 when the environment is not a configuration.
 
 Example:
 
@@ -62,22 +68,7 @@ func (c explainCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
-	var ders [][]byte
-	for _, cert := range certs {
-		ders = append(ders, cert.Raw)
-	}
-	g := gate.Gate{
-		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
-		Policy:     conf.Rules.Policy, Now: time.Now,
-		Possession: gate.Possession{
-			Default:  conf.Proof,
-			Verifier: &proof.Verifier{CredentialHeader: conf.AuthHeader, Nonces: replay.NewMemory()},
-		},
-	}
-	e := explain(g.Decide(gate.Request{
-		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
-		Method:     c.Method, Target: c.Target,
-	}))
+	e := explain(c.decide(conf, certs))
 	if c.JSON {
 		err = printJSON(s.stdout, e)
 	} else {
@@ -87,6 +78,50 @@ func (c explainCommand) Run(s surroundings) error {
 		err = errNo
 	}
 	return err
+}
+
+// decide asks the gate. A signature that is as it must be is nothing that a gate
+// without the client's key could look at; so possession counts as shown, and what is
+// left of the proof is asked afterwards.
+func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) gate.Decision {
+	var ders [][]byte
+	for _, cert := range certs {
+		ders = append(ders, cert.Raw)
+	}
+	verifier := &proof.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
+	g := gate.Gate{
+		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
+		Policy:     conf.Rules.Policy, Now: time.Now,
+		Possession: gate.Possession{Default: conf.Proof, Verifier: verifier},
+	}
+	r := gate.Request{
+		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
+		Method:     c.Method, Target: c.Target,
+	}
+	if !c.Signed {
+		return g.Decide(r)
+	}
+	r.Auth = gate.MTLS
+	return signed(g.Decide(r), verifier)
+}
+
+// signed is the decision on a request whose possession counted as shown, for one
+// that is signed.
+func signed(d gate.Decision, v *proof.Verifier) gate.Decision {
+	d.Auth = gate.Bearer
+	if !d.LooksAtSignatures() {
+		return d
+	}
+	refusal := denial.Of(v.Able(d.Client))
+	switch {
+	case refusal == nil:
+		d.Auth = gate.Signed
+	case d.Proof == access.ProofObserve:
+		d.WouldRefuse = refusal
+	default:
+		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, refusal
+	}
+	return d
 }
 
 func explain(d gate.Decision) explanation {

@@ -2,8 +2,8 @@
 //
 // [Load] reports every fault of an environment in one run, each by the name of
 // its variable. Nothing that grants access has a default, an empty value is a
-// fault and never the default, and the content of AUTH_PUBLIC_KEY is in no
-// error.
+// fault and never the default, and the contents of AUTH_PUBLIC_KEY and REDIS_URL
+// are in no error.
 package config
 
 import (
@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/replay"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -48,6 +49,10 @@ type Config struct {
 	// port 80 and 443; nil: whatever a request asks for.
 	PublicAuthorities []string
 	LegacyRSAProof    bool // whether rsa-v1_5-sha256 is taken
+
+	Redis replay.Server // where replicas remember nonces together, or the zero Server
+	// RedisRemember is whether the process remembers for itself while Redis is gone.
+	RedisRemember bool
 
 	CRLs       []*trust.CRL // signed by anchors of Keyring
 	CRLFiles   []string     // the files the lists were read from; nil: none
@@ -104,6 +109,8 @@ func Load(environ map[string]string) (Config, error) {
 		Proof:              access.Proof(v.Proof),
 		PublicAuthorities:  v.PublicAuthorities.list,
 		LegacyRSAProof:     bool(v.LegacyRSAProof),
+		Redis:              v.RedisURL.server,
+		RedisRemember:      v.RedisDown.remember,
 		Keyring:            ring,
 		KeyringFile:        string(v.PublicKeyFile),
 		Rules:              l.rules(v),

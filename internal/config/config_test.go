@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
 		c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
 		c.AuthzAddr, c.AuthzGRPCAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
+		c.Redis.IsZero(), c.RedisRemember,
 		c.Proof, len(c.PublicAuthorities), c.LegacyRSAProof,
 	}
 	want := []any{
@@ -100,6 +101,7 @@ func TestDefaults(t *testing.T) {
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
 		30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
 		"", "", 0, "", 0, 0, false, false, 20, "",
+		true, false,
 		access.ProofOff, 0, false,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
@@ -115,6 +117,7 @@ func TestGoodValues(t *testing.T) {
 		return p
 	}
 	proxies := func(c config.Config) any { return c.TrustedProxies }
+	redis := func(c config.Config) any { return c.Redis.String() }
 	authorities := func(c config.Config) any { return c.PublicAuthorities }
 	tests := []struct {
 		variable, value string
@@ -141,6 +144,10 @@ func TestGoodValues(t *testing.T) {
 		{"AUTH_PROOF", "observe", func(c config.Config) any { return c.Proof }, access.ProofObserve},
 		{"AUTH_PROOF", "require", func(c config.Config) any { return c.Proof }, access.ProofRequire},
 		{"AUTH_PROOF_LEGACY_RSA", "true", func(c config.Config) any { return c.LegacyRSAProof }, true},
+		{"REDIS_URL", "rediss://redis.internal", redis, "rediss://redis.internal:6379/0"},
+		{"REDIS_URL", "redis://certgate:s3cret@127.0.0.1:6380/2", redis, "redis://127.0.0.1:6380/2"},
+		{"REDIS_DOWN", "refuse", func(c config.Config) any { return c.RedisRemember }, false},
+		{"REDIS_DOWN", "remember", func(c config.Config) any { return c.RedisRemember }, true},
 		{"PUBLIC_AUTHORITY", "Schedule.Example.COM", authorities, []string{"schedule.example.com"}},
 		{"PUBLIC_AUTHORITY", "schedule:80,schedule:8443, schedule.internal:443", authorities, []string{"schedule", "schedule:8443", "schedule.internal"}},
 		{"PUBLIC_AUTHORITY", "a_b.c-d:65535,192.0.2.7,[2001:DB8::1]:443,[::1]:8080", authorities, []string{"a_b.c-d:65535", "192.0.2.7", "[2001:db8::1]", "[::1]:8080"}},
@@ -318,6 +325,8 @@ func TestWarnings(t *testing.T) {
 		{"peers of Envoy only", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_GRPC_ADDR": ":9192"}, nil},
 		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
 		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
+		{"a redis that is not there", map[string]string{"REDIS_DOWN": "remember"}, []string{"REDIS_DOWN: has no effect without REDIS_URL"}},
+		{"a redis that is", map[string]string{"REDIS_DOWN": "remember", "REDIS_URL": "redis://redis"}, nil},
 		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: /certgate/echo and what is below it is answered here"}},
 		{"signatures for whatever host", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
 		{"signatures of a rule for whatever host", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},
@@ -360,7 +369,7 @@ func TestVariables(t *testing.T) {
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {
 		t.Errorf("first %+v, want LISTEN_ADDR with its default", first)
 	}
-	if len(seen) != 38 {
-		t.Errorf("%d variables, want 38: document a new one", len(seen))
+	if len(seen) != 40 {
+		t.Errorf("%d variables, want 40: document a new one", len(seen))
 	}
 }

@@ -34,6 +34,7 @@ const (
 	wantCredential = ", want a size from 1KiB to 1MiB, such as 16KiB"
 	wantProxies    = ", want CIDRs or addresses with commas between, such as 10.0.0.0/8"
 	wantKey        = ", want 1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE"
+	wantRedis      = ", want redis://HOST, or rediss://HOST for TLS; whole: redis://USER:PASSWORD@HOST:6379/0"
 	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
 	wantEcho       = ", want a path of letters, digits and . _ - between single slashes, such as /certgate/echo"
 	wantHosts      = ", want 1 to 16 hosts as clients see them, such as schedule.example.com or schedule.example.com:8443, with commas between and each once"
@@ -150,6 +151,15 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_PROOF", "Require", `found "Require", want off, observe or require`},
 		{"AUTH_PROOF", "true", `found "true", want off, observe or require`},
 		{"AUTH_PROOF_LEGACY_RSA", "yes", `found "yes", want true or false`},
+		{"REDIS_URL", "", "found an empty value" + wantRedis},
+		{"REDIS_URL", "redis:6379", "found no host" + wantRedis},
+		{"REDIS_URL", "http://redis", "found another scheme" + wantRedis},
+		{"REDIS_URL", "redis://:s3cret@redis?db=1", "found a query or a fragment (in a password, ? # / @ and % have to be percent-encoded)" + wantRedis},
+		{"REDIS_URL", "redis://s3cret@redis", "found a user without a password" + wantRedis},
+		{"REDIS_URL", "redis://:s3cret@redis/s3cret", "found a path that is no number of a database" + wantRedis},
+		{"REDIS_URL", "redis://:s3/cret@redis", "found no URL (in a password, ? # / @ and % have to be percent-encoded)" + wantRedis},
+		{"REDIS_DOWN", "", "found an empty value, want refuse or remember"},
+		{"REDIS_DOWN", "allow", `found "allow", want refuse or remember`},
 		{"PUBLIC_AUTHORITY", "", "found an empty value" + wantHosts},
 		{"PUBLIC_AUTHORITY", "schedule,", "found an empty value" + wantHosts},
 		{"PUBLIC_AUTHORITY", "https://schedule", `found "https://schedule"` + wantHosts},
@@ -462,7 +472,7 @@ func FuzzLoad(f *testing.F) {
 				t.Errorf("%s=%q: want one line, found %q", name, value, fault.Problem)
 			}
 		}
-		isSecret := name == "AUTH_PUBLIC_KEY" || strings.Contains(value, "@") && name == "UPSTREAM_URL"
+		isSecret := name == "AUTH_PUBLIC_KEY" || name == "REDIS_URL" || strings.Contains(value, "@") && name == "UPSTREAM_URL"
 		if isSecret && len(value) > 12 && strings.Contains(err.Error(), value) {
 			t.Errorf("%s: the error holds the value: %v", name, err)
 		}

@@ -299,6 +299,9 @@ func warnings(v variables) []string {
 	if v.CRLStale.ok && len(v.CRLFile.list) == 0 {
 		warn("AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE")
 	}
+	if v.RedisDown.remember && v.RedisURL.server.IsZero() {
+		warn("REDIS_DOWN: has no effect without REDIS_URL")
+	}
 	if v.EchoPath != "" {
 		warn("ECHO_PATH: %s and what is below it is answered here and not by the upstream, to any verified client; take it out when certgate doctor has been run", v.EchoPath)
 	}

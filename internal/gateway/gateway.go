@@ -25,9 +25,7 @@ import (
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
 	"github.com/certgate/certgate/internal/lane"
-	"github.com/certgate/certgate/internal/proof"
 	"github.com/certgate/certgate/internal/remember"
-	"github.com/certgate/certgate/internal/replay"
 	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
 )
@@ -39,7 +37,7 @@ type Gateway struct {
 	draining atomic.Bool
 
 	guard     *flood.Guard // of every gate: a reload forgives nobody
-	nonces    proof.Nonces // and forgets no signature
+	nonces    nonces       // and forgets no signature
 	reloading sync.Mutex
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
@@ -89,7 +87,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	c := o.Config
 	registry := newRegistry()
 	g := &Gateway{headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
-	g.nonces = replay.NewMemory()
+	g.nonces = newNonces(c, o.Log, registry)
 	g.gate.Store(g.newGate())
 	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
@@ -189,10 +187,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		serving.Go(func() { g.serve(e, failed) })
 	}
 	g.announce()
-	// To the very end: requests in flight may still need an address that is back.
+	// To the very end: requests in flight may still need an address that is back, or
+	// have their nonces to spend.
 	checking, endChecks := context.WithCancel(context.WithoutCancel(ctx))
 	defer endChecks() // before serving.Wait
 	serving.Go(func() { g.pool.Watch(checking) })
+	serving.Go(func() { g.nonces.watch(checking) })
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() {

@@ -165,19 +165,40 @@ func (v *Verifier) check(s Statement, m Message, c identity.Client) error {
 	if !c.Valid() {
 		return denial.New(denial.ProofInvalid, "want a verified client, found none")
 	}
+	able, err := v.able(c)
+	if err != nil {
+		return err
+	}
+	own := c.Certificate()
+	if err := checkKeyID(s.keyID, own.OwnKeyID()); err != nil {
+		return err
+	}
+	return s.verify(own.Certificate().PublicKey, able)
+}
+
+// Able returns nil when the client's key can make signatures that are right. Else the
+// error is a [*denial.Error] of reason ProofImpossible, or ProofInvalid for the zero
+// Client.
+func (v *Verifier) Able(c identity.Client) error {
+	if !c.Valid() {
+		return denial.New(denial.ProofInvalid, "want a verified client, found none")
+	}
+	_, err := v.able(c)
+	return v.advise(err, Message{})
+}
+
+// able are the algorithms of a valid client's key, one at least.
+func (v *Verifier) able(c identity.Client) ([]algorithm, error) {
 	own := c.Certificate()
 	if own.SharedKey() {
-		return denial.New(denial.ProofImpossible, "the certificate's key is the master key, which the client has no business to hold")
+		return nil, denial.New(denial.ProofImpossible, "the certificate's key is the master key, which the client has no business to hold")
 	}
 	key := own.Certificate().PublicKey
 	able := algorithms(key, v.LegacyRSA)
 	if len(able) == 0 {
-		return denial.New(denial.ProofImpossible, "want a key with a signature algorithm, found %s", describe(key))
+		return nil, denial.New(denial.ProofImpossible, "want a key with a signature algorithm, found %s", describe(key))
 	}
-	if err := checkKeyID(s.keyID, own.OwnKeyID()); err != nil {
-		return err
-	}
-	return s.verify(key, able)
+	return able, nil
 }
 
 // Spend ends what Read and Check began: it compares the digest of the body and

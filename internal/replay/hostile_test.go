@@ -103,9 +103,9 @@ func TestSentOnce(t *testing.T) {
 			_, _ = io.WriteString(c, "-ERR\r\n")
 		}
 	})
-	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
+	r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
 	wantReason(t, "no answer", r.Spend(n), denial.Overloaded)
-	r.Close()
+	said.stop()
 	if len(sent) != 1 {
 		t.Errorf("want it sent once, found %d times", len(sent))
 	}
@@ -141,12 +141,12 @@ func TestStrangersTLS(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesNothing: no goroutine outlives the store.
-func TestCloseLeavesNothing(t *testing.T) {
+// TestStopLeavesNothing: no goroutine outlives the store.
+func TestStopLeavesNothing(t *testing.T) {
 	s := startRedis(t)
 	before := goleak.IgnoreCurrent()
-	r := replay.NewRedis(replay.RedisOptions{Server: s.at(t, ""), Report: func(replay.Event, error) {}})
+	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
-	r.Close()
+	said.stop()
 	goleak.VerifyNone(t, before)
 }

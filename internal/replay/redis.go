@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +58,7 @@ type RedisOptions struct {
 }
 
 // Redis remembers nonces in a Redis server, for all who use the same. It is safe
-// for concurrent use; [NewRedis] makes one, and Close ends it.
+// for concurrent use; [NewRedis] makes one, and [Redis.Watch] has to run.
 //
 // A nonce is one SET NX EX, sent once: a second SET after a first one whose answer
 // is lost could find the nonce used by the first. So a nonce is refused when there
@@ -80,27 +79,20 @@ type Redis struct {
 	epoch    atomic.Int64
 	failures atomic.Int64 // in a row
 	gone     chan struct{}
-
-	stop    context.CancelFunc
-	watched sync.WaitGroup
 }
 
-// NewRedis makes a Redis and begins to talk to the server; it does not wait for it.
+// NewRedis makes a Redis. It does not talk to the server yet.
 func NewRedis(o RedisOptions) *Redis { return newRedis(o, rest) }
 
 func newRedis(o RedisOptions, rest time.Duration) *Redis {
 	// The library knows one logger for the whole process and writes lines of its own
 	// to standard error. What it would say comes back as an error.
 	logging.Disable()
-	r := &Redis{
+	return &Redis{
 		client: newClient(o.Server.login), server: o.Server, skew: min(o.ClockSkew, maxSkew),
 		memory: o.Memory, report: o.Report, rest: rest,
 		gone: make(chan struct{}, 1),
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	r.stop = stop
-	r.watched.Go(func() { r.watch(ctx) })
-	return r
 }
 
 func newClient(l *login) *redis.Client {
@@ -116,13 +108,6 @@ func newClient(l *login) *redis.Client {
 		Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-}
-
-// Close ends the connections and the tries. What is spent afterwards is refused.
-func (r *Redis) Close() {
-	r.stop()
-	r.watched.Wait()
-	_ = r.client.Close()
 }
 
 // Up reports whether the server takes nonces, as far as is known.

@@ -147,7 +147,7 @@ func TestLogin(t *testing.T) {
 			err := r.Spend(fresh("mail", i))
 			wantReason(t, tt.name, err, tt.want)
 			wantSilent(t, err, secret, other)
-			r.Close()
+			said.stop()
 			said.wantNone(t)
 		})
 	}
@@ -308,7 +308,7 @@ func TestForgetful(t *testing.T) {
 				}
 			}
 			wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
-			r.Close()
+			said.stop()
 			said.wantNone(t)
 		})
 	}
@@ -330,8 +330,8 @@ func TestGoneFromTheStart(t *testing.T) {
 
 // TestClosed: a store that is closed accepts nothing.
 func TestClosed(t *testing.T) {
-	r, _ := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
+	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
 	wantReason(t, "open", r.Spend(fresh("mail", 1)), "")
-	r.Close()
+	said.stop()
 	wantReason(t, "closed", r.Spend(fresh("mail", 2)), denial.Overloaded)
 }

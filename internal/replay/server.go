@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -27,13 +28,13 @@ type login struct {
 func ParseServer(text string) (Server, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return Server{}, errors.New("no URL") // the error would quote it
+		return Server{}, errors.New("no URL" + encoding) // the error would quote it
 	}
 	l := &login{host: u.Hostname(), port: u.Port(), encrypted: u.Scheme == "rediss"}
 	if l.port == "" {
 		l.port = "6379"
 	}
-	if err := errors.Join(checkPlace(u, l.port), checkRest(u)); err != nil {
+	if err := cmp.Or(checkPlace(u, l.port), checkRest(u)); err != nil {
 		return Server{}, err
 	}
 	l.user = u.User.Username()
@@ -46,6 +47,9 @@ func ParseServer(text string) (Server, error) {
 	return Server{l}, nil
 }
 
+// encoding is what those forget whose password cuts the URL.
+const encoding = " (in a password, ? # / @ and % have to be percent-encoded)"
+
 func checkPlace(u *url.URL, port string) error {
 	number, err := strconv.ParseUint(port, 10, 16)
 	switch {
@@ -54,7 +58,7 @@ func checkPlace(u *url.URL, port string) error {
 	case u.Hostname() == "":
 		return errors.New("no host")
 	case err != nil || number == 0 || strings.HasSuffix(u.Host, ":"):
-		return errors.New("no port after the colon")
+		return errors.New("a port that is no number from 1 to 65535")
 	}
 	return nil
 }
@@ -65,7 +69,7 @@ func checkRest(u *url.URL) error {
 	password, _ := u.User.Password()
 	switch {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return errors.New("a query or a fragment (in a password, ?, #, / and @ have to be percent-encoded)")
+		return errors.New("a query or a fragment" + encoding)
 	case u.User != nil && password == "":
 		return errors.New("a user without a password")
 	}

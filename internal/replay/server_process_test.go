@@ -2,10 +2,12 @@ package replay_test
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -120,14 +122,13 @@ func (s *redisServer) operator(tb testing.TB, password string) *redis.Client {
 // reports are what became of a server.
 type reports struct {
 	events chan report
+	stop   func() // ends the store that reports
 }
 
 type report struct {
 	event replay.Event
 	err   error
 }
-
-func newReports() reports { return reports{make(chan report, 1000)} }
 
 func (r reports) add(event replay.Event, err error) { r.events <- report{event, err} }
 
@@ -156,12 +157,19 @@ func (r reports) wantNone(tb testing.TB) {
 	}
 }
 
-// newRedis is a store that is closed when the test ends.
-func newRedis(tb testing.TB, o replay.RedisOptions) (*replay.Redis, reports) {
+// newRedis is a store that is watched until the test ends, or said.stop is called.
+func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
 	tb.Helper()
-	said := newReports()
+	said.events = make(chan report, 1000)
 	o.Report = said.add
-	r := replay.NewRedisEvery(o, 10*time.Millisecond)
-	tb.Cleanup(r.Close)
+	r = replay.NewRedisEvery(o, 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { r.Watch(ctx) })
+	said.stop = func() {
+		cancel()
+		watching.Wait()
+	}
+	tb.Cleanup(said.stop)
 	return r, said
 }

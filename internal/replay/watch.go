@@ -24,11 +24,14 @@ func (r *Redis) lose(epoch int64, err error) {
 		return
 	}
 	r.report(Gone, err)
-	r.gone <- struct{}{} // has room: watch has taken the one before, or it would not be back
+	r.gone <- struct{}{} // has room: Watch has taken the one before, or it would not be back
 }
 
-// watch looks at the server when it begins, and brings it back when it was gone.
-func (r *Redis) watch(ctx context.Context) {
+// Watch looks at the server when it begins, and brings it back when it was gone.
+// When ctx is done it ends the connections and returns; what is spent afterwards is
+// refused.
+func (r *Redis) Watch(ctx context.Context) {
+	defer r.client.Close() //nolint:errcheck // nothing is left to be written
 	switch err := r.try(ctx); {
 	case ctx.Err() != nil:
 		return

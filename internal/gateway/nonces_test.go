@@ -1,0 +1,25 @@
+package gateway
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+// TestRedisIsWatched: an operator hears of a Redis that is not there before any
+// client does, and the watch ends with the gateway.
+func TestRedisIsWatched(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	r := start(t, load(t, hello(t), map[string]string{"REDIS_URL": "redis://:s3cret-word@" + l.Addr().String(), "REDIS_DOWN": "remember"}))
+	eventually(t, "a line about redis", func() bool { return strings.Contains(r.log.String(), "redis is out: each replica remembers") })
+	want(t, r, r.AdminAddr(), "/metrics", 200, "certgate_redis_up 0\n")
+	want(t, r, r.AdminAddr(), "/metrics", 200, "certgate_nonces 0\n")
+	want(t, r, r.AdminAddr(), "/readyz", 200, "")
+	if strings.Contains(r.log.String(), "s3cret-word") {
+		t.Error("want no password in the log, found it")
+	}
+}

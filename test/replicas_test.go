@@ -1,0 +1,310 @@
+package test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// redisSecret is no credential of certgate's, and must be in no output all the same.
+const redisSecret = "certgate-redis-s3cret-of-these-tests"
+
+// startRedis runs a real server at the address until the test ends, and returns
+// when it takes commands.
+func startRedis(t *testing.T, addr string, settings ...string) *process {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal("want redis-server in CI, found none")
+	default:
+		t.Skip("redis-server is not installed")
+	}
+	run.secrets.keep(redisSecret)
+	host, port, _ := net.SplitHostPort(addr)
+	p := launch(t, "redis", nil, exec.Command(path, append([]string{
+		"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--requirepass", redisSecret,
+	}, settings...)...))
+	if _, err := p.stdout.line(func(line string) bool { return strings.Contains(line, "Ready to accept connections") }); err != nil {
+		t.Fatalf("want redis ready: %v", err)
+	}
+	return p
+}
+
+// sharing are the settings of a gateway that remembers nonces in Redis.
+func sharing(addr string) environment {
+	return proving().with(environment{
+		"REDIS_URL": "redis://:" + redisSecret + "@" + addr + "/1",
+		"ACCESS_RULES": `rules:
+  - {name: signed, clients: [mail], allow: ["GET /events", "POST /events"]}
+  - {name: seen, clients: [mail], allow: ["GET /seen"], proof: observe}
+`,
+	})
+}
+
+// replicas are two gateways before one upstream.
+type replicas struct {
+	a, b    *gateway
+	arrived atomic.Int64 // requests at the upstream
+}
+
+func newReplicas(t *testing.T, m *master, env environment) *replicas {
+	t.Helper()
+	r := &replicas{}
+	u := newUpstream(t, func(http.ResponseWriter, *http.Request) { r.arrived.Add(1) })
+	r.a, r.b = serve(t, u, settings(m.publicKey, u).with(env)), serve(t, u, settings(m.publicKey, u).with(env))
+	return r
+}
+
+// race sends each request to both at the same instant, one after the other, and
+// counts how many answers were 200 and how many proof_replayed.
+func (r *replicas) race(t *testing.T, requests []request) (allowed, replayed int64) {
+	t.Helper()
+	var passed, refused atomic.Int64
+	a, b := dial(t, r.a.addr), dial(t, r.b.addr)
+	for i, one := range requests {
+		var both sync.WaitGroup
+		var winners atomic.Int64
+		start := make(chan struct{})
+		for _, c := range []*connection{a, b} {
+			both.Go(func() {
+				<-start
+				_, _ = c.Write([]byte(one.String())) // read tells
+				switch answer := c.read(t, one.method); {
+				case answer.status == 200:
+					winners.Add(1)
+				case answer.status == 401 && strings.Contains(answer.body, string(denial.ProofReplayed)):
+					refused.Add(1)
+				default:
+					t.Errorf("request %d: want 200 or proof_replayed, found %d and %s", i, answer.status, answer.body)
+				}
+			})
+		}
+		close(start)
+		both.Wait()
+		if passed.Add(winners.Load()); winners.Load() == 0 {
+			t.Errorf("request %d: want it allowed, found it refused by both", i)
+		}
+	}
+	return passed.Load(), refused.Load()
+}
+
+func signedRequests(t *testing.T, c client, count int) []request {
+	t.Helper()
+	list := make([]request, count)
+	for i := range list {
+		list[i] = c.sign(t, plain("POST", "/events").post(eventBody("Meeting")), claim{})
+	}
+	return list
+}
+
+// TestReplicasShareRedis: the same signed request comes to two gateways at the same
+// instant, two thousand times. Exactly one passes, each time.
+func TestReplicasShareRedis(t *testing.T) {
+	t.Parallel()
+	const times = 2000
+	addr := freeAddress(t)
+	startRedis(t, addr)
+	m := newMaster(t, "p256")
+	c := m.newClient(t, subject("mail"))
+	r := newReplicas(t, m, sharing(addr))
+	allowed, replayed := r.race(t, signedRequests(t, c, times))
+	if allowed != times || replayed != times || r.arrived.Load() != times {
+		t.Errorf("want each allowed once, found %d allowed, %d replayed, %d at the upstream", allowed, replayed, r.arrived.Load())
+	}
+	for _, g := range []*gateway{r.a, r.b} {
+		if up := metrics(t, g)["certgate_redis_up"].GetMetric()[0].GetGauge().GetValue(); up != 1 {
+			t.Errorf("want certgate_redis_up 1, found %v", up)
+		}
+	}
+}
+
+// TestReplicasWithoutRedis: replicas that do not share what they remember let a
+// request pass once each. That is what REDIS_URL is for.
+func TestReplicasWithoutRedis(t *testing.T) {
+	t.Parallel()
+	const times = 50
+	m := newMaster(t, "p256")
+	c := m.newClient(t, subject("mail"))
+	r := newReplicas(t, m, proving())
+	allowed, replayed := r.race(t, signedRequests(t, c, times))
+	if allowed != 2*times || replayed != 0 || r.arrived.Load() != 2*times {
+		t.Errorf("want each allowed twice, found %d allowed, %d replayed, %d at the upstream", allowed, replayed, r.arrived.Load())
+	}
+	for name, want := range map[string]float64{"certgate_nonces": times, "certgate_nonces_capacity": 1 << 20} {
+		if found := metrics(t, r.a)[name].GetMetric()[0].GetGauge().GetValue(); found != want {
+			t.Errorf("want %s %v, found %v", name, want, found)
+		}
+	}
+}
+
+// redisLine waits for the log's line on Redis.
+func (g *gateway) redisLine(t *testing.T, message string) {
+	t.Helper()
+	if _, err := g.stderr.line(func(line string) bool { return strings.Contains(line, `"msg":"`+message) }); err != nil {
+		t.Fatalf("want %q in the log: %v", message, err)
+	}
+}
+
+// TestReplicasLoseRedis: what REDIS_DOWN says, while Redis is dead and after it has
+// come back with nothing in it.
+func TestReplicasLoseRedis(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	c := m.newClient(t, subject("mail"))
+	signed := func() request { return c.sign(t, plain("GET", "/events"), claim{}) }
+	for _, down := range []string{"refuse", "remember"} {
+		t.Run(down, func(t *testing.T) {
+			t.Parallel()
+			addr := freeAddress(t)
+			redis := startRedis(t, addr)
+			r := newReplicas(t, m, sharing(addr).with(environment{"REDIS_DOWN": down}))
+			before := signed()
+			r.a.wantAllowed(t, before)
+			r.b.wantRefused(t, before, denial.ProofReplayed)
+			redis.signal(t, syscall.SIGKILL)
+			redis.wantExit(t, -1)
+			if down == "refuse" {
+				wantNothingSigned(t, r.a, signed, before)
+				wantNothingSigned(t, r.b, signed, before)
+				seen := headerValues(r.a.wantAllowed(t, c.sign(t, plain("GET", "/seen"), claim{})), "X-Request-Id")
+				if l := r.a.auditOf(t, seen[0]); l.Auth != "bearer" || l.WouldRefuse != string(denial.Overloaded) {
+					t.Errorf("want it let through and would_refuse overloaded, found %+v", l)
+				}
+			} else {
+				wantOnceEach(t, r, signed, before)
+			}
+			r.a.redisLine(t, "redis is out")
+			startRedis(t, addr)
+			r.a.redisLine(t, "redis is back")
+			after := signed()
+			r.a.wantAllowed(t, after)
+			r.b.redisLine(t, "redis is back")
+			r.b.wantRefused(t, after, denial.ProofReplayed)
+			wantSpokenOnce(t, r.a)
+		})
+	}
+}
+
+// wantNothingSigned: what Redis cannot be asked about is refused, and the client is
+// told to come back.
+func wantNothingSigned(t *testing.T, g *gateway, signed func() request, before request) {
+	t.Helper()
+	for range 10 {
+		if a := g.wantRefused(t, signed(), denial.Overloaded); a.header.Get("Retry-After") != "1" {
+			t.Errorf("want Retry-After: 1, found %q", a.header.Get("Retry-After"))
+		}
+	}
+	g.wantRefused(t, before, denial.Overloaded)
+}
+
+// wantOnceEach: each replica remembers for itself.
+func wantOnceEach(t *testing.T, r *replicas, signed func() request, before request) {
+	t.Helper()
+	for range 10 {
+		meanwhile := signed()
+		for _, g := range []*gateway{r.a, r.b} {
+			g.wantAllowed(t, meanwhile)
+			g.wantRefused(t, meanwhile, denial.ProofReplayed)
+		}
+	}
+	r.a.wantRefused(t, before, denial.ProofReplayed)
+}
+
+// wantSpokenOnce: one line when Redis goes and one when it comes, and no line that
+// is not the gateway's own.
+func wantSpokenOnce(t *testing.T, g *gateway) {
+	t.Helper()
+	lines := map[string]int{}
+	for line := range strings.Lines(g.stderr.String()) {
+		var l struct{ Msg, Redis string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Errorf("want JSON in the log, found %q", line)
+		}
+		if l.Redis != "" {
+			lines[l.Msg]++
+		}
+	}
+	for message, count := range lines {
+		if count != 1 {
+			t.Errorf("want %q once, found it %d times", message, count)
+		}
+	}
+	if len(lines) != 2 {
+		t.Errorf("want two lines about redis, found %v", lines)
+	}
+}
+
+// TestRedisOverTLS: rediss:// with the certificate of a private authority, which
+// SSL_CERT_FILE names.
+func TestRedisOverTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, kind string, der []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.ParseIP(proxyAddress)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile := file("redis.crt", "CERTIFICATE", der)
+	addr := freeAddress(t)
+	host, port, _ := net.SplitHostPort(addr)
+	startRedis(t, net.JoinHostPort(host, "0"), "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", file("redis.key", "PRIVATE KEY", private),
+		"--tls-ca-cert-file", certFile, "--tls-auth-clients", "no")
+
+	m := newMaster(t, "p256")
+	c := m.newClient(t, subject("mail"))
+	env := sharing(addr).with(environment{"REDIS_URL": "rediss://:" + redisSecret + "@" + addr})
+	g := newGateway(t, m, env.with(environment{"SSL_CERT_FILE": certFile}))
+	once := c.sign(t, plain("GET", "/events"), claim{})
+	g.wantAllowed(t, once)
+	g.wantRefused(t, once, denial.ProofReplayed)
+
+	stranger := newGateway(t, m, env)
+	stranger.wantRefused(t, c.sign(t, plain("GET", "/events"), claim{}), denial.Overloaded)
+	stranger.redisLine(t, "redis is out")
+}
+
+// TestForgetfulRedis: an operator who lets Redis evict keys is warned.
+func TestForgetfulRedis(t *testing.T) {
+	t.Parallel()
+	addr := freeAddress(t)
+	startRedis(t, addr, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
+	g := newGateway(t, newMaster(t, "p256"), sharing(addr))
+	g.redisLine(t, "redis may forget which signatures were used")
+}
