@@ -88,48 +88,61 @@ func TestDemoStaysUp(t *testing.T) {
 	if _, err := p.stdout.line(func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") }); err != nil {
 		t.Fatal(err)
 	}
-	keepHeaders(t, dir)
+	keepCredentials(t, dir)
 	wantTranscript(t, p.stdout.String())
-	commands := curlCommands(p.stdout.String())
-	if len(commands) != 2 {
-		t.Fatalf("want two commands to repeat, found %q", commands)
+	commands := toRepeat(t, p.stdout.String())
+	if len(commands) != 3 {
+		t.Fatalf("want three commands to repeat, found %q", commands)
 	}
-	for i, want := range []string{"HTTP/1.1 201 Created", "HTTP/1.1 200 OK"} {
-		if printed := shell(t, dir, commands[i]+" --silent --show-error"); !strings.HasPrefix(printed, want) {
-			t.Errorf("%s: want %s, found %s", commands[i], want, printed)
+	add, read, readSigned := commands[0], commands[1], commands[2]
+	for _, test := range []struct{ command, want string }{
+		{add, "HTTP/1.1 201 Created"},
+		{read, "HTTP/1.1 200 OK"},
+		{readSigned, `"client":"social"`},
+		{strings.Replace(add, "mail.header", "stranger.header", 1), "certificate_untrusted"},
+		{strings.Replace(read, "mail.header", "social.header", 1), "proof_missing"},
+	} {
+		if printed := shell(t, dir, test.command); !strings.Contains(printed, test.want) {
+			t.Errorf("%s: want %s, found %s", test.command, test.want, printed)
 		}
-	}
-	stranger := strings.Replace(commands[0], "mail.header", "stranger.header", 1)
-	if printed := shell(t, dir, stranger+" --silent --show-error"); !strings.Contains(printed, "certificate_untrusted") {
-		t.Errorf("want the stranger refused, found %s", printed)
 	}
 	keepLog(t, dir)
 	p.stop(t, syscall.SIGINT)
 	wantEmpty(t, dir)
 }
 
-// curlCommands are the commands in the text, line ends with \ joined.
-func curlCommands(text string) []string {
+// toRepeat are the commands in the text: curl without its progress, and certgate as
+// it is built already.
+func toRepeat(t *testing.T, text string) []string {
+	t.Helper()
+	runnable := strings.NewReplacer("curl ", "curl --silent --show-error ", "go run ./cmd/certgate", run.binary(t, "certgate"))
 	var commands []string
 	for paragraph := range strings.SplitSeq(text, "\n\n") {
-		if command := strings.TrimSpace(paragraph); strings.HasPrefix(command, "curl ") {
-			commands = append(commands, command)
+		command := strings.TrimSpace(paragraph)
+		if strings.HasPrefix(command, "curl ") || strings.HasPrefix(command, "go run ") {
+			commands = append(commands, runnable.Replace(command))
 		}
 	}
 	return commands
 }
 
-// keepHeaders makes the demo's credentials known to the search for leaks.
-func keepHeaders(t *testing.T, dir string) {
+// keepCredentials makes the demo's credentials known to the search for leaks.
+func keepCredentials(t *testing.T, dir string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*.header"))
-	if err != nil || len(files) != 5 {
-		t.Fatalf("want five header files, found %q and %v", files, err)
-	}
-	for _, file := range files {
-		run.secrets.keep(string(readScriptFile(t, file)))
-		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: want its owner alone to read it", file)
+	for kind, keep := range map[string]func(text string){
+		"header": run.secrets.keep,
+		"crt":    func(text string) { run.secrets.keepPEM([]byte(text)) },
+		"key":    func(text string) { run.secrets.keepPEM([]byte(text)) },
+	} {
+		files, err := filepath.Glob(filepath.Join(dir, "*", "*."+kind))
+		if err != nil || len(files) != 5 {
+			t.Fatalf("want five files of kind %s, found %q and %v", kind, files, err)
+		}
+		for _, file := range files {
+			keep(string(readScriptFile(t, file)))
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: want its owner alone to read it", file)
+			}
 		}
 	}
 }

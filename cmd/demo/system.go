@@ -80,8 +80,8 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	return s, s.startGateway(ctx, listen, publicKey)
 }
 
-// makeCertificates issues one certificate per caller and writes each as a header
-// value into the folder, for curl.
+// makeCertificates issues one certificate per caller and writes it with its key
+// into the folder, and as a header value, for curl.
 func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
 	master, err := authority.New(authority.Options{Name: "demo master key", Algorithm: authority.P256, Lifetime: 365 * 24 * time.Hour, Now: now.Add(-48 * time.Hour)})
 	if err != nil {
@@ -114,12 +114,23 @@ func (s *system) issue(a *authority.Authority, who, client string, at time.Time,
 	if err != nil {
 		return err
 	}
+	keyPEM, err := authority.EncodeKey(key)
+	if err != nil {
+		return err
+	}
 	c := caller{certheader.Encode(certheader.Base64DER, cert.Raw), signer}
 	s.callers[who] = c
-	return os.WriteFile(s.headerFile(who), []byte(c.header), 0o600)
+	return errors.Join(
+		os.WriteFile(s.headerFile(who), []byte(c.header), 0o600),
+		os.WriteFile(s.file(who, "crt"), authority.EncodeCertificate(cert), 0o600),
+		os.WriteFile(s.file(who, "key"), keyPEM, 0o600),
+	)
 }
 
-func (s *system) headerFile(who string) string { return filepath.Join(s.dir, who+".header") }
+// file is the path of a caller's file of the kind: header, crt or key.
+func (s *system) file(who, kind string) string { return filepath.Join(s.dir, who+"."+kind) }
+
+func (s *system) headerFile(who string) string { return s.file(who, "header") }
 
 func (s *system) startSchedule(ctx context.Context) error {
 	store, err := schedule.Open(ctx, filepath.Join(s.dir, "schedule.db"))

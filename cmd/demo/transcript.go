@@ -107,11 +107,17 @@ Read it as mail:
 
   curl -i %s/events -H "X-SSL-Auth: $(cat %s)"
 
+Read it as social, who has to sign:
+
+  go run ./cmd/certgate request --cert %s --key %s \
+    GET %s/events
+
 The gateway's log, one line a request:  %s
 
 Ctrl-C stops everything and removes the temporary folder.
 `, s.scheduleURL, s.gatewayURL, s.headerFile("mail"), eventJSON("Lunch", time.Now(), 2),
-		s.gatewayURL, s.headerFile("mail"), s.logFile())
+		s.gatewayURL, s.headerFile("mail"),
+		s.file("social", "crt"), s.file("social", "key"), s.gatewayURL, s.logFile())
 	return err
 }
 
