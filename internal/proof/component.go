@@ -66,7 +66,7 @@ func newComponent(item httpsfv.Item) (component, error) {
 		return component{name: name, query: named}, nil
 	}
 	if len(params) > 0 {
-		return component{}, denial.New(denial.ProofMalformed, "want no parameters of component %.80q, found %.80q", name, params)
+		return component{}, denial.New(denial.ProofMalformed, "want no parameters of component %.80q, found %.80q", name, firstFew(params))
 	}
 	if isDerived(name) {
 		return component{name: name}, nil
@@ -121,13 +121,20 @@ func (c component) appendIdentifier(b []byte) []byte {
 	return append(b, '"')
 }
 
-// needed is what every signature covers: the request line and the host, in
-// components that no two requests share, and the certificate.
-func needed() []string { return []string{method, authority, path, query} }
+// needed is what a signature covers beside fields. @query is "?" for a query that
+// is empty as for none (RFC 9421, section 2.2.7), so the whole target tells them
+// apart.
+func needed(target string) []string {
+	names := []string{method, authority, path, query}
+	if _, after, asked := strings.Cut(target, "?"); asked && after == "" {
+		names = append(names, requestTarget)
+	}
+	return names
+}
 
 // checkCoverage wants everything covered that decides what the request does.
 func (v *Verifier) checkCoverage(covered []component, m Message) error {
-	for _, name := range needed() {
+	for _, name := range needed(m.Target) {
 		if !covers(covered, name) {
 			return errUncovered(name)
 		}

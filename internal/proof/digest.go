@@ -42,7 +42,7 @@ func (v *Verifier) readDigests(covered []component, m Message) (digests, error) 
 		return digests{}, err
 	}
 	if known.none() {
-		return digests{}, denial.New(denial.ProofDigest, "want a sha-256 or sha-512 digest, found %.80q", d.Names())
+		return digests{}, denial.New(denial.ProofDigest, "want a sha-256 or sha-512 digest, found %.80q", firstFew(d.Names()))
 	}
 	return known, nil
 }

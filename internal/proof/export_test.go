@@ -58,3 +58,13 @@ func Sign(key crypto.Signer, legacyRSA bool, base []byte) ([]byte, error) {
 	able := algorithms(key.Public(), legacyRSA)
 	return able[len(able)-1].sign(key, base)
 }
+
+// ReadInput is the one spelling of Signature-Input, and the label of the signature
+// in it that is certgate's.
+func ReadInput(lines ...string) (only, label string, err error) {
+	if _, only, err = dictionary("Signature-Input", lines); err != nil {
+		return "", "", err
+	}
+	_, label, err = findInput(lines)
+	return only, label, err
+}

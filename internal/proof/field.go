@@ -84,3 +84,6 @@ func blank(lines []string) bool {
 	}
 	return true
 }
+
+// firstFew is as much of a stranger's list as belongs in a log line.
+func firstFew(names []string) []string { return names[:min(len(names), 4)] }

@@ -46,7 +46,11 @@ type issuer struct {
 
 func newIssuer(tb testing.TB) issuer {
 	tb.Helper()
-	key := p256(tb)
+	return newIssuerOf(tb, p256(tb))
+}
+
+func newIssuerOf(tb testing.TB, key crypto.Signer) issuer {
+	tb.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		tb.Fatal(err)
@@ -263,15 +267,28 @@ func wantReason(tb testing.TB, err error, want denial.Reason) {
 // the client's key if there is anything to sign.
 func (p party) resign(tb testing.TB, m proof.Message, lines ...string) proof.Message {
 	tb.Helper()
+	return p.resignLegacy(tb, m, false, lines...)
+}
+
+func (p party) resignLegacy(tb testing.TB, m proof.Message, legacyRSA bool, lines ...string) proof.Message {
+	tb.Helper()
 	m = with(m, http.Header{"Signature-Input": lines, "Signature": {"sig1=:AAAA:"}})
 	base, _, err := proof.SignatureBase(m, "sig1")
 	if err != nil {
 		return m
 	}
-	signature, err := proof.Sign(p.key, false, base)
+	signature, err := proof.Sign(p.key, legacyRSA, base)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	m.Header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(signature)+":")
 	return m
+}
+
+// wantDetail asserts which of the checks of one reason refused.
+func wantDetail(tb testing.TB, err error, want string) {
+	tb.Helper()
+	if refusal := denial.Of(err); refusal == nil || !strings.Contains(refusal.Detail, want) {
+		tb.Errorf("want a refusal about %s, found %v", want, err)
+	}
 }

@@ -36,15 +36,15 @@ func (v *Verifier) advise(err error, m Message) error {
 		advised = *refusal.WithHint(hint)
 	}
 	if v != nil && refusal.Reason != denial.ProofImpossible {
-		advised.AcceptSignature = v.acceptSignature(m.HasBody)
+		advised.AcceptSignature = v.acceptSignature(m)
 	}
 	return &advised
 }
 
 // acceptSignature asks for a signature (RFC 9421, section 5.1).
-func (v *Verifier) acceptSignature(hasBody bool) string {
-	names := append(needed(), strings.ToLower(v.CredentialHeader))
-	if hasBody {
+func (v *Verifier) acceptSignature(m Message) string {
+	names := append(needed(m.Target), strings.ToLower(v.CredentialHeader))
+	if m.HasBody {
 		names = append(names, contentDigest)
 	}
 	return `sig1=("` + strings.Join(names, `" "`) + `");created;expires;tag="` + Tag + `"`

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/dunglas/httpsfv"
+
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // label is what a [Signer] calls its signature.
@@ -97,21 +99,38 @@ func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the signature's parameters: %w", err)
 	}
-	covered, err := components(list.Items)
+	signature, err := s.signBase(a, m, list, params)
 	if err != nil {
 		return nil, err
 	}
+	signed.Set("Signature-Input", label+"="+params)
+	signed.Set("Signature", label+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
+	return signed, nil
+}
+
+// signBase makes the signature. That the message cannot be signed is no refusal of
+// anybody's.
+func (s *Signer) signBase(a algorithm, m Message, list httpsfv.InnerList, params string) ([]byte, error) {
+	covered, err := components(list.Items)
+	if err != nil {
+		return nil, plain(err)
+	}
 	base, err := signatureBase(m, normalHost(m.Authority), covered, params)
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	signature, err := a.sign(s.key, base)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	signed.Set("Signature-Input", label+"="+params)
-	signed.Set("Signature", label+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
-	return signed, nil
+	return signature, nil
+}
+
+func plain(err error) error {
+	if refusal := denial.Of(err); refusal != nil {
+		return errors.New(refusal.Detail)
+	}
+	return err
 }
 
 func (s *Signer) algorithm(legacyRSA bool) (algorithm, error) {
@@ -150,7 +169,7 @@ func withDigest(m Message, signed http.Header) (Message, error) {
 
 // list is the member of Signature-Input.
 func (s *Signer) list(m Message, t Terms) (httpsfv.InnerList, error) {
-	names := append(needed(), s.header)
+	names := append(needed(m.Target), s.header)
 	if m.HasBody {
 		names = append(names, contentDigest)
 		if m.Header.Get("Content-Type") != "" {
