@@ -74,37 +74,56 @@ func newReplicas(t *testing.T, m *master, env environment) *replicas {
 	return r
 }
 
-// race sends each request to both at the same instant, one after the other, and
-// counts how many answers were 200 and how many proof_replayed.
-func (r *replicas) race(t *testing.T, requests []request) (allowed, replayed int64) {
+// outcome is what became of requests that were sent to both.
+type outcome struct {
+	once, twice, never int // requests, by how many of the two allowed them
+	overloaded         int // answers: Redis took longer than a gateway waits
+}
+
+// race sends each request to both at the same instant, one request after the other.
+func (r *replicas) race(t *testing.T, requests []request) (o outcome) {
 	t.Helper()
-	var passed, refused atomic.Int64
 	a, b := dial(t, r.a.addr), dial(t, r.b.addr)
-	for i, one := range requests {
+	for _, one := range requests {
 		var both sync.WaitGroup
-		var winners atomic.Int64
+		var answers [2]answer
 		start := make(chan struct{})
-		for _, c := range []*connection{a, b} {
+		for i, c := range []*connection{a, b} {
 			both.Go(func() {
 				<-start
-				_, _ = c.Write([]byte(one.String())) // read tells
-				switch answer := c.read(t, one.method); {
-				case answer.status == 200:
-					winners.Add(1)
-				case answer.status == 401 && strings.Contains(answer.body, string(denial.ProofReplayed)):
-					refused.Add(1)
-				default:
-					t.Errorf("request %d: want 200 or proof_replayed, found %d and %s", i, answer.status, answer.body)
-				}
+				_ = c.SetDeadline(time.Now().Add(patience)) // each takes its own time
+				_, _ = c.Write([]byte(one.String()))        // read tells
+				answers[i] = c.read(t, one.method)
 			})
 		}
 		close(start)
 		both.Wait()
-		if passed.Add(winners.Load()); winners.Load() == 0 {
-			t.Errorf("request %d: want it allowed, found it refused by both", i)
+		o.add(t, answers)
+	}
+	return o
+}
+
+func (o *outcome) add(t *testing.T, answers [2]answer) {
+	t.Helper()
+	allowed := 0
+	for _, a := range answers {
+		switch {
+		case a.status == 200:
+			allowed++
+		case a.status == 503 && strings.Contains(a.body, string(denial.Overloaded)):
+			o.overloaded++
+		case a.status != 401 || !strings.Contains(a.body, string(denial.ProofReplayed)):
+			t.Errorf("want 200 or proof_replayed, found %d and %s", a.status, a.body)
 		}
 	}
-	return passed.Load(), refused.Load()
+	switch allowed {
+	case 0:
+		o.never++
+	case 1:
+		o.once++
+	default:
+		o.twice++
+	}
 }
 
 func signedRequests(t *testing.T, c client, count int) []request {
@@ -126,9 +145,11 @@ func TestReplicasShareRedis(t *testing.T) {
 	m := newMaster(t, "p256")
 	c := m.newClient(t, subject("mail"))
 	r := newReplicas(t, m, sharing(addr))
-	allowed, replayed := r.race(t, signedRequests(t, c, times))
-	if allowed != times || replayed != times || r.arrived.Load() != times {
-		t.Errorf("want each allowed once, found %d allowed, %d replayed, %d at the upstream", allowed, replayed, r.arrived.Load())
+	o := r.race(t, signedRequests(t, c, times))
+	// A machine that stands still for half a second may cost an answer, and so a
+	// request. It never lets one pass twice.
+	if o.twice != 0 || o.never > o.overloaded || o.overloaded > times/100 || r.arrived.Load() != int64(o.once) {
+		t.Errorf("want each allowed once, found %+v and %d at the upstream", o, r.arrived.Load())
 	}
 	for _, g := range []*gateway{r.a, r.b} {
 		if up := metrics(t, g)["certgate_redis_up"].GetMetric()[0].GetGauge().GetValue(); up != 1 {
@@ -145,9 +166,8 @@ func TestReplicasWithoutRedis(t *testing.T) {
 	m := newMaster(t, "p256")
 	c := m.newClient(t, subject("mail"))
 	r := newReplicas(t, m, proving())
-	allowed, replayed := r.race(t, signedRequests(t, c, times))
-	if allowed != 2*times || replayed != 0 || r.arrived.Load() != 2*times {
-		t.Errorf("want each allowed twice, found %d allowed, %d replayed, %d at the upstream", allowed, replayed, r.arrived.Load())
+	if o := r.race(t, signedRequests(t, c, times)); o.twice != times || r.arrived.Load() != 2*times {
+		t.Errorf("want each allowed twice, found %+v and %d at the upstream", o, r.arrived.Load())
 	}
 	for name, want := range map[string]float64{"certgate_nonces": times, "certgate_nonces_capacity": 1 << 20} {
 		if found := metrics(t, r.a)[name].GetMetric()[0].GetGauge().GetValue(); found != want {

@@ -52,8 +52,9 @@ type Message struct {
 // Nonces accepts each nonce of a key once. It is safe for concurrent use.
 type Nonces interface {
 	// Spend returns nil the first time that it is asked for the key and value of
-	// the nonce, before Until. Else it returns a [*denial.Error] of reason
-	// ProofReplayed, or Overloaded when it cannot tell or has no room.
+	// the nonce, up to Until. Else it returns a [*denial.Error] of reason
+	// ProofReplayed, Overloaded when it cannot tell or has no room, ProofExpired
+	// for a nonce that may be forgotten by now, or Internal for what is none.
 	Spend(n Nonce) error
 }
 

@@ -64,3 +64,18 @@ func BenchmarkSweep(b *testing.B) {
 		_ = m.Spend(nonceOf("social", number, now))
 	}
 }
+
+// Beside Redis on the same machine, this is what every signed request waits for.
+func BenchmarkRedis(b *testing.B) {
+	r, _ := newRedis(b, replay.RedisOptions{Server: startRedis(b).at(b, "")})
+	var number atomic.Int64
+	b.SetParallelism(8)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := r.Spend(fresh("mail", int(number.Add(1)))); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}

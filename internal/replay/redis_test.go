@@ -54,31 +54,41 @@ func TestRedisOnceForEachKey(t *testing.T) {
 func TestTwoReplicas(t *testing.T) {
 	server := startRedis(t).at(t, "")
 	a, _ := newRedis(t, replay.RedisOptions{Server: server})
-	b, _ := newRedis(t, replay.RedisOptions{Server: server, Memory: replay.NewMemory()})
+	b, _ := newRedis(t, replay.RedisOptions{Server: server})
 	const times, copies = 3000, 2
+	overloaded := 0
 	for number := range times {
 		n := fresh("mail", number)
-		var both sync.WaitGroup
-		var passed, refused atomic.Int64
+		var all sync.WaitGroup
+		var passed, late atomic.Int64
 		start := make(chan struct{})
 		for _, replica := range []*replay.Redis{a, b} {
 			for range copies {
-				both.Go(func() {
+				all.Go(func() {
 					<-start
 					switch err := replica.Spend(n); {
 					case err == nil:
 						passed.Add(1)
-					case denial.Of(err).Reason == denial.ProofReplayed:
-						refused.Add(1)
+					case denial.Of(err).Reason == denial.Overloaded:
+						late.Add(1)
+					default:
+						wantReason(t, "a copy", err, denial.ProofReplayed)
 					}
 				})
 			}
 		}
 		close(start)
-		both.Wait()
-		if passed.Load() != 1 || refused.Load() != 2*copies-1 {
-			t.Fatalf("nonce %d: want 1 accepted and %d replayed, found %d and %d", number, 2*copies-1, passed.Load(), refused.Load())
+		all.Wait()
+		if late.Load() > 0 {
+			overloaded++
 		}
+		if p := passed.Load(); p > 1 || p == 0 && late.Load() == 0 {
+			t.Fatalf("nonce %d: want 1 accepted, found %d", number, p)
+		}
+	}
+	// A machine that stands still for half a second may cost an answer.
+	if overloaded > times/100 {
+		t.Errorf("want answers from redis, found %d nonces without", overloaded)
 	}
 }
 
