@@ -127,6 +127,9 @@ func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
 	if err := v.checkCoverage(covered, m); err != nil {
 		return Statement{}, err
 	}
+	if err := checkHeader(covered, m.Header); err != nil {
+		return Statement{}, err
+	}
 	if err := v.checkTime(s, now); err != nil {
 		return Statement{}, err
 	}
