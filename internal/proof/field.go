@@ -31,7 +31,8 @@ func dictionary(name string, lines []string) (d *httpsfv.Dictionary, only string
 		return nil, "", denial.New(denial.ProofMalformed, "want %s to have a spelling, found %v", name, err)
 	}
 	if raw != only && unspaced(raw) != unspaced(only) {
-		return nil, "", denial.New(denial.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found %.80q", name, raw)
+		// Which may be a signature: nothing of it belongs in the log.
+		return nil, "", denial.New(denial.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found another of %d bytes", name, len(raw))
 	}
 	return d, only, nil
 }
