@@ -123,6 +123,7 @@ func TestProofRefusals(t *testing.T) {
 		{"an unknown derived component", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@magic"`)...))},
 		{"a component of answers", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
 		{"two signatures", denial.ProofMalformed, twice(t, signed(claim{}))},
+		{"a covered field that Connection takes away", denial.ProofMalformed, mail.sign(t, post.with("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).with("Connection: keep-alive,\tx-Total")},
 		{"a life of 301 seconds", denial.ProofMalformed, signed(claim{lifetime: 301 * time.Second})},
 		{"a nonce too long", denial.ProofMalformed, signed(claim{nonce: strings.Repeat("n", 129)})},
 
@@ -166,7 +167,7 @@ func TestProofRefusals(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(string(test.reason)+"/"+test.name, func(t *testing.T) {
-			g.wantAllowed(t, signed(claim{}))
+			g.wantAllowed(t, signed(claim{}).with("Connection: keep-alive, x-other"))
 			method := test.bad.method
 			a := g.wantRefused(t, test.bad, test.reason)
 			accept := a.header.Get("Accept-Signature")

@@ -148,7 +148,7 @@ func (v *Verifier) checkCoverage(covered []component, m Message) error {
 	if m.HasBody && !covers(covered, contentDigest) {
 		return errUncovered(contentDigest)
 	}
-	return nil
+	return checkKept(covered, m.Header["Connection"])
 }
 
 func errUncovered(name string) error {
