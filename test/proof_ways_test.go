@@ -162,3 +162,27 @@ func TestProofAfterAReload(t *testing.T) {
 	g.wantReloaded(t, "rules", func() { replaceFile(t, file, "# the same\n"+requiring) })
 	g.wantRefused(t, r, denial.ProofReplayed)
 }
+
+// TestProofObservesBodies: who is only observed fares as if nobody had looked, whatever
+// its body.
+func TestProofObservesBodies(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	g := newGateway(t, m, proving().with(environment{"AUTH_PROOF": "observe", "MAX_BODY_BYTES": "100KiB", "READ_TIMEOUT": "2s"}))
+	c := m.newClient(t, subject("mail"))
+	large := strings.Repeat("a", 100<<10)
+	signed := func(body string) request { return c.sign(t, plain("POST", "/events").post(body), claim{}) }
+	inChunks := func(body string) request {
+		r := signed(body).with("Transfer-Encoding: chunked")
+		r.body = chunked(body, 5000)
+		return r
+	}
+	g.wantAllowed(t, signed(large))
+	g.wantAllowed(t, changed(signed(large), func(r *request) { r.body = "b" + r.body[1:] }))
+	g.wantAllowed(t, inChunks(large))
+	g.wantRefused(t, signed(large+"a"), denial.BodyTooLarge)
+	g.wantProblem(t, send(t, g.addr, inChunks(large+"a")), denial.BodyTooLarge)
+	g.wantProblem(t, send(t, g.addr, changed(signed("12345").with("Content-Length: 5"), func(r *request) { r.body = "1234" })), denial.RequestTimeout)
+	g.upstream.take()
+	g.wantAllowed(t, signed("small"))
+}

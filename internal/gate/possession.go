@@ -77,42 +77,26 @@ func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) err
 	return p.guarded(source, "", func() error { return err })
 }
 
-// prove asks for the proof that the rule wants. Who is observed is let through
-// with what would have been refused on record, unless its body cannot be read:
-// then there is nothing to let through.
+// prove asks for the proof that the rule wants. Who is observed is let through with
+// what would have been refused on record; a body that could not be read is for whoever
+// forwards it to say.
 func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
 	d.Proof = g.Possession.asked(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
 	}
-	body := content{read: r.Body}
-	m := r.message()
-	if m.Body != nil {
-		m.Body = body.whole
-	}
 	p := g.Possession
 	if d.Proof == access.ProofObserve {
 		p.Guard = nil // nobody fails by being observed
 	}
-	err := p.proven(m, d.Client, r.Source, now)
+	err := p.proven(r.message(), d.Client, r.Source, now)
 	switch {
 	case err == nil:
 		d.Auth = Signed
-	case d.Proof == access.ProofObserve && body.err == nil:
+	case d.Proof == access.ProofObserve:
 		d.WouldRefuse, err = refusal(err), nil
 	}
 	return err
-}
-
-// content is a request's body, and why it could not be read.
-type content struct {
-	read func() ([]byte, error)
-	err  error
-}
-
-func (c *content) whole() (body []byte, err error) {
-	body, c.err = c.read()
-	return body, c.err
 }
 
 // proven takes the steps of package proof. The guard stands before those that cost
