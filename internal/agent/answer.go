@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // refusal is an answer of the agent's own (RFC 9457). Its reasons begin with
@@ -18,7 +19,11 @@ type refusal struct {
 
 // invalid, hostUnknown and so on are all that an agent refuses for.
 func invalid() *refusal {
-	return &refusal{http.StatusBadRequest, "agent_request_invalid", "The agent cannot read the request"}
+	return &refusal{http.StatusBadRequest, "agent_request_invalid", "The agent cannot read the request, or not in a way that could be signed"}
+}
+
+func signingFailed() *refusal {
+	return &refusal{http.StatusInternalServerError, "agent_signing_failed", "The agent's key did not sign the request"}
 }
 
 func hostUnknown() *refusal {
@@ -66,8 +71,10 @@ func refusalOf(err error, connected bool) *refusal {
 	switch {
 	case errors.Is(err, client.ErrBodyTooLarge):
 		return bodyTooLarge()
-	case errors.As(err, &body):
+	case errors.As(err, &body), errors.Is(err, client.ErrUnsigned) && denial.Of(err) != nil:
 		return invalid()
+	case errors.Is(err, client.ErrUnsigned):
+		return signingFailed()
 	case !connected:
 		return unreachable()
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -29,6 +29,9 @@ var (
 	ErrBodyTooLarge = errors.New("the request's body is too large to be signed")
 	// ErrNoCredential: there is nothing to sign with.
 	ErrNoCredential = errors.New("want a credential, found none")
+	// ErrUnsigned: the request has no form that a signature can cover, such as a
+	// path with bytes outside of ASCII; or the key did not sign.
+	ErrUnsigned = errors.New("the request cannot be signed")
 )
 
 // Transport is an [http.RoundTripper] that attaches the client's certificate to
@@ -107,7 +110,7 @@ func (t *Transport) send(r *http.Request, body []byte) (*http.Response, error) {
 // Sign is a signed copy of the request, for whoever sends it otherwise; the
 // request's body is read and closed, and can be read of the copy. It is good for one
 // minute and to be sent once. The error may be an [ErrOrigin], [ErrBodyTooLarge],
-// [ErrNoCredential] or the body's.
+// [ErrNoCredential], [ErrUnsigned] or the body's.
 func (t *Transport) Sign(r *http.Request) (*http.Request, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()
@@ -161,14 +164,14 @@ func (t *Transport) sign(r *http.Request, body []byte) (*http.Request, error) {
 	}
 	signer, err := proof.NewSigner(credential.leaf, credential.key, header)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
 	signed := withBody(r.Clone(r.Context()), body)
 	clean(signed.Header, header)
 	signed.Header.Set(header, credential.value)
 	fields, err := signer.Sign(message(signed, body), proof.Terms{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
 	maps.Copy(signed.Header, fields)
 	return signed, nil

@@ -282,6 +282,24 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestUnsigned: nothing is sent that could not be believed.
+func TestUnsigned(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	g := newGateway(t, ca).start()
+	for name, change := range map[string]func(*client.Transport, *http.Request){
+		"path":        func(_ *client.Transport, r *http.Request) { r.URL.Opaque = "/\u00fc" },
+		"header name": func(transport *client.Transport, _ *http.Request) { transport.Header = "X SSL" },
+	} {
+		transport, r := g.transport(t, newCredential(t, ca)), newRequest(t, "GET", g.URL, nil)
+		change(transport, r)
+		if _, err := transport.RoundTrip(r); !errors.Is(err, client.ErrUnsigned) {
+			t.Errorf("%s: want %v, found %v", name, client.ErrUnsigned, err)
+		}
+		g.wantNone(t)
+	}
+}
+
 // TestRedirects: a client that follows takes the credential nowhere else, and signs
 // anew at home.
 func TestRedirects(t *testing.T) {
