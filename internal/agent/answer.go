@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
-	"github.com/certgate/certgate/internal/denial"
 )
 
 // refusal is an answer of the agent's own (RFC 9457). Its reasons begin with
@@ -19,11 +18,11 @@ type refusal struct {
 
 // invalid, hostUnknown and so on are all that an agent refuses for.
 func invalid() *refusal {
-	return &refusal{http.StatusBadRequest, "agent_request_invalid", "The agent cannot read the request, or not in a way that could be signed"}
+	return &refusal{http.StatusBadRequest, "agent_request_invalid", "The agent cannot read the request"}
 }
 
-func signingFailed() *refusal {
-	return &refusal{http.StatusInternalServerError, "agent_signing_failed", "The agent's key did not sign the request"}
+func unsigned() *refusal {
+	return &refusal{http.StatusBadRequest, "agent_request_unsigned", "The request cannot be signed: its target and Content-Type have to be ASCII"}
 }
 
 func hostUnknown() *refusal {
@@ -71,10 +70,10 @@ func refusalOf(err error, connected bool) *refusal {
 	switch {
 	case errors.Is(err, client.ErrBodyTooLarge):
 		return bodyTooLarge()
-	case errors.As(err, &body), errors.Is(err, client.ErrUnsigned) && denial.Of(err) != nil:
+	case errors.As(err, &body):
 		return invalid()
 	case errors.Is(err, client.ErrUnsigned):
-		return signingFailed()
+		return unsigned()
 	case !connected:
 		return unreachable()
 	case errors.As(err, &timeout) && timeout.Timeout():

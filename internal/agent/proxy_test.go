@@ -46,7 +46,7 @@ func TestTargetsGoOnAsTheyCome(t *testing.T) {
 	}
 	// What cannot be signed is not sent.
 	for _, target := range []string{"/\u00fc", "/?\u00fc"} {
-		s.ask(t, "GET", target, "").want(t, 400, "agent_request_invalid")
+		s.ask(t, "GET", target, "").want(t, 400, "agent_request_unsigned")
 		g.wantNone(t)
 	}
 	// Package url can hold two slashes, and odd bytes, but not both.
@@ -233,7 +233,7 @@ func TestRefusals(t *testing.T) {
 		{os.ErrDeadlineExceeded, true, "agent_gateway_timeout"},
 		{os.ErrDeadlineExceeded, false, "agent_gateway_unreachable"},
 		{errors.New("reset"), true, "agent_gateway_failed"},
-		{client.ErrUnsigned, false, "agent_signing_failed"},
+		{client.ErrUnsigned, false, "agent_request_unsigned"},
 	} {
 		if found := agent.ReasonOf(test.err, test.connected); found != test.want {
 			t.Errorf("%v, connected %t: want %s, found %s", test.err, test.connected, test.want, found)

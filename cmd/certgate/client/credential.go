@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -71,7 +72,7 @@ func hasPassphrase(keyPEM []byte) bool {
 // module that does not give it away.
 //
 // The certificates are at most four, the client's first. Its key is RSA, ECDSA on
-// P-256 or P-384, or Ed25519. A certificate that was signed with its own key is an
+// P-256 or P-384, or Ed25519, and signs something to try it. A certificate that was signed with its own key is an
 // error: where it is trusted, as the recipe of 2012 has it, that key is the master
 // key, which is not the client's alone and proves nothing.
 func New(pair tls.Certificate) (*Credential, error) {
@@ -86,14 +87,27 @@ func New(pair tls.Certificate) (*Credential, error) {
 	if !ok {
 		return nil, fmt.Errorf("want a private key that can sign, found %T", pair.PrivateKey)
 	}
-	if _, err := proof.NewSigner(leaf, key, defaultHeader); err != nil {
+	c := &Credential{leaf, key, certheader.Encode(certheader.Base64DER, pair.Certificate...)}
+	if err := c.try(); err != nil {
 		return nil, err
 	}
 	if isSelfSigned(leaf) {
 		return nil, errors.New("want a certificate over a key of the client's own, found one that its own key has signed: " +
 			"that would be the master key, and proves nothing; certgate issue makes another")
 	}
-	return &Credential{leaf, key, certheader.Encode(certheader.Base64DER, pair.Certificate...)}, nil
+	return c, nil
+}
+
+// try signs something, so that a key that cannot is found now.
+func (c *Credential) try() error {
+	signer, err := proof.NewSigner(c.leaf, c.key, defaultHeader)
+	if err != nil {
+		return err
+	}
+	_, err = signer.Sign(proof.Message{
+		Method: http.MethodGet, Target: "/", Authority: "localhost", Header: http.Header{"X-Ssl-Auth": {c.value}},
+	}, proof.Terms{})
+	return err
 }
 
 func isSelfSigned(c *x509.Certificate) bool {

@@ -100,6 +100,10 @@ func TestParseRefuses(t *testing.T) {
 	cert := issue(t, ca, key).Certificate[0]
 	goodCert, goodKey := pemOf("CERTIFICATE", cert), pkcs8(t, key)
 	p521 := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
 	encrypted := pem.EncodeToMemory(&pem.Block{
 		Type: keyBlock("RSA"), Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("x"),
 	})
@@ -116,6 +120,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a passphrase", goodCert, encrypted, "want a key without a passphrase"},
 		{"a passphrase, PKCS #8", goodCert, pemOf(keyBlock("ENCRYPTED"), []byte("x")), "want a key without a passphrase"},
 		{"P-521", pemOf("CERTIFICATE", issue(t, ca, p521).Certificate[0]), pkcs8(t, p521), "want a key that can sign requests"},
+		{"a short key", pemOf("CERTIFICATE", certify(t, short)), pkcs8(t, short), "want a key that is long enough"},
 		{"self-signed", pemOf("CERTIFICATE", selfSigned(t, key)), goodKey, "want a certificate over a key of the client's own"},
 		{"five certificates", slices.Repeat(goodCert, 5), goodKey, "want 1 to 4 certificates"},
 	} {
@@ -129,6 +134,14 @@ func TestParseRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// certify is a certificate by an authority that takes any key.
+func certify(t *testing.T, key crypto.Signer) []byte {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{OrganizationalUnit: []string{"mail"}}}
+	parent := &x509.Certificate{Subject: pkix.Name{CommonName: "CA"}}
+	return must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, parent, key.Public(), newKey(t)))
 }
 
 // selfSigned is the recipe of 2012.
