@@ -52,7 +52,7 @@ func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *deni
 // bodyOf is the content, if Envoy sends it (with_request_body). Without any it is
 // not known whether there is none: what the client writes could be taken for Envoy's
 // word. A part of the content is not what was signed.
-func bodyOf(r *auth.AttributeContext_HttpRequest) func() ([]byte, error) {
+func bodyOf(r *auth.AttributeContext_HttpRequest) func(client string) ([]byte, error) {
 	body := r.GetRawBody()
 	if len(body) == 0 {
 		body = []byte(r.GetBody())
@@ -60,7 +60,7 @@ func bodyOf(r *auth.AttributeContext_HttpRequest) func() ([]byte, error) {
 	if len(body) == 0 {
 		return nil
 	}
-	return func() ([]byte, error) { return body, nil }
+	return func(string) ([]byte, error) { return body, nil }
 }
 
 // agrees reports whether the values of a field, if there are any, are the one that

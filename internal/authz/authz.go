@@ -50,7 +50,7 @@ type request struct {
 	// the proxy says so itself and not in a header.
 	handshake string
 	// body is the content, where the proxy sends it; else nil.
-	body func() ([]byte, error)
+	body func(client string) ([]byte, error)
 }
 
 // inquiry is one question and what there is to say about it in the end.

@@ -4,7 +4,15 @@ package forward
 func (f *Forwarder) WithoutLean() { f.lean = nil }
 
 // BoundHeld sets how many bytes of bodies may be held at once.
-func (f *Forwarder) BoundHeld(most int64) { f.room.most = most }
+func (f *Forwarder) BoundHeld(most int64) {
+	f.room.mu.Lock()
+	defer f.room.mu.Unlock()
+	f.room.most = most
+}
 
 // Held is how many bytes are.
-func (f *Forwarder) Held() int64 { return f.room.taken.Load() }
+func (f *Forwarder) Held() int64 {
+	f.room.mu.Lock()
+	defer f.room.mu.Unlock()
+	return f.room.taken
+}

@@ -54,7 +54,7 @@ func New(o Options) *Forwarder {
 		transport: newTransport(o.Timeout),
 		lean:      newLean(o.Pool, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
-		room:      room{most: maxHeld},
+		room:      newRoom(),
 		headers:   NewFilter(o.CredentialHeaders),
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/certgate/certgate/internal/denial"
@@ -19,41 +18,60 @@ const (
 
 // Hold reads the whole body of r into memory, puts it back and returns it: what
 // is forwarded then are these bytes, which nobody may change, with their length. It
-// is for who has to see a body before it may go on; w is r's. Whoever calls it calls
-// [Forwarder.Release], too. Asked again it returns the same.
+// is for who has to see a body before it may go on; w is r's, and client is who takes
+// the memory. Whoever calls it calls [Forwarder.Release], too. Asked again it returns
+// the same.
 //
-// The error is a [*denial.Error]: BodyTooLarge for more than MaxBodyBytes or 64 MiB,
-// Overloaded when there is no place for the request, or the memory for held bodies is
-// used up, and RequestTimeout, RequestMalformed and ClientClosed as of
-// [Forwarder.Forward]. If nothing was read until then, r is as it was. Else nothing
-// can be forwarded of it any more, Forward says the same error, and the connection
-// ends with the answer.
-func (f *Forwarder) Hold(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if h, ok := r.Body.(*heldBody); ok {
-		return h.content, nil
+// The error is a [*denial.Error]. Of BodyTooLarge, for more than MaxBodyBytes or 64
+// MiB, and of Overloaded, when there is no place for the request or the client has its
+// share of the memory: then the body is still there, and r can be forwarded, but for
+// one that ran over MaxBodyBytes. Else it is one of RequestTimeout, RequestMalformed
+// and ClientClosed as of [Forwarder.Forward], which says the same error again, and the
+// connection ends with the answer.
+func (f *Forwarder) Hold(w http.ResponseWriter, r *http.Request, client string) ([]byte, error) {
+	switch body := r.Body.(type) {
+	case *heldBody:
+		return body.content, nil
+	case *begunBody:
+		return nil, body.refusal
+	case brokenBody:
+		return nil, body.refusal
 	}
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	body := newRequestBody(r, min(f.maxBody, maxHeldBody))
+	body := newRequestBody(r, f.maxBody)
 	if refusal := f.refuse(w, body); refusal != nil {
 		return nil, refusal
 	}
-	h := &heldBody{room: &f.room}
+	h := &heldBody{room: &f.room, client: client}
 	if err := h.fill(body); err != nil {
-		h.release()
-		return nil, giveUp(w, r, body, err)
+		return nil, h.putBack(w, r, body, err)
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = h, int64(len(h.content)), nil
 	return h.content, nil
 }
 
+// putBack makes r what it was, unless it is the body that failed.
+func (h *heldBody) putBack(w http.ResponseWriter, r *http.Request, body *requestBody, err error) *denial.Error {
+	refusal := denial.Of(err)
+	if refusal == nil || len(h.content) == 0 {
+		h.release()
+	}
+	switch {
+	case refusal == nil:
+		return giveUp(w, r, body, err)
+	case len(h.content) > 0:
+		// Or net/http would read the rest before an answer goes out.
+		w.Header().Set("Connection", "close")
+		r.Body = &begunBody{io.MultiReader(bytes.NewReader(h.content), r.Body), h, refusal}
+	}
+	return refusal
+}
+
 // giveUp ends a request whose body could not be held, unless nothing of it was read.
 func giveUp(w http.ResponseWriter, r *http.Request, body *requestBody, err error) *denial.Error {
-	refusal := denial.Of(err)
-	if refusal == nil {
-		refusal = failure(r, body, err)
-	}
+	refusal := failure(r, body, err)
 	if body.n.Load() > 0 || body.ended() != nil {
 		r.Body = brokenBody{refusal}
 		w.Header().Set("Connection", "close")
@@ -65,8 +83,11 @@ func giveUp(w http.ResponseWriter, r *http.Request, body *requestBody, err error
 // Release gives back the memory of a body that was held; it may be called for every
 // request, and again.
 func (f *Forwarder) Release(r *http.Request) {
-	if h, ok := r.Body.(*heldBody); ok {
-		h.release()
+	switch body := r.Body.(type) {
+	case *heldBody:
+		body.release()
+	case *begunBody:
+		body.held.release()
 	}
 }
 
@@ -76,14 +97,18 @@ type heldBody struct {
 
 	content []byte
 	room    *room
+	client  string
 	taken   int64 // of the room
 }
 
 func (*heldBody) Close() error { return nil }
 
 // fill reads b. It grows with what comes: a client that only declares much gets
-// little.
+// little. After a [*denial.Error] the content is the beginning of b.
 func (h *heldBody) fill(b *requestBody) error {
+	if b.declared > maxHeldBody {
+		return errNotHeld()
+	}
 	for whole := false; !whole; {
 		if len(h.content) == cap(h.content) {
 			if refusal := h.grow(b); refusal != nil {
@@ -95,6 +120,9 @@ func (h *heldBody) fill(b *requestBody) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+		if len(h.content) > maxHeldBody {
+			return errNotHeld()
+		}
 		whole = b.whole()
 	}
 	h.Reset(h.content)
@@ -105,42 +133,41 @@ func (h *heldBody) fill(b *requestBody) error {
 // twice as much. One byte more than is allowed tells a body that fits from one that
 // does not.
 func (h *heldBody) grow(b *requestBody) error {
-	old, most := int64(cap(h.content)), b.limit+1
+	old, most := int64(cap(h.content)), min(b.limit, maxHeldBody)+1
 	if b.declared > 0 {
 		most = b.declared
 	}
 	size := min(max(2*old, maxParcel), most)
-	if !h.room.take(size) {
-		refusal := denial.New(denial.Overloaded, "want at most %d bytes of bodies held at once", h.room.most)
+	if !h.room.take(h.client, size) {
+		refusal := denial.New(denial.Overloaded, "client %q holds as many bytes of bodies as are free", h.client)
 		refusal.RetryAfter = time.Second
 		return refusal
 	}
 	h.content = append(make([]byte, 0, size), h.content...)
-	h.room.free(old)
+	h.room.free(h.client, old)
 	h.taken = size
 	return nil
 }
 
 func (h *heldBody) release() {
-	h.room.free(h.taken)
+	h.room.free(h.client, h.taken)
 	h.taken = 0
 }
 
-// room is the memory that bodies may take together. It is safe for concurrent use.
-type room struct {
-	most  int64
-	taken atomic.Int64
+func errNotHeld() error {
+	return denial.New(denial.BodyTooLarge, "want at most %d bytes of a body that has to be held, found more", maxHeldBody)
 }
 
-func (r *room) take(n int64) bool {
-	if r.taken.Add(n) <= r.most {
-		return true
-	}
-	r.taken.Add(-n)
-	return false
+// begunBody is a body of which the beginning is in memory.
+type begunBody struct {
+	io.Reader
+
+	held    *heldBody
+	refusal *denial.Error
 }
 
-func (r *room) free(n int64) { r.taken.Add(-n) }
+// Close does nothing: the client's body belongs to net/http.
+func (*begunBody) Close() error { return nil }
 
 // brokenBody stands for a body of which a part is gone.
 type brokenBody struct{ refusal *denial.Error }

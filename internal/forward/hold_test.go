@@ -132,7 +132,7 @@ func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(htt
 		h.t.Errorf("grant: %v", err)
 		panic(http.ErrAbortHandler)
 	}
-	body, err := h.forwarder.Hold(w, r)
+	body, err := h.forwarder.Hold(w, r, r.Header.Get("X-As"))
 	h.held <- kept{string(body), err, r.ContentLength, slices.Clone(r.TransferEncoding)}
 	if between != nil {
 		between(w, r)
@@ -281,34 +281,51 @@ func TestHoldWithoutPlace(t *testing.T) {
 	first.receive(t, http.MethodGet)
 }
 
-// TestHoldLeavesLargeBodies: what could not be held in any case is not read, so that
-// a body that nobody has to see can still be forwarded.
+// TestHoldLeavesLargeBodies: what cannot be held is still there, so that a body that
+// nobody has to see can be forwarded.
 func TestHoldLeavesLargeBodies(t *testing.T) {
 	const most = 64 << 20
-	up, requests, _ := wholeRequests(t)
-	g := newHolding(t, holdOptions{options: options{upstream: up.addr, maxBody: most + 1}})
-	c := dial(t, g.addr)
-	c.say(post([]string{"Content-Length: " + strconv.Itoa(most+1)}, ""))
-	held := <-g.held
-	if refusal := denial.Of(held.err); refusal == nil || refusal.Reason != denial.BodyTooLarge || held.length != most+1 {
-		t.Fatalf("held %d bytes, %v; want %s", held.length, held.err, denial.BodyTooLarge)
-	}
-	for range (most + 1) / 1024 {
-		c.say(strings.Repeat("x", 1024))
-	}
-	c.say("x")
-	if r := <-requests; r.ContentLength != most+1 {
-		t.Errorf("the upstream got %d bytes, want %d", r.ContentLength, most+1)
-	}
-	if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
-		t.Errorf("status %d, want 200", res.StatusCode)
+	piece := strings.Repeat("x", 1<<20)
+	for _, framing := range []string{"Content-Length: " + strconv.Itoa(most+1), "Transfer-Encoding: chunked"} {
+		t.Run(framing, func(t *testing.T) {
+			up, requests, bodies := wholeRequests(t)
+			g := newHolding(t, holdOptions{options: options{upstream: up.addr, maxBody: most + 1}})
+			c := dial(t, g.addr)
+			c.say(post([]string{framing}, ""))
+			for range most / len(piece) {
+				c.say(framed(framing, piece))
+			}
+			c.say(framed(framing, "x"))
+			if framing == "Transfer-Encoding: chunked" {
+				c.say("0\r\n\r\n")
+			}
+			held := <-g.held
+			if refusal := denial.Of(held.err); refusal == nil || refusal.Reason != denial.BodyTooLarge || held.body != "" {
+				t.Fatalf("held %d bytes, %v; want %s", len(held.body), held.err, denial.BodyTooLarge)
+			}
+			if r, body := <-requests, <-bodies; r.ContentLength != held.length || len(body) != most+1 || strings.Trim(body, "x") != "" {
+				t.Errorf("the upstream got %d bytes, want %d", len(body), most+1)
+			}
+			if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+				t.Errorf("status %d, want 200", res.StatusCode)
+			}
+		})
 	}
 }
 
+// framed is a piece of a body.
+func framed(framing, piece string) string {
+	if framing == "Transfer-Encoding: chunked" {
+		return chunks(piece)
+	}
+	return piece
+}
+
 // TestHeldTogether: all bodies share one room, and what is over it is refused with
-// a time to come again; what is released can be used again.
+// a time to come again; what is released can be used again. Nothing is lost of what
+// there is no room for.
 func TestHeldTogether(t *testing.T) {
-	const body = 100 << 10
+	const body, first = 100 << 10, 64 << 10 // and what is taken at first
 	enter, leave := make(chan struct{}), make(chan struct{})
 	up, _, bodies := wholeRequests(t)
 	g := newHolding(t, holdOptions{
@@ -322,10 +339,10 @@ func TestHeldTogether(t *testing.T) {
 	})
 	leaves := sync.OnceFunc(func() { close(leave) })
 	t.Cleanup(leaves)
-	g.forwarder.BoundHeld(body + 64<<10)
+	text := strings.Repeat("0123456789", body/10)
 	send := func(headers ...string) *conn {
 		c := dial(t, g.addr)
-		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(body)), strings.Repeat("x", body)))
+		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(body)), text))
 		return c
 	}
 	overloaded := func(c *conn, whenRead bool) {
@@ -333,35 +350,39 @@ func TestHeldTogether(t *testing.T) {
 		res := c.receive(t, http.MethodPost)
 		held := <-g.held
 		refusal := denial.Of(held.err)
-		if refusal == nil || refusal.Reason != denial.Overloaded || refusal.RetryAfter <= 0 || res.Close != whenRead {
+		if refusal == nil || refusal.Reason != denial.Overloaded || refusal.RetryAfter <= 0 || res.Close != whenRead || held.length != body {
 			t.Fatalf("status %d, close %t, %v; want %s with a time to come again", res.StatusCode, res.Close, held.err, denial.Overloaded)
 		}
+		if got := <-bodies; got != text || res.StatusCode != http.StatusOK {
+			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), body)
+		}
 	}
-	wait := send("X-Wait: 1")
+	g.forwarder.BoundHeld(first + body + first)
+	wait := send("X-As: mail", "X-Wait: 1")
 	<-enter
 	<-g.held
 	if n := g.forwarder.Held(); n != body {
 		t.Errorf("%d bytes held, want %d", n, body)
 	}
+	overloaded(send("X-As: social"), true) // there is room for its beginning only
+	g.forwarder.BoundHeld(body + first - 1)
+	overloaded(send("X-As: social"), false) // there is none, and nothing was read
 
-	overloaded(send(), true) // there is room for its beginning only
-	if have := reason(t, <-g.results); have != denial.Overloaded {
-		t.Errorf("reason %q, want %s: a part of it is gone", have, denial.Overloaded)
+	// A client gets what the others leave it, if it holds no more than that.
+	g.forwarder.BoundHeld(body + first + body + first)
+	overloaded(send("X-As: mail"), true)
+	if res := send("X-As: social").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
+		t.Errorf("status %d for another client, want 200 and its body held", res.StatusCode)
 	}
+	<-bodies
 
-	g.forwarder.BoundHeld(body + 64<<10 - 1)
-	overloaded(send(), false) // there is none, and nothing was read
-	if got := <-bodies; len(got) != body {
-		t.Errorf("the upstream got %d bytes of what was not held, want %d", len(got), body)
-	}
-
-	g.forwarder.BoundHeld(body + 64<<10)
+	g.forwarder.BoundHeld(first + body + first)
 	leaves()
 	if res := wait.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
 	}
 	<-bodies
-	if res := send().receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+	if res := send("X-As: mail").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
 		t.Errorf("status %d once there is room again, want 200", res.StatusCode)
 	}
 	<-bodies
@@ -372,7 +393,7 @@ func TestHeldTwice(t *testing.T) {
 	up, _, bodies := wholeRequests(t)
 	var g holding
 	g = newHolding(t, holdOptions{options: options{upstream: up.addr}, between: func(w http.ResponseWriter, r *http.Request) {
-		body, err := g.forwarder.Hold(w, r)
+		body, err := g.forwarder.Hold(w, r, "mail")
 		if string(body) != "abc" || err != nil || g.forwarder.Held() != 3 {
 			t.Errorf("held %q, %v, %d bytes; want the same as before", body, err, g.forwarder.Held())
 		}

@@ -71,11 +71,11 @@ type Request struct {
 	// [MTLS], and everything else is [Bearer].
 	Auth string
 	// Authority, Header, HasBody and Body are what else a signature can cover: see
-	// package proof's Message.
+	// package proof's Message. The body is asked for on account of the client.
 	Authority string
 	Header    http.Header
 	HasBody   bool
-	Body      func() ([]byte, error)
+	Body      func(client string) ([]byte, error)
 }
 
 // Step is one of the checks.

@@ -64,7 +64,7 @@ func (g *Gate) glance(r *Request, now time.Time) error {
 	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
 		return nil
 	}
-	return g.Possession.read(r.message(), r.Source, now)
+	return g.Possession.read(r.message(""), r.Source, now)
 }
 
 // read tells the guard of a failure only: nobody has been verified, and who signs
@@ -89,7 +89,7 @@ func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
 	if d.Proof == access.ProofObserve {
 		p.Guard = nil // nobody fails by being observed
 	}
-	err := p.proven(r.message(), d.Client, r.Source, now)
+	err := p.proven(r.message(d.Client.Name()), d.Client, r.Source, now)
 	switch {
 	case err == nil:
 		d.Auth = Signed
@@ -123,9 +123,15 @@ func (p *Possession) proven(m proof.Message, c identity.Client, source netip.Add
 	return err
 }
 
-func (r *Request) message() proof.Message {
-	return proof.Message{
+// message is the request as package proof has it, with its body on account of the
+// client.
+func (r *Request) message(client string) proof.Message {
+	m := proof.Message{
 		Method: r.Method, Target: r.Target, Authority: r.Authority,
-		Header: r.Header, HasBody: r.HasBody, Body: r.Body,
+		Header: r.Header, HasBody: r.HasBody,
 	}
+	if body := r.Body; body != nil { // r itself must not escape to the heap
+		m.Body = func() ([]byte, error) { return body(client) }
+	}
+	return m
 }

@@ -88,12 +88,12 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	signed = gate.Request{
 		Credential: []string{value}, Method: "POST", Target: "/events", Auth: gate.Bearer, Authority: "app.example",
 		Header: http.Header{"X-Ssl-Auth": {value}, "Content-Type": {"application/json"}}, HasBody: true,
-		Body: func() ([]byte, error) { return body, nil },
+		Body: func(string) ([]byte, error) { return body, nil },
 	}
 	bearer = signed
 	bearer.Target = "/bearer"
 	fields, err := signer.Sign(proof.Message{
-		Method: "POST", Target: "/events", Authority: "app.example", Header: signed.Header, HasBody: true, Body: signed.Body,
+		Method: "POST", Target: "/events", Authority: "app.example", Header: signed.Header, HasBody: true, Body: func() ([]byte, error) { return body, nil },
 	}, proof.Terms{Created: now})
 	fail(err)
 	maps.Copy(signed.Header, fields)
