@@ -99,7 +99,8 @@ func (p Proven) Valid() bool { return p.client.Valid() }
 // covers what it must, and compares its period with the clock. Nothing of it is
 // verified. The error is a [*denial.Error] of reason ProofMissing, ProofMalformed,
 // ProofIncomplete, ProofExpired, or ProofDigest where the content is not to be
-// seen or its digest is of no known kind.
+// seen or its digest is of no known kind; of a Verifier that is not whole it is
+// ProofInvalid, from Read and from the other steps.
 func (v *Verifier) Read(m Message, now time.Time) (Statement, error) {
 	s, err := v.read(m, now)
 	if err != nil {
