@@ -35,8 +35,8 @@ func parts() []part {
 	return []part{
 		{"method", func(m *proof.Message) string { return m.Method }, func(m *proof.Message, s string) { m.Method = s }, only(invalid)},
 		{"authority", func(m *proof.Message) string { return m.Authority }, func(m *proof.Message, s string) { m.Authority = s }, only(invalid)},
-		// The first byte of a target is its slash.
-		{"target", func(m *proof.Message) string { return m.Target }, func(m *proof.Message, s string) { m.Target = s }, only(invalid, malformed)},
+		// The first byte of a target is its slash, and the last may become a question mark.
+		{"target", func(m *proof.Message) string { return m.Target }, func(m *proof.Message, s string) { m.Target = s }, only(invalid, malformed, incomplete)},
 		field("X-Ssl-Auth", invalid),
 		field("Content-Type", invalid),
 		// An algorithm of another name is one that nobody knows.
