@@ -148,7 +148,8 @@ func (g *Gate) Admit(r Request) Decision {
 
 func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	now := g.now()
-	if err := g.glance(r, now); err != nil {
+	early, err := g.glance(r, now)
+	if err != nil {
 		d.Last = Proof
 		return err
 	}
@@ -161,7 +162,7 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	}
 	d.Rule = d.Grant.Rule()
 	d.Last = Proof
-	if err := g.prove(r, now, d); err != nil {
+	if err := g.prove(r, early, now, d); err != nil {
 		return err
 	}
 	d.Last = Rate

@@ -59,28 +59,34 @@ func (p *Possession) guarded(source netip.Addr, client string, check func() erro
 
 // glance refuses a signature that no certificate could make good, where every
 // request must have one. A request without any is told first what is wrong with
-// its certificate.
-func (g *Gate) glance(r *Request, now time.Time) error {
+// its certificate, and has nothing read yet.
+func (g *Gate) glance(r *Request, now time.Time) (reading, error) {
 	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
-		return nil
+		return reading{}, nil
 	}
 	return g.Possession.read(r.message(""), r.Source, now)
 }
 
+// reading is what a signature says of itself, once it was read.
+type reading struct {
+	statement proof.Statement
+	done      bool
+}
+
 // read tells the guard of a failure only: nobody has been verified, and who signs
 // must not stand in line with whoever else comes from the same address.
-func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) error {
-	_, err := p.Verifier.Read(m, now)
-	if err == nil {
-		return nil
+func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) (reading, error) {
+	statement, err := p.Verifier.Read(m, now)
+	if err != nil {
+		return reading{}, p.guarded(source, "", func() error { return err })
 	}
-	return p.guarded(source, "", func() error { return err })
+	return reading{statement, true}, nil
 }
 
 // prove asks for the proof that the rule wants. Who is observed is let through with
 // what would have been refused on record; a body that could not be read is for whoever
 // forwards it to say.
-func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
+func (g *Gate) prove(r *Request, early reading, now time.Time, d *Decision) error {
 	d.Proof = g.Possession.asked(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
@@ -89,7 +95,7 @@ func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
 	if d.Proof == access.ProofObserve {
 		p.Guard = nil // nobody fails by being observed
 	}
-	err := p.proven(r.message(d.Client.Name()), d.Client, r.Source, now)
+	err := p.proven(question{r.message(d.Client.Name()), early, d.Client, r.Source}, now)
 	switch {
 	case err == nil:
 		d.Auth = Signed
@@ -99,26 +105,37 @@ func (g *Gate) prove(r *Request, now time.Time, d *Decision) error {
 	return err
 }
 
+// question is one request whose client wants to prove that it has the key.
+type question struct {
+	message proof.Message
+	early   reading
+	client  identity.Client
+	source  netip.Addr
+}
+
 // proven takes the steps of package proof. The guard stands before those that cost
 // something, and hears of a failure of the others; it does not wait for a body.
-func (p *Possession) proven(m proof.Message, c identity.Client, source netip.Addr, now time.Time) error {
+func (p *Possession) proven(q question, now time.Time) error {
 	var checked proof.Checked
-	err := p.guarded(source, c.Name(), func() error {
-		statement, err := p.Verifier.Read(m, now)
+	err := p.guarded(q.source, q.client.Name(), func() (err error) {
+		statement := q.early.statement
+		if !q.early.done {
+			statement, err = p.Verifier.Read(q.message, now)
+		}
 		if err == nil {
-			checked, err = p.Verifier.Check(statement, m, c)
+			checked, err = p.Verifier.Check(statement, q.message, q.client)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	proven, err := p.Verifier.Spend(checked, m, now)
+	proven, err := p.Verifier.Spend(checked, q.message, now)
 	if err == nil && !proven.Valid() {
 		return denial.New(denial.Internal, "want a proof, found none")
 	}
 	if e := denial.Of(err); e != nil && (e.Reason == denial.ProofDigest || e.Reason == denial.ProofReplayed) {
-		return p.guarded(source, c.Name(), func() error { return err })
+		return p.guarded(q.source, q.client.Name(), func() error { return err })
 	}
 	return err
 }
