@@ -30,7 +30,7 @@ import (
 // the same values by default.
 const (
 	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second // of a body
+	readTimeout       = 60 * time.Second // to the end of the body
 	idleTimeout       = 120 * time.Second
 	maxHeaderBytes    = 64 << 10
 )
@@ -155,6 +155,7 @@ func (a *Agent) server() *http.Server {
 		Handler:           a,
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		// net/http would answer OPTIONS * itself.

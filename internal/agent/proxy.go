@@ -74,7 +74,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !state.usable():
 		a.refuse(w, r, state.refusal(), nil)
 	default:
-		a.proxy.ServeHTTP(w, a.prepare(w, r))
+		a.proxy.ServeHTTP(w, prepare(r))
 	}
 }
 
@@ -98,35 +98,23 @@ type trip struct {
 
 type tripKey struct{}
 
-// prepare bounds the wait for the request's body and watches for the connection.
-// The server has no ReadTimeout: in net/http that ends answers, too, which may be
-// streams.
-func (a *Agent) prepare(w http.ResponseWriter, r *http.Request) *http.Request {
+// prepare watches for the connection, and for whose fault it is when there is no
+// body.
+func prepare(r *http.Request) *http.Request {
 	t := &trip{}
 	ctx := context.WithValue(r.Context(), tripKey{}, t)
 	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
 	}))
-	if r.ContentLength != 0 {
-		control := http.NewResponseController(w)
-		if control.SetReadDeadline(time.Now().Add(readTimeout)) == nil {
-			r.Body = &body{r.Body, control}
-		}
-	}
+	r.Body = body{r.Body}
 	return r
 }
 
-// body is a request's body under a deadline, which ends with it.
-type body struct {
-	io.ReadCloser
-	control *http.ResponseController
-}
+// body is a request's, whose errors are the program's.
+type body struct{ io.ReadCloser }
 
-func (b *body) Read(p []byte) (int, error) {
+func (b body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &bodyError{err}
 	}
