@@ -227,3 +227,30 @@ func TestUnitHasTimeAndFiles(t *testing.T) {
 		t.Errorf("want files for twice %d connections, found %d", least, files)
 	}
 }
+
+// TestAgentUnit: systemd takes the agent's unit and finds it hardened, and its
+// command line is one that works.
+func TestAgentUnit(t *testing.T) {
+	t.Parallel()
+	const worst = 11 // tenths: the gateway may be anywhere, and the socket is one
+	analyze := needProgram(t, "systemd-analyze")
+	text := readDeployed(t, "systemd", "certgate-agent@.service")
+	unit := writeFile(t, strings.Replace(text, "/usr/local/bin/certgate", run.binary(t, "certgate"), 1), t.TempDir(), "certgate-agent@daemon.service")
+	if result := runToEnd(t, analyze, nil, "verify", "--man=no", unit); result.code != 0 || result.stdout+result.stderr != "" {
+		t.Errorf("want silence, found %+v", result)
+	}
+	if result := runToEnd(t, analyze, nil, "security", "--no-pager", "--offline=true", "--threshold="+strconv.Itoa(worst), unit); result.code != 0 {
+		t.Errorf("want an exposure of at most %d tenths, found\n%s", worst, result.stdout)
+	}
+	_, command, _ := strings.Cut(text, "\nExecStart=/usr/local/bin/certgate ")
+	command, _, _ = strings.Cut(command, "\n")
+	m := newMaster(t, "p256")
+	g := newGateway(t, m, requiring())
+	mail := m.newPair(t, subject("mail"))
+	dir := filepath.Dir(mail.cert)
+	command = strings.NewReplacer("/etc/certgate-agent", dir, "/run/certgate-agent-%i", dir, "%i", "mail", "${TO}", "http://"+g.addr).Replace(command)
+	start(t, "certgate", nil, strings.Fields(command)...).ready(t)
+	if status, body := curl(t, "--unix-socket", filepath.Join(dir, "agent.sock"), "http://localhost/events"); status != 200 {
+		t.Errorf("want 200, found %d and %s", status, body)
+	}
+}
