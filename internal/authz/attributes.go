@@ -3,6 +3,7 @@ package authz
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -46,21 +47,40 @@ func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *deni
 	case !agrees(h[":method"], r.GetMethod(), r.GetHeaders()[":method"]) || !agrees(h[":path"], r.GetPath(), r.GetHeaders()[":path"]):
 		return request{}, denial.New(denial.OriginAmbiguous, "the pseudo-header fields say another method or path than the attributes %.20q and %.80q", r.GetMethod(), r.GetPath())
 	}
-	return request{method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate(), body: bodyOf(r)}, nil
+	return request{
+		method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate(),
+		hasBody: len(contentOf(r)) > 0 || announcesBody(h), body: bodyOf(r, h),
+	}, nil
 }
 
-// bodyOf is the content, if Envoy sends it (with_request_body). Without any it is
-// not known whether there is none: what the client writes could be taken for Envoy's
-// word. A part of the content is not what was signed.
-func bodyOf(r *auth.AttributeContext_HttpRequest) func(client string) ([]byte, error) {
-	body := r.GetRawBody()
-	if len(body) == 0 {
-		body = []byte(r.GetBody())
+// contentOf is what Envoy sends of the content (with_request_body).
+func contentOf(r *auth.AttributeContext_HttpRequest) []byte {
+	if body := r.GetRawBody(); len(body) > 0 {
+		return body
 	}
-	if len(body) == 0 {
+	return []byte(r.GetBody())
+}
+
+// bodyOf is the content, if Envoy sends all of it. Without any it is not known whether
+// there is none: what the client writes could be taken for Envoy's word. A part of the
+// content (allow_partial_message) could be just what was signed, with more behind it.
+func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) func(client string) ([]byte, error) {
+	body := contentOf(r)
+	if len(body) == 0 || !says(h["X-Envoy-Auth-Partial-Body"], "false") || !says(h["Content-Length"], strconv.Itoa(len(body))) {
 		return nil
 	}
 	return func(string) ([]byte, error) { return body, nil }
+}
+
+// announcesBody reports whether the header says that there is content. That it says
+// so of no content is not asked.
+func announcesBody(h http.Header) bool {
+	return !says(h["Content-Length"], "0") || len(h["Transfer-Encoding"]) > 0
+}
+
+// says reports whether nothing but the value is said, or nothing at all.
+func says(values []string, want string) bool {
+	return !slices.ContainsFunc(values, func(value string) bool { return value != want })
 }
 
 // agrees reports whether the values of a field, if there are any, are the one that

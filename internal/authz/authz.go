@@ -49,8 +49,10 @@ type request struct {
 	// handshake is the certificate of the client's TLS handshake with the proxy, if
 	// the proxy says so itself and not in a header.
 	handshake string
-	// body is the content, where the proxy sends it; else nil.
-	body func(client string) ([]byte, error)
+	// hasBody is whether the proxy says that there is content, and body that content,
+	// where it sends all of it; else nil.
+	hasBody bool
+	body    func(client string) ([]byte, error)
 }
 
 // inquiry is one question and what there is to say about it in the end.
@@ -87,12 +89,12 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 }
 
 // mayHaveBody is true for a method whose content means something: a proxy that does
-// not send the content does not say either whether there is any, and what is not to
+// not send the content need not say either whether there is any, and what is not to
 // be seen cannot be found to be what was signed.
 func (r *request) mayHaveBody() bool {
 	switch r.method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
-		return r.body != nil
+		return r.hasBody
 	default:
 		return true
 	}
