@@ -353,7 +353,11 @@ func TestProofOfTheService(t *testing.T) {
 	}
 	t.Run("public", func(t *testing.T) {
 		g := newGateway(t, m, environment{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "Schedule.example.com:443, other.example:8443"})
-		g.wantAllowed(t, signed("schedule.example.com"))
+		head := g.wantAllowed(t, signed("schedule.example.com"))
+		// The service hears of the host that was signed for, not of the one on the way.
+		if found := headerValues(head, "X-Forwarded-Host"); !slices.Equal(found, []string{"schedule.example.com"}) {
+			t.Errorf("want X-Forwarded-Host: schedule.example.com, found %q", found)
+		}
 		g.wantRefused(t, signed("app.example"), denial.ProofInvalid)
 	})
 	t.Run("host", func(t *testing.T) {

@@ -109,6 +109,9 @@ type Decision struct {
 	// Auth is how possession of the certificate's key was shown: [Bearer], [Signed]
 	// or [MTLS].
 	Auth string
+	// Authority is the host for which the request is signed, where Auth is [Signed];
+	// else empty.
+	Authority string
 	// Proof is what the rule, or the setting in its place, says of proof.
 	Proof access.Proof
 	// WouldRefuse is why the request would be refused if proof were required, and

@@ -98,7 +98,7 @@ func (g *Gate) prove(r *Request, early reading, now time.Time, d *Decision) erro
 	err := p.proven(question{r.message(d.Client.Name()), early, d.Client, r.Source}, now)
 	switch {
 	case err == nil:
-		d.Auth = Signed
+		d.Auth, d.Authority = Signed, p.Verifier.Authority(r.Authority)
 	case d.Proof == access.ProofObserve:
 		d.WouldRefuse, err = refusal(err), nil
 	}

@@ -154,6 +154,9 @@ func (s *stage) want(t *testing.T, r gate.Request, reason denial.Reason, last ga
 		t.Errorf("%s: want %q at %s with %s and %q on record, found %q at %s with %s and %q (%v)",
 			r.Target, reason, last, auth, would, found, d.Last, d.Auth, refused, d.Denial)
 	}
+	if (d.Authority == "app.example") != (auth == gate.Signed) || auth != gate.Signed && d.Authority != "" {
+		t.Errorf("%s: want the host where the request is signed, and only there, found %q", r.Target, d.Authority)
+	}
 	return d
 }
 

@@ -167,6 +167,9 @@ func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 // forward sends the request on and records what came of it.
 func (x *exchange) forward(d gate.Decision) {
 	x.from.Hop.Auth, x.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
+	if d.Authority != "" { // rather than what somebody has written into Host since
+		x.from.Hop.Host = d.Authority
+	}
 	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.from.Hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
