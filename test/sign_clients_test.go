@@ -100,7 +100,26 @@ func TestSigningClientsRefused(t *testing.T) {
 				t.Errorf("want an exit code for a key in the place of the certificate, found %+v", result)
 			}
 			anybody.wantNothing(t)
+			c.wantNotRedirected(t, mail, anybody)
 		})
+	}
+}
+
+// wantNotRedirected has the program sent elsewhere: the signature is not for there,
+// and who gets it unspent could bring it to the gateway himself.
+func (c clientProgram) wantNotRedirected(t *testing.T, s signer, elsewhere *upstream) {
+	t.Helper()
+	event := filepath.Join(t.TempDir(), "event.json")
+	writeFile(t, eventBody("Meeting"), event)
+	redirecting := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.url+"/events", http.StatusFound)
+	})
+	for _, file := range [][]string{nil, {event}} {
+		result := c.run(t, append([]string{s.certificate, s.key, redirecting.url + "/events"}, file...)...)
+		if result.code == 0 || !strings.HasPrefix(result.stdout, "302\n") {
+			t.Errorf("want an exit code and 302 from a redirect, found %+v", result)
+		}
+		elsewhere.wantNothing(t)
 	}
 }
 

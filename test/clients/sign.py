@@ -22,6 +22,11 @@ def signature(key, text):
     return key.sign(text, padding.PSS(padding.MGF1(hashes.SHA512()), 64), hashes.SHA512())  # RSA
 
 
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None  # another URL needs another signature
+
+
 certificate_file, key_file, url, *file = sys.argv[1:]
 certificate = x509.load_pem_x509_certificate(pathlib.Path(certificate_file).read_bytes())
 key = serialization.load_pem_private_key(pathlib.Path(key_file).read_bytes(), None)
@@ -49,8 +54,8 @@ base = "".join(f'"{name}": {value}\n' for name, value in covered.items()) + f'"@
 request.add_header("Signature-Input", "sig1=" + parameters)
 request.add_header("Signature", f"sig1=:{base64_of(signature(key, base.encode()))}:")
 try:
-    response = urllib.request.urlopen(request, timeout=30)
+    response = urllib.request.build_opener(Stay).open(request, timeout=30)
 except urllib.error.HTTPError as refusal:
     response = refusal
 print(response.status, response.read().decode(), sep="\n")
-sys.exit(response.status >= 400)
+sys.exit(response.status >= 300)
