@@ -97,7 +97,9 @@ func (c agentCommand) options(s surroundings) (agent.Options, error) {
 	}
 	names := make([]string, len(c.Name))
 	for i, name := range c.Name {
-		names[i] = strings.ToLower(name)
+		if names[i] = strings.ToLower(name); name == "" || strings.ContainsAny(name, ":/") {
+			return agent.Options{}, fmt.Errorf("--name: want a host name without a port, found %q", name)
+		}
 	}
 	return agent.Options{
 		CertFile: c.Cert, KeyFile: c.Key, Target: to, Listen: c.Listen, Exposed: c.Exposed, Names: names,

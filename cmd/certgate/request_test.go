@@ -178,6 +178,7 @@ func TestClientUsage(t *testing.T) {
 		{"agent without a certificate", []string{"agent", "--to", to, "--cert", nothing, "--key", nothing}, exitUsage, "want a certificate and its private key"},
 		{"agent without bodies", by(dir, "agent", "--to", to, "--max-body", "0"), exitUsage, "--max-body"},
 		{"agent without a drain", by(dir, "agent", "--to", to, "--drain", "-1s"), exitUsage, "--drain"},
+		{"agent with a port", by(dir, "agent", "--to", to, "--name", "agent:7000"), exitUsage, "--name"},
 		{"agent with a header", by(dir, "agent", "--to", to, "--header", ""), exitUsage, "--header"},
 		{"agent without an authority", by(dir, "agent", "--to", to, "--ca", nothing), exitUsage, "--ca"},
 	} {
