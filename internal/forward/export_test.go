@@ -16,3 +16,6 @@ func (f *Forwarder) Held() int64 {
 	defer f.room.mu.Unlock()
 	return f.room.taken
 }
+
+// MostHeld is how many bytes a new Forwarder holds at most.
+func (f *Forwarder) MostHeld() int64 { return f.room.most }

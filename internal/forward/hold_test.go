@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -386,6 +388,20 @@ func TestHeldTogether(t *testing.T) {
 		t.Errorf("status %d once there is room again, want 200", res.StatusCode)
 	}
 	<-bodies
+}
+
+// TestHeldBelowTheMemoryLimit: a process that was told how much it may take does not
+// fill that with bodies.
+func TestHeldBelowTheMemoryLimit(t *testing.T) {
+	for limit, want := range map[int64]int64{math.MaxInt64: 256 << 20, 2 << 30: 256 << 20, 400 << 20: 100 << 20} {
+		before := debug.SetMemoryLimit(limit)
+		f := forward.New(forward.Options{Pool: pool("127.0.0.1:1"), Timeout: time.Second, MaxBodyBytes: maxBody})
+		debug.SetMemoryLimit(before)
+		f.Close()
+		if most := f.MostHeld(); most != want {
+			t.Errorf("limit %d: %d bytes of bodies, want %d", limit, most, want)
+		}
+	}
 }
 
 // TestHeldTwice: the same body, taken from the room once, and given back once.
