@@ -124,6 +124,8 @@ func TestProofRefusals(t *testing.T) {
 		{"a component of answers", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
 		{"two signatures", denial.ProofMalformed, twice(t, signed(claim{}))},
 		{"a covered field that Connection takes away", denial.ProofMalformed, mail.sign(t, post.with("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).with("Connection: keep-alive,\tx-Total")},
+		{"a label twice", denial.ProofMalformed, signed(claim{}).with("Signature: sig1=:AAAA:")},
+		{"a covered field with a twin", denial.ProofMalformed, signed(claim{}).with("Content_Digest: " + digest(""))},
 		{"a life of 301 seconds", denial.ProofMalformed, signed(claim{lifetime: 301 * time.Second})},
 		{"a nonce too long", denial.ProofMalformed, signed(claim{nonce: strings.Repeat("n", 129)})},
 

@@ -79,6 +79,7 @@ func (c client) sign(t *testing.T, r request, s claim) request {
 	list := "(" + strings.Join(s.components, " ") + ")" + s.parameters
 	base := s.base(r) + `"@signature-params": ` + list
 	signature := base64.StdEncoding.EncodeToString(c.signBytes(t, []byte(base), s.legacyRSA))
+	run.secrets.keep(signature)
 	return r.with("Signature-Input: sig1="+list, "Signature: sig1=:"+signature+":")
 }
 
