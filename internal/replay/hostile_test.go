@@ -85,6 +85,19 @@ func TestQuotingServers(t *testing.T) {
 	}
 }
 
+// TestPasswordInAnError: a password may be a word of an error that is no answer,
+// and then the error says why it says no more.
+func TestPasswordInAnError(t *testing.T) {
+	const secret = "refused"
+	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1")})
+	err := r.Spend(fresh("mail", 1))
+	wantReason(t, "nobody listens", err, denial.Overloaded)
+	wantSilent(t, err, secret)
+	if err == nil || !strings.Contains(err.Error(), "not shown, because the password is in its text") {
+		t.Errorf("want why the error is not shown, found %v", err)
+	}
+}
+
 // TestSentOnce: when the connection breaks before the answer, the nonce may be
 // used up. Asked again, Redis would call it replayed.
 func TestSentOnce(t *testing.T) {

@@ -123,7 +123,7 @@ func (r *Redis) explain(err error) error {
 	}
 	text := err.Error()
 	if secret := r.server.login.password; secret != "" && (strings.Contains(text, secret) || strings.Contains(text, strings.Trim(strconv.Quote(secret), `"`))) {
-		return fmt.Errorf("redis %s answers what is no answer", r.server.Addr())
+		return fmt.Errorf("redis %s: an error that is not shown, because the password is in its text", r.server.Addr())
 	}
 	return fmt.Errorf("redis %s: %w", r.server.Addr(), err)
 }
