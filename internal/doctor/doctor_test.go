@@ -268,7 +268,7 @@ func TestSignatures(t *testing.T) {
 			problem("signature", "Signature-Input does not arrive"), problem("signature", "Content-Digest does not arrive"),
 		}},
 		{"one dropped", drop("Content-Digest"), nil, []doctor.Finding{
-			problem("signature", "Content-Digest does not arrive"), ok("signature", "arrive as they are sent: Signature-Input, Signature"),
+			problem("signature", "Content-Digest does not arrive"), ok("signature", "these fields arrive as they are sent: Signature-Input, Signature"),
 		}},
 		{"quotation marks lost", proxy{rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.Header.Set("Signature-Input", strings.ReplaceAll(r.Out.Header.Get("Signature-Input"), `"`, ""))

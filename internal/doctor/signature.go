@@ -38,7 +38,7 @@ func (e *examination) signatures(ctx context.Context) {
 		whole = append(whole, name)
 	}
 	if len(whole) > 0 {
-		e.say(OK, check, "arrive as they are sent: "+strings.Join(whole, ", "))
+		e.say(OK, check, "these fields arrive as they are sent: "+strings.Join(whole, ", "))
 	}
 	e.authority(a.answer.Authority)
 }
