@@ -167,6 +167,7 @@ func TestProofRefusals(t *testing.T) {
 		{"a digest of no known kind", denial.ProofDigest, signed(claim{digest: "md5=:" + base64.StdEncoding.EncodeToString(make([]byte, 16)) + ":"})},
 
 		{"the master key itself", denial.ProofImpossible, shared.sign(t, post, claim{})},
+		{"the master key itself, not signed", denial.ProofImpossible, post.with("X-SSL-Auth: "+shared.header(certheader.Base64DER), "Content-Digest: "+digest(post.body))},
 	}
 	for _, test := range tests {
 		t.Run(string(test.reason)+"/"+test.name, func(t *testing.T) {

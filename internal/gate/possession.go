@@ -121,6 +121,7 @@ func (p *Possession) proven(q question, now time.Time) error {
 		statement := q.early.statement
 		if !q.early.done {
 			statement, err = p.Verifier.Read(q.message, now)
+			err = p.unsigned(err, q.client)
 		}
 		if err == nil {
 			checked, err = p.Verifier.Check(statement, q.message, q.client)
@@ -136,6 +137,18 @@ func (p *Possession) proven(q question, now time.Time) error {
 	}
 	if e := denial.Of(err); e != nil && (e.Reason == denial.ProofDigest || e.Reason == denial.ProofReplayed) {
 		return p.guarded(q.source, q.client.Name(), func() error { return err })
+	}
+	return err
+}
+
+// unsigned is the refusal of who has not signed: whose key can sign nothing is told
+// that, and not to sign. Any other error stays.
+func (p *Possession) unsigned(err error, client identity.Client) error {
+	if e := denial.Of(err); e == nil || e.Reason != denial.ProofMissing {
+		return err
+	}
+	if unable := p.Verifier.Able(client); unable != nil {
+		return unable
 	}
 	return err
 }
