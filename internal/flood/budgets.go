@@ -77,6 +77,8 @@ func (b *budgets) keep(s source, budget *rate.Limiter) {
 type source struct {
 	addr   netip.Addr
 	client string // empty: whoever
+	// observed keeps what only is observed apart from what is refused.
+	observed bool
 }
 
 // String is the source for the log.

@@ -98,7 +98,23 @@ func (g guarded) Identify(claim gate.Claim, now time.Time) (found gate.Identific
 // anew, and must not wait for each other. Who has takes turns with those who are
 // verified, behind them, and gets the refusals that Before has, too.
 func (g *Guard) Prove(addr netip.Addr, client string, check func() error) error {
-	return g.call(source{fold(addr), client}, false, check)
+	return g.call(source{addr: fold(addr), client: client}, false, check)
+}
+
+// Observe is Prove for a request that passes whatever check says. Nobody waits and
+// nothing is held back: when the client at this address had too many signatures that
+// were found wrong, check is not called, and the error is of [denial.RateLimited].
+// Other failures of check cost little and do not count.
+func (g *Guard) Observe(addr netip.Addr, client string, check func() error) error {
+	s := source{addr: fold(addr), client: client, observed: true}
+	if g.budgets.spent(s) {
+		return refused(denial.RateLimited, "%s has signed wrongly too often: its signature was not verified", s)
+	}
+	err := check()
+	if e := denial.Of(err); e != nil && e.Reason == denial.ProofInvalid {
+		g.budgets.charge(s)
+	}
+	return err
 }
 
 // call calls what costs something, and holds back its failure if the source fails

@@ -182,6 +182,46 @@ func TestProveReturnsTheError(t *testing.T) {
 	})
 }
 
+// TestObserve: of whoever is only observed nobody waits, and wrong signatures, and
+// these alone, use up a budget of its own, behind which none is verified.
+func TestObserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{FailuresPerSecond: 20})
+		asked := 0
+		observe := func(client string, with error) (c came) {
+			begin := time.Now()
+			err := g.Observe(mallory, client, func() error { asked++; return with })
+			c.after = time.Since(begin)
+			if d := denial.Of(err); d != nil {
+				c.reason, c.again = d.Reason, d.RetryAfter
+			}
+			return c
+		}
+		missing := denial.New(denial.ProofMissing, "none")
+		wrong := denial.New(denial.ProofInvalid, "wrong")
+		for range 100 {
+			check(t, "not signed", observe("mail", missing), came{reason: denial.ProofMissing})
+		}
+		for range 20 {
+			check(t, "within the budget", observe("mail", wrong), unproven)
+		}
+		asked = 0
+		for range 100 {
+			check(t, "beyond it", observe("mail", wrong), came{reason: denial.RateLimited, again: time.Second})
+		}
+		if asked != 0 {
+			t.Errorf("want nothing verified any more, found %d", asked)
+		}
+		check(t, "another client", observe("social", nil), good)
+		check(t, "the client where proof is required", prove(g, mallory, "mail", false), unproven)
+		time.Sleep(time.Second)
+		check(t, "a second later", observe("mail", nil), good)
+		if n := g.Held(); n != 0 {
+			t.Errorf("%d held back, want none", n)
+		}
+	})
+}
+
 // TestProveOff: with a rate of 0 nobody is held back.
 func TestProveOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,6 +32,10 @@ type Possession struct {
 	// may make a source wait whose checks have failed too often, or refuse in its
 	// place; nil: check is called at once.
 	Guard func(source netip.Addr, client string, check func() error) error
+	// Observer is called in Guard's place for a request that is only observed. It may
+	// spare the check of a client whose checks have failed too often, and makes nobody
+	// wait; nil: check is called.
+	Observer func(source netip.Addr, client string, check func() error) error
 }
 
 // asked is what a grant's rule says, or the default in its place.
@@ -93,7 +97,7 @@ func (g *Gate) prove(r *Request, early reading, now time.Time, d *Decision) erro
 	}
 	p := g.Possession
 	if d.Proof == access.ProofObserve {
-		p.Guard = nil // nobody fails by being observed
+		p.Guard = p.Observer
 	}
 	err := p.proven(question{r.message(d.Client.Name()), early, d.Client, r.Source}, now)
 	switch {

@@ -274,6 +274,20 @@ func TestProofObserved(t *testing.T) {
 	s.want(t, broken, denial.Internal, gate.Proof, gate.Bearer, "")
 }
 
+// TestProofObserver stands before what is observed, in the guard's place.
+func TestProofObserver(t *testing.T) {
+	s := newStage(t, access.ProofOff)
+	spared := denial.New(denial.RateLimited, "spared")
+	s.Possession.Observer = func(_ netip.Addr, client string, _ func() error) error {
+		if client != "mail" {
+			t.Errorf("want the client's name, found %q", client)
+		}
+		return spared
+	}
+	s.want(t, s.signed(t, "/observe"), "", gate.Rate, gate.Bearer, denial.RateLimited)
+	s.want(t, s.signed(t, "/require"), "", gate.Rate, gate.Signed, "")
+}
+
 // TestProofEverywhere: a signature that cannot be good costs no verification of a
 // certificate; one that is missing does not hide what is wrong with the certificate.
 func TestProofEverywhere(t *testing.T) {

@@ -22,6 +22,6 @@ func possession(c config.Config, guard *flood.Guard, nonces proof.Nonces) gate.P
 			CredentialHeader: c.AuthHeader, Authorities: c.PublicAuthorities,
 			LegacyRSA: c.LegacyRSAProof, ClockSkew: c.Limits.ClockSkew, Nonces: nonces,
 		},
-		Guard: guard.Prove,
+		Guard: guard.Prove, Observer: guard.Observe,
 	}
 }
