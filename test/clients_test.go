@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -127,6 +128,7 @@ func TestClients(t *testing.T) {
 			}
 			u.wantNothing(t)
 			c.wantKeyStays(t, keyFile)
+			c.wantNotRedirected(t, func(url string) []string { return []string{file, url} })
 		})
 	}
 }
@@ -167,6 +169,24 @@ func (c clientProgram) wantKeyStays(t *testing.T, keyFile string) {
 		t.Errorf("want an exit code for a key, found %+v", result)
 	}
 	anybody.wantNothing(t)
+}
+
+// wantNotRedirected has the program sent elsewhere: what it attaches is not for there,
+// and who gets it could bring it to the gateway himself.
+func (c clientProgram) wantNotRedirected(t *testing.T, args func(url string) []string) {
+	t.Helper()
+	elsewhere := newUpstream(t, nil)
+	// Of these, 307 has even a POST sent again with its body.
+	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect} {
+		redirecting := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.url+"/events", status)
+		})
+		result := c.run(t, args(redirecting.url+"/events")...)
+		if !strings.Contains(result.stdout, strconv.Itoa(status)) || result.code == 0 && c.command[0] != "bash" {
+			t.Errorf("want an exit code and %d from a redirect, found %+v", status, result)
+		}
+		elsewhere.wantNothing(t)
+	}
 }
 
 // TestLineBreaksInTheHeader: what each client says when somebody attaches the

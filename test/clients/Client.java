@@ -25,6 +25,6 @@ class Client {
 
         var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
         System.out.println(response.statusCode() + "\n" + response.body());
-        System.exit(response.statusCode() < 400 ? 0 : 1);
+        System.exit(response.statusCode() < 300 ? 0 : 1);
     }
 }

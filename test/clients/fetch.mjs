@@ -13,6 +13,7 @@ const response = await fetch(url, {
   method: "POST",
   headers: { "X-SSL-Auth": certificate.raw.toString("base64"), "Content-Type": "application/json" },
   body: JSON.stringify({ event }),
+  redirect: "manual", // or the certificate would go along, wherever it leads
 });
 console.log(response.status);
 console.log(await response.text());

@@ -11,6 +11,7 @@ $body = file_get_contents($url, false, stream_context_create(['http' => [
     'method' => 'POST',
     'header' => ['X-SSL-Auth: ' . base64_encode($certificate), 'Content-Type: application/json'],
     'content' => json_encode(['event' => $event]),
+    'follow_location' => 0, // a redirect would take the certificate along, wherever it leads
     'ignore_errors' => true, // the body of a refusal says why
 ]]));
 $status = (int) explode(' ', $http_response_header[0] ?? '')[1];

@@ -12,9 +12,15 @@ request = urllib.request.Request(url, json.dumps({"event": event}).encode(), {
     "Content-Type": "application/json",
 })
 
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):  # it would take the certificate along, wherever it leads
+        return None
+
+
 try:
-    response = urllib.request.urlopen(request)
+    response = urllib.request.build_opener(NoRedirect).open(request)
 except urllib.error.HTTPError as refusal:
     response = refusal
 print(response.status, response.read().decode(), sep="\n")
-sys.exit(response.status >= 400)
+sys.exit(response.status >= 300)

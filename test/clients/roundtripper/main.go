@@ -49,7 +49,9 @@ func post(file, url string) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: transport}
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // the transport would attach the certificate wherever it leads
+	}}
 	response, err := client.Post(url, "application/json", strings.NewReader(event))
 	if err != nil {
 		return err
@@ -57,7 +59,7 @@ func post(file, url string) error {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	fmt.Printf("%d\n%s\n", response.StatusCode, body)
-	if err == nil && response.StatusCode >= 400 {
+	if err == nil && response.StatusCode >= 300 {
 		err = fmt.Errorf("refused with %s", response.Status)
 	}
 	return err
