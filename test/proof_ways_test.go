@@ -186,3 +186,19 @@ func TestProofObservesBodies(t *testing.T) {
 	g.upstream.take()
 	g.wantAllowed(t, signed("small"))
 }
+
+// TestProofGivesBodiesBack: the memory of a signed body is free again when its request
+// is over. A client has 16 MiB of it here, half of a quarter of GOMEMLIMIT.
+func TestProofGivesBodiesBack(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	g := newGateway(t, m, proving().with(environment{"GOMEMLIMIT": "128MiB"}))
+	c := m.newClient(t, subject("mail"))
+	body := strings.Repeat("a", 1<<20)
+	for range 24 {
+		if a := send(t, g.addr, c.sign(t, plain("POST", "/events").post(body), claim{})); a.status != 200 {
+			t.Fatalf("want 200, found %d and %s", a.status, a.body)
+		}
+		g.upstream.take()
+	}
+}

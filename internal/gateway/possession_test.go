@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/gate"
+)
+
+// Where every request must be signed, and only there, a signature that cannot be read
+// is refused before anybody asks for the certificate.
+func TestSignedEverywhere(t *testing.T) {
+	const require = `rules: [{name: a, clients: [mail], allow: ["GET /a"], proof: require}]`
+	for _, tt := range []struct {
+		setting, rules string
+		want           denial.Reason
+	}{
+		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.ProofMalformed},
+		{"off", require, denial.ProofMalformed},
+		{"off", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.CredentialMissing},
+		{"observe", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.CredentialMissing},
+		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}, {name: b, clients: [mail], allow: ["GET /b"], proof: observe}]`, denial.CredentialMissing},
+	} {
+		t.Run(tt.setting+" "+tt.rules, func(t *testing.T) {
+			r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": tt.setting, "ACCESS_RULES": tt.rules}))
+			d := r.gate.Load().Decide(gate.Request{
+				Method: http.MethodGet, Target: "/a", Header: http.Header{"Signature-Input": {"what?"}, "Signature": {"what?"}},
+			})
+			if d.Denial == nil || d.Denial.Reason != tt.want {
+				t.Errorf("%v, want %s", d.Denial, tt.want)
+			}
+		})
+	}
+}
+
+// Who is only observed passes, and cannot have signatures verified without end.
+func TestObserverOfProofs(t *testing.T) {
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "observe", "AUTH_FAILURE_RATE": "1"}))
+	now := time.Now().Unix()
+	header := newWorld(t).header
+	wrong := gate.Request{
+		Credential: []string{header}, Method: http.MethodGet, Target: "/events", Authority: "app.example",
+		Header: http.Header{
+			"X-Ssl-Auth": {header}, "Signature": {"sig1=:AAAA:"},
+			"Signature-Input": {fmt.Sprintf(`sig1=("@method" "@authority" "@path" "@query" "x-ssl-auth");created=%d;expires=%d;nonce="n";keyid="k";tag="certgate"`, now, now+60)},
+		},
+	}
+	seen := map[denial.Reason]bool{}
+	eventually(t, "a signature that is not verified", func() bool {
+		d := r.gate.Load().Decide(wrong)
+		if d.Denial != nil || d.WouldRefuse == nil {
+			t.Fatalf("%v, %v on record, want it to pass with a refusal on record", d.Denial, d.WouldRefuse)
+		}
+		seen[d.WouldRefuse.Reason] = true
+		return seen[denial.RateLimited]
+	})
+	if len(seen) != 2 || !seen[denial.ProofInvalid] {
+		t.Errorf("%v on record, want %s first", seen, denial.ProofInvalid)
+	}
+	if n := r.guard.Held(); n != 0 {
+		t.Errorf("%d held back, want none", n)
+	}
+}
