@@ -380,6 +380,21 @@ func TestProofOfTheService(t *testing.T) {
 	})
 }
 
+// TestProofOfAnotherHeader: with AUTH_HEADER that field has to be covered, and no other
+// in its place.
+func TestProofOfAnotherHeader(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	c := m.newClient(t, subject("mail"))
+	g := newGateway(t, m, proving().with(environment{"AUTH_HEADER": "X-App-Cert"}))
+	g.wantAllowed(t, c.sign(t, plain("GET", "/events"), claim{header: "X-App-Cert"}))
+	other := c.sign(t, plain("GET", "/events"), claim{}).with("X-App-Cert: " + c.header(certheader.Base64DER))
+	a := g.wantRefused(t, other, denial.ProofIncomplete)
+	if accept := a.header.Get("Accept-Signature"); !strings.Contains(accept, `"x-app-cert"`) {
+		t.Errorf("want Accept-Signature to name the header, found %q", accept)
+	}
+}
+
 // TestProofByLegacyRSA: rsa-v1_5-sha256 counts where the setting says so.
 func TestProofByLegacyRSA(t *testing.T) {
 	t.Parallel()

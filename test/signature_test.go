@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -12,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,7 @@ import (
 // and 3.1: a mistake that the gateway's own signer shared would not be found with
 // it. The zero value is completed by [signature.of].
 type claim struct {
+	header     string   // of the certificate: X-SSL-Auth
 	authority  string   // app.example
 	components []string // in quotes
 	created    time.Time
@@ -68,7 +71,8 @@ func (m *master) readKey(t *testing.T, file string) crypto.Signer {
 // the claim says.
 func (c client) sign(t *testing.T, r request, s claim) request {
 	t.Helper()
-	r = r.with("X-SSL-Auth: " + c.header(certheader.Base64DER))
+	s.header = cmp.Or(s.header, "X-SSL-Auth")
+	r = r.with(s.header + ": " + c.header(certheader.Base64DER))
 	if r.body != "" || s.digest != "" {
 		if s.digest == "" {
 			s.digest = digest(r.body)
@@ -94,7 +98,7 @@ func (s claim) completed(c client, r request) claim {
 		s.authority = "app.example"
 	}
 	if s.components == nil {
-		s.components = []string{`"@method"`, `"@authority"`, `"@path"`, `"@query"`, `"x-ssl-auth"`}
+		s.components = []string{`"@method"`, `"@authority"`, `"@path"`, `"@query"`, strconv.Quote(strings.ToLower(s.header))}
 		if s.digest != "" {
 			s.components = append(s.components, `"content-digest"`)
 		}
