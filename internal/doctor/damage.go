@@ -71,7 +71,8 @@ func damage(sent string, arrived []echo.Value) string {
 		return ""
 	}
 	for _, c := range changes() {
-		if arrived[0] == echo.Of(c.apply(sent)) {
+		// Spaces at the ends are no part of a value (RFC 9110, section 5.5).
+		if arrived[0] == echo.Of(strings.Trim(c.apply(sent), " \t")) {
 			return c.words
 		}
 	}
