@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/certgate/certgate/internal/remember"
 	"github.com/certgate/certgate/internal/wire"
 )
 
 // BenchmarkRequest is the whole way of a request over loopback, from a client
-// that keeps its connection to the upstream and back: what certgate costs.
+// that keeps its connection to the upstream and back, and whose certificate is
+// remembered if it is good: what certgate costs.
 func BenchmarkRequest(b *testing.B) {
 	w := newWorld(b)
 	for _, bb := range []struct {
@@ -24,7 +26,7 @@ func BenchmarkRequest(b *testing.B) {
 		{"missing", request("POST /events HTTP/1.1", "Content-Length: 2") + "{}", http.StatusUnauthorized},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			s := newBench(b, nil)
+			s := newBench(b, remembering)
 			drained := make(chan struct{})
 			go func() {
 				defer close(drained)
@@ -47,6 +49,11 @@ func BenchmarkRequest(b *testing.B) {
 			<-drained
 		})
 	}
+}
+
+func remembering(b *bench) {
+	g := b.options.Gate()
+	g.Identifier = remember.New(g.Identifier)
 }
 
 func exchangeOnce(b *testing.B, c io.Writer, r *bufio.Reader, request string, want int) {
