@@ -127,7 +127,7 @@ func signed(d gate.Decision, v *proof.Verifier) gate.Decision {
 func explain(d gate.Decision) explanation {
 	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Rule}
 	if d.Certificate.Valid() {
-		e.KeyID = d.Certificate.KeyID().Short()
+		e.KeyID = d.Certificate.ShortKeyID()
 	}
 	if d.Denial != nil {
 		e.Decision, e.Status = refused, d.Denial.Reason.Status()
@@ -157,7 +157,7 @@ func passed(step gate.Step, d gate.Decision) string {
 		return "a certificate"
 	case gate.Trust:
 		cert := d.Certificate.Certificate()
-		return fmt.Sprintf("key %s vouches for serial %s, valid to %s", d.Certificate.KeyID().Short(),
+		return fmt.Sprintf("key %s vouches for serial %s, valid to %s", d.Certificate.ShortKeyID(),
 			d.Certificate.Serial(), cert.NotAfter.UTC().Format(time.RFC3339))
 	case gate.Identity:
 		return "client " + d.Client.Name()

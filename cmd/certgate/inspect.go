@@ -159,7 +159,7 @@ func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, envi
 	default:
 		r.noDenies = !isSet(environ, "ACCESS_RULES")
 		v, err := c.Verifier().Verify(certs[0], now, certs[1:]...)
-		if r.Trust, r.KeyID = trusted, v.KeyID().Short(); err != nil {
+		if r.Trust, r.KeyID = trusted, v.ShortKeyID(); err != nil {
 			r.Trust, r.KeyID = refused, ""
 			faults = append(faults, err)
 		}

@@ -94,7 +94,7 @@ func (rec *Record) Learned(d gate.Decision) {
 	}
 	if d.Certificate.Valid() {
 		rec.Auth = d.Auth
-		rec.KeyID = d.Certificate.KeyID().Short()
+		rec.KeyID = d.Certificate.ShortKeyID()
 		rec.Serial = d.Certificate.Serial()
 		rec.SharedKey = d.Certificate.SharedKey()
 	}

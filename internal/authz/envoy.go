@@ -72,7 +72,7 @@ func (q *inquiry) granted(d gate.Decision, remove []string) *auth.CheckResponse 
 		Status:       &status.Status{Code: int32(codes.OK)},
 		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
 		DynamicMetadata: metadata(map[string]string{
-			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.KeyID().Short(), "auth": d.Auth, "request_id": q.from.Hop.RequestID,
+			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.ShortKeyID(), "auth": d.Auth, "request_id": q.from.Hop.RequestID,
 		}),
 	}
 }

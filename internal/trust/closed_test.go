@@ -47,7 +47,8 @@ func TestFailsClosed(t *testing.T) {
 
 func TestZeroVerified(t *testing.T) {
 	var v trust.Verified
-	if v.Valid() || v.Certificate() != nil || v.Serial() != "" || v.Fingerprint() != "" || v.KeyID() != (trust.KeyID{}) {
+	if v.Valid() || v.Certificate() != nil || v.Serial() != "" || v.Fingerprint() != "" || v.KeyID() != (trust.KeyID{}) ||
+		v.ShortKeyID() != "" || v.OwnKeyID() != (trust.KeyID{}) || v.SharedKey() {
 		t.Errorf("want the zero value to say nothing, found %+v", v)
 	}
 }

@@ -69,8 +69,8 @@ func checkFacts(t *testing.T, o office, v trust.Verified, file, signer string) {
 		t.Errorf("serial %q, openssl says %q", v.Serial(), want)
 	}
 	spki := sha256.Sum256(o.openssl("pkey", "-in", signer+".key", "-pubout", "-outform", "DER"))
-	if want := hex.EncodeToString(spki[:]); v.KeyID().String() != want || v.KeyID().Short() != want[:16] {
-		t.Errorf("key id %s (%s), openssl's key has %s", v.KeyID(), v.KeyID().Short(), want)
+	if want := hex.EncodeToString(spki[:]); v.KeyID().String() != want || v.KeyID().Short() != want[:16] || v.ShortKeyID() != want[:16] {
+		t.Errorf("key id %s (%s, %s), openssl's key has %s", v.KeyID(), v.KeyID().Short(), v.ShortKeyID(), want)
 	}
 	tbs := sha256.Sum256(v.Certificate().RawTBSCertificate)
 	if want := hex.EncodeToString(tbs[:]); v.Fingerprint() != want {

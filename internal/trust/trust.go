@@ -34,11 +34,16 @@ func (id KeyID) Short() string { return hex.EncodeToString(id[:8]) }
 
 // Verified is a certificate that an anchor vouches for at one moment. Only
 // [Verifier.Verify] makes one; the zero value is nobody's certificate, and
-// every function that takes a Verified refuses it. It is immutable and may be
-// shared.
-type Verified struct {
+// every function that takes a Verified refuses it. It is immutable, may be
+// shared, and costs no more to copy than a pointer. Two are equal when they come
+// from the same verification.
+type Verified struct{ found *found }
+
+// found is what a verification found. It is never changed.
+type found struct {
 	cert        *x509.Certificate
 	keyID       KeyID
+	shortKeyID  string
 	ownKeyID    KeyID
 	fingerprint string
 	serial      string
@@ -46,33 +51,45 @@ type Verified struct {
 	from, until time.Time
 }
 
+// what is what was found, nothing for the zero value.
+func (v Verified) what() *found {
+	if v.found == nil {
+		return &found{}
+	}
+	return v.found
+}
+
 // Valid reports whether this value came from a successful verification.
-func (v Verified) Valid() bool { return v.cert != nil }
+func (v Verified) Valid() bool { return v.found != nil }
 
 // Certificate is the verified certificate, nil for the zero value. The caller
 // must not change it.
-func (v Verified) Certificate() *x509.Certificate { return v.cert }
+func (v Verified) Certificate() *x509.Certificate { return v.what().cert }
 
 // KeyID is the anchor that accepted the certificate.
-func (v Verified) KeyID() KeyID { return v.keyID }
+func (v Verified) KeyID() KeyID { return v.what().keyID }
+
+// ShortKeyID is KeyID().Short(), made once for as many requests as the
+// certificate is used for; empty for the zero value.
+func (v Verified) ShortKeyID() string { return v.what().shortKeyID }
 
 // OwnKeyID is the id of the certificate's own key, which its client holds. Two
 // spellings of one key have one id.
-func (v Verified) OwnKeyID() KeyID { return v.ownKeyID }
+func (v Verified) OwnKeyID() KeyID { return v.what().ownKeyID }
 
 // Serial is the certificate's serial number as an even number of lower-case hex
 // digits.
-func (v Verified) Serial() string { return v.serial }
+func (v Verified) Serial() string { return v.what().serial }
 
 // Fingerprint is the hex SHA-256 of RawTBSCertificate: of the signed bytes, not
 // of the whole certificate, because the signature beside them can be re-encoded
 // by anybody (for ECDSA, s and n-s are both valid) and still verify.
-func (v Verified) Fingerprint() string { return v.fingerprint }
+func (v Verified) Fingerprint() string { return v.what().fingerprint }
 
 // SharedKey reports whether the certificate's own key is one that issues
 // certificates: the 2012 recipe, self-signed with the master key. Such a client
 // owns no key and can never prove possession of one.
-func (v Verified) SharedKey() bool { return v.sharedKey }
+func (v Verified) SharedKey() bool { return v.what().sharedKey }
 
 // keyIDOf is the id of the certificate's own key. It is computed from the key as
 // an anchor's is, not from the certificate's spelling of it.
@@ -90,14 +107,15 @@ func keyIDOf(cert *x509.Certificate) KeyID {
 // nothing of other anchors and revocations than that Verifier's, and it may say
 // no where verifying again would succeed. The zero value never holds.
 func (v Verified) Holds(now time.Time) bool {
-	return v.cert != nil && !now.Before(v.from) && !now.After(v.until)
+	return v.found != nil && !now.Before(v.found.from) && !now.After(v.found.until)
 }
 
-func newVerified(cert *x509.Certificate, by Anchor) Verified {
+func newFound(cert *x509.Certificate, by Anchor) *found {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
-	return Verified{
+	return &found{
 		cert:        cert,
 		keyID:       by.id,
+		shortKeyID:  by.id.Short(),
 		ownKeyID:    keyIDOf(cert),
 		fingerprint: hex.EncodeToString(sum[:]),
 		serial:      serialText(cert.SerialNumber),

@@ -89,13 +89,13 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	if err := v.checkRevoked(leaf, p, now); err != nil {
 		return Verified{}, err
 	}
-	verified := newVerified(leaf, p.anchor)
-	verified.sharedKey = v.sharesKey(leaf, p)
-	verified.from, verified.until = v.period(leaf, intermediates, now)
-	if verified.sharedKey && v.limits.RefuseSharedKey {
+	f := newFound(leaf, p.anchor)
+	f.sharedKey = v.sharesKey(leaf, p)
+	f.from, f.until = v.period(leaf, intermediates, now)
+	if f.sharedKey && v.limits.RefuseSharedKey {
 		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
 	}
-	return verified, nil
+	return Verified{f}, nil
 }
 
 // period is the time around now in which the verification finds what it finds
