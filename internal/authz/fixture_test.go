@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,7 +148,7 @@ func (b *bench) serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: NewHandler(b.options), ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	s := &http.Server{Handler: unchanged(t, NewHandler(b.options)), ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop())}
 	var server interface {
 		Serve(l net.Listener) error
 		Close() error
@@ -165,6 +167,27 @@ func (b *bench) serve(t *testing.T) string {
 		<-served
 	})
 	return l.Addr().String()
+}
+
+// unchanged is h, and fails the test when h changes the header of its request, which
+// is for package lane to use again. What h keeps of it is made useless.
+func unchanged(tb testing.TB, h http.Handler) http.Handler {
+	tb.Helper()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		before := r.Header
+		r.Header = before.Clone()
+		given := r.Header
+		defer func() {
+			if !maps.EqualFunc(before, given, slices.Equal) {
+				tb.Errorf("the handler made %v of the header %v", given, before)
+			}
+			for _, values := range given {
+				clear(values)
+			}
+			clear(given)
+		}()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // answer is what a proxy got.

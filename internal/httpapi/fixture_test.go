@@ -7,12 +7,14 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +198,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	}
 	b.addr = l.Addr().String()
 	s := &http.Server{
-		Handler: NewHandler(b.options), ConnContext: wire.Context, MaxHeaderBytes: 64 << 10,
+		Handler: unchanged(tb, NewHandler(b.options)), ConnContext: wire.Context, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
 	b.server = lane.New(s, 0)
@@ -209,6 +211,27 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 		_ = b.server.Serve(wire.NewListener(l, wire.Options{Refuse: NewRefuser(b.options.Recorder, audit.Public, denial.Reason.Status)}))
 	}()
 	return served
+}
+
+// unchanged is h, and fails the test when h changes the header of its request, which
+// is for package lane to use again. What h keeps of it is made useless.
+func unchanged(tb testing.TB, h http.Handler) http.Handler {
+	tb.Helper()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		before := r.Header
+		r.Header = before.Clone()
+		given := r.Header
+		defer func() {
+			if !maps.EqualFunc(before, given, slices.Equal) {
+				tb.Errorf("the handler made %v of the header %v", given, before)
+			}
+			for _, values := range given {
+				clear(values)
+			}
+			clear(given)
+		}()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // answer is what a client got.

@@ -268,29 +268,34 @@ const (
 	gone // the connection ended, or the header took too long
 )
 
-// readHead reads the header of the request that has begun to come.
-func (c *conn) readHead() (head, verdict) {
+// readHead reads the header of the request that has begun to come. What it says
+// is valid until the next call.
+func (c *conn) readHead() (*head, verdict) {
 	if !c.begun() {
-		return head{}, gone
+		return nil, gone
+	}
+	if size := c.parser.repeats(c.in[c.r:c.w]); size > 0 {
+		c.r += size
+		return &c.parser.head, plain
 	}
 	seen := 0
 	for {
 		// What stands before c.r is the request before, and nothing to look at.
 		end, ok := endOfHead(c.in[c.r:c.w], seen)
 		if !ok {
-			return head{}, notPlain
+			return nil, notPlain
 		}
 		if end > 0 {
 			return c.parse(c.r + end)
 		}
 		seen = c.w - c.r
 		if seen > c.s.rest.MaxHeaderBytes {
-			return head{}, notPlain // net/http has an answer for that
+			return nil, notPlain // net/http has an answer for that
 		}
 		if err := c.more(); errors.Is(err, io.EOF) {
-			return head{}, notPlain // for that, too
+			return nil, notPlain // for that, too
 		} else if err != nil {
-			return head{}, gone
+			return nil, gone
 		}
 	}
 }
@@ -306,13 +311,13 @@ func (c *conn) begun() bool {
 	return true
 }
 
-func (c *conn) parse(end int) (head, verdict) {
+func (c *conn) parse(end int) (*head, verdict) {
 	if end-c.r > c.s.rest.MaxHeaderBytes {
-		return head{}, notPlain
+		return nil, notPlain
 	}
-	h, ok := c.parser.parse(c.in[c.r:end])
-	if !ok {
-		return head{}, notPlain
+	h := c.parser.parse(c.in[c.r:end])
+	if h == nil {
+		return nil, notPlain
 	}
 	c.r = end
 	return h, plain
@@ -366,8 +371,8 @@ func (c *conn) handOver() {
 }
 
 // handle has one request answered and reports whether another may follow.
-func (c *conn) handle(h head) bool {
-	r := c.newRequest(&h)
+func (c *conn) handle(h *head) bool {
+	r := c.newRequest(h)
 	w := &c.answer
 	w.reset(c, h.method)
 	c.hangup.watch(&r.body)

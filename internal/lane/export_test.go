@@ -19,13 +19,23 @@ type Parser struct{ p parser }
 // Parse finds the first header in b, as a connection does, and parses it. ok is
 // false when it is not plain or not whole.
 func (p *Parser) Parse(b []byte) (h Head, size int, ok bool) {
-	size, plain := endOfHead(b, 0)
-	if !plain || size == 0 {
-		return Head{}, 0, false
-	}
-	parsed, ok := p.p.parse(b[:size])
-	if !ok {
+	parsed, size := p.read(b)
+	if parsed == nil {
 		return Head{}, 0, false
 	}
 	return Head{parsed.method, parsed.target, parsed.host, &parsed.url, parsed.header, parsed.length}, size, true
+}
+
+// Generation is that of the header that was parsed last.
+func (p *Parser) Generation() uint64 { return p.p.generation }
+
+func (p *Parser) read(b []byte) (h *head, size int) {
+	if size = p.p.repeats(b); size > 0 {
+		return &p.p.head, size
+	}
+	size, plain := endOfHead(b, 0)
+	if !plain || size == 0 {
+		return nil, 0
+	}
+	return p.p.parse(b[:size]), size
 }

@@ -43,8 +43,9 @@ type Server struct {
 // how long a client may take to read a part of an answer. rest must not be used
 // otherwise; what runs TLS or has no file descriptor goes straight to it.
 //
-// One thing is not as net/http has it: a request's context is the connection's. It
-// is cancelled when the client hangs up, but not when the handler returns.
+// Two things are not as net/http has them. A request's context is the connection's:
+// it is cancelled when the client hangs up, but not when the handler returns. So is
+// its Header: the handler must not change it, nor use it after it has returned.
 func New(rest *http.Server, writeTimeout time.Duration) *Server {
 	return &Server{rest: rest, writeTimeout: writeTimeout, handoff: newHandoff(), conns: map[*conn]struct{}{}}
 }

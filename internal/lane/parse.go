@@ -2,11 +2,8 @@ package lane
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/http"
-	"net/textproto"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -51,240 +48,203 @@ const (
 
 // parser reads the headers of one connection, one after the other. Clients repeat
 // themselves: a line that is byte for byte the one at the same place in the
-// header before is not checked or copied again.
+// header before is not checked or copied again, and while the same names come in
+// the same order the handler's header stays, with what is new put into it.
 type parser struct {
-	request requestLine
+	head // what the last header says, if it is kept
+
+	// generation changes with every header that says anything else than the one
+	// before it, but for the value of Content-Length: headers that differ in more
+	// never have the same, whatever came between them. No header has 0.
+	generation uint64
+
+	first   string // the request line with its line end; "": no header is kept
 	fields  []field
+	values  []string // of the fields; most of the slices in header are parts of it
+	doubled bool     // some fields have the same name
 }
 
-// requestLine is what the first line says.
-type requestLine struct {
-	text, method, target string
-	url                  url.URL
-}
-
-// field is one field line.
+// field is one field line, with its line end.
 type field struct{ text, key, value string }
 
-// parse reads a header that ends in its empty line. It knows only what is plain
-// beyond doubt and says false for everything else, the harmless included: that
-// is net/http's to judge. Where it says true, net/http reads the same.
-func (p *parser) parse(b []byte) (h head, ok bool) {
-	if len(b) > maxKept {
-		*p = parser{}
+// forget keeps nothing of the header before.
+func (p *parser) forget() { *p = parser{generation: p.generation} }
+
+// repeats is the size of the header that b begins with if that is byte for byte
+// the one before, or 0. Then p.head is what it says.
+func (p *parser) repeats(b []byte) int {
+	if p.first == "" || !begins(b, p.first) {
+		return 0
 	}
-	defer func() {
-		if len(b) > maxKept || len(p.fields) > maxKeptFields {
-			*p = parser{}
+	size := len(p.first)
+	for i := range p.fields {
+		text := p.fields[i].text
+		if !begins(b[size:], text) {
+			return 0
 		}
-	}()
-	text := "" // of the whole header, once a line is new
-	if p.fields == nil {
-		text = string(b)
+		size += len(text)
 	}
-	first := lineEnd(b)
-	if ok = p.requestLine(b[:first], text); !ok {
-		return head{}, false
+	if !begins(b[size:], lineEnd) {
+		return 0
 	}
-	h = head{method: p.request.method, target: p.request.target, url: p.request.url, length: -1}
-	if !p.readFields(b, first+len("\r\n"), text) || !h.take(p.fields) || h.host == "" {
-		return head{}, false
-	}
-	return h, true
+	return size + len(lineEnd)
 }
 
-// lineEnd is where the first line of b ends. Each line feed is known to have a
-// carriage return before it.
-func lineEnd(b []byte) int { return bytes.IndexByte(b, '\n') - 1 }
+const lineEnd = "\r\n"
 
-func (p *parser) requestLine(line []byte, text string) bool {
-	if string(line) == p.request.text {
-		return len(line) > 0
+func begins(b []byte, text string) bool {
+	return len(b) >= len(text) && string(b[:len(text)]) == text
+}
+
+// parse reads a header that ends in its empty line. It knows only what is plain
+// beyond doubt and returns nil for everything else, the harmless included: that
+// is net/http's to judge. Where it returns a head, net/http reads the same. The
+// head is valid until the next call.
+func (p *parser) parse(b []byte) *head {
+	if len(b) > maxKept {
+		p.forget()
 	}
-	p.request = requestLine{}
-	if !printable(line) {
+	text := "" // of the whole header, if nothing is kept of the one before
+	if p.first == "" {
+		text = string(b)
+	}
+	if !p.requestLine(b, text) || !p.readFields(b, text) || p.host == "" {
+		p.forget()
+		return nil
+	}
+	if len(b) > maxKept || len(p.fields) > maxKeptFields {
+		h := p.head
+		p.forget()
+		return &h
+	}
+	return &p.head
+}
+
+// copyLine copies the first line of b, which begins at start in the header text
+// if there is one. Each line feed is known to have a carriage return before it.
+func copyLine(b []byte, text string, start int) string {
+	size := bytes.IndexByte(b, '\n') + 1
+	if text == "" {
+		return string(b[:size])
+	}
+	return text[start : start+size]
+}
+
+func (p *parser) requestLine(b []byte, text string) bool {
+	if p.first != "" && begins(b, p.first) {
+		return true
+	}
+	p.generation++
+	p.first = copyLine(b, text, 0)
+	line := strings.TrimSuffix(p.first, lineEnd)
+	method, rest, _ := strings.Cut(line, " ")
+	target, version, _ := strings.Cut(rest, " ")
+	if version != "HTTP/1.1" || !printable(b[:len(line)]) || !plainMethod(method) || !plainTarget(target) {
 		return false
 	}
-	r := requestLine{text: copyOf(line, text, 0)}
-	var version, rest string
-	r.method, rest, _ = strings.Cut(r.text, " ")
-	r.target, version, _ = strings.Cut(rest, " ")
-	if version != "HTTP/1.1" || !plainMethod(r.method) || !plainTarget(r.target) {
-		return false
-	}
-	u, err := url.ParseRequestURI(r.target)
+	u, err := url.ParseRequestURI(target)
 	if err != nil {
 		return false
 	}
-	r.url = *u
-	p.request = r
+	p.method, p.target, p.url = method, target, *u
 	return true
 }
 
-// copyOf is line, which begins at start in the header text if there is one.
-func copyOf(line []byte, text string, start int) string {
-	if text == "" {
-		return string(line)
-	}
-	return text[start : start+len(line)]
-}
-
-// readFields reads the field lines from start on.
-func (p *parser) readFields(b []byte, start int, text string) bool {
-	n := 0
-	for {
-		size := lineEnd(b[start:])
-		if size == 0 {
-			p.fields = p.fields[:n]
-			return true
-		}
-		line := b[start : start+size]
+// readFields reads the field lines behind the request line.
+func (p *parser) readFields(b []byte, text string) bool {
+	n, start := 0, len(p.first)
+	for ; !begins(b[start:], lineEnd); n++ {
 		if n == len(p.fields) {
 			p.fields = append(p.fields, field{})
 		}
-		if string(line) != p.fields[n].text {
-			f, ok := readField(line, text, start)
-			if p.fields[n] = f; !ok {
-				return false
-			}
+		if old := p.fields[n].text; old != "" && begins(b[start:], old) {
+			start += len(old)
+			continue
 		}
-		start += size + len("\r\n")
-		n++
-	}
-}
-
-func readField(line []byte, text string, start int) (f field, ok bool) {
-	if !printable(line) {
-		return field{}, false
-	}
-	whole := copyOf(line, text, start)
-	name, value, found := strings.Cut(whole, ":")
-	key, ok := canonical(name)
-	if !found || !ok {
-		return field{}, false
-	}
-	return field{text: whole, key: key, value: strings.Trim(value, " ")}, true
-}
-
-// printable reports whether all bytes are from space to tilde, eight at a time.
-func printable(b []byte) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for ; len(b) >= 8; b = b[8:] {
-		w := binary.LittleEndian.Uint64(b)
-		// A top bit shows in w itself, below a space in the difference, and 0x7f
-		// is the one byte that the sum lifts to the top.
-		if (w|(w-ones*' ')|(w+ones))&tops != 0 {
+		f, ok := readField(b[start:], text, start)
+		if !ok || !p.replace(n, f) {
 			return false
 		}
+		start += len(f.text)
 	}
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			return false
-		}
+	if n < len(p.fields) {
+		p.fields, p.header = p.fields[:n], nil
 	}
-	return true
+	return p.header != nil || p.take()
 }
 
-func plainMethod(m string) bool {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
-		http.MethodPatch, http.MethodDelete, http.MethodOptions:
+// readField reads the first line of b, which begins at start in the header text
+// if there is one.
+func readField(b []byte, text string, start int) (f field, ok bool) {
+	f.text = copyLine(b, text, start)
+	line := strings.TrimSuffix(f.text, lineEnd)
+	name, value, found := strings.Cut(line, ":")
+	if !found || !printable(b[:len(line)]) {
+		return field{}, false
+	}
+	f.key, ok = canonical(name)
+	f.value = strings.Trim(value, " ")
+	return f, ok
+}
+
+// replace puts f in the place of the nth field, and its value into the header. If
+// another name was there, there is no header any more.
+func (p *parser) replace(n int, f field) bool {
+	before := p.fields[n].key
+	p.fields[n] = f
+	if p.header == nil || before != f.key || p.doubled {
+		p.header = nil
 		return true
-	default:
-		return false
 	}
-}
-
-// plainTarget: the origin form (RFC 9112, section 3.2.1), without what a parser
-// could take for an authority or a fragment.
-func plainTarget(t string) bool {
-	return strings.HasPrefix(t, "/") && !strings.HasPrefix(t, "//") && !strings.Contains(t, "#")
+	if f.key != "Content-Length" {
+		p.generation++
+	}
+	p.values[n] = f.value
+	return p.look(f.key, f.value)
 }
 
 // take makes the handler's header of the fields.
-func (h *head) take(fields []field) bool {
-	h.header = make(http.Header, len(fields))
-	values := make([]string, len(fields))
-	for i, f := range fields {
-		keep, ok := h.field(f.key, f.value)
+func (p *parser) take() bool {
+	p.generation++
+	p.header, p.values = make(http.Header, len(p.fields)), make([]string, len(p.fields))
+	p.doubled, p.host, p.length = false, "", -1
+	for i, f := range p.fields {
+		before := p.header[f.key]
 		switch {
-		case !ok:
+		case f.key == "Host" && p.host != "", f.key == "Content-Length" && before != nil:
 			return false
-		case !keep:
-		case h.header[f.key] != nil:
-			h.header[f.key] = append(h.header[f.key], f.value)
+		case !p.look(f.key, f.value):
+			return false
+		case f.key == "Host": // the handler has it elsewhere
+		case before != nil:
+			p.header[f.key] = append(before, f.value)
+			p.doubled = true
 		default:
 			// The capacity is one, so that a second value does not end up in a
 			// neighbour's place.
-			values[i] = f.value
-			h.header[f.key] = values[i : i+1 : i+1]
+			p.values[i] = f.value
+			p.header[f.key] = p.values[i : i+1 : i+1]
 		}
 	}
 	return true
 }
 
-// field looks at those fields that say more than something to the handler. keep:
-// the handler sees it too.
-func (h *head) field(key, value string) (keep, ok bool) {
+// look takes what a field says to more than the handler; false: it is not plain.
+func (h *head) look(key, value string) (ok bool) {
 	switch key {
 	case "Host":
-		if h.host != "" || !plainHost(value) {
-			return false, false
-		}
 		h.host = value
-		return false, true
+		return plainHost(value)
 	case "Content-Length":
-		n, ok := plainLength(value)
-		if !ok || h.length >= 0 {
-			return false, false
-		}
-		h.length = n
-		return true, true
+		h.length, ok = plainLength(value)
+		return ok
 	case "Connection":
-		return true, strings.EqualFold(value, "keep-alive")
+		return strings.EqualFold(value, "keep-alive")
 	case "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Expect", "Http2-Settings":
-		return false, false
+		return false
 	case "Pragma": // net/http makes a Cache-Control of it
-		return false, false
+		return false
 	default:
-		return true, true
+		return true
 	}
-}
-
-// plainHost: a name or address with or without a port.
-func plainHost(host string) bool {
-	for i := range len(host) {
-		switch c := host[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '-', c == '_', c == ':', c == '[', c == ']':
-		default:
-			return false
-		}
-	}
-	return host != ""
-}
-
-// plainLength: decimal digits, written in the one shortest way.
-func plainLength(text string) (int64, bool) {
-	n, err := strconv.ParseUint(text, 10, 32)
-	return int64(n), err == nil && n <= maxBody && strconv.FormatUint(n, 10) == text
-}
-
-// canonical is the name as net/http writes it; false: it has more in it than
-// letters, digits, '-' and '_'.
-func canonical(name string) (string, bool) {
-	upper, same := true, true
-	for i := range len(name) {
-		c := name[i]
-		lower, capital := 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z'
-		if !lower && !capital && !('0' <= c && c <= '9') && c != '-' && c != '_' {
-			return "", false
-		}
-		same = same && !(upper && lower) && !(!upper && capital)
-		upper = c == '-'
-	}
-	if same {
-		return name, name != ""
-	}
-	return textproto.CanonicalMIMEHeaderKey(name), true
 }

@@ -581,23 +581,43 @@ func padded(stream string, n uint16) string {
 	return line + "\r\nX-Pad: " + strings.Repeat("p", int(n)) + "\r\n" + rest
 }
 
+// repeated is the stream and, for each two bytes of edits, the stream again with the
+// second of them at the place that the first tells; a 0 takes a byte out there.
+func repeated(stream string, edits []byte) string {
+	all := stream
+	for edit := range slices.Chunk(edits, 2) {
+		at := int(edit[0])
+		switch {
+		case len(edit) == 1 || at >= len(stream):
+			all += stream
+		case edit[1] == 0:
+			all += stream[:at] + stream[at+1:]
+		default:
+			all += stream[:at] + string(edit[1:]) + stream[at+1:]
+		}
+	}
+	return all
+}
+
 // FuzzSame: whatever a client sends, and in whatever parts, a server with the
 // lane shows the handler the same requests as one without, and the client gets
 // the same answers.
 func FuzzSame(f *testing.F) {
 	for _, s := range streams() {
-		f.Add([]byte(s), []byte{}, uint16(0), true)
-		f.Add([]byte(s), []byte{3, 40, 0, 9}, uint16(0), true)
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{})
+		f.Add([]byte(s), []byte{3, 40, 0, 9}, uint16(0), true, []byte{})
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{0})
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{5, 'b', 34, 'y', 34, 0, 200})
 	}
 	for _, n := range []uint16{8<<10 - 60, 8 << 10, 32 << 10, maxHeader - 50, maxHeader + 50} {
-		f.Add([]byte(get("/a")+post("/b", "body")), []byte{255, 255}, n, true)
+		f.Add([]byte(get("/a")+post("/b", "body")), []byte{255, 255}, n, true, []byte{})
 	}
 	p := newPair(f)
-	f.Fuzz(func(t *testing.T, stream, cuts []byte, pad uint16, probe bool) {
-		if len(stream) > 32<<10 || len(cuts) > 200 {
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, pad uint16, probe bool, edits []byte) {
+		if len(stream) > 32<<10 || len(cuts) > 200 || len(edits) > 10 {
 			t.Skip("too long to be of interest")
 		}
-		text := padded(string(stream), pad)
+		text := repeated(padded(string(stream), pad), edits)
 		if probe {
 			text += get("/probe")
 		}

@@ -41,10 +41,45 @@ func plainStreams() []string {
 	for _, m := range []string{"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		all = append(all, lines(m+" /a HTTP/1.1", "Host: h", "Content-Length: 5", "")+"12345", lines(m+" /a HTTP/1.1", "Host: h", ""))
 	}
+	all = append(all, rows()...)
 	for path := range behaviours {
 		all = append(all, get(path), post(path, "0123456789"), lines("HEAD "+path+" HTTP/1.1", "Host: h", ""))
 	}
 	slices.Sort(all)
+	return all
+}
+
+// rows are requests that resemble those before them on their connection.
+func rows() []string {
+	base := bodied("X: 1", "Y: 2", "Content-Length: 5")
+	others := []string{
+		bodied("X: 3", "Y: 2", "Content-Length: 5"), bodied("X: 2", "Y: 1", "Content-Length: 5"), bodied("Y: 2", "X: 1", "Content-Length: 5"),
+		bodied("X: 1", "X: 2", "Content-Length: 5"), bodied("x: 1", "Y: 2", "Content-Length: 5"), bodied("X:1", "Y: 2", "Content-Length: 5"),
+		bodied("X: 1", "Y: 2", "Z: 3", "Content-Length: 5"), bodied("X: 1", "Content-Length: 5"), bodied("X: 1", "Y: 2", "Content-Length: 5", "Z: 3"),
+		bodied("X: 1", "Y: 2", "Content-Length: 7") + "67", bodied("X: 1", "Y: 2", "Content-Length: 12") + "6789012",
+		strings.Replace(base, "Host: h", "Host: i", 1), strings.Replace(base, "/a", "/b", 1), strings.Replace(base, "POST", "PUT", 1), get("/a"),
+		header("X: " + strings.Repeat("x", 5000)), header(slices.Repeat([]string{"X: 1"}, 80)...),
+	}
+	var all []string
+	for _, other := range others {
+		all = append(all, base+other+base+base+other+other)
+	}
+	doubled := bodied("X: 1", "X: 2", "Content-Length: 5")
+	return append(all, base+base+base, doubled+doubled+strings.Replace(doubled, "2", "3", 1)+strings.Replace(doubled, "1", "3", 1)+base)
+}
+
+// strangeRows are such rows in which one request is not for the lane.
+func strangeRows() []string {
+	base := bodied("X: 1", "Y: 2", "Content-Length: 5", "Connection: keep-alive")
+	var all []string
+	for _, other := range []string{
+		strings.Replace(base, "keep-alive", "close", 1), strings.Replace(base, "Y: 2", "Te: 2", 1), strings.Replace(base, "Y: 2", "Host: h", 1), strings.Replace(base, "X: 1", "X: \x00", 1), strings.Replace(base, "X: 1", "X : 1", 1),
+		strings.Replace(base, "h: 5", "h: 05", 1), strings.Replace(base, "h: 5", "h: 5, 5", 1), strings.Replace(base, "Y: 2", "Content-Length: 5", 1), strings.Replace(base, "Y: 2", "Transfer-Encoding: chunked", 1),
+		strings.Replace(base, "Host: h", "Host: a b", 1), strings.Replace(base, "Host", "Hose", 1), strings.Replace(base, "/a", "//a", 1), strings.Replace(base, "1.1", "1.0", 1), strings.Replace(base, "1\r\nY", "1\nY", 1), strings.Replace(base, "1\r\nY", "1\r\n Y", 1),
+		base[:40], "\r\n" + base,
+	} {
+		all = append(all, base+base+other+base+base)
+	}
 	return all
 }
 
@@ -105,7 +140,7 @@ func strangeStreams() []string {
 			all = append(all, header("X: "+strings.Repeat("x", i)+bad+"xxxxxxxxxxxxxxxx"))
 		}
 	}
-	return append(all, edges()...)
+	return append(all, slices.Concat(edges(), strangeRows())...)
 }
 
 // edges are headers that end about where buffers and limits do.
