@@ -91,10 +91,11 @@ func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) ga
 	verifier := &proof.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
-		Policy:     conf.Rules.Policy, Now: time.Now,
+		Policy:     conf.Rules.Policy,
 		Possession: gate.Possession{Default: conf.Proof, Verifier: verifier},
 	}
 	r := gate.Request{
+		Time:       time.Now(),
 		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
 		Method:     c.Method, Target: c.Target,
 	}

@@ -66,7 +66,7 @@ func TestPlaceholdersAllowNobody(t *testing.T) {
 		Policy:     c.Rules.Policy,
 	}
 	d := g.Decide(gate.Request{
-		Credential: []string{certheader.Encode(certheader.Base64DER, cert.Raw)}, Method: "GET", Target: "/unused",
+		Time: now, Credential: []string{certheader.Encode(certheader.Base64DER, cert.Raw)}, Method: "GET", Target: "/unused",
 	})
 	if d.Denial == nil || d.Denial.Reason != denial.AccessDenied {
 		t.Errorf("want %s, found %v", denial.AccessDenied, d.Denial)

@@ -80,7 +80,7 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 		return refused(refusal)
 	}
 	d := q.Gate().Decide(gate.Request{
-		Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
+		Time: q.record.Time, Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
 		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
 	})
 	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()

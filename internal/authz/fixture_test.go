@@ -122,7 +122,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	}
 	b := &bench{believed: provenance.Options{CredentialHeader: "X-SSL-Auth"}}
 	b.sources = &sources{Identifier: gate.Verification{Verifier: newWorld(tb).verifier, MaxCredentialBytes: 2048}}
-	b.gate = &gate.Gate{Identifier: b.sources, Policy: policy, Now: time.Now}
+	b.gate = &gate.Gate{Identifier: b.sources, Policy: policy}
 	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
 	b.options = Options{
 		Gate:     func() *gate.Gate { return b.gate },

@@ -18,16 +18,17 @@ func TestAdmit(t *testing.T) {
 		want    denial.Reason
 		last    gate.Step
 	}{
-		{name: "a client with a rule", request: gate.Request{Credential: header(w.mail), Method: "GET", Target: "/nowhere"}, last: gate.Access},
-		{name: "a client without", request: gate.Request{Credential: header(w.social), Method: "GET", Target: "/nowhere"}, last: gate.Access},
-		{name: "no certificate", request: gate.Request{Target: "/nowhere"}, want: denial.CredentialMissing, last: gate.Credential},
-		{name: "a stranger", request: gate.Request{Credential: header(w.foreign), Target: "/nowhere"}, want: denial.CertificateUntrusted, last: gate.Trust},
-		{name: "revoked", request: gate.Request{Credential: header(w.revoked), Target: "/nowhere"}, want: denial.CertificateRevoked, last: gate.Trust},
-		{name: "denied", request: gate.Request{Credential: header(w.denied), Target: "/nowhere"}, want: denial.AccessDenied, last: gate.Access},
-		{name: "two paths in one", request: gate.Request{Credential: header(w.mail), Target: "/x/../nowhere"}, want: denial.PathAmbiguous, last: gate.Target},
-		{name: "no identifier", request: gate.Request{Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = nil }, want: denial.CertificateUntrusted, last: gate.Trust},
-		{name: "no policy", request: gate.Request{Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Policy = nil }, want: denial.AccessDenied, last: gate.Access},
-		{name: "an identifier that found nobody", request: gate.Request{Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: denial.AccessDenied, last: gate.Access},
+		{name: "a client with a rule", request: gate.Request{Time: now, Credential: header(w.mail), Method: "GET", Target: "/nowhere"}, last: gate.Access},
+		{name: "a client without", request: gate.Request{Time: now, Credential: header(w.social), Method: "GET", Target: "/nowhere"}, last: gate.Access},
+		{name: "no certificate", request: gate.Request{Time: now, Target: "/nowhere"}, want: denial.CredentialMissing, last: gate.Credential},
+		{name: "a stranger", request: gate.Request{Time: now, Credential: header(w.foreign), Target: "/nowhere"}, want: denial.CertificateUntrusted, last: gate.Trust},
+		{name: "revoked", request: gate.Request{Time: now, Credential: header(w.revoked), Target: "/nowhere"}, want: denial.CertificateRevoked, last: gate.Trust},
+		{name: "denied", request: gate.Request{Time: now, Credential: header(w.denied), Target: "/nowhere"}, want: denial.AccessDenied, last: gate.Access},
+		{name: "two paths in one", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/x/../nowhere"}, want: denial.PathAmbiguous, last: gate.Target},
+		{name: "no time", request: gate.Request{Credential: header(w.mail), Method: "GET", Target: "/nowhere"}, want: denial.Internal, last: gate.Trust},
+		{name: "no identifier", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = nil }, want: denial.CertificateUntrusted, last: gate.Trust},
+		{name: "no policy", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Policy = nil }, want: denial.AccessDenied, last: gate.Access},
+		{name: "an identifier that found nobody", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: denial.AccessDenied, last: gate.Access},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

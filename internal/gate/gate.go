@@ -26,8 +26,6 @@ type Gate struct {
 	Policy *access.Policy
 	// Possession says which requests must be signed, and judges signatures.
 	Possession Possession
-	// Now is the clock; nil is the system's.
-	Now func() time.Time
 }
 
 // Identifier says whom a credential speaks for at the time now. [Verification]
@@ -58,6 +56,9 @@ type Identification struct {
 
 // Request is what a decision depends on, nothing more.
 type Request struct {
+	// Time is when it came: what dates, signatures and rates are held against. The
+	// times of one process come from one clock. The zero value is refused.
+	Time time.Time
 	// Credential has every value of the credential header.
 	Credential []string
 	// Source is where it came from: see [Claim].
@@ -138,7 +139,7 @@ func (g *Gate) Decide(r Request) Decision {
 // is nil when the caller is a verified client that nobody denies.
 func (g *Gate) Admit(r Request) Decision {
 	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
-	err := g.identify(&r, g.now(), &d)
+	err := g.identify(&r, &d)
 	if err == nil {
 		d.Last = Access
 		err = g.Policy.Admit(d.Client)
@@ -150,13 +151,12 @@ func (g *Gate) Admit(r Request) Decision {
 }
 
 func (g *Gate) decide(r *Request, d *Decision) (err error) {
-	now := g.now()
-	early, err := g.glance(r, now)
+	early, err := g.glance(r)
 	if err != nil {
 		d.Last = Proof
 		return err
 	}
-	if err := g.identify(r, now, d); err != nil {
+	if err := g.identify(r, d); err != nil {
 		return err
 	}
 	d.Last = Access
@@ -165,33 +165,29 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	}
 	d.Rule = d.Grant.Rule()
 	d.Last = Proof
-	if err := g.prove(r, early, now, d); err != nil {
+	if err := g.prove(r, early, d); err != nil {
 		return err
 	}
 	d.Last = Rate
-	return d.Grant.Take(now)
+	return d.Grant.Take(r.Time)
 }
 
 // identify runs the checks up to [Identity].
-func (g *Gate) identify(r *Request, now time.Time, d *Decision) (err error) {
+func (g *Gate) identify(r *Request, d *Decision) (err error) {
 	d.Last = Target
 	if d.Target, err = access.ParseTarget(r.Target); err != nil {
 		return err
 	}
+	d.Last = Trust
+	if r.Time.IsZero() {
+		return denial.New(denial.Internal, "want the time of the request, found none")
+	}
 	if g.Identifier == nil {
-		d.Last = Trust
 		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
 	}
-	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, now)
+	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
 	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
 	return found.Err
-}
-
-func (g *Gate) now() time.Time {
-	if g.Now == nil {
-		return time.Now()
-	}
-	return g.Now()
 }
 
 // refusal is the denial inside err. A check that fails in another way refuses

@@ -91,7 +91,6 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 	return &gate.Gate{
 		Identifier: gate.Verification{Verifier: trust.NewVerifier(w.keyring, revocations, limits), MaxCredentialBytes: 4096},
 		Policy:     policy,
-		Now:        func() time.Time { return now },
 	}
 }
 
@@ -115,15 +114,13 @@ func header(c *x509.Certificate) []string {
 
 func TestDecide(t *testing.T) {
 	w := newWorld(t)
-	good := gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"}
+	good := gate.Request{Time: now, Credential: header(w.mail), Method: "POST", Target: "/events"}
 	with := func(change func(*gate.Request)) gate.Request {
 		r := good
 		change(&r)
 		return r
 	}
-	later := func(to time.Time) func(*gate.Gate) {
-		return func(g *gate.Gate) { g.Now = func() time.Time { return to } }
-	}
+	at := func(when time.Time) gate.Request { return with(func(r *gate.Request) { r.Time = when }) }
 	tests := []struct {
 		name    string
 		request gate.Request
@@ -145,8 +142,8 @@ func TestDecide(t *testing.T) {
 		{name: "nonsense", request: with(func(r *gate.Request) { r.Credential = []string{"M nonsense"} }), want: denial.CredentialMalformed, target: true},
 		{name: "too large", request: with(func(r *gate.Request) { r.Credential = []string{strings.Repeat("M", 4097)} }), want: denial.CredentialTooLarge, target: true},
 		{name: "another master key", request: with(func(r *gate.Request) { r.Credential = header(w.foreign) }), want: denial.CertificateUntrusted, target: true},
-		{name: "expired", request: good, change: later(w.mail.NotAfter.Add(time.Second)), want: denial.CertificateExpired, target: true},
-		{name: "not yet valid", request: good, change: later(w.mail.NotBefore.Add(-time.Second)), want: denial.CertificateNotYetValid, target: true},
+		{name: "expired", request: at(w.mail.NotAfter.Add(time.Second)), want: denial.CertificateExpired, target: true},
+		{name: "not yet valid", request: at(w.mail.NotBefore.Add(-time.Second)), want: denial.CertificateNotYetValid, target: true},
 		{name: "revoked", request: with(func(r *gate.Request) { r.Credential = header(w.revoked) }), want: denial.CertificateRevoked, target: true},
 		{name: "issued for too long", request: good, limits: trust.Limits{MaxLifetime: time.Minute}, want: denial.CertificateLifetime, target: true},
 		{name: "client on the deny list", request: with(func(r *gate.Request) { r.Credential = header(w.denied) }), want: denial.AccessDenied, target: true, certificate: true, client: true},
@@ -165,6 +162,7 @@ func TestDecide(t *testing.T) {
 		{name: "an identifier that finds nothing", request: good, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: denial.AccessDenied, target: true},
 		{name: "an identifier that fails", request: good, change: func(g *gate.Gate) { g.Identifier = finds{Err: errors.New("broken")} }, want: denial.Internal, target: true},
 		{name: "zero gate", request: good, change: func(g *gate.Gate) { *g = gate.Gate{} }, want: denial.CertificateUntrusted, target: true},
+		{name: "no time", request: at(time.Time{}), want: denial.Internal, target: true},
 		{name: "zero request", want: denial.PathAmbiguous},
 	}
 	for _, tt := range tests {
@@ -211,20 +209,18 @@ func TestDecideLimitsTheRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := now
-	g.Now = func() time.Time { return at }
-	mail := gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"}
-	forged := gate.Request{Credential: header(w.foreign), Method: "POST", Target: "/events"}
-	other := gate.Request{Credential: header(w.mail), Method: "GET", Target: "/events"}
-	revoked := gate.Request{Credential: header(w.revoked), Method: "POST", Target: "/events"}
-	social := gate.Request{Credential: header(w.social), Method: "POST", Target: "/events"}
+	mail := gate.Request{Time: now, Credential: header(w.mail), Method: "POST", Target: "/events"}
+	forged := gate.Request{Time: now, Credential: header(w.foreign), Method: "POST", Target: "/events"}
+	other := gate.Request{Time: now, Credential: header(w.mail), Method: "GET", Target: "/events"}
+	revoked := gate.Request{Time: now, Credential: header(w.revoked), Method: "POST", Target: "/events"}
+	social := gate.Request{Time: now, Credential: header(w.social), Method: "POST", Target: "/events"}
 	for range 10 {
 		check(t, g.Decide(forged), denial.CertificateUntrusted)
 		check(t, g.Decide(revoked), denial.CertificateRevoked)
 		check(t, g.Decide(other), denial.AccessDenied)
 	}
 	check(t, g.Decide(mail), "")
-	at = at.Add(20 * time.Second)
+	mail.Time = mail.Time.Add(20 * time.Second)
 	check(t, g.Decide(mail), "")
 	d := g.Decide(mail)
 	check(t, d, denial.RateLimited)
@@ -232,7 +228,7 @@ func TestDecideLimitsTheRate(t *testing.T) {
 		t.Errorf("refused at %s of rule %q, try again in %s: want all that an access_denied has, and the rule", d.Last, d.Rule, d.Denial.RetryAfter)
 	}
 	check(t, g.Decide(social), "")
-	at = at.Add(40 * time.Second)
+	mail.Time = mail.Time.Add(40 * time.Second)
 	check(t, g.Decide(mail), "")
 	check(t, g.Decide(mail), denial.RateLimited)
 }
@@ -270,24 +266,9 @@ func TestDecideOddCertificates(t *testing.T) {
 			g := newGate(t, w, trust.Limits{})
 			verifying(func(v *gate.Verification) { v.Verifier = trust.NewVerifier(keyring, nil, trust.Limits{}) })(g)
 			cert := sign(t, key, tt.public, tt.change)
-			check(t, g.Decide(gate.Request{Credential: header(cert), Method: "POST", Target: "/events"}), tt.want)
+			check(t, g.Decide(gate.Request{Time: now, Credential: header(cert), Method: "POST", Target: "/events"}), tt.want)
 		})
 	}
-}
-
-func TestDecideWithoutClock(t *testing.T) {
-	w := newWorld(t)
-	g := newGate(t, w, trust.Limits{})
-	g.Now = nil
-	d := g.Decide(gate.Request{Credential: header(w.mail), Method: "POST", Target: "/events"})
-	want := denial.Reason("")
-	switch at := time.Now(); {
-	case at.After(w.mail.NotAfter):
-		want = denial.CertificateExpired
-	case at.Before(w.mail.NotBefore):
-		want = denial.CertificateNotYetValid
-	}
-	check(t, d, want)
 }
 
 // BenchmarkDecide is hot: it runs once for every request, before anything else
@@ -300,7 +281,7 @@ func BenchmarkDecide(b *testing.B) {
 		cert *x509.Certificate
 	}{{"granted", w.mail}, {"untrusted", w.foreign}} {
 		b.Run(bb.name, func(b *testing.B) {
-			r := gate.Request{Credential: header(bb.cert), Method: "POST", Target: "/events"}
+			r := gate.Request{Time: now, Credential: header(bb.cert), Method: "POST", Target: "/events"}
 			b.ReportAllocs()
 			for b.Loop() {
 				if d := g.Decide(r); (d.Denial == nil) != (bb.name == "granted") {

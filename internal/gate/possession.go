@@ -64,11 +64,11 @@ func (p *Possession) guarded(source netip.Addr, client string, check func() erro
 // glance refuses a signature that no certificate could make good, where every
 // request must have one. A request without any is told first what is wrong with
 // its certificate, and has nothing read yet.
-func (g *Gate) glance(r *Request, now time.Time) (reading, error) {
+func (g *Gate) glance(r *Request) (reading, error) {
 	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
 		return reading{}, nil
 	}
-	return g.Possession.read(r.message(""), r.Source, now)
+	return g.Possession.read(r.message(""), r.Source, r.Time)
 }
 
 // reading is what a signature says of itself, once it was read.
@@ -90,7 +90,7 @@ func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) (re
 // prove asks for the proof that the rule wants. Who is observed is let through with
 // what would have been refused on record; a body that could not be read is for whoever
 // forwards it to say.
-func (g *Gate) prove(r *Request, early reading, now time.Time, d *Decision) error {
+func (g *Gate) prove(r *Request, early reading, d *Decision) error {
 	d.Proof = g.Possession.asked(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
@@ -99,7 +99,7 @@ func (g *Gate) prove(r *Request, early reading, now time.Time, d *Decision) erro
 	if d.Proof == access.ProofObserve {
 		p.Guard = p.Observer
 	}
-	err := p.proven(question{r.message(d.Client.Name()), early, d.Client, r.Source}, now)
+	err := p.proven(question{r.message(d.Client.Name()), early, d.Client, r.Source}, r.Time)
 	switch {
 	case err == nil:
 		d.Auth, d.Authority = Signed, p.Verifier.Authority(r.Authority)

@@ -86,7 +86,7 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	fail(err)
 	value, body := certheader.Encode(certheader.Base64DER, cert.Raw), make([]byte, 120)
 	signed = gate.Request{
-		Credential: []string{value}, Method: "POST", Target: "/events", Auth: gate.Bearer, Authority: "app.example",
+		Time: now, Credential: []string{value}, Method: "POST", Target: "/events", Auth: gate.Bearer, Authority: "app.example",
 		Header: http.Header{"X-Ssl-Auth": {value}, "Content-Type": {"application/json"}}, HasBody: true,
 		Body: func(string) ([]byte, error) { return body, nil },
 	}
@@ -101,7 +101,6 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	return &gate.Gate{
 		Identifier: remember.New(gate.Verification{Verifier: verifier, MaxCredentialBytes: 4096}),
 		Policy:     policy,
-		Now:        func() time.Time { return now },
 		Possession: gate.Possession{Verifier: &proof.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: forgetful{}}},
 	}, bearer, signed
 }

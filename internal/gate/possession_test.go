@@ -74,7 +74,6 @@ func newStage(t *testing.T, setting access.Proof) *stage {
 	s.Gate = &gate.Gate{
 		Identifier: gate.Verification{Verifier: trust.NewVerifier(keyring, nil, trust.Limits{}), MaxCredentialBytes: 4096},
 		Policy:     policy,
-		Now:        func() time.Time { return now },
 		Possession: gate.Possession{
 			Default:  setting,
 			Verifier: &proof.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: s.nonces},
@@ -112,7 +111,7 @@ func newSigner(t *testing.T, ca *authority.Authority) (*proof.Signer, string) {
 // bearer asks to post to the path.
 func (s *stage) bearer(path string) gate.Request {
 	return gate.Request{
-		Credential: []string{s.header}, Method: "POST", Target: path, Auth: gate.Bearer,
+		Time: now, Credential: []string{s.header}, Method: "POST", Target: path, Auth: gate.Bearer,
 		Authority: "app.example", Header: http.Header{"X-Ssl-Auth": {s.header}}, HasBody: true,
 		Body: func(client string) ([]byte, error) {
 			if client != "mail" {

@@ -125,7 +125,6 @@ func (g *Gateway) newGate() *gate.Gate {
 		Identifier: remember.New(g.guard.Before(verification)),
 		Policy:     c.Rules.Policy,
 		Possession: possession(c, g.guard, g.nonces),
-		Now:        time.Now,
 	}
 }
 

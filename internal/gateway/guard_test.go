@@ -39,7 +39,7 @@ func TestGuardOff(t *testing.T) {
 // A client that is verified and proves nothing fails, too.
 func TestGuardOfProofs(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "require", "AUTH_FAILURE_RATE": "1"}))
-	unsigned := gate.Request{Credential: []string{newWorld(t).header}, Method: http.MethodGet, Target: "/events", Header: http.Header{}}
+	unsigned := gate.Request{Time: time.Now(), Credential: []string{newWorld(t).header}, Method: http.MethodGet, Target: "/events", Header: http.Header{}}
 	eventually(t, "a refusal held back", func() bool {
 		if d := r.gate.Load().Decide(unsigned); d.Denial == nil || d.Last != gate.Proof {
 			t.Fatalf("refused at %s with %v, want it at %s", d.Last, d.Denial, gate.Proof)

@@ -27,7 +27,7 @@ func TestSignedEverywhere(t *testing.T) {
 		t.Run(tt.setting+" "+tt.rules, func(t *testing.T) {
 			r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": tt.setting, "ACCESS_RULES": tt.rules}))
 			d := r.gate.Load().Decide(gate.Request{
-				Method: http.MethodGet, Target: "/a", Header: http.Header{"Signature-Input": {"what?"}, "Signature": {"what?"}},
+				Time: time.Now(), Method: http.MethodGet, Target: "/a", Header: http.Header{"Signature-Input": {"what?"}, "Signature": {"what?"}},
 			})
 			if d.Denial == nil || d.Denial.Reason != tt.want {
 				t.Errorf("%v, want %s", d.Denial, tt.want)
@@ -39,13 +39,13 @@ func TestSignedEverywhere(t *testing.T) {
 // Who is only observed passes, and cannot have signatures verified without end.
 func TestObserverOfProofs(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "observe", "AUTH_FAILURE_RATE": "1"}))
-	now := time.Now().Unix()
+	now := time.Now()
 	header := newWorld(t).header
 	wrong := gate.Request{
-		Credential: []string{header}, Method: http.MethodGet, Target: "/events", Authority: "app.example",
+		Time: now, Credential: []string{header}, Method: http.MethodGet, Target: "/events", Authority: "app.example",
 		Header: http.Header{
 			"X-Ssl-Auth": {header}, "Signature": {"sig1=:AAAA:"},
-			"Signature-Input": {fmt.Sprintf(`sig1=("@method" "@authority" "@path" "@query" "x-ssl-auth");created=%d;expires=%d;nonce="n";keyid="k";tag="certgate"`, now, now+60)},
+			"Signature-Input": {fmt.Sprintf(`sig1=("@method" "@authority" "@path" "@query" "x-ssl-auth");created=%d;expires=%d;nonce="n";keyid="k";tag="certgate"`, now.Unix(), now.Unix()+60)},
 		},
 	}
 	seen := map[denial.Reason]bool{}

@@ -156,7 +156,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &gate.Gate{Identifier: w.verification(), Policy: policy, Now: time.Now}
+	g := &gate.Gate{Identifier: w.verification(), Policy: policy}
 	b.believed = provenance.Options{CredentialHeader: "X-SSL-Auth"}
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },

@@ -118,6 +118,7 @@ func (s *surface) gated(c *gin.Context) {
 		return
 	}
 	asked := gate.Request{
+		Time:       x.record.Time,
 		Credential: credential.Values,
 		Source:     x.from.Source,
 		Method:     c.Request.Method,
