@@ -60,7 +60,8 @@ func newEngine(o Options) *gin.Engine {
 	e.Use(s.recover, s.framed)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
 	e.NoMethod(func(c *gin.Context) {
-		x := s.begin(c)
+		var x exchange
+		x.begin(s, c)
 		x.refuse(denial.New(denial.MethodNotAllowed, "only GET and HEAD"))
 	})
 	// Not a wildcard route: there is no path that could be added beside it and
@@ -82,7 +83,8 @@ func (s *surface) recover(c *gin.Context) {
 			panic(http.ErrAbortHandler)
 		}
 		s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
-		x := s.begin(c)
+		var x exchange
+		x.begin(s, c)
 		x.fail(denial.New(denial.Internal, "a handler panicked"))
 	}()
 	c.Next()
@@ -92,7 +94,8 @@ func (s *surface) recover(c *gin.Context) {
 func (s *surface) framed(c *gin.Context) {
 	wire.Serving(c.Request)
 	if wire.Ambiguous(c.Request) {
-		x := s.begin(c)
+		var x exchange
+		x.begin(s, c)
 		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
 		return
 	}
@@ -108,7 +111,8 @@ func (s *surface) health(c *gin.Context) {
 }
 
 func (s *surface) gated(c *gin.Context) {
-	x := s.begin(c)
+	var x exchange
+	x.begin(s, c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
 	defer s.Forwarder.Release(c.Request)
@@ -139,7 +143,7 @@ func (s *surface) gated(c *gin.Context) {
 		x.refuse(s.Provenance.Advised(d.Denial))
 		return
 	}
-	x.forward(d)
+	x.forward(&d)
 }
 
 // exchange is one request and what there is to say about it in the end.
@@ -150,23 +154,22 @@ type exchange struct {
 	record audit.Record
 }
 
-func (s *surface) begin(c *gin.Context) exchange {
-	now := time.Now()
+// begin makes the zero value an exchange: it is too large to be handed around.
+func (x *exchange) begin(s *surface, c *gin.Context) {
+	x.surface, x.c, x.record.Time = s, c, time.Now()
 	if s.Draining() {
 		c.Writer.Header().Set("Connection", "close")
 	}
-	from := s.Provenance.Origin(c.Request.Header, c.Request.RemoteAddr, c.Request.Host)
-	return exchange{surface: s, c: c, from: from, record: audit.Record{
-		Time: now, RequestID: from.Hop.RequestID, Source: from.SourceText,
-		Method: c.Request.Method, Path: audit.PathOf(c.Request.RequestURI),
-	}}
+	x.from = s.Provenance.Origin(c.Request.Header, c.Request.RemoteAddr, c.Request.Host)
+	x.record.RequestID, x.record.Source = x.from.Hop.RequestID, x.from.SourceText
+	x.record.Method, x.record.Path = c.Request.Method, audit.PathOf(c.Request.RequestURI)
 }
 
 // refuse answers with the denial and records it.
 func (x *exchange) refuse(d *denial.Error) { x.finish(audit.Refused, d) }
 
 // forward sends the request on and records what came of it.
-func (x *exchange) forward(d gate.Decision) {
+func (x *exchange) forward(d *gate.Decision) {
 	x.from.Hop.Auth, x.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	if d.Authority != "" { // rather than what somebody has written into Host since
 		x.from.Hop.Host = d.Authority
