@@ -17,6 +17,18 @@ type Answer struct {
 	Fields []Field // in their order, those of the connection among them; not to be changed
 	Length int64   // of the body, as declared; -1: unknown
 	Body   io.ReadCloser
+	// Relay is what [Options.Relay] makes of Fields. It is not to be changed.
+	Relay *Lines
+}
+
+// Take gives the body, if all of it has come together with the header; then nothing
+// is left to read. The bytes are valid until Body is closed.
+func (a *Answer) Take() ([]byte, bool) {
+	b, ok := a.Body.(*body)
+	if !ok {
+		return nil, false
+	}
+	return b.take()
 }
 
 // Field is one field line of an answer. The name is in canonical form.
@@ -32,6 +44,7 @@ type answer struct {
 	keep    bool // the connection may serve again
 
 	version10 bool // HTTP/1.0
+	relay     *Lines
 }
 
 // readHead reads up to and including the empty line. The result stands in the
@@ -40,6 +53,10 @@ func (cn *conn) readHead() ([]byte, error) {
 	seen := 0
 	for {
 		have := cn.buf[cn.start:cn.end]
+		if n := len(cn.last.text); n > 0 && len(have) >= n && string(have[:n]) == cn.last.text {
+			cn.start += n // as nearly always
+			return have[:n], nil
+		}
 		// The end may have come in two parts.
 		from := max(0, seen-3)
 		if i := bytes.Index(have[from:], []byte("\r\n\r\n")); i >= 0 {
@@ -48,7 +65,7 @@ func (cn *conn) readHead() ([]byte, error) {
 			return have[:n], nil
 		}
 		seen = len(have)
-		if err := cn.fill(cn.maxHeader); err != nil {
+		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
 			return nil, err
 		}
 	}

@@ -16,6 +16,7 @@ type body struct {
 	cn   *conn
 	keep bool
 	err  error
+	took bool // all of it was given away
 
 	chunked bool
 	inside  bool  // a chunk whose end has not been read
@@ -46,8 +47,26 @@ func (b *body) next(p []byte) (int, error) {
 	}
 }
 
+// take gives what is left of the body, if that is in the buffer already.
+func (b *body) take() ([]byte, bool) {
+	cn := b.cn
+	switch {
+	case b.err != nil:
+		return nil, b.err == io.EOF //nolint:errorlint // ours, never wrapped
+	case b.chunked || b.left < 0 || int64(cn.end-cn.start) < b.left:
+		return nil, false
+	}
+	p := cn.buf[cn.start:][:b.left]
+	cn.start += len(p)
+	b.left, b.took = 0, true
+	return p, true
+}
+
 // Close ends the connection where the body has not been read to its end.
 func (b *body) Close() error {
+	if b.err == nil && b.took {
+		b.end(io.EOF)
+	}
 	if b.err == nil {
 		b.end(http.ErrBodyReadAfterClose)
 	}
@@ -144,7 +163,7 @@ func (cn *conn) chunkEnd() error {
 
 // skipTrailers reads to the empty line and then reports the regular end.
 func (cn *conn) skipTrailers() error {
-	for total := 0; total <= cn.maxHeader; {
+	for total := 0; total <= cn.options.MaxHeaderBytes; {
 		line, err := cn.line()
 		if err != nil {
 			return unexpected(err)
@@ -157,7 +176,7 @@ func (cn *conn) skipTrailers() error {
 		}
 		total += len(line)
 	}
-	return fmt.Errorf("want trailers of at most %d bytes, found more", cn.maxHeader)
+	return fmt.Errorf("want trailers of at most %d bytes, found more", cn.options.MaxHeaderBytes)
 }
 
 // line reads one line that ends in CRLF, without its end.
@@ -171,7 +190,7 @@ func (cn *conn) line() (string, error) {
 			cn.start += i + 1
 			return string(have[:i-1]), nil
 		}
-		if err := cn.fill(cn.maxHeader); err != nil {
+		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
 			return "", err
 		}
 	}

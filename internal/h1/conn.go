@@ -20,22 +20,22 @@ func past() time.Time { return time.Unix(1, 0) }
 
 // conn is one connection to the upstream. One request at a time owns it.
 type conn struct {
-	net   net.Conn
-	raw   syscall.RawConn
-	pool  *pool
-	talk  talk
-	step  func(fd uintptr) bool // talk's
-	watch watch
-	armed time.Time // until when the connection's deadline is far enough away
+	options *Options
+	net     net.Conn
+	raw     syscall.RawConn
+	pool    *pool
+	talk    talk
+	step    func(fd uintptr) bool // talk's
+	watch   watch
+	armed   time.Time // until when the connection's deadline is far enough away
 
 	buf        []byte // what was read: buf[start:end]
 	start, end int
-	maxHeader  int
 	idleSince  time.Time
 	last       answer // the one before, for a service that answers alike
 }
 
-func newConn(nc net.Conn, p *pool, maxHeader int) (*conn, error) {
+func newConn(nc net.Conn, c *Client) (*conn, error) {
 	socket, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("want a socket, found %T", nc)
@@ -44,7 +44,7 @@ func newConn(nc net.Conn, p *pool, maxHeader int) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{net: nc, raw: raw, pool: p, buf: make([]byte, 4<<10), maxHeader: maxHeader}
+	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, buf: make([]byte, 4<<10)}
 	cn.step = cn.talk.step
 	return cn, nil
 }
@@ -147,7 +147,7 @@ func (cn *conn) ask(message []byte) error {
 // watch is who waits for an answer, and how long.
 type watch struct {
 	ctx   context.Context
-	limit time.Time   // for the header
+	began time.Time
 	stop  func() bool // ends the watch over ctx; nil: nobody watches yet
 }
 
@@ -158,9 +158,8 @@ const glance = 100 * time.Millisecond
 
 // begin prepares an exchange. The deadline serves many of them, as long as it is
 // far enough away.
-func (cn *conn) begin(ctx context.Context, timeout time.Duration) error {
-	now := time.Now()
-	cn.watch = watch{ctx: ctx, limit: now.Add(timeout)}
+func (cn *conn) begin(ctx context.Context, now time.Time) error {
+	cn.watch = watch{ctx: ctx, began: now}
 	if now.Before(cn.armed) {
 		return nil
 	}
@@ -175,7 +174,7 @@ func (cn *conn) attend() {
 		return
 	}
 	cn.watch.stop = cn.cancelWith(cn.watch.ctx)
-	cn.deadline(cn.watch.limit)
+	cn.deadline(cn.watch.began.Add(cn.options.Timeout))
 }
 
 // deadline sets the connection's. A context that is done meanwhile must not lose
@@ -192,14 +191,19 @@ func (cn *conn) deadline(t time.Time) {
 // alone.
 func (cn *conn) dismiss() bool {
 	stop := cn.watch.stop
+	cn.idleSince = cn.watch.began // unless it took long, soon enough
 	cn.watch = watch{}
-	return stop == nil || stop()
+	if stop == nil {
+		return true
+	}
+	cn.idleSince = time.Now()
+	return stop()
 }
 
 // exchange writes the message and reads the header of the answer. After an error
 // the connection is of no use.
-func (cn *conn) exchange(ctx context.Context, m *Message, timeout time.Duration) (Answer, error) {
-	if err := cn.begin(ctx, timeout); err != nil {
+func (cn *conn) exchange(ctx context.Context, m *Message, now time.Time) (Answer, error) {
+	if err := cn.begin(ctx, now); err != nil {
 		return Answer{}, err
 	}
 	a, err := cn.converse(m.b)
@@ -267,10 +271,16 @@ func (cn *conn) parse(head []byte) (answer, error) {
 		return cn.last, nil
 	}
 	a, err := parseHead(head)
-	if err == nil && len(head) <= maxRepeated {
+	if err != nil {
+		return a, err
+	}
+	if cn.options.Relay != nil {
+		a.relay = cn.options.Relay(a.fields)
+	}
+	if len(head) <= maxRepeated {
 		cn.last = a
 	}
-	return a, err
+	return a, nil
 }
 
 // answer makes the answer's body from its framing.
@@ -292,7 +302,7 @@ func (cn *conn) answer(method string, a answer) Answer {
 	if length < 0 && !a.chunked {
 		b.keep = false
 	}
-	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b}
+	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b, Relay: a.relay}
 }
 
 // unhurry takes the deadline of the header off: a body may take its time.

@@ -23,7 +23,7 @@ func TestUnhurryKeepsACancellation(t *testing.T) {
 	defer here.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	cn, err := newConn(here, &pool{}, 1)
+	cn, err := newConn(here, &Client{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 // nothing of it was sent, unless it is one that may be sent twice.
 var ErrUnreachable = errors.New("no connection")
 
-// Options are what a [Client] needs. All fields are required.
+// Options are what a [Client] needs. All fields are required, except Relay.
 type Options struct {
 	// Addr is the upstream's host:port.
 	Addr string
@@ -34,6 +34,9 @@ type Options struct {
 	MaxIdle int
 	// MaxHeaderBytes bounds the answer's header.
 	MaxHeaderBytes int
+	// Relay makes [Answer.Relay] of an answer's fields. A service that says the same
+	// again is not asked about again.
+	Relay func([]Field) *Lines
 }
 
 // Client talks to one upstream. It is safe for concurrent use.
@@ -69,8 +72,9 @@ func (c *Client) Do(ctx context.Context, m *Message) (Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return Answer{}, err
 	}
-	for cn := c.pool.get(); cn != nil; cn = c.pool.get() {
-		a, err := c.exchange(ctx, cn, m)
+	now := time.Now()
+	for cn := c.pool.get(now); cn != nil; cn = c.pool.get(now) {
+		a, err := c.exchange(ctx, cn, m, now)
 		if errors.Is(err, errStale) {
 			continue // nothing was sent
 		}
@@ -83,7 +87,7 @@ func (c *Client) Do(ctx context.Context, m *Message) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	a, err := c.exchange(ctx, cn, m)
+	a, err := c.exchange(ctx, cn, m, time.Now())
 	if errors.Is(err, errStale) {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
@@ -91,8 +95,8 @@ func (c *Client) Do(ctx context.Context, m *Message) (Answer, error) {
 }
 
 // exchange does one request on one connection, which ends with it on an error.
-func (c *Client) exchange(ctx context.Context, cn *conn, m *Message) (Answer, error) {
-	a, err := cn.exchange(ctx, m, c.options.Timeout)
+func (c *Client) exchange(ctx context.Context, cn *conn, m *Message, now time.Time) (Answer, error) {
+	a, err := cn.exchange(ctx, m, now)
 	if err == nil {
 		return a, nil
 	}
@@ -108,7 +112,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return newConn(nc, &c.pool, c.options.MaxHeaderBytes)
+	return newConn(nc, c)
 }
 
 // CloseIdleConnections closes the connections that are not in use.

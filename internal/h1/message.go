@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// Message is a request as it goes on the wire, in one piece: [Message.Begin],
-// then a [Message.Field] for each field line, then [Message.End]. What could be
-// read as more than one request is refused by [Client.Do]. A Message can be used
-// again, by one goroutine at a time.
+// Message is a request as it goes on the wire, in one piece: [Message.Begin], or
+// [Message.Copy] of what was begun before, then a [Message.Field] for each field
+// line, then [Message.End]. What could be read as more than one request is refused
+// by [Client.Do]. A Message can be used again, by one goroutine at a time.
 type Message struct {
 	b      []byte
 	method string
@@ -32,16 +32,23 @@ func (m *Message) Begin(method, target, host string) {
 	m.b = append(append(m.b, host...), "\r\n"...)
 }
 
+// Copy makes m what o is, with whatever is wrong with it.
+func (m *Message) Copy(o *Message) {
+	b := append(m.b[:0], o.b...)
+	*m = *o
+	m.b = b
+}
+
+// Len is how many bytes there are so far.
+func (m *Message) Len() int { return len(m.b) }
+
 // Field adds a field line. What frames the message is no field: Content-Length is
 // written by [Message.End].
 func (m *Message) Field(name, value string) {
-	switch {
-	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !isToken(name):
-		m.fail(fmt.Errorf("want a header name, found %.40q", name))
-	case !printable(value):
-		m.fail(fmt.Errorf("want a header value without control characters in %q", name))
+	if err := checkField(name, value); err != nil && m.err == nil {
+		m.err = err
 	}
-	m.b = append(append(append(append(m.b, name...), ": "...), value...), "\r\n"...)
+	m.b = appendField(m.b, name, value)
 }
 
 // End adds the body, and its length before it.
@@ -51,12 +58,6 @@ func (m *Message) End(body []byte) {
 		m.b = append(strconv.AppendInt(append(m.b, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
 	}
 	m.b = append(append(m.b, "\r\n"...), body...)
-}
-
-func (m *Message) fail(err error) {
-	if m.err == nil {
-		m.err = err
-	}
 }
 
 // repeatable: sending it again changes nothing at the upstream.

@@ -20,11 +20,11 @@ type pool struct {
 
 // get takes a connection, or nil. Whether it is still of use shows when it is
 // used.
-func (p *pool) get() *conn {
+func (p *pool) get(now time.Time) *conn {
 	for {
 		cn := p.pop()
 		// The other side may have forgotten an old one without a word.
-		if cn == nil || time.Since(cn.idleSince) <= maxIdleTime {
+		if cn == nil || now.Sub(cn.idleSince) <= maxIdleTime {
 			return cn
 		}
 		cn.close()
@@ -44,9 +44,9 @@ func (p *pool) pop() *conn {
 	return cn
 }
 
-// put keeps a connection, and lets one go that has been idle for too long.
+// put keeps a connection, idle since cn.idleSince, and lets one go that has been
+// idle for too long.
 func (p *pool) put(cn *conn) {
-	cn.idleSince = time.Now()
 	var old *conn
 	p.mu.Lock()
 	switch {
