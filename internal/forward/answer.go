@@ -15,12 +15,15 @@ const bufferSize = 32 << 10
 // answer copies the upstream's answer. After an error the caller must abort the
 // connection, or the client would take a part for the whole. The error is a
 // *denial.Error when the client stopped reading.
-func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, requestID string) (int64, error) {
+func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, m *message) (int64, error) {
+	if m.relayer != nil && canRelay(a) {
+		return f.relay(m.relayer, a, m.hop.RequestID)
+	}
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
 	h["Content-Type"] = nil
 	setFields(h, a.Fields)
-	h[headerRequestID] = []string{requestID}
+	h[headerRequestID] = []string{m.hop.RequestID}
 	w.WriteHeader(a.Status)
 	return f.copyBody(w, a)
 }
@@ -32,7 +35,7 @@ func setFields(h http.Header, fields []h1.Field) {
 	values := make([]string, len(fields)) // one backing array for the usual single values
 	for i, field := range fields {
 		switch {
-		case isHopByHop(field.Name) || isListed(listed, field.Name):
+		case !passesBack(field.Name, listed):
 		case len(h[field.Name]) > 0:
 			h[field.Name] = append(h[field.Name], field.Value)
 		default:
@@ -40,6 +43,11 @@ func setFields(h http.Header, fields []h1.Field) {
 			h[field.Name] = values[i : i+1 : i+1]
 		}
 	}
+}
+
+// passesBack reports whether an answer's field may go on to the client.
+func passesBack(name string, listed []string) bool {
+	return !isHopByHop(name) && !isListed(listed, name)
 }
 
 func listedIn(fields []h1.Field) (names []string) {
@@ -73,7 +81,7 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, a h1.Answer) (written int64,
 				err = http.NewResponseController(w).Flush()
 			}
 			if err != nil {
-				return written, denial.New(denial.ClientClosed, "the client stopped reading: %v", err)
+				return written, stoppedReading(err)
 			}
 		}
 		if readErr == io.EOF {
@@ -83,4 +91,8 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, a h1.Answer) (written int64,
 			return written, fmt.Errorf("the answer broke off: %w", readErr)
 		}
 	}
+}
+
+func stoppedReading(err error) error {
+	return denial.New(denial.ClientClosed, "the client stopped reading: %v", err)
 }

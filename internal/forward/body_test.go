@@ -64,7 +64,7 @@ func TestBody(t *testing.T) {
 		{"chunked with a trailer", "Trailer: X-Client-Id\r\nTransfer-Encoding: chunked", chunks("123") + "0\r\nX-Client-Id: root\r\n\r\n", "123", -1},
 	}
 	up, requests, bodies := wholeRequests(t)
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			g := newGateway(t, options{way: w, upstream: up.addr})
 			res := g.ask(t, post([]string{tt.framing}, tt.sent))
@@ -135,7 +135,7 @@ func TestBodyBreaksOff(t *testing.T) {
 		{"chunked", "Transfer-Encoding: chunked", chunks("123"), denial.ClientClosed},
 		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n", denial.RequestMalformed},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -151,7 +151,7 @@ func TestBodyBreaksOff(t *testing.T) {
 			if have := reason(t, <-g.results); have != tt.want {
 				t.Errorf("reason %q, want %q", have, tt.want)
 			}
-			if w == lean && tt.name == "declared" {
+			if w != netHTTP && tt.name == "declared" {
 				// It is read whole before the upstream hears of it.
 				if n := up.conns.Load(); n != 0 {
 					t.Errorf("the upstream got %d connections, want none", n)
@@ -196,7 +196,7 @@ func TestSentOnce(t *testing.T) {
 		{"body, Idempotency-Key", []string{"Content-Length: 3", "Idempotency-Key: k"}, "abc"},
 		{"chunked, Idempotency-Key", []string{"Transfer-Encoding: chunked", "Idempotency-Key: k"}, chunks("abc") + "0\r\n\r\n"},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			posts := make(chan string, 10)
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -361,7 +361,7 @@ func TestClientLeaves(t *testing.T) {
 		{"before the answer", ""},
 		{"in a stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("event")},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
 			up := newUpstream(t, func(_ int, c *conn) {

@@ -23,16 +23,21 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/identity"
+	"github.com/certgate/certgate/internal/lane"
 	"github.com/certgate/certgate/internal/trust"
 	upstreams "github.com/certgate/certgate/internal/upstream"
+	"github.com/certgate/certgate/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// mail is a client that a real authority made and a real verifier accepted.
-var mail = sync.OnceValues(func() (identity.Client, error) {
+// mail is the client of most tests.
+var mail = sync.OnceValues(func() (identity.Client, error) { return newClient("mail") })
+
+// newClient is a client that a real authority made and a real verifier accepted.
+func newClient(name string) (identity.Client, error) {
 	now := time.Now()
 	ca, err := authority.New(authority.Options{Name: "test", Algorithm: authority.Ed25519, Lifetime: time.Hour, Now: now})
 	if err != nil {
@@ -42,7 +47,7 @@ var mail = sync.OnceValues(func() (identity.Client, error) {
 	if err != nil {
 		return identity.Client{}, err
 	}
-	cert, err := ca.Issue(authority.Request{Client: "mail", PublicKey: key.Public(), Lifetime: 30 * time.Minute, Now: now})
+	cert, err := ca.Issue(authority.Request{Client: name, PublicKey: key.Public(), Lifetime: 30 * time.Minute, Now: now})
 	if err != nil {
 		return identity.Client{}, err
 	}
@@ -55,7 +60,7 @@ var mail = sync.OnceValues(func() (identity.Client, error) {
 		return identity.Client{}, err
 	}
 	return identity.Of(verified)
-})
+}
 
 // grant is what the policy decides about a request that it allows.
 func grant(method, target string) (access.Grant, error) {
@@ -63,8 +68,12 @@ func grant(method, target string) (access.Grant, error) {
 	if err != nil {
 		return access.Grant{}, err
 	}
+	return grantTo(client, method, target)
+}
+
+func grantTo(client identity.Client, method, target string) (access.Grant, error) {
 	policy, err := access.Compile([]access.Rule{{
-		Name: "all", Clients: []string{"mail"}, Allow: []string{method + " /"},
+		Name: "all", Clients: []string{client.Name()}, Allow: []string{method + " /"},
 	}}, nil)
 	if err != nil {
 		return access.Grant{}, err
@@ -88,7 +97,7 @@ const (
 type gateway struct {
 	addr    string
 	results chan forward.Result
-	server  *httptest.Server
+	server  interface{ Close() }
 }
 
 // A way is how a request goes to the upstream.
@@ -97,13 +106,14 @@ type way string
 const (
 	lean    way = "lean"
 	netHTTP way = "net/http"
+	quick   way = "lane" // lean, and the client's connection is package lane's
 )
 
-var ways = []way{lean, netHTTP}
+var ways = []way{lean, netHTTP, quick}
 
-// bothWays gives each test for each way: what the client and the upstream see
+// allWays gives each test for each way: what the client and the upstream see
 // is the same.
-func bothWays[T any](tests []T) iter.Seq2[way, T] {
+func allWays[T any](tests []T) iter.Seq2[way, T] {
 	return func(yield func(way, T) bool) {
 		for _, w := range ways {
 			for _, tt := range tests {
@@ -154,7 +164,7 @@ func newGateway(t testing.TB, o options) gateway {
 		f.WithoutLean()
 	}
 	results := make(chan forward.Result, 1000)
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g, err := grant(r.Method, r.RequestURI)
 		if err != nil {
 			t.Errorf("grant: %v", err)
@@ -163,16 +173,53 @@ func newGateway(t testing.TB, o options) gateway {
 		result := f.Forward(w, r, g, hop)
 		results <- result
 		finish(w, result)
-	}))
+	})
+	t.Cleanup(f.Close)
+	if o.way == quick {
+		addr, s := newLane(t, handler, o)
+		return gateway{addr: addr, results: results, server: s}
+	}
+	s := httptest.NewUnstartedServer(handler)
 	s.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	s.Config.ReadTimeout = o.readTimeout
 	s.Start()
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
-		f.Close()
 	})
 	return gateway{addr: s.Listener.Addr().String(), results: results, server: s}
+}
+
+// laneServer is a lane on its listener.
+type laneServer struct {
+	*lane.Server
+	listener net.Listener
+	served   chan error
+}
+
+func newLane(t testing.TB, handler http.Handler, o options) (addr string, s laneServer) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := &http.Server{
+		Handler: handler, MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: time.Minute, ReadTimeout: o.readTimeout,
+		ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	watched := wire.NewListener(l, wire.Options{WriteTimeout: time.Minute})
+	s = laneServer{lane.New(rest, time.Minute), watched, make(chan error, 1)}
+	go func() { s.served <- s.Serve(watched) }()
+	t.Cleanup(s.Close)
+	return l.Addr().String(), s
+}
+
+// Close ends the connections and waits for the server.
+func (s laneServer) Close() {
+	_ = s.listener.Close()
+	_ = s.Server.Close()
+	<-s.served
+	s.served <- nil // it may be closed again
 }
 
 // finish does with a result what its documentation asks for.

@@ -110,7 +110,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	defer endReading(w, body)
 	var visit upstream.Visit
 	defer visit.End()
-	result := f.exchange(w, &visit, message{r, g, hop, body})
+	result := f.exchange(w, &visit, &message{r, g, hop, body, relayerOf(w)})
 	result.BytesIn = body.n.Load()
 	if f.pool.Len() > 1 {
 		result.Upstream = visit.Name()
@@ -129,7 +129,7 @@ func (f *Forwarder) refuse(w http.ResponseWriter, body *requestBody) *denial.Err
 }
 
 // exchange sends the message and copies the answer.
-func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m message) Result {
+func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m *message) Result {
 	res, err := f.send(visit, m)
 	if !m.body.whole() {
 		// The answer begins while the body is still being sent. Unless net/http
@@ -144,7 +144,7 @@ func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m mes
 	if res.Status < http.StatusOK {
 		return Result{Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.Status)}
 	}
-	n, err := f.answer(w, res, m.hop.RequestID)
+	n, err := f.answer(w, res, m)
 	if err != nil && denial.Of(err) == nil {
 		err = failure(m.r, m.body, err)
 	}

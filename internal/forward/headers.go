@@ -89,11 +89,12 @@ func NewFilter(credentials []string) Filter {
 	return f
 }
 
-// fields gives each field of the request that goes on: of the client's those that
-// pass, and then the gateway's own, which no client can list away.
-func (f Filter) fields(m message, give func(name, value string)) {
+// fields gives each field of the request that goes on, but for the request's id: of
+// the client's those that pass, and then the gateway's own, which no client can list
+// away.
+func (f Filter) fields(m *message, give func(name, value string)) {
 	f.keep(m.r.Header, m.hop.SignaturesRead, give)
-	Identity(m.g, m.hop, give)
+	identify(m.g, m.hop.Auth, give)
 	give("X-Forwarded-For", m.hop.For)
 	give("X-Forwarded-Proto", m.hop.Proto)
 	give("X-Forwarded-Host", m.hop.Host)
@@ -105,13 +106,17 @@ func Identity(g access.Grant, hop Hop, give func(name, value string)) {
 	if !g.Valid() {
 		return
 	}
+	identify(g, hop.Auth, give)
+	give(headerRequestID, hop.RequestID)
+}
+
+func identify(g access.Grant, auth string, give func(name, value string)) {
 	client := g.Client()
 	cert := client.Certificate()
 	give(headerClient, client.Name())
-	give(headerAuth, hop.Auth)
+	give(headerAuth, auth)
 	give(headerSerial, cert.Serial())
 	give(headerFingerprint, cert.Fingerprint())
-	give(headerRequestID, hop.RequestID)
 }
 
 // keep gives the client's fields that may go on, without what it lists in

@@ -36,7 +36,7 @@ const (
 func everyWay[T any](tests []T) iter.Seq2[[2]string, T] {
 	return func(yield func([2]string, T) bool) {
 		for _, s := range []serving{withLane, bare} {
-			for w, tt := range bothWays(tests) {
+			for w, tt := range allWays(tests) {
 				if !yield([2]string{string(s), string(w)}, tt) {
 					return
 				}

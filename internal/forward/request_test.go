@@ -103,7 +103,7 @@ func TestHeaders(t *testing.T) {
 		{"the framing's twins", []string{"Content_Length: 7", "content.length: 7", "Transfer_Encoding: chunked"}, nil},
 	}
 	up, got := recorder(t)
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			g := newGateway(t, options{way: w, upstream: up.addr})
 			g.ask(t, lines(append(append([]string{"GET / HTTP/1.1", "Host: gateway"}, tt.send...), "")...))
@@ -175,7 +175,7 @@ func TestEmptyBodyKeepsItsFraming(t *testing.T) {
 		{"GET", nil}, {"HEAD", nil}, {"DELETE", nil}, {"OPTIONS", nil},
 		{"POST", []string{"Content-Length: 0"}}, {"PUT", []string{"Content-Length: 0"}}, {"PATCH", []string{"Content-Length: 0"}},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.method, func(t *testing.T) {
 			g := newGateway(t, options{way: w, upstream: up.addr})
 			g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))

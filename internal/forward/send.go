@@ -22,18 +22,21 @@ type message struct {
 	g    access.Grant
 	hop  Hop
 	body *requestBody
+
+	relayer relayer // nil when the client's connection is net/http's
 }
 
 // parcel is a request in one piece, for the lean client.
 type parcel struct {
 	message h1.Message
+	lines   h1.Lines
 	body    []byte
 }
 
 // send takes a place for the message and sends it. An address that cannot be
 // reached has got nothing, so the next one is tried; after any other failure
 // nobody knows, and nothing is sent twice. The error is a *denial.Error.
-func (f *Forwarder) send(visit *upstream.Visit, m message) (h1.Answer, error) {
+func (f *Forwarder) send(visit *upstream.Visit, m *message) (h1.Answer, error) {
 	p, err := f.pack(m)
 	if err != nil {
 		return h1.Answer{}, failure(m.r, m.body, err)
@@ -63,7 +66,7 @@ func (f *Forwarder) send(visit *upstream.Visit, m message) (h1.Answer, error) {
 // pack reads a small body before there is a place for the request: a slow client
 // holds none, and the body can be offered to more than one address. The parcel is
 // nil for requests that the transport has to stream.
-func (f *Forwarder) pack(m message) (*parcel, error) {
+func (f *Forwarder) pack(m *message) (*parcel, error) {
 	n := m.r.ContentLength
 	if f.lean == nil || n < 0 || n > maxParcel || len(m.r.TransferEncoding) > 0 {
 		return nil, nil //nolint:nilnil // said above
@@ -87,12 +90,17 @@ func (f *Forwarder) unpack(p *parcel) {
 }
 
 // attempt offers the request to the address of the visit.
-func (f *Forwarder) attempt(visit *upstream.Visit, m message, p *parcel) (h1.Answer, error) {
+func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.Answer, error) {
 	if p == nil {
 		return f.roundTrip(f.outbound(visit.URL(), m))
 	}
+	lines, err := f.lines(m, &p.lines)
+	if err != nil {
+		return h1.Answer{}, err
+	}
 	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
-	f.headers.fields(m, p.message.Field)
+	p.message.Lines(lines)
+	p.message.Field(headerRequestID, m.hop.RequestID)
 	p.message.End(p.body)
 	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
 }
@@ -114,7 +122,7 @@ func (f *Forwarder) roundTrip(out *http.Request) (h1.Answer, error) {
 }
 
 // outbound builds the request that the transport sends to the address.
-func (f *Forwarder) outbound(to *url.URL, m message) *http.Request {
+func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
 	out := &http.Request{
 		Method: m.g.Method(),
 		// Opaque goes on the wire as it is, while Path and RawQuery would be
@@ -125,7 +133,9 @@ func (f *Forwarder) outbound(to *url.URL, m message) *http.Request {
 		Header:        make(http.Header, len(m.r.Header)+8),
 		ContentLength: m.r.ContentLength,
 	}
-	f.headers.fields(m, func(name, value string) { out.Header[name] = append(out.Header[name], value) })
+	give := func(name, value string) { out.Header[name] = append(out.Header[name], value) }
+	f.headers.fields(m, give)
+	give(headerRequestID, m.hop.RequestID)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport would add its own
 	}

@@ -35,7 +35,7 @@ func TestNextAddress(t *testing.T) {
 		{"large body", post([]string{declaredLong}, large), large},
 		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", "")), "abc"},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			got := make(chan string, 10)
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -100,7 +100,7 @@ func TestNothingGoesToTwoAddresses(t *testing.T) {
 		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", ""))},
 		{"with a key", post([]string{"Content-Length: 3", "Idempotency-Key: 1"}, "abc")},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			deliveries := make(chan int, 10)
 			deaf := func(number int) string {
@@ -166,7 +166,7 @@ func TestKeptConnectionDies(t *testing.T) {
 		{"POST", post([]string{"Content-Length: 0"}, ""), denial.UpstreamFailed, 0},
 		{"POST with a key", post([]string{"Content-Length: 0", "Idempotency-Key: 1"}, ""), denial.UpstreamFailed, 0},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up, got := recorder(t)
 			g := newGateway(t, options{way: w, pool: pool(mortal(t), up.addr)})
@@ -222,7 +222,7 @@ func TestClientsFaultsAreNoFailures(t *testing.T) {
 		{"runs over", post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody+1))), denial.BodyTooLarge},
 		{"no chunk", post([]string{"Transfer-Encoding: chunked"}, "x\r\n"), denial.RequestMalformed},
 	}
-	for w, tt := range bothWays(tests) {
+	for w, tt := range allWays(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up := newUpstream(t, func(_ int, c *conn) {
 				if r, err := http.ReadRequest(c.r); err == nil {

@@ -77,6 +77,7 @@ func newLean(pool *upstream.Pool, timeout time.Duration) []*h1.Client {
 		}
 		clients = append(clients, h1.New(h1.Options{
 			Addr: pool.Name(i), Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader,
+			Relay: relayed,
 		}))
 	}
 	return clients

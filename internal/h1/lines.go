@@ -1,8 +1,6 @@
 package h1
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Lines are header fields as they go on the wire, a line each. Nothing comes in but
 // by [Lines.Add], so they can be written as they are: none ends the header, and none
@@ -17,8 +15,14 @@ func (l *Lines) Add(name, value string) (err error) {
 	return err
 }
 
+// Reset leaves no field, and keeps the memory.
+func (l *Lines) Reset() { l.b = l.b[:0] }
+
+// Len is how many bytes they are.
+func (l *Lines) Len() int { return len(l.b) }
+
 // AppendTo appends the lines, each with its end, to b.
-func (l Lines) AppendTo(b []byte) []byte { return append(b, l.b...) }
+func (l *Lines) AppendTo(b []byte) []byte { return append(b, l.b...) }
 
 func checkField(name, value string) error {
 	switch {

@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// Message is a request as it goes on the wire, in one piece: [Message.Begin], or
-// [Message.Copy] of what was begun before, then a [Message.Field] for each field
-// line, then [Message.End]. What could be read as more than one request is refused
-// by [Client.Do]. A Message can be used again, by one goroutine at a time.
+// Message is a request as it goes on the wire, in one piece: [Message.Begin], then
+// [Message.Lines] and [Message.Field] for the field lines, then [Message.End]. What
+// could be read as more than one request is refused by [Client.Do]. A Message can be
+// used again, by one goroutine at a time.
 type Message struct {
 	b      []byte
 	method string
@@ -32,15 +32,8 @@ func (m *Message) Begin(method, target, host string) {
 	m.b = append(append(m.b, host...), "\r\n"...)
 }
 
-// Copy makes m what o is, with whatever is wrong with it.
-func (m *Message) Copy(o *Message) {
-	b := append(m.b[:0], o.b...)
-	*m = *o
-	m.b = b
-}
-
-// Len is how many bytes there are so far.
-func (m *Message) Len() int { return len(m.b) }
+// Lines adds the field lines, as they are.
+func (m *Message) Lines(l *Lines) { m.b = l.AppendTo(m.b) }
 
 // Field adds a field line. What frames the message is no field: Content-Length is
 // written by [Message.End].

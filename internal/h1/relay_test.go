@@ -43,8 +43,11 @@ func TestLines(t *testing.T) {
 				want = "X-First: 1\r\n" + tt.name + ": " + tt.value + "\r\nX-Last: 2\r\n"
 			}
 			err := errors.Join(l.Add("X-First", "1"), l.Add(tt.name, tt.value), l.Add("X-Last", "2"))
-			if have := string(l.AppendTo(nil)); have != want || (err == nil) != tt.ok {
+			if have := string(l.AppendTo(nil)); have != want || (err == nil) != tt.ok || l.Len() != len(want) {
 				t.Errorf("lines %q and %v, want %q", have, err, want)
+			}
+			if l.Reset(); l.Len() != 0 {
+				t.Errorf("%d bytes are left", l.Len())
 			}
 		})
 	}
@@ -196,24 +199,4 @@ func do(t *testing.T, c *client, method string) h1.Answer {
 		t.Fatal(err)
 	}
 	return a
-}
-
-// TestCopy: a copy is a message of its own, with the faults of the first.
-func TestCopy(t *testing.T) {
-	var m, o h1.Message
-	o.Begin(http.MethodGet, "/", "upstream")
-	o.Field("X-A", "b")
-	m.Copy(&o)
-	m.Field("X-C", "d")
-	o.Field("X-E", "f")
-	if m.Len() != o.Len() || m.Len() <= len("GET / HTTP/1.1\r\nHost: upstream\r\nX-A: b\r\n") {
-		t.Errorf("%d and %d bytes, want equally many", m.Len(), o.Len())
-	}
-	o.Field("X A", "b")
-	m.Copy(&o)
-	m.End(nil)
-	c := newClient(t, "127.0.0.1:1")
-	if _, err := c.Do(t.Context(), &m); err == nil || !strings.Contains(err.Error(), "want a header name") {
-		t.Errorf("error %v, want the first message's", err)
-	}
 }

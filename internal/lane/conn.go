@@ -54,6 +54,7 @@ type conn struct {
 	started   time.Time // when the present request began to come, if it did not come at once
 	wasPost   bool      // the request before was a POST
 	hangup    hangup
+	place     any // see [response.Repeats]
 	deadline  sync.Mutex
 	isCovered bool // the present request has its read deadline; under deadline
 }

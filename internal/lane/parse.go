@@ -53,9 +53,9 @@ const (
 type parser struct {
 	head // what the last header says, if it is kept
 
-	// generation changes with every header that says anything else than the one
-	// before it, but for the value of Content-Length: headers that differ in more
-	// never have the same, whatever came between them. No header has 0.
+	// generation changes with every header whose fields say anything else than those
+	// of the one before it, but for the value of Content-Length: fields that differ in
+	// more never have the same, whatever came between them. No header has 0.
 	generation uint64
 
 	first   string // the request line with its line end; "": no header is kept
@@ -134,7 +134,6 @@ func (p *parser) requestLine(b []byte, text string) bool {
 	if p.first != "" && begins(b, p.first) {
 		return true
 	}
-	p.generation++
 	p.first = copyLine(b, text, 0)
 	line := strings.TrimSuffix(p.first, lineEnd)
 	method, rest, _ := strings.Cut(line, " ")

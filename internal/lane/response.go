@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/certgate/certgate/internal/h1"
 )
 
 // maxHeld is how much of an answer without Content-Length waits for its end, so
@@ -35,7 +37,9 @@ type response struct {
 }
 
 func (w *response) reset(c *conn, method string) {
-	clear(w.header)
+	if len(w.header) > 0 {
+		clear(w.header)
+	}
 	if w.header == nil {
 		w.header = make(http.Header)
 	}
@@ -57,10 +61,37 @@ func (w *response) WriteHeader(status int) {
 	_, said := h["Content-Type"]
 	w.typed = said || h.Get("Content-Encoding") != ""
 	_, w.dated = h["Date"]
-	w.closing = hasClose(h["Connection"]) || w.c.s.closed.Load()
-	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(status), 10), ' ')
-	w.out = append(append(w.out, http.StatusText(status)...), "\r\n"...)
-	w.fields()
+	w.begun()
+}
+
+// begun writes the status line and the handler's fields.
+func (w *response) begun() {
+	w.closing = hasClose(w.header["Connection"]) || w.c.s.closed.Load()
+	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(w.status), 10), ' ')
+	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
+	if len(w.header) > 0 {
+		w.fields()
+	}
+}
+
+// Relay is WriteHeader for an answer from elsewhere, with a date: the lines and the
+// one field go out beside those of Header, and the body has this length. Nothing is
+// guessed of it.
+func (w *response) Relay(status int, length int64, lines *h1.Lines, own h1.Field) {
+	if w.status != 0 {
+		return
+	}
+	w.status, w.length, w.typed, w.dated = status, length, true, true
+	w.begun()
+	w.out = lines.AppendTo(w.out)
+	w.field(own.Name, own.Value)
+}
+
+// Repeats is a place that belongs to the connection, for whoever makes something of
+// a request's fields, and a number that changes whenever they do, but for the value of
+// Content-Length.
+func (w *response) Repeats() (place *any, generation uint64) {
+	return &w.c.place, w.c.parser.generation
 }
 
 func (w *response) declaredLength() {
@@ -242,12 +273,15 @@ func (w *response) fields() {
 	}
 	slices.Sort(w.names)
 	for _, name := range w.names {
-		if !isToken(name) {
-			continue
-		}
 		for _, value := range w.header[name] {
-			w.out = append(append(append(append(w.out, name...), ": "...), oneLine(value)...), "\r\n"...)
+			w.field(name, value)
 		}
+	}
+}
+
+func (w *response) field(name, value string) {
+	if isToken(name) {
+		w.out = append(append(append(append(w.out, name...), ": "...), oneLine(value)...), "\r\n"...)
 	}
 }
 
