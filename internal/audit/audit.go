@@ -15,7 +15,6 @@ package audit
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,16 +108,16 @@ func PathOf(target string) string {
 
 // Recorder writes records. It is safe for concurrent use.
 type Recorder struct {
-	log     *zap.Logger
-	metrics *metrics
-	lines   sync.Pool // of *line
+	log      *zap.Logger
+	shortcut *shortcut // nil: each line goes through log
+	metrics  *metrics
 }
 
 // New makes a recorder that logs to log and registers its metrics with reg. It
 // panics when reg has metrics of these names already, which only a second
 // recorder on the same registry can bring about.
 func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
-	return &Recorder{log: log, metrics: newMetrics(reg), lines: sync.Pool{New: newLine}}
+	return &Recorder{log: log, shortcut: shortcutOf(log), metrics: newMetrics(reg)}
 }
 
 // requestMessage is the message of a request's line.
@@ -127,24 +126,21 @@ const requestMessage = "request"
 // Record writes one line and counts it. The level is info for what was allowed
 // and for what a client was refused, error for what an operator must act on:
 // the reason internal, or a request that failed for a reason with a status of
-// 500 and above. A client that hangs up fails too, at info.
-func (r *Recorder) Record(rec Record) {
-	r.metrics.count(&rec)
-	entry := r.log.Check(levelOf(&rec), requestMessage)
+// 500 and above. A client that hangs up fails too, at info. rec is not kept.
+func (r *Recorder) Record(rec *Record) {
+	r.metrics.count(rec)
+	level := levelOf(rec)
+	if r.shortcut != nil && level == zapcore.InfoLevel && r.shortcut.take(rec) {
+		return
+	}
+	entry := r.log.Check(level, requestMessage)
 	if entry == nil {
 		return
 	}
 	if !rec.Time.IsZero() {
 		entry.Time = rec.Time
 	}
-	l, ok := r.lines.Get().(*line)
-	if !ok { // impossible: the pool makes them
-		return
-	}
-	l.record = rec
-	entry.Write(l.fields[:]...)
-	l.record = Record{}
-	r.lines.Put(l)
+	entry.Write(zap.Inline(newLine(rec)))
 }
 
 // Enter counts a request as in flight until Leave.

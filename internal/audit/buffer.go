@@ -67,6 +67,18 @@ func (b *Buffer) add(line []byte) (taken, through bool) {
 	return true, b.closed
 }
 
+// offer takes a line when it may wait and there is no fault to tell of.
+func (b *Buffer) offer(line []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.err != nil || !b.room(len(line)) {
+		return false
+	}
+	b.waiting = append(b.waiting, line...)
+	b.arm()
+	return true
+}
+
 // room reports whether n bytes more may wait, as one line may in any case. It
 // wants mu held.
 func (b *Buffer) room(n int) bool {

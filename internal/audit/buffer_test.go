@@ -195,14 +195,19 @@ func TestBufferKeepsLinesWhole(t *testing.T) {
 // TestOnlyRequestsWait: what is for the operator's eyes goes out at once, with
 // everything before it.
 func TestOnlyRequestsWait(t *testing.T) {
+	then := usual().Time
 	tests := []struct {
 		name string
 		say  func(*zap.Logger, *Recorder)
 		want int // lines that are out
 	}{
-		{"allowed", func(_ *zap.Logger, r *Recorder) { r.Record(Record{Decision: Allowed}) }, 0},
-		{"refused", func(_ *zap.Logger, r *Recorder) { r.Record(Record{Decision: Refused, Reason: denial.AccessDenied}) }, 0},
-		{"failed", func(_ *zap.Logger, r *Recorder) { r.Record(Record{Decision: Failed, Reason: denial.UpstreamFailed}) }, 2},
+		{"allowed", func(_ *zap.Logger, r *Recorder) { r.Record(&Record{Time: then, Decision: Allowed}) }, 0},
+		{"refused", func(_ *zap.Logger, r *Recorder) {
+			r.Record(&Record{Time: then, Decision: Refused, Reason: denial.AccessDenied})
+		}, 0},
+		{"failed", func(_ *zap.Logger, r *Recorder) {
+			r.Record(&Record{Time: then, Decision: Failed, Reason: denial.UpstreamFailed})
+		}, 2},
 		{"start", func(l *zap.Logger, _ *Recorder) { l.Info("listening") }, 2},
 		{"warning", func(l *zap.Logger, _ *Recorder) { l.Warn("configuration") }, 2},
 		{"fault", func(l *zap.Logger, _ *Recorder) { l.Error("reload") }, 2},
@@ -215,7 +220,7 @@ func TestOnlyRequestsWait(t *testing.T) {
 				defer b.Close()
 				log, _ := NewLogger(zapcore.InfoLevel, format, b)
 				r := New(log, prometheus.NewRegistry())
-				r.Record(Record{Decision: Allowed})
+				r.Record(&Record{Time: then, Decision: Allowed})
 				tt.say(log, r)
 				if n := strings.Count(s.text.String(), "\n"); n != tt.want {
 					t.Errorf("%d lines are out, want %d", n, tt.want)

@@ -17,17 +17,19 @@ const timeLayout = "2006-01-02T15:04:05.000000000Z"
 // to w are serialized; on a [Buffer], the lines of requests wait there.
 func NewLogger(level zapcore.Level, format string, w zapcore.WriteSyncer) (*zap.Logger, zap.AtomicLevel) {
 	atomic := zap.NewAtomicLevelAt(level)
-	var options []zap.Option
-	if b, ok := w.(*Buffer); ok {
-		options = append(options, zap.Hooks(b.hurry))
-	} else {
-		w = zapcore.Lock(w)
-	}
-	encoder := newEncoder()
+	encoder := zapcore.NewJSONEncoder
 	if format == "console" {
-		encoder = zapcore.NewConsoleEncoder(encoderConfig())
+		encoder = zapcore.NewConsoleEncoder
 	}
-	return zap.New(zapcore.NewCore(encoder, w, atomic), options...), atomic
+	b, ok := w.(*Buffer)
+	if !ok {
+		return zap.New(zapcore.NewCore(encoder(encoderConfig()), zapcore.Lock(w), atomic)), atomic
+	}
+	core := zapcore.RegisterHooks(zapcore.NewCore(encoder(encoderConfig()), b, atomic), b.hurry)
+	if format != "console" {
+		core = &shortcut{Core: core, buffer: b}
+	}
+	return zap.New(core), atomic
 }
 
 func encoderConfig() zapcore.EncoderConfig {

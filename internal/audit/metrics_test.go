@@ -75,7 +75,7 @@ func TestClientCounter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(zapcore.InfoLevel, "json")
 			rec := granted()
-			tt.change(&rec)
+			tt.change(rec)
 			b.Record(rec)
 			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_requests_total")); diff != "" {
 				t.Errorf("clients (-want +have):\n%s", diff)
@@ -106,7 +106,7 @@ func TestProofCounter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(zapcore.InfoLevel, "json")
 			rec := granted()
-			tt.change(&rec)
+			tt.change(rec)
 			b.Record(rec)
 			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_proofs_total")); diff != "" {
 				t.Errorf("proofs (-want +have):\n%s", diff)
@@ -134,7 +134,7 @@ func TestSharedKey(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(zapcore.InfoLevel, "json")
 			rec := granted()
-			tt.change(&rec)
+			tt.change(rec)
 			b.Record(rec)
 			value, written := b.line(t)["legacy_shared_key"]
 			if written != tt.want || written && value != true {
@@ -155,7 +155,7 @@ func TestUntrustedTextIsNoLabel(t *testing.T) {
 	before := b.series(t)
 	for i := range 100 {
 		text := "evil" + strings.Repeat("i", i)
-		b.Record(audit.Record{
+		b.Record(&audit.Record{
 			RequestID: text, Client: text, Auth: text, Method: text, Path: text, Rule: text, KeyID: text, Serial: text,
 			Source: text, Decision: audit.Refused, Reason: denial.AccessDenied, Detail: text, WouldRefuse: denial.Reason(text), Status: 403,
 		})

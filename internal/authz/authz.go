@@ -126,5 +126,5 @@ func (q *inquiry) save(status int, d *denial.Error) {
 		q.record.Decision, q.record.Reason, q.record.Detail = audit.Refused, d.Reason, d.Detail
 	}
 	q.record.Duration = time.Since(q.record.Time)
-	q.Recorder.Record(q.record)
+	q.Recorder.Record(&q.record)
 }

@@ -217,5 +217,5 @@ func (x *exchange) save(decision audit.Decision, d *denial.Error) {
 		x.record.Reason, x.record.Detail = d.Reason, d.Detail
 	}
 	x.record.Duration = time.Since(x.record.Time)
-	x.Recorder.Record(x.record)
+	x.Recorder.Record(&x.record)
 }

@@ -37,7 +37,7 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 		if addr, err := netip.ParseAddrPort(refusal.Remote.String()); err == nil {
 			source = addr.Addr().Unmap().String()
 		}
-		r.Record(audit.Record{
+		r.Record(&audit.Record{
 			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathOf(target), Source: source,
 			Decision: audit.Refused, Reason: reason, Detail: detailOf(refusal, p.Hint),
 			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),

@@ -1,0 +1,343 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// usual is a record of a request that was allowed.
+func usual() *Record {
+	return &Record{
+		Time: time.Unix(1795305600, 5).In(time.FixedZone("", 3600)), RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST",
+		Path: "/events", Rule: "apps", KeyID: "0123456789abcdef", Serial: "4f3a09", Source: "192.0.2.7", Decision: Allowed,
+		Status: 201, Duration: 1234567, BytesIn: 120, BytesOut: 45,
+	}
+}
+
+// recording is a recorder that writes JSON through a buffer.
+func recording(b *Buffer) (*Recorder, *zap.Logger, zap.AtomicLevel) {
+	log, level := NewLogger(zapcore.InfoLevel, "json", b)
+	return New(log, prometheus.NewRegistry()), log, level
+}
+
+// byZap is the line as zap's own encoder writes it.
+func byZap(t *testing.T, rec *Record) string {
+	t.Helper()
+	entry := zapcore.Entry{Level: zapcore.InfoLevel, Time: rec.Time, Message: requestMessage}
+	b, err := zapcore.NewJSONEncoder(encoderConfig()).EncodeEntry(entry, []zapcore.Field{zap.Inline(newLine(rec))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// FuzzLine: what takes the shortcut is the line that zap's own encoder writes.
+func FuzzLine(f *testing.F) {
+	f.Add("r-1", "mail", "/events", "", "apps", int64(1795305600), int64(0), int64(1500), int64(120), 201)
+	f.Add("r-1", "", "/a\n", `issuer "CN=\x"`, "", int64(0), int64(5), int64(0), int64(-1), 0)
+	f.Add("", "", "", "", "Regel für Post", int64(-1), int64(999999999), int64(999), int64(math.MaxInt64), 599)
+	f.Add("", "", "", "\x7f", "a\xffb", int64(253402300800), int64(1), int64(math.MaxInt64/1000), int64(0), 1)
+	f.Add(strings.Repeat("i", 200), "\u2028", strings.Repeat("\\", 300), "", "\t\r", int64(-62135596800), int64(0), int64(5), int64(7), -1)
+	f.Add("r-1", "mail", "/events", "", "apps", int64(253402300800), int64(0), int64(1500), int64(120), 201)
+	f.Fuzz(func(t *testing.T, id, client, path, detail, rule string, seconds, nanoseconds, microseconds, bytes int64, status int) {
+		rec := usual()
+		rec.Surface, rec.Decision, rec.Reason, rec.WouldRefuse = Verify, Refused, denial.AccessDenied, denial.ProofMissing
+		rec.RequestID, rec.Client, rec.Path, rec.Detail, rec.Rule, rec.Status = id, client, path, detail, rule, status
+		rec.Time = time.Unix(seconds, nanoseconds).In(rec.Time.Location())
+		rec.Duration = time.Duration(microseconds) * time.Microsecond
+		rec.BytesIn, rec.BytesOut, rec.SharedKey = bytes, -bytes, bytes%2 == 0
+		var s shortcut
+		for range 2 { // the second time, the second is known
+			if have, ok := s.appendLine(nil, rec); ok && string(have) != byZap(t, rec) {
+				t.Errorf("%s, want\n%s", have, byZap(t, rec))
+			}
+		}
+	})
+}
+
+// TestShortcutIsTaken: the usual lines do not go through zap, and what they have
+// written is what zap would have.
+func TestShortcutIsTaken(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Record)
+		want   bool
+	}{
+		{"allowed", func(*Record) {}, true},
+		{"refused", func(r *Record) {
+			r.Decision, r.Reason, r.Detail = Refused, denial.AccessDenied, `issuer "CN=certgate CA"`
+		}, true},
+		{"asked by a proxy, observed", func(r *Record) { r.Surface, r.WouldRefuse, r.SharedKey = Verify, denial.ProofMissing, true }, true},
+		{"as long as can be", func(r *Record) { r.Path, r.Detail = strings.Repeat("x", maxPath), strings.Repeat(`"`, maxDetail) }, true},
+		{"longer than most lines", func(r *Record) { r.Rule = strings.Repeat("x", 2*usualLine) }, true},
+		{"without a time", func(r *Record) { r.Time = time.Time{} }, false},
+		{"backwards", func(r *Record) { r.Duration = -1 }, false},
+		{"longer than floating point can count", func(r *Record) { r.Duration = math.MaxInt64 }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out sink
+			b := NewBuffer(&out)
+			r, _, _ := recording(b)
+			rec := usual()
+			tt.change(rec)
+			if have := r.shortcut.take(rec); have != tt.want {
+				t.Fatalf("taken: %v, want %v", have, tt.want)
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if have := out.text.String(); tt.want && have != byZap(t, rec) || !tt.want && have != "" {
+				t.Errorf("line %q, want zap's: %v", have, tt.want)
+			}
+		})
+	}
+}
+
+// TestEveryTextOfARecord: whatever is in a record, its line on a buffer is the one
+// that any other writer gets.
+func TestEveryTextOfARecord(t *testing.T) {
+	texts := []string{"", string(Failed), string(denial.Internal), `a"b\c`, "a\nb", "\x7f", "für", "\u2028", "a\xff", "<&>"}
+	for _, limit := range []int{maxMethod, maxSource, maxRequestID, maxPath, maxDetail} {
+		texts = append(texts, strings.Repeat("x", limit), strings.Repeat("x", limit+1))
+	}
+	var direct, through bytes.Buffer
+	b := NewBuffer(zapcore.AddSync(&direct))
+	r, _, _ := recording(b)
+	log, _ := NewLogger(zapcore.InfoLevel, "json", zapcore.AddSync(&through))
+	other := New(log, prometheus.NewRegistry())
+	for field := range reflect.TypeFor[Record]().NumField() {
+		for _, text := range texts {
+			rec := usual()
+			f := reflect.ValueOf(rec).Elem().Field(field)
+			if f.Kind() != reflect.String {
+				continue
+			}
+			f.SetString(text)
+			r.Record(rec)
+			other.Record(rec)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if direct.String() != through.String() || direct.Len() == 0 {
+		t.Errorf("%s, want\n%s", &direct, &through)
+	}
+}
+
+// TestTimesOfLines: requests do not come to the log in the order of their arrival.
+func TestTimesOfLines(t *testing.T) {
+	var s shortcut
+	for _, after := range []time.Duration{0, 1, time.Second - 5, time.Second, 999999994, -1, time.Hour, -time.Hour, 2 * time.Hour, time.Hour + 1} {
+		rec := usual()
+		rec.Time = rec.Time.Add(after)
+		if have, ok := s.appendLine(nil, rec); !ok || string(have) != byZap(t, rec) {
+			t.Errorf("after %v: %v, %s, want\n%s", after, ok, have, byZap(t, rec))
+		}
+	}
+	if want := usual().Time.Add(2 * time.Hour).Unix(); s.second.Load().unix != want {
+		t.Errorf("kept second %d, want the latest, %d", s.second.Load().unix, want)
+	}
+}
+
+// TestShortcutIsOfTheLogger: a logger that says more in each line than the
+// program's, or somewhere else, is not passed by.
+func TestShortcutIsOfTheLogger(t *testing.T) {
+	tests := []struct {
+		name   string
+		format string
+		change func(*zap.Logger) *zap.Logger
+		want   string // in the line
+		taken  bool
+	}{
+		{"the program's", "json", func(l *zap.Logger) *zap.Logger { return l }, `"decision":"allowed"`, true},
+		{"for people", "console", func(l *zap.Logger) *zap.Logger { return l }, `"decision": "allowed"`, false},
+		{"with a field", "json", func(l *zap.Logger) *zap.Logger { return l.With(zap.String("of", "its own")) }, `"of":"its own"`, false},
+		{"with a name", "json", func(l *zap.Logger) *zap.Logger { return l.Named("named") }, `"logger":"named"`, false},
+		{"with a hook", "json", func(l *zap.Logger) *zap.Logger {
+			return l.WithOptions(zap.Hooks(func(zapcore.Entry) error { return nil }))
+		}, `"decision":"allowed"`, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out sink
+			b := NewBuffer(&out)
+			log, _ := NewLogger(zapcore.InfoLevel, tt.format, b)
+			r := New(tt.change(log), prometheus.NewRegistry())
+			if taken := r.shortcut != nil; taken != tt.taken {
+				t.Errorf("shortcut: %v, want %v", taken, tt.taken)
+			}
+			r.Record(usual())
+			out.wants(t, "", 0) // it waits all the same
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if line := out.text.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, tt.want) {
+				t.Errorf("line %q, want %q in it", line, tt.want)
+			}
+		})
+	}
+}
+
+// said are the request ids and other messages of a log, in its order.
+func said(log string) string {
+	var words []string
+	for line := range strings.Lines(log) {
+		word := strings.SplitN(line, `"request_id":"`, 2)
+		if len(word) == 1 {
+			word = strings.SplitN(line, `"msg":"`, 2)
+		}
+		text, _, _ := strings.Cut(word[len(word)-1], `"`)
+		words = append(words, text)
+	}
+	return strings.Join(words, " ")
+}
+
+// TestOrderOfLines: lines that take the shortcut and lines that do not stay in
+// order, also when the level
+// changes and after the buffer was closed.
+func TestOrderOfLines(t *testing.T) {
+	var out sink
+	b := NewBuffer(&out)
+	r, log, level := recording(b)
+	record := func(id string, reason denial.Reason) {
+		rec := usual()
+		rec.RequestID, rec.Decision, rec.Reason = id, Failed, reason
+		r.Record(rec)
+	}
+	record("1", denial.ClientClosed)
+	record("2", denial.ClientClosed)
+	log.Info("3")
+	record("4", denial.ClientClosed)
+	record("5", denial.Internal)
+	record("6", denial.ClientClosed)
+	level.SetLevel(zapcore.ErrorLevel)
+	record("hidden", denial.ClientClosed)
+	log.Warn("hidden")
+	record("7", denial.Internal)
+	level.SetLevel(zapcore.InfoLevel)
+	record("8\n", denial.ClientClosed) // through zap
+	record("9", denial.ClientClosed)
+	if have, want := said(out.text.String()), "1 2 3 4 5 6 7"; have != want {
+		t.Errorf("out: %s, want %s", have, want)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	record("10", denial.ClientClosed)
+	log.Info("11")
+	record("12", denial.ClientClosed)
+	if have, want := said(out.text.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
+		t.Errorf("out: %s, want %s", have, want)
+	}
+}
+
+// TestRequestTellsOfFaults: a request hears of a write that failed, as every line
+// does, and is still written.
+func TestRequestTellsOfFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := sink{err: errors.New("no space left")}
+		b := NewBuffer(&out)
+		_, log, _ := recording(b)
+		var faults bytes.Buffer
+		r := New(log.WithOptions(zap.ErrorOutput(zapcore.AddSync(&faults))), prometheus.NewRegistry())
+		if r.shortcut == nil {
+			t.Error("want the shortcut")
+		}
+		r.Record(usual())
+		time.Sleep(flushDelay)
+		synctest.Wait()
+		if faults.Len() != 0 {
+			t.Fatalf("told of %q, want nothing yet", &faults)
+		}
+		out.err = nil
+		r.Record(usual())
+		if text := faults.String(); !strings.Contains(text, "write error: no space left") {
+			t.Errorf("told of %q, want the fault", text)
+		}
+		r.Record(usual())
+		if n := strings.Count(faults.String(), "\n"); n != 1 {
+			t.Errorf("told %d times, want once", n)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		out.wants(t, strings.Repeat(byZap(t, usual()), 2), 2)
+	})
+}
+
+// TestShortcutWaitsForRoom: a line that finds the buffer full is not lost.
+func TestShortcutWaitsForRoom(t *testing.T) {
+	var out sink
+	b := NewBuffer(&out)
+	r, _, _ := recording(b)
+	line := byZap(t, usual())
+	n := bufferSize/len(line) + 1
+	for range n {
+		r.Record(usual())
+	}
+	out.wants(t, strings.Repeat(line, n-1), 1)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out.wants(t, strings.Repeat(line, n), 2)
+}
+
+// TestNoLineIsLost: many write while the level changes, the program ends and zap's
+// own lines come between.
+func TestNoLineIsLost(t *testing.T) {
+	var out sink
+	b := NewBuffer(&out)
+	r, log, level := recording(b)
+	const writers, each = 8, 500
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			rec := usual()
+			for i := range each {
+				rec.RequestID = fmt.Sprintf("%d-%d", w, i)
+				rec.Time = rec.Time.Add(time.Second / 3)
+				r.Record(rec)
+				if w == 0 && i%100 == 0 {
+					log.Info("between")
+					level.SetLevel(zapcore.DebugLevel)
+				}
+				if w == 1 && i == each/2 {
+					_ = b.Close()
+				}
+			}
+		})
+	}
+	all.Wait()
+	var next [writers]int
+	for word := range strings.FieldsSeq(said(out.text.String())) {
+		var w, i int
+		if _, err := fmt.Sscanf(word, "%d-%d", &w, &i); err != nil {
+			continue
+		}
+		if i != next[w] {
+			t.Fatalf("line %d of writer %d, want %d", i, w, next[w])
+		}
+		next[w]++
+	}
+	for w, n := range next {
+		if n != each {
+			t.Errorf("%d lines of writer %d, want %d", n, w, each)
+		}
+	}
+}
