@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -40,12 +41,7 @@ type Possession struct {
 
 // asked is what a grant's rule says, or the default in its place.
 func (p *Possession) asked(g access.Grant) access.Proof {
-	for _, said := range [...]access.Proof{g.Proof(), p.Default} {
-		if said != access.ProofUnsaid {
-			return said
-		}
-	}
-	return access.ProofOff
+	return cmp.Or(g.Proof(), p.Default, access.ProofOff) // ProofUnsaid is the zero value
 }
 
 // LooksAtSignatures reports whether signatures are the gateway's business with this
@@ -63,34 +59,28 @@ func (p *Possession) guarded(source netip.Addr, client string, check func() erro
 
 // glance refuses a signature that no certificate could make good, where every
 // request must have one. A request without any is told first what is wrong with
-// its certificate, and has nothing read yet.
-func (g *Gate) glance(r *Request) (reading, error) {
+// its certificate, and has nothing read yet: the statement is nil.
+func (g *Gate) glance(r *Request) (*proof.Statement, error) {
 	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
-		return reading{}, nil
+		return nil, nil //nolint:nilnil // said above
 	}
 	return g.Possession.read(r.message(""), r.Source, r.Time)
 }
 
-// reading is what a signature says of itself, once it was read.
-type reading struct {
-	statement proof.Statement
-	done      bool
-}
-
 // read tells the guard of a failure only: nobody has been verified, and who signs
 // must not stand in line with whoever else comes from the same address.
-func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) (reading, error) {
+func (p *Possession) read(m proof.Message, source netip.Addr, now time.Time) (*proof.Statement, error) {
 	statement, err := p.Verifier.Read(m, now)
 	if err != nil {
-		return reading{}, p.guarded(source, "", func() error { return err })
+		return nil, p.guarded(source, "", func() error { return err })
 	}
-	return reading{statement, true}, nil
+	return &statement, nil
 }
 
 // prove asks for the proof that the rule wants. Who is observed is let through with
 // what would have been refused on record; a body that could not be read is for whoever
 // forwards it to say.
-func (g *Gate) prove(r *Request, early reading, d *Decision) error {
+func (g *Gate) prove(r *Request, early *proof.Statement, d *Decision) error {
 	d.Proof = g.Possession.asked(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
@@ -112,7 +102,7 @@ func (g *Gate) prove(r *Request, early reading, d *Decision) error {
 // question is one request whose client wants to prove that it has the key.
 type question struct {
 	message proof.Message
-	early   reading
+	early   *proof.Statement // nil: it was not read yet
 	client  identity.Client
 	source  netip.Addr
 }
@@ -122,14 +112,15 @@ type question struct {
 func (p *Possession) proven(q question, now time.Time) error {
 	var checked proof.Checked
 	err := p.guarded(q.source, q.client.Name(), func() (err error) {
-		statement := q.early.statement
-		if !q.early.done {
-			statement, err = p.Verifier.Read(q.message, now)
-			err = p.unsigned(err, q.client)
+		statement := q.early
+		if statement == nil {
+			read, err := p.Verifier.Read(q.message, now)
+			if err != nil {
+				return p.unsigned(err, q.client)
+			}
+			statement = &read
 		}
-		if err == nil {
-			checked, err = p.Verifier.Check(statement, q.message, q.client)
-		}
+		checked, err = p.Verifier.Check(*statement, q.message, q.client)
 		return err
 	})
 	if err != nil {
