@@ -1,11 +1,12 @@
 package provenance
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/certgate/certgate/internal/forward"
@@ -121,14 +122,13 @@ func wellFormedID(id string) bool {
 	})
 }
 
-// NewRequestID is 126 random bits in 32 hex digits. It identifies, it authorizes
+// NewRequestID is 128 random bits in 32 hex digits. It identifies, it authorizes
 // nothing.
 func NewRequestID() string {
-	var b [32]byte
-	text := b[:0]
-	for range 2 {
-		n := rand.Uint64() //nolint:gosec // not a secret
-		text = strconv.AppendUint(text, n|1<<63, 16)
-	}
-	return string(text)
+	var bits [16]byte
+	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64()) //nolint:gosec // not a secret
+	binary.NativeEndian.PutUint64(bits[8:], rand.Uint64()) //nolint:gosec // not a secret
+	var text [2 * len(bits)]byte
+	hex.Encode(text[:], bits[:])
+	return string(text[:])
 }
