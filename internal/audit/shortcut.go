@@ -18,7 +18,7 @@ import (
 type shortcut struct {
 	zapcore.Core
 	buffer *Buffer
-	second atomic.Pointer[second] // the latest that was written
+	second atomic.Pointer[second] // of the latest line
 }
 
 // second is the text of a time without its fraction.
@@ -58,14 +58,8 @@ func (s *shortcut) appendLine(b []byte, rec *Record) ([]byte, bool) {
 	}
 	b = s.appendTime(append(b, `{"level":"info","time":"`...), rec.Time)
 	b = append(b, `","msg":"`+requestMessage+`"`...)
-	words := rec.words()
-	for i := range words {
-		var ok bool
-		if b, ok = words[i].append(b); !ok {
-			return b, false
-		}
-	}
-	return append(rec.appendNumbers(b), "}\n"...), true
+	b, ok := rec.appendWords(b)
+	return append(rec.appendNumbers(b), "}\n"...), ok
 }
 
 // appendTime is [timeLayout]. Requests come many a second.
@@ -81,24 +75,36 @@ func (s *shortcut) appendTime(b []byte, t time.Time) []byte {
 	return append(appendFraction(append(b, latest.text...), t.Nanosecond(), 1e9), 'Z')
 }
 
-// append adds the word unless it is empty. It reports false when the word is not
-// printable ASCII.
-func (w *word) append(b []byte) ([]byte, bool) {
-	if w.text == "" {
-		return b, true
+// appendWords adds the words. It reports false when one is not printable ASCII.
+func (rec *Record) appendWords(b []byte) ([]byte, bool) {
+	words := rec.words()
+	for i := range words {
+		w := &words[i]
+		if w.text == "" {
+			continue
+		}
+		var ok bool
+		if b, ok = appendText(append(append(append(b, ',', '"'), w.key...), `":"`...), w.text); !ok {
+			return b, false
+		}
+		b = append(b, '"')
 	}
-	b = append(append(append(b, ',', '"'), w.key...), `":"`...)
+	return b, true
+}
+
+// appendText is for printable ASCII.
+func appendText(b []byte, s string) ([]byte, bool) {
 	start := 0
-	for i := range len(w.text) {
-		switch c := w.text[i]; {
+	for i := range len(s) {
+		switch c := s[i]; {
 		case c < ' ' || c > '~':
 			return b, false
 		case c == '"' || c == '\\':
-			b = append(append(b, w.text[start:i]...), '\\')
+			b = append(append(b, s[start:i]...), '\\')
 			start = i
 		}
 	}
-	return append(append(b, w.text[start:]...), '"'), true
+	return append(b, s[start:]...), true
 }
 
 // appendNumbers adds what is no word.
