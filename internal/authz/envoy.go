@@ -57,7 +57,7 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 	if p, ok := peer.FromContext(ctx); ok {
 		remote = p.Addr.String()
 	}
-	from := s.Provenance.Origin(h, remote, r.GetHost())
+	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
 	return inquiry{Options: &s.Options, from: from, record: audit.Record{
 		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Hop.RequestID, Source: from.SourceText,
 	}}

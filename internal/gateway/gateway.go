@@ -25,6 +25,7 @@ import (
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/httpapi"
 	"github.com/certgate/certgate/internal/lane"
+	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/remember"
 	"github.com/certgate/certgate/internal/upstream"
 	"github.com/certgate/certgate/internal/wire"
@@ -138,7 +139,9 @@ func newRegistry() *prometheus.Registry {
 // listener must be one of watch.
 func (g *Gateway) quick(h http.Handler) server {
 	s := g.server(h)
-	s.ConnContext = wire.Context
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return provenance.Context(wire.Context(ctx, c), c)
+	}
 	if !g.config.FastLane {
 		return s
 	}

@@ -190,6 +190,11 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	return b
 }
 
+// connContext is the gateway's.
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	return provenance.Context(wire.Context(ctx, c), c)
+}
+
 func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -198,7 +203,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	}
 	b.addr = l.Addr().String()
 	s := &http.Server{
-		Handler: unchanged(tb, NewHandler(b.options)), ConnContext: wire.Context, MaxHeaderBytes: 64 << 10,
+		Handler: unchanged(tb, NewHandler(b.options)), ConnContext: connContext, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
 	b.server = lane.New(s, 0)

@@ -160,9 +160,10 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	if s.Draining() {
 		c.Writer.Header().Set("Connection", "close")
 	}
-	x.from = s.Provenance.Origin(c.Request.Header, c.Request.RemoteAddr, c.Request.Host)
+	r := c.Request
+	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	x.record.RequestID, x.record.Source = x.from.Hop.RequestID, x.from.SourceText
-	x.record.Method, x.record.Path = c.Request.Method, audit.PathOf(c.Request.RequestURI)
+	x.record.Method, x.record.Path = r.Method, audit.PathOf(r.RequestURI)
 }
 
 // refuse answers with the denial and records it.

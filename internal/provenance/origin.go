@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -28,15 +29,14 @@ type Origin struct {
 
 // Origin reads what the peer says about the request if the peer is trusted, and
 // only what the gateway saw itself if not: remote, the peer's address with port,
-// and host, what the request asks for. A forwarded value that a trusted proxy
-// sends twice or in another form is not believed. The names in h are canonical.
-func (r *Reader) Origin(h http.Header, remote, host string) Origin {
-	peer := peerAddr(remote)
-	text := textOf(peer, remote)
-	from := Origin{Peer: peer, Source: peer, SourceText: text, Hop: forward.Hop{
-		RequestID: "", Auth: gate.Bearer, For: text, Proto: "http", Host: host,
-	}}
-	if r.Trusts(peer) {
+// and host, what the request asks for. The context is the request's: see [Context].
+// A forwarded value that a trusted proxy sends twice or in another form is not
+// believed. The names in h are canonical.
+func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
+	p := knownPeer(ctx, remote)
+	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
+	from.Hop.Auth, from.Hop.For, from.Hop.Proto, from.Hop.Host = gate.Bearer, p.text, "http", host
+	if r.Trusts(p.addr) {
 		from.believe(h, r.TrustedProxies)
 	}
 	if from.Hop.RequestID == "" {
@@ -78,23 +78,6 @@ func nearestUntrusted(list string, peer netip.Addr, trusted []netip.Prefix) neti
 		}
 	}
 	return peer
-}
-
-func peerAddr(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
-
-// textOf is peer.String(). An IPv4 address has one spelling only, so that is the
-// beginning of what it was read from.
-func textOf(peer netip.Addr, remote string) string {
-	if host, _, ok := strings.Cut(remote, ":"); ok && peer.Is4() && host != "" && host[0] != '[' {
-		return host
-	}
-	return peer.String()
 }
 
 // Contains reports whether one of the networks, of IPv4 or of IPv6, has the
