@@ -1,10 +1,14 @@
 package lane_test
 
 import (
+	"bytes"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/certgate/certgate/internal/lane"
+	"github.com/certgate/certgate/internal/wire"
 )
 
 // A header is parsed for each request, and it is as long as its certificate.
@@ -33,4 +37,30 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// All that a request costs but its handler's work, and the client.
+func BenchmarkServe(b *testing.B) {
+	with, body := newSide(), make([]byte, 5)
+	server := lane.New(newHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, body)
+		_, _ = w.Write(body)
+	}), options{}, io.Discard), patience)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(wire.NewListener(with, wire.Options{})) }()
+	served, client := sockets(b)
+	with.conns <- served
+	request, answer := []byte(post("/a", "12345")), make([]byte, 1<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := client.Read(answer); err != nil || !bytes.HasSuffix(answer[:n], []byte("\r\n\r\n12345")) {
+			b.Fatalf("%q, %v", answer[:n], err)
+		}
+	}
+	_, _ = client.Close(), with.Close()
+	_ = server.Close()
+	<-ended
 }

@@ -89,7 +89,7 @@ func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.rescue()
 	defer c.cancel()
-	defer c.hangup.stop()
+	defer c.hangup.unwatch()
 	limit := after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
 	for {
 		if !c.next(limit) {
@@ -242,7 +242,7 @@ func (c *conn) idle() {
 		c.giveBack()
 	}
 	c.deadline.Lock()
-	if c.isCovered || !c.started.IsZero() || c.hangup.looked {
+	if c.isCovered || !c.started.IsZero() {
 		c.armed = time.Time{} // another deadline is set, or none
 	}
 	c.isCovered = false

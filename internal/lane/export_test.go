@@ -39,3 +39,10 @@ func (p *Parser) read(b []byte) (h *head, size int) {
 	}
 	return p.p.parse(b[:size]), size
 }
+
+// LookedAt is the number of connections that the server's lookout looks at.
+func (s *Server) LookedAt() int {
+	s.lookout.mu.Lock()
+	defer s.lookout.mu.Unlock()
+	return len(s.lookout.hangups)
+}

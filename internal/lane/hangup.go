@@ -2,48 +2,71 @@ package lane
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// hangupDelay is how long a request is answered before anybody looks whether
-// the client still waits. Most answers are out by then.
-const hangupDelay = 50 * time.Millisecond
+// lookPeriod is the time between two looks at the requests that are answered.
+// Most answers are out by then.
+const lookPeriod = 50 * time.Millisecond
+
+// lookout notices clients that go away while they wait for an answer. net/http
+// reads in another goroutine for that, for every request; here only one that is
+// the same at two looks has one, and it takes no bytes from the socket.
+type lookout struct {
+	mu      sync.Mutex
+	hangups []*hangup // whose connection had a request at the last look, or since
+}
+
+// add has h looked at until its connection has no request.
+func (l *lookout) add(h *hangup) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hangups = append(l.hangups, h)
+	if len(l.hangups) == 1 {
+		time.AfterFunc(lookPeriod, l.look)
+	}
+}
+
+func (l *lookout) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hangups = slices.DeleteFunc(l.hangups, func(h *hangup) bool { return !h.look() })
+	if len(l.hangups) > 0 {
+		time.AfterFunc(lookPeriod, l.look)
+	}
+}
 
 // hangup cancels the context of a connection's request when the client goes
-// away. net/http reads in another goroutine for that, for every request; here
-// only long ones have one, and it takes no bytes from the socket.
+// away.
 type hangup struct {
-	c     *conn
-	timer *time.Timer
+	c *conn
 
 	mu      sync.Mutex
 	body    *body         // of the request that is being answered, or nil
-	looking chan struct{} // closed when the goroutine has ended; nil: none runs
-	looked  bool          // one ran for the last request; for the connection's goroutine
+	seen    *body         // the same, at the last look
+	listed  bool          // the lookout knows of it, or is about to
+	looking chan struct{} // closed when the request's goroutine has ended; nil: it has none
 }
 
 // watch begins with a request.
 func (h *hangup) watch(b *body) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.body = b
-	if h.timer == nil {
-		h.timer = time.AfterFunc(hangupDelay, h.look)
-		return
+	listed := h.listed
+	h.body, h.listed = b, true
+	h.mu.Unlock()
+	if !listed {
+		h.c.s.lookout.add(h)
 	}
-	h.timer.Reset(hangupDelay)
 }
 
 // unwatch ends with it.
 func (h *hangup) unwatch() {
-	h.timer.Stop()
 	h.mu.Lock()
-	h.body = nil
 	looking := h.looking
-	h.looking = nil
-	h.looked = looking != nil
+	h.body, h.looking = nil, nil
 	h.mu.Unlock()
 	if looking != nil {
 		_ = h.c.net.SetReadDeadline(time.Unix(1, 0))
@@ -51,30 +74,25 @@ func (h *hangup) unwatch() {
 	}
 }
 
-func (h *hangup) stop() {
-	if h.timer != nil {
-		h.timer.Stop()
+// look reports whether the connection has a request. If that is the one of the
+// last look, a goroutine begins to wait for the client. A client that still sends
+// its body is heard by whoever reads it.
+func (h *hangup) look() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	long := h.body != nil && h.body == h.seen
+	h.seen, h.listed = h.body, h.body != nil
+	if long && h.looking == nil && h.body.whole() {
+		h.looking = make(chan struct{})
+		_ = h.c.net.SetReadDeadline(time.Time{})
+		go h.wait(h.looking)
 	}
+	return h.listed
 }
 
-// look runs in the timer's goroutine until the client says something or goes. A
-// client that still sends its body is heard by whoever reads it.
-func (h *hangup) look() {
-	h.mu.Lock()
-	if h.body == nil || h.looking != nil {
-		h.mu.Unlock()
-		return
-	}
-	if !h.body.whole() {
-		h.timer.Reset(hangupDelay)
-		h.mu.Unlock()
-		return
-	}
-	looking := make(chan struct{})
-	h.looking = looking
-	_ = h.c.net.SetReadDeadline(time.Time{})
-	h.mu.Unlock()
-	defer close(looking)
+// wait ends when the client says something or goes, or at the read deadline.
+func (h *hangup) wait(ended chan<- struct{}) {
+	defer close(ended)
 	if h.c.ended() {
 		h.c.cancel()
 	}

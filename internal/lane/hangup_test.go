@@ -4,8 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime/pprof"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/lane"
 )
 
 // waiting is a handler that waits for its context's end.
@@ -145,5 +149,50 @@ func TestNextRequestDuringALongOne(t *testing.T) {
 		goOn <- struct{}{}
 		c.want(200, "lane /slow ")
 		c.send(post("/last", "x")).want(200, "lane /last x")
+	}
+}
+
+// waiters is the number of goroutines that wait for clients to hang up.
+func waiters(t *testing.T) int {
+	t.Helper()
+	var stacks strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(stacks.String(), "(*hangup).wait(")
+}
+
+// Nobody looks at connections without a request, and everybody at those that have
+// one again.
+func TestLookoutEnds(t *testing.T) {
+	begun, goOn := make(chan context.Context, 2), make(chan struct{})
+	r := start(t, false, options{}, func(_ http.ResponseWriter, r *http.Request) {
+		begun <- r.Context()
+		<-goOn
+	})
+	server := r.server.(*lane.Server)
+	one, other := r.dial(), r.dial()
+	for range 3 {
+		for _, c := range []*client{one, other} {
+			c.send(get("/a"))
+			await(t, begun, "request")
+		}
+		long()
+		if n := server.LookedAt(); n != 2 {
+			t.Errorf("%d connections are looked at, want 2", n)
+		}
+		long() // for more looks
+		if n := waiters(t); n != 2 {
+			t.Errorf("%d goroutines wait for clients, want 2", n)
+		}
+		goOn <- struct{}{}
+		goOn <- struct{}{}
+		one.want(200, "")
+		other.want(200, "")
+		for deadline := time.Now().Add(patience); server.LookedAt() > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections are still looked at", server.LookedAt())
+			}
+		}
 	}
 }

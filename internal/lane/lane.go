@@ -32,6 +32,7 @@ type Server struct {
 	handoff      *handoff
 	buffers      sync.Pool // of *[bufferSize]byte
 	date         atomic.Pointer[date]
+	lookout      lookout
 
 	closed atomic.Bool // set under mu
 	mu     sync.Mutex
