@@ -85,7 +85,7 @@ type Record struct {
 }
 
 // Learned fills in what the gate found out.
-func (rec *Record) Learned(d gate.Decision) {
+func (rec *Record) Learned(d *gate.Decision) {
 	rec.Client = d.Client.Name()
 	rec.Rule = d.Rule
 	if d.WouldRefuse != nil {

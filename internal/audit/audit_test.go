@@ -324,7 +324,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // would be; who was not verified showed no possession.
 func TestLearned(t *testing.T) {
 	var rec audit.Record
-	rec.Learned(gate.Decision{Auth: gate.Bearer, WouldRefuse: denial.New(denial.ProofExpired, "too late")})
+	rec.Learned(&gate.Decision{Auth: gate.Bearer, WouldRefuse: denial.New(denial.ProofExpired, "too late")})
 	if want := (audit.Record{WouldRefuse: denial.ProofExpired, Detail: "too late"}); rec != want {
 		t.Errorf("learned %+v, want %+v", rec, want)
 	}

@@ -84,7 +84,7 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
 	})
 	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
-	q.record.Learned(d)
+	q.record.Learned(&d)
 	return granted(d)
 }
 

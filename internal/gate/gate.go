@@ -124,8 +124,8 @@ type Decision struct {
 
 // Decide runs the checks and stops at the first refusal. A request that passes
 // has taken one token of its rule's rate, another none.
-func (g *Gate) Decide(r Request) Decision {
-	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
+func (g *Gate) Decide(r Request) (d Decision) {
+	d.Auth = cmp.Or(r.Auth, Bearer)
 	if err := g.decide(&r, &d); err != nil {
 		d.Grant = access.Grant{}
 		d.Denial = refusal(err)
@@ -137,8 +137,8 @@ func (g *Gate) Decide(r Request) Decision {
 // is asked and no token taken. It is for what the gateway answers itself: the
 // Grant is never valid, so nothing can be forwarded on this Decision, and Denial
 // is nil when the caller is a verified client that nobody denies.
-func (g *Gate) Admit(r Request) Decision {
-	d := Decision{Auth: cmp.Or(r.Auth, Bearer)}
+func (g *Gate) Admit(r Request) (d Decision) {
+	d.Auth = cmp.Or(r.Auth, Bearer)
 	err := g.identify(&r, &d)
 	if err == nil {
 		d.Last = Access

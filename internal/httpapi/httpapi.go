@@ -138,7 +138,7 @@ func (s *surface) gated(c *gin.Context) {
 		return
 	}
 	d := s.Gate().Decide(asked)
-	x.record.Learned(d)
+	x.record.Learned(&d)
 	if d.Denial != nil {
 		x.refuse(s.Provenance.Advised(d.Denial))
 		return
