@@ -30,16 +30,14 @@ const Everyone = "*"
 // Grant is permission for one client to send one request. It is immutable; the
 // zero value grants nothing and is not Valid.
 type Grant struct {
-	client  identity.Client
-	method  string
-	target  Target
-	rule    string
-	limiter *limiter // nil when the rule has no rate
-	proof   Proof
+	client identity.Client
+	method string
+	target Target
+	rule   *ruled // nil: the zero value
 }
 
 // Valid is true for every Grant that [Policy.Decide] returned without an error.
-func (g Grant) Valid() bool { return g.rule != "" }
+func (g Grant) Valid() bool { return g.rule != nil }
 
 // Client is who may send the request.
 func (g Grant) Client() identity.Client { return g.client }
@@ -51,28 +49,36 @@ func (g Grant) Method() string { return g.method }
 func (g Grant) Target() Target { return g.target }
 
 // Rule is the name of the first rule, in the order of the rules, that grants
-// the request.
-func (g Grant) Rule() string { return g.rule }
+// the request; empty for the zero value.
+func (g Grant) Rule() string {
+	if g.rule == nil {
+		return ""
+	}
+	return g.rule.name
+}
 
 // Policy is a compiled set of rules and deny list. It is immutable, except for
 // the token buckets of rules with a rate, and safe for concurrent use. Nil and
 // the zero value grant nothing.
 type Policy struct {
 	rules  []ruled             // by number
-	tries  map[trieKey]*node   // what a client may do with a method
+	tries  map[string]tries    // by method
 	named  map[string]struct{} // every client that a rule names
 	denied map[string]string   // the reason, by client
 }
 
-// ruled is what a grant needs to know of its rule.
+// ruled is what a grant needs to know of its rule. It is immutable.
 type ruled struct {
 	name    string
 	limiter *limiter // nil without a rate
 	proof   Proof
 }
 
-// trieKey is a client, or Everyone, and a method.
-type trieKey struct{ client, method string }
+// tries are what may be done with a method: by everyone, and by each client.
+type tries struct {
+	everyone *node
+	clients  map[string]*node
+}
 
 // Decide grants or refuses one request. Every refusal is a [*denial.Error] of
 // reason AccessDenied whose detail says what was missing. A nil policy, a zero
@@ -87,13 +93,13 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if err := p.Admit(c); err != nil {
 		return Grant{}, err
 	}
-	rule := p.tries[trieKey{c.Name(), method}].match(t.decoded, noRule)
-	rule = p.tries[trieKey{Everyone, method}].match(t.decoded, rule)
+	tries := p.tries[method]
+	rule := tries.clients[c.Name()].match(t.decoded, noRule)
+	rule = tries.everyone.match(t.decoded, rule)
 	if rule == noRule {
 		return Grant{}, p.refusal(c.Name(), method, t)
 	}
-	first := p.rules[rule]
-	return Grant{client: c, method: method, target: t, rule: first.name, limiter: first.limiter, proof: first.proof}, nil
+	return Grant{client: c, method: method, target: t, rule: &p.rules[rule]}, nil
 }
 
 // Admit refuses a client on the deny list, with reason AccessDenied, and asks no

@@ -82,7 +82,7 @@ func (e *RuleError) Error() string {
 func Compile(rules []Rule, denied []Denied) (*Policy, error) {
 	c := compiler{
 		policy: &Policy{
-			tries:  map[trieKey]*node{},
+			tries:  map[string]tries{},
 			named:  map[string]struct{}{},
 			denied: map[string]string{},
 		},
@@ -192,8 +192,9 @@ func (c *compiler) checkNews(clients []string, patterns []pattern) error {
 	earlier := noRule
 	for _, client := range clients {
 		for _, p := range patterns {
-			rule := c.policy.tries[trieKey{client, p.method}].cover(p.segments, p.end, noRule)
-			rule = c.policy.tries[trieKey{Everyone, p.method}].cover(p.segments, p.end, rule)
+			tries := c.policy.tries[p.method]
+			rule := tries.clients[client].cover(p.segments, p.end, noRule)
+			rule = tries.everyone.cover(p.segments, p.end, rule)
 			if rule == noRule {
 				return nil
 			}
@@ -216,12 +217,20 @@ func (c *compiler) insert(i int, clients []string, patterns []pattern) {
 	}
 }
 
+// trie is what a client, or Everyone, may do with a method.
 func (c *compiler) trie(client, method string) *node {
-	key := trieKey{client, method}
-	if c.policy.tries[key] == nil {
-		c.policy.tries[key] = newNode()
+	of, ok := c.policy.tries[method]
+	if !ok {
+		of = tries{newNode(), map[string]*node{}}
+		c.policy.tries[method] = of
 	}
-	return c.policy.tries[key]
+	if client == Everyone {
+		return of.everyone
+	}
+	if of.clients[client] == nil {
+		of.clients[client] = newNode()
+	}
+	return of.clients[client]
 }
 
 func (c *compiler) addDenied(i int, d Denied) {

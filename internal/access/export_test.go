@@ -2,10 +2,11 @@ package access
 
 // Buckets is how many clients have a token bucket with the grant's rule.
 func (g Grant) Buckets() int {
-	if g.limiter == nil {
+	l := g.rule.limiter
+	if l == nil {
 		return 0
 	}
-	g.limiter.mu.Lock()
-	defer g.limiter.mu.Unlock()
-	return len(g.limiter.full)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.full)
 }

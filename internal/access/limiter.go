@@ -73,10 +73,10 @@ func (l *limiter) sweep(now time.Time) {
 // Rate is the rate and burst of the rule, as "200/s, burst 400", and "" when it
 // has none.
 func (g Grant) Rate() string {
-	if g.limiter == nil {
+	if g.rule == nil || g.rule.limiter == nil {
 		return ""
 	}
-	return g.limiter.rate.String()
+	return g.rule.limiter.rate.String()
 }
 
 // Take takes one token from the bucket that the client has with the rule, at
@@ -91,14 +91,14 @@ func (g Grant) Take(now time.Time) error {
 	if !g.Valid() {
 		return denial.New(denial.AccessDenied, "want a grant, found a zero value")
 	}
-	if g.limiter == nil {
+	if g.rule.limiter == nil {
 		return nil
 	}
-	wait := g.limiter.take(g.client.Name(), now)
+	wait := g.rule.limiter.take(g.client.Name(), now)
 	if wait <= 0 {
 		return nil
 	}
-	refusal := denial.New(denial.RateLimited, "client %q is over the rate of rule %q: %s", g.client.Name(), g.rule, g.limiter.rate)
+	refusal := denial.New(denial.RateLimited, "client %q is over the rate of rule %q: %s", g.client.Name(), g.rule.name, g.rule.limiter.rate)
 	refusal.RetryAfter = wait
 	return refusal
 }

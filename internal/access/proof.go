@@ -19,7 +19,12 @@ const (
 
 // Proof is what the rule that grants the request says of proof. The zero Grant
 // says nothing.
-func (g Grant) Proof() Proof { return g.proof }
+func (g Grant) Proof() Proof {
+	if g.rule == nil {
+		return ProofUnsaid
+	}
+	return g.rule.proof
+}
 
 // EveryRule reports whether f is true of what each rule says of proof. It is false
 // where there is no rule to ask, and so for nil, so that nothing follows from that.
