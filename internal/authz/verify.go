@@ -67,8 +67,7 @@ func (s *surface) recovered(c *gin.Context, reason any) {
 // framed refuses a request whose length can be read in two ways: the next one on
 // the connection could be part of a client's body.
 func (s *surface) framed(c *gin.Context) {
-	wire.Serving(c.Request)
-	if wire.Ambiguous(c.Request) {
+	if ambiguous := wire.Begin(c.Request); ambiguous {
 		c.Header("Connection", "close")
 		q := s.begin(c)
 		q.refuse(c, denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))

@@ -92,8 +92,7 @@ func (s *surface) recover(c *gin.Context) {
 
 // framed refuses, on every route, a request whose length can be read in two ways.
 func (s *surface) framed(c *gin.Context) {
-	wire.Serving(c.Request)
-	if wire.Ambiguous(c.Request) {
+	if ambiguous := wire.Begin(c.Request); ambiguous {
 		var x exchange
 		x.begin(s, c)
 		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))

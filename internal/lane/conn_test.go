@@ -85,7 +85,7 @@ func TestSmallLimit(t *testing.T) {
 // A refusal behind an answer of the lane's is as recognisable as any other.
 func TestRefusedAfterAnAnswer(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
-		wire.Serving(r)
+		wire.Begin(r)
 		where(w, r)
 	})
 	for text, want := range map[string]string{

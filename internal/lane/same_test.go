@@ -46,7 +46,7 @@ func met(r *http.Request) seen {
 	s := seen{
 		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Host: r.Host, Major: r.ProtoMajor, Minor: r.ProtoMinor,
 		URL: *r.URL, Header: r.Header.Clone(), Length: r.ContentLength, Coding: slices.Clone(r.TransferEncoding), Close: r.Close,
-		NoBody: r.Body == http.NoBody, Remote: r.RemoteAddr, Ambiguous: wire.Ambiguous(r),
+		NoBody: r.Body == http.NoBody, Remote: r.RemoteAddr, Ambiguous: wire.Begin(r),
 	}
 	s.Local = fmt.Sprintf("%T %[1]v", r.Context().Value(http.LocalAddrContextKey))
 	s.Other = fmt.Sprint(r.Form, r.PostForm, r.MultipartForm, r.TLS, r.Cancel, r.Response, r.Pattern, r.GetBody == nil, //nolint:staticcheck // Cancel is deprecated, and must be nil
@@ -278,7 +278,6 @@ func (s *side) Close() error {
 func (*side) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	wire.Serving(r)
 	m := met(r)
 	path := r.URL.Path
 	switch {

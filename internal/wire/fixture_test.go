@@ -119,7 +119,7 @@ func requests(parts [][]byte, watched bool) []seen {
 	var all []seen
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := seen{method: r.Method, target: r.RequestURI}
-		s.ambiguous = watched && wire.Ambiguous(r)
+		s.ambiguous = watched && wire.Begin(r)
 		body, err := io.ReadAll(r.Body)
 		s.body, s.broken = string(body), err != nil
 		if s.ambiguous {

@@ -274,7 +274,7 @@ func TestUnreadIsJudged(t *testing.T) {
 		t.Errorf("read %q, %v: want the header and the end", have, err)
 	}
 	r := (&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(wire.Context(t.Context(), c))
-	if !wire.Ambiguous(r) {
+	if !wire.Begin(r) {
 		t.Error("want the request ambiguous")
 	}
 }
@@ -287,7 +287,7 @@ func TestUnreadEndsServing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire.Serving((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
+	wire.Begin((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
 	c.(*wire.Conn).Unread([]byte("\r\n"))
 	if _, err := c.Read(make([]byte, 9)); err != nil {
 		t.Fatal(err)

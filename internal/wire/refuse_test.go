@@ -53,7 +53,7 @@ func TestRefuse(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tt.serving {
-				wire.Serving((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
+				wire.Begin((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
 			}
 			if n, err := c.Write([]byte(tt.text)); n != len(tt.text) || err != nil {
 				t.Errorf("wrote %d, %v: want %d", n, err, len(tt.text))

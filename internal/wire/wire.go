@@ -176,29 +176,24 @@ func ownAnswer(p []byte) (status int, own bool) {
 	return status, err == nil
 }
 
-// Serving tells the connection that a handler answers r from here on.
-func Serving(r *http.Request) {
-	if c, ok := r.Context().Value(contextKey{}).(*Conn); ok {
-		c.serving.Store(true)
-	}
-}
-
 type contextKey struct{}
 
 // Context is what http.Server.ConnContext wants: it makes the connection known
-// to [Ambiguous].
+// to [Begin].
 func Context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// Ambiguous reports whether the length of r could be read in two ways: it had
-// several Content-Length or Transfer-Encoding fields, or both, or a
-// Transfer-Encoding in HTTP/1.0, which net/http ignores (RFC 9112, section 6.1).
-// A request that did not come through a [Listener] is ambiguous: nobody looked.
-func Ambiguous(r *http.Request) bool {
+// Begin tells the connection that a handler answers r from here on, and reports
+// whether the length of r could be read in two ways: it had several Content-Length
+// or Transfer-Encoding fields, or both, or a Transfer-Encoding in HTTP/1.0, which
+// net/http ignores (RFC 9112, section 6.1). A request that did not come through a
+// [Listener] is ambiguous: nobody looked.
+func Begin(r *http.Request) (ambiguous bool) {
 	c, ok := r.Context().Value(contextKey{}).(*Conn)
 	if !ok {
 		return true
 	}
+	c.serving.Store(true)
 	return c.ambiguous.Load() || (c.chunked.Load() && !r.ProtoAtLeast(1, 1))
 }

@@ -218,7 +218,7 @@ func TestByteOfTheNextRequest(t *testing.T) {
 			<-reads // the first request
 			<-reads // the byte ahead
 		}
-		have = append(have, wire.Ambiguous(r))
+		have = append(have, wire.Begin(r))
 	})
 	serve(&peer{
 		parts:  [][]byte{[]byte(first), []byte(next)},
@@ -231,13 +231,13 @@ func TestByteOfTheNextRequest(t *testing.T) {
 
 func TestNobodyLooked(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-	if !wire.Ambiguous(r) {
+	if !wire.Begin(r) {
 		t.Error("want a request ambiguous that came through no Listener")
 	}
 	server, client := net.Pipe()
 	defer server.Close()
 	defer client.Close()
-	if !wire.Ambiguous(r.WithContext(wire.Context(r.Context(), server))) {
+	if !wire.Begin(r.WithContext(wire.Context(r.Context(), server))) {
 		t.Error("want a request ambiguous that came over another connection")
 	}
 }
@@ -251,7 +251,7 @@ func TestExpectContinue(t *testing.T) {
 		defer close(finished)
 		serve(server, true, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
-			handled <- seen{method: r.Method, target: r.RequestURI, body: string(body), broken: err != nil, ambiguous: wire.Ambiguous(r)}
+			handled <- seen{method: r.Method, target: r.RequestURI, body: string(body), broken: err != nil, ambiguous: wire.Begin(r)}
 		}))
 	}()
 	send(t, client, lines("POST /a HTTP/1.1", "Host: h", "Connection: close", "Expect: 100-continue", "Content-Length: 3", ""))
