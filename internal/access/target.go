@@ -93,7 +93,7 @@ func decodePath(path string) (string, error) {
 		}
 	}
 	decoded := path
-	if strings.Contains(path, "%") {
+	if strings.IndexByte(path, '%') >= 0 {
 		var err error
 		if decoded, err = decodeEscapes(path); err != nil {
 			return "", err
@@ -156,12 +156,25 @@ func checkSegments(decoded string) error {
 		return nil
 	}
 	for segment := range strings.SplitSeq(strings.TrimSuffix(decoded[1:], "/"), "/") {
-		name, _, _ := strings.Cut(segment, ";")
-		if strings.Trim(name, ". ") == "" {
+		if isDots(segment) {
 			return fmt.Errorf("want no segment such as %.40q", segment)
 		}
 	}
 	return nil
+}
+
+// isDots reports whether there is nothing but dots and spaces before the first ";".
+func isDots(segment string) bool {
+	for i := range len(segment) {
+		switch segment[i] {
+		case '.', ' ':
+		case ';':
+			return true
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // decodeLeniently decodes every valid escape and leaves the rest alone, as a
