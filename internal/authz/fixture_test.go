@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -148,7 +149,7 @@ func (b *bench) serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: unchanged(t, NewHandler(b.options)), ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	s := &http.Server{Handler: lent(t, NewHandler(b.options)), ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop())}
 	var server interface {
 		Serve(l net.Listener) error
 		Close() error
@@ -169,24 +170,24 @@ func (b *bench) serve(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// unchanged is h, and fails the test when h changes the header of its request, which
-// is for package lane to use again. What h keeps of it is made useless.
-func unchanged(tb testing.TB, h http.Handler) http.Handler {
-	tb.Helper()
+// lent is h, and fails the test when h changes the header of its request. Request and
+// header are package lane's, to be used again: what h keeps of them is made useless.
+func lent(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		before := r.Header
-		r.Header = before.Clone()
-		given := r.Header
+		given, header, target := *r, r.Header.Clone(), *r.URL
+		given.Header, given.URL = header, &target
 		defer func() {
-			if !maps.EqualFunc(before, given, slices.Equal) {
-				tb.Errorf("the handler made %v of the header %v", given, before)
+			if !maps.EqualFunc(header, r.Header, slices.Equal) {
+				t.Errorf("the handler made %v of the header %v", header, r.Header)
 			}
-			for _, values := range given {
+			for _, values := range header {
 				clear(values)
 			}
-			clear(given)
+			clear(header)
+			given, target = http.Request{}, url.URL{}
 		}()
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, &given)
 	})
 }
 

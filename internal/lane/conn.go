@@ -36,7 +36,9 @@ type conn struct {
 	state   atomic.Int32
 
 	cancel  context.CancelFunc
-	request *http.Request // what all requests of the connection have in common
+	common  *http.Request // what all requests of the connection have in common
+	request http.Request  // the present one, with its URL
+	url     url.URL
 	answer  response
 	parser  parser
 
@@ -77,7 +79,7 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 		ctx = s.rest.ConnContext(ctx, watched)
 	}
 	ctx, c.cancel = context.WithCancel(ctx)
-	c.request = (&http.Request{
+	c.common = (&http.Request{
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.net.RemoteAddr().String(),
 	}).WithContext(ctx)
 	c.hangup.c = c
@@ -116,7 +118,7 @@ func (c *conn) serve() {
 // rescue keeps a fault to one connection, as net/http does.
 func (c *conn) rescue() {
 	if reason := recover(); reason != nil {
-		c.s.logf("panic on the connection of %s: %v\n%s", c.request.RemoteAddr, reason, debug.Stack())
+		c.s.logf("panic on the connection of %s: %v\n%s", c.common.RemoteAddr, reason, debug.Stack())
 		_ = c.watched.Close()
 	}
 }
@@ -373,13 +375,14 @@ func (c *conn) handOver() {
 
 // handle has one request answered and reports whether another may follow.
 func (c *conn) handle(h *head) bool {
-	r := c.newRequest(h)
+	r, b := c.newRequest(h)
 	w := &c.answer
 	w.reset(c, h.method)
-	c.hangup.watch(&r.body)
-	ok := c.call(w, &r.Request)
+	c.hangup.watch(b)
+	ok := c.call(w, r)
 	c.hangup.unwatch()
-	left, err := r.body.detach()
+	left, err := b.detach()
+	c.request, c.url = http.Request{}, url.URL{} // they may be large
 	c.wasPost = h.method == http.MethodPost
 	if !ok || !w.finish() {
 		return false
@@ -393,22 +396,17 @@ func (c *conn) handle(h *head) bool {
 	return c.discard(left)
 }
 
-// request is all that is new with each request, in one piece of memory.
-type request struct {
-	http.Request
-
-	url  url.URL
-	body body
-}
-
-func (c *conn) newRequest(h *head) *request {
-	r := &request{Request: *c.request, url: h.url, body: body{c: c, left: max(h.length, 0)}}
-	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, &r.url, h.host, h.header
+// newRequest makes the connection's request anew. Only a body is never used again:
+// a transport may try to read it when its request is long over.
+func (c *conn) newRequest(h *head) (*http.Request, *body) {
+	r, b := &c.request, &body{c: c, left: max(h.length, 0)}
+	*r, c.url = *c.common, h.url
+	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, &c.url, h.host, h.header
 	r.Body = http.NoBody
 	if h.length > 0 {
-		r.Body, r.ContentLength = &r.body, h.length
+		r.Body, r.ContentLength = b, h.length
 	}
-	return r
+	return r, b
 }
 
 // call calls the handler. After a panic the connection is of no use.

@@ -45,8 +45,9 @@ type Server struct {
 // otherwise; what runs TLS or has no file descriptor goes straight to it.
 //
 // Two things are not as net/http has them. A request's context is the connection's:
-// it is cancelled when the client hangs up, but not when the handler returns. So is
-// its Header: the handler must not change it, nor use it after it has returned.
+// it is cancelled when the client hangs up, but not when the handler returns. So are
+// the request itself, its URL and its Header: nobody may use them after the handler
+// has returned, and nobody may change the Header. The Body is the request's own.
 func New(rest *http.Server, writeTimeout time.Duration) *Server {
 	return &Server{rest: rest, writeTimeout: writeTimeout, handoff: newHandoff(), conns: map[*conn]struct{}{}}
 }
