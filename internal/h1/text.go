@@ -36,7 +36,9 @@ func trim(s string) string {
 }
 
 // isWord: no space and no control character.
-func isWord(s string) bool { return s != "" && printable(s) && !strings.ContainsAny(s, " \t") }
+func isWord(s string) bool {
+	return s != "" && printable(s) && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
+}
 
 // printable: no control characters but the tab (RFC 9110, section 5.5).
 func printable(s string) bool {
