@@ -40,6 +40,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if b.left == 0 {
+		b.c.isWhole.Store(true)
 		return n, io.EOF
 	}
 	return n, nil
@@ -52,15 +53,6 @@ func (b *body) Close() error {
 	defer b.mu.Unlock()
 	b.detached = true
 	return nil
-}
-
-// whole reports whether all of it has been read. It does not wait for a Read.
-func (b *body) whole() bool {
-	if !b.mu.TryLock() {
-		return false
-	}
-	defer b.mu.Unlock()
-	return b.left == 0
 }
 
 // detach takes the body from the handler and says how much of it is unread, or

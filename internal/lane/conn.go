@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -20,20 +19,29 @@ import (
 // bufferSize holds nearly every request and most answers.
 const bufferSize = 8 << 10
 
-// The states of a connection.
-const (
-	idle    int32 = iota // waits for a request, and may be closed
-	busy                 // has read at least a byte of one
-	retired              // closed while idle
-)
+// The phases of a connection are numbers that grow: even ones while it waits for a
+// request, odd ones while it has one.
+const retired uint64 = 1<<64 - 1 // it will have none any more
+
+func isBusy(phase uint64) bool { return phase%2 == 1 }
+
+// socket is what can be served here.
+type socket interface {
+	syscall.Conn
+	CloseRead() error
+	CloseWrite() error
+}
 
 // conn is one connection, served by one goroutine.
 type conn struct {
-	s       *Server
-	watched *wire.Conn
-	net     net.Conn // the socket below it
-	raw     syscall.RawConn
-	state   atomic.Int32
+	s        *Server
+	watched  *wire.Conn
+	net      net.Conn // the socket below it
+	socket   socket   // the same
+	raw      syscall.RawConn
+	phase    atomic.Uint64
+	isListed atomic.Bool // the lookout knows of it
+	isWhole  atomic.Bool // all of the present request has been read
 
 	cancel  context.CancelFunc
 	common  *http.Request // what all requests of the connection have in common
@@ -41,29 +49,31 @@ type conn struct {
 	url     url.URL
 	answer  response
 	parser  parser
+	place   any // see [response.Repeats]
 
 	in      []byte // a buffer, nil while nothing is in it
 	r, w    int    // in[r:w] was read from the socket and not used
 	arrived func(fd uintptr) bool
-	readErr error // what arrived found
+	verdict verdict // what arrived found
+	begun   *head   // of the present request, if that has not come whole
 
 	out     []byte // what written is to write
 	written func(fd uintptr) bool
 	sent    int
 	sentErr error
 
-	armed     time.Time // the read deadline that is set, if [conn.await] may go by it
+	limit     time.Time // when the wait for a request ends
+	armed     time.Time // the read deadline that is set, if [conn.wait] may go by it
 	started   time.Time // when the present request began to come, if it did not come at once
 	wasPost   bool      // the request before was a POST
-	hangup    hangup
-	place     any // see [response.Repeats]
+	lingers   bool      // the client still sends, and is to read its last answer
 	deadline  sync.Mutex
 	isCovered bool // the present request has its read deadline; under deadline
 }
 
 // newConn is nil when the connection is no socket.
 func newConn(s *Server, watched *wire.Conn) *conn {
-	socket, ok := watched.Conn.(syscall.Conn)
+	socket, ok := watched.Conn.(socket)
 	if !ok {
 		return nil
 	}
@@ -71,8 +81,8 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 	if err != nil {
 		return nil
 	}
-	c := &conn{s: s, watched: watched, net: watched.Conn, raw: raw}
-	c.arrived, c.written = c.readFirst, c.writeFirst
+	c := &conn{s: s, watched: watched, net: watched.Conn, socket: socket, raw: raw}
+	c.arrived, c.written = c.turn, c.writeFirst
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.rest)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())
 	if s.rest.ConnContext != nil {
@@ -82,7 +92,6 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 	c.common = (&http.Request{
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.net.RemoteAddr().String(),
 	}).WithContext(ctx)
-	c.hangup.c = c
 	return c
 }
 
@@ -91,28 +100,23 @@ func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.rescue()
 	defer c.cancel()
-	defer c.hangup.unwatch()
-	limit := after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
-	for {
-		if !c.next(limit) {
-			c.giveBack()
-			_ = c.watched.Close()
-			return
+	defer c.phase.Store(retired)
+	c.limit = after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
+	verdict := plain
+	for verdict == plain {
+		if verdict = c.wait(); verdict == unfinished {
+			verdict = c.finish()
 		}
-		h, verdict := c.readHead()
-		if verdict == plain && c.handle(h) && !c.s.closed.Load() {
-			c.idle()
-			limit = after(c.s.rest.IdleTimeout)
-			continue
-		}
-		if verdict == notPlain {
-			c.handOver()
-			return
-		}
-		c.giveBack()
-		_ = c.watched.Close()
+	}
+	if verdict == notPlain {
+		c.handOver()
 		return
 	}
+	if c.lingers {
+		c.watched.Linger()
+	}
+	c.giveBack()
+	_ = c.watched.Close()
 }
 
 // rescue keeps a fault to one connection, as net/http does.
@@ -129,33 +133,6 @@ func after(d time.Duration) time.Time {
 		return time.Time{}
 	}
 	return time.Now().Add(d)
-}
-
-// next waits for the first bytes of a request until the limit.
-func (c *conn) next(limit time.Time) bool {
-	if c.r == c.w && c.await(limit) != nil {
-		return false
-	}
-	return c.state.CompareAndSwap(idle, busy)
-}
-
-// await reads the first bytes. While it waits, the connection holds no buffer.
-// Setting a deadline costs as much as a read, so one that was set for an earlier
-// request stays until it has passed, unless it is too late.
-func (c *conn) await(limit time.Time) error {
-	if c.armed.IsZero() || !limit.IsZero() && limit.Before(c.armed) {
-		c.arm(limit)
-	}
-	for {
-		err := c.raw.Read(c.arrived)
-		if err == nil {
-			return c.readErr
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || !limit.IsZero() && !time.Now().Before(limit) {
-			return err
-		}
-		c.arm(limit)
-	}
 }
 
 func (c *conn) arm(limit time.Time) {
@@ -196,25 +173,6 @@ func (c *conn) writeFirst(fd uintptr) bool {
 	return true
 }
 
-// readFirst reads into a fresh buffer. It has the form that [syscall.RawConn]
-// wants: false says that nothing was there.
-func (c *conn) readFirst(fd uintptr) bool {
-	c.borrow()
-	n, err := syscall.Read(int(fd), c.in)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), c.in)
-	}
-	if errors.Is(err, syscall.EAGAIN) {
-		c.giveBack()
-		return false
-	}
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	c.r, c.w, c.readErr = 0, max(n, 0), err
-	return true
-}
-
 // borrow takes a buffer if there is none.
 func (c *conn) borrow() {
 	if c.in != nil {
@@ -236,82 +194,6 @@ func (s *Server) buffer() *[bufferSize]byte {
 		return b
 	}
 	return new([bufferSize]byte)
-}
-
-// idle makes the connection ready to wait for the next request.
-func (c *conn) idle() {
-	if c.r == c.w {
-		c.giveBack()
-	}
-	c.deadline.Lock()
-	if c.isCovered || !c.started.IsZero() {
-		c.armed = time.Time{} // another deadline is set, or none
-	}
-	c.isCovered = false
-	c.deadline.Unlock()
-	c.started = time.Time{}
-	c.state.Store(idle)
-}
-
-// closeIdle closes the connection unless a request has begun.
-func (c *conn) closeIdle() bool {
-	if !c.state.CompareAndSwap(idle, retired) {
-		return false
-	}
-	_ = c.net.Close()
-	return true
-}
-
-// verdict is what becomes of a request whose header was to be read.
-type verdict int
-
-const (
-	plain verdict = iota
-	notPlain
-	gone // the connection ended, or the header took too long
-)
-
-// readHead reads the header of the request that has begun to come. What it says
-// is valid until the next call.
-func (c *conn) readHead() (*head, verdict) {
-	if !c.begun() {
-		return nil, gone
-	}
-	if size := c.parser.repeats(c.in[c.r:c.w]); size > 0 {
-		c.r += size
-		return &c.parser.head, plain
-	}
-	seen := 0
-	for {
-		// What stands before c.r is the request before, and nothing to look at.
-		end, ok := endOfHead(c.in[c.r:c.w], seen)
-		if !ok {
-			return nil, notPlain
-		}
-		if end > 0 {
-			return c.parse(c.r + end)
-		}
-		seen = c.w - c.r
-		if seen > c.s.rest.MaxHeaderBytes {
-			return nil, notPlain // net/http has an answer for that
-		}
-		if err := c.more(); errors.Is(err, io.EOF) {
-			return nil, notPlain // for that, too
-		} else if err != nil {
-			return nil, gone
-		}
-	}
-}
-
-// begun waits for as many bytes of a second or later request as net/http does
-// before it takes them for one: fewer and the end are nothing.
-func (c *conn) begun() bool {
-	for c.answer.served > 0 && c.w-c.r < 4 {
-		if c.more() != nil {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *conn) parse(end int) (*head, verdict) {
@@ -378,9 +260,8 @@ func (c *conn) handle(h *head) bool {
 	r, b := c.newRequest(h)
 	w := &c.answer
 	w.reset(c, h.method)
-	c.hangup.watch(b)
+	c.isWhole.Store(b.left == 0)
 	ok := c.call(w, r)
-	c.hangup.unwatch()
 	left, err := b.detach()
 	c.request, c.url = http.Request{}, url.URL{} // they may be large
 	c.wasPost = h.method == http.MethodPost
@@ -388,9 +269,7 @@ func (c *conn) handle(h *head) bool {
 		return false
 	}
 	if w.closing || err != nil {
-		if left > 0 {
-			c.watched.Linger()
-		}
+		c.lingers = left > 0
 		return false
 	}
 	return c.discard(left)

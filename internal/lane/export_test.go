@@ -44,5 +44,20 @@ func (p *Parser) read(b []byte) (h *head, size int) {
 func (s *Server) LookedAt() int {
 	s.lookout.mu.Lock()
 	defer s.lookout.mu.Unlock()
-	return len(s.lookout.hangups)
+	return len(s.lookout.sights)
+}
+
+// BufferSize is how much is read at once.
+const BufferSize = bufferSize
+
+// IsDue reports whether somebody looks at a request of this age.
+func IsDue(age uint) bool { return (&sight{age: age}).isDue() }
+
+// Leave reports whether a connection in the phase now stays on the lookout's list, which
+// lets go of it in the phase before.
+func Leave(before, now uint64) bool {
+	c := new(conn)
+	c.isListed.Store(true)
+	c.phase.Store(now)
+	return c.leave(before) && c.isListed.Load()
 }

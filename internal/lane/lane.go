@@ -174,7 +174,7 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
 	for c := range s.conns {
-		_ = c.net.Close()
+		c.cut()
 	}
 	s.mu.Unlock()
 	return s.rest.Close()
