@@ -89,11 +89,8 @@ func NewFilter(credentials []string) Filter {
 	return f
 }
 
-// fields gives each field of the request that goes on, but for the request's id: of
-// the client's those that pass, and then the gateway's own, which no client can list
-// away.
-func (f Filter) fields(m *message, give func(name, value string)) {
-	f.keep(m.r.Header, m.hop.SignaturesRead, give)
+// vouch gives the gateway's own fields, but for the request's id.
+func vouch(m *message, give func(name, value string)) {
 	identify(m.g, m.hop.Auth, give)
 	give("X-Forwarded-For", m.hop.For)
 	give("X-Forwarded-Proto", m.hop.Proto)

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/certgate/certgate/internal/h1"
 	"github.com/certgate/certgate/internal/trust"
@@ -14,53 +15,83 @@ const maxRepeat = 4 << 10
 // for what each request has of its own. A client that repeats itself is not written
 // down again.
 type repeat struct {
-	of    ingredients
-	lines h1.Lines
+	passed passed
+	client h1.Lines // of the client's own fields those that pass
+
+	vouched vouched
+	own     h1.Lines // the gateway's
 }
 
-// ingredients are all that the lines are made of. The client's own fields are the
-// generation's, so lines of equal ingredients are equal.
-type ingredients struct {
-	generation        uint64
-	signaturesRead    bool
+// passed is all that the client's lines are made of: equal ones make equal lines. Its
+// fields are the generation's; 0 is none that is known.
+type passed struct {
+	generation     uint64
+	signaturesRead bool
+}
+
+// vouched is all that the gateway's lines are made of: equal ones make equal lines.
+type vouched struct {
 	client            string
 	certificate       trust.Verified
 	auth              string
 	peer, proto, host string
 }
 
-// lines are the field lines that go to the upstream, without the request's id. They
-// are own, or the client's connection keeps them; valid until its next request.
-func (f *Forwarder) lines(m *message, own *h1.Lines) (*h1.Lines, error) {
+// write adds the fields of the request, but for its id: of the client's those that
+// pass, and then the gateway's own, which no client can list away. It uses scratch
+// where the client's connection keeps nothing.
+func (f *Forwarder) write(to *h1.Message, m *message, scratch *repeat) error {
 	if m.relayer == nil {
-		return own, f.write(own, m)
+		return scratch.write(to, m, f.headers, 0)
 	}
 	place, generation := m.relayer.Repeats()
-	client := m.g.Client()
-	now := ingredients{
-		generation: generation, signaturesRead: m.hop.SignaturesRead,
-		client: client.Name(), certificate: client.Certificate(), auth: m.hop.Auth,
-		peer: m.hop.For, proto: m.hop.Proto, host: m.hop.Host,
-	}
-	last, ok := (*place).(*repeat)
-	if ok && last.of == now {
-		return &last.lines, nil
-	}
-	*place = nil
-	if err := f.write(own, m); err != nil || own.Len() > maxRepeat {
-		return own, err
-	}
+	r, ok := (*place).(*repeat)
 	if !ok {
-		last = new(repeat)
+		r = new(repeat)
 	}
-	last.of = now
-	last.lines, *own = *own, last.lines
-	*place = last
-	return &last.lines, nil
+	err := r.write(to, m, f.headers, generation)
+	if *place = r; r.client.Len()+r.own.Len() > maxRepeat {
+		*place = nil
+	}
+	return err
 }
 
-func (f *Forwarder) write(to *h1.Lines, m *message) (err error) {
-	to.Reset()
-	f.headers.fields(m, func(name, value string) { err = errors.Join(err, to.Add(name, value)) })
+func (r *repeat) write(to *h1.Message, m *message, headers Filter, generation uint64) error {
+	client := m.g.Client()
+	err := errors.Join(
+		r.pass(headers, m.r.Header, passed{generation, m.hop.SignaturesRead}),
+		r.vouch(m, vouched{
+			client: client.Name(), certificate: client.Certificate(), auth: m.hop.Auth,
+			peer: m.hop.For, proto: m.hop.Proto, host: m.hop.Host,
+		}),
+	)
+	to.Lines(&r.client)
+	to.Lines(&r.own)
+	return err
+}
+
+// pass makes the client's lines.
+func (r *repeat) pass(headers Filter, in http.Header, now passed) (err error) {
+	if r.passed == now && now.generation != 0 {
+		return nil
+	}
+	r.client.Reset()
+	headers.keep(in, now.signaturesRead, func(name, value string) { err = errors.Join(err, r.client.Add(name, value)) })
+	if r.passed = now; err != nil {
+		r.passed = passed{}
+	}
+	return err
+}
+
+// vouch makes the gateway's lines.
+func (r *repeat) vouch(m *message, now vouched) (err error) {
+	if r.vouched == now {
+		return nil
+	}
+	r.own.Reset()
+	vouch(m, func(name, value string) { err = errors.Join(err, r.own.Add(name, value)) })
+	if r.vouched = now; err != nil {
+		r.vouched = vouched{}
+	}
 	return err
 }

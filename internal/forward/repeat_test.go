@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/h1"
 	"github.com/certgate/certgate/internal/identity"
@@ -69,6 +70,32 @@ func TestRepeat(t *testing.T) {
 				t.Errorf("asked %d times; the upstream got (-want +have):\n%s", client.asked, diff)
 			}
 		})
+	}
+}
+
+// TestNoRepeat: requests that share memory but no client's connection have nothing of
+// each other.
+func TestNoRepeat(t *testing.T) {
+	up, got := recorder(t)
+	f := newForwarder(up.addr)
+	t.Cleanup(f.Close)
+	other := hop
+	other.For, other.Auth = "192.0.2.8", "mtls"
+	for range 3 {
+		for _, a := range []asking{
+			{0, http.MethodGet, "/", http.Header{"Accept": {"a"}}, hop},
+			{0, http.MethodGet, "/", http.Header{"Accept": {"b"}}, other},
+		} {
+			if result := forwarded(t, f, nil, a); result.Err != nil {
+				t.Fatal(result.Err)
+			}
+			have := headers(<-got)
+			for _, want := range []string{"Accept: " + a.header.Get("Accept"), "X-Forwarded-For: " + a.hop.For, "X-Client-Auth: " + a.hop.Auth} {
+				if !slices.Contains(have, want) {
+					t.Errorf("header %q, want %q", have, want)
+				}
+			}
+		}
 	}
 }
 
@@ -155,26 +182,46 @@ func TestRepeatTooLong(t *testing.T) {
 	}
 }
 
-// sent are the headers that the upstream gets; without a client's connection from
-// requests that have nothing to do with each other.
+// TestRepeatOfWhatCannotBeSent: it cannot be sent the second time either, in whole or
+// in part.
+func TestRepeatOfWhatCannotBeSent(t *testing.T) {
+	bad := hop
+	bad.Host = "a\r\nX-Evil: b"
+	tests := map[string]asking{
+		"the client's":  {1, http.MethodGet, "/", http.Header{"Accept": {"a\r\nX-Evil: b"}}, hop},
+		"the gateway's": {1, http.MethodGet, "/", http.Header{}, bad},
+	}
+	for name, a := range tests {
+		t.Run(name, func(t *testing.T) {
+			up, got := recorder(t)
+			f := newForwarder(up.addr)
+			t.Cleanup(f.Close)
+			client := &repeater{}
+			for range 3 {
+				if result := forwarded(t, f, client, a); reason(t, result) != denial.UpstreamFailed {
+					t.Errorf("result %v, want an error", result)
+				}
+			}
+			if len(got) > 0 {
+				t.Errorf("the upstream got %q", <-got)
+			}
+		})
+	}
+}
+
+// sent are the headers that the upstream gets; without a client's connection each is
+// that of the first request of a gateway.
 func sent(t *testing.T, client *repeater, all ...asking) (heads [][]string) {
 	t.Helper()
 	up, got := recorder(t)
 	f := newForwarder(up.addr)
-	defer f.Close()
+	defer func() { f.Close() }()
 	for _, a := range all {
-		g, err := grant(a.method, a.target)
-		if err != nil {
-			t.Fatal(err)
+		if client == nil {
+			f.Close()
+			f = newForwarder(up.addr)
 		}
-		r := httptest.NewRequestWithContext(t.Context(), a.method, a.target, nil)
-		r.Header = a.header
-		var w http.ResponseWriter = httptest.NewRecorder()
-		if client != nil {
-			client.ResponseRecorder, client.generation = httptest.NewRecorder(), a.generation
-			w = client
-		}
-		if result := f.Forward(w, r, g, a.hop); result.Err != nil || result.Status != http.StatusOK {
+		if result := forwarded(t, f, client, a); result.Err != nil || result.Status != http.StatusOK {
 			t.Fatalf("result %v", result)
 		}
 		head := <-got
@@ -183,4 +230,21 @@ func sent(t *testing.T, client *repeater, all ...asking) (heads [][]string) {
 		heads = append(heads, slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Host: ") }))
 	}
 	return heads
+}
+
+// forwarded is what becomes of the request on the client's connection, if there is one.
+func forwarded(t *testing.T, f *forward.Forwarder, client *repeater, a asking) forward.Result {
+	t.Helper()
+	g, err := grant(a.method, a.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), a.method, a.target, nil)
+	r.Header = a.header
+	var w http.ResponseWriter = httptest.NewRecorder()
+	if client != nil {
+		client.ResponseRecorder, client.generation = httptest.NewRecorder(), a.generation
+		w = client
+	}
+	return f.Forward(w, r, g, a.hop)
 }

@@ -29,7 +29,7 @@ type message struct {
 // parcel is a request in one piece, for the lean client.
 type parcel struct {
 	message h1.Message
-	lines   h1.Lines
+	scratch repeat
 	body    []byte
 }
 
@@ -94,12 +94,10 @@ func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.An
 	if p == nil {
 		return f.roundTrip(f.outbound(visit.URL(), m))
 	}
-	lines, err := f.lines(m, &p.lines)
-	if err != nil {
+	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
+	if err := f.write(&p.message, m, &p.scratch); err != nil {
 		return h1.Answer{}, err
 	}
-	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
-	p.message.Lines(lines)
 	p.message.Field(headerRequestID, m.hop.RequestID)
 	p.message.End(p.body)
 	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
@@ -134,7 +132,8 @@ func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
 		ContentLength: m.r.ContentLength,
 	}
 	give := func(name, value string) { out.Header[name] = append(out.Header[name], value) }
-	f.headers.fields(m, give)
+	f.headers.keep(m.r.Header, m.hop.SignaturesRead, give)
+	vouch(m, give)
 	give(headerRequestID, m.hop.RequestID)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport would add its own

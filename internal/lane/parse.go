@@ -141,11 +141,37 @@ func (p *parser) requestLine(b []byte, text string) bool {
 	if version != "HTTP/1.1" || !printable(b[:len(line)]) || !plainMethod(method) || !plainTarget(target) {
 		return false
 	}
-	u, err := url.ParseRequestURI(target)
+	u, err := parseTarget(target)
 	if err != nil {
 		return false
 	}
-	p.method, p.target, p.url = method, target, *u
+	p.method, p.target, p.url = method, target, u
+	return true
+}
+
+// parseTarget is [url.ParseRequestURI] of a plain target.
+func parseTarget(target string) (url.URL, error) {
+	path, query, found := strings.Cut(target, "?")
+	if unescaped(path) && found == (query != "") {
+		return url.URL{Path: path, RawQuery: query}, nil
+	}
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return url.URL{}, err
+	}
+	return *u, nil
+}
+
+// unescaped: a path that is written the same with escapes and without.
+func unescaped(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '/', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
 	return true
 }
 
@@ -160,7 +186,7 @@ func (p *parser) readFields(b []byte, text string) bool {
 			start += len(old)
 			continue
 		}
-		f, ok := readField(b[start:], text, start)
+		f, ok := p.fields[n].next(b[start:], text, start)
 		if !ok || !p.replace(n, f) {
 			return false
 		}
@@ -172,17 +198,22 @@ func (p *parser) readFields(b []byte, text string) bool {
 	return p.header != nil || p.take()
 }
 
-// readField reads the first line of b, which begins at start in the header text
-// if there is one.
-func readField(b []byte, text string, start int) (f field, ok bool) {
+// next reads the first line of b, which begins at start in the header text if there
+// is one. A name that is written as the one of the field before, the receiver, is that.
+func (before field) next(b []byte, text string, start int) (f field, ok bool) {
 	f.text = copyLine(b, text, start)
 	line := strings.TrimSuffix(f.text, lineEnd)
 	name, value, found := strings.Cut(line, ":")
 	if !found || !printable(b[:len(line)]) {
 		return field{}, false
 	}
-	f.key, ok = canonical(name)
 	f.value = strings.Trim(value, " ")
+	// A name has the same length in its canonical form.
+	if n := len(before.key); n > 0 && n == len(name) && before.text[:n] == name {
+		f.key = before.key
+		return f, true
+	}
+	f.key, ok = canonical(name)
 	return f, ok
 }
 
