@@ -7,7 +7,8 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
-                        [--only GATEWAY,…] [gateways] [flood] [growth]
+                        [--only GATEWAY,…] [--changing] [gateways] [flood]
+                        [growth]
 
 Measures on this machine and prints a table each, in Markdown: medians over the
 rounds, with minimum and maximum. Without a table's name: gateways and flood.
@@ -42,6 +43,8 @@ settings. The defaults take about seven minutes.
   --seconds      of each load in each round, default 3
   --connections  kept-alive connections of the load, default 16
   --only         these gateways, with commas between; default: all there are
+  --changing     flat out, each request has another query and another traceparent;
+                 without, all are the same
 
 Needs two cores, Go, nginx, openssl, curl, taskset (util-linux), pgrep (procps)
 and, for gateways, wrk. A gateway that is not installed is left out. On Debian:
@@ -63,13 +66,18 @@ usage_error() {
 
 GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy certgate)
 # shellcheck disable=SC2034 # the parts use them
-rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") tables=()
+rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=()
 while (($# > 0)); do
   case "$1" in
     --rounds | --seconds | --connections)
       [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "$1 wants a number from 1 to 9999"
       printf -v "${1#--}" %s "$2"
       shift 2
+      ;;
+    --changing)
+      # shellcheck disable=SC2034 # the parts use it
+      changing=yes
+      shift
       ;;
     --only)
       IFS=, read -ra only <<<"${2:-}"

@@ -28,7 +28,7 @@ table_gateways() {
     note "$gateway" memory="$(peak_memory "$gateway")"
     stop "$gateway"
   done
-  print_table "Gateways, $connections connections, latency at $latency_rate requests/s:" \
+  print_table "Gateways, $connections connections${changing:+, changing requests}, latency at $latency_rate requests/s:" \
     'rps:requests/s:%.0f:ratio' 'cpu:CPU ms per 1,000:%.1f:ratio' \
     'p50:p50 ms:%.2f:ratio' 'p99:p99 ms:%.2f:ratio' 'memory:peak MiB:%.0f'
 }
@@ -112,6 +112,19 @@ wrk.method = "POST"
 wrk.body = string.rep("x", 120)
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["X-SSL-Auth"] = "$(<"$dir/header")"
+TEXT
+  [[ -z "$changing" ]] || cat >>"$dir/post.lua" <<'TEXT'
+local requests, last = {}, 0
+function init()
+  for i = 1, 1000 do
+    wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", 7919 * i, 104729 * i)
+    requests[i] = wrk.format(nil, "/events?id=" .. i)
+  end
+end
+function request()
+  last = last % #requests + 1
+  return requests[last]
+end
 TEXT
 }
 
