@@ -17,7 +17,7 @@ const bufferSize = 32 << 10
 // *denial.Error when the client stopped reading.
 func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, m *message) (int64, error) {
 	if m.relayer != nil && canRelay(a) {
-		return f.relay(m.relayer, a, m.hop.RequestID)
+		return f.relay(w, m.relayer, a, m.hop.RequestID)
 	}
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.

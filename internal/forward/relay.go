@@ -62,9 +62,11 @@ func canRelay(a h1.Answer) bool {
 	return a.Relay != nil && a.Length >= 0 && a.Status != http.StatusNotModified
 }
 
-// relay passes an answer on as it is.
-func (f *Forwarder) relay(w relayer, a h1.Answer, requestID string) (int64, error) {
-	w.Relay(a.Status, a.Length, a.Relay, h1.Field{Name: headerRequestID, Value: requestID})
+// relay passes an answer on as it is. The body goes through w, which may be around
+// the relayer: a framework has to know that an answer has begun, or it would put a
+// page of its own behind it when something panics.
+func (f *Forwarder) relay(w http.ResponseWriter, r relayer, a h1.Answer, requestID string) (int64, error) {
+	r.Relay(a.Status, a.Length, a.Relay, h1.Field{Name: headerRequestID, Value: requestID})
 	body, ok := a.Take()
 	if !ok {
 		return f.copyBody(w, a)

@@ -23,6 +23,7 @@ type repeater struct {
 	place      any
 	generation uint64
 	asked      int
+	relayed    int
 }
 
 func (w *repeater) Repeats() (*any, uint64) {
@@ -30,7 +31,10 @@ func (w *repeater) Repeats() (*any, uint64) {
 	return &w.place, w.generation
 }
 
-func (w *repeater) Relay(status int, _ int64, _ *h1.Lines, _ h1.Field) { w.WriteHeader(status) }
+func (w *repeater) Relay(status int, _ int64, _ *h1.Lines, _ h1.Field) {
+	w.relayed++
+	w.WriteHeader(status)
+}
 
 // asking is all that a request to the upstream is made of.
 type asking struct {
@@ -247,4 +251,33 @@ func forwarded(t *testing.T, f *forward.Forwarder, client *repeater, a asking) f
 		w = client
 	}
 	return f.Forward(w, r, g, a.hop)
+}
+
+// framework is what has put itself around a client's connection.
+type framework struct {
+	http.ResponseWriter
+
+	body strings.Builder
+}
+
+func (w *framework) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *framework) Write(p []byte) (int, error) { return w.body.Write(p) }
+
+// TestRelayIsSeen: a framework knows that an answer has begun, though it does not see
+// its header. Else it would put a page of its own behind it.
+func TestRelayIsSeen(t *testing.T) {
+	up := answering(t, "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello")
+	f := newForwarder(up.addr)
+	defer f.Close()
+	g, err := grant(http.MethodGet, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &repeater{ResponseRecorder: httptest.NewRecorder()}
+	w := &framework{ResponseWriter: client}
+	result := f.Forward(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), g, hop)
+	if result.Err != nil || client.relayed != 1 || w.body.String() != "hello" {
+		t.Errorf("result %v, %d headers relayed, and the framework saw %q", result, client.relayed, &w.body)
+	}
 }
