@@ -97,12 +97,12 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 
 // serve answers requests until the connection ends or is handed over.
 func (c *conn) serve() {
+	verdict := plain
 	defer c.s.forget(c)
-	defer c.rescue()
+	defer func() { c.rescue(recover(), verdict) }()
 	defer c.cancel()
 	defer c.phase.Store(retired)
 	c.limit = after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
-	verdict := plain
 	for verdict == plain {
 		if verdict = c.wait(); verdict == unfinished {
 			verdict = c.finish()
@@ -119,10 +119,13 @@ func (c *conn) serve() {
 	_ = c.watched.Close()
 }
 
-// rescue keeps a fault to one connection, as net/http does.
-func (c *conn) rescue() {
-	if reason := recover(); reason != nil {
+// rescue keeps a fault to one connection, as net/http does: a panic, or a handler that
+// ends its goroutine, of which the last verdict tells.
+func (c *conn) rescue(reason any, last verdict) {
+	if reason != nil {
 		c.s.logf("panic on the connection of %s: %v\n%s", c.common.RemoteAddr, reason, debug.Stack())
+	}
+	if reason != nil || last == plain || last == unfinished {
 		_ = c.watched.Close()
 	}
 }

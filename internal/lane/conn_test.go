@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -470,5 +471,23 @@ func TestFault(t *testing.T) {
 	r.dial().send(get("/")).want(200, "lane / ")
 	if !strings.Contains(r.log.String(), "on purpose") {
 		t.Errorf("log %q, want the fault in it", r.log)
+	}
+}
+
+// A handler that ends its goroutine ends the connection, too.
+func TestGoexit(t *testing.T) {
+	for name, sent := range map[string]string{"whole": get("/"), "a part": post("/", "abc")[:48]} {
+		t.Run(name, func(t *testing.T) {
+			for server, bare := range both {
+				t.Run(server, func(t *testing.T) {
+					if bare && name == "a part" {
+						t.Skip("net/http waits for the rest")
+					}
+					r := start(t, bare, options{}, func(http.ResponseWriter, *http.Request) { runtime.Goexit() })
+					r.dial().send(sent).wantGone()
+					r.wantNone()
+				})
+			}
+		})
 	}
 }
