@@ -50,6 +50,9 @@ func (s *Server) LookedAt() int {
 // BufferSize is how much is read at once.
 const BufferSize = bufferSize
 
+// LookPeriod is the time between two looks.
+const LookPeriod = lookPeriod
+
 // IsDue reports whether somebody looks at a request of this age.
 func IsDue(age uint) bool { return (&sight{age: age}).isDue() }
 

@@ -57,16 +57,12 @@ func (s *sight) again() bool {
 		return true
 	case isBusy(phase):
 		s.age++
-		if s.isDue() && c.isWhole.Load() && c.ended() {
+		if s.isDue() && c.isWhole.Load() && c.unread() == end {
 			c.cancel()
 		}
 		return true
 	default:
-		// What came together with its last request has not been seen, if it was the
-		// end. There is nothing to read behind that.
-		if c.ended() {
-			_ = c.socket.CloseRead() // which wakes whoever waits to read
-		}
+		c.rouse()
 		return c.leave(phase)
 	}
 }
@@ -89,16 +85,42 @@ func (c *conn) leave(phase uint64) (stays bool) {
 	return c.phase.Load() != phase && c.isListed.CompareAndSwap(false, true)
 }
 
-// ended reports whether the client has gone and nothing that it said before is left
-// to read.
-func (c *conn) ended() (ended bool) {
+// rouse wakes whoever waits to read what no event tells of any more: the end that came
+// together with the last request, or what stands behind urgent data, at which a read
+// stops short.
+func (c *conn) rouse() {
+	switch c.unread() {
+	case end:
+		_ = c.socket.CloseRead() // there is nothing to read behind it
+	case something:
+		_ = c.raw.Control(func(fd uintptr) {
+			// It is 1 already. But to set it is to be told what is there: tcp_set_rcvlowat.
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, 1)
+		})
+	case nothing:
+	}
+}
+
+// unread is what a read would find.
+type unread int
+
+const (
+	nothing unread = iota
+	something
+	end // the client has gone, and all that it said before is read
+)
+
+func (c *conn) unread() (found unread) {
 	_ = c.raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) {
-			return
+		switch {
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		case n > 0:
+			found = something
+		default:
+			found = end
 		}
-		ended = n == 0 || err != nil
 	})
-	return ended
+	return found
 }

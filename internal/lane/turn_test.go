@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/lane"
 )
@@ -41,8 +43,46 @@ func TestEndBehindARequest(t *testing.T) {
 	}
 }
 
-// What stands behind a request that fills the buffer to its last byte is read.
+// What stands behind urgent data, at which a read stops short, is found all the same.
+func TestUrgentData(t *testing.T) {
+	for server, bare := range both {
+		t.Run(server, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					begun <- struct{}{}
+					<-goOn
+				}
+				_, _ = io.WriteString(w, r.URL.Path)
+			})
+			c := r.dial().send(get("/slow"))
+			await(t, begun, "request")
+			c.send(get("/a")).urge("!")
+			c.send(get("/b"))
+			long() // so that all are there before the server reads again
+			goOn <- struct{}{}
+			for _, path := range []string{"/slow", "/a", "/b"} {
+				c.want(http.StatusOK, path)
+			}
+		})
+	}
+}
+
+// urge sends a byte of urgent data.
+func (c *client) urge(text string) {
+	c.t.Helper()
+	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if raw.Control(func(fd uintptr) { err = syscall.Sendto(int(fd), []byte(text), syscall.MSG_OOB, nil) }); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// What stands behind a request that fills the buffer to its last byte is read at once.
 func TestFullBuffer(t *testing.T) {
+	const rounds = 30
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
@@ -50,14 +90,17 @@ func TestFullBuffer(t *testing.T) {
 				frame := lines("GET "+path+" HTTP/1.1", "Host: h", "X-Fill: ", "")
 				return strings.Replace(frame, "X-Fill: ", "X-Fill: "+strings.Repeat("x", lane.BufferSize-len(frame)), 1)
 			}
-			c := r.dial()
-			for range 3 {
+			c, begin := r.dial(), time.Now()
+			for range rounds {
 				c.send(full("/a") + full("/b") + get("/c"))
 				c.want(http.StatusOK, "/a")
 				c.want(http.StatusOK, "/b")
 				c.want(http.StatusOK, "/c")
 				c.send(full("/d"))
 				c.want(http.StatusOK, "/d")
+			}
+			if took := time.Since(begin); took > rounds*lane.LookPeriod {
+				t.Errorf("it took %v: what was left to the lookout?", took)
 			}
 		})
 	}
