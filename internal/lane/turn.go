@@ -167,9 +167,12 @@ func (c *conn) closeIdle() bool {
 	return true
 }
 
-// cut ends a connection whatever it does. The socket itself is closed when the
-// request is done with: see [conn.turn].
-func (c *conn) cut() { _, _ = c.socket.CloseRead(), c.socket.CloseWrite() }
+// cut ends a connection whatever it does, and its request's context with it. The socket
+// itself is closed when the request is done with: see [conn.turn].
+func (c *conn) cut() {
+	_, _ = c.socket.CloseRead(), c.socket.CloseWrite()
+	c.cancel()
+}
 
 // readHead reads the header of the request that has begun, of which the first seen
 // bytes were looked at before. What it says is valid until the next call.

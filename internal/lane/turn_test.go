@@ -116,11 +116,14 @@ func TestCloseDuringARequest(t *testing.T) {
 				<-goOn
 			})
 			c := r.dial().send(get("/wait"))
-			await(t, begun, "request")
+			ctx := await(t, begun, "request")
 			closed := make(chan error, 1)
 			go func() { closed <- r.server.Close() }()
 			if err := await(t, closed, "end of Close"); err != nil {
 				t.Error(err)
+			}
+			if !bare && ctx.Err() == nil { // which net/http's reader does a moment later
+				t.Error("want the context canceled already")
 			}
 			if err := await(t, ended, "end of the context"); err == nil {
 				t.Error("want the context canceled")
