@@ -22,7 +22,7 @@ const (
 // that happens in [conn.turn]: between two calls of it the socket is not read, so
 // whatever comes wakes it, and nobody has to try first whether there is something.
 // But the end of the stream wakes it only once: where that came together with a
-// request, the lookout finds it.
+// request, the lookout finds it, as it finds what a read has left: see [conn.rouse].
 func (c *conn) wait() verdict {
 	if verdict := c.answerWhole(); verdict != plain {
 		return verdict
