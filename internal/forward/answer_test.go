@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -250,5 +251,54 @@ func TestStream(t *testing.T) {
 				t.Errorf("rest %q, %v: want the end", rest, err)
 			}
 		})
+	}
+}
+
+// TestSurplusIsNoAnswer: what an upstream says behind an answer is nobody's answer,
+// however soon the next request comes.
+func TestSurplusIsNoAnswer(t *testing.T) {
+	answer := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
+	up := newUpstream(t, func(_ int, c *conn) {
+		for {
+			head, err := c.head()
+			switch {
+			case err != nil:
+				return
+			case strings.HasPrefix(head, http.MethodHead):
+				c.say(answer(answer("evil")))
+			default:
+				c.say(answer("good"))
+			}
+		}
+	})
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			var all sync.WaitGroup
+			for range 16 {
+				all.Go(func() { wantGood(t, g.addr) })
+			}
+			all.Wait()
+		})
+	}
+}
+
+// wantGood asks for a header and then for a body, again and again.
+func wantGood(t *testing.T, addr string) {
+	t.Helper()
+	c := dial(t, addr)
+	for range 30 {
+		for _, method := range []string{http.MethodHead, http.MethodGet} {
+			c.say(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")
+			res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if body, err := io.ReadAll(res.Body); string(body) == "evil" || err != nil {
+				t.Errorf("%s: %q, %v", method, body, err)
+				return
+			}
+		}
 	}
 }

@@ -142,7 +142,7 @@ func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
 		// The transport cannot rewind it, so it never sends a body twice.
 		out.Body = m.body
 	}
-	return out.WithContext(m.r.Context())
+	return out.WithContext(settled(m.r.Context()))
 }
 
 // forbidRepeat hides the headers that the transport takes as leave to send a

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
 	"github.com/certgate/certgate/internal/h1"
@@ -49,22 +51,60 @@ func connecting(dial dialFunc, timeout time.Duration) dialFunc {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", h1.ErrUnreachable, err)
 		}
-		return writeDeadline{c, timeout}, nil
+		return &conn{Conn: c, timeout: timeout}, nil
 	}
 }
 
-// writeDeadline bounds each write, so that an upstream that stops reading
-// cannot hold a request for ever.
-type writeDeadline struct {
+// conn bounds each write, so that an upstream that stops reading cannot hold a request
+// for ever, and knows whether somebody waits to read.
+type conn struct {
 	net.Conn
+
 	timeout time.Duration
+	reading atomic.Bool
+	closed  atomic.Bool
 }
 
-func (c writeDeadline) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	c.reading.Store(true)
+	defer c.reading.Store(false)
+	return c.Conn.Read(p)
+}
+
+func (c *conn) Close() error {
+	defer c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+// settle waits until the transport has looked behind the answer before: it reads from
+// the connection again, or has closed it.
+func (c *conn) settle() {
+	for wait := 10 * time.Microsecond; wait < time.Second; wait *= 2 {
+		if c.reading.Load() || c.closed.Load() {
+			return
+		}
+		time.Sleep(wait)
+	}
+	_ = c.Close()
+}
+
+// settled has the transport use a kept connection only when nothing stands behind the
+// answer before, such as the body of an answer to HEAD. It looks for that itself, but
+// not before it gives the connection to the next request, which could get those bytes
+// for its answer.
+func settled(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		if c, ok := got.Conn.(*conn); ok && got.Reused {
+			c.settle()
+		}
+	}})
 }
 
 // newLean makes the clients for plain requests, one for each address; nil when
