@@ -27,6 +27,7 @@ func isBusy(phase uint64) bool { return phase%2 == 1 }
 
 // socket is what can be served here.
 type socket interface {
+	net.Conn
 	syscall.Conn
 	CloseRead() error
 	CloseWrite() error
@@ -36,8 +37,7 @@ type socket interface {
 type conn struct {
 	s        *Server
 	watched  *wire.Conn
-	net      net.Conn // the socket below it
-	socket   socket   // the same
+	net      socket // below it
 	raw      syscall.RawConn
 	phase    atomic.Uint64
 	isListed atomic.Bool // the lookout knows of it
@@ -81,7 +81,7 @@ func newConn(s *Server, watched *wire.Conn) *conn {
 	if err != nil {
 		return nil
 	}
-	c := &conn{s: s, watched: watched, net: watched.Conn, socket: socket, raw: raw}
+	c := &conn{s: s, watched: watched, net: socket, raw: raw}
 	c.arrived, c.written = c.turn, c.writeFirst
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.rest)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())

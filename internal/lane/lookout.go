@@ -91,7 +91,7 @@ func (c *conn) leave(phase uint64) (stays bool) {
 func (c *conn) rouse() {
 	switch c.unread() {
 	case end:
-		_ = c.socket.CloseRead() // there is nothing to read behind it
+		_ = c.net.CloseRead() // there is nothing to read behind it
 	case something:
 		_ = c.raw.Control(func(fd uintptr) {
 			// It is 1 already. But to set it is to be told what is there: tcp_set_rcvlowat.

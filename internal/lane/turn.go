@@ -170,7 +170,7 @@ func (c *conn) closeIdle() bool {
 // cut ends a connection whatever it does, and its request's context with it. The socket
 // itself is closed when the request is done with: see [conn.turn].
 func (c *conn) cut() {
-	_, _ = c.socket.CloseRead(), c.socket.CloseWrite()
+	_, _ = c.net.CloseRead(), c.net.CloseWrite()
 	c.cancel()
 }
 
