@@ -51,7 +51,10 @@ type Identification struct {
 	Last        Step
 	Certificate trust.Verified
 	Client      identity.Client
-	Err         error
+	// Signed describes the certificate when an anchor signed it and another check
+	// refused it. It is for the log.
+	Signed trust.Signed
+	Err    error
 }
 
 // Request is what a decision depends on, nothing more.
@@ -104,6 +107,10 @@ type Decision struct {
 	Target      access.Target
 	Certificate trust.Verified
 	Client      identity.Client
+	// Signed describes the certificate when an anchor signed it and another check
+	// refused it, for example because it has expired. Certificate is the zero value
+	// then. It is for the log.
+	Signed trust.Signed
 	// Rule is the name of the rule that allows the request, also when its rate
 	// does not.
 	Rule string
@@ -186,8 +193,22 @@ func (g *Gate) identify(r *Request, d *Decision) (err error) {
 		return denial.New(denial.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
 	}
 	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
-	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
+	d.Last, d.Certificate, d.Client, d.Signed = found.Last, found.Certificate, found.Client, found.Signed
 	return found.Err
+}
+
+// SignedClient returns the client name in the refused certificate that Signed
+// describes, or "" when there is no such certificate or it has no valid name. It
+// is for the log: the client was refused.
+func (d *Decision) SignedClient() string {
+	if !d.Signed.Valid() {
+		return ""
+	}
+	name, err := identity.Claimed(d.Signed.Certificate())
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // refusal is the denial inside err. A check that fails in another way refuses

@@ -183,6 +183,42 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideNamesTheRefusedClient checks that a refusal after the signature says
+// which client's certificate it refused, and that a forgery names no client.
+func TestDecideNamesTheRefusedClient(t *testing.T) {
+	w := newWorld(t)
+	tests := []struct {
+		name   string
+		cert   *x509.Certificate
+		at     time.Time
+		limits trust.Limits
+		reason denial.Reason
+		client string
+	}{
+		{name: "granted", cert: w.mail, at: now},
+		{name: "expired", cert: w.mail, at: w.mail.NotAfter.Add(time.Second), reason: denial.CertificateExpired, client: "mail"},
+		{name: "not yet valid", cert: w.mail, at: w.mail.NotBefore.Add(-time.Second), reason: denial.CertificateNotYetValid, client: "mail"},
+		{name: "revoked", cert: w.revoked, at: now, reason: denial.CertificateRevoked, client: "mail"},
+		{name: "lifetime", cert: w.mail, at: now, limits: trust.Limits{MaxLifetime: time.Minute}, reason: denial.CertificateLifetime, client: "mail"},
+		{name: "forged and expired", cert: w.foreign, at: w.foreign.NotAfter.Add(time.Second), reason: denial.CertificateUntrusted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newGate(t, w, tt.limits).Decide(gate.Request{Time: tt.at, Credential: header(tt.cert), Method: "POST", Target: "/events"})
+			check(t, d, tt.reason)
+			if d.SignedClient() != tt.client || d.Signed.Valid() != (tt.client != "") {
+				t.Errorf("refused client %q, want %q", d.SignedClient(), tt.client)
+			}
+			if tt.reason != "" && d.Client.Name() != "" {
+				t.Errorf("client %q beside a refusal, want none", d.Client)
+			}
+			if tt.client != "" && !d.Signed.NotAfter().Equal(tt.cert.NotAfter) {
+				t.Errorf("end %s, want %s", d.Signed.NotAfter(), tt.cert.NotAfter)
+			}
+		})
+	}
+}
+
 // check holds a decision to its one rule: Denial is nil exactly when Grant is
 // valid.
 func check(t *testing.T, d gate.Decision, want denial.Reason) {

@@ -28,6 +28,7 @@ func (v Verification) Identify(claim Claim, now time.Time) (found Identification
 	}
 	found.Last = Trust
 	if found.Certificate, found.Err = v.Verifier.Verify(chain.Leaf, now, chain.Intermediates...); found.Err != nil {
+		found.Signed = trust.RefusedCertificate(found.Err)
 		return found
 	}
 	found.Last = Identity

@@ -48,7 +48,7 @@ func TestFailsClosed(t *testing.T) {
 func TestZeroVerified(t *testing.T) {
 	var v trust.Verified
 	if v.Valid() || v.Certificate() != nil || v.Serial() != "" || v.Fingerprint() != "" || v.KeyID() != (trust.KeyID{}) ||
-		v.ShortKeyID() != "" || v.OwnKeyID() != (trust.KeyID{}) || v.SharedKey() {
+		v.ShortKeyID() != "" || v.OwnKeyID() != (trust.KeyID{}) || v.SharedKey() || !v.NotAfter().IsZero() {
 		t.Errorf("want the zero value to say nothing, found %+v", v)
 	}
 }

@@ -51,7 +51,16 @@ type found struct {
 	from, until time.Time
 }
 
-// what is what was found, nothing for the zero value.
+// notAfter returns the end of the validity period, or the zero time when there is
+// no certificate.
+func (f *found) notAfter() time.Time {
+	if f.cert == nil {
+		return time.Time{}
+	}
+	return f.cert.NotAfter
+}
+
+// what returns the verification's result, or an empty one for the zero Verified.
 func (v Verified) what() *found {
 	if v.found == nil {
 		return &found{}
@@ -80,6 +89,10 @@ func (v Verified) OwnKeyID() KeyID { return v.what().ownKeyID }
 // Serial is the certificate's serial number as an even number of lower-case hex
 // digits.
 func (v Verified) Serial() string { return v.what().serial }
+
+// NotAfter returns the end of the certificate's validity period, or the zero time
+// for the zero value.
+func (v Verified) NotAfter() time.Time { return v.what().notAfter() }
 
 // Fingerprint is the hex SHA-256 of RawTBSCertificate: of the signed bytes, not
 // of the whole certificate, because the signature beside them can be re-encoded

@@ -60,18 +60,14 @@ func (v *Verifier) WithCRLs(lists []*CRL, staleOK bool) *Verifier {
 // time now, directly or, where the anchor is a CA certificate, through the
 // intermediates.
 //
-// Every refusal is a [*denial.Error]. Nothing about an unsigned certificate is
-// judged before its signature, except the algorithms that could not prove
-// anything, so a forger learns only that the forgery was seen.
+// Every refusal has a [*denial.Error], which [denial.Of] returns. When an anchor
+// signed the certificate and another check refused it, [RefusedCertificate]
+// returns the certificate. Nothing about an unsigned certificate is judged before
+// its signature, except the algorithms that could not prove anything, so a forger
+// learns only that the forgery was detected.
 func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates ...*x509.Certificate) (Verified, error) {
-	if v == nil || leaf == nil || leaf.SerialNumber == nil {
-		return Verified{}, denial.New(denial.CertificateUntrusted, "nothing to verify, or nothing to verify it with")
-	}
-	if len(intermediates) > maxIntermediates {
-		return Verified{}, denial.New(denial.CertificateUntrusted, "want at most %d intermediates, found %d", maxIntermediates, len(intermediates))
-	}
-	if slices.Contains(intermediates, nil) {
-		return Verified{}, denial.New(denial.CertificateUntrusted, "want intermediates, found nil")
+	if err := v.checkArguments(leaf, intermediates); err != nil {
+		return Verified{}, err
 	}
 	if err := checkSignatureAlgorithm(leaf); err != nil {
 		return Verified{}, err
@@ -80,22 +76,43 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	if err != nil {
 		return Verified{}, err
 	}
-	if err := v.checkUse(leaf); err != nil {
-		return Verified{}, err
-	}
-	if err := v.checkTime(leaf, now); err != nil {
-		return Verified{}, err
-	}
-	if err := v.checkRevoked(leaf, p, now); err != nil {
-		return Verified{}, err
-	}
 	f := newFound(leaf, p.anchor)
 	f.sharedKey = v.sharesKey(leaf, p)
-	f.from, f.until = v.period(leaf, intermediates, now)
-	if f.sharedKey && v.limits.RefuseSharedKey {
-		return Verified{}, denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
+	if err := v.checkSigned(leaf, p, f.sharedKey, now); err != nil {
+		return Verified{}, &signedRefusal{refusal: err, signed: Signed{f}}
 	}
+	f.from, f.until = v.period(leaf, intermediates, now)
 	return Verified{f}, nil
+}
+
+// checkArguments refuses what Verify cannot work with.
+func (v *Verifier) checkArguments(leaf *x509.Certificate, intermediates []*x509.Certificate) error {
+	switch {
+	case v == nil || leaf == nil || leaf.SerialNumber == nil:
+		return denial.New(denial.CertificateUntrusted, "want a verifier and a certificate, found neither or only one")
+	case len(intermediates) > maxIntermediates:
+		return denial.New(denial.CertificateUntrusted, "want at most %d intermediates, found %d", maxIntermediates, len(intermediates))
+	case slices.Contains(intermediates, nil):
+		return denial.New(denial.CertificateUntrusted, "want intermediates, found nil")
+	}
+	return nil
+}
+
+// checkSigned runs the checks of a certificate whose signature was verified.
+func (v *Verifier) checkSigned(leaf *x509.Certificate, p path, sharedKey bool, now time.Time) error {
+	if err := v.checkUse(leaf); err != nil {
+		return err
+	}
+	if err := v.checkTime(leaf, now); err != nil {
+		return err
+	}
+	if err := v.checkRevoked(leaf, p, now); err != nil {
+		return err
+	}
+	if sharedKey && v.limits.RefuseSharedKey {
+		return denial.New(denial.LegacySharedKey, "the certificate's own key is the master key; issue one over a key of the client's own")
+	}
+	return nil
 }
 
 // period is the time around now in which the verification finds what it finds
