@@ -120,6 +120,45 @@ func wantRefusedConnection(t *testing.T, addr string) {
 	t.Error("want new connections refused, found them taken")
 }
 
+// TestShutdownDelay: during the delay health checks fail and requests are
+// answered; the second signal ends the delay and the third the drain.
+func TestShutdownDelay(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	arrived := make(chan struct{}, 1)
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/events/1" {
+			return
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"SHUTDOWN_DELAY": "1h", "SHUTDOWN_TIMEOUT": "1h"}))
+	wantLine := func(message string) {
+		t.Helper()
+		if _, err := g.stderr.line(func(line string) bool { return strings.Contains(line, message) }); err != nil {
+			t.Fatalf("want %s logged: %v", message, err)
+		}
+	}
+	g.signal(t, terminate)
+	wantLine(`"msg":"stopping: `)
+	for addr, target := range map[string]string{g.addr: "/healthz", g.admin: "/readyz"} {
+		if a := send(t, addr, plainGet(target)); a.status != 503 || a.problemReason(t) != string(denial.Draining) {
+			t.Errorf("%s: want 503 during the delay, found %d %s", target, a.status, a.body)
+		}
+	}
+	g.wantAllowed(t, get("/events", mail))
+	hanging := dial(t, g.addr)
+	hanging.write(t, get("/events/1", mail).String())
+	<-arrived
+	g.signal(t, terminate)
+	wantLine(`"msg":"draining"`)
+	wantRefusedConnection(t, g.addr)
+	g.signal(t, terminate)
+	g.wantExit(t, -1) // by the signal
+}
+
 // TestDrainEnds: a request that does not end is cut after SHUTDOWN_TIMEOUT, and
 // the exit code says so.
 func TestDrainEnds(t *testing.T) {

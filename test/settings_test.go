@@ -39,7 +39,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"AUTH_CLOCK_SKEW": "1 minute", "AUTH_MIN_RSA_BITS": "512", "AUTH_MAX_LIFETIME": "-1h", "AUTH_FAILURE_RATE": "off",
 		"ACCESS_RULES": "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"events\"]\n", "UPSTREAM_URL": "schedule:8081",
 		"UPSTREAM_TIMEOUT": "0", "MAX_BODY_BYTES": "much", "MAX_CREDENTIAL_BYTES": "1", "TRUSTED_PROXIES": "0.0.0.0/0",
-		"SHUTDOWN_TIMEOUT": "-1s", "READ_HEADER_TIMEOUT": "x", "READ_TIMEOUT": "x", "IDLE_TIMEOUT": "x",
+		"SHUTDOWN_DELAY": "-1s", "SHUTDOWN_TIMEOUT": "-1s", "READ_HEADER_TIMEOUT": "x", "READ_TIMEOUT": "x", "IDLE_TIMEOUT": "x",
 		"LOG_LEVEL": "loud", "LOG_FORMAT": "xml",
 	}
 	result := finish(t, "certgate", wrong, "serve")

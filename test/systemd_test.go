@@ -219,8 +219,9 @@ func TestUnitHasTimeAndFiles(t *testing.T) {
 		return n
 	}
 	stop, drain := number(unitSettings(t, "TimeoutStopSec")[0]), number(variableDefault(t, "SHUTDOWN_TIMEOUT"))
-	if stop < drain+5 {
-		t.Errorf("want more than %d seconds to stop, found %d", drain, stop)
+	delay := number(unitEnvironment(t)["SHUTDOWN_DELAY"])
+	if delay < 5 || stop < delay+drain+5 {
+		t.Errorf("want %d seconds to stop to hold SHUTDOWN_DELAY %d, SHUTDOWN_TIMEOUT %d and 5", stop, delay, drain)
 	}
 	files := number(unitSettings(t, "LimitNOFILE")[0])
 	if least := number(variableDefault(t, "MAX_CONNECTIONS")) + number(variableDefault(t, "MAX_IN_FLIGHT")); files < 2*least {

@@ -38,8 +38,9 @@ Environment variables:
 	}
 	_ = table.Flush()
 	b.WriteString(`
-SIGTERM drains: not ready, no new connections, requests in flight are finished
-within SHUTDOWN_TIMEOUT, then exit 0.`)
+SIGTERM: health checks get 503 while requests are still accepted, for
+SHUTDOWN_DELAY, which a second signal ends. Then no new connections, requests in
+flight are finished within SHUTDOWN_TIMEOUT, exit 0.`)
 	return b.String()
 }
 
@@ -51,8 +52,8 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	}
 	lines := audit.NewBuffer(zapcore.AddSync(s.stderr))
 	defer func() { _ = lines.Close() }()
-	// A second signal ends the program at once, so from the first one on no line
-	// waits any more.
+	// The signal after the one that begins the drain ends the program at once, so
+	// from the first one on no line waits any more.
 	defer context.AfterFunc(ctx, func() { _ = lines.Close() })()
 	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, lines)
 	// net/http's transport has things to say, too, and the log is JSON.
@@ -64,7 +65,7 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited})
+	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal})
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,11 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// nextSignal derives a context that ends with the next SIGTERM or SIGINT.
+func nextSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 }
 
 // inheritedListener is the socket that a parent process holds for the gateway

@@ -38,7 +38,11 @@ type Options struct {
 	Provenance *provenance.Reader
 	// Peers are the proxies that may ask.
 	Peers []netip.Prefix
-	// Draining reports that the gateway is shutting down.
+	// Stopping reports that the gateway has been told to stop. From then on
+	// health checks fail.
+	Stopping func() bool
+	// Draining reports that connections are being closed. It is never true
+	// before Stopping is.
 	Draining func() bool
 }
 

@@ -370,18 +370,18 @@ func TestEnvoyFailsClosed(t *testing.T) {
 	}
 }
 
-// TestHealth: serving until the gateway drains; nobody may watch.
+// TestHealth: Check answers SERVING until the gateway stops; Watch is refused.
 func TestHealth(t *testing.T) {
-	draining := false
+	stopping := false
 	b := newBench(t, func(b *bench) {
 		b.options.Peers = nil
-		b.options.Draining = func() bool { return draining }
+		b.options.Stopping = func() bool { return stopping }
 	})
 	c, _ := b.serveEnvoy(t)
 	client := healthpb.NewHealthClient(c)
 	for _, tt := range []struct {
 		service  string
-		draining bool
+		stopping bool
 		want     healthpb.HealthCheckResponse_ServingStatus
 		code     codes.Code
 	}{
@@ -390,7 +390,7 @@ func TestHealth(t *testing.T) {
 		{"other", false, 0, codes.NotFound},
 		{"", true, healthpb.HealthCheckResponse_NOT_SERVING, codes.OK},
 	} {
-		draining = tt.draining
+		stopping = tt.stopping
 		res, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: tt.service})
 		if res.GetStatus() != tt.want || status.Code(err) != tt.code {
 			t.Errorf("%+v: %v, %v", tt, res, err)

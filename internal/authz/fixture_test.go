@@ -129,6 +129,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 		Gate:     func() *gate.Gate { return b.gate },
 		Recorder: audit.New(log, prometheus.NewRegistry()), Log: log,
 		Peers:    []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Stopping: func() bool { return false },
 		Draining: func() bool { return false },
 	}
 	if change != nil {

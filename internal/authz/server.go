@@ -62,7 +62,7 @@ func NewServer(o Options, b Bounds) *Server {
 	auth.RegisterAuthorizationServer(s, &checker{
 		Options: o, headers: forward.NewFilter([]string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}),
 	})
-	healthpb.RegisterHealthServer(s, health{draining: o.Draining})
+	healthpb.RegisterHealthServer(s, health{stopping: o.Stopping})
 	return &Server{s, b.MaxConnections}
 }
 
@@ -102,7 +102,7 @@ func (s *Server) Close() error {
 type health struct {
 	healthpb.UnimplementedHealthServer
 
-	draining func() bool
+	stopping func() bool
 }
 
 // Check is about the whole server or the service by name.
@@ -110,7 +110,7 @@ func (h health) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*healt
 	switch {
 	case r.GetService() != "" && r.GetService() != auth.Authorization_ServiceDesc.ServiceName:
 		return nil, status.Error(codes.NotFound, "no such service")
-	case h.draining():
+	case h.stopping():
 		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_NOT_SERVING}, nil
 	default:
 		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil

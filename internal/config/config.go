@@ -63,6 +63,7 @@ type Config struct {
 	UpstreamHealthPath string // what each address is asked, or empty: nothing
 	MaxInFlight        int
 
+	ShutdownDelay     time.Duration // from SIGTERM until the drain; 0: none
 	ShutdownTimeout   time.Duration
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration
@@ -122,6 +123,7 @@ func Load(environ map[string]string) (Config, error) {
 		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
 		UpstreamHealthPath: string(v.UpstreamHealth),
 		MaxInFlight:        int(v.MaxInFlight),
+		ShutdownDelay:      time.Duration(v.ShutdownDelay),
 		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),
 		ReadHeaderTimeout:  time.Duration(v.ReadHeaderTimeout),
 		ReadTimeout:        time.Duration(v.ReadTimeout),

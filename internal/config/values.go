@@ -22,6 +22,15 @@ func (t *timeout) UnmarshalText(text []byte) error {
 	return err
 }
 
+// delay is a duration that may be 0.
+type delay time.Duration
+
+func (d *delay) UnmarshalText(text []byte) error {
+	parsed, err := duration(string(text), 0)
+	*d = delay(parsed)
+	return err
+}
+
 type skew time.Duration
 
 const (

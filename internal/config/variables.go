@@ -45,6 +45,7 @@ type variables struct {
 	MaxCredential     credentialSize `env:"MAX_CREDENTIAL_BYTES" envDefault:"16KiB" want:"a size from 1KiB to 1MiB, such as 16KiB" desc:"larger certificate headers get 431; from 1KiB to 1MiB"`
 	TrustedProxies    proxies        `env:"TRUSTED_PROXIES" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs whose X-Forwarded-* and proxy-attached certificate headers are believed; 0.0.0.0/0 and ::/0 refuse to start"`
 	EchoPath          echoPath       `env:"ECHO_PATH" none:"none" want:"a path of letters, digits and . _ - between single slashes, such as /certgate/echo" desc:"answers what is asked at this path and below it itself, for certgate doctor: what arrived, in digests, to any verified client; with a warning at start"`
+	ShutdownDelay     delay          `env:"SHUTDOWN_DELAY" envDefault:"0s" want:"a duration from 0s on, such as 5s" desc:"how long after SIGTERM requests are still accepted while health checks get 503, so that load balancers learn of it first; a second signal ends it"`
 	ShutdownTimeout   timeout        `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" desc:"how long open requests may take after SIGTERM"`
 	ReadHeaderTimeout timeout        `env:"READ_HEADER_TIMEOUT" envDefault:"10s" want:"a duration above 0, such as 10s" desc:"how long a client may take to send the header"`
 	ReadTimeout       timeout        `env:"READ_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to send the whole request"`

@@ -15,9 +15,35 @@ import (
 // with Connection: close, instead of a connection that vanished under it.
 const drainIdle = time.Second
 
+// delay lets health checks fail while everything else goes on, for
+// SHUTDOWN_DELAY, so that load balancers choose other gateways before this one
+// closes its listeners. An interruption or the failure of a listener, which it
+// returns, ends the delay.
+func (g *Gateway) delay(failed <-chan error) error {
+	g.stopping.Store(true)
+	if g.config.ShutdownDelay == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), g.config.ShutdownDelay)
+	defer cancel()
+	if g.interrupted != nil {
+		interrupted, stop := g.interrupted(ctx)
+		defer stop()
+		ctx = interrupted
+	}
+	g.log.Info("stopping: requests are accepted until the drain", zap.Duration("delay", g.config.ShutdownDelay))
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
 // shutdown drains every server but the operator's, which stays until the end, so
 // that the drain can be watched.
 func (g *Gateway) shutdown() error {
+	g.stopping.Store(true)
 	g.draining.Store(true)
 	timeout := g.config.ShutdownTimeout
 	g.log.Info("draining", zap.Duration("timeout", timeout))

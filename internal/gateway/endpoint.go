@@ -61,7 +61,8 @@ func (g *Gateway) watch(l net.Listener, s audit.Surface, status func(denial.Reas
 func (g *Gateway) authzOptions() authz.Options {
 	return authz.Options{
 		Gate: g.gate.Load, Recorder: g.recorder, Log: g.log,
-		Provenance: newProvenance(g.config), Peers: g.config.AuthzPeers, Draining: g.draining.Load,
+		Provenance: newProvenance(g.config), Peers: g.config.AuthzPeers,
+		Stopping: g.stopping.Load, Draining: g.draining.Load,
 	}
 }
 

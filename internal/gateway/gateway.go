@@ -35,7 +35,10 @@ import (
 type Gateway struct {
 	log      *zap.Logger
 	recorder *audit.Recorder
-	draining atomic.Bool
+	stopping atomic.Bool // health checks fail
+	draining atomic.Bool // connections are closed; never without stopping
+
+	interrupted func(context.Context) (context.Context, context.CancelFunc)
 
 	guard     *flood.Guard // of every gate: a reload forgives nobody
 	nonces    nonces       // and forgets no signature
@@ -71,11 +74,15 @@ type server interface {
 }
 
 // Options are what a [Gateway] is made of. All fields are required, except
-// Listener.
+// Interrupted and Listener.
 type Options struct {
 	Config config.Config
 	Log    *zap.Logger
 	Level  zap.AtomicLevel
+	// Interrupted derives a context that ends when the operator does not want to
+	// wait for SHUTDOWN_DELAY. It is called when the delay begins. Without it the
+	// delay always takes its time.
+	Interrupted func(context.Context) (context.Context, context.CancelFunc)
 	// Listener, when given, is used instead of binding LISTEN_ADDR: a socket
 	// that a parent process holds.
 	Listener net.Listener
@@ -87,7 +94,10 @@ type Options struct {
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c := o.Config
 	registry := newRegistry()
-	g := &Gateway{headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry), guard: newGuard(c, registry)}
+	g := &Gateway{
+		headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry),
+		guard: newGuard(c, registry), interrupted: o.Interrupted,
+	}
 	g.nonces = newNonces(c, o.Log, registry)
 	g.gate.Store(g.newGate())
 	g.pool = newPool(c, o.Log, registry)
@@ -102,7 +112,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.public.watched = g.watch(g.public.listener, audit.Public, denial.Reason.Status)
 	g.public.server = g.quick(httpapi.NewHandler(httpapi.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
-		Provenance: newProvenance(c), Draining: g.draining.Load, EchoPath: c.EchoPath,
+		Provenance: newProvenance(c), Stopping: g.stopping.Load, Draining: g.draining.Load, EchoPath: c.EchoPath,
 	}))
 	if g.authz.listener != nil {
 		g.authz.watched = g.watch(g.authz.listener, audit.Verify, authz.Status)
@@ -176,10 +186,11 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 // limit, which then gets its own answer, beside ordinary headers.
 func maxHeaderBytes(c config.Config) int { return 2*c.MaxCredentialBytes + 32<<10 }
 
-// Run serves until ctx is done, then drains: not ready any more, no new
-// connections, requests in flight are finished within SHUTDOWN_TIMEOUT. It
+// Run serves until ctx is done. Then health checks fail while requests are still
+// accepted, for SHUTDOWN_DELAY. After that the gateway drains: it accepts no new
+// connections, and finishes requests in flight within SHUTDOWN_TIMEOUT. Run
 // returns nil after a clean drain, and an error when a listener failed or
-// requests had to be cut. Meanwhile the configuration's files are watched.
+// requests had to be cut. The configuration's files are watched until the drain.
 func (g *Gateway) Run(ctx context.Context) error {
 	failed := make(chan error, 5)
 	var serving sync.WaitGroup
@@ -195,7 +206,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer endChecks() // before serving.Wait
 	serving.Go(func() { g.pool.Watch(checking) })
 	serving.Go(func() { g.nonces.watch(checking) })
-	watching, stop := context.WithCancel(ctx)
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -206,6 +217,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		err = g.delay(failed)
 	case err = <-failed:
 	}
 	stop()
@@ -263,7 +275,7 @@ func (g *Gateway) announceKeys() {
 
 // ready is what the operator's /readyz answers.
 func (g *Gateway) ready() error {
-	if g.draining.Load() {
+	if g.stopping.Load() {
 		return denial.New(denial.Draining, "shutting down")
 	}
 	return nil

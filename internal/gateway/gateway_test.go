@@ -127,6 +127,13 @@ func start(t *testing.T, c config.Config) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runInBackground(t, g, log)
+}
+
+// runInBackground runs a gateway until the end of the test, or until cancel is
+// called.
+func runInBackground(t *testing.T, g *Gateway, log *buffer) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
 		Gateway: g, log: log, cancel: cancel, done: make(chan error, 1),

@@ -165,6 +165,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 			Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
 		}),
 		Recorder: audit.New(log, b.registry), Log: log,
+		Stopping: func() bool { return false },
 		Draining: func() bool { return false },
 	}
 	forwarder := b.options.Forwarder

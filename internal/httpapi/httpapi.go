@@ -33,7 +33,11 @@ type Options struct {
 	Log       *zap.Logger
 	// Provenance says what is believed of a request.
 	Provenance *provenance.Reader
-	// Draining reports that the gateway is shutting down.
+	// Stopping reports that the gateway has been told to stop. From then on
+	// health checks fail, so that load balancers send new requests elsewhere.
+	Stopping func() bool
+	// Draining reports that connections are being closed. It is never true
+	// before Stopping is.
 	Draining func() bool
 	// EchoPath is what is answered by package echo, with everything below it, to
 	// any verified client; empty: nothing.
@@ -45,7 +49,7 @@ type surface struct{ Options }
 // NewHandler is the surface. It is safe for concurrent use. Requests must come
 // through a [wire.Listener]: others are refused as ambiguous.
 //
-//	GET /healthz   200, or 503 while draining; for the load balancer, not gated
+//	GET /healthz   200, or 503 once stopping; for the load balancer, not gated
 //	EchoPath       and below: says what arrived, to any verified client
 //	everything else is gated and forwarded
 func NewHandler(o Options) http.Handler { return newEngine(o) }
@@ -102,7 +106,7 @@ func (s *surface) framed(c *gin.Context) {
 }
 
 func (s *surface) health(c *gin.Context) {
-	if s.Draining() {
+	if s.Stopping() {
 		write(c, problem.Problem{Reason: denial.Draining, Status: denial.Draining.Status()})
 		return
 	}

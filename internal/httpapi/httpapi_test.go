@@ -322,15 +322,15 @@ func TestHealth(t *testing.T) {
 		if res := b.ask(t, request(method+" /healthz HTTP/1.1")); res.StatusCode != http.StatusOK {
 			t.Errorf("%s: status %d, want 200", method, res.StatusCode)
 		}
-		draining := newBench(t, func(b *bench) { b.options.Draining = func() bool { return true } })
-		res := draining.ask(t, request(method+" /healthz HTTP/1.1"))
+		stopping := newBench(t, func(b *bench) { b.options.Stopping = func() bool { return true } })
+		res := stopping.ask(t, request(method+" /healthz HTTP/1.1"))
 		if res.StatusCode != http.StatusServiceUnavailable || !res.Close {
-			t.Errorf("%s while draining: status %d, close %t: want 503 and close", method, res.StatusCode, res.Close)
+			t.Errorf("%s while stopping: status %d, close %t: want 503 and close", method, res.StatusCode, res.Close)
 		}
 		if method == "GET" && res.problem(t)["reason"] != "draining" {
 			t.Errorf("problem %q, want draining", res.body)
 		}
-		if n := b.forwarded() + draining.forwarded(); n != 0 {
+		if n := b.forwarded() + stopping.forwarded(); n != 0 {
 			t.Errorf("the upstream got %d requests, want none", n)
 		}
 	}

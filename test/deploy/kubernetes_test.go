@@ -234,20 +234,29 @@ func TestNothingIsCutByARollout(t *testing.T) {
 	if budget == nil || budget.IntValue() < 1 || budget.IntValue() >= int(*d.Spec.Replicas) {
 		t.Errorf("want a budget that lets a node drain and leaves a pod, found %v", budget)
 	}
-	drain, err := time.ParseDuration(environment(c)["SHUTDOWN_TIMEOUT"])
-	if err != nil {
-		t.Fatal(err)
-	}
+	delay, drain := environmentDuration(t, c, "SHUTDOWN_DELAY"), environmentDuration(t, c, "SHUTDOWN_TIMEOUT")
 	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
-	pause := time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
-	if pause < 5*time.Second || grace < pause+drain+5*time.Second {
-		t.Errorf("want %v of grace to hold preStop %v, SHUTDOWN_TIMEOUT %v and 5s", grace, pause, drain)
+	if c.Lifecycle != nil {
+		t.Errorf("want the grace for the gateway alone, found the hooks %v", c.Lifecycle)
+	}
+	if delay < 5*time.Second || grace < delay+drain+5*time.Second {
+		t.Errorf("want %v of grace to hold SHUTDOWN_DELAY %v, SHUTDOWN_TIMEOUT %v and 5s", grace, delay, drain)
 	}
 	for want, probe := range map[string]*corev1.Probe{"/readyz": c.ReadinessProbe, "/healthz": c.LivenessProbe} {
 		if probe.HTTPGet.Path != want || probe.HTTPGet.Port != intstr.FromString("admin") {
 			t.Errorf("want a probe of %s at admin, found %v", want, probe.HTTPGet)
 		}
 	}
+}
+
+// environmentDuration is the value of a variable that holds a duration.
+func environmentDuration(t *testing.T, c corev1.Container, name string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(environment(c)[name])
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return d
 }
 
 func environment(c corev1.Container) map[string]string {

@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/config"
+	"go.uber.org/zap/zapcore"
+)
+
+// startWithDelay starts a gateway whose SHUTDOWN_DELAY ends when interrupt is
+// called, or by itself after the configured time.
+func startWithDelay(t *testing.T, c config.Config) (r *running, interrupt context.CancelFunc) {
+	t.Helper()
+	interrupted, interrupt := context.WithCancel(context.Background())
+	var b buffer
+	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.AddSync(&b))
+	g, err := New(context.Background(), Options{
+		Config: c, Log: log, Level: level,
+		Interrupted: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			stop := context.AfterFunc(interrupted, cancel)
+			return ctx, func() { stop(); cancel() }
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runInBackground(t, g, &b), interrupt
+}
+
+// TestShutdownDelay: after the first signal health checks fail while new
+// connections are accepted, stay open and are answered; the second signal ends
+// the delay.
+func TestShutdownDelay(t *testing.T) {
+	s := newSources(t)
+	c := load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "1h", "AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules})
+	r, interrupt := startWithDelay(t, c)
+	want(t, r, r.Addr(), "/healthz", http.StatusOK, "ok")
+	r.cancel()
+	eventually(t, "the delay announced", func() bool { return strings.Contains(r.log.String(), "stopping") })
+	want(t, r, r.Addr(), "/healthz", http.StatusServiceUnavailable, "draining")
+	want(t, r, r.AdminAddr(), "/readyz", http.StatusServiceUnavailable, "draining")
+	want(t, r, r.AdminAddr(), "/healthz", http.StatusOK, "ok")
+	for range 3 {
+		want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+	}
+	if strings.Contains(r.log.String(), `"draining"`) {
+		t.Errorf("want no drain before the delay has ended, found %s", r.log)
+	}
+	write(t, s.rules, denies)
+	eventually(t, "the rules reloaded during the delay", func() bool {
+		status, _, err := r.get(t, r.Addr(), "/events")
+		return err == nil && status == http.StatusForbidden
+	})
+	interrupt()
+	r.client.CloseIdleConnections()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+	if !strings.Contains(r.log.String(), `"draining"`) {
+		t.Errorf("want a drain after the delay, found %s", r.log)
+	}
+}
+
+// TestShutdownDelayEnds: the delay ends by itself, also without Interrupted.
+func TestShutdownDelayEnds(t *testing.T) {
+	c := load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "10ms"})
+	withSignal, interrupt := startWithDelay(t, c)
+	defer interrupt()
+	for _, r := range []*running{withSignal, start(t, c)} {
+		r.cancel()
+		if err := <-r.done; err != nil {
+			t.Errorf("Run: %v, want nil", err)
+		}
+		if !strings.Contains(r.log.String(), "stopping") || !free(r.Addr()) {
+			t.Errorf("want a delay and the address free, found %s", r.log)
+		}
+	}
+}
+
+// TestListenerFailsDuringDelay: the failure ends the delay and is returned.
+func TestListenerFailsDuringDelay(t *testing.T) {
+	r, interrupt := startWithDelay(t, load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "1h"}))
+	defer interrupt()
+	want(t, r, r.AdminAddr(), "/readyz", http.StatusOK, "ready")
+	r.cancel()
+	eventually(t, "the delay announced", func() bool { return strings.Contains(r.log.String(), "stopping") })
+	r.client.CloseIdleConnections()
+	_ = r.public.listener.Close()
+	if err := <-r.done; err == nil || !strings.Contains(err.Error(), r.Addr().String()) {
+		t.Errorf("Run: %v, want an error that names the listener", err)
+	}
+}
