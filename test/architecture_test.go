@@ -19,12 +19,13 @@ const archModule = "github.com/certgate/certgate"
 // project. Arrows point one way; a package that is not built yet is passed over.
 var archCore = map[string][]string{
 	"denial":     {},
+	"headers":    {},
 	"certheader": {"denial"},
 	"trust":      {"denial"},
 	"identity":   {"denial", "trust"},
 	"access":     {"denial", "trust", "identity"},
-	"proof":      {"denial", "trust", "identity"},
-	"gate":       {"denial", "certheader", "trust", "identity", "access", "proof"},
+	"proof":      {"denial", "headers", "trust", "identity"},
+	"gate":       {"denial", "headers", "certheader", "trust", "identity", "access", "proof"},
 }
 
 // archForeign is what the core may use beside the standard library.

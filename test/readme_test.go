@@ -8,6 +8,7 @@ import (
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 func readme(t *testing.T) string {
@@ -68,5 +69,20 @@ func TestReadmeReasons(t *testing.T) {
 		if !strings.Contains(text, "`"+string(reason)+"`") {
 			t.Errorf("want `%s` in the README, found none", reason)
 		}
+	}
+}
+
+// TestReadmeStrippedFields: the README's table is the table of package headers, row
+// for row.
+func TestReadmeStrippedFields(t *testing.T) {
+	t.Parallel()
+	var want strings.Builder
+	want.WriteString("| what the field would carry | deleted names |\n|---|---|\n")
+	for _, group := range headers.Stripped() {
+		want.WriteString("| " + group.Meaning + " | `" + strings.Join(group.Names, "`, `") + "` |\n")
+	}
+	want.WriteString("\n")
+	if !strings.Contains(readme(t), want.String()) {
+		t.Errorf("want this table in the README, found another or none:\n%s", want.String())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // headerOf reads the header in either of the forms in which Envoy sends it, with
@@ -66,7 +67,7 @@ func contentOf(r *auth.AttributeContext_HttpRequest) []byte {
 // content (allow_partial_message) could be just what was signed, with more behind it.
 func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) func(client string) ([]byte, error) {
 	body := contentOf(r)
-	if len(body) == 0 || !says(h["X-Envoy-Auth-Partial-Body"], "false") || !says(h["Content-Length"], strconv.Itoa(len(body))) {
+	if len(body) == 0 || !says(h["X-Envoy-Auth-Partial-Body"], "false") || !says(h[headers.ContentLength], strconv.Itoa(len(body))) {
 		return nil
 	}
 	return func(string) ([]byte, error) { return body, nil }
@@ -75,7 +76,7 @@ func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) func(client str
 // announcesBody reports whether the header says that there is content. That it says
 // so of no content is not asked.
 func announcesBody(h http.Header) bool {
-	return !says(h["Content-Length"], "0") || len(h["Transfer-Encoding"]) > 0
+	return !says(h[headers.ContentLength], "0") || len(h["Transfer-Encoding"]) > 0
 }
 
 // says reports whether nothing but the value is said, or nothing at all.

@@ -19,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/problem"
 )
 
@@ -83,7 +84,7 @@ func (q *inquiry) denied(d *denial.Error) *auth.CheckResponse {
 		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
 		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
-	h := http.Header{"Content-Type": {problem.ContentType}, headerReason: {string(d.Reason)}}
+	h := http.Header{"Content-Type": {problem.ContentType}, headers.Reason: {string(d.Reason)}}
 	p.SetHeader(h)
 	denied := &auth.DeniedHttpResponse{Status: &envoy.HttpStatus{Code: envoy.StatusCode(p.Status)}, Body: string(p.Document())} //nolint:gosec // a status has three digits
 	for name, values := range h {
@@ -127,7 +128,7 @@ func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
 	}
 	for name := range h {
 		lower := strings.ToLower(name)
-		if s.headers.Protects(name) && !isEnvoys(lower) && !isOurs(lower) || signaturesRead && forward.IsSignature(name) {
+		if s.headers.Protects(name) && !isEnvoys(lower) && !headers.IsIdentity(lower) || signaturesRead && headers.IsSignature(name) {
 			names = append(names, lower)
 		}
 	}
@@ -141,15 +142,5 @@ func isEnvoys(name string) bool {
 		return true
 	default:
 		return strings.HasPrefix(name, ":")
-	}
-}
-
-// isOurs: the names of [forward.Identity].
-func isOurs(name string) bool {
-	switch name {
-	case "x-client-id", "x-client-auth", "x-client-cert-serial", "x-client-cert-fingerprint", "x-request-id":
-		return true
-	default:
-		return false
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // family is a pair of header names in which proxies describe the request that
@@ -13,8 +14,8 @@ type family struct{ method, target string }
 // families are all that are read: of Traefik and Caddy, and what people configure
 // in nginx.
 var families = [...]family{
-	{"X-Forwarded-Method", "X-Forwarded-Uri"},
-	{"X-Original-Method", "X-Original-Uri"},
+	{headers.ForwardedMethod, headers.ForwardedURI},
+	{headers.OriginalMethod, headers.OriginalURI},
 }
 
 // describe reads the request that the proxy asks about.

@@ -11,13 +11,10 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/problem"
 	"github.com/certgate/certgate/internal/wire"
 )
-
-// headerReason carries the reason of a refusal for proxies that do not pass the
-// body of the answer on.
-const headerReason = "X-Certgate-Reason"
 
 // Status is what the reason is answered with over HTTP: 401 where that is its
 // status, else 403. nginx's auth_request knows no others, and no proxy takes
@@ -64,13 +61,20 @@ func (s *surface) recovered(c *gin.Context, reason any) {
 	q.refuse(c, denial.New(denial.Internal, "a handler panicked"))
 }
 
-// framed refuses a request whose length can be read in two ways: the next one on
-// the connection could be part of a client's body.
+// framed refuses a request whose length can be read in two ways, because the next
+// request on the connection could be part of a client's body, and one whose
+// Connection fields list more options than are read.
 func (s *surface) framed(c *gin.Context) {
+	var refusal *denial.Error
 	if ambiguous := wire.Begin(c.Request); ambiguous {
 		c.Header("Connection", "close")
+		refusal = denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other")
+	} else if _, err := headers.ParseConnection(c.Request.Header[headers.Connection]); err != nil {
+		refusal = denial.New(denial.RequestMalformed, "%v", err)
+	}
+	if refusal != nil {
 		q := s.begin(c)
-		q.refuse(c, denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
+		q.refuse(c, refusal)
 		return
 	}
 	c.Next()
@@ -118,7 +122,7 @@ func (q *inquiry) refuse(c *gin.Context, d *denial.Error) {
 		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
 	p.SetHeader(c.Writer.Header())
-	c.Header(headerReason, string(d.Reason))
+	c.Header(headers.Reason, string(d.Reason)) // for proxies that do not pass on the body
 	c.Abort()
 	c.Data(p.Status, problem.ContentType, p.Document())
 	q.record.BytesOut = int64(max(c.Writer.Size(), 0))

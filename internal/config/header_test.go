@@ -14,6 +14,7 @@ func TestProxyHeader(t *testing.T) {
 	for _, name := range []string{
 		"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert",
 		"X-Amzn-Mtls-Clientcert-Leaf", "X-SSL-Client-Cert", "X-ARR-ClientCert", "SSL-Client-Cert", "x_forwarded_client_cert", "X-My-Proxy",
+		"CloudFront-Viewer-Cert-Pem", "Cf-Client-Cert-Der-Base64", "X-Tls-Client-Cert",
 	} {
 		t.Run(name, func(t *testing.T) {
 			environ := required(t)
@@ -43,6 +44,7 @@ func TestProxyHeaderFaults(t *testing.T) {
 			[]config.Fault{{Variable: "TRUSTED_PROXIES", Problem: `found "0.0.0.0/0", which is everybody` + wantProxies}}},
 		{"the clients' header", map[string]string{proxy: "X-SSL-Auth", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X-SSL-Auth", "X-SSL-Auth")}},
 		{"the clients' header, folded", map[string]string{proxy: "x_ssl-AUTH", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("x_ssl-AUTH", "X-SSL-Auth")}},
+		{"the clients' header, with dots", map[string]string{proxy: "X.SSL.Auth", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X.SSL.Auth", "X-SSL-Auth")}},
 		{"the clients' header, named", map[string]string{proxy: "X-Cert", "AUTH_HEADER": "X_CERT", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X-Cert", "X_CERT")}},
 		{"both", map[string]string{proxy: "X-Cert", "AUTH_HEADER": "X-Cert"}, []config.Fault{without, same("X-Cert", "X-Cert")}},
 		{"in the clients' place", map[string]string{proxy: "Client-Cert", "AUTH_HEADER": "Client-Cert", "TRUSTED_PROXIES": "10.0.0.0/8"},

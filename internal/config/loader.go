@@ -10,6 +10,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -241,7 +242,7 @@ func (l *loader) compareHeaders(v variables) {
 	if len(v.TrustedProxies.list) == 0 && !l.has("TRUSTED_PROXIES") {
 		l.add("AUTH_PROXY_HEADER", fmt.Sprintf("found %s without TRUSTED_PROXIES, want the proxies that attach it in TRUSTED_PROXIES", name))
 	}
-	if fold(string(v.ProxyHeader)) == fold(string(v.AuthHeader)) && !l.has("AUTH_HEADER") {
+	if headers.Same(string(v.ProxyHeader), string(v.AuthHeader)) && !l.has("AUTH_HEADER") {
 		l.add("AUTH_PROXY_HEADER", fmt.Sprintf("found %s, want another header than AUTH_HEADER %s, because a client attaches that one", name, quote(string(v.AuthHeader))))
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // Path is where the documentation puts the echo.
@@ -78,7 +80,7 @@ func Of(text string) Value {
 func Digest(r *http.Request, credentials ...string) Answer {
 	a := Answer{
 		Version: Version, Method: r.Method, Protocol: r.Proto, Target: Of(r.RequestURI), Peer: r.RemoteAddr,
-		ForwardedFor: append([]string{}, r.Header["X-Forwarded-For"]...), Headers: []Header{},
+		ForwardedFor: append([]string{}, r.Header[headers.ForwardedFor]...), Headers: []Header{},
 	}
 	for _, told := range []bool{true, false} {
 		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
@@ -108,11 +110,10 @@ func (a *Answer) add(name string, values []string, told bool) {
 
 // tells is true for the names under which the doctor sends something.
 func tells(name string, credentials []string) bool {
-	name = fold(name)
-	if strings.HasPrefix(name, fold(CanaryPrefix)) {
+	if strings.HasPrefix(headers.Fold(name), headers.Fold(CanaryPrefix)) {
 		return true
 	}
-	same := func(other string) bool { return fold(other) == name }
+	same := func(other string) bool { return headers.Same(other, name) }
 	return slices.ContainsFunc(credentials, same) || slices.ContainsFunc(Spoofed(), same) || slices.ContainsFunc(Signed(), same)
 }
 
@@ -127,9 +128,6 @@ func Spoofed() []string {
 		"X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert", "X-Client-Id", "X-Forwarded-Host", "X-Forwarded-Proto",
 	}
 }
-
-// fold makes the names one that are one to CGI and WSGI programs.
-func fold(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
 // Header is what arrived under a name, without regard to case; nil: nothing.
 func (a Answer) Header(name string) []Value {

@@ -7,31 +7,32 @@ import (
 
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // bufferSize is how much of an answer is copied at once.
 const bufferSize = 32 << 10
 
-// answer copies the upstream's answer. After an error the caller must abort the
+// answer copies the upstream's answer without the fields that its Connection fields
+// list. After an error the caller must abort the
 // connection, or the client would take a part for the whole. The error is a
 // *denial.Error when the client stopped reading.
-func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, m *message) (int64, error) {
+func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, listed headers.Options, m *message) (int64, error) {
 	if m.relayer != nil && canRelay(a) {
 		return f.relay(w, m.relayer, a, m.hop.RequestID)
 	}
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
 	h["Content-Type"] = nil
-	setFields(h, a.Fields)
-	h[headerRequestID] = []string{m.hop.RequestID}
+	setFields(h, a.Fields, listed)
+	h[headers.RequestID] = []string{m.hop.RequestID}
 	w.WriteHeader(a.Status)
 	return f.copyBody(w, a)
 }
 
 // setFields sets those fields of an answer that do not concern the connection
 // that it came on.
-func setFields(h http.Header, fields []h1.Field) {
-	listed := listedIn(fields)
+func setFields(h http.Header, fields []h1.Field, listed headers.Options) {
 	values := make([]string, len(fields)) // one backing array for the usual single values
 	for i, field := range fields {
 		switch {
@@ -46,17 +47,19 @@ func setFields(h http.Header, fields []h1.Field) {
 }
 
 // passesBack reports whether an answer's field may go on to the client.
-func passesBack(name string, listed []string) bool {
-	return !isHopByHop(name) && !isListed(listed, name)
+func passesBack(name string, listed headers.Options) bool {
+	return !headers.IsHopByHop(name) && !listed.List(name)
 }
 
-func listedIn(fields []h1.Field) (names []string) {
+// listedIn returns the options of an answer's Connection fields.
+func listedIn(fields []h1.Field) (headers.Options, error) {
+	var values []string
 	for _, field := range fields {
-		if field.Name == "Connection" {
-			names = append(names, options([]string{field.Value})...)
+		if field.Name == headers.Connection {
+			values = append(values, field.Value)
 		}
 	}
-	return names
+	return headers.ParseConnection(values)
 }
 
 func (f *Forwarder) copyBody(w http.ResponseWriter, a h1.Answer) (written int64, err error) {

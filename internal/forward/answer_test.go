@@ -67,6 +67,8 @@ func TestAnswer(t *testing.T) {
 		{"until close", "GET", "HTTP/1.0 200 OK\r\n\r\nhi", 200, http.Header{}, "hi"},
 		{"hop by hop", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Hop\r\nX-Hop: a\r\nKeep-Alive: b\r\nProxy-Authenticate: c\r\nUpgrade: d\r\nTe: e\r\nX-End: f\r\n\r\n", 200,
 			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
+		{"64 options in Connection", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: " + strings.Repeat("x,", 63) + "x_hop\r\nX-Hop: a\r\nX-End: f\r\n\r\n", 200,
+			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
 		{"trailers", "GET", "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n", 200, http.Header{}, "hi"},
 		{"another request id", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Request-Id: other\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
 		{"hints before", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
@@ -107,6 +109,7 @@ func TestNoAnswer(t *testing.T) {
 		{"too many headers", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: b\r\n", 10<<10) + "Content-Length: 0\r\n\r\n", denial.UpstreamFailed},
 		{"hints without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 10<<10), denial.UpstreamFailed},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", denial.UpstreamFailed},
+		{"65 options in Connection", "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: " + strings.Repeat("x,", 64) + "x\r\nContent-Length: 0\r\n\r\n", denial.UpstreamFailed},
 	}
 	for w, tt := range allWays(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {

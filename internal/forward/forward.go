@@ -17,6 +17,7 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/upstream"
 )
 
@@ -75,7 +76,7 @@ type Hop struct {
 	// For, Proto and Host become X-Forwarded-For, -Proto and -Host.
 	For, Proto, Host string
 	// SignaturesRead says that the gateway has looked at the client's signatures:
-	// they are its own business, and not forwarded. See [IsSignature].
+	// they are its own business, and not forwarded. See [headers.IsSignature].
 	SignaturesRead bool
 }
 
@@ -103,6 +104,10 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	if broken, ok := r.Body.(brokenBody); ok {
 		return Result{Err: broken.refusal}
 	}
+	listed, err := headers.ParseConnection(r.Header[headers.Connection])
+	if err != nil {
+		return Result{Err: denial.New(denial.RequestMalformed, "%v", err)}
+	}
 	body := newRequestBody(r, f.maxBody)
 	if refusal := f.refuse(w, body); refusal != nil {
 		return Result{Err: refusal}
@@ -110,7 +115,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	defer endReading(w, body)
 	var visit upstream.Visit
 	defer visit.End()
-	result := f.exchange(w, &visit, &message{r, g, hop, body, relayerOf(w)})
+	result := f.exchange(w, &visit, &message{r, g, hop, body, listed, relayerOf(w)})
 	result.BytesIn = body.n.Load()
 	if f.pool.Len() > 1 {
 		result.Upstream = visit.Name()
@@ -144,7 +149,11 @@ func (f *Forwarder) exchange(w http.ResponseWriter, visit *upstream.Visit, m *me
 	if res.Status < http.StatusOK {
 		return Result{Err: denial.New(denial.UpstreamFailed, "want a final status, found %d", res.Status)}
 	}
-	n, err := f.answer(w, res, m)
+	listed, err := listedIn(res.Fields)
+	if err != nil {
+		return Result{Err: denial.New(denial.UpstreamFailed, "%v", err)}
+	}
+	n, err := f.answer(w, res, listed, m)
 	if err != nil && denial.Of(err) == nil {
 		err = failure(m.r, m.body, err)
 	}

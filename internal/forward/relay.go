@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // relayer is a ResponseWriter that takes an answer's header as it is to be written,
@@ -39,11 +40,14 @@ func relayerOf(w http.ResponseWriter) relayer {
 func relayed(fields []h1.Field) *h1.Lines {
 	fields = slices.Clone(fields)
 	slices.SortStableFunc(fields, func(a, b h1.Field) int { return cmp.Compare(a.Name, b.Name) })
-	listed := listedIn(fields)
+	listed, err := listedIn(fields)
+	if err != nil {
+		return nil
+	}
 	var l h1.Lines
 	dated := false
 	for _, field := range fields {
-		if field.Name == "Content-Length" || field.Name == headerRequestID || !passesBack(field.Name, listed) {
+		if field.Name == headers.ContentLength || field.Name == headers.RequestID || !passesBack(field.Name, listed) {
 			continue
 		}
 		if l.Add(field.Name, field.Value) != nil {
@@ -66,7 +70,7 @@ func canRelay(a h1.Answer) bool {
 // the relayer: a framework has to know that an answer has begun, or it would put a
 // page of its own behind it when something panics.
 func (f *Forwarder) relay(w http.ResponseWriter, r relayer, a h1.Answer, requestID string) (int64, error) {
-	r.Relay(a.Status, a.Length, a.Relay, h1.Field{Name: headerRequestID, Value: requestID})
+	r.Relay(a.Status, a.Length, a.Relay, h1.Field{Name: headers.RequestID, Value: requestID})
 	body, ok := a.Take()
 	if !ok {
 		return f.copyBody(w, a)

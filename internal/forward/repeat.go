@@ -2,7 +2,6 @@ package forward
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/certgate/certgate/internal/h1"
 	"github.com/certgate/certgate/internal/trust"
@@ -56,10 +55,10 @@ func (f *Forwarder) write(to *h1.Message, m *message, scratch *repeat) error {
 	return err
 }
 
-func (r *repeat) write(to *h1.Message, m *message, headers Filter, generation uint64) error {
+func (r *repeat) write(to *h1.Message, m *message, filter Filter, generation uint64) error {
 	client := m.g.Client()
 	err := errors.Join(
-		r.pass(headers, m.r.Header, passed{generation, m.hop.SignaturesRead}),
+		r.pass(filter, m, passed{generation, m.hop.SignaturesRead}),
 		r.vouch(m, vouched{
 			client: client.Name(), certificate: client.Certificate(), auth: m.hop.Auth,
 			peer: m.hop.For, proto: m.hop.Proto, host: m.hop.Host,
@@ -71,12 +70,13 @@ func (r *repeat) write(to *h1.Message, m *message, headers Filter, generation ui
 }
 
 // pass makes the client's lines.
-func (r *repeat) pass(headers Filter, in http.Header, now passed) (err error) {
+func (r *repeat) pass(filter Filter, m *message, now passed) (err error) {
 	if r.passed == now && now.generation != 0 {
 		return nil
 	}
 	r.client.Reset()
-	headers.keep(in, now.signaturesRead, func(name, value string) { err = errors.Join(err, r.client.Add(name, value)) })
+	by := selection{m.listed, now.signaturesRead}
+	filter.keep(m.r.Header, by, func(name, value string) { err = errors.Join(err, r.client.Add(name, value)) })
 	if r.passed = now; err != nil {
 		r.passed = passed{}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // What is decided is what is forwarded: the request line is the client's, byte
@@ -99,6 +101,12 @@ func TestHeaders(t *testing.T) {
 		{"upgrade", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-Websocket-Key: x"}, []string{"Sec-Websocket-Key: x"}},
 		{"listed in Connection", []string{"Connection: X-Custom, close", "X-Custom: x", "X-Other: y"}, []string{"X-Other: y"}},
 		{"our own listed in Connection", []string{"Connection: X-Client-Id, X-Forwarded-For", "connection: x-request-id,X-Client-Auth , host", "Connection: X-Client-Cert-Fingerprint, X-Client-Cert-Serial"}, nil},
+		{"listed in another spelling", []string{"Connection: x_custom", "X-Custom: x", "X-Other: y"}, []string{"X-Other: y"}},
+		{"64 options in Connection", []string{"Connection: " + strings.Repeat(",", 62) + "X-A", "Connection: X-B", "X-A: x", "X-B: x", "X-C: y"}, []string{"X-C: y"}},
+		{"users of other proxies", []string{"Remote-User: root", "remote_user: root", "X-Remote-User: root", "X-Auth-Request-Email: root", "X-Forwarded-Groups: root"}, nil},
+		{"certificates of other proxies", []string{"CloudFront-Viewer-Cert-Pem: x", "cf.client.cert.der.base64: x", "Cf_Cert_Verified: true", "X-Tls-Client-Cert: x"}, nil},
+		{"files", []string{"X-Accel-Redirect: /x", "X_Accel_Mapping: /=/etc", "X-Sendfile-Type: X-Accel-Redirect"}, nil},
+		{"addresses of other proxies", []string{"True-Client-IP: x", "true~client~ip: x", "CF-Connecting-IP: x"}, nil},
 		{"a length", []string{"Content-Length: 0"}, nil},
 		{"the framing's twins", []string{"Content_Length: 7", "content.length: 7", "Transfer_Encoding: chunked"}, nil},
 	}
@@ -183,6 +191,24 @@ func TestEmptyBodyKeepsItsFraming(t *testing.T) {
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
 				t.Errorf("headers (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTooManyOptions: a Connection field that lists more options than are read ends
+// the request before anything is sent.
+func TestTooManyOptions(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up, got := recorder(t)
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			g.ask(t, lines("GET / HTTP/1.1", "Host: gateway", "Connection: "+strings.Repeat(",", 64), "X-A: x", ""))
+			if result := <-g.results; denial.Of(result.Err) == nil || denial.Of(result.Err).Reason != denial.RequestMalformed {
+				t.Errorf("result %+v, want it refused with request_malformed", result)
+			}
+			if len(got) > 0 {
+				t.Errorf("the upstream got %q, want nothing", <-got)
 			}
 		})
 	}

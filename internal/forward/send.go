@@ -9,6 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/h1"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/upstream"
 )
 
@@ -22,6 +23,8 @@ type message struct {
 	g    access.Grant
 	hop  Hop
 	body *requestBody
+	// listed are the fields that the client's Connection fields list.
+	listed headers.Options
 
 	relayer relayer // nil when the client's connection is net/http's
 }
@@ -98,7 +101,7 @@ func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.An
 	if err := f.write(&p.message, m, &p.scratch); err != nil {
 		return h1.Answer{}, err
 	}
-	p.message.Field(headerRequestID, m.hop.RequestID)
+	p.message.Field(headers.RequestID, m.hop.RequestID)
 	p.message.End(p.body)
 	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
 }
@@ -132,9 +135,9 @@ func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
 		ContentLength: m.r.ContentLength,
 	}
 	give := func(name, value string) { out.Header[name] = append(out.Header[name], value) }
-	f.headers.keep(m.r.Header, m.hop.SignaturesRead, give)
+	f.headers.keep(m.r.Header, selection{m.listed, m.hop.SignaturesRead}, give)
 	vouch(m, give)
-	give(headerRequestID, m.hop.RequestID)
+	give(headers.RequestID, m.hop.RequestID)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport would add its own
 	}

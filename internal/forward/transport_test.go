@@ -52,7 +52,7 @@ func BenchmarkKeep(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		kept := 0
-		if f.keep(in, false, func(string, string) { kept++ }); kept == 0 {
+		if f.keep(in, selection{}, func(string, string) { kept++ }); kept == 0 {
 			b.Fatal("nothing kept")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/echo"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // below reports whether the target's path is path or below it, byte for byte.
@@ -38,7 +39,7 @@ func (x *exchange) echo(asked gate.Request) {
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Request-Id", x.from.Hop.RequestID)
+	h.Set(headers.RequestID, x.from.Hop.RequestID)
 	x.c.JSON(http.StatusOK, answer)
 	x.record.Status, x.record.BytesOut = http.StatusOK, int64(max(x.c.Writer.Size(), 0))
 	x.record.Detail = "answered by the echo of ECHO_PATH"

@@ -18,6 +18,7 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/problem"
 	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/wire"
@@ -94,12 +95,19 @@ func (s *surface) recover(c *gin.Context) {
 	c.Next()
 }
 
-// framed refuses, on every route, a request whose length can be read in two ways.
+// framed refuses, on every route, a request whose length can be read in two ways, and
+// one whose Connection fields list more options than are read.
 func (s *surface) framed(c *gin.Context) {
+	var refusal *denial.Error
 	if ambiguous := wire.Begin(c.Request); ambiguous {
+		refusal = denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other")
+	} else if _, err := headers.ParseConnection(c.Request.Header[headers.Connection]); err != nil {
+		refusal = denial.New(denial.RequestMalformed, "%v", err)
+	}
+	if refusal != nil {
 		var x exchange
 		x.begin(s, c)
-		x.refuse(denial.New(denial.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other"))
+		x.refuse(refusal)
 		return
 	}
 	c.Next()

@@ -10,6 +10,7 @@ import (
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/problem"
 	"github.com/certgate/certgate/internal/provenance"
 	"github.com/certgate/certgate/internal/wire"
@@ -30,7 +31,7 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 		}
 		extra := retryAfter(reason)
 		if surface != audit.Public {
-			extra += "X-Certgate-Reason: " + string(reason) + "\r\n"
+			extra += headers.Reason + ": " + string(reason) + "\r\n"
 		}
 		answer, n := rawProblem(p, now, extra)
 		source := ""
@@ -101,7 +102,7 @@ func reasonFor(r wire.Refusal, target string) denial.Reason {
 func rawProblem(p problem.Problem, now time.Time, extra string) (answer []byte, n int) {
 	body := p.Document()
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
-		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n",
+		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\n"+headers.RequestID+": %s\r\n\r\n",
 		p.Status, http.StatusText(p.Status), len(body), now.UTC().Format(http.TimeFormat), extra, p.RequestID)
 	return append([]byte(head), body...), len(body)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // Problem is one answer. Reason and Status are required.
@@ -42,7 +43,7 @@ func (p Problem) SetHeader(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RequestID != "" {
-		h.Set("X-Request-Id", p.RequestID)
+		h.Set(headers.RequestID, p.RequestID)
 	}
 	if p.Status == http.StatusUnauthorized {
 		// RFC 9110, section 15.5.2: a 401 must carry a challenge.

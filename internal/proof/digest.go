@@ -8,6 +8,7 @@ import (
 	"github.com/dunglas/httpsfv"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // contentDigest is the field that stands for the body (RFC 9530).
@@ -26,11 +27,11 @@ func (v *Verifier) readDigests(covered []component, m Message) (digests, error) 
 	if m.Body == nil {
 		return digests{}, errUnseen()
 	}
-	lines := m.Header["Content-Digest"]
+	lines := m.Header[headers.ContentDigest]
 	if len(lines) == 0 {
 		return digests{}, denial.New(denial.ProofIncomplete, "want the covered field %q in the request, found none", contentDigest)
 	}
-	d, _, err := dictionary("Content-Digest", lines)
+	d, _, err := dictionary(headers.ContentDigest, lines)
 	if err != nil {
 		return digests{}, err
 	}

@@ -5,53 +5,31 @@ import (
 	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 )
 
-// checkHeader refuses fields that anybody could add and that change what the service
-// gets of those that are covered: one that lists a covered field as the connection's
-// own business, so that it is not forwarded (RFC 9110, section 7.6.1), and one whose
-// name some services take for a covered field's, as CGI and WSGI take "_" for "-".
+// checkHeader refuses fields that anybody could add to a signed request and that
+// change which covered fields reach the service: a Connection field that lists a
+// covered field, so that it is not forwarded (RFC 9110, section 7.6.1), and a field
+// whose name folds to that of a covered field. Connection fields with more options
+// than certgate reads are refused too. The error is a [*denial.Error] of reason
+// ProofMalformed.
 func checkHeader(covered []component, h http.Header) error {
-	for _, options := range h["Connection"] {
-		for option := range strings.SplitSeq(options, ",") {
-			if option = strings.Trim(option, " \t"); coversField(covered, option) {
-				return denial.New(denial.ProofMalformed, "want the covered field %.80q to go on to the service, found it listed in Connection", option)
-			}
+	listed, err := headers.ParseConnection(h[headers.Connection])
+	if err != nil {
+		return denial.New(denial.ProofMalformed, "%v", err)
+	}
+	for _, c := range covered {
+		if !strings.HasPrefix(c.name, "@") && listed.List(c.name) {
+			return denial.New(denial.ProofMalformed, "want the covered field %.80q to go on to the service, found it listed in Connection", c.name)
 		}
 	}
 	for name := range h {
 		for _, c := range covered {
-			if len(name) == len(c.field) && name != c.field && isTwin(name, c.field) {
+			if name != c.field && headers.Same(name, c.field) {
 				return denial.New(denial.ProofMalformed, "want the covered field %.80q without a second one of nearly its name, found %.80q", c.name, name)
 			}
 		}
 	}
 	return nil
-}
-
-// coversField takes the name in any case.
-func coversField(covered []component, name string) bool {
-	return covers(covered, name) && !strings.HasPrefix(name, "@")
-}
-
-// isTwin reports whether names of the same length are one to a service for which
-// case does not count, nor which byte it is that is neither letter nor digit.
-func isTwin(a, b string) bool {
-	for i := range len(a) {
-		if folded(a[i]) != folded(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func folded(c byte) byte {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c + 'a' - 'A'
-	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		return c
-	default:
-		return '-'
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/dunglas/httpsfv"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/headers"
 	"github.com/certgate/certgate/internal/trust"
 )
 
@@ -37,7 +38,7 @@ type found struct {
 
 // find reads Signature-Input and Signature (RFC 9421, section 4).
 func find(h http.Header) (found, error) {
-	inputs, signatures := h["Signature-Input"], h["Signature"]
+	inputs, signatures := h[headers.SignatureInput], h[headers.Signature]
 	switch {
 	case blank(inputs) && blank(signatures):
 		return found{}, denial.New(denial.ProofMissing, "want a signature, found none")
@@ -57,7 +58,7 @@ func find(h http.Header) (found, error) {
 // findInput is the only member of Signature-Input with certgate's tag, and its
 // label.
 func findInput(lines []string) (f found, label string, err error) {
-	d, only, err := dictionary("Signature-Input", lines)
+	d, only, err := dictionary(headers.SignatureInput, lines)
 	if err != nil {
 		return found{}, "", err
 	}
@@ -113,7 +114,7 @@ func errUnlessOne(ours int, untagged bool) error {
 }
 
 func findSignature(label string, lines []string) ([]byte, error) {
-	d, _, err := dictionary("Signature", lines)
+	d, _, err := dictionary(headers.Signature, lines)
 	if err != nil {
 		return nil, err
 	}

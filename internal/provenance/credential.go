@@ -3,19 +3,11 @@ package provenance
 import (
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 )
-
-// proxyHeaders are where well-known proxies put the certificate of a TLS
-// handshake. Which one is believed is a setting; the list is here to tell a
-// client whose certificate came in one of them what is missing.
-var proxyHeaders = []string{
-	"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
-	"X-Amzn-Mtls-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Cert", "X-Arr-Clientcert",
-}
 
 // Credential is what a request brought to be identified by.
 type Credential struct {
@@ -42,7 +34,7 @@ func (r *Reader) Credential(h http.Header, peer netip.Addr) (Credential, *denial
 	if len(values) > 0 {
 		return Credential{values, gate.Bearer}, nil
 	}
-	for _, name := range append([]string{r.proxy}, proxyHeaders...) {
+	for _, name := range append([]string{r.proxy}, headers.ProxyCertificates()...) {
 		if _, present := h[name]; present && name != "" && name != r.credential {
 			return Credential{}, r.proxyUntrusted(peer, name)
 		}
@@ -55,7 +47,7 @@ func (r *Reader) proxyUntrusted(peer netip.Addr, name string) *denial.Error {
 	switch {
 	case r.ProxyHeader == "":
 		found = denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is not set", name)
-	case !strings.EqualFold(name, r.ProxyHeader):
+	case !headers.Same(name, r.ProxyHeader):
 		found = denial.New(denial.ProxyUntrusted, "a certificate in %s, but AUTH_PROXY_HEADER is %s", name, r.ProxyHeader)
 	default:
 		found = denial.New(denial.ProxyUntrusted, "a certificate in %s from %s, which is not in TRUSTED_PROXIES", name, peer)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/headers"
 )
 
 // Origin is where a request came from, as far as it is known.
@@ -46,18 +47,18 @@ func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string)
 }
 
 func (o *Origin) believe(h http.Header, trusted []netip.Prefix) {
-	if list := strings.Join(h["X-Forwarded-For"], ", "); list != "" {
+	if list := strings.Join(h[headers.ForwardedFor], ", "); list != "" {
 		o.Source = nearestUntrusted(list, o.Peer, trusted)
 		o.SourceText = o.Source.String()
 		o.Hop.For = list + ", " + o.Hop.For
 	}
-	if proto := single(h, "X-Forwarded-Proto"); proto == "https" || proto == "http" {
+	if proto := single(h, headers.ForwardedProto); proto == "https" || proto == "http" {
 		o.Hop.Proto = proto
 	}
-	if host := single(h, "X-Forwarded-Host"); host != "" && !strings.ContainsAny(host, ", ") {
+	if host := single(h, headers.ForwardedHost); host != "" && !strings.ContainsAny(host, ", ") {
 		o.Hop.Host = host
 	}
-	if id := single(h, "X-Request-Id"); wellFormedID(id) {
+	if id := single(h, headers.RequestID); wellFormedID(id) {
 		o.Hop.RequestID = id
 	}
 }

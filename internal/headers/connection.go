@@ -1,0 +1,53 @@
+package headers
+
+import (
+	"fmt"
+	"strings"
+)
+
+// MaxConnectionOptions bounds the elements of all Connection fields of a message,
+// empty elements included.
+const MaxConnectionOptions = 64
+
+// Options is the set of names that the Connection fields of a message list
+// (RFC 9110, section 7.6.1). The zero value is the empty set.
+type Options struct{ folded map[string]struct{} }
+
+// ParseConnection reads the values of the Connection fields of one message. The time
+// is linear in their length. The error says that they list more than
+// [MaxConnectionOptions] elements.
+func ParseConnection(values []string) (Options, error) {
+	elements := 0
+	for _, value := range values {
+		elements += 1 + strings.Count(value, ",")
+	}
+	if elements > MaxConnectionOptions {
+		return Options{}, fmt.Errorf("want at most %d options in Connection, found %d", MaxConnectionOptions, elements)
+	}
+	var o Options
+	for _, value := range values {
+		if value == "keep-alive" || value == "close" { // nearly every request: no field has such a name
+			continue
+		}
+		o.add(value)
+	}
+	return o, nil
+}
+
+func (o *Options) add(value string) {
+	if o.folded == nil {
+		o.folded = make(map[string]struct{})
+	}
+	for option := range strings.SplitSeq(value, ",") {
+		o.folded[Fold(strings.Trim(option, " \t"))] = struct{}{}
+	}
+}
+
+// List reports whether the fields list a name that folds to the same as name.
+func (o Options) List(name string) bool {
+	if len(o.folded) == 0 {
+		return false
+	}
+	_, listed := o.folded[Fold(name)]
+	return listed
+}

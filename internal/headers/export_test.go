@@ -1,0 +1,13 @@
+package headers
+
+// MaxPattern is maxPattern.
+const MaxPattern = maxPattern
+
+// Patterns returns every pattern of the tables.
+func Patterns() []string {
+	list := reserved[:]
+	for _, group := range stripped {
+		list = append(list, group.Names...)
+	}
+	return list
+}

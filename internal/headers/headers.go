@@ -1,0 +1,73 @@
+// Package headers holds the names of header fields and the rules for comparing
+// them.
+//
+// It is the only package that lists which fields certgate writes, which fields it
+// strips from a client's request, and which spellings of a name are the same name.
+// Every package that has to decide about a field by its name asks this one, so the
+// forwarding path, the authorization surfaces, the configuration and the signature
+// check cannot disagree.
+package headers
+
+// Fields that certgate adds to a forwarded request.
+const (
+	ClientID              = "X-Client-Id"
+	ClientAuth            = "X-Client-Auth"
+	ClientCertSerial      = "X-Client-Cert-Serial"
+	ClientCertFingerprint = "X-Client-Cert-Fingerprint"
+	RequestID             = "X-Request-Id"
+	ForwardedFor          = "X-Forwarded-For"
+	ForwardedProto        = "X-Forwarded-Proto"
+	ForwardedHost         = "X-Forwarded-Host"
+)
+
+// Fields that certgate reads from a request or adds to an answer.
+const (
+	Connection     = "Connection"
+	ContentDigest  = "Content-Digest"
+	ContentLength  = "Content-Length"
+	Signature      = "Signature"
+	SignatureInput = "Signature-Input"
+	Reason         = "X-Certgate-Reason"
+
+	// A proxy that asks for an authorization decision describes the original
+	// request in one of these two pairs of fields.
+	ForwardedMethod = "X-Forwarded-Method"
+	ForwardedURI    = "X-Forwarded-Uri"
+	OriginalMethod  = "X-Original-Method"
+	OriginalURI     = "X-Original-Uri"
+)
+
+// Identity returns the names of the fields that tell the service who is calling.
+func Identity() []string {
+	return []string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, RequestID}
+}
+
+// IsIdentity reports whether name, in any case, is one of [Identity]. Names that
+// only fold to one of them are not included.
+func IsIdentity(name string) bool {
+	for _, own := range [...]string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, RequestID} {
+		if equalFold(own, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsSignature reports whether a field of this name carries a signature of the
+// request (RFC 9421, section 4), or has a name that folds to such a field.
+func IsSignature(name string) bool { return Same(name, Signature) || Same(name, SignatureInput) }
+
+// ProxyCertificates returns the fields in which well-known proxies and load
+// balancers put the certificate of the client's TLS handshake, in canonical form.
+func ProxyCertificates() []string {
+	return []string{
+		"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Ssl-Client-Cert", "Ssl-Client-Cert",
+		"X-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-Arr-Clientcert", "Cloudfront-Viewer-Cert-Pem", "Cf-Client-Cert-Der-Base64",
+	}
+}
+
+// IsCertificateChain reports whether a field of this name carries the issuers of a
+// client certificate and not the certificate itself (RFC 9440, section 2.3).
+func IsCertificateChain(name string) bool {
+	return Same(name, "Client-Cert-Chain") || Same(name, "Cf-Client-Cert-Chain-Der-Base64")
+}
