@@ -109,7 +109,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 		return Result{Err: denial.New(denial.RequestMalformed, "%v", err)}
 	}
 	body := newRequestBody(r, f.maxBody)
-	if refusal := f.refuse(w, body); refusal != nil {
+	if refusal := f.refuse(w, body, g.Client().Name()); refusal != nil {
 		return Result{Err: refusal}
 	}
 	defer endReading(w, body)
@@ -123,14 +123,15 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	return result
 }
 
-// refuse says why a request is refused before its body is read, nil if it is not.
-func (f *Forwarder) refuse(w http.ResponseWriter, body *requestBody) *denial.Error {
+// refuse returns why a request of the client is refused before its body is read, nil
+// if it is not.
+func (f *Forwarder) refuse(w http.ResponseWriter, body *requestBody, client string) *denial.Error {
 	if body.declared > body.limit {
-		// Or net/http would read the body before the refusal goes out.
+		// Without it net/http would read the body before the refusal goes out.
 		w.Header().Set("Connection", "close")
 		return denial.New(denial.BodyTooLarge, "want at most %d bytes, the request declares %d", body.limit, body.declared)
 	}
-	return f.pool.Overloaded()
+	return f.pool.Overloaded(client)
 }
 
 // exchange sends the message and copies the answer.

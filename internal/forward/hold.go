@@ -41,7 +41,7 @@ func (f *Forwarder) Hold(w http.ResponseWriter, r *http.Request, client string) 
 		return nil, nil
 	}
 	body := newRequestBody(r, f.maxBody)
-	if refusal := f.refuse(w, body); refusal != nil {
+	if refusal := f.refuse(w, body, client); refusal != nil {
 		return nil, refusal
 	}
 	h := &heldBody{room: &f.room, client: client}

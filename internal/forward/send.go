@@ -45,7 +45,7 @@ func (f *Forwarder) send(visit *upstream.Visit, m *message) (h1.Answer, error) {
 		return h1.Answer{}, failure(m.r, m.body, err)
 	}
 	defer f.unpack(p)
-	if refusal := f.pool.Begin(visit); refusal != nil {
+	if refusal := f.pool.Begin(visit, m.g.Client().Name()); refusal != nil {
 		return h1.Answer{}, refusal
 	}
 	for {

@@ -318,14 +318,14 @@ func TestLeavingFreesThePlace(t *testing.T) {
 				c := dial(t, g.addr)
 				c.say(get("/"))
 				<-asked
-				if p.Overloaded() == nil {
+				if p.Overloaded("mail") == nil {
 					t.Fatal("want the only place taken")
 				}
 				c.Close()
 				if have := reason(t, <-g.results); have != denial.ClientClosed {
 					t.Errorf("reason %q, want client_closed", have)
 				}
-				if d := p.Overloaded(); d != nil {
+				if d := p.Overloaded("mail"); d != nil {
 					t.Fatalf("want a free place, found %v", d)
 				}
 			}

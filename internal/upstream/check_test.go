@@ -105,7 +105,7 @@ func TestCheckAnswers(t *testing.T) {
 				if p.Up(0) != want {
 					t.Errorf("want the address up: %t, found %t", want, p.Up(0))
 				}
-				if refusal := p.Begin(new(Visit)); (refusal == nil) != want {
+				if refusal := p.Begin(new(Visit), "mail"); (refusal == nil) != want {
 					t.Errorf("want a place: %t, found %v", want, refusal)
 				}
 				if !want && (len(*changes) != 1 || !strings.HasPrefix((*changes)[0].Err.Error(), "health check: ")) {
@@ -173,7 +173,7 @@ func TestCheckIsTheProbe(t *testing.T) {
 		wait(100 * time.Millisecond)
 		for range failuresInRow {
 			var v Visit
-			if refusal := p.Begin(&v); refusal != nil {
+			if refusal := p.Begin(&v, "mail"); refusal != nil {
 				t.Fatal(refusal)
 			}
 			v.Failed(errors.New("no answer"))
@@ -183,7 +183,7 @@ func TestCheckIsTheProbe(t *testing.T) {
 			t.Fatal("want the address out")
 		}
 		wait(800 * time.Millisecond)
-		if refusal := p.Begin(new(Visit)); refusal == nil {
+		if refusal := p.Begin(new(Visit), "mail"); refusal == nil {
 			t.Error("want no request to try")
 		}
 		wait(100 * time.Millisecond)
@@ -198,7 +198,7 @@ func TestCheckIsTheProbe(t *testing.T) {
 	})
 	p.turn(p.addresses[0], true)
 	p.addresses[0].due = time.Time{}
-	if refusal := p.Begin(new(Visit)); refusal == nil {
+	if refusal := p.Begin(new(Visit), "mail"); refusal == nil {
 		t.Error("want no request to try, however long the rest")
 	}
 }

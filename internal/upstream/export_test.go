@@ -13,3 +13,10 @@ func (p *Pool) Loads() []int {
 
 // InFlight is how many places are taken.
 func (p *Pool) InFlight() int64 { return p.inFlight.Load() }
+
+// Clients is how many clients have a place.
+func (p *Pool) Clients() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.shares.held)
+}

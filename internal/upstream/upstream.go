@@ -1,9 +1,10 @@
-// Package upstream chooses the address of the service behind for each request.
+// Package upstream chooses the address of the service for each request.
 //
 // A [Pool] gives each request the address with the fewest requests in flight,
 // and takes an address that gives no answers out of the choice until it gives
-// one again. It bounds the requests in flight over all addresses; there is no
-// queue. It sends nothing but, where that is asked for, its own health checks.
+// one again. It bounds the requests in flight over all addresses, and those of
+// one client while other clients send requests; there is no queue. It sends
+// nothing except health checks, where they are configured.
 package upstream
 
 import (
@@ -25,7 +26,7 @@ const (
 	failuresInRow = 5
 	// rest is how long an address stays out before one request tries it again.
 	rest = time.Second
-	// retryAfter is what a client is told that was turned away.
+	// retryAfter is the Retry-After of every refusal here.
 	retryAfter = time.Second
 )
 
@@ -54,7 +55,6 @@ type Change struct {
 
 // Pool is the addresses of one service. It is safe for concurrent use.
 type Pool struct {
-	max     int64
 	check   Check
 	now     func() time.Time
 	changed func(Change)
@@ -64,6 +64,7 @@ type Pool struct {
 
 	mu        sync.Mutex
 	addresses []*address
+	shares    shares
 	first     int // where the search for the least loaded begins: ties take turns
 }
 
@@ -85,7 +86,7 @@ type address struct {
 
 // New makes a pool; every address is taken for good until it fails.
 func New(o Options) *Pool {
-	p := &Pool{max: int64(o.MaxInFlight), check: o.Check, now: o.Now, changed: o.Changed}
+	p := &Pool{shares: newShares(int64(o.MaxInFlight)), check: o.Check, now: o.Now, changed: o.Changed}
 	if p.changed == nil {
 		p.changed = func(Change) {}
 	}
@@ -124,38 +125,31 @@ func (p *Pool) Up(i int) bool {
 	return !p.addresses[i].out
 }
 
-// Overloaded is why a request would be turned away now, nil when it would not.
-// Ask before there is work to do for it; only [Pool.Begin] gives it a place.
-func (p *Pool) Overloaded() *denial.Error {
-	if p.inFlight.Load() >= p.max {
-		return p.full()
-	}
-	if p.out.Load() < int64(len(p.addresses)) {
+// Overloaded returns why a request of the client would be refused now, nil when it
+// would not. Call it before there is work to do for the request; only [Pool.Begin]
+// gives it a place.
+func (p *Pool) Overloaded(client string) *denial.Error {
+	// Below its half a client is not refused, and no client has more places than
+	// all have together. half is never written to.
+	if p.inFlight.Load() < p.shares.half && p.out.Load() < int64(len(p.addresses)) {
 		return nil
 	}
+	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.shares.asked(client, now)
+	if refusal := p.shares.refuse(client, p.inFlight.Load()); refusal != nil {
+		return refusal
+	}
 	if i, _ := p.search(0); i < 0 {
-		return p.allOut()
+		return overloaded("every address of the upstream is out")
 	}
 	return nil
 }
 
-func (p *Pool) full() *denial.Error {
-	d := denial.New(denial.Overloaded, "want at most %d requests in flight", p.max)
-	d.RetryAfter = retryAfter
-	return d
-}
-
-func (p *Pool) allOut() *denial.Error {
-	d := denial.New(denial.Overloaded, "every address of the upstream is out")
-	d.RetryAfter = retryAfter
-	return d
-}
-
 // search finds the address for a request that has tried some already, -1 when
-// there is none. An address that is out and has rested comes first, or nobody
-// would learn that it is back; probe says that it is one. The caller holds mu.
+// there is none. An address that is out and has rested comes first, because only a
+// request shows that it is back; probe says that it is one. The caller holds mu.
 func (p *Pool) search(tried uint64) (best int, probe bool) {
 	best = -1
 	for k := range p.addresses {

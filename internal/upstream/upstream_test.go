@@ -46,14 +46,23 @@ func newPool(n, most int) *pool {
 	return p
 }
 
+// mail is the client of most tests.
+const mail = "mail"
+
 // begin wants a place.
 func (p *pool) begin(t testing.TB) *upstream.Visit {
 	t.Helper()
-	if refusal := p.Overloaded(); refusal != nil {
+	return p.beginFor(t, mail)
+}
+
+// beginFor wants a place for the client.
+func (p *pool) beginFor(t testing.TB, client string) *upstream.Visit {
+	t.Helper()
+	if refusal := p.Overloaded(client); refusal != nil {
 		t.Fatalf("want no overload, found %v", refusal)
 	}
 	v := new(upstream.Visit)
-	if refusal := p.Begin(v); refusal != nil {
+	if refusal := p.Begin(v, client); refusal != nil {
 		t.Fatalf("want a place, found %v", refusal)
 	}
 	return v
@@ -62,8 +71,14 @@ func (p *pool) begin(t testing.TB) *upstream.Visit {
 // wantOverloaded wants no place, before and at Begin.
 func (p *pool) wantOverloaded(t *testing.T) {
 	t.Helper()
-	begin := p.Begin(new(upstream.Visit))
-	for when, refusal := range map[string]*denial.Error{"Overloaded": p.Overloaded(), "Begin": begin} {
+	p.wantOverloadedFor(t, mail)
+}
+
+// wantOverloadedFor wants no place for the client, before and at Begin.
+func (p *pool) wantOverloadedFor(t *testing.T, client string) {
+	t.Helper()
+	begin := p.Begin(new(upstream.Visit), client)
+	for when, refusal := range map[string]*denial.Error{"Overloaded": p.Overloaded(client), "Begin": begin} {
 		if refusal == nil || refusal.Reason != denial.Overloaded || refusal.RetryAfter != time.Second {
 			t.Errorf("%s: want overloaded and another try in a second, found %+v", when, refusal)
 		}
@@ -332,7 +347,7 @@ func TestConcurrentUse(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			for range 2000 {
 				var v upstream.Visit
-				if p.Begin(&v) != nil {
+				if p.Begin(&v, strconv.Itoa(random.IntN(3))) != nil {
 					continue
 				}
 				switch random.IntN(4) {
@@ -356,8 +371,8 @@ func TestConcurrentUse(t *testing.T) {
 			t.Errorf("want no request in flight, found %v", p.Loads())
 		}
 	}
-	if p.InFlight() != 0 {
-		t.Errorf("want no place taken, found %d", p.InFlight())
+	if p.InFlight() != 0 || p.Clients() != 0 {
+		t.Errorf("want no place taken and no client noted, found %d and %d", p.InFlight(), p.Clients())
 	}
 }
 
@@ -368,11 +383,11 @@ func BenchmarkVisit(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if p.Overloaded() != nil {
+				if p.Overloaded(mail) != nil {
 					b.Fatal("want a place, found none")
 				}
 				var v upstream.Visit
-				p.Begin(&v)
+				p.Begin(&v, mail)
 				v.Answered()
 				v.End()
 			}

@@ -6,32 +6,36 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// Visit is one request's stay: its place among those in flight, and the address
-// that it goes to. It is used by one goroutine. The zero value has neither; from
-// [Pool.Begin] to [Visit.End] it has both.
+// Visit is the place of one request among those in flight, and the address that it
+// goes to. It is used by one goroutine. The zero value has neither; from [Pool.Begin]
+// to [Visit.End] it has both.
 type Visit struct {
 	pool    *Pool
+	client  string
 	index   int
 	tried   uint64 // a bit for each address
 	epoch   int    // the address's, when it was chosen
 	probe   bool   // it tries an address that is out
-	settled bool   // what became of it is known
+	settled bool   // the result is known
 }
 
-// Begin gives a request a place and an address; v must be the zero value. The
-// refusal is overloaded: as many are in flight as may be, or every address is
-// out.
-func (p *Pool) Begin(v *Visit) *denial.Error {
+// Begin gives a request of the client a place and an address; v must be the zero
+// value. The refusal is of reason overloaded: as many requests are in flight as may
+// be, or as many of this client, or every address is out.
+func (p *Pool) Begin(v *Visit, client string) *denial.Error {
+	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inFlight.Load() >= p.max {
-		return p.full()
+	p.shares.asked(client, now)
+	if refusal := p.shares.refuse(client, p.inFlight.Load()); refusal != nil {
+		return refusal
 	}
 	if !p.choose(v) {
-		return p.allOut()
+		return overloaded("every address of the upstream is out")
 	}
 	p.inFlight.Add(1)
-	v.pool = p
+	p.shares.take(client)
+	v.pool, v.client = p, client
 	return nil
 }
 
@@ -80,7 +84,8 @@ func (v *Visit) Another() bool {
 	return true
 }
 
-// Answered says that the address gave an answer, whatever its status.
+// Answered records that at least one byte came from the address, whatever it says:
+// the address is alive.
 func (v *Visit) Answered() {
 	a := v.pool.addresses[v.index]
 	if !v.probe && a.failures.Load() == 0 {
@@ -97,8 +102,9 @@ func (v *Visit) Answered() {
 	}, nil)
 }
 
-// Failed says that the address gave no answer, and why. What a client did wrong
-// is no failure, nor is one that hung up: then say nothing.
+// Failed records that the address gave no byte of an answer, and why: there was no
+// connection, or it ended, or the timeout passed. When the client caused the failure
+// or hung up, neither Failed nor [Visit.Answered] is called.
 func (v *Visit) Failed(err error) {
 	p, a := v.pool, v.pool.addresses[v.index]
 	v.settle(func() bool {
@@ -128,7 +134,7 @@ func (v *Visit) settle(learn func() bool, err error) {
 	}
 }
 
-// End gives the place back. More than once is once.
+// End gives the place back. Further calls do nothing.
 func (v *Visit) End() {
 	if v.pool == nil {
 		return
@@ -137,6 +143,7 @@ func (v *Visit) End() {
 	p.mu.Lock()
 	v.leave()
 	p.inFlight.Add(-1)
+	p.shares.give(v.client)
 	p.mu.Unlock()
 	v.pool = nil
 }
