@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,7 +119,19 @@ func (s *service) answer(r *http.Request) string {
 	case r.URL.Path == "/healthz" && s.unwell.Load():
 		return "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 	}
+	if bad, ok := badAnswers()[r.URL.Path]; ok {
+		return bad
+	}
 	return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+}
+
+// badAnswers are answers that cannot be forwarded, by path.
+func badAnswers() map[string]string {
+	return map[string]string{
+		"/bad/malformed": "HTTP/1.1 abc\r\n\r\n",
+		"/bad/large":     "HTTP/1.1 200 OK\r\nX-Large: " + strings.Repeat("a", 100<<10) + "\r\n\r\n",
+		"/bad/lengths":   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+	}
 }
 
 // delivered is what arrived since the last call, health checks excepted.

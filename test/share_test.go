@@ -1,10 +1,34 @@
 package test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/certgate/certgate/internal/denial"
 )
+
+// TestBadAnswersTakeNothingAway: a client that provokes answers that cannot be
+// forwarded does not put the address out for the others.
+func TestBadAnswersTakeNothingAway(t *testing.T) {
+	t.Parallel()
+	for lane, env := range lanes() {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			m := newMaster(t, "p256")
+			mail, social := m.issue(t, subject("mail")), m.issue(t, subject("social"))
+			g := before(t, m, env, newService(t))
+			for _, path := range slices.Sorted(maps.Keys(badAnswers())) {
+				for range 2 * failuresInRow {
+					g.wantProblem(t, send(t, g.addr, get(path, social)), denial.UpstreamFailed)
+				}
+				if a := send(t, g.addr, get("/events", mail)); a.status != 200 {
+					t.Errorf("behind %s: want 200 for another client, found %d %s", path, a.status, a.body)
+				}
+			}
+		})
+	}
+}
 
 // TestOneClientHoldsHalf: a client whose requests stay in flight leaves places to the
 // others.

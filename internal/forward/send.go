@@ -2,9 +2,12 @@ package forward
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
@@ -36,9 +39,10 @@ type parcel struct {
 	body    []byte
 }
 
-// send takes a place for the message and sends it. An address that cannot be
-// reached has got nothing, so the next one is tried; after any other failure
-// nobody knows, and nothing is sent twice. The error is a *denial.Error.
+// send takes a place for the message and sends it. When an address cannot be
+// reached, nothing was sent, so the next one is tried; after any other failure the
+// service may have got the request, and it is not sent again. The error is a
+// *denial.Error.
 func (f *Forwarder) send(visit *upstream.Visit, m *message) (h1.Answer, error) {
 	p, err := f.pack(m)
 	if err != nil {
@@ -56,6 +60,12 @@ func (f *Forwarder) send(visit *upstream.Visit, m *message) (h1.Answer, error) {
 		}
 		d := failure(m.r, m.body, err)
 		if d.Reason != denial.UpstreamFailed && d.Reason != denial.UpstreamTimeout {
+			return h1.Answer{}, d
+		}
+		if errors.Is(err, h1.ErrBadAnswer) {
+			// The address is alive: a client that can provoke such answers must not be
+			// able to take it from the others.
+			visit.Answered()
 			return h1.Answer{}, d
 		}
 		visit.Failed(d)
@@ -109,8 +119,15 @@ func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.An
 // roundTrip leaves the request to net/http.
 func (f *Forwarder) roundTrip(out *http.Request) (h1.Answer, error) {
 	forbidRepeat(out.Header)
+	var answered atomic.Bool
+	out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { answered.Store(true) },
+	}))
 	res, err := f.transport.RoundTrip(out) //nolint:bodyclose // it is the answer's
-	if err != nil {
+	switch {
+	case err != nil && answered.Load():
+		return h1.Answer{}, fmt.Errorf("%w: %w", h1.ErrBadAnswer, err)
+	case err != nil:
 		return h1.Answer{}, err
 	}
 	a := h1.Answer{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}

@@ -139,7 +139,21 @@ func (cn *conn) ask(message []byte) error {
 		return err
 	case k.sent < len(message):
 		cn.attend()
-		_, err = cn.net.Write(message[k.sent:])
+		return cn.sendRest(message[k.sent:])
+	}
+	return nil
+}
+
+// sendRest writes the rest of the message. A service may answer and close without
+// reading the whole body: then the write fails, and the answer counts. The connection
+// is dead, which [silent] finds before the next request.
+func (cn *conn) sendRest(rest []byte) error {
+	_, err := cn.net.Write(rest)
+	if err == nil {
+		return nil
+	}
+	if cn.fill(cn.options.MaxHeaderBytes) == nil {
+		return nil
 	}
 	return err
 }
@@ -246,21 +260,23 @@ func (cn *conn) converse(message []byte) (answer, error) {
 		case err != nil && i == 0 && cn.start == cn.end:
 			return answer{}, unanswered(err)
 		case err != nil:
-			return answer{}, unexpected(err)
+			return answer{}, badAnswer(unexpected(err))
 		}
 		a, err := cn.parse(head)
 		if err != nil {
-			return answer{}, err
+			return answer{}, badAnswer(err)
 		}
 		if a.status == http.StatusSwitchingProtocols {
-			return answer{}, errors.New("want an answer in HTTP/1.1, found 101")
+			return answer{}, badAnswer(errors.New("want an answer in HTTP/1.1, found 101"))
 		}
 		if a.status >= http.StatusOK {
 			return a, nil
 		}
 	}
-	return answer{}, errors.New("want a final answer, found 1xx only")
+	return answer{}, badAnswer(errors.New("want a final answer, found 1xx only"))
 }
+
+func badAnswer(err error) error { return fmt.Errorf("%w: %w", ErrBadAnswer, err) }
 
 // maxRepeated bounds the header that a connection keeps in memory, in bytes.
 const maxRepeated = 4 << 10

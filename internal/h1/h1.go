@@ -23,6 +23,10 @@ import (
 // nothing of it was sent, unless it is one that may be sent twice.
 var ErrUnreachable = errors.New("no connection")
 
+// ErrBadAnswer is in the error of a request to which the upstream answered at least
+// one byte: the answer is not HTTP, too large, or not complete. The upstream is alive.
+var ErrBadAnswer = errors.New("bad answer")
+
 // Options are what a [Client] needs. All fields are required, except Relay.
 type Options struct {
 	// Addr is the upstream's host:port.
@@ -61,7 +65,9 @@ func New(o Options) *Client {
 // kept connection turned out to be dead before a byte of an answer came
 // (RFC 9110, section 9.2.2).
 //
-// After an error with [ErrUnreachable] the request may be sent elsewhere.
+// After an error with [ErrUnreachable] the request may be sent elsewhere. An error
+// with [ErrBadAnswer] says that an answer began; any other one, unless ctx is done,
+// that no byte of an answer came.
 //
 // The answer's body must be closed. Answers 1xx are skipped, except 101, which
 // is an error.
