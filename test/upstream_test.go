@@ -105,15 +105,25 @@ func (c recordingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// headerValues are the values of all fields whose name some upstream could take
-// for the given one: case, - and _ are one.
+// headerValues returns the values of all fields whose name some service could take for
+// the given one: case does not count, and every character that is no letter or digit
+// is the same.
 func headerValues(head []string, name string) []string {
-	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
 	var values []string
 	for _, line := range head[1:] {
-		if n, value, _ := strings.Cut(line, ":"); fold(n) == fold(name) {
+		if n, value, _ := strings.Cut(line, ":"); foldName(n) == foldName(name) {
 			values = append(values, strings.TrimSpace(value))
 		}
 	}
 	return values
+}
+
+// foldName maps all spellings of a field name to one.
+func foldName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(name))
 }
