@@ -92,7 +92,7 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 	cert := certs[0]
 	spki, tbs := sha256.Sum256(cert.RawSubjectPublicKeyInfo), sha256.Sum256(cert.RawTBSCertificate)
 	return certificateReport{
-		Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), Serial: serial(cert),
+		Subject: trust.SubjectText(cert), Issuer: trust.IssuerText(cert), Serial: serial(cert),
 		NotBefore: cert.NotBefore.UTC().Format(time.RFC3339), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339),
 		DaysLeft:    daysLeft(cert, now),
 		IssuerKeyID: hex.EncodeToString(cert.AuthorityKeyId),

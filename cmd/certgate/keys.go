@@ -81,7 +81,7 @@ func keyReports(ring *trust.Keyring, now time.Time) []keyReport {
 	for _, a := range ring.Anchors() {
 		r := keyReport{KeyID: a.ID().Short(), SPKI: a.ID().String(), Algorithm: a.Algorithm(), Kind: "public key"}
 		if cert := a.Certificate(); cert != nil {
-			r.Kind, r.Subject, r.NotAfter = "CA certificate", cert.Subject.String(), cert.NotAfter.UTC().Format(time.RFC3339)
+			r.Kind, r.Subject, r.NotAfter = "CA certificate", trust.SubjectText(cert), cert.NotAfter.UTC().Format(time.RFC3339)
 			r.Expired = now.After(cert.NotAfter)
 		}
 		list = append(list, r)

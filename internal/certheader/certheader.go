@@ -41,7 +41,7 @@ type Chain struct {
 // No value, or a single empty one, is [denial.CredentialMissing]; several are
 // [denial.CredentialDuplicated], because the next reader might take another one
 // than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
-// not looked into; what is not one to [MaxCertificates] certificates, each of
+// not looked into, and so are certificates with more than 600 ASN.1 elements; what is not one to [MaxCertificates] certificates, each of
 // them whole, is [denial.CredentialMalformed], or, where a private key is seen in
 // it, [denial.CredentialPrivateKey]. The detail says what was wrong, the hint what
 // to attach, and both quote nothing of the value. A control byte other than a tab is refused
@@ -94,6 +94,9 @@ func hasControl(value string) bool {
 func parseChain(ders [][]byte) (Chain, error) {
 	if len(ders) == 0 || len(ders) > MaxCertificates {
 		return Chain{}, denial.New(denial.CredentialMalformed, "want 1 to %d certificates, found %d", MaxCertificates, len(ders))
+	}
+	if countElements(ders) > maxElements {
+		return Chain{}, denial.New(denial.CredentialTooLarge, "want at most %d ASN.1 elements in all certificates together, found more", maxElements)
 	}
 	var chain Chain
 	for i, der := range ders {

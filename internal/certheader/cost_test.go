@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // floods are values of the largest size that cost their sender nothing to make.
@@ -84,11 +85,11 @@ func bytesPerRun(runs uint64, f func()) uint64 {
 	return (after.TotalAlloc - before.TotalAlloc) / runs
 }
 
-// TestLargeCertificate bounds what crypto/x509 does with the largest name that
-// fits: its cost grows with the size of the value and not faster.
+// TestLargeCertificate bounds what crypto/x509 does with the largest name that is
+// read: its cost grows with the size of the value and not faster.
 func TestLargeCertificate(t *testing.T) {
 	f := readFiles(t)
-	half, whole := certificateOf(t, f.leaf, 4<<10), certificateOf(t, f.leaf, 12000)
+	half, whole := certificateOf(t, f.leaf, 1500), certificateOf(t, f.leaf, 2200)
 	cost := func(der []byte) float64 {
 		values := []string{base64Of(der)}
 		return testing.AllocsPerRun(5, func() {
@@ -100,6 +101,38 @@ func TestLargeCertificate(t *testing.T) {
 	perByte := cost(half) / float64(len(half))
 	if got, want := cost(whole), 1.25*perByte*float64(len(whole)); got > want {
 		t.Errorf("want at most %.0f allocations for %d bytes, found %.0f", want, len(whole), got)
+	}
+}
+
+// TestTooManyElements checks both sides of the limit of 600 ASN.1 elements, for one
+// certificate and for a chain.
+func TestTooManyElements(t *testing.T) {
+	f := readFiles(t)
+	largest := len(f.leaf.der)
+	reason := func(ders ...[]byte) denial.Reason {
+		values := make([]string, len(ders))
+		for i, der := range ders {
+			values[i] = base64Of(der)
+		}
+		_, err := certheader.Parse([]string{strings.Join(values, ",")}, limit)
+		if d := denial.Of(err); d != nil {
+			return d.Reason
+		}
+		return ""
+	}
+	for reason(certificateOf(t, f.leaf, largest+13)) == "" {
+		largest += 13
+	}
+	// One organizational unit has four elements and 13 bytes.
+	if units := (largest - len(f.leaf.der)) / 13; units < 100 || units > 150 {
+		t.Errorf("found %d units accepted, want 100 to 150", units)
+	}
+	if got := reason(certificateOf(t, f.leaf, largest+13)); got != denial.CredentialTooLarge {
+		t.Errorf("one unit more: want %s, found %q", denial.CredentialTooLarge, got)
+	}
+	half := len(f.leaf.der) + (largest-len(f.leaf.der))/2
+	if got := reason(certificateOf(t, f.leaf, half), certificateOf(t, f.leaf, largest)); got != denial.CredentialTooLarge {
+		t.Errorf("a chain: want %s, found %q", denial.CredentialTooLarge, got)
 	}
 }
 
@@ -159,7 +192,7 @@ func BenchmarkFlood(b *testing.B) {
 			}
 		})
 	}
-	values := []string{base64Of(certificateOf(b, f.leaf, 12000))}
+	values := []string{base64Of(certificateOf(b, f.leaf, 2200))}
 	b.Run("the largest certificate, accepted", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

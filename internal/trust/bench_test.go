@@ -5,9 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"math/big"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -51,42 +49,33 @@ func BenchmarkHostileChain(b *testing.B) {
 	}
 }
 
-// hostile is eight CA certificates of one name and four certificates of a
+// hostile returns eight CA certificates of one name and four certificates of a
 // stranger under the same name and one slow key, each of which could have signed
 // each. One has no alternative names, so that x509.Verify does not see it when it
 // comes by again.
 func hostile(tb testing.TB) (leaf *x509.Certificate, intermediates []*x509.Certificate, ring *trust.Keyring) {
 	tb.Helper()
-	o := newOffice(tb)
 	var anchors [][]byte
 	for range trust.MaxAnchors {
-		_, ca := o.authority("ca", "rsa:2048")
-		anchors = append(anchors, ca)
+		anchors = append(anchors, newForge(tb).anchor())
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ca := parsed(tb, anchors[0])
-	forge := func(serial int64, isCA bool, names ...string) *x509.Certificate {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), NotBefore: ca.NotBefore, NotAfter: ca.NotBefore.Add(time.Hour),
-			BasicConstraintsValid: true, IsCA: isCA, DNSNames: names,
-		}
-		if isCA {
-			template.RawSubject = ca.RawSubject
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{RawSubject: ca.RawSubject}, &key.PublicKey, key)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return cert
-	}
-	leaf = forge(1, false)
-	intermediates = []*x509.Certificate{forge(2, true, "a"), forge(3, true), forge(4, true, "b")}
+	leaf, intermediates = strangers(tb, key)
 	return leaf, intermediates, keyring(tb, anchors...)
+}
+
+// strangers returns a client's certificate and three intermediates, all signed with
+// key under the name of the CA of [newForge].
+func strangers(tb testing.TB, key *ecdsa.PrivateKey) (leaf *x509.Certificate, intermediates []*x509.Certificate) {
+	tb.Helper()
+	f := forge{tb: tb, key: key, ca: &x509.Certificate{Subject: caTemplate("Example CA").Subject}}
+	for _, names := range [][]string{{"a"}, nil, {"b"}} {
+		template := caTemplate("Example CA")
+		template.DNSNames = names
+		intermediates = append(intermediates, f.sign(template, f.ca, key.Public()))
+	}
+	return f.client(key.Public()), intermediates
 }

@@ -86,7 +86,7 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	}
 	signer, ok := crlSigner(list, k)
 	if !ok {
-		return nil, fmt.Errorf("want a list signed by a key in force (for a CA certificate: with its subject as issuer, and cRLSign), found one of issuer %.200q", list.Issuer.String())
+		return nil, fmt.Errorf("want a list signed by a key in force (for a CA certificate: with its subject as issuer, and cRLSign), found one of issuer %.200q", nameText(list.RawIssuer, list.Issuer))
 	}
 	crl := &CRL{keyID: signer.id, thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate, serials: map[string]bool{}}
 	for _, e := range list.Extensions {

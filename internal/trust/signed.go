@@ -16,7 +16,7 @@ type Signed struct{ details *found }
 // [Verifier.Verify] and the signature on the certificate was verified. Otherwise
 // it returns the zero value.
 func RefusedCertificate(err error) Signed {
-	if r, ok := errors.AsType[*signedRefusal](err); ok {
+	if r, ok := errors.AsType[*signedError](err); ok {
 		return r.signed
 	}
 	return Signed{}
@@ -51,15 +51,15 @@ func (s Signed) NotAfter() time.Time { return s.orEmpty().notAfter() }
 // SharedKey reports whether the certificate's own key also issues certificates.
 func (s Signed) SharedKey() bool { return s.orEmpty().sharedKey }
 
-// signedRefusal is the refusal of a certificate whose signature was verified.
+// signedError is the refusal of a certificate whose signature was verified.
 // [denial.Of] finds the refusal inside it.
-type signedRefusal struct {
+type signedError struct {
 	refusal error
 	signed  Signed
 }
 
 // Error returns the text of the refusal.
-func (r *signedRefusal) Error() string { return r.refusal.Error() }
+func (r *signedError) Error() string { return r.refusal.Error() }
 
 // Unwrap returns the refusal.
-func (r *signedRefusal) Unwrap() error { return r.refusal }
+func (r *signedError) Unwrap() error { return r.refusal }

@@ -79,7 +79,7 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	f := newFound(leaf, p.anchor)
 	f.sharedKey = v.sharesKey(leaf, p)
 	if err := v.checkSigned(leaf, p, f.sharedKey, now); err != nil {
-		return Verified{}, &signedRefusal{refusal: err, signed: Signed{f}}
+		return Verified{}, &signedError{refusal: err, signed: Signed{f}}
 	}
 	f.from, f.until = v.period(leaf, intermediates, now)
 	return Verified{f}, nil
@@ -248,8 +248,12 @@ func algorithmName(a x509.SignatureAlgorithm) string {
 	return a.String()
 }
 
+func hasStrongSignature(cert *x509.Certificate) bool {
+	return slices.Contains(strongSignatures, cert.SignatureAlgorithm)
+}
+
 func checkSignatureAlgorithm(cert *x509.Certificate) error {
-	if slices.Contains(strongSignatures, cert.SignatureAlgorithm) {
+	if hasStrongSignature(cert) {
 		return nil
 	}
 	return denial.New(denial.CertificateWeak, "want a signature with SHA-256 or better, found %s", algorithmName(cert.SignatureAlgorithm))
