@@ -43,6 +43,26 @@ func TestStrippedFields(t *testing.T) {
 	}
 }
 
+// TestForwardedHost: with PUBLIC_AUTHORITY the service is told one of these hosts, also
+// of a request that is not signed and says another one.
+func TestForwardedHost(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	for lane, environ := range lanes() {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, m, environ.with(environment{"PUBLIC_AUTHORITY": "schedule.example.com", "TRUSTED_PROXIES": "127.0.0.1"}))
+			for _, r := range []request{get("/events", mail), get("/events", mail).with("X-Forwarded-Host: evil.example")} {
+				head := g.wantAllowed(t, r)
+				if found := headerValues(head, headers.ForwardedHost); len(found) != 1 || found[0] != "schedule.example.com" {
+					t.Errorf("want %s: schedule.example.com, found %q", headers.ForwardedHost, found)
+				}
+			}
+		})
+	}
+}
+
 // TestConnectionOptions: a request that lists 64 options in Connection is forwarded,
 // and one that lists more is refused, empty elements and further lines included.
 func TestConnectionOptions(t *testing.T) {

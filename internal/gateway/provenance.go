@@ -9,5 +9,6 @@ import (
 func newProvenance(c config.Config) *provenance.Reader {
 	return provenance.New(provenance.Options{
 		CredentialHeader: c.AuthHeader, ProxyHeader: c.ProxyHeader, TrustedProxies: c.TrustedProxies,
+		PublicAuthorities: c.PublicAuthorities,
 	})
 }

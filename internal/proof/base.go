@@ -117,28 +117,34 @@ func appendField(b []byte, c component, h http.Header) ([]byte, error) {
 	return b, nil
 }
 
-// Authority is the host that a signature over a request for the given one has to
-// name, in lower case and without ":80" and ":443": the request's own where it is
-// one of Authorities or there are none, else the first of them.
+// Authority returns the host that a signature over a request for the given host has
+// to name: see [ChooseAuthority].
 func (v *Verifier) Authority(requested string) string {
-	requested = normalHost(requested)
 	if v == nil {
-		return requested
+		return NormalizeHost(requested)
 	}
-	for _, host := range v.Authorities {
-		if normalHost(host) == requested {
+	return ChooseAuthority(v.Authorities, requested)
+}
+
+// ChooseAuthority returns the host under which a service with the given public
+// authorities serves a request: the requested host if it is one of them or there are
+// none, else the first of them. The result has the form of [NormalizeHost].
+func ChooseAuthority(authorities []string, requested string) string {
+	requested = NormalizeHost(requested)
+	for _, host := range authorities {
+		if NormalizeHost(host) == requested {
 			return requested
 		}
 	}
-	if len(v.Authorities) > 0 {
-		return normalHost(v.Authorities[0])
+	if len(authorities) > 0 {
+		return NormalizeHost(authorities[0])
 	}
 	return requested
 }
 
-// normalHost is the host in lower case without the port that its scheme has
-// anyway. Of which scheme is not known, so neither port counts.
-func normalHost(host string) string {
+// NormalizeHost returns the host in lower case and without the default port of its
+// scheme. The scheme is not known here, so both ":80" and ":443" are removed.
+func NormalizeHost(host string) string {
 	host = strings.ToLower(host)
 	for _, port := range []string{":80", ":443"} {
 		if cut, ok := strings.CutSuffix(host, port); ok {

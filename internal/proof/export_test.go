@@ -24,7 +24,7 @@ func SignatureBase(m Message, label string) (base, signature []byte, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if base, err = signatureBase(m, normalHost(m.Authority), covered, params); err != nil {
+	if base, err = signatureBase(m, NormalizeHost(m.Authority), covered, params); err != nil {
 		return nil, nil, err
 	}
 	signature, err = findSignature(label, m.Header["Signature"])
@@ -48,7 +48,7 @@ func Value(m Message, identifier string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	from := source{m: m, host: normalHost(m.Authority)}
+	from := source{m: m, host: NormalizeHost(m.Authority)}
 	value, err := from.appendValue(nil, c)
 	return string(value), err
 }

@@ -115,7 +115,7 @@ func (s *Signer) signBase(a algorithm, m Message, list httpsfv.InnerList, params
 	if err != nil {
 		return nil, plain(err)
 	}
-	base, err := signatureBase(m, normalHost(m.Authority), covered, params)
+	base, err := signatureBase(m, NormalizeHost(m.Authority), covered, params)
 	if err != nil {
 		return nil, plain(err)
 	}

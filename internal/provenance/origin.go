@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/gate"
 	"github.com/certgate/certgate/internal/headers"
+	"github.com/certgate/certgate/internal/proof"
 )
 
 // Origin is where a request came from, as far as it is known.
@@ -22,23 +24,31 @@ type Origin struct {
 	Peer netip.Addr
 	// Source is the nearest address that is no trusted proxy.
 	Source     netip.Addr
-	SourceText string // the same, written once
+	SourceText string // Source as text; empty for the zero value
 	// Hop is what the gateway says about the request. Its Auth is
 	// [gate.Bearer]: the gate knows better.
 	Hop forward.Hop
 }
 
+// unknown stands in X-Forwarded-For for a peer without an IP address, such as the other
+// end of a Unix socket (RFC 7239, section 6.2).
+const unknown = "unknown"
+
 // Origin reads what the peer says about the request if the peer is trusted, and
 // only what the gateway saw itself if not: remote, the peer's address with port,
-// and host, what the request asks for. The context is the request's: see [Context].
-// A forwarded value that a trusted proxy sends twice or in another form is not
-// believed. The names in h are canonical.
+// and host, the host that the request asks for. The context is the request's: see
+// [Context]. A forwarded value that a trusted proxy sends twice or in another form is
+// not believed. With PublicAuthorities the host in the result is one of them, whatever
+// the request and the proxy say. The names in h are canonical.
 func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
 	p := knownPeer(ctx, remote)
 	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
-	from.Hop.Auth, from.Hop.For, from.Hop.Proto, from.Hop.Host = gate.Bearer, p.text, "http", host
+	from.Hop.Auth, from.Hop.For, from.Hop.Proto, from.Hop.Host = gate.Bearer, cmp.Or(p.text, unknown), "http", host
 	if r.Trusts(p.addr) {
 		from.believe(h, r.TrustedProxies)
+	}
+	if len(r.PublicAuthorities) > 0 {
+		from.Hop.Host = proof.ChooseAuthority(r.PublicAuthorities, from.Hop.Host)
 	}
 	if from.Hop.RequestID == "" {
 		from.Hop.RequestID = NewRequestID()

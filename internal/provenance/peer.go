@@ -9,9 +9,9 @@ import (
 
 // peer is the other end of a connection.
 type peer struct {
-	remote string     // as it was read
-	addr   netip.Addr // the zero value when that has no IP address
-	text   string     // addr, written
+	remote string     // as net/http reports it
+	addr   netip.Addr // the zero value when the peer has no IP address
+	text   string     // addr as text; empty for the zero value
 }
 
 type contextKey struct{}
@@ -49,9 +49,13 @@ func peerAddr(remote string) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// textOf is addr.String(). An IPv4 address has one spelling only, so that is the
-// beginning of what it was read from.
+// textOf returns the text of an address, and the empty string for the zero value,
+// whose String method returns "invalid IP". An IPv4 address has only one spelling, so
+// its text is the beginning of remote, from which it was parsed.
 func textOf(addr netip.Addr, remote string) string {
+	if !addr.IsValid() {
+		return ""
+	}
 	if host, _, ok := strings.Cut(remote, ":"); ok && addr.Is4() && host != "" && host[0] != '[' {
 		return host
 	}

@@ -19,6 +19,10 @@ type Options struct {
 	// ProxyHeader is where a trusted proxy attaches the certificate of the
 	// client's TLS handshake; empty: nowhere.
 	ProxyHeader string
+	// PublicAuthorities are the hosts by which clients know the service, in the form
+	// of [proof.NormalizeHost]; empty: not configured, and the host is the one that the
+	// request or a trusted proxy names.
+	PublicAuthorities []string
 	// TrustedProxies are the peers whose X-Forwarded-*, X-Request-Id and
 	// ProxyHeader are believed; nobody's when empty.
 	TrustedProxies []netip.Prefix
