@@ -20,12 +20,13 @@ const archModule = "github.com/certgate/certgate"
 var archCore = map[string][]string{
 	"denial":     {},
 	"headers":    {},
-	"certheader": {"denial"},
-	"trust":      {"denial"},
-	"identity":   {"denial", "trust"},
-	"access":     {"denial", "trust", "identity"},
-	"proof":      {"denial", "headers", "trust", "identity"},
-	"gate":       {"denial", "headers", "certheader", "trust", "identity", "access", "proof"},
+	"x509diag":   {},
+	"certheader": {"denial", "x509diag"},
+	"trust":      {"denial", "x509diag"},
+	"identity":   {"denial", "x509diag", "trust"},
+	"access":     {"denial", "x509diag", "trust", "identity"},
+	"proof":      {"denial", "headers", "x509diag", "trust", "identity"},
+	"gate":       {"denial", "headers", "x509diag", "certheader", "trust", "identity", "access", "proof"},
 }
 
 // archForeign is what the core may use beside the standard library.

@@ -46,6 +46,7 @@ func TestCommonMistakes(t *testing.T) {
 		{"base64 in lines", der[:64] + " " + der[64:], malformed, "There is white space in the base64"},
 		{"encoded twice", url.QueryEscape(mail.header(certheader.PercentPEM)), malformed, "The value is encoded twice: encode it once"},
 		{"cut off", der[:300], malformed, "The end of the certificate is missing: something cut the value off"},
+		{"unsupported key", inOneLine(m.unsupported(t)), malformed, "The certificate has a key on the curve secp256k1, which is not supported: make an RSA, P-256, P-384, P-521 or Ed25519 key and have the certificate issued over it"},
 		{"nothing", "", denial.CredentialMissing, "Attach the client certificate in X-SSL-Auth"},
 	}
 	for _, test := range tests {
@@ -65,6 +66,14 @@ func TestCommonMistakes(t *testing.T) {
 	t.Run(`\n for line breaks is none`, func(t *testing.T) {
 		g.wantAllowed(t, credential(mail.header(certheader.EscapedPEM)))
 	})
+}
+
+// unsupported makes a certificate over a key that crypto/x509 does not support.
+func (m *master) unsupported(t *testing.T) string {
+	t.Helper()
+	m.openssl(t, "ecparam", "-name", "secp256k1", "-genkey", "-noout", "-out", "unsupported.key")
+	run.secrets.keepPEM(m.read(t, "unsupported.key"))
+	return m.openssl(t, "req", "-new", "-x509", "-key", "unsupported.key", "-subj", "/OU=mail")
 }
 
 // wantHint wants the reason, and the hint in the answer, the log and the README.

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/x509diag"
 )
 
 // MaxCertificates bounds a chain: the client's certificate and three
@@ -43,12 +44,15 @@ type Chain struct {
 // than we do; a value longer than maxBytes is [denial.CredentialTooLarge] and is
 // not looked into, and so are certificates with more than 600 ASN.1 elements; what is not one to [MaxCertificates] certificates, each of
 // them whole, is [denial.CredentialMalformed], or, where a private key is seen in
-// it, [denial.CredentialPrivateKey]. The detail says what was wrong, the hint what
-// to attach, and both quote nothing of the value. A control byte other than a tab is refused
-// like that too: RFC 9110, section 5.5 lets no header carry one.
+// it, [denial.CredentialPrivateKey]. A certificate that crypto/x509 cannot read, or
+// whose key it does not know, is [denial.CredentialMalformed] too. The detail says
+// what was wrong, the hint what to attach, and both quote nothing of the value. A
+// control byte other than a tab is refused as malformed: RFC 9110, section 5.5 lets
+// no header carry one.
 func Parse(values []string, maxBytes int) (Chain, error) {
 	chain, err := read(values, maxBytes)
-	if refusal := denial.Of(err); refusal != nil && refusal.Reason == denial.CredentialMalformed {
+	refusal := denial.Of(err)
+	if refusal != nil && refusal.Reason == denial.CredentialMalformed && refusal.Hint == "" {
 		return Chain{}, advise(refusal, values[0])
 	}
 	return chain, err
@@ -105,6 +109,9 @@ func parseChain(ders [][]byte) (Chain, error) {
 		case err != nil:
 			return Chain{}, err
 		case i == 0:
+			if fault, ok := x509diag.UnsupportedKey(cert); ok {
+				return Chain{}, unsupported(fault)
+			}
 			chain.Leaf = cert
 		default:
 			chain.Intermediates = append(chain.Intermediates, cert)
@@ -127,13 +134,25 @@ func parseDER(der []byte) (*x509.Certificate, error) {
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		// The error may quote the certificate, so it stays here.
+		// The error may quote the certificate, so it is not passed on.
+		if fault, ok := x509diag.Unreadable(der); ok {
+			return nil, unsupported(fault)
+		}
 		return nil, malformed("want an X.509 certificate in DER, found something else")
 	}
 	if !bareElements(outer.Bytes) {
-		return nil, malformed("want exactly tbsCertificate, signatureAlgorithm and a signature of whole bytes, found more")
+		return nil, denial.New(denial.CredentialMalformed, "want exactly tbsCertificate, signatureAlgorithm and a signature of whole bytes, found more").
+			WithHint("The certificate holds bytes that its issuer did not sign: attach it as it was issued")
 	}
 	return cert, nil
+}
+
+// unsupported refuses a certificate that arrived whole and that the gateway cannot
+// use whoever signed it. How it is encoded in the header is not the fault, so the
+// hint is about the certificate.
+func unsupported(fault x509diag.Fault) error {
+	return denial.New(denial.CredentialMalformed, "want a certificate that Go's crypto/x509 supports, found another").
+		WithHint("The certificate has " + fault.Found + ", which is not supported: " + fault.Remedy)
 }
 
 // bareElements reports whether the content of the certificate's SEQUENCE is

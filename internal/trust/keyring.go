@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/certgate/certgate/internal/x509diag"
 )
 
 // MaxAnchors bounds a keyring, and with it the signatures that one unknown
@@ -110,7 +112,7 @@ func newAnchor(b *pem.Block, minRSABits int) (Anchor, error) {
 	case "PUBLIC KEY":
 		key, err := x509.ParsePKIXPublicKey(b.Bytes)
 		if err != nil {
-			return Anchor{}, errors.New("want a public key in SubjectPublicKeyInfo form, found one that cannot be read")
+			return Anchor{}, unreadableKey(b.Bytes)
 		}
 		return bareAnchor(key, minRSABits)
 	case "RSA PUBLIC KEY":
@@ -124,6 +126,19 @@ func newAnchor(b *pem.Block, minRSABits int) (Anchor, error) {
 	default:
 		return Anchor{}, wrongType(b.Type)
 	}
+}
+
+// unreadableKey explains why crypto/x509 cannot read a SubjectPublicKeyInfo.
+func unreadableKey(der []byte) error {
+	if fault, ok := x509diag.PublicKey(der); ok {
+		return unsupported("a public key", fault)
+	}
+	return errors.New("want a public key in SubjectPublicKeyInfo form, found one that cannot be read")
+}
+
+// unsupported refuses an anchor that is whole and that crypto/x509 cannot use.
+func unsupported(kind string, fault x509diag.Fault) error {
+	return fmt.Errorf("want %s that Go's crypto/x509 supports, found %s: %s", kind, fault.Found, fault.Remedy)
 }
 
 // wrongType names the mistakes that people make and quotes nothing.
@@ -151,7 +166,13 @@ func bareAnchor(key crypto.PublicKey, minRSABits int) (Anchor, error) {
 func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
+		if fault, ok := x509diag.Unreadable(der); ok {
+			return Anchor{}, unsupported("a certificate", fault)
+		}
 		return Anchor{}, errors.New("want a certificate, found one that cannot be read")
+	}
+	if fault, ok := x509diag.UnsupportedKey(cert); ok {
+		return Anchor{}, unsupported("a certificate", fault)
 	}
 	// RFC 5280, section 4.2.1.9: without cA TRUE the key must not be used to
 	// verify certificates. A version 1 certificate cannot say so.
