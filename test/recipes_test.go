@@ -2,8 +2,11 @@ package test
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -177,5 +180,32 @@ func wantIdentity(t *testing.T, head []string, client string, c certificate) {
 	}
 	if found := headerValues(head, "X-SSL-Auth"); len(found) != 0 {
 		t.Error("want no credential at the upstream, found one")
+	}
+}
+
+// TestRecipesExtractTheCertificate: no document and no script attaches the base64 of
+// a whole certificate file, which may also hold a private key.
+func TestRecipesExtractTheCertificate(t *testing.T) {
+	t.Parallel()
+	whole := regexp.MustCompile(`base64 [^|\n]*\.(crt|pem|cer)\b`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		help := filepath.Dir(path) == filepath.Join("..", "cmd", "certgate") && !strings.HasSuffix(path, "_test.go")
+		if ext := filepath.Ext(path); ext != ".md" && ext != ".sh" && !help {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, recipe := range whole.FindAllString(string(text), -1) {
+			t.Errorf("%s: want the certificate taken out of its file first, found %q", path, recipe)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

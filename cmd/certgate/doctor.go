@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/doctor"
 	"github.com/certgate/certgate/internal/echo"
 )
@@ -90,17 +89,11 @@ func (c doctorCommand) options(s surroundings) (doctor.Options, error) {
 	if !httpguts.ValidHeaderFieldName(c.Header) {
 		return doctor.Options{}, usageError{fmt.Errorf("--header: want the name of a header field, found %q", c.Header)}
 	}
-	certs, err := readCertificates(c.Cert, s.stdin)
+	certs, err := readClient(c.Cert, s.stdin)
 	if err != nil {
 		return doctor.Options{}, usageError{err}
 	}
-	if len(certs) > certheader.MaxCertificates {
-		return doctor.Options{}, usageError{fmt.Errorf("%s: want at most %d certificates, found %d", inputName(c.Cert), certheader.MaxCertificates, len(certs))}
-	}
-	o := doctor.Options{URL: u, Header: c.Header}
-	for _, cert := range certs {
-		o.Certificates = append(o.Certificates, cert.Raw)
-	}
+	o := doctor.Options{URL: u, Header: c.Header, Certificates: rawOf(certs)}
 	roots, err := c.roots(s)
 	if err != nil {
 		return doctor.Options{}, usageError{err}

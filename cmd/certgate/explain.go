@@ -84,10 +84,6 @@ func (c explainCommand) Run(s surroundings) error {
 // without the client's key could look at; so possession counts as shown, and what is
 // left of the proof is asked afterwards.
 func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) gate.Decision {
-	var ders [][]byte
-	for _, cert := range certs {
-		ders = append(ders, cert.Raw)
-	}
 	verifier := &proof.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
@@ -96,7 +92,7 @@ func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) ga
 	}
 	r := gate.Request{
 		Time:       time.Now(),
-		Credential: []string{certheader.Encode(certheader.Base64DER, ders...)},
+		Credential: []string{certheader.Encode(certheader.Base64DER, rawOf(certs)...)},
 		Method:     c.Method, Target: c.Target,
 	}
 	if !c.Signed {

@@ -13,27 +13,32 @@ import (
 
 	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/x509diag"
 )
 
 // maxInput bounds what a command reads from a file or standard input.
 const maxInput = 1 << 20
 
-// readInput reads a file, or standard input for "-".
+// readInput reads a file, or standard input for "-". The error is a [usageError]
+// if the file is missing, unreadable or larger than [maxInput].
 func readInput(name string, stdin io.Reader) ([]byte, error) {
 	r := stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 		defer func() { _ = f.Close() }()
 		r = f
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
-	if err == nil && len(text) > maxInput {
-		err = fmt.Errorf("%s: want at most %d bytes, found more", inputName(name), maxInput)
+	if err != nil {
+		return nil, usageError{err}
 	}
-	return text, err
+	if len(text) > maxInput {
+		return nil, usageError{fmt.Errorf("%s: want at most %d bytes, found more", inputName(name), maxInput)}
+	}
+	return text, nil
 }
 
 // inputName is what an error calls the input.
@@ -45,13 +50,43 @@ func inputName(name string) string {
 }
 
 // readCertificates reads every certificate of a file in order: PEM, DER, or a
-// value of the gateway's header. Unlike the gateway it takes text and other
-// blocks beside them: people keep keys and comments in the same file.
+// value of the gateway's header. The gateway refuses other text and PEM blocks
+// beside the certificates; this function skips them.
 func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error) {
 	text, err := readInput(name, stdin)
 	if err != nil {
 		return nil, err
 	}
+	return parseCertificates(name, text)
+}
+
+// readClient reads a client's certificate and its chain, and refuses those that the
+// gateway could not read in any form.
+func readClient(name string, stdin io.Reader) ([]*x509.Certificate, error) {
+	certs, err := readCertificates(name, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if len(certs) > certheader.MaxCertificates {
+		return nil, fmt.Errorf("%s: want at most %d certificates, found %d", inputName(name), certheader.MaxCertificates, len(certs))
+	}
+	value := certheader.Encode(certheader.Base64DER, rawOf(certs)...)
+	if _, err := certheader.Parse([]string{value}, len(value)); err != nil {
+		return nil, fmt.Errorf("%s: the gateway would refuse it: %w", inputName(name), err)
+	}
+	return certs, nil
+}
+
+func rawOf(certs []*x509.Certificate) [][]byte {
+	ders := make([][]byte, len(certs))
+	for i, c := range certs {
+		ders[i] = c.Raw
+	}
+	return ders
+}
+
+// parseCertificates is readCertificates for the content of a file.
+func parseCertificates(name string, text []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	var others []string
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -61,7 +96,7 @@ func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error)
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: certificate %d: %w", inputName(name), len(certs)+1, err)
+			return nil, fmt.Errorf("%s: certificate %d: %w", inputName(name), len(certs)+1, explained(block.Bytes, err))
 		}
 		certs = append(certs, cert)
 	}
@@ -71,11 +106,20 @@ func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error)
 	case len(others) > 0:
 		return nil, fmt.Errorf("%s: want a certificate, found %.200q: %s", inputName(name), others, remedy(others[0]))
 	}
-	certs, err = unarmoured(text)
+	certs, err := unarmoured(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), found(text, err))
 	}
 	return certs, nil
+}
+
+// explained returns the reason why crypto/x509 cannot read a certificate in
+// operators' terms, or err where package x509diag knows none.
+func explained(der []byte, err error) error {
+	if fault, ok := x509diag.Unreadable(der); ok {
+		return fmt.Errorf("it has %s, which is not supported: %s", fault.Found, fault.Remedy)
+	}
+	return err
 }
 
 // remedy says where the certificate is, given the type of the PEM block that is
@@ -122,7 +166,7 @@ func found(text []byte, err error) string {
 	case refusal == nil || refusal.Hint == "":
 		return fmt.Sprintf("none in %d bytes", len(text))
 	default:
-		return fmt.Sprintf("none in %d bytes. %s", len(text), refusal.Hint)
+		return fmt.Sprintf("none that it can use in %d bytes. %s", len(text), refusal.Hint)
 	}
 }
 

@@ -75,17 +75,10 @@ Example:
 
 // Run prints the value.
 func (h headerCommand) Run(s surroundings) error {
-	certs, err := readCertificates(h.File, s.stdin)
+	certs, err := readClient(h.File, s.stdin)
 	if err != nil {
 		return err
 	}
-	if len(certs) > certheader.MaxCertificates {
-		return fmt.Errorf("%s: want at most %d certificates, found %d", inputName(h.File), certheader.MaxCertificates, len(certs))
-	}
-	ders := make([][]byte, len(certs))
-	for i, c := range certs {
-		ders[i] = c.Raw
-	}
-	_, err = fmt.Fprintln(s.stdout, certheader.Encode(form(h.Form), ders...))
+	_, err = fmt.Fprintln(s.stdout, certheader.Encode(form(h.Form), rawOf(certs)...))
 	return err
 }

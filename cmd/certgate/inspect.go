@@ -10,9 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/identity"
 	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/x509diag"
 )
 
 type inspectCommand struct {
@@ -22,17 +21,21 @@ type inspectCommand struct {
 
 // Help is the long text of certgate inspect --help.
 func (inspectCommand) Help() string {
-	return `Shows what matters here of the file's first certificate, and what would make
-certgate refuse it whoever signed it. Where AUTH_PUBLIC_KEY or its file is set, it
-also says whether a key in force vouches for it, through the other certificates
-of the file if need be, and where ACCESS_RULES or its file is set, whether their
-deny list names it. Access is certgate explain's business.
+	return `Shows the fields of the file's first certificate, and every reason for which
+certgate would refuse it, independent of its issuer. The file is judged as it is: one
+that also holds a private key or other text is refused, because base64 of the whole
+file is no credential. Where AUTH_PUBLIC_KEY or its file is set, it also says whether
+one of these keys signed the certificate, through the other certificates of the file
+if need be, and where ACCESS_RULES or its file is set, whether the deny list names it.
+certgate explain shows what the access rules allow.
 
-Exit code 0 when nothing speaks against it, else 1.
+Exit code 0 when the file can be sent as it is, 1 when it would be refused or holds no
+certificate, 2 when the command line, the environment or reading the file fails.
 
 Example:
 
   certgate inspect keys/mail.crt
+  openssl x509 -in mail.pem -outform DER | base64 -w0 | certgate inspect -
   echo "$X_SSL_AUTH" | certgate inspect -`
 }
 
@@ -58,8 +61,10 @@ type certificateReport struct {
 	Faults      []string `json:"faults"`
 
 	validity string // for people
-	notAsked string // why nobody was asked whether to trust it
-	noDenies bool   // whether no deny list was asked
+	notAsked string // why the keys in force were not consulted
+	noDenies bool   // whether no deny list was consulted
+
+	unreadable bool // whether the gateway cannot read the certificate in any form
 }
 
 const (
@@ -70,12 +75,22 @@ const (
 
 // Run prints the report on the file's first certificate.
 func (c inspectCommand) Run(s surroundings) error {
-	certs, err := readCertificates(c.File, s.stdin)
+	conf, err := loadInForce(s)
 	if err != nil {
 		return err
 	}
-	r := describe(certs, time.Now())
-	r.judge(certs, time.Now(), s.variables())
+	text, err := readInput(c.File, s.stdin)
+	if err != nil {
+		return err
+	}
+	certs, err := parseCertificates(c.File, text)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	r := describe(certs, now)
+	r.judge(certs, now, conf)
+	r.judgeFile(text, conf.MaxCredentialBytes)
 	if c.JSON {
 		err = printJSON(s.stdout, r)
 	} else {
@@ -96,7 +111,7 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 		NotBefore: cert.NotBefore.UTC().Format(time.RFC3339), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339),
 		DaysLeft:    daysLeft(cert, now),
 		IssuerKeyID: hex.EncodeToString(cert.AuthorityKeyId),
-		Key:         trust.DescribeKey(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
+		Key:         keyName(cert), Signature: cert.SignatureAlgorithm.String(),
 		SPKI:        "sha256/" + base64.StdEncoding.EncodeToString(spki[:]),
 		Certificate: hex.EncodeToString(tbs[:]),
 		// Signed with its own key and no CA: the 2012 recipe.
@@ -106,6 +121,14 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 		Faults:    []string{},
 		validity:  validity(cert, now),
 	}
+}
+
+// keyName names the algorithm and size of the certificate's key.
+func keyName(cert *x509.Certificate) string {
+	if fault, ok := x509diag.UnsupportedKey(cert); ok {
+		return fault.Found + ", not supported"
+	}
+	return trust.DescribeKey(cert.PublicKey)
 }
 
 // serial is the serial number as the deny list and the log write it.
@@ -132,41 +155,6 @@ func validity(cert *x509.Certificate, now time.Time) string {
 		return "expired " + count(-days, "day") + " ago"
 	default:
 		return count(days, "day") + " left"
-	}
-}
-
-// judge adds what speaks against the certificate: first what does so whoever
-// signed it, then the keys in force, if the environment names any.
-func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, environ map[string]string) {
-	limits := trust.Limits{ClockSkew: time.Minute}
-	c, confErr := config.Load(filled(environ, unusedRules(), unusedUpstream()))
-	if confErr == nil {
-		limits = c.Limits
-	}
-	faults := limits.Faults(certs[0], now)
-	name, err := identity.Claimed(certs[0])
-	if err != nil {
-		faults = append(faults, err)
-	}
-	r.Client = name
-	switch {
-	case environ["AUTH_PUBLIC_KEY"] == "" && environ["AUTH_PUBLIC_KEY_FILE"] == "":
-		r.notAsked = "AUTH_PUBLIC_KEY and AUTH_PUBLIC_KEY_FILE are not set"
-	case confErr != nil:
-		r.notAsked = "the gateway's environment has faults; certgate check lists them"
-	case len(faults) > 0:
-		r.notAsked = "refused whoever signed it"
-	default:
-		r.noDenies = !isSet(environ, "ACCESS_RULES")
-		v, err := c.Verifier().Verify(certs[0], now, certs[1:]...)
-		if r.Trust, r.KeyID = trusted, v.ShortKeyID(); err != nil {
-			r.Trust, r.KeyID = refused, ""
-			faults = append(faults, err)
-		}
-		r.SharedKey = r.SharedKey || v.SharedKey()
-	}
-	for _, f := range faults {
-		r.Faults = append(r.Faults, f.Error())
 	}
 }
 
@@ -199,7 +187,7 @@ func (r *certificateReport) print(w io.Writer) error {
 		row("trusted by", "not asked: "+r.notAsked)
 	}
 	if len(r.Faults) == 0 {
-		row("refused for", "nothing in the certificate itself")
+		row("refused for", "nothing in the certificate or the file")
 	}
 	for _, f := range r.Faults {
 		row("refused for", f)

@@ -32,6 +32,10 @@ func issued(t *testing.T, now time.Time) (*authority.Authority, *x509.Certificat
 func TestInspectClock(t *testing.T) {
 	t.Parallel()
 	_, cert := issued(t, time.Now())
+	conf, err := loadInForce(surroundings{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name     string
 		now      time.Time
@@ -54,7 +58,7 @@ func TestInspectClock(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := describe([]*x509.Certificate{cert}, test.now)
-			r.judge([]*x509.Certificate{cert}, test.now, nil)
+			r.judge([]*x509.Certificate{cert}, test.now, conf)
 			if r.validity != test.validity || r.DaysLeft < test.left-1 || r.DaysLeft > test.left {
 				t.Errorf("want %q and %d, found %q and %d", test.validity, test.left, r.validity, r.DaysLeft)
 			}

@@ -121,14 +121,14 @@ func (c issueCommand) fileName() (string, error) {
 }
 
 func (c issueCommand) authority() (*authority.Authority, error) {
-	key, err := os.ReadFile(filepath.Join(c.CADir, "ca.key"))
+	key, err := readInput(filepath.Join(c.CADir, "ca.key"), nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w; certgate ca init makes it", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	cert, err := os.ReadFile(filepath.Join(c.CADir, "ca.crt"))
+	cert, err := readInput(filepath.Join(c.CADir, "ca.crt"), nil)
 	if err != nil {
 		return nil, err
 	}

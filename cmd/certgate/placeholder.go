@@ -1,9 +1,15 @@
 package main
 
-import "maps"
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"maps"
+)
 
 // placeholder is a value for a variable that config.Load requires and a command
-// has no use for. Whoever fills one in takes no decision from it.
+// does not use. A command that fills one in takes no decision from it.
 type placeholder struct{ variable, value string }
 
 // unusedUpstream is nowhere (RFC 6761, section 6.4).
@@ -19,6 +25,20 @@ deny:
   - client: unused
     reason: stands for rules that are not set
 `}
+}
+
+// unusedKey returns a new public key. Its private key is discarded, so no
+// certificate can be signed with it.
+func unusedKey() (placeholder, error) {
+	key, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return placeholder{}, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return placeholder{}, err
+	}
+	return placeholder{"AUTH_PUBLIC_KEY", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}, nil
 }
 
 // isSet says whether the variable or its _FILE twin is set, if only to nothing.

@@ -13,11 +13,11 @@ import (
 	"github.com/certgate/certgate/internal/echo"
 )
 
-// The exit codes, part of the contract with whoever runs certgate.
+// The exit codes, part of the contract with scripts.
 const (
 	exitOK      = 0
-	exitFailure = 1 // it ran, or tried to, and failed; or the answer is no
-	exitUsage   = 2 // the command line or the configuration is wrong
+	exitFailure = 1 // the command failed, or its verdict is a refusal
+	exitUsage   = 2 // the command line or the configuration is wrong, or a file cannot be read
 )
 
 // surroundings are what a command may touch besides its arguments.
@@ -49,11 +49,12 @@ type grammar struct {
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
-// errNo is the answer no and no more words: the output has said it. The exit
-// code is 1, or 2 within a usageError.
+// errNo makes the exit code 1, or 2 within a usageError, without another message:
+// the command has already printed its verdict.
 var errNo = errors.New("no")
 
-// usageError is a fault in what the user wrote: exit code 2.
+// usageError is a fault in the command line or the environment, or a file that
+// cannot be read: exit code 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string, s surroundings) (code int) {
 	}
 	parser, err := kong.New(&g,
 		kong.Name("certgate"),
-		kong.Description("Tells a service which application is calling, where TLS ends before it.\n\nExit codes: 0 success, 1 failure, 2 wrong command line or configuration."),
+		kong.Description("Tells a service which application is calling, where TLS ends before it.\n\nExit codes: 0 success, 1 failure or refusal, 2 wrong command line or configuration, or a file that cannot be read."),
 		kong.Writers(help, s.stderr),
 		kong.Exit(func(status int) { code, done = status, true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
