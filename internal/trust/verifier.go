@@ -15,7 +15,7 @@ type Limits struct {
 	// ClockSkew is the leeway at both ends of a validity period.
 	ClockSkew time.Duration
 	// MinRSABits is the shortest RSA key accepted in a certificate; 0 is
-	// [DefaultMinRSABits].
+	// [DefaultMinRSABits]. Keys of more than 8192 bits are always refused.
 	MinRSABits int
 	// MaxLifetime refuses certificates issued for longer; 0 is off.
 	MaxLifetime time.Duration
@@ -270,6 +270,10 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 	// RFC 5280, section 4.2: an unrecognized critical extension must be refused.
 	if len(cert.UnhandledCriticalExtensions) > 0 {
 		return denial.New(denial.CertificateUnsuitable, "unknown critical extensions %v", cert.UnhandledCriticalExtensions)
+	}
+	// Section 4.2.1.3: a client proves possession of its key with a signature.
+	if hasExtension(cert, oidKeyUsage) && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return denial.New(denial.CertificateUnsuitable, "want a key usage that has digitalSignature, or none; found one without")
 	}
 	if !allowsClientAuth(cert) {
 		return denial.New(denial.CertificateUnsuitable, "want an extended key usage that has clientAuth, or none; found one without")

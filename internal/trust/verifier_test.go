@@ -21,6 +21,13 @@ func TestUse(t *testing.T) {
 	}{
 		{"none, version 1", "", ""},
 		{"key usage", "keyUsage=critical,digitalSignature", ""},
+		{"key usage with more", "keyUsage=digitalSignature,keyEncipherment,keyAgreement", ""},
+		{"keyEncipherment only", "keyUsage=critical,keyEncipherment", denial.CertificateUnsuitable},
+		{"keyEncipherment only, not critical", "keyUsage=keyEncipherment", denial.CertificateUnsuitable},
+		{"keyAgreement only, with clientAuth", "keyUsage=keyAgreement\nextendedKeyUsage=clientAuth", denial.CertificateUnsuitable},
+		{"nonRepudiation only", "keyUsage=nonRepudiation", denial.CertificateUnsuitable},
+		{"cRLSign only", "keyUsage=cRLSign", denial.CertificateUnsuitable},
+		{"no key usage allowed at all", "keyUsage=critical,DER:030100", denial.CertificateUnsuitable},
 		{"not a CA", "basicConstraints=critical,CA:FALSE", ""},
 		{"clientAuth", "extendedKeyUsage=clientAuth", ""},
 		{"clientAuth, critical", "extendedKeyUsage=critical,clientAuth", ""},
