@@ -28,6 +28,10 @@ const MaxAnchors = 8
 // that a forgotten limit is not "any".
 const DefaultMinRSABits = 2048
 
+// maxRSABits is the longest RSA key that is used. Verifying a signature takes time
+// quadratic in the length of the key: one of 90,000 bits takes 570 ms.
+const maxRSABits = 8192
+
 // Anchor is one key that the operator trusts to sign client certificates.
 type Anchor struct {
 	id        KeyID
@@ -77,8 +81,8 @@ func (k *Keyring) Anchors() []Anchor {
 // lines that begin with '#', nothing else: a damaged block is an error, never
 // skipped.
 //
-// RSA keys shorter than minRSABits are refused; 0 is [DefaultMinRSABits]. Errors
-// name the block and its line and never quote the text.
+// RSA keys shorter than minRSABits are refused, and so are keys of more than 8192
+// bits; 0 is [DefaultMinRSABits]. Errors name the block and its line and never quote the text.
 func ParseKeyring(text []byte, minRSABits int) (*Keyring, error) {
 	normal, err := plainPEM(text)
 	if err != nil {
@@ -228,7 +232,8 @@ func (a Anchor) owns(key crypto.PublicKey) bool {
 	return ok && k.Equal(key)
 }
 
-// checkKey says whether a key is strong enough, for anchors and clients alike.
+// checkKey refuses keys that are weak or too expensive to use, for anchors,
+// intermediates and clients alike.
 func checkKey(key crypto.PublicKey, minRSABits int) error {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -252,6 +257,9 @@ func checkRSA(key *rsa.PublicKey, minBits int) error {
 	}
 	if n := key.N.BitLen(); n < minBits {
 		return fmt.Errorf("want an RSA key of at least %d bits, found %d", minBits, n)
+	}
+	if n := key.N.BitLen(); n > maxRSABits {
+		return fmt.Errorf("want an RSA key of at most %d bits, found %d", maxRSABits, n)
 	}
 	// An even or tiny exponent makes signatures forgeable.
 	if key.E < 3 || key.E%2 == 0 {

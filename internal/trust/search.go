@@ -30,8 +30,9 @@ type search struct {
 	now           time.Time
 	// failed counts the signatures that no key of the path made.
 	failed int
-	// weak is the first certificate whose signature algorithm proves nothing.
-	weak *x509.Certificate
+	// weakSignature is the first certificate whose signature algorithm proves
+	// nothing, weakKey the first intermediate whose key must not be used.
+	weakSignature, weakKey *x509.Certificate
 }
 
 // findPath asks each anchor whether it vouches for the certificate, first those
@@ -66,8 +67,11 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 
 // refusal says why no anchor vouches for the certificate.
 func (s *search) refusal() error {
-	if s.weak != nil {
-		return denial.New(denial.CertificateWeak, "the certificate %.200q: %s", SubjectText(s.weak), denial.Of(checkSignatureAlgorithm(s.weak)).Detail)
+	if c := s.weakSignature; c != nil {
+		return denial.New(denial.CertificateWeak, "the certificate %.200q: %s", SubjectText(c), denial.Of(checkSignatureAlgorithm(c)).Detail)
+	}
+	if c := s.weakKey; c != nil {
+		return denial.New(denial.CertificateWeak, "the key of the intermediate %.200q: %v", SubjectText(c), checkKey(c.PublicKey, s.limits.MinRSABits))
 	}
 	if s.failed >= maxFailedSignatures {
 		return denial.New(denial.CertificateUntrusted, "no key in force vouches for it, and the search ended after %d signatures; issuer %.200q", s.failed, IssuerText(s.leaf))
@@ -97,13 +101,7 @@ func (s *search) from(a Anchor) (path, error) {
 	if err != nil {
 		return path{}, explain(err, a.issuer, s.leaf)
 	}
-	p := path{anchor: a, intermediates: chain[1 : len(chain)-1]}
-	for _, c := range p.intermediates {
-		if err := checkKey(c.PublicKey, s.limits.MinRSABits); err != nil {
-			return path{}, denial.New(denial.CertificateWeak, "the key of the intermediate %.200q: %v", SubjectText(c), err)
-		}
-	}
-	return p, nil
+	return path{anchor: a, intermediates: chain[1 : len(chain)-1]}, nil
 }
 
 // errNotThisOne says that another anchor may still vouch.
@@ -124,24 +122,26 @@ func (s *search) descend(ca *x509.Certificate) ([]*x509.Certificate, error) {
 		}
 		return nil, nil // buildChain verifies the only signature
 	}
-	var signed []*x509.Certificate
+	var below []*x509.Certificate
+	found := false
 	unsigned := append([]*x509.Certificate{s.leaf}, s.intermediates...)
 	for issuers := []*x509.Certificate{ca}; len(issuers) > 0; issuers = issuers[1:] {
 		unsigned = slices.DeleteFunc(unsigned, func(c *x509.Certificate) bool {
 			if !s.signedBy(issuers[0], c) {
 				return false
 			}
-			signed = append(signed, c)
-			if mayIssue(c) {
-				issuers = append(issuers, c)
+			if c == s.leaf {
+				found = true
+			} else if s.mayIssue(c) {
+				issuers, below = append(issuers, c), append(below, c)
 			}
 			return true
 		})
 	}
-	if !slices.Contains(signed, s.leaf) {
+	if !found {
 		return nil, errNotThisOne
 	}
-	return slices.DeleteFunc(signed, func(c *x509.Certificate) bool { return c == s.leaf }), nil
+	return below, nil
 }
 
 // signedBy reports whether the issuer signed c. It notes a signature that could
@@ -151,8 +151,8 @@ func (s *search) signedBy(issuer, c *x509.Certificate) bool {
 		return false
 	}
 	if !hasStrongSignature(c) && !bytes.Equal(c.RawIssuer, c.RawSubject) {
-		if s.weak == nil {
-			s.weak = c
+		if s.weakSignature == nil {
+			s.weakSignature = c
 		}
 		return false
 	}
@@ -184,9 +184,24 @@ func couldSign(key crypto.PublicKey, c *x509.Certificate) bool {
 	}
 }
 
-// mayIssue reports whether a certificate says that its key may sign others
-// (RFC 5280, sections 4.2.1.9 and 4.2.1.3).
-func mayIssue(c *x509.Certificate) bool {
+// mayIssue reports whether the key of a certificate that a CA signed may verify
+// others: the certificate says so (RFC 5280, sections 4.2.1.9 and 4.2.1.3), and the
+// key is neither weak nor so large that each signature takes half a second. The key
+// is not used before.
+func (s *search) mayIssue(c *x509.Certificate) bool {
+	if !isIssuer(c) {
+		return false
+	}
+	if checkKey(c.PublicKey, s.limits.MinRSABits) != nil {
+		if s.weakKey == nil {
+			s.weakKey = c
+		}
+		return false
+	}
+	return true
+}
+
+func isIssuer(c *x509.Certificate) bool {
 	return c.BasicConstraintsValid && c.IsCA &&
 		(c.KeyUsage&x509.KeyUsageCertSign != 0 || !hasExtension(c, oidKeyUsage))
 }
