@@ -1,6 +1,12 @@
 package replay
 
-import "time"
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+)
 
 // NewMemoryOf is a memory of another size.
 func NewMemoryOf(capacity int) *Memory { return newMemory(capacity) }
@@ -30,3 +36,35 @@ func NewRedisEvery(o RedisOptions, rest time.Duration) *Redis { return newRedis(
 var Name = name
 
 const FailuresInRow = failuresInRow
+
+// IsQuiet reports whether no idle connection has unread bytes.
+func (r *Redis) IsQuiet() bool {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	for _, c := range r.pool.idle {
+		if !c.isQuiet() {
+			return false
+		}
+	}
+	return true
+}
+
+// Conn is a connection.
+type Conn = conn
+
+// NewConn makes a connection of the socket, in TLS unless config is nil.
+func NewConn(ctx context.Context, socket net.Conn, config *tls.Config) (*Conn, error) {
+	return newConn(ctx, socket, config)
+}
+
+// Do sends a command that has to be answered with OK.
+func (c *conn) Do(ctx context.Context, words ...string) error { return c.do(ctx, words...) }
+
+// IsQuiet reports whether the connection is open and has no unread bytes.
+func (c *conn) IsQuiet() bool { return c.isQuiet() }
+
+// ReadReply reads one reply and describes it.
+func ReadReply(r *bufio.Reader) (string, error) {
+	answer, err := readReply(r)
+	return answer.text, err
+}

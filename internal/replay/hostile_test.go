@@ -124,9 +124,9 @@ func TestSentOnce(t *testing.T) {
 	}
 }
 
-// TestStrangersTLS: rediss:// is TLS, and with a certificate that nobody vouches
-// for no login is sent.
-func TestStrangersTLS(t *testing.T) {
+// selfSigned returns a certificate for 127.0.0.1 and the roots that vouch for it.
+func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,20 @@ func TestStrangersTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// TestStrangersTLS: rediss:// is TLS, and with a certificate that nobody vouches
+// for no login is sent.
+func TestStrangersTLS(t *testing.T) {
+	certificate, _ := selfSigned(t)
+	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{certificate}})
 	heard := make(chan int, 100)
 	port := serve(t, l, func(c net.Conn) {
 		n, _ := c.Read(make([]byte, 4096))

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/certgate/certgate/internal/proof"
 )
@@ -57,17 +55,24 @@ type RedisOptions struct {
 	Report func(Event, error)
 }
 
-// Redis remembers nonces in a Redis server, for all who use the same. It is safe
-// for concurrent use; [NewRedis] makes one, and [Redis.Watch] has to run.
+// Redis remembers nonces in a Redis server, for all gateways that use the same
+// server. It is safe for concurrent use; [NewRedis] makes one, and [Redis.Watch] has
+// to run.
 //
-// A nonce is one SET NX EX, sent once: a second SET after a first one whose answer
-// is lost could find the nonce used by the first. So a nonce is refused when there
-// is no answer in time, and may be used up all the same.
+// Spending a nonce sends one SET NX EX, once: a second SET, sent because the answer
+// to the first is lost, could find the nonce that the first SET wrote. A nonce is
+// refused when no answer arrives in time, although the server may have stored it.
 //
-// After five failures in a row the server counts as gone, and nobody waits for it
-// any more. It is tried once a second, in the background, until it takes a key.
+// Only the status OK means that a nonce is new, and only nil that it was used. Any
+// other answer counts as a failure. After five failures in a row the server counts
+// as gone, and requests do not wait for it any more. It is tried once a second, in
+// the background, until it takes a key.
+//
+// The protocol is read here and not by a library: go-redis, which was used before,
+// takes any type of reply for a status, and a stated length made it allocate
+// gigabytes or panic.
 type Redis struct {
-	client *redis.Client
+	pool   *pool
 	server Server
 	skew   time.Duration
 	memory *Memory
@@ -85,29 +90,11 @@ type Redis struct {
 func NewRedis(o RedisOptions) *Redis { return newRedis(o, rest) }
 
 func newRedis(o RedisOptions, rest time.Duration) *Redis {
-	// The library knows one logger for the whole process and writes lines of its own
-	// to standard error. What it would say comes back as an error.
-	logging.Disable()
 	return &Redis{
-		client: newClient(o.Server.login), server: o.Server, skew: min(o.ClockSkew, maxSkew),
+		pool: newPool(o.Server.login, connections), server: o.Server, skew: min(o.ClockSkew, maxSkew),
 		memory: o.Memory, report: o.Report, rest: rest,
 		gone: make(chan struct{}, 1),
 	}
-}
-
-func newClient(l *login) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Network: "tcp", Addr: Server{l}.Addr(), TLSConfig: l.tls(),
-		Username: l.user, Password: l.password, DB: l.database,
-		MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, PoolTimeout: waitTimeout,
-		ContextTimeoutEnabled: true,
-		PoolSize:              connections, PipelinePoolSize: -1,
-		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
-		// Nothing but what a nonce needs: RESP2 and no messages that nobody asked for.
-		Protocol: 2, DisableIdentity: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
 }
 
 // Up reports whether the server takes nonces, as far as is known.
@@ -153,15 +140,24 @@ func (r *Redis) without(why string) error {
 	return overloaded("redis does not say whether the nonce is new: %s", why)
 }
 
-// set asks the server to remember a name, and reports whether it did not yet.
+// set asks the server to remember a name, and reports whether the name is new. Only
+// the status OK says that it is new, and only nil that it is known; any other answer
+// is an error.
 func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (first bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	err = r.client.SetArgs(ctx, name, "1", redis.SetArgs{Mode: "NX", TTL: lifetime}).Err()
-	if err == redis.Nil { //nolint:errorlint // the library returns it bare
+	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
+	answer, err := r.pool.ask(ctx, "SET", name, "1", "EX", seconds, "NX")
+	switch {
+	case err != nil:
+		return false, err
+	case answer.isOK():
+		return true, nil
+	case answer.kind == nilReply:
 		return false, nil
+	default:
+		return false, fmt.Errorf("want the status OK or nil, found %s", answer)
 	}
-	return err == nil, err
 }
 
 // name is one key in Redis, the same for everybody. A collision would only refuse.

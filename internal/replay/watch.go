@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // failed counts a failure that began in this epoch.
@@ -27,11 +25,12 @@ func (r *Redis) lose(epoch int64, err error) {
 	r.gone <- struct{}{} // has room: Watch has taken the one before, or it would not be back
 }
 
-// Watch looks at the server when it begins, and brings it back when it was gone.
-// When ctx is done it ends the connections and returns; what is spent afterwards is
-// refused.
+// Watch tries the server when it begins, and tries it again while it is gone, until
+// it takes a key. When ctx is done, Watch closes the connections and returns; nonces
+// that are spent afterwards are refused.
 func (r *Redis) Watch(ctx context.Context) {
-	defer r.client.Close() //nolint:errcheck // nothing is left to be written
+	defer r.pool.close()
+	defer context.AfterFunc(ctx, r.pool.close)() // ends what waits for the server
 	switch err := r.try(ctx); {
 	case ctx.Err() != nil:
 		return
@@ -84,24 +83,32 @@ func (r *Redis) lookUntilSeen(ctx context.Context) {
 	}
 }
 
-// look finds out whether the server keeps what it is told, and reports if not. It
-// is false when there was no answer.
+// look asks the server for its maxmemory-policy and reports Forgetful unless the
+// server keeps every key until its time. It returns false when there was no answer.
 func (r *Redis) look(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	info, err := r.client.Info(ctx, "memory").Result()
-	switch _, answered := errors.AsType[redis.Error](err); {
-	case answered:
+	answer, err := r.pool.ask(ctx, "INFO", "memory")
+	switch {
+	case isAnswer(err):
 		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.explain(err)))
 		return true
 	case err != nil:
 		return false
+	case answer.kind != bulkReply:
+		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %s", answer))
+		return true
 	}
-	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
+	policy, most := infoField(answer.text, "maxmemory_policy"), infoField(answer.text, "maxmemory")
 	if policy != "noeviction" && most != "0" {
 		r.report(Forgetful, fmt.Errorf("want maxmemory-policy noeviction, found %.40q with maxmemory %.40q", policy, most))
 	}
 	return true
+}
+
+// isAnswer reports whether the error was caused by a reply, and not by its absence.
+func isAnswer(err error) bool {
+	return errors.As(err, new(serverError)) || errors.As(err, new(protocolError))
 }
 
 func infoField(info, name string) string {
@@ -113,14 +120,9 @@ func infoField(info, name string) string {
 	return ""
 }
 
-// explain is the error without what it must not say. Of an answer of the server
-// only the code is kept: servers quote commands that they do not know, and one of
-// these has the password in it.
+// explain adds the server's address to an error. It hides an error whose text
+// contains the password.
 func (r *Redis) explain(err error) error {
-	if answer, ok := errors.AsType[redis.Error](err); ok {
-		code, _, _ := strings.Cut(answer.Error(), " ")
-		return fmt.Errorf("redis %s answers %.40q", r.server.Addr(), code)
-	}
 	text := err.Error()
 	if secret := r.server.login.password; secret != "" && (strings.Contains(text, secret) || strings.Contains(text, strings.Trim(strconv.Quote(secret), `"`))) {
 		return fmt.Errorf("redis %s: an error that is not shown, because the password is in its text", r.server.Addr())
