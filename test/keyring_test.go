@@ -52,6 +52,7 @@ func TestKeyForms(t *testing.T) {
 	m.write(t, "master.pub", m.publicKey)
 	for name, text := range map[string]string{
 		"two characters": strings.ReplaceAll(strings.TrimSpace(m.publicKey), "\n", `\n`),
+		"single spaces":  shell(t, m.dir, "KEY=$(cat master.pub); echo $KEY"),
 		"base64":         shell(t, m.dir, "openssl base64 -A -in master.pub"),
 	} {
 		t.Run(name, func(t *testing.T) {

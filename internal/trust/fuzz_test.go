@@ -19,7 +19,7 @@ func FuzzParseKeyring(f *testing.F) {
 	plain := string(public) + "# next\n" + string(other)
 	for _, seed := range []string{
 		plain, string(certificate), string(o.read("ca.key")), "", "#", string(public) + string(public),
-		strings.ReplaceAll(plain, "\n", `\n`), strings.ReplaceAll(plain, "\n", "\r\n"), damaged(public) + string(other),
+		strings.ReplaceAll(plain, "\n", `\n`), spaced(string(public) + string(other)), strings.ReplaceAll(plain, "\n", "\r\n"), damaged(public) + string(other),
 		base64.StdEncoding.EncodeToString([]byte(plain)), retyped(public, "X"), strings.Replace(plain, "\n", "\na: b\n\n", 1),
 	} {
 		f.Add(seed)

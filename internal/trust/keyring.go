@@ -75,11 +75,11 @@ func (k *Keyring) Anchors() []Anchor {
 }
 
 // ParseKeyring reads 1 to [MaxAnchors] PEM blocks: "PUBLIC KEY", "RSA PUBLIC
-// KEY" or "CERTIFICATE" (a CA's). The text may carry its newlines as the two
-// characters \n, or be the base64 of the whole PEM, because .env files and
-// dashboards force both on people. Between blocks there may be blank lines and
-// lines that begin with '#', nothing else: a damaged block is an error, never
-// skipped.
+// KEY" or "CERTIFICATE" (a CA's). In .env files, shells and dashboards newlines are
+// often lost, so each may be the two characters \n or, in the whole text, a single
+// space; or the text is the base64 of the PEM. Between blocks there may be blank
+// lines and lines that begin with '#', nothing else: a damaged block is an error,
+// never skipped.
 //
 // RSA keys shorter than minRSABits are refused, and so are keys of more than 8192
 // bits; 0 is [DefaultMinRSABits]. Errors name the block and its line and never quote the text.

@@ -29,6 +29,10 @@ func TestKeyringSpellings(t *testing.T) {
 		`\n, no final one`:                strings.ReplaceAll(strings.TrimSpace(plain), "\n", `\n`),
 		`\r\n as four characters`:         strings.ReplaceAll(plain, "\n", `\r\n`),
 		`\n and newlines`:                 strings.Replace(plain, "\n", `\n`, 3),
+		"single spaces":                   strings.ReplaceAll(plain, "\n", " "),
+		"single spaces, no final one":     strings.ReplaceAll(strings.TrimSpace(plain), "\n", " "),
+		"single spaces, a final newline":  strings.ReplaceAll(strings.TrimSpace(plain), "\n", " ") + "\n",
+		"base64 of single spaces":         base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(plain, "\n", " "))),
 		"base64 of the whole":             whole,
 		"base64 with a newline":           whole + "\n",
 		"base64 in lines":                 wrap(whole, 76, "\n"),
@@ -81,6 +85,12 @@ func ids(ring *trust.Keyring) []string {
 	return all
 }
 
+// spaced writes PEM with a space for each line break, as an unquoted variable in a
+// shell does.
+func spaced(text string) string {
+	return strings.ReplaceAll(strings.TrimSpace(text), "\n", " ")
+}
+
 func wrap(text string, width int, end string) string {
 	var b strings.Builder
 	for len(text) > width {
@@ -116,6 +126,16 @@ func TestKeyringFaults(t *testing.T) {
 		{"empty", "", []string{"found nothing"}},
 		{"spaces and newlines", " \n\t\r\n ", []string{"found nothing"}},
 		{"only a comment", "# later: -----BEGIN PUBLIC KEY-----\n", []string{"found none"}},
+		{"single spaces, a comment between", spaced(g) + " # from November " + spaced(g), []string{"block 1 (line 1)", "damaged"}},
+		{"single spaces, a comment before", "# from November " + spaced(g), []string{"found none"}},
+		{"single spaces, two in a row", strings.Replace(spaced(g), "----- ", "-----  ", 1), []string{"damaged"}},
+		{"single spaces, a tab", strings.Replace(spaced(g), "----- ", "-----\t", 1), []string{"damaged"}},
+		{"single spaces, one newline", strings.Replace(spaced(g)+" "+spaced(g), "----- -----", "-----\n-----", 1), []string{"damaged"}},
+		{"single spaces, no end", spaced(g[:len(g)/2]), []string{"damaged"}},
+		{"single spaces, another end", strings.Replace(spaced(g), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{"damaged"}},
+		{"single spaces, blocks without one", spaced(g) + spaced(g), []string{"damaged"}},
+		{"single spaces, text behind", spaced(g) + " and more", []string{"damaged"}},
+		{"single spaces, the private key", spaced(string(o.read("good.key"))), []string{"PRIVATE key"}},
 		{"words", "no key yet", []string{"found neither"}},
 		{"base64 of words", "bm8ga2V5IHlldA==", []string{"found neither"}},
 		{"base64 of the DER", strings.Join(strings.Split(strings.TrimSpace(g), "\n")[1:lines-1], ""), []string{"found neither"}},
@@ -146,7 +166,6 @@ func TestKeyringFaults(t *testing.T) {
 		{"text behind the begin line", strings.Replace(g, "KEY-----", "KEY----- x", 1), []string{"block 1 (line 1)", "damaged"}},
 		{"truncated", g + string(other[:len(other)/2]), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"newlines lost", strings.ReplaceAll(g, "\n", ""), []string{"block 1 (line 1)", "damaged"}},
-		{"newlines became spaces", strings.ReplaceAll(g, "\n", " "), []string{"block 1 (line 1)", "damaged"}},
 		{"comment inside", strings.Replace(g, "\n", "\n# comment\n", 1), []string{"block 1 (line 1)", "damaged"}},
 		{"PEM headers", strings.Replace(g, "\n", "\nKey-Id: 7\n\n", 1), []string{"block 1 (line 1)", "headers"}},
 		{"PEM headers in the third", g + string(other) + strings.Replace(g, "\n", "\nKey-Id: 7\n\n", 1), []string{fmt.Sprintf("block 3 (line %d)", third), "headers"}},

@@ -8,10 +8,13 @@ import (
 	"fmt"
 )
 
-var pemBegin = []byte("-----BEGIN ")
+var (
+	pemBegin = []byte("-----BEGIN ")
+	pemEnd   = []byte("-----END ")
+)
 
-// plainPEM undoes what .env files and dashboards do to a PEM: newlines as the
-// two characters \n (or \r\n), or base64 around the whole.
+// plainPEM undoes what .env files, shells and dashboards do to a PEM: newlines as
+// the two characters \n (or \r\n) or as single spaces, or base64 around the whole.
 func plainPEM(text []byte) ([]byte, error) {
 	// Not TrimSpace: the lines are counted for the errors.
 	text = bytes.Trim(text, " \t")
@@ -27,7 +30,49 @@ func plainPEM(text []byte) ([]byte, error) {
 	}
 	text = bytes.ReplaceAll(text, []byte(`\r\n`), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte(`\n`), []byte("\n"))
-	return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), nil
+	return unspaced(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), nil
+}
+
+// unspaced restores the line breaks of PEM in which each one became a single space,
+// as an unquoted $KEY in a shell does. It returns every other text unchanged: PEM
+// with a line break of its own, with two spaces in a row, or with text between the
+// blocks. A comment would have no end there.
+func unspaced(text []byte) []byte {
+	rest := bytes.TrimSpace(text)
+	if bytes.ContainsAny(rest, "\r\n\t") || bytes.Contains(rest, []byte("  ")) {
+		return text
+	}
+	var lines []byte
+	for {
+		block, after, ok := unspacedBlock(rest)
+		if !ok {
+			return text
+		}
+		lines = append(lines, block...)
+		if len(after) == 0 {
+			return lines
+		}
+		if rest, ok = bytes.CutPrefix(after, []byte(" ")); !ok {
+			return text
+		}
+	}
+}
+
+// unspacedBlock reads one block at the start of text. Only the spaces of its body
+// and behind its BEGIN line were line breaks.
+func unspacedBlock(text []byte) (block, after []byte, ok bool) {
+	text, ok = bytes.CutPrefix(text, pemBegin)
+	if !ok {
+		return nil, nil, false
+	}
+	label, text, _ := bytes.Cut(text, []byte("----- "))
+	body, text, _ := bytes.Cut(text, pemEnd)
+	tail, after, ok := bytes.Cut(text, []byte("-----"))
+	if !ok {
+		return nil, nil, false
+	}
+	body = bytes.ReplaceAll(body, []byte(" "), []byte("\n"))
+	return bytes.Join([][]byte{pemBegin, label, []byte("-----\n"), body, pemEnd, tail, []byte("-----\n")}, nil), after, true
 }
 
 func unwrapBase64(text []byte) ([]byte, error) {
