@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/certgate/certgate/internal/regularfile"
 	"github.com/certgate/certgate/internal/trust"
 )
 
-// maxCRLFile is some 400,000 revoked certificates.
-const maxCRLFile = 16 << 20
+// maxCRLFile is the largest file of revocation lists, in bytes: about 400,000
+// revoked certificates.
+const maxCRLFile = regularfile.MaxBytes
 
 // ReadCRLs reads the files that AUTH_CRL_FILE names, as [Load] does, for those
 // who watch them. It takes all files or none: the error has one line for each

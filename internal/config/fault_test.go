@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -132,6 +133,7 @@ func TestBadValues(t *testing.T) {
 		{"AUTH_CRL_FILE", "/nowhere/crl,", "found an empty value" + wantLists},
 		{"AUTH_CRL_FILE", "/nowhere/crl", `found "/nowhere/crl": no such file or directory` + wantLists},
 		{"AUTH_CRL_FILE", "/", `found "/": is a directory` + wantLists},
+		{"AUTH_CRL_FILE", "/dev/zero", `found "/dev/zero": device, not a regular file` + wantLists},
 		{"AUTH_CRL_FILE", "-----BEGIN X509 CRL-----", "found a text of 24 bytes" + wantLists},
 		{"AUTH_CRL_FILE", "MIIB\nMIIB", "found a text of 9 bytes" + wantLists},
 		{"AUTH_CRL_STALE", "", "found an empty value, want refuse or use"},
@@ -312,6 +314,10 @@ func TestTwins(t *testing.T) {
 	if err := os.WriteFile(big, make([]byte, 1<<20+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const key, file = "AUTH_PUBLIC_KEY", "AUTH_PUBLIC_KEY_FILE"
 	good := required(t)[key]
 	tests := []struct {
@@ -326,6 +332,8 @@ func TestTwins(t *testing.T) {
 		{"empty name", map[string]string{file: ""}, config.Fault{Variable: file, Problem: "found an empty value" + wantFile}},
 		{"no such file", map[string]string{file: "/nowhere/key"}, config.Fault{Variable: file, Problem: `found "/nowhere/key": no such file or directory` + wantFile}},
 		{"a folder", map[string]string{file: "/"}, config.Fault{Variable: file, Problem: `found "/": is a directory` + wantFile}},
+		{"a named pipe", map[string]string{file: pipe}, config.Fault{Variable: file, Problem: `found ` + described(pipe) + `: named pipe, not a regular file` + wantFile}},
+		{"a device", map[string]string{file: "/dev/zero"}, config.Fault{Variable: file, Problem: `found "/dev/zero": device, not a regular file` + wantFile}},
 		{"too large", map[string]string{file: big}, config.Fault{Variable: file, Problem: `found ` + described(big) + `: more than 1048576 bytes` + wantFile}},
 		{"the key for a name", map[string]string{file: good}, config.Fault{Variable: file, Problem: "found " + described(good) + ": no such file or directory" + wantFile}},
 		{"empty file", map[string]string{file: empty}, config.Fault{Variable: file, Problem: "want 1 to 8 PEM blocks, found nothing"}},

@@ -3,20 +3,17 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
 
+	"github.com/certgate/certgate/internal/regularfile"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
 )
 
-// The longest files that are read, in bytes. They keep a wrong name, such as a
-// device, from filling the memory.
+// The largest files that are read, in bytes.
 const (
 	maxKeyFile  = 1 << 20
-	maxRuleFile = 16 << 20
+	maxRuleFile = regularfile.MaxBytes
 )
 
 // ReadKeyring reads the file that AUTH_PUBLIC_KEY_FILE names, as [Load] does,
@@ -51,22 +48,14 @@ func parseRules(name string, text []byte) (rules.Document, error) {
 	return rules.Parse(name, text)
 }
 
-// readFile reads a whole file of at most limit bytes. Errors have the system's
-// reason and not the name: a key that was given for a name would be in it.
+// readFile reads a whole regular file of at most limit bytes. Errors have the
+// system's reason and not the name: a key that was given for a name would be in it.
 func readFile(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
+	content, err := regularfile.Read(name, limit)
 	if err != nil {
 		return nil, reasonOf(err)
 	}
-	defer f.Close() //nolint:errcheck // only read from
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, reasonOf(err)
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("more than %d bytes", limit)
-	}
-	return text, nil
+	return content.Text, nil
 }
 
 func reasonOf(err error) error {

@@ -29,13 +29,14 @@ type Credential struct {
 
 // Load reads a certificate, with its chain behind it if it has one, and its
 // private key from PEM files. The key is PKCS #8, PKCS #1 or SEC 1, without a
-// passphrase. The error is that of [Parse], or the file system's.
+// passphrase. A file may be a pipe, and has at most 1 MiB. The error is that of
+// [Parse], or the file system's.
 func Load(certFile, keyFile string) (*Credential, error) {
-	cert, err := os.ReadFile(certFile)
+	cert, err := readFile(certFile)
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(keyFile)
+	key, err := readFile(keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +45,22 @@ func Load(certFile, keyFile string) (*Credential, error) {
 		return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
 	}
 	return c, nil
+}
+
+// maxFile is the largest file that Load reads, in bytes.
+const maxFile = 1 << 20
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("%s: want at most %d bytes, found more", name, maxFile)
+	}
+	return text, err
 }
 
 // Parse is [Load] for what the files hold. No error quotes anything of it.
