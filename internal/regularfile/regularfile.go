@@ -21,6 +21,13 @@ type Content struct {
 	Info fs.FileInfo // of the open file, after the reading
 }
 
+// File is what reading a file gave: its text, or the reason why there is none.
+type File struct {
+	Name string
+	Text []byte
+	Err  error
+}
+
 // Read reads the whole file of at most limit bytes. It follows symbolic links
 // and refuses everything that is no regular file, without waiting for it. A file
 // system that does not answer, such as NFS without its server, can still delay it.

@@ -96,10 +96,16 @@ func (r *reader) rules(c *contents, root *yaml.Node, list pair) {
 // denyFields are the fields of which a denied entry has exactly one.
 const denyFields = "client, serial, spki and certificate"
 
-// deny reads the deny list; without a value it is empty, so that the last entry
-// can be taken out without touching the field.
+// deny reads the deny list. The field without a value is a fault, because a file
+// that was cut off while it was written looks like that.
 func (r *reader) deny(c *contents, list pair) {
-	if list.key == nil || isNull(list.value) {
+	if list.key == nil {
+		return
+	}
+	if isNull(list.value) {
+		if r.isPlain(list.value) {
+			r.fault(list.key.Line, "want at least one entry below deny, or deny: [] for none, found nothing")
+		}
 		return
 	}
 	nodes, _ := r.sequence(list.value, "a list of clients, serials, spkis and certificates to deny")

@@ -25,7 +25,8 @@
 package rules
 
 import (
-	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,6 +44,13 @@ type Document struct {
 	Revocations *trust.Revocations
 	// RuleCount and DenyCount are the numbers of entries.
 	RuleCount, DenyCount int
+	// RulesDigest is the hex SHA-256 of the rules. It depends on what they say
+	// and on their order, and neither on layout and comments nor on the deny list.
+	RulesDigest string
+	// Denials are the denied clients, serial numbers, keys and certificates in a
+	// canonical form, such as `client "social"` or "serial 4f3a09", sorted and
+	// each once.
+	Denials []string
 }
 
 // Error is one fault in a document. Its text never quotes more than 80
@@ -58,15 +66,16 @@ func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.Name, e.Line,
 
 // Parse reads one document; name is what errors call it, such as its file name.
 //
-// It fails closed: with any fault there is no document. The error joins every
-// fault, each an [*Error], in the order of lines. No text, no rules, unknown
-// and repeated fields, a second document and values of the wrong type are
-// faults, and all that [access.Compile] and [trust.NewRevocations] refuse.
+// It fails closed: with any fault there is no document. The error joins the first
+// [MaxFaults] faults, each an [*Error], in the order of lines, and says how many
+// more there are. No text, no rules, an empty deny list without [], unknown and
+// repeated fields, a second document and values of the wrong type are faults, and
+// all that [access.Compile] and [trust.NewRevocations] refuse.
 func Parse(name string, text []byte) (Document, error) {
 	r := reader{}
-	var content contents
-	if root := r.load(text); root != nil {
-		content = r.contents(root)
+	content := r.read(text)
+	if len(r.faults) >= MaxFaults {
+		return Document{}, r.err(name) // more of them would not be reported
 	}
 	policy, err := access.Compile(content.rules, content.denied)
 	r.ruleErrors(content, err)
@@ -80,25 +89,36 @@ func Parse(name string, text []byte) (Document, error) {
 		Revocations: revocations,
 		RuleCount:   len(content.rules),
 		DenyCount:   len(content.denied) + len(content.revoked),
+		RulesDigest: digest(content.rules),
+		Denials:     denials(content.denied, revocations),
 	}, nil
 }
 
-// reader collects faults while it reads.
-type reader struct{ faults []*Error }
-
-func (r *reader) fault(line int, format string, args ...any) {
-	r.faults = append(r.faults, &Error{Line: max(line, 1), Problem: fmt.Sprintf(format, args...)})
+// read is the contents of a text, or the zero value after a fault.
+func (r *reader) read(text []byte) contents {
+	root := r.load(text)
+	if root == nil {
+		return contents{}
+	}
+	return r.contents(root)
 }
 
-// err joins the faults, or is nil when there are none.
-func (r *reader) err(name string) error {
-	slices.SortStableFunc(r.faults, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
-	var all []error
-	for _, fault := range r.faults {
-		fault.Name = name
-		all = append(all, fault)
+func digest(list []access.Rule) string {
+	h := sha256.New()
+	for _, rule := range list {
+		// Every text is quoted, so that no two rules are written alike.
+		_, _ = fmt.Fprintf(h, "%q %q %q %q %q %q\n", rule.Name, rule.Clients, rule.Allow, rule.Rate, rule.Burst, rule.Proof)
 	}
-	return errors.Join(all...)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func denials(clients []access.Denied, revoked *trust.Revocations) []string {
+	list := revoked.Entries()
+	for _, d := range clients {
+		list = append(list, fmt.Sprintf("client %q", d.Client))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // ruleErrors gives the faults that access found their lines.

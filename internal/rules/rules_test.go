@@ -3,6 +3,7 @@ package rules_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -42,7 +43,6 @@ func TestParse(t *testing.T) {
 		{"document markers", "---\n" + example + "...\n", 2, 4},
 		{"comments behind the end", example + "...\n# end\n", 2, 4},
 		{"flow style, which is JSON", `{"rules": [{"name": "r", "clients": ["*"], "allow": ["GET /"]}]}`, 1, 0},
-		{"deny without value", rule("") + "deny:\n", 1, 0},
 		{"deny as an empty list", rule("") + "deny: []\n", 1, 0},
 		{"serial that is an integer to YAML", rule("") + "deny: [{serial: 123}]\n", 1, 1},
 		{"serial that is a float to YAML", rule("") + "deny: [{serial: 1e5}]\n", 1, 1},
@@ -175,6 +175,11 @@ func TestParseFaults(t *testing.T) {
 		{"rule that differs in proof only", rule("    proof: require\n  - name: s\n    clients: [mail]\n    allow: [GET /a]\n    proof: off\n"), []string{"6: want a rule that grants something new, found only what earlier rules grant"}},
 		{"rate and burst, both wrong", rule("    burst: -1\n    rate: -1/s\n"), []string{`5: want a burst that is a whole number from 1 to 1000000, found "-1"`, `6: want a rate such as`}},
 
+		{"deny without value", rule("deny:\n"), []string{"5: want at least one entry below deny, or deny: [] for none, found nothing"}},
+		{"deny without value, before rules", "deny:\n" + rule(""), []string{"1: want at least one entry below deny"}},
+		{"deny with its entries in comments", rule("deny:\n  # - client: social\n"), []string{"5: want at least one entry below deny"}},
+		{"deny that is null", rule("deny: ~\n"), []string{"5: want at least one entry below deny"}},
+		{"deny with an anchor and without value", rule("deny: &d\n"), []string{"5: want no anchors, found &d"}},
 		{"deny a scalar", rule("deny: mail\n"), []string{`5: want a list of clients, serials, spkis and certificates to deny, found "mail"`}},
 		{"denied scalar", rule("deny: [mail]\n"), []string{`5: want an entry with one of the fields client, serial, spki and certificate, found "mail"`}},
 		{"denied reason only", rule("deny:\n  - reason: x\n"), []string{"6: want exactly one of the fields client, serial, spki and certificate, found 0"}},
@@ -215,7 +220,7 @@ func TestParseFaults(t *testing.T) {
 			if err == nil {
 				t.Fatal("Parse: no error")
 			}
-			if doc != (rules.Document{}) {
+			if !reflect.DeepEqual(doc, rules.Document{}) {
 				t.Errorf("an error came with %+v", doc)
 			}
 			lines := strings.Split(err.Error(), "\n")
@@ -309,7 +314,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		fault, ok := errors.AsType[*rules.Error](err)
-		if !ok || fault.Line < 1 || fault.Line > len(text)+1 || doc != (rules.Document{}) {
+		if !ok || fault.Line < 1 || fault.Line > len(text)+1 || !reflect.DeepEqual(doc, rules.Document{}) {
 			t.Fatalf("%q: %v", text, err)
 		}
 	})

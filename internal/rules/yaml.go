@@ -16,7 +16,7 @@ import (
 // and not Go values, because nodes have lines and the scalars' own text, and
 // because nothing is expanded, so that an alias bomb stays its own size.
 func (r *reader) load(text []byte) *yaml.Node {
-	if !r.checkText(text) {
+	if !r.checkText(text) || !r.checkSize(text) {
 		return nil
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(text))

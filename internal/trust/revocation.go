@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/certgate/certgate/internal/denial"
@@ -68,6 +69,26 @@ func NewRevocations(list []Revocation) (*Revocations, error) {
 		return nil, errors.Join(faults...)
 	}
 	return r, nil
+}
+
+// Entries lists what is revoked in a canonical form, such as "serial 4f3a09",
+// sorted and without reasons.
+func (r *Revocations) Entries() []string {
+	if r == nil {
+		return nil
+	}
+	var list []string
+	for serial := range r.serials {
+		list = append(list, "serial "+serial)
+	}
+	for sum := range r.spkis {
+		list = append(list, "spki sha256/"+base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	for sum := range r.certificates {
+		list = append(list, "certificate "+hex.EncodeToString(sum[:]))
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (r *Revocations) add(entry Revocation) error {

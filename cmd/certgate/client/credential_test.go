@@ -169,7 +169,6 @@ func TestLoadNamesTheFile(t *testing.T) {
 	}
 }
 
-// TestNewWantsAPair: package tls's pairs may be half filled.
 // TestLoadIsBounded: a device without an end is not read into the memory.
 func TestLoadIsBounded(t *testing.T) {
 	if _, err := client.Load("/dev/zero", "/dev/zero"); err == nil || !strings.Contains(err.Error(), "want at most 1048576 bytes") {
@@ -177,6 +176,7 @@ func TestLoadIsBounded(t *testing.T) {
 	}
 }
 
+// TestNewWantsAPair: package tls's pairs may be half filled.
 func TestNewWantsAPair(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
