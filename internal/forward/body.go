@@ -10,13 +10,13 @@ import (
 
 var errTooLarge = errors.New("request body too large")
 
-// requestBody hands the client's body to the transport, and no byte more than
-// allowed: one that runs over ends in an error instead of an end, so the
-// upstream sees a broken request and never a whole one.
+// requestBody is the client's body on its way to the upstream. Of a body that is longer
+// than allowed, reading ends in an error instead of an end, so the upstream sees a
+// broken request and never a whole one.
 //
-// Read is called by one goroutine of the transport, which can outlive the
-// handler; everything else may be called meanwhile and, settledFault excepted,
-// never waits for it.
+// The transport reads it as an [attempt], in a goroutine that can outlive the handler.
+// Everything else may be called meanwhile and, except settledFault and rewind, never
+// waits for a Read.
 type requestBody struct {
 	r        io.Reader
 	declared int64 // -1: unknown
@@ -34,15 +34,6 @@ type requestBody struct {
 func newRequestBody(r *http.Request, limit int64) *requestBody {
 	_, held := r.Body.(*heldBody)
 	return &requestBody{r: r.Body, declared: r.ContentLength, limit: limit, isHeld: held}
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	return b.receive(p)
 }
 
 // receive reads from the client. The caller holds reading.
@@ -82,21 +73,41 @@ func (b *requestBody) load(buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// rewind lets the body be read from its beginning after an attempt that sent
-// nothing. False: a part of it is gone.
+// rewind reports whether nothing of the body is gone, so that another attempt can send
+// all of it.
 func (b *requestBody) rewind() bool {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if b.n.Load() > 0 || b.ended() != nil {
-		return false
-	}
-	b.closed.Store(false)
-	return true
+	return b.n.Load() == 0 && b.ended() == nil
 }
 
-// Close makes later reads harmless. The client's body belongs to net/http.
+// Close makes later reads of every attempt fail. The client's body belongs to net/http.
 func (b *requestBody) Close() error {
 	b.closed.Store(true)
+	return nil
+}
+
+// attempt is the body as one attempt to send it reads it. Once it is closed it takes
+// nothing of the body any more, even where its transport still tries to read: the next
+// attempt gets all of it.
+type attempt struct {
+	b      *requestBody
+	closed atomic.Bool
+}
+
+// Read is for one goroutine.
+func (a *attempt) Read(p []byte) (int, error) {
+	a.b.reading.Lock()
+	defer a.b.reading.Unlock()
+	if a.closed.Load() || a.b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return a.b.receive(p)
+}
+
+// Close ends the attempt.
+func (a *attempt) Close() error {
+	a.closed.Store(true)
 	return nil
 }
 

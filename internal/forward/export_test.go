@@ -1,7 +1,16 @@
 package forward
 
+import "crypto/x509"
+
 // WithoutLean sends plain requests through net/http, too.
 func (f *Forwarder) WithoutLean() { f.lean = nil }
+
+// TrustRoots has the services with TLS verified by these roots.
+func (f *Forwarder) TrustRoots(roots *x509.CertPool) {
+	d := newDialer(f.transport.ResponseHeaderTimeout)
+	d.tls.RootCAs = roots
+	f.transport.DialTLSContext = d.secure
+}
 
 // BoundHeld sets how many bytes of bodies may be held at once.
 func (f *Forwarder) BoundHeld(most int64) {

@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"bufio"
+	"crypto/x509"
 	"errors"
 	"io"
 	"iter"
@@ -132,6 +133,7 @@ type options struct {
 	timeout     time.Duration
 	maxBody     int64
 	readTimeout time.Duration
+	roots       *x509.CertPool // of an upstream with TLS
 }
 
 // pool has an address for each host, in cleartext.
@@ -162,6 +164,9 @@ func newGateway(t testing.TB, o options) gateway {
 	})
 	if o.way == netHTTP {
 		f.WithoutLean()
+	}
+	if o.roots != nil {
+		f.TrustRoots(o.roots)
 	}
 	results := make(chan forward.Result, 1000)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/denial"
@@ -53,7 +51,7 @@ func (f *Forwarder) send(visit *upstream.Visit, m *message) (h1.Answer, error) {
 		return h1.Answer{}, refusal
 	}
 	for {
-		a, err := f.attempt(visit, m, p)
+		a, err := f.offer(visit, m, p)
 		if err == nil {
 			visit.Answered()
 			return a, nil
@@ -102,10 +100,10 @@ func (f *Forwarder) unpack(p *parcel) {
 	}
 }
 
-// attempt offers the request to the address of the visit.
-func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.Answer, error) {
+// offer sends the request to the address of the visit.
+func (f *Forwarder) offer(visit *upstream.Visit, m *message, p *parcel) (h1.Answer, error) {
 	if p == nil {
-		return f.roundTrip(f.outbound(visit.URL(), m))
+		return f.roundTrip(visit.URL(), m)
 	}
 	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
 	if err := f.write(&p.message, m, &p.scratch); err != nil {
@@ -116,31 +114,39 @@ func (f *Forwarder) attempt(visit *upstream.Visit, m *message, p *parcel) (h1.An
 	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
 }
 
-// roundTrip leaves the request to net/http.
-func (f *Forwarder) roundTrip(out *http.Request) (h1.Answer, error) {
-	forbidRepeat(out.Header)
-	var answered atomic.Bool
-	out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
-		GotFirstResponseByte: func() { answered.Store(true) },
-	}))
-	res, err := f.transport.RoundTrip(out) //nolint:bodyclose // it is the answer's
-	switch {
-	case err != nil && answered.Load():
-		return h1.Answer{}, fmt.Errorf("%w: %w", h1.ErrBadAnswer, err)
-	case err != nil:
-		return h1.Answer{}, err
+// roundTrip leaves the request to net/http. A kept connection that turns out not to be
+// fit has got nothing, so the request goes to the next one. Each of them ends, so there
+// is a fresh one at the end.
+func (f *Forwarder) roundTrip(to *url.URL, m *message) (h1.Answer, error) {
+	for range idleConns + 1 {
+		var u use
+		res, err := f.transport.RoundTrip(f.outbound(to, m, &u)) //nolint:bodyclose // it is the answer's
+		switch {
+		case err == nil:
+			u.judge(res)
+			return answerOf(res), nil
+		case u.answered():
+			return h1.Answer{}, fmt.Errorf("%w: %w", h1.ErrBadAnswer, err)
+		case !u.stale || !m.body.rewind():
+			return h1.Answer{}, err
+		}
 	}
+	return h1.Answer{}, fmt.Errorf("%w: no kept connection is fit", h1.ErrUnreachable)
+}
+
+func answerOf(res *http.Response) h1.Answer {
 	a := h1.Answer{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
 	for name, values := range res.Header {
 		for _, value := range values {
 			a.Fields = append(a.Fields, h1.Field{Name: name, Value: value})
 		}
 	}
-	return a, nil
+	return a
 }
 
-// outbound builds the request that the transport sends to the address.
-func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
+// outbound builds the request that the transport sends to the address, and observes it
+// with u.
+func (f *Forwarder) outbound(to *url.URL, m *message, u *use) *http.Request {
 	out := &http.Request{
 		Method: m.g.Method(),
 		// Opaque goes on the wire as it is, while Path and RawQuery would be
@@ -155,14 +161,16 @@ func (f *Forwarder) outbound(to *url.URL, m *message) *http.Request {
 	f.headers.keep(m.r.Header, selection{m.listed, m.hop.SignaturesRead}, give)
 	vouch(m, give)
 	give(headers.RequestID, m.hop.RequestID)
+	forbidRepeat(out.Header)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport would add its own
 	}
 	if m.r.ContentLength != 0 {
 		// The transport cannot rewind it, so it never sends a body twice.
-		out.Body = m.body
+		u.body = &attempt{b: m.body}
+		out.Body = u.body
 	}
-	return out.WithContext(settled(m.r.Context()))
+	return out.WithContext(u.with(m.r.Context()))
 }
 
 // forbidRepeat hides the headers that the transport takes as leave to send a

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 
 	"github.com/certgate/certgate/internal/h1"
@@ -22,15 +20,14 @@ const idleConns = 256
 const maxResponseHeader = 64 << 10
 
 func newTransport(timeout time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
-	secure := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	d := newDialer(timeout)
 	return &http.Transport{
 		// No proxy from the environment: the upstream is what was configured.
 		Proxy:                  nil,
-		DialContext:            connecting(dialer.DialContext, timeout),
-		DialTLSContext:         connecting(secure.DialContext, timeout),
+		DialContext:            d.plain,
+		DialTLSContext:         d.secure,
 		Protocols:              protocols,
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        90 * time.Second,
@@ -40,72 +37,65 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// dialFunc opens a connection, to the end of its handshake where it has one.
-type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+// dialer opens the transport's connections. Its errors are [h1.ErrUnreachable]: nothing
+// was sent, and the request may be sent elsewhere.
+type dialer struct {
+	net     net.Dialer
+	tls     *tls.Config
+	timeout time.Duration // of each write
+}
 
-// connecting marks the error of a connection that did not come about, as package
-// h1 does: the request may be sent elsewhere.
-func connecting(dial dialFunc, timeout time.Duration) dialFunc {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", h1.ErrUnreachable, err)
-		}
-		return &conn{Conn: c, timeout: timeout}, nil
+func newDialer(timeout time.Duration) *dialer {
+	return &dialer{
+		net:     net.Dialer{Timeout: min(timeout, 10*time.Second)},
+		tls:     &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
+		timeout: timeout,
 	}
 }
 
-// conn bounds each write, so that an upstream that stops reading cannot hold a request
-// for ever, and knows whether somebody waits to read.
-type conn struct {
-	net.Conn
-
-	timeout time.Duration
-	reading atomic.Bool
-	closed  atomic.Bool
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-		return 0, err
+func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
+	s, err := d.dial(ctx, network, addr, false)
+	if err != nil {
+		return nil, unreachable(err)
 	}
-	return c.Conn.Write(p)
+	return newConn(s, s, d.timeout), nil
 }
 
-func (c *conn) Read(p []byte) (int, error) {
-	c.reading.Store(true)
-	defer c.reading.Store(false)
-	return c.Conn.Read(p)
-}
-
-func (c *conn) Close() error {
-	defer c.closed.Store(true)
-	return c.Conn.Close()
-}
-
-// settle waits until the transport has looked behind the answer before: it reads from
-// the connection again, or has closed it.
-func (c *conn) settle() {
-	for wait := 10 * time.Microsecond; wait < time.Second; wait *= 2 {
-		if c.reading.Load() || c.closed.Load() {
-			return
-		}
-		time.Sleep(wait)
+// secure is plain with TLS up to the end of the handshake, within the same time.
+func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.net.Timeout)
+	defer cancel()
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, unreachable(err)
 	}
-	_ = c.Close()
+	s, err := d.dial(ctx, network, addr, true)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	config := d.tls.Clone()
+	config.ServerName = host
+	c := tls.Client(s, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = s.Close()
+		return nil, unreachable(err)
+	}
+	return newConn(c, s, d.timeout), nil
 }
 
-// settled has the transport use a kept connection only when nothing stands behind the
-// answer before, such as the body of an answer to HEAD. It looks for that itself, but
-// not before it gives the connection to the next request, which could get those bytes
-// for its answer.
-func settled(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-		if c, ok := got.Conn.(*conn); ok && got.Reused {
-			c.settle()
-		}
-	}})
+func (d *dialer) dial(ctx context.Context, network, addr string, secure bool) (*socket, error) {
+	nc, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSocket(nc, secure)
+	if err != nil {
+		_ = nc.Close()
+	}
+	return s, err
 }
+
+func unreachable(err error) error { return fmt.Errorf("%w: %w", h1.ErrUnreachable, err) }
 
 // newLean makes the clients for plain requests, one for each address; nil when
 // there can be none.

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -24,19 +25,28 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	}
 }
 
-// A body that was not loaded begins anew only while none of it is gone.
+// TestRewind: a body that was not loaded can be sent again only while none of it is
+// gone, and an attempt that was given up takes nothing of it.
 func TestRewind(t *testing.T) {
 	r := &http.Request{Body: io.NopCloser(strings.NewReader("abc")), ContentLength: 3}
 	b := newRequestBody(r, 10)
-	_ = b.Close() // as the transport does after a failed dial
+	first, second := &attempt{b: b}, &attempt{b: b}
+	_ = first.Close() // as the transport does after a failed dial
 	if !b.rewind() {
 		t.Error("want an untouched body to begin anew")
 	}
-	if n, err := b.Read(make([]byte, 1)); n != 1 || err != nil {
+	if n, err := first.Read(make([]byte, 1)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("the first attempt got %d bytes and %v", n, err)
+	}
+	if n, err := second.Read(make([]byte, 1)); n != 1 || err != nil {
 		t.Fatalf("want a byte, found %d and %v", n, err)
 	}
 	if b.rewind() {
 		t.Error("want no new beginning after a byte")
+	}
+	_ = b.Close()
+	if n, err := second.Read(make([]byte, 1)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("a closed body gave %d bytes and %v", n, err)
 	}
 }
 

@@ -64,9 +64,9 @@ func (cn *conn) release() {
 // nobody asked for. Nothing was sent on it.
 var errStale = errors.New("the kept connection is of no use")
 
-// silent looks whether the connection is open and nothing waits to be read. It
+// Silent reports whether the connection is open and nothing waits to be read. It
 // takes no bytes.
-func silent(fd uintptr) bool {
+func Silent(fd uintptr) bool {
 	var b [1]byte
 	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	return errors.Is(err, syscall.EAGAIN)
@@ -89,7 +89,7 @@ func (k *talk) step(fd uintptr) bool {
 		return k.read(fd)
 	}
 	k.looked = true
-	if !silent(fd) {
+	if !Silent(fd) {
 		k.err = errStale
 		return true
 	}
@@ -146,7 +146,7 @@ func (cn *conn) ask(message []byte) error {
 
 // sendRest writes the rest of the message. A service may answer and close without
 // reading the whole body: then the write fails, and the answer counts. The connection
-// is dead, which [silent] finds before the next request.
+// is dead, which [Silent] finds before the next request.
 func (cn *conn) sendRest(rest []byte) error {
 	_, err := cn.net.Write(rest)
 	if err == nil {
@@ -225,7 +225,7 @@ func (cn *conn) exchange(ctx context.Context, m *Message, now time.Time) (Answer
 		cn.dismiss()
 		return Answer{}, err
 	}
-	return cn.answer(m.method, a), nil
+	return cn.answer(m, a), nil
 }
 
 // cancelWith ends every wait on the connection when ctx is done, until stop is
@@ -300,15 +300,20 @@ func (cn *conn) parse(head []byte) (answer, error) {
 }
 
 // answer makes the answer's body from its framing.
-func (cn *conn) answer(method string, a answer) Answer {
-	length := a.length
-	if method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified {
+func (cn *conn) answer(m *Message, a answer) Answer {
+	length, keep := a.length, a.keep
+	switch {
+	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+		// Such an answer has no body. A service that announces one may send it.
+		keep = keep && length <= 0 && !a.chunked
+		length, a.chunked = 0, false
+	case m.method == http.MethodHead:
 		length, a.chunked = 0, false
 	}
 	if a.chunked {
 		a.length, length = -1, -1
 	}
-	b := &body{cn: cn, keep: a.keep, chunked: a.chunked, left: length}
+	b := &body{cn: cn, keep: keep, chunked: a.chunked, left: length}
 	switch {
 	case length == 0:
 		b.end(io.EOF)

@@ -16,7 +16,7 @@ func (c *Client) AwaitDead() {
 		n := len(c.pool.idle)
 		dead := n > 0
 		if dead {
-			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !silent(fd) })
+			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !Silent(fd) })
 		}
 		c.pool.mu.Unlock()
 		if dead {

@@ -62,7 +62,8 @@ var taking = []struct {
 }{
 	{"all of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "hi", true},
 	{"nothing to come", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, "", true},
-	{"no content", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "", true, "", true},
+	{"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "", true, "", true},
+	{"no content with a length", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "", true, "", false},
 	{"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "", true, "", true},
 	{"all of it and the end", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "", true, "hi", false},
 	{"a part of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", "i", false, "hi", true},

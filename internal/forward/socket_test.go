@@ -1,0 +1,212 @@
+package forward
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"testing"
+	"time"
+)
+
+// pair is a socket and the other end of its connection.
+func pair(t *testing.T, tls bool) (*socket, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	here, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSocket(here, tls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = here.Close()
+		_ = there.Close()
+	})
+	return s, there.(*net.TCPConn)
+}
+
+// reader reads from s until it ends; each read is told.
+func reader(t *testing.T, s *socket) <-chan []byte {
+	t.Helper()
+	reads, ended := make(chan []byte, 100), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(reads)
+		for {
+			p := make([]byte, 1000)
+			n, err := s.Read(p)
+			if err != nil {
+				return
+			}
+			reads <- p[:n]
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-ended
+	})
+	return reads
+}
+
+// await waits for the condition.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("want %s in time", what)
+		}
+	}
+}
+
+// TestSilent: a socket is silent while its reader waits and nothing has come, and in
+// TLS only between records.
+func TestSilent(t *testing.T) {
+	record := append([]byte{23, 3, 3, 1, 0}, make([]byte, 256)...)
+	tests := []struct {
+		name   string
+		tls    bool
+		came   []byte
+		silent bool
+	}{
+		{"plain", false, []byte("x"), true},
+		{"a whole record", true, record, true},
+		{"two records", true, bytes.Repeat(record, 2), true},
+		{"an empty record", true, []byte{23, 3, 3, 0, 0}, true},
+		{"a part of a record", true, record[:260], false},
+		{"a part of a header", true, record[:3], false},
+		{"a header", true, record[:5], false},
+		{"a record and a byte", true, append(bytes.Clone(record), 23), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, there := pair(t, tt.tls)
+			if s.silent() {
+				t.Error("silent, and nobody reads")
+			}
+			reads := reader(t, s)
+			await(t, "silence", s.silent)
+			if _, err := there.Write(tt.came); err != nil {
+				t.Fatal(err)
+			}
+			for n := 0; n < len(tt.came); {
+				n += len(<-reads)
+			}
+			await(t, "the reader to wait", func() bool {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return s.waiting
+			})
+			if s.silent() != tt.silent {
+				t.Errorf("silent: %t, want %t", !tt.silent, tt.silent)
+			}
+			_ = s.Close()
+			if s.silent() {
+				t.Error("silent, and it is closed")
+			}
+		})
+	}
+}
+
+// TestNotSilent: bytes that nobody has read, and an end that nobody has noticed, are
+// found.
+func TestNotSilent(t *testing.T) {
+	for name, end := range map[string]func(*net.TCPConn) error{
+		"bytes":   func(c *net.TCPConn) error { _, err := c.Write([]byte("x")); return err },
+		"the end": func(c *net.TCPConn) error { return c.CloseWrite() },
+		"a reset": func(c *net.TCPConn) error { _ = c.SetLinger(0); return c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, there := pair(t, false)
+			s.waiting = true // a reader that has not woken yet
+			if !s.silent() {
+				t.Fatal("not silent before anything came")
+			}
+			if err := end(there); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "it found", func() bool { return !s.silent() })
+		})
+	}
+}
+
+// TestFit: a kept connection is used when its reader waits and the answer before allows
+// it, and else closed before anything is written to it, with nothing of the body lost.
+func TestFit(t *testing.T) {
+	tests := []struct {
+		name           string
+		reused         bool
+		reads, judged  bool
+		fit            bool
+		thenReadsLater bool
+	}{
+		{"silent", true, true, true, true, false},
+		{"read from later", true, false, true, true, true},
+		{"nobody reads", true, false, true, false, false},
+		{"not judged", true, true, false, false, false},
+		{"fresh", false, false, true, true, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := pair(t, false)
+			c := newConn(s, s, time.Minute)
+			c.judged.Store(tt.judged)
+			if tt.reads {
+				reader(t, s)
+			}
+			if tt.thenReadsLater {
+				time.AfterFunc(time.Millisecond, func() { _, _ = s.Read(make([]byte, 1)) })
+			}
+			u := use{body: &attempt{}}
+			trace := httptrace.ContextClientTrace(u.with(t.Context()))
+			trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: tt.reused})
+			if u.stale == tt.fit || c.closed.Load() == tt.fit || u.body.closed.Load() == tt.fit {
+				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), u.body.closed.Load(), tt.fit)
+			}
+			if tt.fit && c.judged.Load() {
+				t.Error("the next answer is judged before it came")
+			}
+		})
+	}
+}
+
+// TestJudge: an answer that announces a body that it may not have ends its connection.
+func TestJudge(t *testing.T) {
+	length := func(n string) http.Header { return http.Header{"Content-Length": {n}} }
+	tests := []struct {
+		name string
+		res  http.Response
+		keep bool
+	}{
+		{"200", http.Response{StatusCode: http.StatusOK, Header: length("3")}, true},
+		{"204", http.Response{StatusCode: http.StatusNoContent}, true},
+		{"204 with length zero", http.Response{StatusCode: http.StatusNoContent, Header: length("0")}, true},
+		{"204 with a length", http.Response{StatusCode: http.StatusNoContent, Header: length("3")}, false},
+		{"204 with chunks", http.Response{StatusCode: http.StatusNoContent, TransferEncoding: []string{"chunked"}}, false},
+		{"304", http.Response{StatusCode: http.StatusNotModified}, true},
+		{"304 with a length", http.Response{StatusCode: http.StatusNotModified, Header: length("3")}, false},
+		{"304 with chunks", http.Response{StatusCode: http.StatusNotModified, TransferEncoding: []string{"chunked"}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, _ := pair(t, false)
+			u := use{conn: newConn(s, s, time.Minute)}
+			u.conn.judged.Store(false)
+			u.judge(&tt.res)
+			if u.conn.judged.Load() != tt.keep || u.conn.closed.Load() == tt.keep {
+				t.Errorf("judged %t, closed %t: want kept %t", u.conn.judged.Load(), u.conn.closed.Load(), tt.keep)
+			}
+		})
+	}
+}
