@@ -16,6 +16,58 @@ import (
 	upstreams "github.com/certgate/certgate/internal/upstream"
 )
 
+// TestContentClosesTheConnection: a request with content whose method usually has none
+// asks the service to close, and its connection serves no other request, even if the
+// service keeps it.
+func TestContentClosesTheConnection(t *testing.T) {
+	tests := []struct {
+		method string
+		close  bool
+	}{
+		{"GET", true}, {"HEAD", true}, {"DELETE", true}, {"OPTIONS", true}, {"REPORT", true},
+		{"POST", false}, {"PUT", false}, {"PATCH", false},
+	}
+	framings := []struct {
+		name, lines, body string
+		content           bool
+	}{
+		{"declared", "Content-Length: 3", "abc", true},
+		{"chunked", "Transfer-Encoding: chunked", chunks("abc", ""), true},
+		{"none", "Content-Length: 0", "", false},
+	}
+	for w, tt := range allWays(tests) {
+		for _, framing := range framings {
+			t.Run(fmt.Sprintf("%s/%s/%s", w, tt.method, framing.name), func(t *testing.T) {
+				got := make(chan *http.Request, 10)
+				up := newUpstream(t, func(_ int, c *conn) {
+					for {
+						r, err := http.ReadRequest(c.r)
+						if err != nil {
+							return
+						}
+						_, _ = io.Copy(io.Discard, r.Body)
+						got <- r
+						c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					}
+				})
+				g := newGateway(t, options{way: w, upstream: up.addr})
+				request := lines(tt.method+" / HTTP/1.1", "Host: gateway", framing.lines, "") + framing.body
+				if res := g.ask(t, request); res.StatusCode != http.StatusOK {
+					t.Fatalf("status %d, want 200", res.StatusCode)
+				}
+				want := tt.close && framing.content
+				if r := <-got; r.Close != want {
+					t.Errorf("Connection %q, want it closed: %t", r.Header["Connection"], want)
+				}
+				g.ask(t, lines("POST / HTTP/1.1", "Host: gateway", framing.lines, "")+framing.body)
+				if n := up.conns.Load(); (n == 2) != want {
+					t.Errorf("%d connections, want another one: %t", n, want)
+				}
+			})
+		}
+	}
+}
+
 // TestAnnouncedBody: an answer that may have no body and announces one ends its
 // connection, so that what it announced is not the answer to the next request.
 func TestAnnouncedBody(t *testing.T) {

@@ -169,6 +169,8 @@ func (f *Forwarder) outbound(to *url.URL, m *message, u *use) *http.Request {
 		// The transport cannot rewind it, so it never sends a body twice.
 		u.body = &attempt{b: m.body}
 		out.Body = u.body
+		// As in [h1.Message.End].
+		out.Close = !h1.MethodHasContent(m.g.Method())
 	}
 	return out.WithContext(u.with(m.r.Context()))
 }

@@ -301,7 +301,7 @@ func (cn *conn) parse(head []byte) (answer, error) {
 
 // answer makes the answer's body from its framing.
 func (cn *conn) answer(m *Message, a answer) Answer {
-	length, keep := a.length, a.keep
+	length, keep := a.length, a.keep && !m.last
 	switch {
 	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
 		// Such an answer has no body. A service that announces one may send it.

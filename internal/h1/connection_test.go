@@ -357,9 +357,11 @@ func TestRequest(t *testing.T) {
 		}
 	})
 	c := newClient(t, up.addr)
-	tests := []struct{ method, body, length string }{
-		{"POST", "hi", "Content-Length: 2\r\n"}, {"GET", "hi", "Content-Length: 2\r\n"},
-		{"POST", "", "Content-Length: 0\r\n"}, {"PUT", "", "Content-Length: 0\r\n"}, {"PATCH", "", "Content-Length: 0\r\n"},
+	const closed, two, zero = "Connection: close\r\n", "Content-Length: 2\r\n", "Content-Length: 0\r\n"
+	tests := []struct{ method, body, framing string }{
+		{"POST", "hi", two}, {"PUT", "hi", two}, {"PATCH", "hi", two},
+		{"GET", "hi", two + closed}, {"HEAD", "hi", two + closed}, {"DELETE", "hi", two + closed}, {"OPTIONS", "hi", two + closed}, {"REPORT", "hi", two + closed},
+		{"POST", "", zero}, {"PUT", "", zero}, {"PATCH", "", zero},
 		{"GET", "", ""}, {"HEAD", "", ""}, {"DELETE", "", ""}, {"OPTIONS", "", ""},
 	}
 	for _, tt := range tests {
@@ -370,7 +372,10 @@ func TestRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		want := tt.method + " /a?b HTTP/1.1\r\nHost: upstream\r\n" + tt.length + "\r\n"
+		if kept := c.Idle() == 1; kept == strings.Contains(tt.framing, closed) {
+			t.Errorf("%s %q: connection kept %t", tt.method, tt.body, kept)
+		}
+		want := tt.method + " /a?b HTTP/1.1\r\nHost: upstream\r\n" + tt.framing + "\r\n"
 		if have := <-heads; have != want {
 			t.Errorf("head %q, want %q", have, want)
 		}

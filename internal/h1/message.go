@@ -14,6 +14,7 @@ type Message struct {
 	b      []byte
 	method string
 	body   bool
+	last   bool  // the connection ends behind the answer
 	err    error // the first
 }
 
@@ -44,11 +45,17 @@ func (m *Message) Field(name, value string) {
 	m.b = appendField(m.b, name, value)
 }
 
-// End adds the body, and its length before it.
+// End adds the body, and its length before it. With a body of a method that usually
+// has none, the message asks the service to close the connection: a service that does
+// not read such a body would take it for the next request, of another client.
 func (m *Message) End(body []byte) {
 	m.body = len(body) > 0
-	if m.body || needsLength(m.method) {
+	m.last = m.body && !MethodHasContent(m.method)
+	if m.body || MethodHasContent(m.method) {
 		m.b = append(strconv.AppendInt(append(m.b, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
+	}
+	if m.last {
+		m.b = append(m.b, "Connection: close\r\n"...)
 	}
 	m.b = append(append(m.b, "\r\n"...), body...)
 }
@@ -58,8 +65,8 @@ func (m *Message) repeatable() bool {
 	return !m.body && (m.method == http.MethodGet || m.method == http.MethodHead)
 }
 
-// needsLength: methods that usually have a body say so when it is empty
-// (RFC 9110, section 8.6), as net/http does.
-func needsLength(method string) bool {
+// MethodHasContent reports whether requests with the method usually have content. They
+// say so when it is empty, too (RFC 9110, section 8.6), as net/http does.
+func MethodHasContent(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
