@@ -106,7 +106,7 @@ func TestRevocationListsAtStart(t *testing.T) {
 		"a stranger's": writeFile(t, newMaster(t, "p256").list(t, time.Now().Add(time.Hour)), dir, "stranger"),
 	} {
 		result := finish(t, "certgate", minimal(t, m).with(environment{"AUTH_CRL_FILE": file}), "serve")
-		if result.code != 2 || !strings.Contains(result.stderr, "AUTH_CRL_FILE: ") || !strings.Contains(result.stderr, file) {
+		if result.code != 2 || !strings.Contains(result.stderr, `"variable":"AUTH_CRL_FILE"`) || !strings.Contains(result.stderr, file) {
 			t.Errorf("%s: want exit code 2 for AUTH_CRL_FILE, found %+v", name, result)
 		}
 	}

@@ -15,6 +15,9 @@ import (
 // machine. Nothing is measured by it: it only keeps a failure from hanging.
 const patience = 30 * time.Second
 
+// pause is the time between two looks at a condition that does not announce itself.
+const pause = 5 * time.Millisecond
+
 // run is what all tests of this run share: the binaries and everything that
 // their processes have said.
 var run = &testRun{secrets: newSecrets()}

@@ -155,7 +155,10 @@ func launch(t *testing.T, name string, env environment, command *exec.Cmd) *proc
 	t.Helper()
 	p := &process{name: name, command: command, stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
 	p.command.Dir, p.command.Env = t.TempDir(), env.list()
-	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
+	p.command.Stdout = p.stdout
+	if p.command.Stderr == nil {
+		p.command.Stderr = p.stderr
+	}
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,6 @@ func freeAddress(t *testing.T) string {
 // waitToListen dials until the process listens, which does not say so.
 func (p *process) waitToListen(t *testing.T, addr string) {
 	t.Helper()
-	const pause = 5 * time.Millisecond
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if c, err := net.DialTimeout("tcp", addr, patience); err == nil {
 			_ = c.Close()

@@ -90,7 +90,7 @@ func TestArticlesOf1024Bits(t *testing.T) {
 			u := newUpstream(t, nil)
 			env := settings(shell(t, dir, test.anchor), u)
 			result := finish(t, "certgate", env, "serve")
-			if result.code != 2 || !strings.Contains(result.stderr, "AUTH_PUBLIC_KEY: ") || !strings.Contains(result.stderr, "1024") {
+			if result.code != 2 || !strings.Contains(result.stderr, `"variable":"AUTH_PUBLIC_KEY"`) || !strings.Contains(result.stderr, "1024") {
 				t.Errorf("want exit code 2 for AUTH_PUBLIC_KEY, found %+v", result)
 			}
 			g := serve(t, u, env.with(environment{"AUTH_MIN_RSA_BITS": "1024"}))

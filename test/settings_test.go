@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"net"
 	"slices"
 	"strings"
@@ -15,14 +16,15 @@ func minimal(t *testing.T, m *master) environment {
 	return settings(m.publicKey, newUpstream(t, nil))
 }
 
-// faultyVariables are the variables named at the beginnings of the lines after
-// the first.
+// faultyVariables returns the variables that the lines of a failed start name.
 func faultyVariables(stderr string) []string {
-	_, faults, _ := strings.Cut(stderr, "\n")
 	var names []string
-	for line := range strings.Lines(faults) {
-		name, _, _ := strings.Cut(line, ":")
-		names = append(names, name)
+	for line := range strings.Lines(stderr) {
+		var fault struct{ Msg, Variable string }
+		if err := json.Unmarshal([]byte(line), &fault); err != nil || fault.Msg != "gateway failed" {
+			return []string{"not a line of the log: " + line}
+		}
+		names = append(names, fault.Variable)
 	}
 	return names
 }
@@ -40,7 +42,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"ACCESS_RULES": "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"events\"]\n", "UPSTREAM_URL": "schedule:8081",
 		"UPSTREAM_TIMEOUT": "0", "MAX_BODY_BYTES": "much", "MAX_CREDENTIAL_BYTES": "1", "TRUSTED_PROXIES": "0.0.0.0/0",
 		"SHUTDOWN_DELAY": "-1s", "SHUTDOWN_TIMEOUT": "-1s", "READ_HEADER_TIMEOUT": "x", "READ_TIMEOUT": "x", "IDLE_TIMEOUT": "x",
-		"LOG_LEVEL": "loud", "LOG_FORMAT": "xml",
+		"LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "LOG_FAILURE": "ignore",
 	}
 	result := finish(t, "certgate", wrong, "serve")
 	if result.code != 2 || result.stdout != "" {

@@ -56,7 +56,11 @@ func (c agentCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log, _ := audit.NewLogger(level, c.LogFormat, zapcore.AddSync(s.stderr))
+	surviveReader()
+	lines := audit.NewBuffer(s.stderr, audit.Continue)
+	defer func() { _ = lines.Close() }()
+	defer context.AfterFunc(ctx, func() { lines.End(time.Now().Add(c.Drain)) })()
+	log, _ := audit.NewBufferedLogger(level, c.LogFormat, lines)
 	defer zap.RedirectStdLog(log)()
 	o.Log = log
 	a, err := agent.New(ctx, o)

@@ -77,18 +77,18 @@ func run(ctx context.Context, args []string, s surroundings) (code int) {
 		kong.Bind(s),
 		kong.Vars{"forms": formNames(","), "form_list": formNames(", "), "echo_path": echo.Path, "version": version})
 	if err != nil {
-		return report(s.stderr, err)
+		return report(args, s, err)
 	}
 	command, err := parser.Parse(args)
 	switch {
 	case done && bare:
-		return report(s.stderr, usageError{errors.New("want a command, found none; see certgate --help")})
+		return report(args, s, usageError{errors.New("want a command, found none; see certgate --help")})
 	case done:
 		return code
 	case err != nil:
-		return report(s.stderr, usageError{fmt.Errorf("%w; see %s", err, helpOf(err))})
+		return report(args, s, usageError{fmt.Errorf("%w; see %s", err, helpOf(err))})
 	}
-	return report(s.stderr, command.Run())
+	return report(args, s, command.Run())
 }
 
 // helpOf is the call for help on the command in whose arguments the error lies.
@@ -99,20 +99,6 @@ func helpOf(err error) string {
 		return help
 	}
 	return help + strings.TrimPrefix(e.Context.Selected().FullPath(), "certgate")
-}
-
-// report prints the error for a person and returns its exit code.
-func report(stderr io.Writer, err error) int {
-	if err == nil {
-		return exitOK
-	}
-	if !errors.Is(err, errNo) {
-		_, _ = fmt.Fprintf(stderr, "certgate: %s\n", printableLines(err.Error()))
-	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
-	}
-	return exitFailure
 }
 
 type versionCommand struct{}

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
@@ -46,18 +46,19 @@ flight are finished within SHUTDOWN_TIMEOUT, exit 0.`)
 
 // Run reads the configuration and serves until the context ends.
 func (serveCommand) Run(ctx context.Context, s surroundings) error {
+	surviveReader()
 	c, err := loadConfig(s)
 	if err != nil {
 		return err
 	}
-	lines := audit.NewBuffer(zapcore.AddSync(s.stderr))
+	lines := audit.NewBuffer(s.stderr, audit.Policy(c.LogFailure))
 	defer func() { _ = lines.Close() }()
 	// The signal after the one that begins the drain ends the program at once, so
-	// from the first one on no line waits any more.
-	defer context.AfterFunc(ctx, func() { _ = lines.Close() })()
-	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, lines)
-	// net/http's transport has things to say, too, and the log is JSON.
-	defer zap.RedirectStdLog(log)()
+	// from the first one on no line waits for others.
+	defer context.AfterFunc(ctx, func() { lines.End(time.Now().Add(c.ShutdownDelay + c.ShutdownTimeout)) })()
+	log, level := audit.NewBufferedLogger(c.LogLevel, c.LogFormat, lines)
+	defer captureLogs(log)()
+	defer crash(log, lines)
 	for _, w := range c.Warnings {
 		log.Warn("configuration", zap.String("warning", w))
 	}
@@ -69,13 +70,22 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return err
 	}
-	stop := onHangup(g.Reload)
+	stop := onHangup(func() {
+		defer crash(log, lines)
+		g.Reload()
+	})
 	defer stop()
-	if err := g.Run(ctx); err != nil {
-		return err
+	err = g.Run(ctx)
+	switch {
+	case err == nil:
+		log.Info("stopped")
+	case !isTerminal(s.stderr):
+		// Not by report: what is written there must stand behind the lines that a
+		// reader has not taken yet.
+		log.Error(failureMessage, zap.Error(err))
+		return errNo
 	}
-	log.Info("stopped")
-	return nil
+	return err
 }
 
 // nextSignal derives a context that ends with the next SIGTERM or SIGINT.

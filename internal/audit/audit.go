@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -61,16 +62,16 @@ type Record struct {
 	Time      time.Time // when the request arrived; zero means now
 	Surface   Surface
 	RequestID string
-	Client    string // only a verified client's name, or empty
+	Client    string // the name in a certificate whose signature was verified, or empty
 	Auth      string // bearer, signed, mtls
 	Method    string // as received
 	Path      string // as received
 	Rule      string // the rule that allows it, also when its rate does not
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
-	SharedKey bool   // the certificate's own key is the anchor's, as the 2012 recipe makes it
-	Source    string // the address the request came from
-	Upstream  string // the address that it went to, where there is a choice
+	SharedKey bool      // the certificate's own key is the anchor's, as the 2012 recipe makes it
+	Source    string    // the address the request came from
+	Upstream  string    // the address that it went to, where there is a choice
 
 	Decision Decision
 	Reason   denial.Reason // empty when allowed
@@ -84,7 +85,9 @@ type Record struct {
 	BytesIn, BytesOut int64
 }
 
-// Learned fills in what the gate found out.
+// Learned fills in the results of the gate. The fields of the certificate, and with it
+// the client's name, are those of a certificate whose signature was verified, also
+// when another check refused it.
 func (rec *Record) Learned(d *gate.Decision) {
 	rec.Client = d.Client.Name()
 	rec.Rule = d.Rule
@@ -110,6 +113,7 @@ func PathOf(target string) string {
 type Recorder struct {
 	log      *zap.Logger
 	shortcut *shortcut // nil: each line goes through log
+	buffer   *Buffer   // nil: log has none, and its lines are never lost
 	metrics  *metrics
 }
 
@@ -117,7 +121,12 @@ type Recorder struct {
 // panics when reg has metrics of these names already, which only a second
 // recorder on the same registry can bring about.
 func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
-	return &Recorder{log: log, shortcut: shortcutOf(log), metrics: newMetrics(reg)}
+	r := &Recorder{log: log, shortcut: shortcutOf(log), buffer: bufferOf(log.Core()), metrics: newMetrics(reg)}
+	promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{
+		Name: "certgate_log_lines_lost_total",
+		Help: "Lines of the log that were dropped because they could not be written.",
+	}, r.linesLost)
+	return r
 }
 
 // requestMessage is the message of a request's line.

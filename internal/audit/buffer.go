@@ -1,91 +1,145 @@
 package audit
 
 import (
+	"io"
 	"sync"
 	"time"
-
-	"go.uber.org/zap/zapcore"
 )
 
 const (
-	// bufferSize is how many bytes of lines wait to be written.
-	bufferSize = 64 << 10
-	// flushDelay is how long they wait.
+	// batchSize is how many bytes of lines wait before they are written.
+	batchSize = 64 << 10
+	// flushDelay is how long a line waits for others, and how long a failed write
+	// waits for its repetition.
 	flushDelay = 100 * time.Millisecond
+	// maxPending bounds the bytes of lines that are not written yet.
+	maxPending = 1 << 20
+	// stallAfter is how long a write may take before the log counts as stuck.
+	stallAfter = time.Second
 )
 
-// Buffer writes many lines of requests with one system call. A line waits for
-// 100 ms or 64 KiB, whichever comes first. Lines keep their order, none is torn
-// and none is dropped: while the other side does not read, 64 KiB more are taken,
-// and then everybody who has something to say waits.
-//
-// A logger that [NewLogger] makes on a Buffer lets only the lines of requests
-// wait, and of these only what is below the level error; every other line is
-// written at once, with all that stand before it. It is safe for concurrent use;
-// [NewBuffer] makes one, and after the last line it must be closed.
-type Buffer struct {
-	w zapcore.WriteSyncer
+// Policy says what happens to requests while the log cannot be written.
+type Policy string
 
-	writing sync.Mutex // held while w is written to; taken before mu
-	spare   []byte     // under writing
+// The policies, the values of LOG_FAILURE.
+const (
+	Continue Policy = "continue" // requests go on, lines that find no room are lost
+	Refuse   Policy = "refuse"   // requests are refused while no line can be written
+)
+
+// class says how the buffer treats a line.
+type class int
+
+const (
+	routine class = iota // of a request: waits for others
+	refusal              // the same, of a request that was not forwarded
+	urgent               // written at once, with all lines before it
+)
+
+// Buffer collects log lines and writes many of them with one system call, in a
+// goroutine of its own, so that no caller depends on the reader of the log.
+//
+// Lines of requests wait for 100 ms or 64 KiB, whichever comes first. The caller of
+// any other line waits until it is written, but not for a writer that returns an
+// error or that has taken one second without progress. Up to 1 MiB of lines is kept
+// while the writer is stuck or fails; a failed write is repeated from the byte at
+// which it failed. Further lines are dropped and counted. Lines keep their order and
+// are never torn.
+//
+// A Buffer is safe for concurrent use. [NewBuffer] makes one; it must be closed
+// after the last line.
+type Buffer struct {
+	w      io.Writer
+	policy Policy
 
 	mu      sync.Mutex
-	waiting []byte
-	timer   *time.Timer // flushes; nil before the first line
+	waiting []byte // lines that are in no batch
+	batch   []byte // lines that are being written, or the memory of the next waiting
+	offset  int    // how much of batch is written
+	timer   *time.Timer
 	armed   bool
-	closed  bool
-	err     error // of a write that nobody has heard of
+
+	// taken, written and due count bytes since the start: accepted, written, and to be
+	// written without further delay.
+	taken, written, due uint64
+
+	active   bool          // the goroutine of run exists
+	progress time.Time     // when the write that is running began
+	changed  chan struct{} // closed after each write
+	err      error         // of the latest write
+
+	lost       uint64 // dropped lines
+	lostBefore uint64 // lost when the latest batch was taken
+	told       uint64 // how many of the lost lines recovered was told of
+	losing     bool   // see Losing
+	recovered  func(lines uint64)
+
+	ending   bool // no line waits
+	deadline time.Time
 }
 
-// NewBuffer writes to w.
-func NewBuffer(w zapcore.WriteSyncer) *Buffer { return &Buffer{w: w} }
-
-// Write takes one line. An error may be that of lines before it.
-func (b *Buffer) Write(line []byte) (int, error) {
-	taken, through := b.add(line)
-	for !taken {
-		b.flush(len(line))
-		taken, through = b.add(line)
-	}
-	if through {
-		b.flush(bufferSize)
-	}
-	return len(line), b.fault()
+// NewBuffer returns a buffer that writes to w. Its methods never wait for w longer
+// than documented, even if w blocks for ever.
+func NewBuffer(w io.Writer, p Policy) *Buffer {
+	return &Buffer{w: w, policy: p, changed: make(chan struct{})}
 }
 
-// add takes the line if there is room, and reports whether it must not wait.
-func (b *Buffer) add(line []byte) (taken, through bool) {
+// put takes one line, or drops and counts it when there is no room.
+func (b *Buffer) put(line []byte, c class) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.room(len(line)) {
-		return false, false
+	if len(b.waiting)+b.unwritten()+len(line) > b.limit(c) {
+		b.lost++
+		b.losing = true
+		b.mu.Unlock()
+		return
 	}
 	b.waiting = append(b.waiting, line...)
-	if !b.closed {
+	b.taken += uint64(len(line))
+	number := b.taken
+	wait := c == urgent || b.ending
+	switch {
+	case wait, len(b.waiting) >= batchSize:
+		b.push()
+	default:
 		b.arm()
 	}
-	return true, b.closed
-}
-
-// offer takes a line when it may wait and there is no fault to tell of.
-func (b *Buffer) offer(line []byte) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed || b.err != nil || !b.room(len(line)) {
-		return false
+	b.mu.Unlock()
+	if wait {
+		_ = b.await(number, time.Time{}) // Losing and Unwritable report it
 	}
-	b.waiting = append(b.waiting, line...)
+}
+
+// limit returns how many bytes may be pending with another line of the class. With
+// the policy Refuse, lines of refused requests use one half only: the other half
+// is for requests that were let through before the log failed.
+func (b *Buffer) limit(c class) int {
+	if b.policy == Refuse && c == refusal {
+		return maxPending / 2
+	}
+	return maxPending
+}
+
+// push has everything written that was taken so far. After a failed write that is
+// left to the timer. It must be called with mu held.
+func (b *Buffer) push() {
+	b.due = b.taken
+	if b.err == nil {
+		b.start()
+		return
+	}
 	b.arm()
-	return true
 }
 
-// room reports whether n bytes more may wait, as one line may in any case. It
-// wants mu held.
-func (b *Buffer) room(n int) bool {
-	return len(b.waiting) == 0 || len(b.waiting)+n <= bufferSize
+// start begins to write. It must be called with mu held.
+func (b *Buffer) start() {
+	if b.active {
+		return
+	}
+	b.active, b.progress = true, time.Now()
+	go b.run()
 }
 
-// arm wants mu held.
+// arm starts the timer unless it runs. It must be called with mu held.
 func (b *Buffer) arm() {
 	switch {
 	case b.armed:
@@ -100,69 +154,47 @@ func (b *Buffer) arm() {
 
 func (b *Buffer) expire() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.armed = false
-	b.mu.Unlock()
-	b.flush(bufferSize)
+	b.due = b.taken
+	b.start()
 }
 
-// flush writes what waits, unless somebody else has made room for n bytes. Lines
-// can come in meanwhile.
-func (b *Buffer) flush(n int) {
-	b.writing.Lock()
-	defer b.writing.Unlock()
-	b.mu.Lock()
-	if b.room(n) {
-		b.mu.Unlock()
-		return
-	}
-	lines := b.waiting
-	b.waiting = b.spare[:0]
-	b.mu.Unlock()
-	b.spare = lines
-	if _, err := b.w.Write(lines); err != nil {
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
-	}
-}
-
-// fault is the error that is still to be told.
-func (b *Buffer) fault() error {
+// onRecovery sets the function that is told, after lines were lost and when lines can
+// be written again, how many were lost. It may write to the buffer.
+func (b *Buffer) onRecovery(f func(lines uint64)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := b.err
-	b.err = nil
-	return err
+	b.recovered = f
 }
 
-// Sync writes what waits and syncs the file behind.
-func (b *Buffer) Sync() error {
-	b.flush(bufferSize)
-	if err := b.fault(); err != nil {
-		return err
-	}
-	return b.w.Sync()
+// End makes every further line urgent, for the time between the first signal and
+// the end of the program. [Buffer.Close] waits until the deadline.
+func (b *Buffer) End(deadline time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ending, b.deadline = true, deadline
+	b.push()
 }
 
-// Close writes what waits. Lines that come later are written one by one, so
-// nothing is lost when the program ends while somebody still has something to
-// say. The writer behind stays open. It may be called twice.
+// Close writes what is pending and returns the error of the last attempt, if it
+// failed. For a writer that is stuck it waits until the deadline of [Buffer.End].
+// Later lines are written one by one. The writer stays open. Close may be called
+// more than once.
 func (b *Buffer) Close() error {
 	b.mu.Lock()
-	b.closed = true
+	b.ending = true
+	number, deadline := b.taken, b.deadline
+	b.due, b.err = number, nil // one more attempt after a failed one
+	if b.written < number {
+		b.start()
+	}
 	if b.timer != nil {
+		b.armed = false
 		b.timer.Stop()
 	}
 	b.mu.Unlock()
-	b.flush(bufferSize)
-	return b.fault()
-}
-
-// hurry is called behind each line.
-func (b *Buffer) hurry(e zapcore.Entry) error {
-	if e.Message == requestMessage && e.Level < zapcore.ErrorLevel {
-		return nil
-	}
-	b.flush(bufferSize)
-	return b.fault()
+	err := b.await(number, deadline)
+	b.tell()
+	return err
 }

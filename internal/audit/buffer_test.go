@@ -17,31 +17,44 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// sink is what a buffer writes to. It can fail, and wait to be let through.
+// sink is a writer for a buffer. It can fail after some bytes, and block.
 type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
 	err    error
-	// Without a gate it is open; else each write says that it has come, and waits.
-	gate, come chan struct{}
+	room   int // bytes that are taken before err, when err is set
+	// gate, when set, blocks each write until it can receive.
+	gate chan struct{}
 }
 
 func (s *sink) Write(p []byte) (int, error) {
 	if s.gate != nil {
-		s.come <- struct{}{}
 		<-s.gate
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
 	if s.err != nil {
-		return 0, s.err
+		n := min(s.room, len(p))
+		s.room -= n
+		s.text.Write(p[:n])
+		return n, s.err
 	}
 	return s.text.Write(p)
 }
 
-func (s *sink) Sync() error { return nil }
+func (s *sink) fail(err error, room int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.room = err, room
+}
+
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
 
 func (s *sink) wants(t *testing.T, text string, writes int) {
 	t.Helper()
@@ -52,23 +65,23 @@ func (s *sink) wants(t *testing.T, text string, writes int) {
 	}
 }
 
-func write(t *testing.T, b *Buffer, lines ...string) {
-	t.Helper()
+func put(b *Buffer, lines ...string) {
 	for _, line := range lines {
-		if n, err := b.Write([]byte(line)); n != len(line) || err != nil {
-			t.Errorf("write: %d, %v", n, err)
-		}
+		b.put([]byte(line), routine)
 	}
 }
+
+// line returns a line of n bytes.
+func lineOf(letter string, n int) string { return strings.Repeat(letter, n-1) + "\n" }
 
 func TestBufferWritesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
-		b := NewBuffer(&s)
+		b := NewBuffer(&s, Continue)
 		for round := 1; round <= 2; round++ {
-			write(t, b, "a\n")
+			put(b, "a\n")
 			time.Sleep(flushDelay / 2)
-			write(t, b, "b\n")
+			put(b, "b\n")
 			s.wants(t, strings.Repeat("a\nb\n", round-1), round-1)
 			time.Sleep(flushDelay / 2)
 			synctest.Wait()
@@ -79,96 +92,249 @@ func TestBufferWritesLater(t *testing.T) {
 	})
 }
 
-func TestBufferWritesWhenFull(t *testing.T) {
-	var s sink
-	b := NewBuffer(&s)
-	defer b.Close()
-	half := strings.Repeat("x", bufferSize/2-1) + "\n"
-	write(t, b, half, half)
-	s.wants(t, "", 0)
-	write(t, b, "next\n")
-	s.wants(t, half+half, 1)
-	long := strings.Repeat("y", 2*bufferSize) + "\n"
-	write(t, b, long, "last\n")
-	if err := b.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	s.wants(t, half+half+"next\n"+long+"last\n", 4)
-}
-
-func TestBufferClose(t *testing.T) {
-	var s sink
-	b := NewBuffer(&s)
-	write(t, b, "a\n", "b\n")
-	for range 2 {
+func TestBufferWritesABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		b := NewBuffer(&s, Continue)
+		half, long := lineOf("x", batchSize/2), lineOf("y", 2*batchSize)
+		put(b, half)
+		synctest.Wait()
+		s.wants(t, "", 0)
+		put(b, half)
+		synctest.Wait()
+		s.wants(t, half+half, 1)
+		put(b, long)
+		synctest.Wait()
+		put(b, "last\n")
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.wants(t, "a\nb\n", 1)
-	}
-	write(t, b, "c\n")
-	s.wants(t, "a\nb\nc\n", 2)
-	write(t, b, "d\n")
-	s.wants(t, "a\nb\nc\nd\n", 3)
+		s.wants(t, half+half+long+"last\n", 4)
+	})
 }
 
-// TestBufferTellsOfFaults: whoever writes next hears of a write that failed.
-func TestBufferTellsOfFaults(t *testing.T) {
+func TestBufferClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		full := errors.New("no space left")
-		s := sink{err: full}
-		b := NewBuffer(&s)
-		write(t, b, "a\n")
+		var s sink
+		b := NewBuffer(&s, Continue)
+		put(b, "a\n", "b\n")
+		for range 2 {
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s.wants(t, "a\nb\n", 1)
+		}
+		put(b, "c\n")
+		s.wants(t, "a\nb\nc\n", 2)
+		put(b, "d\n")
+		s.wants(t, "a\nb\nc\nd\n", 3)
+	})
+}
+
+// TestBufferEnd: after the first signal each line is written before its caller goes
+// on, because a second one ends the program at once.
+func TestBufferEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		b := NewBuffer(&s, Continue)
+		put(b, "a\n")
+		b.End(time.Now().Add(time.Minute))
+		put(b, "b\n")
+		if have, want := s.String(), "a\nb\n"; have != want {
+			t.Errorf("log %q, want %q", have, want)
+		}
+		synctest.Wait()
+	})
+}
+
+// TestBufferRepeatsAFailedWrite: the repetition begins at the byte at which the write
+// failed, so no line is torn when a full disk has room again.
+func TestBufferRepeatsAFailedWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		s.fail(errors.New("no space left"), 3)
+		b := NewBuffer(&s, Continue)
+		put(b, "first\n", "second\n")
 		time.Sleep(flushDelay)
 		synctest.Wait()
-		if _, err := b.Write([]byte("b\n")); !errors.Is(err, full) {
-			t.Errorf("want the error of the write before, found %v", err)
+		s.wants(t, "fir", 1)
+		start := time.Now()
+		b.put([]byte("third\n"), urgent)
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("an urgent line waited %v, want no wait while writes fail", waited)
 		}
-		if err := b.Sync(); !errors.Is(err, full) {
-			t.Errorf("sync: want the error, found %v", err)
+		s.fail(nil, 0)
+		time.Sleep(flushDelay)
+		synctest.Wait()
+		if have, want := s.String(), "first\nsecond\nthird\n"; have != want {
+			t.Errorf("log %q, want %q", have, want)
 		}
-		write(t, b, "c\n")
-		if err := b.Close(); !errors.Is(err, full) {
-			t.Errorf("close: want the error, found %v", err)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
 
-// TestBufferWaitsForItsReader: while the reader stands still, as much as fits is
-// taken and no more; when it goes on, everything is there.
-func TestBufferWaitsForItsReader(t *testing.T) {
-	s := sink{gate: make(chan struct{}), come: make(chan struct{}, 10)}
-	b := NewBuffer(&s)
-	first, second := strings.Repeat("x", bufferSize-1)+"\n", strings.Repeat("y", bufferSize-1)+"\n"
-	write(t, b, first)
-	var stuck sync.WaitGroup
-	stuck.Go(func() { write(t, b, "third\n") }) // has to write the first
-	<-s.come
-	write(t, b, second)
-	if taken, _ := b.add([]byte("one more\n")); taken {
-		t.Error("want no room, found some")
+// TestBufferDropsWhatFindsNoRoom: what is pending when the log gets stuck or fails is
+// kept up to 1 MiB, and every further line is counted.
+func TestBufferDropsWhatFindsNoRoom(t *testing.T) {
+	const size = 1 << 10
+	faults := map[string]struct {
+		ruin, repair func(*sink)
+	}{
+		"stuck": {func(s *sink) { s.gate = make(chan struct{}) }, func(s *sink) { close(s.gate) }},
+		"full":  {func(s *sink) { s.fail(errors.New("no space left"), 0) }, func(s *sink) { s.fail(nil, 0) }},
 	}
-	stuck.Go(func() { write(t, b, "fourth\n") })
-	close(s.gate)
-	stuck.Wait()
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s sink
+				fault.ruin(&s)
+				b := NewBuffer(&s, Continue)
+				log, _ := NewBufferedLogger(zapcore.InfoLevel, "json", b)
+				r := New(log, prometheus.NewRegistry())
+				line := lineOf("x", size)
+				for range maxPending / size {
+					put(b, line)
+				}
+				time.Sleep(time.Minute)
+				if lost, err := b.Lost(), r.Ready(); lost != 0 || err != nil {
+					t.Errorf("%d lines lost, %v: want none yet", lost, err)
+				}
+				start := time.Now()
+				put(b, "no room\n", "no room\n")
+				log.Error("no room")
+				if waited := time.Since(start); waited != 0 {
+					t.Errorf("waited %v, want no wait", waited)
+				}
+				if err := r.Ready(); b.Lost() != 3 || err == nil || !strings.Contains(err.Error(), "log lines are being lost, 3 so far: ") {
+					t.Errorf("%d lines lost, ready: %v: want 3 and the reason", b.Lost(), err)
+				}
+				if err := r.Refusal(); err != nil {
+					t.Errorf("refused: %v, want that requests go on", err)
+				}
+				fault.repair(&s)
+				time.Sleep(flushDelay)
+				synctest.Wait()
+				written, rest, _ := strings.Cut(s.String(), "{")
+				if written != strings.Repeat(line, maxPending/size) || !strings.Contains(rest, `"msg":"log lines were lost","lines":3}`) {
+					t.Errorf("%d bytes and then %q: want every line that was taken, and how many were lost", len(written), rest)
+				}
+				if err := r.Ready(); err != nil {
+					t.Errorf("ready: %v, want ready again", err)
+				}
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
 	}
-	rest, ok := strings.CutPrefix(s.text.String(), first+second)
-	if !ok || rest != "third\nfourth\n" && rest != "fourth\nthird\n" {
-		t.Errorf("%d bytes and then %q: want every line once", len(s.text.String())-len(rest), rest)
+}
+
+// TestBufferCountsWhileItDrops: a slow reader makes room again and again; as long as
+// lines are dropped meanwhile, the log is not in order.
+func TestBufferCountsWhileItDrops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sink{gate: make(chan struct{})}
+		b := NewBuffer(&s, Continue)
+		line := lineOf("x", batchSize)
+		fill := func() {
+			for range maxPending/batchSize + 1 {
+				put(b, line)
+				synctest.Wait()
+			}
+		}
+		fill()
+		for range 3 {
+			s.gate <- struct{}{} // one chunk
+			synctest.Wait()
+			fill()
+			if err := b.Losing(); !errors.Is(err, errSlow) {
+				t.Errorf("losing: %v, want %v", err, errSlow)
+			}
+		}
+		close(s.gate)
+		if err := b.Close(); err != nil || b.Losing() != nil {
+			t.Errorf("close: %v, losing: %v", err, b.Losing())
+		}
+	})
+}
+
+// TestBufferWaitsForAWriterOnce: a caller waits for a write at most until it counts as
+// stuck; later callers do not wait.
+func TestBufferWaitsForAWriterOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sink{gate: make(chan struct{})}
+		b := NewBuffer(&s, Continue)
+		for _, want := range []time.Duration{stallAfter, 0, 0} {
+			start := time.Now()
+			b.put([]byte("urgent\n"), urgent)
+			if waited := time.Since(start); waited != want {
+				t.Errorf("waited %v, want %v", waited, want)
+			}
+		}
+		close(s.gate)
+		synctest.Wait()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if have, want := s.String(), strings.Repeat("urgent\n", 3); have != want {
+			t.Errorf("log %q, want %q", have, want)
+		}
+	})
+}
+
+// TestBufferCloseHasAnEnd: neither a stuck reader nor a full disk keeps the program
+// from ending.
+func TestBufferCloseHasAnEnd(t *testing.T) {
+	full := errors.New("no space left")
+	tests := []struct {
+		name string
+		fail func(*sink)
+		end  time.Duration // the deadline, if End was called
+		want time.Duration
+		err  error
+	}{
+		{"full", func(s *sink) { s.fail(full, 0) }, time.Minute, 0, full},
+		{"stuck, no deadline", func(s *sink) { s.gate = make(chan struct{}) }, 0, stallAfter, errStuck},
+		{"stuck, with a deadline", func(s *sink) { s.gate = make(chan struct{}) }, time.Minute, time.Minute, errStuck},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s sink
+				tt.fail(&s)
+				b := NewBuffer(&s, Continue)
+				put(b, "a\n")
+				start := time.Now()
+				if tt.end > 0 {
+					b.End(start.Add(tt.end))
+				}
+				if err := b.Close(); !errors.Is(err, tt.err) {
+					t.Errorf("close: %v, want %v", err, tt.err)
+				}
+				if waited := time.Since(start); waited != tt.want {
+					t.Errorf("waited %v, want %v", waited, tt.want)
+				}
+				if s.gate != nil {
+					close(s.gate)
+				}
+				s.fail(nil, 0)
+				_ = b.Close()
+			})
+		})
 	}
 }
 
 func TestBufferKeepsLinesWhole(t *testing.T) {
 	var s sink
-	b := NewBuffer(&s)
-	const writers, each = 8, 2000
+	b := NewBuffer(&s, Continue)
+	const writers, each = 8, 1000
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {
 			for i := range each {
-				write(t, b, fmt.Sprintf("%d %d %s\n", w, i, strings.Repeat("z", i%97)))
+				put(b, fmt.Sprintf("%d %d %s\n", w, i, strings.Repeat("z", i%97)))
 			}
 		})
 	}
@@ -177,7 +343,7 @@ func TestBufferKeepsLinesWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var next [writers]int
-	for line := range strings.Lines(s.text.String()) {
+	for line := range strings.Lines(s.String()) {
 		var w, i int
 		var tail string
 		if _, err := fmt.Sscanf(line, "%d %d %s", &w, &i, &tail); err != nil && i%97 != 0 || i != next[w] || len(tail) != i%97 {
@@ -192,8 +358,8 @@ func TestBufferKeepsLinesWhole(t *testing.T) {
 	}
 }
 
-// TestOnlyRequestsWait: what is for the operator's eyes goes out at once, with
-// everything before it.
+// TestOnlyRequestsWait: every line that is not of an ordinary request is out when its
+// caller goes on, with everything before it.
 func TestOnlyRequestsWait(t *testing.T) {
 	then := usual().Time
 	tests := []struct {
@@ -215,16 +381,18 @@ func TestOnlyRequestsWait(t *testing.T) {
 	for _, format := range []string{"json", "console"} {
 		for _, tt := range tests {
 			t.Run(format+"/"+tt.name, func(t *testing.T) {
-				var s sink
-				b := NewBuffer(&s)
-				defer b.Close()
-				log, _ := NewLogger(zapcore.InfoLevel, format, b)
-				r := New(log, prometheus.NewRegistry())
-				r.Record(&Record{Time: then, Decision: Allowed})
-				tt.say(log, r)
-				if n := strings.Count(s.text.String(), "\n"); n != tt.want {
-					t.Errorf("%d lines are out, want %d", n, tt.want)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					var s sink
+					b := NewBuffer(&s, Continue)
+					defer b.Close()
+					log, _ := NewBufferedLogger(zapcore.InfoLevel, format, b)
+					r := New(log, prometheus.NewRegistry())
+					r.Record(&Record{Time: then, Decision: Allowed})
+					tt.say(log, r)
+					if n := strings.Count(s.String(), "\n"); n != tt.want {
+						t.Errorf("%d lines are out, want %d", n, tt.want)
+					}
+				})
 			})
 		}
 	}

@@ -48,7 +48,10 @@ func (s *shortcut) take(rec *Record) bool {
 	}
 	var space [usualLine]byte
 	line, ok := s.appendLine(space[:0], rec)
-	return ok && s.buffer.offer(line)
+	if ok {
+		s.buffer.put(line, rec.class())
+	}
+	return ok
 }
 
 // appendLine reports false when the line takes more than it knows to write.
@@ -107,7 +110,7 @@ func appendText(b []byte, s string) ([]byte, bool) {
 	return append(b, s[start:]...), true
 }
 
-// appendNumbers adds what is no word.
+// appendNumbers adds the times, booleans and numbers.
 func (rec *Record) appendNumbers(b []byte) []byte {
 	if rec.usesSharedKey() {
 		b = append(b, `,"legacy_shared_key":true`...)

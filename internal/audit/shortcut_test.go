@@ -2,14 +2,12 @@ package audit
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +28,7 @@ func usual() *Record {
 
 // recording is a recorder that writes JSON through a buffer.
 func recording(b *Buffer) (*Recorder, *zap.Logger, zap.AtomicLevel) {
-	log, level := NewLogger(zapcore.InfoLevel, "json", b)
+	log, level := NewBufferedLogger(zapcore.InfoLevel, "json", b)
 	return New(log, prometheus.NewRegistry()), log, level
 }
 
@@ -38,7 +36,7 @@ func recording(b *Buffer) (*Recorder, *zap.Logger, zap.AtomicLevel) {
 func byZap(t *testing.T, rec *Record) string {
 	t.Helper()
 	entry := zapcore.Entry{Level: zapcore.InfoLevel, Time: rec.Time, Message: requestMessage}
-	b, err := zapcore.NewJSONEncoder(encoderConfig()).EncodeEntry(entry, []zapcore.Field{zap.Inline(newLine(rec))})
+	b, err := newEncoder("json").EncodeEntry(entry, []zapcore.Field{zap.Inline(newLine(rec))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +89,7 @@ func TestShortcutIsTaken(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out sink
-			b := NewBuffer(&out)
+			b := NewBuffer(&out, Continue)
 			r, _, _ := recording(b)
 			rec := usual()
 			tt.change(rec)
@@ -101,7 +99,7 @@ func TestShortcutIsTaken(t *testing.T) {
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if have := out.text.String(); tt.want && have != byZap(t, rec) || !tt.want && have != "" {
+			if have := out.String(); tt.want && have != byZap(t, rec) || !tt.want && have != "" {
 				t.Errorf("line %q, want zap's: %v", have, tt.want)
 			}
 		})
@@ -116,7 +114,7 @@ func TestEveryTextOfARecord(t *testing.T) {
 		texts = append(texts, strings.Repeat("x", limit), strings.Repeat("x", limit+1))
 	}
 	var direct, through bytes.Buffer
-	b := NewBuffer(zapcore.AddSync(&direct))
+	b := NewBuffer(&direct, Continue)
 	r, _, _ := recording(b)
 	log, _ := NewLogger(zapcore.InfoLevel, "json", zapcore.AddSync(&through))
 	other := New(log, prometheus.NewRegistry())
@@ -176,8 +174,8 @@ func TestShortcutIsOfTheLogger(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out sink
-			b := NewBuffer(&out)
-			log, _ := NewLogger(zapcore.InfoLevel, tt.format, b)
+			b := NewBuffer(&out, Continue)
+			log, _ := NewBufferedLogger(zapcore.InfoLevel, tt.format, b)
 			r := New(tt.change(log), prometheus.NewRegistry())
 			if taken := r.shortcut != nil; taken != tt.taken {
 				t.Errorf("shortcut: %v, want %v", taken, tt.taken)
@@ -187,7 +185,7 @@ func TestShortcutIsOfTheLogger(t *testing.T) {
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if line := out.text.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, tt.want) {
+			if line := out.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, tt.want) {
 				t.Errorf("line %q, want %q in it", line, tt.want)
 			}
 		})
@@ -213,7 +211,7 @@ func said(log string) string {
 // changes and after the buffer was closed.
 func TestOrderOfLines(t *testing.T) {
 	var out sink
-	b := NewBuffer(&out)
+	b := NewBuffer(&out, Continue)
 	r, log, level := recording(b)
 	record := func(id string, reason denial.Reason) {
 		rec := usual()
@@ -233,7 +231,7 @@ func TestOrderOfLines(t *testing.T) {
 	level.SetLevel(zapcore.InfoLevel)
 	record("8\n", denial.ClientClosed) // through zap
 	record("9", denial.ClientClosed)
-	if have, want := said(out.text.String()), "1 2 3 4 5 6 7"; have != want {
+	if have, want := said(out.String()), "1 2 3 4 5 6 7"; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}
 	if err := b.Close(); err != nil {
@@ -242,67 +240,16 @@ func TestOrderOfLines(t *testing.T) {
 	record("10", denial.ClientClosed)
 	log.Info("11")
 	record("12", denial.ClientClosed)
-	if have, want := said(out.text.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
+	if have, want := said(out.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}
-}
-
-// TestRequestTellsOfFaults: a request hears of a write that failed, as every line
-// does, and is still written.
-func TestRequestTellsOfFaults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		out := sink{err: errors.New("no space left")}
-		b := NewBuffer(&out)
-		_, log, _ := recording(b)
-		var faults bytes.Buffer
-		r := New(log.WithOptions(zap.ErrorOutput(zapcore.AddSync(&faults))), prometheus.NewRegistry())
-		if r.shortcut == nil {
-			t.Error("want the shortcut")
-		}
-		r.Record(usual())
-		time.Sleep(flushDelay)
-		synctest.Wait()
-		if faults.Len() != 0 {
-			t.Fatalf("told of %q, want nothing yet", &faults)
-		}
-		out.err = nil
-		r.Record(usual())
-		if text := faults.String(); !strings.Contains(text, "write error: no space left") {
-			t.Errorf("told of %q, want the fault", text)
-		}
-		r.Record(usual())
-		if n := strings.Count(faults.String(), "\n"); n != 1 {
-			t.Errorf("told %d times, want once", n)
-		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
-		out.wants(t, strings.Repeat(byZap(t, usual()), 2), 2)
-	})
-}
-
-// TestShortcutWaitsForRoom: a line that finds the buffer full is not lost.
-func TestShortcutWaitsForRoom(t *testing.T) {
-	var out sink
-	b := NewBuffer(&out)
-	r, _, _ := recording(b)
-	line := byZap(t, usual())
-	n := bufferSize/len(line) + 1
-	for range n {
-		r.Record(usual())
-	}
-	out.wants(t, strings.Repeat(line, n-1), 1)
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	out.wants(t, strings.Repeat(line, n), 2)
 }
 
 // TestNoLineIsLost: many write while the level changes, the program ends and zap's
 // own lines come between.
 func TestNoLineIsLost(t *testing.T) {
 	var out sink
-	b := NewBuffer(&out)
+	b := NewBuffer(&out, Continue)
 	r, log, level := recording(b)
 	const writers, each = 8, 500
 	var all sync.WaitGroup
@@ -325,7 +272,7 @@ func TestNoLineIsLost(t *testing.T) {
 	}
 	all.Wait()
 	var next [writers]int
-	for word := range strings.FieldsSeq(said(out.text.String())) {
+	for word := range strings.FieldsSeq(said(out.String())) {
 		var w, i int
 		if _, err := fmt.Sscanf(word, "%d-%d", &w, &i); err != nil {
 			continue

@@ -74,6 +74,9 @@ func (q *inquiry) decide(describe func() (request, *denial.Error)) gate.Decision
 	if !provenance.Contains(q.Peers, q.from.Peer) {
 		return refused(denial.New(denial.PeerUntrusted, "%s is not in AUTHZ_PEERS", q.from.Peer))
 	}
+	if refusal := q.Recorder.Refusal(); refusal != nil {
+		return refused(refusal)
+	}
 	r, refusal := describe()
 	if refusal != nil {
 		return refused(refusal)

@@ -81,6 +81,9 @@ type Config struct {
 
 	LogLevel  zapcore.Level
 	LogFormat string // "json" or "console"
+	// LogFailure is "continue" or "refuse": what happens to requests while the log
+	// cannot be written.
+	LogFailure string
 
 	Warnings []string // what works and is probably not meant, for the log at start
 }
@@ -137,6 +140,7 @@ func Load(environ map[string]string) (Config, error) {
 		EchoPath:           string(v.EchoPath),
 		LogLevel:           zapcore.Level(v.LogLevel),
 		LogFormat:          string(v.LogFormat),
+		LogFailure:         string(v.LogFailure),
 	}
 	l.compare(v)
 	if err := l.err(); err != nil {

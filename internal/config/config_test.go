@@ -90,7 +90,7 @@ func TestDefaults(t *testing.T) {
 		c.ListenAddr, c.AdminAddr, c.AuthHeader, c.Limits.ClockSkew, c.Limits.MinRSABits, c.Limits.MaxLifetime,
 		len(c.Keyring.Anchors()), c.KeyringFile, c.Rules.RuleCount, c.RulesFile,
 		c.UpstreamURL(), c.UpstreamTimeout, c.UpstreamHealthPath, c.MaxInFlight, c.MaxBodyBytes, c.MaxCredentialBytes, len(c.TrustedProxies),
-		c.ShutdownDelay, c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, len(c.Warnings),
+		c.ShutdownDelay, c.ShutdownTimeout, c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout, c.LogLevel, c.LogFormat, c.LogFailure, len(c.Warnings),
 		c.AuthzAddr, c.AuthzGRPCAddr, len(c.AuthzPeers), c.ProxyHeader, len(c.CRLFiles), len(c.CRLs), c.CRLStaleOK, c.Limits.RefuseSharedKey, c.FailureRate, c.EchoPath,
 		c.Redis.IsZero(), c.RedisRemember,
 		c.Proof, len(c.PublicAuthorities), c.LegacyRSAProof,
@@ -99,7 +99,7 @@ func TestDefaults(t *testing.T) {
 		":8080", "127.0.0.1:9090", "X-SSL-Auth", time.Minute, 2048, time.Duration(0),
 		1, "", 1, "",
 		"http://schedule:8081", 30 * time.Second, "", 1024, int64(1 << 20), 16 << 10, 0,
-		time.Duration(0), 30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", 0,
+		time.Duration(0), 30 * time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, zapcore.InfoLevel, "json", "continue", 0,
 		"", "", 0, "", 0, 0, false, false, 20, "",
 		true, false,
 		access.ProofOff, 0, false,
@@ -183,6 +183,7 @@ func TestGoodValues(t *testing.T) {
 		{"LOG_LEVEL", "warn", func(c config.Config) any { return c.LogLevel }, zapcore.WarnLevel},
 		{"LOG_LEVEL", "error", func(c config.Config) any { return c.LogLevel }, zapcore.ErrorLevel},
 		{"LOG_FORMAT", "console", func(c config.Config) any { return c.LogFormat }, "console"},
+		{"LOG_FAILURE", "refuse", func(c config.Config) any { return c.LogFailure }, "refuse"},
 	}
 	samePrefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	for _, tt := range tests {

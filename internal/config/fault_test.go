@@ -280,6 +280,8 @@ func TestBadValues(t *testing.T) {
 		{"LOG_LEVEL", "INFO", `found "INFO", want debug, info, warn or error`},
 		{"LOG_FORMAT", "", "found an empty value, want json or console"},
 		{"LOG_FORMAT", "text", `found "text", want json or console`},
+		{"LOG_FAILURE", "", "found an empty value, want continue or refuse"},
+		{"LOG_FAILURE", "ignore", `found "ignore", want continue or refuse`},
 		{"AUTH_PUBLIC_KEY", "", "found an empty value" + wantKey},
 		{"ACCESS_RULES", "", "found an empty value" + wantRules},
 		{"ACCESS_RULES", "-----BEGIN PUBLIC KEY-----", "found PEM, want YAML rules"},

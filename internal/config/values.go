@@ -183,6 +183,18 @@ func (f *logFormat) UnmarshalText(text []byte) error {
 	}
 }
 
+type logFailure string
+
+func (f *logFailure) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "continue", "refuse":
+		*f = logFailure(s)
+		return nil
+	default:
+		return errors.New(quote(s))
+	}
+}
+
 // path is the name of a file. It is checked by reading the file.
 type path string
 

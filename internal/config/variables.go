@@ -55,6 +55,7 @@ type variables struct {
 	FastLane          decision       `env:"FAST_LANE" envDefault:"true" want:"true or false" desc:"false has every request read by Go's net/http, the plain ones too"`
 	LogLevel          level          `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" desc:"warn and error hide the lines of allowed and refused requests"`
 	LogFormat         logFormat      `env:"LOG_FORMAT" envDefault:"json" want:"json or console" desc:"json for machines, console for people"`
+	LogFailure        logFailure     `env:"LOG_FAILURE" envDefault:"continue" want:"continue or refuse" desc:"while the log is stuck, full or gone: continue lets requests pass and counts the lines that are lost, refuse answers 503 while no line can be written"`
 }
 
 // Variable documents one environment variable.

@@ -46,9 +46,9 @@ func (g *Gateway) shutdown() error {
 	g.stopping.Store(true)
 	g.draining.Store(true)
 	timeout := g.config.ShutdownTimeout
-	g.log.Info("draining", zap.Duration("timeout", timeout))
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	g.log.Info("draining", zap.Duration("timeout", timeout))
 	drained := g.drained()
 	for _, e := range drained {
 		_ = e.listener.Close()

@@ -192,27 +192,30 @@ func maxHeaderBytes(c config.Config) int { return 2*c.MaxCredentialBytes + 32<<1
 // returns nil after a clean drain, and an error when a listener failed or
 // requests had to be cut. The configuration's files are watched until the drain.
 func (g *Gateway) Run(ctx context.Context) error {
-	failed := make(chan error, 5)
+	failed := make(chan error, 7) // each goroutine below sends at most one error
 	var serving sync.WaitGroup
 	// A server that is closed before it serves closes its listener only then.
 	defer serving.Wait()
 	for _, e := range g.endpoints() {
-		serving.Go(func() { g.serve(e, failed) })
+		serving.Go(func() { g.supervise(failed, func() error { return g.serve(e) }) })
 	}
 	g.announce()
 	// To the very end: requests in flight may still need an address that is back, or
 	// have their nonces to spend.
 	checking, endChecks := context.WithCancel(context.WithoutCancel(ctx))
 	defer endChecks() // before serving.Wait
-	serving.Go(func() { g.pool.Watch(checking) })
-	serving.Go(func() { g.nonces.watch(checking) })
+	serving.Go(func() { g.supervise(failed, func() error { g.pool.Watch(checking); return nil }) })
+	serving.Go(func() { g.supervise(failed, func() error { g.nonces.watch(checking); return nil }) })
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		if err := g.watchFiles(watching); err != nil {
-			failed <- fmt.Errorf("watching the configuration's files: %w", err)
-		}
+		g.supervise(failed, func() error {
+			if err := g.watchFiles(watching); err != nil {
+				return fmt.Errorf("watching the configuration's files: %w", err)
+			}
+			return nil
+		})
 	}()
 	var err error
 	select {
@@ -225,15 +228,30 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return errors.Join(err, g.shutdown())
 }
 
-func (g *Gateway) serve(e *endpoint, failed chan<- error) {
+// supervise calls f and sends its error to failed. A panic of f is logged and sent as an
+// error, so that the log has it in its own format and the gateway drains.
+func (g *Gateway) supervise(failed chan<- error, f func() error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			g.log.Error("panic", zap.Any("panic", reason), zap.Stack("stack"))
+			failed <- fmt.Errorf("panic: %v", reason)
+		}
+	}()
+	if err := f(); err != nil {
+		failed <- err
+	}
+}
+
+func (g *Gateway) serve(e *endpoint) error {
 	l := e.listener
 	if e.watched != nil {
 		l = e.watched
 	}
 	err := e.server.Serve(l)
-	if !errors.Is(err, http.ErrServerClosed) && !g.draining.Load() {
-		failed <- fmt.Errorf("listener %s: %w", l.Addr(), err)
+	if errors.Is(err, http.ErrServerClosed) || g.draining.Load() {
+		return nil
 	}
+	return fmt.Errorf("listener %s: %w", l.Addr(), err)
 }
 
 func (g *Gateway) announce() {
@@ -273,10 +291,10 @@ func (g *Gateway) announceKeys() {
 	}
 }
 
-// ready is what the operator's /readyz answers.
+// ready returns why load balancers should choose another gateway, or nil.
 func (g *Gateway) ready() error {
 	if g.stopping.Load() {
 		return denial.New(denial.Draining, "shutting down")
 	}
-	return nil
+	return g.recorder.Ready()
 }

@@ -127,6 +127,10 @@ func (s *surface) gated(c *gin.Context) {
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
 	defer s.Forwarder.Release(c.Request)
+	if refusal := s.Recorder.Refusal(); refusal != nil {
+		x.refuse(refusal)
+		return
+	}
 	credential, refusal := s.Provenance.Credential(c.Request.Header, x.from.Peer)
 	if refusal != nil {
 		x.refuse(refusal)
