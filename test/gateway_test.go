@@ -97,6 +97,7 @@ type auditLine struct {
 	Rule      string `json:"rule"`
 	KeyID     string `json:"key_id"`
 	Serial    string `json:"serial"`
+	NotAfter  string `json:"not_after"`
 	Source    string `json:"source"`
 	Upstream  string `json:"upstream"`
 	SharedKey bool   `json:"legacy_shared_key"`

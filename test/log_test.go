@@ -5,12 +5,65 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
 )
 
 // lineOf reports whether the log of a process that has ended has the line of the
 // request that got this answer.
 func lineOf(p *process, a answer) bool {
 	return strings.Contains(p.stderr.String(), `"request_id":"`+a.header.Get("X-Request-Id")+`"`)
+}
+
+// TestLogNamesTheCertificate: the line of a request has the client and the certificate
+// whenever a key in force signed it, also when it is refused, and never for a forgery.
+func TestLogNamesTheCertificate(t *testing.T) {
+	t.Parallel()
+	m, stranger := newMaster(t, "p256"), newMaster(t, "p256")
+	now, day := time.Now(), 24*time.Hour
+	expired := certificateOptions{subject: "/OU=mail", notBefore: now.Add(-9 * day), notAfter: now.Add(-day)}
+	revoked := m.issue(t, subject("mail"))
+	shared := m.share(t, "mail")
+	tests := []struct {
+		name   string
+		c      certificate
+		reason denial.Reason
+		client string
+	}{
+		{"allowed", m.issue(t, subject("mail")), "", "mail"},
+		{"denied", m.issue(t, subject("leaked")), denial.AccessDenied, "leaked"},
+		{"expired", m.issue(t, expired), denial.CertificateExpired, "mail"},
+		{"not yet valid", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(day), notAfter: now.Add(2 * day)}), denial.CertificateNotYetValid, "mail"},
+		{"lifetime", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(-day), notAfter: now.Add(99 * day)}), denial.CertificateLifetime, "mail"},
+		{"revoked", revoked, denial.CertificateRevoked, "mail"},
+		{"shared key", shared, denial.LegacySharedKey, "mail"},
+		{"no client name", m.issue(t, certificateOptions{subject: "/OU=mail,social"}), denial.IdentityInvalid, ""},
+		{"forged", stranger.issue(t, subject("mail")), denial.CertificateUntrusted, ""},
+		{"forged and expired", stranger.issue(t, expired), denial.CertificateUntrusted, ""},
+	}
+	g := newGateway(t, m, environment{
+		"AUTH_MAX_LIFETIME": "720h", "AUTH_ALLOW_SHARED_KEY": "false",
+		"ACCESS_RULES": everybodyReadsAndAdds + "deny:\n  - client: leaked\n  - serial: \"" + revoked.serial() + "\"\n",
+	})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			line := g.auditOf(t, send(t, g.addr, get("/events", tt.c)).header.Get("X-Request-Id"))
+			if line.Reason != string(tt.reason) || line.Client != tt.client {
+				t.Errorf("want client %q and reason %q, found %+v", tt.client, tt.reason, line)
+			}
+			if tt.reason == denial.CertificateUntrusted {
+				if line.Serial != "" || line.KeyID != "" || line.NotAfter != "" {
+					t.Errorf("want nothing of a forged certificate, found %+v", line)
+				}
+				return
+			}
+			end := tt.c.parsed.NotAfter.UTC().Format(time.RFC3339)
+			if line.Serial != tt.c.serial() || len(line.KeyID) != 16 || line.NotAfter != end || line.SharedKey != (tt.name == "shared key") {
+				t.Errorf("want serial %s, key id and end %s, found %+v", tt.c.serial(), end, line)
+			}
+		})
+	}
 }
 
 // TestLogIsWholeAtTheEnd: lines wait for others before they are written, and

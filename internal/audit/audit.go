@@ -69,6 +69,7 @@ type Record struct {
 	Rule      string // the rule that allows it, also when its rate does not
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
+	NotAfter  time.Time // the end of the certificate's validity period
 	SharedKey bool      // the certificate's own key is the anchor's, as the 2012 recipe makes it
 	Source    string    // the address the request came from
 	Upstream  string    // the address that it went to, where there is a choice
@@ -98,7 +99,14 @@ func (rec *Record) Learned(d *gate.Decision) {
 		rec.Auth = d.Auth
 		rec.KeyID = d.Certificate.ShortKeyID()
 		rec.Serial = d.Certificate.Serial()
+		rec.NotAfter = d.Certificate.NotAfter()
 		rec.SharedKey = d.Certificate.SharedKey()
+	} else if d.Signed.Valid() {
+		rec.Client = d.SignedClient()
+		rec.KeyID = d.Signed.ShortKeyID()
+		rec.Serial = d.Signed.Serial()
+		rec.NotAfter = d.Signed.NotAfter()
+		rec.SharedKey = d.Signed.SharedKey()
 	}
 }
 

@@ -24,7 +24,7 @@ var arrival = time.Date(2026, 11, 21, 10, 0, 0, 5000000, time.FixedZone("", 3600
 func granted() *audit.Record {
 	return &audit.Record{
 		Time: arrival, RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST", Path: "/events",
-		Rule: "apps-add-events", KeyID: "0123456789abcdef", Serial: "4f3a09", Source: "192.0.2.7",
+		Rule: "apps-add-events", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: arrival.AddDate(1, 0, 0), Source: "192.0.2.7",
 		Decision: audit.Allowed, Status: 201, Duration: 1500 * time.Microsecond, BytesIn: 120, BytesOut: 45,
 	}
 }
@@ -108,7 +108,7 @@ func TestRecordWritesOneLine(t *testing.T) {
 		{"allowed", granted(), map[string]any{
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"request_id": "r-1", "client": "mail", "auth": "bearer", "method": "POST", "path": "/events",
-			"decision": "allowed", "rule": "apps-add-events", "key_id": "0123456789abcdef", "serial": "4f3a09",
+			"decision": "allowed", "rule": "apps-add-events", "key_id": "0123456789abcdef", "serial": "4f3a09", "not_after": "2027-11-21T09:00:00Z",
 			"source": "192.0.2.7", "status": 201.0, "duration_ms": 1.5, "bytes_in": 120.0, "bytes_out": 45.0,
 		}},
 		{"one of several upstreams", &audit.Record{Time: granted().Time, Upstream: "a:80", Decision: audit.Allowed}, map[string]any{

@@ -1,6 +1,10 @@
 package audit
 
-import "go.uber.org/zap/zapcore"
+import (
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
 
 // line is a record on its way through zap.
 type line Record
@@ -51,6 +55,9 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if w.text != "" {
 			enc.AddString(w.key, w.text)
 		}
+	}
+	if !rec.NotAfter.IsZero() {
+		enc.AddString("not_after", rec.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if rec.usesSharedKey() {
 		enc.AddBool("legacy_shared_key", true)

@@ -112,6 +112,9 @@ func appendText(b []byte, s string) ([]byte, bool) {
 
 // appendNumbers adds the times, booleans and numbers.
 func (rec *Record) appendNumbers(b []byte) []byte {
+	if !rec.NotAfter.IsZero() {
+		b = append(rec.NotAfter.UTC().AppendFormat(append(b, `,"not_after":"`...), time.RFC3339), '"')
+	}
 	if rec.usesSharedKey() {
 		b = append(b, `,"legacy_shared_key":true`...)
 	}

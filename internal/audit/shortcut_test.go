@@ -21,7 +21,7 @@ import (
 func usual() *Record {
 	return &Record{
 		Time: time.Unix(1795305600, 5).In(time.FixedZone("", 3600)), RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST",
-		Path: "/events", Rule: "apps", KeyID: "0123456789abcdef", Serial: "4f3a09", Source: "192.0.2.7", Decision: Allowed,
+		Path: "/events", Rule: "apps", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: time.Unix(1800000000, 0).In(time.FixedZone("", -3600)), Source: "192.0.2.7", Decision: Allowed,
 		Status: 201, Duration: 1234567, BytesIn: 120, BytesOut: 45,
 	}
 }
