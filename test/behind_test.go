@@ -25,6 +25,7 @@ func mutualFiles() map[string]*strings.Replacer {
 		"haproxy-mtls.cfg":     strings.NewReplacer(" verify required ", " verify optional "),
 		"caddy-mtls.Caddyfile": strings.NewReplacer("mode require_and_verify", "mode verify_if_given"),
 		"apache-mtls.conf":     strings.NewReplacer("SSLVerifyClient require", "SSLVerifyClient optional"),
+		"traefik-mtls.yaml":    strings.NewReplacer("clientAuthType: RequireAndVerifyClientCert", "clientAuthType: VerifyClientCertIfGiven"),
 	}
 }
 
@@ -74,7 +75,7 @@ func TestBehindTLS(t *testing.T) {
 			})
 			t.Run("nobody", func(t *testing.T) {
 				f.gateway.wantProblem(t, f.asMail(t, plainGet("/events")), denial.CredentialMissing)
-				spoofed := plainGet("/events").with(f.attached(proxyHeader), "X-Client-Id: social")
+				spoofed := plainGet("/events").with(f.attached(f.header), "X-Client-Id: social")
 				f.gateway.wantProblem(t, f.asMail(t, spoofed), denial.ProxyUntrusted)
 				f.gateway.upstream.wantNothing(t)
 			})
@@ -87,7 +88,7 @@ func TestBehindTLS(t *testing.T) {
 func TestBehindHTTP2(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
-	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile"} {
+	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile", "traefik-mtls.yaml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, c, file)
@@ -99,7 +100,9 @@ func TestBehindHTTP2(t *testing.T) {
 				header := http.Header{"X-Ssl-Auth": {value}}
 				shown := "bearer"
 				if f.mutual {
-					header = http.Header{"X-Ssl-Auth": {value}, proxyHeader: {spoofed}, "x_ssl_client_cert": {spoofed}}
+					header = http.Header{
+						"X-Ssl-Auth": {value}, f.header: {spoofed}, strings.ReplaceAll(strings.ToLower(f.header), "-", "_"): {spoofed},
+					}
 					as, shown = c.mail, "mtls"
 				}
 				if status := f.overHTTP2(t, header, f.handshakes()...); status != http.StatusOK {
@@ -162,7 +165,7 @@ func TestBehindMutualTLS(t *testing.T) {
 			f := newFront(t, c, file)
 			f.start(t, file, optional.Replace)
 			f.wantNoFlaws(t)
-			a, err := f.ask(t, plainGet("/events").with(f.attached(proxyHeader)))
+			a, err := f.ask(t, plainGet("/events").with(f.attached(f.header)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +187,7 @@ extendedKeyUsage = serverAuth
 func (f *front) wantRefusedByProxy(t *testing.T, pairs []tls.Certificate) {
 	t.Helper()
 	f.tap.take()
-	for _, r := range []request{get("/events", f.social), plainGet("/events").with(f.attached(proxyHeader))} {
+	for _, r := range []request{get("/events", f.social), plainGet("/events").with(f.attached(f.header))} {
 		if a, err := f.ask(t, r, pairs...); err == nil && (a.status < 400 || a.status >= 500) {
 			t.Errorf("want the proxy to refuse, found %d", a.status)
 		}

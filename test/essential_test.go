@@ -10,20 +10,26 @@ import (
 // in it, and says what is wrong without.
 var essential = regexp.MustCompile(`(?m)^[ \t]*# Essential \((\w+)(?:: ([^)]+))?\):.*\n(?:[ \t]*#.*\n)*(.+)\n`)
 
-// mark is one of them.
+// mark is a line, or a word in a line, that a configuration calls essential.
 type mark struct {
+	text       string // the whole configuration
 	flaw, gone string // gone is the line or the word
-	from, to   int    // where it stands
+	from, to   int    // its place in the configuration
 }
 
-// without is the configuration that lacks it.
-func (m mark) without(text string) string { return text[:m.from] + text[m.to:] }
+// without returns the configuration without the mark, and any other text as it is.
+func (m mark) without(text string) string {
+	if text != m.text {
+		return text
+	}
+	return text[:m.from] + text[m.to:]
+}
 
 func marksOf(t *testing.T, file, text string) []mark {
 	t.Helper()
 	var marks []mark
 	for _, at := range essential.FindAllStringSubmatchIndex(text, -1) {
-		m := mark{flaw: text[at[2]:at[3]], from: at[6], to: at[7]}
+		m := mark{text: text, flaw: text[at[2]:at[3]], from: at[6], to: at[7]}
 		if at[4] >= 0 {
 			word := text[at[4]:at[5]]
 			m.from += strings.Index(text[at[6]:at[7]], word)

@@ -16,7 +16,8 @@ import (
 	"github.com/certgate/certgate/internal/certheader"
 )
 
-// proxyHeader is where the proxies of the tests attach the handshake's certificate.
+// proxyHeader is the field in which most proxies of the tests attach the handshake's
+// certificate.
 const proxyHeader = "X-SSL-Client-Cert"
 
 // cast is who takes part before and behind a proxy. It is made once for several.
@@ -62,29 +63,43 @@ func keyPair(t *testing.T, m *master, c certificate) tls.Certificate {
 type front struct {
 	*cast
 	addr    string
-	mutual  bool // whether the proxy attaches the handshake's certificate
+	header  string // in which the proxy attaches the handshake's certificate
+	decodes bool   // whether the proxy decodes escapes of unreserved characters in a path
+	mutual  bool   // whether the proxy attaches the handshake's certificate
 	gateway *gateway
 	tap     *tap
 }
 
-// newFront is a gateway that believes the proxy of a file, which start starts.
+// newFront starts a gateway that trusts the proxy of a file. start starts the proxy.
 func newFront(t *testing.T, c *cast, file string) *front {
 	t.Helper()
 	env := environment{"TRUSTED_PROXIES": "127.0.0.1/32"}
 	if isMutual(file) {
-		env["AUTH_PROXY_HEADER"] = proxyHeader
+		env["AUTH_PROXY_HEADER"] = headerOf(file)
 	}
 	return newFrontWith(t, c, file, env)
 }
 
 func isMutual(file string) bool { return strings.Contains(file, "-mtls.") }
 
+func isTraefik(file string) bool { return strings.HasPrefix(file, "traefik-") }
+
+// headerOf returns the field in which the proxy of a file attaches the certificate.
+func headerOf(file string) string {
+	if isTraefik(file) {
+		return "X-Forwarded-Tls-Client-Cert"
+	}
+	return proxyHeader
+}
+
 func newFrontWith(t *testing.T, c *cast, file string, env environment) *front {
 	t.Helper()
 	program, _, _ := strings.Cut(file, "-")
 	lookProxy(t, proxyCommands()[program].name) // before anything else is started
 	g := newGateway(t, c.clients, env)
-	return &front{cast: c, mutual: isMutual(file), gateway: g, tap: newTap(t, g.addr)}
+	return &front{
+		cast: c, header: headerOf(file), decodes: isTraefik(file), mutual: isMutual(file), gateway: g, tap: newTap(t, g.addr),
+	}
 }
 
 // start starts the proxy until the test ends; edit may be nil.
@@ -93,6 +108,23 @@ func (f *front) start(t *testing.T, file string, edit func(text string) string) 
 	values := maps.Clone(f.files)
 	values["GATEWAY"] = f.tap.addr
 	f.addr = startProxy(t, proxyOptions{file, values, edit}).addr
+	if isTraefik(file) {
+		f.waitForRoute(t, f.handshakes()...)
+		f.gateway.upstream.take()
+	}
+}
+
+// waitForRoute waits until Traefik has read its dynamic configuration: it listens before
+// it does so.
+func (f *front) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
+	t.Helper()
+	const pause = 5 * time.Millisecond
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
+		if a, err := f.ask(t, plainGet("/events"), pairs...); err == nil && a.status != http.StatusNotFound {
+			return
+		}
+	}
+	t.Fatal("want Traefik to read its dynamic configuration in time")
 }
 
 // clientAddress is not the proxy's, though it is on the same machine.

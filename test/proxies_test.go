@@ -17,20 +17,22 @@ const proxyFolder = "proxies"
 
 // proxyCommand is how a program runs in the foreground.
 type proxyCommand struct {
-	name string
-	code int // its exit code after SIGTERM; -1 if the signal ends it
-	args func(file, dir string) []string
+	name   string
+	code   int    // its exit code after SIGTERM; -1 if the signal ends it
+	static string // a second configuration in proxyFolder, which names the first by ${DYNAMIC}
+	args   func(file, dir string) []string
 }
 
 // proxyCommands are by the first word of a configuration's name.
 func proxyCommands() map[string]proxyCommand {
 	return map[string]proxyCommand{
-		"nginx": {"nginx", 0, func(file, dir string) []string {
+		"nginx": {"nginx", 0, "", func(file, dir string) []string {
 			return []string{"-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;"}
 		}},
-		"haproxy": {"haproxy", -1, func(file, _ string) []string { return []string{"-db", "-f", file} }},
-		"caddy":   {"caddy", 0, func(file, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} }},
-		"apache":  {"apache2", 0, func(file, _ string) []string { return []string{"-f", file, "-DFOREGROUND"} }},
+		"haproxy": {"haproxy", -1, "", func(file, _ string) []string { return []string{"-db", "-f", file} }},
+		"caddy":   {"caddy", 0, "", func(file, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} }},
+		"apache":  {"apache2", 0, "", func(file, _ string) []string { return []string{"-f", file, "-DFOREGROUND"} }},
+		"traefik": {"traefik", 0, "traefik-static.yaml", func(file, _ string) []string { return []string{"--configFile=" + file} }},
 	}
 }
 
@@ -41,24 +43,21 @@ type proxyOptions struct {
 	edit   func(text string) string // changes the configuration, to see what becomes of it; may be nil
 }
 
-// proxy is a running one.
+// proxy is a running program.
 type proxy struct {
 	*process
 	addr string
 }
 
-// startProxy runs a configuration until the test ends, and returns when it
-// listens. ${ADDRESS}, ${PORT} and ${RUN} it fills in itself.
+// startProxy runs a configuration until the test ends, and returns when the program
+// listens. It fills in ${ADDRESS}, ${PORT} and ${RUN} itself.
 func startProxy(t *testing.T, o proxyOptions) proxy {
 	t.Helper()
 	program, _, _ := strings.Cut(o.file, "-")
 	command := proxyCommands()[program]
 	path := lookProxy(t, command.name)
 	dir, addr := t.TempDir(), freeAddress(t)
-	file := filepath.Join(dir, "configuration")
-	if err := os.WriteFile(file, []byte(o.text(t, dir, addr)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := o.write(t, command, dir, addr)
 	env := environment{"HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_DATA_HOME": dir}
 	p := launch(t, o.file, env, exec.Command(path, command.args(file, dir)...))
 	t.Cleanup(func() {
@@ -67,6 +66,32 @@ func startProxy(t *testing.T, o proxyOptions) proxy {
 	})
 	p.waitToListen(t, addr)
 	return proxy{p, addr}
+}
+
+// write writes the configuration into dir and returns the path of the file that the
+// program is started with.
+func (o proxyOptions) write(t *testing.T, command proxyCommand, dir, addr string) string {
+	t.Helper()
+	values := maps.Clone(o.values)
+	texts := []string{string(readScriptFile(t, proxyFolder, o.file))}
+	file := filepath.Join(dir, "configuration"+filepath.Ext(o.file))
+	if command.static != "" {
+		texts = append(texts, string(readScriptFile(t, proxyFolder, command.static)))
+		values["DYNAMIC"] = file
+	}
+	changed := false
+	for i, text := range texts {
+		if o.edit != nil {
+			texts[i] = o.edit(text)
+			changed = changed || texts[i] != text
+		}
+		file = filepath.Join(dir, strings.Repeat("static-", i)+"configuration"+filepath.Ext(o.file))
+		writeFile(t, o.fill(t, texts[i], values, dir, addr), file)
+	}
+	if o.edit != nil && !changed {
+		t.Fatalf("%s: want the configuration changed, found it as before", o.file)
+	}
+	return file
 }
 
 // lookProxy skips by hand, and fails in CI, where the program is not installed.
@@ -84,29 +109,21 @@ func lookProxy(t *testing.T, name string) string {
 	return ""
 }
 
-// placeholder is nothing that nginx, HAProxy or Apache mean something else by:
-// their own variables are in small letters or in another kind of brackets.
+// placeholder has no other meaning in the configurations: the variables of nginx, HAProxy
+// and Apache are in lower case or in other brackets.
 var placeholder = regexp.MustCompile(`\$\{([A-Z_]+)\}`)
 
-// text is the configuration with everything filled in.
-func (o proxyOptions) text(t *testing.T, dir, addr string) string {
+// fill returns the text with all placeholders filled in.
+func (o proxyOptions) fill(t *testing.T, text string, values map[string]string, dir, addr string) string {
 	t.Helper()
-	text := string(readScriptFile(t, proxyFolder, o.file))
-	if o.edit != nil {
-		edited := o.edit(text)
-		if edited == text {
-			t.Fatalf("%s: want it changed, found it as before", o.file)
-		}
-		text = edited
-	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]string{"ADDRESS": host, "PORT": port, "RUN": dir}
-	maps.Copy(values, o.values)
+	all := map[string]string{"ADDRESS": host, "PORT": port, "RUN": dir}
+	maps.Copy(all, values)
 	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
-		value, known := values[found[2:len(found)-1]]
+		value, known := all[found[2:len(found)-1]]
 		if !known {
 			t.Errorf("%s: want a value for each placeholder, found none for %s", o.file, found)
 		}

@@ -12,12 +12,25 @@ import (
 // these characters makes another spelling of the same name.
 const aliasCharacters = "_.~!#$%&'*+^|`"
 
+// identityFields are the fields that name the client, as a client may list them in
+// Connection to have them deleted on the way.
+const identityFields = "X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Request-Id"
+
 // serviceFields are fields that a service trusts, as far as a client could write them
 // itself, and fields that tell a gateway which request is asked about.
 func serviceFields() []string {
 	return []string{
 		"X-Client-Id", "X-Client-Auth", "X-Client-Cert-Serial", "X-Client-Cert-Fingerprint", "X-Request-Id", "X-SSL-Auth",
 		"X-Original-Method", "X-Original-URI", "X-Forwarded-Method", "X-Forwarded-Uri",
+	}
+}
+
+// spoofedFields are lines of a client that writes the service's fields itself.
+func spoofedFields() []string {
+	return []string{
+		"X-Client-Id: social", "x-client-id: social", "X-Client-Auth: mtls", "X-Client-Cert-Serial: 1", "X-Client-Cert-Fingerprint: 2",
+		"X-Request-Id: mine", "X-Original-Method: DELETE", "X-Original-URI: /other", "X-Forwarded-Method: DELETE",
+		"X-Forwarded-Uri: /other", "X-Forwarded-For: 10.0.0.1",
 	}
 }
 
@@ -83,7 +96,7 @@ func TestAliasLines(t *testing.T) {
 func (a asker) aliasArrives(t *testing.T, as certificate, c rune) bool {
 	t.Helper()
 	alias := strings.ReplaceAll("X-Client-Id", "-", string(c))
-	if found := send(t, a.proxy.addr, get("/events", as).with(alias+": social")); found.status != http.StatusOK {
+	if found := a.send(t, get("/events", as).with(alias+": social")); found.status != http.StatusOK {
 		t.Fatalf("%s: want 200, found %d", alias, found.status)
 	}
 	return len(headerValues(a.upstream.wantOne(t), "X-Client-Id")) > 1

@@ -19,7 +19,7 @@ func wantConfiguration(t *testing.T, file string) {
 		"SERVER_CERT": "/server.crt", "SERVER_KEY": "/server.key", "CLIENT_CA": "/ca.crt",
 		"GATEWAY": "127.0.0.1:8080", "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": "8080",
 	}
-	text := proxyOptions{file: file, values: values}.text(t, "/run", "127.0.0.1:443")
+	text := proxyOptions{file: file}.fill(t, string(readScriptFile(t, proxyFolder, file)), values, "/run", "127.0.0.1:443")
 	var document map[string]any
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil || len(document) == 0 {
 		t.Errorf("%s: want YAML, found %v", file, err)

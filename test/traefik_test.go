@@ -1,0 +1,113 @@
+package test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// startTraefik runs Traefik with the documented configuration before g, in which edit
+// has replaced something.
+func startTraefik(t *testing.T, c *cast, g *gateway, edit *strings.Replacer) asker {
+	t.Helper()
+	o := proxyOptions{file: traefikAsks, values: map[string]string{
+		"AUTHZ": g.authz.http, "SERVICE": strings.TrimPrefix(g.upstream.url, "http://"),
+		"SERVER_CERT": c.files["SERVER_CERT"], "SERVER_KEY": c.files["SERVER_KEY"],
+	}}
+	if edit != nil {
+		o.edit = edit.Replace
+	}
+	f := &front{cast: c, addr: startProxy(t, o).addr}
+	f.waitForRoute(t)
+	return asker{g, f.addr, func(t *testing.T, r request) answer {
+		t.Helper()
+		a, err := f.ask(t, r)
+		if err != nil {
+			t.Fatalf("want an answer of Traefik, found %v", err)
+		}
+		return a
+	}}
+}
+
+// TestTraefikAsks runs the documented configuration with the real Traefik.
+func TestTraefikAsks(t *testing.T) {
+	t.Parallel()
+	lookProxy(t, "traefik")
+	c := newCast(t)
+	mail, social := c.mail, c.social
+	g := newGateway(t, c.clients, judging.with(environment{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
+	}))
+	traefik := startTraefik(t, c, g, nil)
+	good, secret := get("/events", mail), get("/secret", mail)
+
+	traefik.wantPassed(t, good, mail)
+	traefik.wantPassed(t, get("/events?a=%2e%2e//&b=/../", mail), mail)
+	traefik.wantPassed(t, get("/files/a%20b/%C3%A9;v=1", mail), mail)
+	traefik.wantPassed(t, good.post(strings.Repeat("a", 100<<10)), mail)
+	traefik.wantPassed(t, good.post(chunked("hello", 2)).with("Transfer-Encoding: chunked"), mail)
+	traefik.wantPassed(t, good.with(spoofedFields()...), mail)
+	traefik.wantPassed(t, good.with("Connection: keep-alive, "+identityFields), mail)
+	traefik.wantNoAliases(t, mail)
+	for name, test := range map[string]struct {
+		request request
+		reason  denial.Reason
+	}{
+		"no certificate":                {plainGet("/events"), denial.CredentialMissing},
+		"another client":                {get("/events", social), denial.AccessDenied},
+		"another path":                  {secret, denial.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
+		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
+		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
+		"another method":                {request{method: http.MethodDelete, target: "/events", header: good.header}, denial.AccessDenied},
+		"two certificates":              {good.with(good.header...), denial.CredentialDuplicated},
+		"double slash":                  {get("//events", mail), denial.PathAmbiguous},
+		"dot segment":                   {get("/files/../events", mail), denial.PathAmbiguous},
+		"encoded dot segment":           {get("/files/%2e%2e/secret", mail), denial.PathAmbiguous},
+		"encoded slash":                 {get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+	} {
+		t.Run(name, func(t *testing.T) { traefik.wantStopped(t, test.request, test.reason) })
+	}
+}
+
+// TestTraefikAsksWrongly changes lines that the files call essential, and wants the
+// attack that each line prevents to succeed.
+func TestTraefikAsksWrongly(t *testing.T) {
+	t.Parallel()
+	lookProxy(t, "traefik")
+	c := newCast(t)
+	g := newGateway(t, c.clients, judging.with(environment{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
+	}))
+	t.Run("aliasHeadersStrategy", func(t *testing.T) {
+		traefik := startTraefik(t, c, g, strings.NewReplacer("aliasHeadersStrategy: delete", "aliasHeadersStrategy: keep"))
+		for _, character := range aliasCharacters {
+			if !traefik.aliasArrives(t, c.mail, character) {
+				t.Errorf("X%[1]cClient%[1]cId: want it at the service, found it deleted", character)
+			}
+		}
+	})
+	t.Run("trustForwardHeader", func(t *testing.T) {
+		// The entry point trusts every client, which the static configuration warns of.
+		trusting := []string{`address: "${ADDRESS}:${PORT}"`, `address: "${ADDRESS}:${PORT}"` + "\n    forwardedHeaders: {insecure: true}"}
+		spoofed := get("/secret", c.mail).with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
+		traefik := startTraefik(t, c, g, strings.NewReplacer(trusting...))
+		traefik.wantStopped(t, spoofed, denial.AccessDenied)
+		traefik = startTraefik(t, c, g, strings.NewReplacer(append(trusting, "trustForwardHeader: false", "trustForwardHeader: true")...))
+		if a := traefik.send(t, spoofed); a.status != http.StatusOK {
+			t.Errorf("want certgate to decide on the client's X-Forwarded-Uri, found status %d", a.status)
+		}
+		g.upstream.take()
+	})
+	t.Run("sanitizePath", func(t *testing.T) {
+		traefik := startTraefik(t, c, g, strings.NewReplacer("sanitizePath: false", "sanitizePath: true"))
+		if a := traefik.send(t, get("//events", c.mail)); a.status != http.StatusOK {
+			t.Fatalf("want 200, found %d", a.status)
+		}
+		if head := g.upstream.wantOne(t); !strings.HasPrefix(head[0], "GET /events HTTP/1.") {
+			t.Errorf("want Traefik to rewrite the path, found %q", head[0])
+		}
+	})
+}
