@@ -221,6 +221,7 @@ func TestCaddyAsks(t *testing.T) {
 	caddy.wantPassed(t, good.post(strings.Repeat("a", 100<<10)), mail)
 	caddy.wantPassed(t, good.post(chunked("hello", 2)).with("Transfer-Encoding: chunked"), mail)
 	caddy.wantPassed(t, good.with(spoofedFields()...), mail)
+	caddy.wantPassed(t, good.with("Connection: keep-alive, "+identityFields), mail)
 	caddy.wantNoAliases(t, mail)
 	for name, test := range map[string]struct {
 		request request
