@@ -33,8 +33,8 @@ const (
 )
 
 // parsePattern reads the syntax of [net/http.ServeMux] without host and with
-// the method required. It refuses what ServeMux refuses, a query, and a pattern
-// that no accepted Target can match.
+// the method required. It refuses what ServeMux refuses, a query, the syntax of
+// other routers, and a pattern that no accepted Target can match.
 func parsePattern(text string) (pattern, error) {
 	method, path := text, ""
 	if i := strings.IndexAny(text, " \t"); i >= 0 {
@@ -60,6 +60,9 @@ func parsePattern(text string) (pattern, error) {
 }
 
 func checkMethod(method string) error {
+	if err := checkOneMethod(method); err != nil {
+		return err
+	}
 	if method == "CONNECT" || method == "TRACE" {
 		return fmt.Errorf("want a method other than %s, which is never forwarded", method)
 	}
@@ -79,6 +82,9 @@ func (p *pattern) parsePath(rest string) error {
 			return nil
 		}
 		if !strings.Contains(text, "{") {
+			if err := checkForeign(text); err != nil {
+				return err
+			}
 			p.segments = append(p.segments, segment{literal: unescape(text)})
 		} else {
 			name, end, err := parseWildcard(text)
