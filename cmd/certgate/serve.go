@@ -66,6 +66,11 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return err
 	}
+	if inherited != nil {
+		if err := c.CheckInherited(inherited.Addr()); err != nil {
+			return usageError{err}
+		}
+	}
 	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal})
 	if err != nil {
 		return err

@@ -206,19 +206,17 @@ func (l *loader) rules(v variables) rules.Document {
 // compare checks what concerns two variables.
 func (l *loader) compare(v variables) {
 	l.compareAddresses(v)
+	l.compareUpstreams(v)
 	l.comparePeers(v)
 	l.compareHeaders(v)
 }
 
-// compareAddresses blames the later of two listeners with one address.
+// compareAddresses reports the later of two listeners with one address.
 func (l *loader) compareAddresses(v variables) {
-	listeners := []struct {
-		variable string
-		addr     address
-	}{{"LISTEN_ADDR", v.ListenAddr}, {"ADMIN_ADDR", v.AdminAddr}, {"AUTHZ_ADDR", v.AuthzAddr}, {"AUTHZ_GRPC_ADDR", v.AuthzGRPCAddr}}
-	for i, b := range listeners {
-		for _, a := range listeners[:i] {
-			if a.addr == "" || b.addr == "" || l.has(a.variable) || l.has(b.variable) || !a.addr.clashes(b.addr) {
+	all := listeners(v)
+	for i, b := range all {
+		for _, a := range all[:i] {
+			if l.has(a.variable) || l.has(b.variable) || !a.addr.clashes(b.addr) {
 				continue
 			}
 			l.add(b.variable, fmt.Sprintf("found %s, want another port than %s %s", quote(string(b.addr)), a.variable, quote(string(a.addr))))
