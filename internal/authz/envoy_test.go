@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/certgate/certgate/internal/certheader"
@@ -336,16 +337,22 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestEnvoyPeers: a denied response and no error of gRPC, which Envoy may be set
-// to overlook.
+// TestEnvoyPeers checks that a question is denied unless it comes from a peer, even
+// when its connection was accepted. The answer is a denied response and no error of
+// gRPC, which Envoy may be configured to ignore.
 func TestEnvoyPeers(t *testing.T) {
 	for name, peers := range map[string][]netip.Prefix{"nobody": nil, "somebody": {netip.MustParsePrefix("192.0.2.0/24")}} {
 		b := newBench(t, func(b *bench) {
 			trusting(b)
 			b.options.Peers = peers
 		})
-		c, _ := b.serveEnvoy(t)
-		wantDenied(t, b, check(t, c, about(t)), denial.PeerUntrusted)
+		s := &checker{Options: b.options, headers: forward.NewFilter(nil)}
+		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
+		res, err := s.Check(ctx, about(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDenied(t, b, res, denial.PeerUntrusted)
 		if b.sources.asked != 0 {
 			t.Errorf("%s: want no certificate looked at, found %d", name, b.sources.asked)
 		}
@@ -374,7 +381,6 @@ func TestEnvoyFailsClosed(t *testing.T) {
 func TestHealth(t *testing.T) {
 	stopping := false
 	b := newBench(t, func(b *bench) {
-		b.options.Peers = nil
 		b.options.Stopping = func() bool { return stopping }
 	})
 	c, _ := b.serveEnvoy(t)

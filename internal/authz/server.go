@@ -6,7 +6,6 @@ import (
 	"time"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -20,7 +19,8 @@ import (
 type Bounds struct {
 	// MaxMessageBytes bounds a question, and with it the header of the request.
 	MaxMessageBytes int
-	// MaxConnections may be open at a time; one more waits.
+	// MaxConnections bounds the connections that are open at a time; one more is
+	// closed.
 	MaxConnections int
 	// HandshakeTimeout is for the first bytes of a connection.
 	HandshakeTimeout time.Duration
@@ -41,10 +41,11 @@ const (
 	keepaliveInterval = 5 * time.Second
 )
 
-// Server is the surface for Envoy: ext_authz of the v3 API for peers, and gRPC's
-// health check for everybody. It is safe for concurrent use; [NewServer] makes one.
+// Server is the surface for Envoy: ext_authz of the v3 API and gRPC's health check,
+// both for peers only. It is safe for concurrent use; [NewServer] makes one.
 type Server struct {
 	grpc           *grpc.Server
+	options        Options
 	maxConnections int
 }
 
@@ -63,13 +64,14 @@ func NewServer(o Options, b Bounds) *Server {
 		Options: o, headers: forward.NewFilter([]string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}),
 	})
 	healthpb.RegisterHealthServer(s, health{stopping: o.Stopping})
-	return &Server{s, b.MaxConnections}
+	return &Server{s, o, b.MaxConnections}
 }
 
-// Serve answers until the listener fails or the server is shut down or closed;
-// then the error is nil.
+// Serve answers until the listener fails or the server is shut down or closed; after
+// a shutdown the error is nil. Connections that are not from a peer are closed before
+// a byte is read.
 func (s *Server) Serve(l net.Listener) error {
-	return s.grpc.Serve(netutil.LimitListener(l, s.maxConnections))
+	return s.grpc.Serve(&admission{Listener: l, options: &s.options, most: int64(s.maxConnections)})
 }
 
 // Shutdown closes the listener, tells peers to ask elsewhere and waits for the

@@ -155,3 +155,31 @@ func TestEnvoyAsks(t *testing.T) {
 		t.Error("want the address free after Run")
 	}
 }
+
+// TestAuthzStrangers checks that both listeners refuse a connection that is not from
+// AUTHZ_PEERS before a byte is read: over HTTP with an answer, over gRPC without.
+func TestAuthzStrangers(t *testing.T) {
+	r := startAuthz(t, map[string]string{"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "192.0.2.1", "READ_HEADER_TIMEOUT": "1h"})
+	for _, tt := range []struct {
+		name, addr, want string
+	}{
+		{"HTTP", r.AuthzAddr().String(), "X-Certgate-Reason: peer_untrusted\r\n"},
+		{"gRPC", r.AuthzGRPCAddr().String(), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := net.Dial("tcp", tt.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c) // nothing is sent
+			if err != nil || (len(answer) == 0) != (tt.want == "") || !strings.Contains(string(answer), tt.want) {
+				t.Errorf("answer %q, %v: want %q and the end", answer, err, tt.want)
+			}
+		})
+	}
+	eventually(t, "two records", func() bool { return strings.Count(r.log.String(), `"reason":"peer_untrusted"`) == 2 })
+}

@@ -50,12 +50,25 @@ func (g *Gateway) endpoints() (list []*endpoint) {
 	return list
 }
 
-// watch has what net/http refuses on the listener answered as the surface does.
-func (g *Gateway) watch(l net.Listener, s audit.Surface, status func(denial.Reason) int) *wire.Listener {
-	return wire.NewListener(l, wire.Options{
+// watch watches the public listener: what net/http refuses there is answered as the
+// surface answers.
+func (g *Gateway) watch(l net.Listener) *wire.Listener {
+	return wire.NewListener(l, g.wireOptions(audit.Public, denial.Reason.Status))
+}
+
+// watchPeers watches the listener for proxies that ask over HTTP. It accepts
+// connections of peers only.
+func (g *Gateway) watchPeers(l net.Listener) *wire.Listener {
+	o, peers := g.wireOptions(audit.Verify, authz.Status), g.config.AuthzPeers
+	o.Admit = func(remote net.Addr) bool { return authz.Admits(peers, remote) }
+	return wire.NewListener(l, o)
+}
+
+func (g *Gateway) wireOptions(s audit.Surface, status func(denial.Reason) int) wire.Options {
+	return wire.Options{
 		Refuse:       httpapi.NewRefuser(g.recorder, s, status),
 		WriteTimeout: g.config.WriteTimeout, MaxConnections: int64(g.config.MaxConnections),
-	})
+	}
 }
 
 func (g *Gateway) authzOptions() authz.Options {

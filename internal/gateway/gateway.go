@@ -109,13 +109,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.bind(ctx); err != nil {
 		return nil, err
 	}
-	g.public.watched = g.watch(g.public.listener, audit.Public, denial.Reason.Status)
+	g.public.watched = g.watch(g.public.listener)
 	g.public.server = g.quick(httpapi.NewHandler(httpapi.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
 		Provenance: newProvenance(c), Stopping: g.stopping.Load, Draining: g.draining.Load, EchoPath: c.EchoPath,
 	}))
 	if g.authz.listener != nil {
-		g.authz.watched = g.watch(g.authz.listener, audit.Verify, authz.Status)
+		g.authz.watched = g.watchPeers(g.authz.listener)
 		g.authz.server = g.quick(authz.NewHandler(g.authzOptions()))
 	}
 	if g.extAuthz.listener != nil {
@@ -146,7 +146,7 @@ func newRegistry() *prometheus.Registry {
 }
 
 // quick is a server past net/http for plain requests, unless FAST_LANE is off. Its
-// listener must be one of watch.
+// listener must be one of watch or watchPeers.
 func (g *Gateway) quick(h http.Handler) server {
 	s := g.server(h)
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

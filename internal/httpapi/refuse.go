@@ -49,6 +49,8 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(denial.Rea
 
 func detailOf(r wire.Refusal, hint string) string {
 	switch {
+	case r.Stranger:
+		return "a connection that is not from AUTHZ_PEERS"
 	case r.Status == http.StatusServiceUnavailable:
 		return "a connection too many"
 	case hint != "":
@@ -84,6 +86,8 @@ func splitRequestLine(line string) (method, target string) {
 
 func reasonFor(r wire.Refusal, target string) denial.Reason {
 	switch {
+	case r.Stranger:
+		return denial.PeerUntrusted
 	case r.Status == http.StatusServiceUnavailable:
 		return denial.Overloaded
 	case r.Status == http.StatusRequestHeaderFieldsTooLarge:

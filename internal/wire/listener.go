@@ -22,6 +22,9 @@ type Options struct {
 	// MaxConnections bounds the connections that are open at a time; 0: nothing
 	// does.
 	MaxConnections int64
+	// Admit, when given, reports whether a connection from this address is accepted.
+	// Refuse answers the others with [Refusal.Stranger] set, before a byte is read.
+	Admit func(net.Addr) bool
 }
 
 // Listener hands out connections that are watched. [NewListener] makes one.
@@ -48,29 +51,40 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &Conn{Conn: nc, listener: l}
-		n := l.open.Add(1)
-		if l.options.MaxConnections <= 0 || n <= l.options.MaxConnections {
+		refusal := l.admit(nc.RemoteAddr())
+		if refusal == nil {
 			return c, nil
 		}
-		l.open.Add(-1)
 		c.closed.Store(true) // it is not one of the open ones
 		if l.turnedAway.Add(1) > maxTurnedAway {
 			l.turnedAway.Add(-1)
 			_ = c.Close()
 			continue
 		}
-		go l.turnAway(c)
+		go l.turnAway(c, *refusal)
 	}
 }
 
+// admit counts a connection as open, or returns how it is refused.
+func (l *Listener) admit(remote net.Addr) *Refusal {
+	if l.options.Admit != nil && !l.options.Admit(remote) {
+		return &Refusal{Remote: remote, Status: http.StatusForbidden, Stranger: true}
+	}
+	if n := l.open.Add(1); l.options.MaxConnections > 0 && n > l.options.MaxConnections {
+		l.open.Add(-1)
+		return &Refusal{Remote: remote, Status: http.StatusServiceUnavailable}
+	}
+	return nil
+}
+
 // turnAway answers without reading.
-func (l *Listener) turnAway(c *Conn) {
+func (l *Listener) turnAway(c *Conn, refusal Refusal) {
 	defer l.turnedAway.Add(-1)
 	defer func() { _ = c.Close() }()
 	if l.options.Refuse == nil {
 		return
 	}
-	answer := l.options.Refuse(Refusal{Remote: c.RemoteAddr(), Status: http.StatusServiceUnavailable})
+	answer := l.options.Refuse(refusal)
 	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
 	if _, err := c.Conn.Write(answer); err == nil {
 		c.Linger()

@@ -120,6 +120,30 @@ func TestMaxConnections(t *testing.T) {
 	}
 }
 
+// TestAdmit checks that a connection that is not admitted is refused as a stranger's,
+// with an answer and before it has sent anything, and takes no place of another.
+func TestAdmit(t *testing.T) {
+	var strangers atomic.Int64
+	l, accepted := bounded(t, wire.Options{
+		MaxConnections: 1,
+		Admit:          func(remote net.Addr) bool { return remote != nil && strangers.Add(1) > 3 },
+		Refuse: func(r wire.Refusal) []byte {
+			if !r.Stranger || r.Status != http.StatusForbidden || r.Remote == nil {
+				return []byte("another refusal")
+			}
+			return []byte("a stranger")
+		},
+	})
+	for range 3 {
+		wantText(t, dial(t, l), "a stranger")
+	}
+	if n := l.Open(); n != 0 {
+		t.Errorf("want no connection open, found %d", n)
+	}
+	dial(t, l)
+	take(t, accepted)
+}
+
 // Without a bound nobody is turned away.
 func TestNoMaxConnections(t *testing.T) {
 	l, accepted := bounded(t, wire.Options{})

@@ -135,6 +135,8 @@ type Refusal struct {
 	Remote net.Addr
 	// Status is net/http's, 503 for a connection too many.
 	Status int
+	// Stranger is true for a connection that [Options.Admit] did not accept.
+	Stranger bool
 	// Ambiguous is true when the length could be read in two ways, too.
 	Ambiguous bool
 	// PEM is the type of a PEM block whose line breaks were in the header, as far as
