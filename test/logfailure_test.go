@@ -199,13 +199,20 @@ func TestFullDisk(t *testing.T) {
 	})
 	t.Run("refuse", func(t *testing.T) {
 		u := newUpstream(t, nil)
-		g := serveInto(t, u, settings(m.publicKey, u).with(environment{"LOG_FAILURE": "refuse"}), full)
+		verify := freeAddress(t)
+		g := serveInto(t, u, settings(m.publicKey, u).with(environment{
+			"LOG_FAILURE": "refuse", "AUTHZ_ADDR": verify, "AUTHZ_PEERS": "127.0.0.0/8",
+		}), full)
 		g.wantReadiness(t, 503, "no space left on device")
 		a := send(t, g.addr, get("/events", mail))
 		if a.status != 503 || a.problem(t).Reason != string(denial.Overloaded) || a.header.Get("Retry-After") != "1" || strings.Contains(a.body, "space") {
 			t.Errorf("want 503 without the cause, found %d %v %s", a.status, a.header, a.body)
 		}
 		u.wantNothing(t)
+		asked := get("/verify", mail).with("X-Original-Method: GET", "X-Original-URI: /events")
+		if a := send(t, verify, asked); a.status != 403 || a.header.Get("X-Certgate-Reason") != string(denial.Overloaded) {
+			t.Errorf("want 403 for a proxy that asks, found %d %v", a.status, a.header)
+		}
 		g.stop(t, terminate)
 	})
 }
