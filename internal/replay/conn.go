@@ -20,20 +20,22 @@ type conn struct {
 	socket   net.Conn        // below TLS
 	raw      syscall.RawConn // of the socket
 	replies  *bufio.Reader
+	answerIn time.Duration // how long a command and its reply may take
 }
 
 // Close closes the socket at once. TLS would first write an alert, which can take
 // seconds.
 func (c *conn) Close() error { return c.socket.Close() }
 
-// dial connects and logs in, before the end of ctx.
-func dial(ctx context.Context, l *login) (*conn, error) {
+// dial connects and logs in, before the end of ctx. Each command on the connection
+// and its reply may take no longer than answerIn.
+func dial(ctx context.Context, l *login, answerIn time.Duration) (*conn, error) {
 	var d net.Dialer
 	socket, err := d.DialContext(ctx, "tcp", Server{l}.Addr())
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(ctx, socket, l.tls())
+	c, err := newConn(ctx, socket, l.tls(), answerIn)
 	if err == nil {
 		err = c.logIn(ctx, l)
 	}
@@ -45,7 +47,7 @@ func dial(ctx context.Context, l *login) (*conn, error) {
 }
 
 // newConn makes a connection of the socket, in TLS unless config is nil.
-func newConn(ctx context.Context, socket net.Conn, config *tls.Config) (*conn, error) {
+func newConn(ctx context.Context, socket net.Conn, config *tls.Config, answerIn time.Duration) (*conn, error) {
 	tcp, ok := socket.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("want a socket of the system, found a %T", socket)
@@ -54,7 +56,7 @@ func newConn(ctx context.Context, socket net.Conn, config *tls.Config) (*conn, e
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: socket, socket: socket, raw: raw}
+	c := &conn{Conn: socket, socket: socket, raw: raw, answerIn: answerIn}
 	if config != nil {
 		encrypted := tls.Client(socket, config)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
@@ -98,9 +100,9 @@ func (c *conn) do(ctx context.Context, words ...string) error {
 }
 
 // ask sends a command once and reads its reply, before the end of ctx and within
-// answerTimeout.
+// answerIn.
 func (c *conn) ask(ctx context.Context, words ...string) (reply, error) {
-	deadline := time.Now().Add(answerTimeout)
+	deadline := time.Now().Add(c.answerIn)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
 		deadline = end
 	}

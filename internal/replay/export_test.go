@@ -29,8 +29,20 @@ func (m *Memory) Known() (clients, seconds int) {
 	return len(m.shares.numbers), len(m.table.seconds)
 }
 
-// NewRedisEvery is a Redis that is tried so often while it is gone.
-func NewRedisEvery(o RedisOptions, rest time.Duration) *Redis { return newRedis(o, rest) }
+// NewPatientRedis makes a Redis that waits this long for the server: a busy machine
+// must not make a test see a failure. While the server is gone it is tried every few
+// milliseconds.
+func NewPatientRedis(o RedisOptions, patience time.Duration) *Redis {
+	return newRedis(o, timeouts{place: patience, answer: patience, whole: patience, rest: 10 * time.Millisecond})
+}
+
+// NewQuickRedis makes a Redis with the timeouts of the gateway, which is tried every
+// few milliseconds while the server is gone.
+func NewQuickRedis(o RedisOptions) *Redis {
+	quick := serving()
+	quick.rest = 10 * time.Millisecond
+	return newRedis(o, quick)
+}
 
 // Name is what the nonce is called in Redis.
 var Name = name
@@ -53,8 +65,8 @@ func (r *Redis) IsQuiet() bool {
 type Conn = conn
 
 // NewConn makes a connection of the socket, in TLS unless config is nil.
-func NewConn(ctx context.Context, socket net.Conn, config *tls.Config) (*Conn, error) {
-	return newConn(ctx, socket, config)
+func NewConn(ctx context.Context, socket net.Conn, config *tls.Config, answerIn time.Duration) (*Conn, error) {
+	return newConn(ctx, socket, config, answerIn)
 }
 
 // Do sends a command that has to be answered with OK.

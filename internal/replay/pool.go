@@ -14,6 +14,7 @@ var errClosed = errors.New("the connections have been closed")
 // concurrent use.
 type pool struct {
 	login  *login
+	limits timeouts
 	places chan struct{} // one element for each connection that is in use
 
 	mu     sync.Mutex
@@ -22,12 +23,12 @@ type pool struct {
 	closed bool
 }
 
-func newPool(l *login, size int) *pool {
-	return &pool{login: l, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
+func newPool(l *login, size int, t timeouts) *pool {
+	return &pool{login: l, limits: t, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
 }
 
 // ask sends a command once, on a connection that nothing else uses meanwhile. It
-// waits at most waitTimeout for a place.
+// waits for a place no longer than the limits say.
 func (p *pool) ask(ctx context.Context, words ...string) (reply, error) {
 	if err := p.enter(ctx); err != nil {
 		return reply{}, err
@@ -52,7 +53,7 @@ func (p *pool) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(waitTimeout)
+	timer := time.NewTimer(p.limits.place)
 	defer timer.Stop()
 	select {
 	case p.places <- struct{}{}:
@@ -73,7 +74,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		}
 		p.discard(c)
 	}
-	c, err := dial(ctx, p.login)
+	c, err := dial(ctx, p.login, p.limits.answer)
 	if err != nil {
 		return nil, err
 	}

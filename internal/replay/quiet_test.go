@@ -58,7 +58,7 @@ func TestUnaskedReply(t *testing.T) {
 					}
 				}
 			})
-			r := replay.NewRedisEvery(replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)}, 0)
+			r := replay.NewPatientRedis(replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)}, patience)
 			stopped, stop := context.WithCancel(t.Context())
 			stop()
 			t.Cleanup(func() { r.Watch(stopped) }) // closes the connections
@@ -120,7 +120,7 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer socket.Close()
-			c, err := replay.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+			c, err := replay.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}, patience)
 			if err != nil {
 				t.Fatal(err)
 			}

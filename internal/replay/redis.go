@@ -16,18 +16,24 @@ const (
 	// prefix is what the names of all keys begin with, for the server's access
 	// control lists.
 	prefix = "certgate:nonce:"
-	// dialTimeout, answerTimeout and waitTimeout bound what one nonce can cost;
-	// together it is no more than dialTimeout.
-	dialTimeout   = time.Second
-	answerTimeout = 500 * time.Millisecond
-	waitTimeout   = 500 * time.Millisecond
 	// connections to the server at most; each carries some thousand nonces a second.
 	connections = 32
 	// failuresInRow without an answer mean that the server is gone.
 	failuresInRow = 5
-	// rest is between two tries whether it is back.
-	rest = time.Second
 )
+
+// timeouts bound what one command can cost.
+type timeouts struct {
+	place  time.Duration // to wait for a connection that is not in use
+	answer time.Duration // to send the command and to read its reply
+	whole  time.Duration // all of it, dialling included
+	rest   time.Duration // between two tries whether the server is back
+}
+
+// serving returns the timeouts of the gateway.
+func serving() timeouts {
+	return timeouts{place: 500 * time.Millisecond, answer: 500 * time.Millisecond, whole: time.Second, rest: time.Second}
+}
 
 // Event is what became of the Redis server.
 type Event string
@@ -77,7 +83,7 @@ type Redis struct {
 	skew   time.Duration
 	memory *Memory
 	report func(Event, error)
-	rest   time.Duration
+	limits timeouts
 
 	// epoch is odd while the server is gone. What began in another epoch says
 	// nothing about this one.
@@ -87,12 +93,12 @@ type Redis struct {
 }
 
 // NewRedis makes a Redis. It does not talk to the server yet.
-func NewRedis(o RedisOptions) *Redis { return newRedis(o, rest) }
+func NewRedis(o RedisOptions) *Redis { return newRedis(o, serving()) }
 
-func newRedis(o RedisOptions, rest time.Duration) *Redis {
+func newRedis(o RedisOptions, t timeouts) *Redis {
 	return &Redis{
-		pool: newPool(o.Server.login, connections), server: o.Server, skew: min(o.ClockSkew, maxSkew),
-		memory: o.Memory, report: o.Report, rest: rest,
+		pool: newPool(o.Server.login, connections, t), server: o.Server, skew: min(o.ClockSkew, maxSkew),
+		memory: o.Memory, report: o.Report, limits: t,
 		gone: make(chan struct{}, 1),
 	}
 }
@@ -144,7 +150,7 @@ func (r *Redis) without(why string) error {
 // the status OK says that it is new, and only nil that it is known; any other answer
 // is an error.
 func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (first bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.limits.whole)
 	defer cancel()
 	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
 	answer, err := r.pool.ask(ctx, "SET", name, "1", "EX", seconds, "NX")

@@ -56,39 +56,29 @@ func TestTwoReplicas(t *testing.T) {
 	a, _ := newRedis(t, replay.RedisOptions{Server: server})
 	b, _ := newRedis(t, replay.RedisOptions{Server: server})
 	const times, copies = 3000, 2
-	overloaded := 0
 	for number := range times {
 		n := fresh("mail", number)
 		var all sync.WaitGroup
-		var passed, late atomic.Int64
+		var passed atomic.Int64
 		start := make(chan struct{})
 		for _, replica := range []*replay.Redis{a, b} {
 			for range copies {
 				all.Go(func() {
 					<-start
-					switch err := replica.Spend(n); {
-					case err == nil:
+					err := replica.Spend(n)
+					if err == nil {
 						passed.Add(1)
-					case denial.Of(err).Reason == denial.Overloaded:
-						late.Add(1)
-					default:
-						wantReason(t, "a copy", err, denial.ProofReplayed)
+						return
 					}
+					wantReason(t, "a copy", err, denial.ProofReplayed)
 				})
 			}
 		}
 		close(start)
 		all.Wait()
-		if late.Load() > 0 {
-			overloaded++
-		}
-		if p := passed.Load(); p > 1 || p == 0 && late.Load() == 0 {
+		if p := passed.Load(); p != 1 {
 			t.Fatalf("nonce %d: want 1 accepted, found %d", number, p)
 		}
-	}
-	// A machine that stands still for half a second may cost an answer.
-	if overloaded > times/100 {
-		t.Errorf("want answers from redis, found %d nonces without", overloaded)
 	}
 }
 
@@ -227,13 +217,16 @@ func TestRemembering(t *testing.T) {
 	}
 }
 
-// TestStopped: a Redis that takes connections and answers nothing costs a moment,
-// not one for each request; and what it answers later is nobody else's answer.
+// TestStopped: a Redis that accepts connections and sends no answer costs a moment,
+// not one for each request; and a late answer decides about no other nonce. The
+// timeouts are those of the gateway, so on a busy machine any nonce can be refused.
 func TestStopped(t *testing.T) {
 	s := startRedis(t)
-	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	patient, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
-	wantReason(t, "before", r.Spend(before), "")
+	wantReason(t, "before", patient.Spend(before), "")
+	wantReasonOr(t, "again", r.Spend(before), denial.ProofReplayed)
 	s.signal(t, syscall.SIGSTOP)
 	var all sync.WaitGroup
 	for number := range 200 {
@@ -253,10 +246,27 @@ func TestStopped(t *testing.T) {
 	}
 	s.signal(t, syscall.SIGCONT)
 	said.want(t, replay.Back)
-	for number := range 200 {
-		wantReason(t, "from before", r.Spend(before), denial.ProofReplayed)
-		wantReason(t, "after", r.Spend(fresh("mail", 5000+number)), "")
+	answered := 0
+	for number := 0; answered < 200 && ctx.Err() == nil; number++ {
+		again, err := r.Spend(before), r.Spend(fresh("mail", 5000+number))
+		wantReasonOr(t, "from before", again, denial.ProofReplayed)
+		wantReasonOr(t, "after", err, "")
+		if err == nil {
+			answered++
+		}
 	}
+	if answered == 0 {
+		t.Error("want answers after redis went on, found none")
+	}
+}
+
+// wantReasonOr wants the reason, or that redis did not answer in time.
+func wantReasonOr(t *testing.T, what string, err error, want denial.Reason) {
+	t.Helper()
+	if d := denial.Of(err); d != nil && d.Reason == denial.Overloaded {
+		return
+	}
+	wantReason(t, what, err, want)
 }
 
 // TestRefusedWrites: a server that answers and takes nothing is as good as gone.

@@ -157,12 +157,24 @@ func (r reports) wantNone(tb testing.TB) {
 	}
 }
 
-// newRedis is a store that is watched until the test ends, or said.stop is called.
+// newRedis makes a store that is watched until the test ends, or said.stop is called.
+// It waits for the server however busy the machine is.
 func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
+	tb.Helper()
+	return watched(tb, o, func(o replay.RedisOptions) *replay.Redis { return replay.NewPatientRedis(o, patience) })
+}
+
+// newQuickRedis is newRedis with the timeouts of the gateway.
+func newQuickRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
+	tb.Helper()
+	return watched(tb, o, replay.NewQuickRedis)
+}
+
+func watched(tb testing.TB, o replay.RedisOptions, open func(replay.RedisOptions) *replay.Redis) (r *replay.Redis, said reports) {
 	tb.Helper()
 	said.events = make(chan report, 1000)
 	o.Report = said.add
-	r = replay.NewRedisEvery(o, 10*time.Millisecond)
+	r = open(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { r.Watch(ctx) })

@@ -46,7 +46,7 @@ func (r *Redis) Watch(ctx context.Context) {
 		case <-r.gone:
 		}
 		for r.try(ctx) != nil {
-			if !pause(ctx, r.rest) {
+			if !pause(ctx, r.limits.rest) {
 				return
 			}
 		}
@@ -79,14 +79,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func (r *Redis) lookUntilSeen(ctx context.Context) {
-	for !r.look(ctx) && pause(ctx, r.rest) {
+	for !r.look(ctx) && pause(ctx, r.limits.rest) {
 	}
 }
 
 // look asks the server for its maxmemory-policy and reports Forgetful unless the
 // server keeps every key until its time. It returns false when there was no answer.
 func (r *Redis) look(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.limits.whole)
 	defer cancel()
 	answer, err := r.pool.ask(ctx, "INFO", "memory")
 	switch {
