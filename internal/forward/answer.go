@@ -14,17 +14,18 @@ import (
 const bufferSize = 32 << 10
 
 // answer copies the upstream's answer without the fields that its Connection fields
-// list. After an error the caller must abort the
-// connection, or the client would take a part for the whole. The error is a
-// *denial.Error when the client stopped reading.
+// list, and with Vary. After an error the caller must abort the connection, or the
+// client would take a part for the whole. The error is a *denial.Error when the client
+// stopped reading.
 func (f *Forwarder) answer(w http.ResponseWriter, a h1.Answer, listed headers.Options, m *message) (int64, error) {
-	if m.relayer != nil && canRelay(a) {
-		return f.relay(w, m.relayer, a, m.hop.RequestID)
+	if r := canRelay(a); m.relayer != nil && r != nil {
+		return f.relay(w, m, a, r)
 	}
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.
 	h["Content-Type"] = nil
 	setFields(h, a.Fields, listed)
+	h[headers.Vary] = f.vary.in(h[headers.Vary], m.hop.SignaturesRead)
 	h[headers.RequestID] = []string{m.hop.RequestID}
 	w.WriteHeader(a.Status)
 	return f.copyBody(w, a)

@@ -79,7 +79,7 @@ func TestAnswer(t *testing.T) {
 			g := newGateway(t, options{way: w, upstream: up.addr})
 			res := g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
-			tt.header["X-Request-Id"] = []string{"r-1"}
+			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
 			if diff := cmp.Diff(tt.header, res.Header); diff != "" || res.StatusCode != tt.status {
 				t.Errorf("status %d, want %d; header (-want +have):\n%s", res.StatusCode, tt.status, diff)
 			}

@@ -90,6 +90,7 @@ func grantTo(client identity.Client, method, target string) (access.Grant, error
 var hop = forward.Hop{RequestID: "r-1", Auth: "bearer", For: "192.0.2.7", Proto: "https", Host: "api.example"}
 
 const (
+	signed           = "X-Test-Signed" // with it the gateway has looked at signatures
 	maxBody          = 1000
 	credentialHeader = "X-Ticket"
 )
@@ -175,7 +176,9 @@ func newGateway(t testing.TB, o options) gateway {
 			t.Errorf("grant: %v", err)
 			panic(http.ErrAbortHandler)
 		}
-		result := f.Forward(w, r, g, hop)
+		said := hop
+		said.SignaturesRead = r.Header.Get(signed) != ""
+		result := f.Forward(w, r, g, said)
 		results <- result
 		finish(w, result)
 	})

@@ -31,7 +31,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBodyBytes bounds the request body.
 	MaxBodyBytes int64
-	// CredentialHeaders are removed from every request; empty names are none.
+	// CredentialHeaders are removed from every request, and every answer names them in
+	// Vary. Empty names are ignored.
 	CredentialHeaders []string
 }
 
@@ -44,20 +45,23 @@ type Forwarder struct {
 	maxBody   int64
 	room      room
 	headers   Filter
+	vary      *Vary
 	buffers   sync.Pool // of *[bufferSize]byte
 	parcels   sync.Pool // of *parcel: requests that were sent
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].
 func New(o Options) *Forwarder {
-	return &Forwarder{
+	f := &Forwarder{
 		pool:      o.Pool,
 		transport: newTransport(o.Timeout),
-		lean:      newLean(o.Pool, o.Timeout),
 		maxBody:   o.MaxBodyBytes,
 		room:      newRoom(),
 		headers:   NewFilter(o.CredentialHeaders),
+		vary:      NewVary(o.CredentialHeaders),
 	}
+	f.lean = newLean(o.Pool, o.Timeout, f.relayed)
+	return f
 }
 
 // Close closes connections that are not in use.

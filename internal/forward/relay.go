@@ -15,7 +15,7 @@ type relayer interface {
 	http.ResponseWriter
 	// Relay is WriteHeader with these fields beside those of Header, and with a body
 	// of this length.
-	Relay(status int, length int64, lines *h1.Lines, own h1.Field)
+	Relay(status int, length int64, lines *h1.Lines, own [2]h1.Field)
 	// Repeats is a place that belongs to the client's connection, and a number that is
 	// another one whenever a request's fields are not those of the request before, its
 	// Content-Length aside.
@@ -34,23 +34,34 @@ func relayerOf(w http.ResponseWriter) relayer {
 	return nil
 }
 
-// relayed are those fields of an answer that go on to the client, in the order of
-// their names, but for those that each answer has of its own; nil if there is more to
-// it: somebody has to make a date.
-func relayed(fields []h1.Field) *h1.Lines {
+// relayable is what of an answer's header goes on to the client. It is not changed once
+// it is made, and kept for a service that answers alike.
+type relayable struct {
+	lines h1.Lines  // in the order of their names, without the two below
+	vary  [2]string // the value of Vary, by whether signatures count
+}
+
+// relayed returns the *relayable of an answer's fields; nil where the fields alone do
+// not make the header, because a date is missing.
+func (f *Forwarder) relayed(fields []h1.Field) any {
 	fields = slices.Clone(fields)
 	slices.SortStableFunc(fields, func(a, b h1.Field) int { return cmp.Compare(a.Name, b.Name) })
 	listed, err := listedIn(fields)
 	if err != nil {
 		return nil
 	}
-	var l h1.Lines
+	var r relayable
+	var vary []string
 	dated := false
 	for _, field := range fields {
-		if field.Name == headers.ContentLength || field.Name == headers.RequestID || !passesBack(field.Name, listed) {
+		switch {
+		case field.Name == headers.ContentLength || field.Name == headers.RequestID || !passesBack(field.Name, listed):
+			continue
+		case field.Name == headers.Vary:
+			vary = append(vary, field.Value)
 			continue
 		}
-		if l.Add(field.Name, field.Value) != nil {
+		if r.lines.Add(field.Name, field.Value) != nil {
 			return nil
 		}
 		dated = dated || field.Name == "Date"
@@ -58,19 +69,28 @@ func relayed(fields []h1.Field) *h1.Lines {
 	if !dated {
 		return nil
 	}
-	return &l
+	r.vary = [2]string{f.vary.merge(vary, false), f.vary.merge(vary, true)}
+	return &r
 }
 
-// canRelay: it can go on as it is. net/http sends no type with a 304.
-func canRelay(a h1.Answer) bool {
-	return a.Relay != nil && a.Length >= 0 && a.Status != http.StatusNotModified
+// canRelay returns what of the answer can go on as it is, nil if it cannot. net/http
+// sends no type with a 304.
+func canRelay(a h1.Answer) *relayable {
+	r, _ := a.Relay.(*relayable)
+	if a.Length < 0 || a.Status == http.StatusNotModified {
+		return nil
+	}
+	return r
 }
 
 // relay passes an answer on as it is. The body goes through w, which may be around
 // the relayer: a framework has to know that an answer has begun, or it would put a
 // page of its own behind it when something panics.
-func (f *Forwarder) relay(w http.ResponseWriter, r relayer, a h1.Answer, requestID string) (int64, error) {
-	r.Relay(a.Status, a.Length, a.Relay, h1.Field{Name: headers.RequestID, Value: requestID})
+func (f *Forwarder) relay(w http.ResponseWriter, m *message, a h1.Answer, r *relayable) (int64, error) {
+	m.relayer.Relay(a.Status, a.Length, &r.lines, [2]h1.Field{
+		{Name: headers.Vary, Value: r.vary[index(m.hop.SignaturesRead)]},
+		{Name: headers.RequestID, Value: m.hop.RequestID},
+	})
 	body, ok := a.Take()
 	if !ok {
 		return f.copyBody(w, a)

@@ -31,7 +31,7 @@ func (w *repeater) Repeats() (*any, uint64) {
 	return &w.place, w.generation
 }
 
-func (w *repeater) Relay(status int, _ int64, _ *h1.Lines, _ h1.Field) {
+func (w *repeater) Relay(status int, _ int64, _ *h1.Lines, _ [2]h1.Field) {
 	w.relayed++
 	w.WriteHeader(status)
 }

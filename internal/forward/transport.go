@@ -99,7 +99,7 @@ func unreachable(err error) error { return fmt.Errorf("%w: %w", h1.ErrUnreachabl
 
 // newLean makes the clients for plain requests, one for each address; nil when
 // there can be none.
-func newLean(pool *upstream.Pool, timeout time.Duration) []*h1.Client {
+func newLean(pool *upstream.Pool, timeout time.Duration, relayed func([]h1.Field) any) []*h1.Client {
 	var clients []*h1.Client
 	for i := range pool.Len() {
 		if pool.URL(i).Scheme != "http" {

@@ -17,8 +17,8 @@ type Answer struct {
 	Fields []Field // in their order, those of the connection among them; not to be changed
 	Length int64   // of the body, as declared; -1: unknown
 	Body   io.ReadCloser
-	// Relay is what [Options.Relay] makes of Fields. It is not to be changed.
-	Relay *Lines
+	// Relay is what [Options.Relay] made of Fields. It is not to be changed.
+	Relay any
 }
 
 // Take gives the body, if all of it has come together with the header; then nothing
@@ -44,7 +44,7 @@ type answer struct {
 	keep    bool // the connection may serve again
 
 	version10 bool // HTTP/1.0
-	relay     *Lines
+	relay     any
 }
 
 // readHead reads up to and including the empty line. The result stands in the

@@ -38,9 +38,9 @@ type Options struct {
 	MaxIdle int
 	// MaxHeaderBytes bounds the answer's header.
 	MaxHeaderBytes int
-	// Relay makes [Answer.Relay] of an answer's fields. A service that says the same
-	// again is not asked about again.
-	Relay func([]Field) *Lines
+	// Relay makes [Answer.Relay] of an answer's fields. Its result is used again for
+	// answers with the same header.
+	Relay func([]Field) any
 }
 
 // Client talks to one upstream. It is safe for concurrent use.

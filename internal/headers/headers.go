@@ -28,6 +28,7 @@ const (
 	Signature      = "Signature"
 	SignatureInput = "Signature-Input"
 	Reason         = "X-Certgate-Reason"
+	Vary           = "Vary"
 
 	// A proxy that asks for an authorization decision describes the original
 	// request in one of these two pairs of fields.

@@ -14,7 +14,7 @@ import (
 // relayer is what package forward knows of the lane's writer.
 type relayer interface {
 	http.ResponseWriter
-	Relay(status int, length int64, lines *h1.Lines, own h1.Field)
+	Relay(status int, length int64, lines *h1.Lines, own [2]h1.Field)
 	Repeats() (place *any, generation uint64)
 }
 
@@ -77,13 +77,13 @@ func TestRelay(t *testing.T) {
 				_ = l.Add("Date", theDate)
 				_ = l.Add("Set-Cookie", "a")
 				_ = l.Add("Set-Cookie", "b")
-				w.(relayer).Relay(tt.status, tt.length, &l, h1.Field{Name: "X-Own", Value: "1"})
+				w.(relayer).Relay(tt.status, tt.length, &l, [2]h1.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
 				w.Header().Set("X-Late", "1")
 				w.WriteHeader(http.StatusTeapot)
 			}))
 			want := whole(t, true, tt.method, handler(func(w http.ResponseWriter) {
 				h := w.Header()
-				h["Date"], h["Set-Cookie"], h["X-Own"] = []string{theDate}, []string{"a", "b"}, []string{"1"}
+				h["Date"], h["Set-Cookie"], h["X-Own"], h["X-Second"] = []string{theDate}, []string{"a", "b"}, []string{"1"}, []string{"2"}
 				h["Content-Type"], h["Content-Length"] = nil, []string{fmt.Sprint(tt.length)}
 				w.WriteHeader(tt.status)
 			}))
@@ -100,7 +100,7 @@ func TestRelayLate(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		var l h1.Lines
 		_ = l.Add("X-A", "b")
-		w.(relayer).Relay(http.StatusOK, 5, &l, h1.Field{Name: "X-Own", Value: "1"})
+		w.(relayer).Relay(http.StatusOK, 5, &l, [2]h1.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
 	})
 	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusTeapot, "")
 	if h["X-A"] != nil || h["X-Own"] != nil {
@@ -108,13 +108,13 @@ func TestRelayLate(t *testing.T) {
 	}
 }
 
-// TestRelayOwnField: the one field that is not of the lines is looked at here.
+// TestRelayOwnField: the fields that are not of the lines cannot end their line.
 func TestRelayOwnField(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
-		w.(relayer).Relay(http.StatusOK, 0, new(h1.Lines), h1.Field{Name: "X-Own", Value: "a\r\nX-Evil: b"})
+		w.(relayer).Relay(http.StatusOK, 0, new(h1.Lines), [2]h1.Field{{Name: "X-Own", Value: "a\r\nX-Evil: b"}, {Name: "X-Second", Value: "a\nX-Evil: b"}})
 	})
 	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, "")
-	if h["X-Evil"] != nil || h.Get("X-Own") != "a  X-Evil: b" {
+	if h["X-Evil"] != nil || h.Get("X-Own") != "a  X-Evil: b" || h.Get("X-Second") != "a X-Evil: b" {
 		t.Errorf("header %v, want the value on one line", h)
 	}
 }

@@ -74,17 +74,19 @@ func (w *response) begun() {
 	}
 }
 
-// Relay is WriteHeader for an answer from elsewhere, with a date: the lines and the
-// one field go out beside those of Header, and the body has this length. Nothing is
-// guessed of it.
-func (w *response) Relay(status int, length int64, lines *h1.Lines, own h1.Field) {
+// Relay is WriteHeader for an answer of a service, with a date: the lines and the two
+// fields are written beside those of Header, and the body has this length. Nothing of it
+// is guessed.
+func (w *response) Relay(status int, length int64, lines *h1.Lines, own [2]h1.Field) {
 	if w.status != 0 {
 		return
 	}
 	w.status, w.length, w.typed, w.dated = status, length, true, true
 	w.begun()
 	w.out = lines.AppendTo(w.out)
-	w.field(own.Name, own.Value)
+	for _, field := range own {
+		w.field(field.Name, field.Value)
+	}
 }
 
 // Repeats is a place that belongs to the connection, for whoever makes something of
