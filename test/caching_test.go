@@ -52,3 +52,39 @@ func TestAnswersVary(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsAreNotKept: no cache keeps a refusal, those of requests that are no HTTP
+// included, and those of a proxy's question.
+func TestRefusalsAreNotKept(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	mail := m.issue(t, subject("mail"))
+	for lane, env := range lanes() {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, m, judging.with(env))
+			for name, r := range map[string]string{
+				"no certificate":    plainGet("/events").String(),
+				"no rule":           request{method: "DELETE", target: "/events", header: get("/", mail).header}.String(),
+				"a broken field":    get("/events", mail).with("X-A : b").String(),
+				"no request":        "nonsense\r\n\r\n",
+				"a later version":   "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+				"no host":           "GET / HTTP/1.1\r\n\r\n",
+				"a coding":          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+				"a header too long": get("/events", mail).with("X-A: " + strings.Repeat("a", 200<<10)).String(),
+			} {
+				for surface, addr := range map[string]string{"public": g.addr, "verify": g.authz.http} {
+					c := dial(t, addr)
+					_, _ = c.Write([]byte(r)) // the answer may come before the end
+					a := c.read(t, "GET")
+					if found := a.header.Values("Cache-Control"); a.status < 400 || !slices.Equal(found, []string{"no-store"}) {
+						t.Errorf("%s, %s: status %d and Cache-Control %q, want a refusal and no-store", surface, name, a.status, found)
+					}
+				}
+			}
+			if found := send(t, g.addr, plainGet("/healthz")).header.Get("Cache-Control"); found != "no-store" {
+				t.Errorf("health: Cache-Control %q, want no-store", found)
+			}
+		})
+	}
+}

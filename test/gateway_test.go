@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,6 +165,9 @@ func (g *gateway) wantProblem(t *testing.T, a answer, reason denial.Reason) {
 	challenge := a.header.Get("WWW-Authenticate")
 	if a.status == 401 && !strings.Contains(challenge, string(reason)) || a.status != 401 && challenge != "" {
 		t.Errorf("status %d: want a challenge with 401 and only then, found %q", a.status, challenge)
+	}
+	if found := a.header.Values("Cache-Control"); !slices.Equal(found, []string{"no-store"}) {
+		t.Errorf("want a refusal that no cache keeps, found Cache-Control %q", found)
 	}
 	line := g.auditOf(t, p.RequestID)
 	if line.Reason != string(reason) || line.Status != a.status || line.Decision == "allowed" || line.Detail == "" {

@@ -31,6 +31,7 @@ type checker struct {
 
 	Options
 	headers forward.Filter
+	vary    *forward.Vary
 }
 
 // Check judges the request that the attributes describe.
@@ -50,7 +51,7 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 	if d.Denial != nil {
 		return q.denied(q.Provenance.Advised(d.Denial)), nil
 	}
-	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead)), nil
+	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead), s.vary.Value(q.from.Hop.SignaturesRead)), nil
 }
 
 func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) inquiry {
@@ -64,9 +65,13 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 	}}
 }
 
-// granted is leave, with the identity for the service and for Envoy's own log.
-func (q *inquiry) granted(d gate.Decision, remove []string) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{HeadersToRemove: remove}
+// granted returns the OK response, with the identity for the service and for Envoy's own
+// log, and with Vary for the service's answer.
+func (q *inquiry) granted(d gate.Decision, remove []string, vary string) *auth.CheckResponse {
+	ok := &auth.OkHttpResponse{HeadersToRemove: remove, ResponseHeadersToAdd: []*core.HeaderValueOption{{
+		Header:       &core.HeaderValue{Key: "vary", Value: vary},
+		AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+	}}}
 	forward.Identity(d.Grant, q.from.Hop, func(name, value string) { ok.Headers = append(ok.Headers, option(name, value)) })
 	q.save(http.StatusOK, nil)
 	return &auth.CheckResponse{

@@ -113,7 +113,7 @@ func wantDenied(t *testing.T, b *bench, res *auth.CheckResponse, reason denial.R
 		t.Fatalf("%v: want %s, code %d and status %d", res, reason, code, reason.Status())
 	}
 	h := headersOf(t, denied.Headers)
-	if h["x-certgate-reason"] != string(reason) || h["content-type"] != "application/problem+json" ||
+	if h["x-certgate-reason"] != string(reason) || h["content-type"] != "application/problem+json" || h["cache-control"] != "no-store" ||
 		(h["www-authenticate"] != "") != (reason.Status() == http.StatusUnauthorized) {
 		t.Errorf("header %v: want a problem of %s", h, reason)
 	}
@@ -155,6 +155,10 @@ func TestEnvoyAllowed(t *testing.T) {
 			if len(h) != 5 || h["x-client-id"] != "mail" || h["x-client-auth"] != "bearer" || h["x-client-cert-serial"] != line["serial"] ||
 				len(h["x-client-cert-fingerprint"]) != 64 || h["x-request-id"] != "11f3e0b2" {
 				t.Errorf("header %v: want the identity", h)
+			}
+			if vary := ok.GetResponseHeadersToAdd(); len(vary) != 1 || vary[0].Header.GetKey() != "vary" || vary[0].Header.GetValue() != "X-SSL-Auth" ||
+				vary[0].AppendAction != core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD {
+				t.Errorf("for the answer %v: want X-SSL-Auth added to Vary", vary)
 			}
 			for name, want := range map[string]any{
 				"surface": "ext_authz", "decision": "allowed", "client": "mail", "auth": "bearer", "rule": "events", "method": "GET",

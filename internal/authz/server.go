@@ -60,8 +60,9 @@ func NewServer(o Options, b Bounds) *Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveInterval, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	)
+	credentials := []string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}
 	auth.RegisterAuthorizationServer(s, &checker{
-		Options: o, headers: forward.NewFilter([]string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}),
+		Options: o, headers: forward.NewFilter(credentials), vary: forward.NewVary(credentials),
 	})
 	healthpb.RegisterHealthServer(s, health{stopping: o.Stopping})
 	return &Server{s, o, b.MaxConnections}

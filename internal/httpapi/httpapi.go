@@ -118,6 +118,7 @@ func (s *surface) health(c *gin.Context) {
 		write(c, problem.Problem{Reason: denial.Draining, Status: denial.Draining.Status()})
 		return
 	}
+	c.Header("Cache-Control", "no-store")
 	c.String(http.StatusOK, "ok\n")
 }
 

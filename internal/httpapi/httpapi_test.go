@@ -319,7 +319,7 @@ func TestNothingBehindAnAmbiguousRequest(t *testing.T) {
 func TestHealth(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD"} {
 		b := newBench(t, nil)
-		if res := b.ask(t, request(method+" /healthz HTTP/1.1")); res.StatusCode != http.StatusOK {
+		if res := b.ask(t, request(method+" /healthz HTTP/1.1")); res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: status %d, want 200", method, res.StatusCode)
 		}
 		stopping := newBench(t, func(b *bench) { b.options.Stopping = func() bool { return true } })
