@@ -37,13 +37,13 @@ const (
 func (doctorCommand) Help() string {
 	return `Sends up to 80 small requests through the load balancer to the gateway's echo and
 says what arrives of them: the certificate in each form, long, doubled and renamed
-headers, X-Forwarded-For, paths and queries, and whether an outsider could inject a
-proxy's header. It needs ECHO_PATH at the gateway, while it runs, and no access rule.
-It sends the certificate, which is a credential, to --url and nowhere else, and
-prints nothing of it.
+headers, X-Forwarded-For, paths and queries, and whether a client's own X-Request-Id or
+another header of a proxy gets through, or paths with // and .. are normalized. It needs
+ECHO_PATH at the gateway, while it runs, and no access rule. It sends the certificate,
+which is a credential, to --url and nowhere else, and prints nothing of it.
 
 Exit code 0 when nothing is wrong, 1 when something is damaged or unsafe, 2 when the
-command line is wrong.
+command line is wrong or a file cannot be read.
 
 Example:
 

@@ -52,7 +52,7 @@ func TestUpstreamIsOwnAddress(t *testing.T) {
 	for _, test := range tests {
 		for _, scheme := range []string{"http", "https"} {
 			for want, hosts := range map[bool]string{true: test.own, false: test.elsewhere} {
-				for _, host := range strings.Fields(hosts) {
+				for host := range strings.FieldsSeq(hosts) {
 					u, err := url.Parse(scheme + "://" + host)
 					if err != nil {
 						t.Fatal(err)

@@ -60,6 +60,7 @@ func Examine(ctx context.Context, o Options) []Finding {
 	e.forwardedFor(ctx)
 	e.spoofs(ctx)
 	e.targets(ctx)
+	e.normalization(ctx)
 	e.signatures(ctx)
 	e.hop()
 	return e.findings

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"strings"
 	"testing"
 
@@ -77,10 +78,11 @@ func TestHealthy(t *testing.T) {
 		ok("underscores", "under its name"),
 		ok("X-Forwarded-For", `sees "127.0.0.1"`),
 		ok("spoofed X-Forwarded-For", "is replaced"),
-		ok("proxy headers", "replaces a client's own X-Forwarded-Host, X-Forwarded-Proto"),
+		ok("proxy headers", "replaces a client's own X-Forwarded-Host, X-Forwarded-Proto, X-Request-Id"),
 		ok("proxy headers", "own X-Client-Id arrives, and the gateway deletes it"),
 		note("proxy headers", "own Client-Cert, X-Forwarded-Client-Cert, X-Forwarded-Tls-Client-Cert, X-SSL-Client-Cert, SSL-Client-Cert, X-Amzn-Mtls-Clientcert, X-ARR-ClientCert arrives"),
 		ok("path and query", "/a%20b, /a+b, /%41, /a/, /a, /a;b=1, ?q=a%20b+c%2Fd&q=&Q=1"),
+		ok("path normalization", "the gateway refuses them: /a//b, /a/../b, /a/./b, /a/%2e%2e/b, /a%2Fb"),
 		ok("signature", "Content-Digest, Signature-Input, Signature"),
 		ok("authority", "sign for 127.0.0.1:"),
 		ok("hop", "requests came on"),
@@ -322,6 +324,11 @@ func TestTrust(t *testing.T) {
 		{"X-Forwarded-Host passed on, not trusted", []string{"TRUSTED_PROXIES", untrusted}, passing("X-Forwarded-Host"),
 			[]doctor.Finding{note("proxy headers", "X-Forwarded-Host arrives, and the gateway believes none of it")}},
 		{"X-Forwarded-Proto passed on", nil, passing("X-Forwarded-Proto"), []doctor.Finding{problem("proxy headers", "own X-Forwarded-Proto arrives")}},
+		{"X-Request-Id passed on", nil, passing("X-Request-Id"), []doctor.Finding{problem("proxy headers", "own X-Request-Id arrives from the load balancer, which the gateway trusts")}},
+		{"X-Request-Id passed on, not trusted", []string{"TRUSTED_PROXIES", untrusted}, passing("X-Request-Id"),
+			[]doctor.Finding{note("proxy headers", "X-Request-Id arrives, and the gateway believes none of it")}},
+		{"X-Request-Id replaced", nil, func(r *httputil.ProxyRequest) { r.Out.Header.Set("X-Request-Id", "1") },
+			[]doctor.Finding{ok("proxy headers", "X-Request-Id")}},
 		{"certificate header passed on and believed", []string{"AUTH_PROXY_HEADER", "X-SSL-Client-Cert"}, nil,
 			[]doctor.Finding{problem("proxy headers", "anybody can pose as any client: what a client itself sends as X-SSL-Client-Cert arrives")}},
 		{"certificate header deleted", []string{"AUTH_PROXY_HEADER", "X-SSL-Client-Cert"}, func(r *httputil.ProxyRequest) { r.Out.Header.Del("X-SSL-Client-Cert") },
@@ -350,10 +357,12 @@ func TestTargets(t *testing.T) {
 		rewrite func(*httputil.ProxyRequest)
 		want    []doctor.Finding
 	}{
-		{"decoded and encoded again", onURL(func(u *url.URL) { u.RawPath = "" }), []doctor.Finding{note("path and query", "another spelling of the same path, which access rules do not tell apart: /%41")}},
+		{"decoded and encoded again", onURL(func(u *url.URL) { u.RawPath = "" }), []doctor.Finding{note("path and query", "another spelling of the same path, which access rules do not tell apart: /%41"),
+			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
 		{"query lost", onURL(func(u *url.URL) { u.RawQuery = "" }), []doctor.Finding{problem("path and query", "?q=a%20b+c%2Fd&q=&Q=1 does not arrive as it is sent: the query is lost")}},
 		{"query written anew", onURL(func(u *url.URL) { u.RawQuery = u.Query().Encode() }), []doctor.Finding{problem("path and query", "the query is written anew")}},
-		{"no slash at the end", onURL(func(u *url.URL) { u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), "" }), []doctor.Finding{problem("path and query", "the slash at the end is lost")}},
+		{"no slash at the end", onURL(func(u *url.URL) { u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), "" }), []doctor.Finding{problem("path and query", "the slash at the end is lost"),
+			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
 		{"spaces to plus", onURL(func(u *url.URL) {
 			u.RawPath = strings.ReplaceAll(u.EscapedPath(), "%20", "+")
 			u.Opaque = u.RawPath
@@ -363,6 +372,61 @@ func TestTargets(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			wantFindings(t, proxy{rewrite: tt.rewrite}.examine(t, gateway), tt.want...)
 		})
+	}
+}
+
+// TestNormalization: a load balancer that changes ambiguous paths is reported, with
+// the paths.
+func TestNormalization(t *testing.T) {
+	gateway := newGateway(t)
+	rewriting := func(change func(path string) string) func(*httputil.ProxyRequest) {
+		return func(r *httputil.ProxyRequest) {
+			r.Out.URL.RawPath = change(r.In.URL.EscapedPath())
+			r.Out.URL.Path = r.Out.URL.RawPath
+			if decoded, err := url.PathUnescape(r.Out.URL.RawPath); err == nil {
+				r.Out.URL.Path = decoded
+			}
+		}
+	}
+	tests := []struct {
+		name  string
+		proxy proxy
+		want  []doctor.Finding
+	}{
+		{"dot segments", proxy{rewrite: rewriting(func(p string) string {
+			return strings.NewReplacer("/a/../b", "/b", "/a/./b", "/a/b").Replace(p)
+		})}, []doctor.Finding{
+			problem("path normalization", "normalizes paths before it forwards them: /a/../b, /a/./b arrive"),
+			ok("path normalization", "/a//b, /a/%2e%2e/b, /a%2Fb"),
+		}},
+		{"slashes", proxy{rewrite: rewriting(func(p string) string { return strings.ReplaceAll(p, "//", "/") })}, []doctor.Finding{
+			problem("path normalization", "normalizes paths before it forwards them: /a//b arrive"),
+		}},
+		{"everything", proxy{rewrite: rewriting(func(p string) string {
+			decoded, err := url.PathUnescape(p)
+			if err != nil || !strings.Contains(decoded, "/a") {
+				return p
+			}
+			clean := path.Clean(decoded)
+			if strings.HasSuffix(p, "/") {
+				clean += "/"
+			}
+			return (&url.URL{Path: clean}).EscapedPath()
+		})}, []doctor.Finding{
+			problem("path normalization", "before it forwards them: /a//b, /a/../b, /a/./b, /a/%2e%2e/b, /a%2Fb arrive"),
+		}},
+		{"to another path", proxy{rewrite: rewriting(func(p string) string { return strings.ReplaceAll(p, echo.Path+"/a/../b", "/b") })}, []doctor.Finding{
+			problem("path normalization", "before it forwards them: /a/../b arrive"),
+		}},
+		{"refused", proxy{refuse: func(r *http.Request) int {
+			if strings.Contains(r.RequestURI, "//") {
+				return http.StatusBadRequest
+			}
+			return 0
+		}}, []doctor.Finding{ok("path normalization", "refuses or redirects ambiguous paths itself: /a//b")}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, gateway), tt.want...) })
 	}
 }
 

@@ -106,7 +106,7 @@ func newGateway(t *testing.T, settings ...string) *url.URL {
 	return &url.URL{Scheme: "http", Host: g.Addr().String()}
 }
 
-// proxy is a load balancer: a good one, but for what the test makes it do.
+// proxy is a load balancer. It is a good one except for what the test makes it do.
 type proxy struct {
 	// rewrite changes the request to the gateway.
 	rewrite func(r *httputil.ProxyRequest)
@@ -125,6 +125,7 @@ func (p proxy) start(t *testing.T, gateway *url.URL) *httptest.Server {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(gateway)
 			r.SetXForwarded()
+			r.Out.Header.Del("X-Request-Id")
 			if p.rewrite != nil {
 				p.rewrite(r)
 			}

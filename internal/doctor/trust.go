@@ -88,6 +88,8 @@ func (e *examination) spoofs(ctx context.Context) {
 			stopped = append(stopped, name)
 		case name == "X-Client-Id":
 			deleted = append(deleted, name)
+		case a.answer.PeerTrusted && name == "X-Request-Id":
+			e.say(Problem, check, "a client's own X-Request-Id arrives from the load balancer, which the gateway trusts, and so the client chooses the id of its requests in the log and at the upstream: let the load balancer set or delete it (nginx: proxy_set_header X-Request-Id $request_id)")
 		case a.answer.PeerTrusted && strings.HasPrefix(name, "X-Forwarded-") && !strings.HasSuffix(name, "-Cert"):
 			e.say(Problem, check, fmt.Sprintf("a client's own %s arrives from the load balancer, which the gateway trusts, and so the upstream believes it: let the load balancer set it", name))
 		default:

@@ -125,7 +125,7 @@ func Signed() []string { return []string{"Content-Digest", "Signature-Input", "S
 func Spoofed() []string {
 	return []string{
 		"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-SSL-Client-Cert", "SSL-Client-Cert",
-		"X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert", "X-Client-Id", "X-Forwarded-Host", "X-Forwarded-Proto",
+		"X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert", "X-Client-Id", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id",
 	}
 }
 
