@@ -41,8 +41,8 @@ func TestAuthorityCertificate(t *testing.T) {
 		{"no key usage allowed at all", o.root(root{name: "ca", extensions: ca + "keyUsage=critical,DER:030100"}), "keyCertSign"},
 		{"unknown critical extension", o.root(root{name: "ca", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}), "critical extensions"},
 		{"critical name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;DNS:example.org"}), ""},
-		// The standard library does not check names of this kind.
-		{"critical directory name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;dirName:example\n[example]\nO=Example"}), "critical extensions"},
+		{"critical directory name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;dirName:example\n[example]\nO=Example"}), ""},
+		{"critical constraints on another kind", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;RID:1.2.3"}), "found one on registeredID"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -187,8 +187,11 @@ func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
 	if hasExtension(cert, oidKeyUsage) && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return Anchor{}, errors.New("want a CA certificate whose keyUsage allows keyCertSign, found one that does not")
 	}
-	if n := len(cert.UnhandledCriticalExtensions); n > 0 {
-		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", cert.UnhandledCriticalExtensions)
+	if _, err := constraintsOf(cert); err != nil {
+		return Anchor{}, err
+	}
+	if unknown := unknownCritical(cert); len(unknown) > 0 {
+		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", unknown)
 	}
 	a, err := anchorOf(cert.PublicKey, minRSABits)
 	if err != nil {

@@ -31,8 +31,11 @@ type search struct {
 	// failed counts the signatures that no key of the path made.
 	failed int
 	// weakSignature is the first certificate whose signature algorithm proves
-	// nothing, weakKey the first intermediate whose key must not be used.
-	weakSignature, weakKey *x509.Certificate
+	// nothing.
+	weakSignature *x509.Certificate
+	// weakKey is the refusal of the first intermediate that a CA signed and whose key
+	// must not be used.
+	weakKey error
 }
 
 // findPath asks each anchor whether it vouches for the certificate, first those
@@ -70,8 +73,8 @@ func (s *search) refusal() error {
 	if c := s.weakSignature; c != nil {
 		return denial.New(denial.CertificateWeak, "the certificate %.200q: %s", SubjectText(c), denial.Of(checkSignatureAlgorithm(c)).Detail)
 	}
-	if c := s.weakKey; c != nil {
-		return denial.New(denial.CertificateWeak, "the key of the intermediate %.200q: %v", SubjectText(c), checkKey(c.PublicKey, s.limits.MinRSABits))
+	if s.weakKey != nil {
+		return s.weakKey
 	}
 	if s.failed >= maxFailedSignatures {
 		return denial.New(denial.CertificateUntrusted, "no key in force vouches for it, and the search ended after %d signatures; issuer %.200q", s.failed, IssuerText(s.leaf))
@@ -192,13 +195,11 @@ func (s *search) mayIssue(c *x509.Certificate) bool {
 	if !isIssuer(c) {
 		return false
 	}
-	if checkKey(c.PublicKey, s.limits.MinRSABits) != nil {
-		if s.weakKey == nil {
-			s.weakKey = c
-		}
-		return false
+	err := checkKey(c.PublicKey, s.limits.MinRSABits)
+	if err != nil && s.weakKey == nil {
+		s.weakKey = denial.New(denial.CertificateWeak, "the key of the intermediate %.200q: %v", SubjectText(c), err)
 	}
-	return true
+	return err == nil
 }
 
 func isIssuer(c *x509.Certificate) bool {

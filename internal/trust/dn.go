@@ -1,0 +1,100 @@
+package trust
+
+import (
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// distinguishedName is a Name (RFC 5280, section 4.1.2.4) in which values can be
+// compared.
+type distinguishedName []relativeName
+
+// relativeName is one RelativeDistinguishedName, a set of attributes.
+type relativeName []attribute
+
+type attribute struct {
+	kind asn1.ObjectIdentifier
+	text string // whichever string type encodes it
+}
+
+// attributeSET is one RelativeDistinguishedName in DER: encoding/asn1 reads a type
+// whose name ends in SET as an ASN.1 SET.
+type attributeSET []struct {
+	Type  asn1.ObjectIdentifier
+	Value asn1.RawValue
+}
+
+// parseName reads a Name whose values are all text. crypto/x509 reads no certificate
+// with other values.
+func parseName(der []byte) (distinguishedName, error) {
+	var raw []attributeSET
+	if rest, err := asn1.Unmarshal(der, &raw); err != nil || len(rest) > 0 {
+		return nil, errors.New("want a distinguished name in DER, found another encoding")
+	}
+	name := make(distinguishedName, len(raw))
+	for i, set := range raw {
+		for _, a := range set {
+			var value any
+			if _, err := asn1.Unmarshal(a.Value.FullBytes, &value); err != nil {
+				return nil, errors.New("want a distinguished name in DER, found another encoding")
+			}
+			text, ok := value.(string)
+			if !ok {
+				return nil, fmt.Errorf("want a distinguished name of text, found ASN.1 tag %d", a.Value.Tag)
+			}
+			name[i] = append(name[i], attribute{a.Type, text})
+		}
+	}
+	return name, nil
+}
+
+// isPermittedBy reports whether the name is in a permitted subtree: whether its first
+// relative names are those of the base (RFC 5280, section 7.1). Values are compared
+// without regard to case, string type and the number of spaces, but organizational
+// units byte for byte, because a client's name is: a CA for the client "tenant" must
+// not issue for the client "Tenant".
+func (n distinguishedName) isPermittedBy(base distinguishedName) bool {
+	return n.beginsWith(base, func(a, b relativeName) bool {
+		return a.containsAll(b, attribute.isSame) && b.containsAll(a, attribute.isSame)
+	})
+}
+
+// isExcludedBy reports whether the name is in an excluded subtree. In doubt it is: an
+// organizational unit is compared without regard to case, and a relative name may
+// have attributes that the base has not.
+func (n distinguishedName) isExcludedBy(base distinguishedName) bool {
+	return n.beginsWith(base, func(a, b relativeName) bool { return a.containsAll(b, attribute.isSimilar) })
+}
+
+func (n distinguishedName) beginsWith(base distinguishedName, equal func(a, b relativeName) bool) bool {
+	return len(n) >= len(base) && slices.EqualFunc(n[:len(base)], base, equal)
+}
+
+// containsAll reports whether for each attribute of other r has an equal one.
+func (r relativeName) containsAll(other relativeName, equal func(a, b attribute) bool) bool {
+	return !slices.ContainsFunc(other, func(b attribute) bool {
+		return !slices.ContainsFunc(r, func(a attribute) bool { return equal(a, b) })
+	})
+}
+
+var oidOrganizationalUnit = asn1.ObjectIdentifier{2, 5, 4, 11}
+
+func (a attribute) isSame(b attribute) bool {
+	if a.kind.Equal(oidOrganizationalUnit) && a.text != b.text {
+		return false
+	}
+	return a.isSimilar(b)
+}
+
+func (a attribute) isSimilar(b attribute) bool {
+	return a.kind.Equal(b.kind) && fold(a.text) == fold(b.text)
+}
+
+// fold returns the text in one case, without spaces at its ends and with single
+// spaces inside (RFC 4518, sections 2.2 and 2.6.1). It does not normalize Unicode.
+func fold(text string) string {
+	return strings.Join(strings.Fields(strings.ToLower(strings.ToUpper(text))), " ")
+}
