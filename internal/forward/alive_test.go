@@ -44,7 +44,7 @@ func TestAnyByteIsAlive(t *testing.T) {
 				}
 			})
 			p := pool(up.addr)
-			g := newGateway(t, options{way: w, pool: p, timeout: time.Second})
+			g := newGateway(t, options{way: w, pool: p, timeout: 3 * time.Second})
 			var all sync.WaitGroup
 			for range failures {
 				all.Go(func() { g.ask(t, get("/")) })
