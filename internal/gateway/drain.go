@@ -81,10 +81,10 @@ func (g *Gateway) drained() (list []*endpoint) {
 }
 
 // awaitIdle waits until every connection is closed, but no longer than
-// drainIdle: what is open then is idle, or in the middle of a request, which
+// g.drainIdle: what is open then is idle, or in the middle of a request, which
 // Shutdown waits for.
 func (g *Gateway) awaitIdle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainIdle)
+	ctx, cancel := context.WithTimeout(ctx, g.drainIdle)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -33,10 +33,11 @@ import (
 
 // Gateway is one running gateway: its listeners and what stands behind them.
 type Gateway struct {
-	log      *zap.Logger
-	recorder *audit.Recorder
-	stopping atomic.Bool // health checks fail
-	draining atomic.Bool // connections are closed; never without stopping
+	log       *zap.Logger
+	recorder  *audit.Recorder
+	stopping  atomic.Bool   // health checks fail
+	draining  atomic.Bool   // connections are closed; never without stopping
+	drainIdle time.Duration // the constant, except in tests
 
 	interrupted func(context.Context) (context.Context, context.CancelFunc)
 
@@ -96,7 +97,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	registry := newRegistry()
 	g := &Gateway{
 		headroom: make([]byte, 16<<20), config: c, log: o.Log, recorder: audit.New(o.Log, registry),
-		guard: newGuard(c, registry), interrupted: o.Interrupted,
+		guard: newGuard(c, registry), interrupted: o.Interrupted, drainIdle: drainIdle,
 	}
 	g.nonces = newNonces(c, o.Log, registry)
 	g.gate.Store(g.newGate())
