@@ -150,10 +150,11 @@ func TestTimeout(t *testing.T) {
 				}
 				c.rest()
 			})
-			c := newClient(t, up.addr, func(o *h1.Options) { o.Timeout = 200 * time.Millisecond })
+			c := newClient(t, up.addr)
 			if kept {
 				get(t, c, "")
 			}
+			c.SetTimeout(200 * time.Millisecond) // now the good request cannot be late
 			_, _, err := exchange(t, c, http.MethodGet, "")
 			var timeout net.Error
 			if !errors.As(err, &timeout) || !timeout.Timeout() {

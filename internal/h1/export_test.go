@@ -42,6 +42,9 @@ func (c *Client) Age(n int, by time.Duration) {
 	}
 }
 
+// SetTimeout changes Options.Timeout for the next requests.
+func (c *Client) SetTimeout(d time.Duration) { c.options.Timeout = d }
+
 // PassDeadline lets the deadlines that kept connections still have go by.
 func (c *Client) PassDeadline() {
 	c.pool.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/certgate/certgate/internal/wire"
@@ -248,19 +249,28 @@ func TestWriteTimeout(t *testing.T) {
 
 // The time is each Write's: one that comes late has all of it.
 func TestWriteTimeoutBegins(t *testing.T) {
-	l, accepted := bounded(t, wire.Options{WriteTimeout: 100 * time.Millisecond})
-	client := dial(t, l)
-	server := take(t, accepted)
-	if _, err := server.Write([]byte("a")); err != nil {
-		t.Fatal(err)
-	}
-	late := time.NewTimer(150 * time.Millisecond)
-	<-late.C
-	if _, err := server.Write([]byte("b")); err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Close()
-	wantText(t, client, "ab")
+	synctest.Test(t, func(t *testing.T) {
+		client, inner := net.Pipe()
+		server, err := wire.NewListener(newOnce(inner), wire.Options{WriteTimeout: time.Second}).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(client)
+			read <- string(all)
+		}()
+		for _, text := range []string{"a", "b"} {
+			if _, err := server.Write([]byte(text)); err != nil {
+				t.Errorf("write %s: %v", text, err)
+			}
+			time.Sleep(2 * time.Second) // the bubble's clock
+		}
+		_ = server.Close()
+		if have := <-read; have != "ab" {
+			t.Errorf("read %q, want ab", have)
+		}
+	})
 }
 
 // What is put back is read first, and judged as what comes from the socket is.
