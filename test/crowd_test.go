@@ -73,7 +73,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			}
 		}
 	})
-	g := serve(t, u, settings(m.publicKey, u).with(environment{"WRITE_TIMEOUT": "1s"}))
+	g := serve(t, u, settings(m.publicKey, u).with(environment{"WRITE_TIMEOUT": "3s"}))
 	deaf := dial(t, g.addr)
 	deaf.write(t, get("/flood", mail).String())
 	line := g.audit(t, func(l auditLine) bool { return l.Path == "/flood" })

@@ -118,7 +118,6 @@ func (f *front) start(t *testing.T, file string, edit func(text string) string) 
 // it does so.
 func (f *front) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
 	t.Helper()
-	const pause = 5 * time.Millisecond
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
 		if a, err := f.ask(t, plainGet("/events"), pairs...); err == nil && a.status != http.StatusNotFound {
 			return

@@ -19,10 +19,10 @@ import (
 // How much a load is: enough that requests are in flight at every moment of a
 // switch.
 const (
-	loadWorkers = 8                // half of them come with each certificate
-	loadBefore  = 15               // requests of each worker before the switch begins,
-	loadAfter   = 30               // and once it is over
-	loadLimit   = 20 * time.Second // for all of it; the machine may be busy
+	loadWorkers = 8            // half of them come with each certificate
+	loadBefore  = 15           // requests of each worker before the switch begins,
+	loadAfter   = 30           // and once it is over
+	loadLimit   = 2 * patience // for all of it; the machine may be busy
 )
 
 // load asks a gateway without a pause, while its keys change. Its connections

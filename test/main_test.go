@@ -13,7 +13,7 @@ import (
 
 // patience bounds every wait for something that takes milliseconds on an idle
 // machine. Nothing is measured by it: it only keeps a failure from hanging.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // pause is the time between two looks at a condition that does not announce itself.
 const pause = 5 * time.Millisecond

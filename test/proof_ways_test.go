@@ -168,7 +168,7 @@ func TestProofAfterAReload(t *testing.T) {
 func TestProofObservesBodies(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")
-	g := newGateway(t, m, proving().with(environment{"AUTH_PROOF": "observe", "MAX_BODY_BYTES": "100KiB", "READ_TIMEOUT": "2s"}))
+	g := newGateway(t, m, proving().with(environment{"AUTH_PROOF": "observe", "MAX_BODY_BYTES": "100KiB", "READ_TIMEOUT": "5s"}))
 	c := m.newClient(t, subject("mail"))
 	large := strings.Repeat("a", 100<<10)
 	signed := func(body string) request { return c.sign(t, plain("POST", "/events").post(body), claim{}) }

@@ -35,8 +35,8 @@ func TestEveryReason(t *testing.T) {
 		"AUTH_MAX_LIFETIME":    "720h",
 		"MAX_BODY_BYTES":       "1KiB",
 		"MAX_CREDENTIAL_BYTES": "8KiB",
-		"UPSTREAM_TIMEOUT":     "2s",
-		"READ_TIMEOUT":         "2s",
+		"UPSTREAM_TIMEOUT":     "5s", // good requests meet it, too
+		"READ_TIMEOUT":         "5s",
 	}))
 
 	now, day := time.Now(), 24*time.Hour

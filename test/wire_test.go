@@ -141,7 +141,7 @@ func TestSlowHeaderIsCut(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")
 	mail := m.issue(t, subject("mail"))
-	g := newGateway(t, m, environment{"READ_HEADER_TIMEOUT": "1s"})
+	g := newGateway(t, m, environment{"READ_HEADER_TIMEOUT": "3s"})
 	whole := get("/events", mail).String()
 	slow := dial(t, g.addr)
 	slow.write(t, whole[:len(whole)-2])
