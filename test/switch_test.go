@@ -61,10 +61,19 @@ func (g *gateway) wantReloaded(t *testing.T, source string, change func()) {
 	}
 }
 
-// watching waits for the first look at the files, which comes with the start.
+// watching waits until the gateway watches its files: it asks for a look and waits
+// for the answer about the source.
 func (g *gateway) watching(t *testing.T, source string) {
 	t.Helper()
-	g.reloadSince(t, 0, source)
+	seen := g.stderr.length()
+	g.signal(t, syscall.SIGHUP)
+	_, err := g.stderr.lineSince(seen, func(line string) bool {
+		var found reloadLine
+		return json.Unmarshal([]byte(line), &found) == nil && found.Source == source && found.Msg == "unchanged"
+	})
+	if err != nil {
+		t.Fatalf("want the %s unchanged: %v", source, err)
+	}
 }
 
 func writeFile(t *testing.T, text string, elements ...string) string {

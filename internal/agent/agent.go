@@ -37,8 +37,8 @@ const (
 
 // Options are what an [Agent] is made of.
 type Options struct {
-	// CertFile and KeyFile are as [client.Load] wants them. They are read again
-	// when they change.
+	// CertFile and KeyFile are regular files with what [client.Parse] wants. They are
+	// read again when they change.
 	CertFile, KeyFile string
 	// Target is the gateway's origin, such as https://schedule.example.com.
 	Target *url.URL
@@ -101,9 +101,11 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 // Addr is where the agent listens, with the port that was bound.
 func (a *Agent) Addr() net.Addr { return a.listener.Addr() }
 
-// Reload reads the certificate and key now. What is no pair is logged as an error,
-// and the last good one stays.
-func (a *Agent) Reload() { a.keeper.reload(asked) }
+// Reload asks for a look at the certificate and key, which happens in the
+// background while [Agent.Run] runs. The log has the result: the pair in force, an
+// error, with which the last good pair stays, or that a file was changed in place
+// less than [watch.Quiet] ago and has to stay the same first.
+func (a *Agent) Reload() { a.keeper.reload() }
 
 // Run serves until ctx is done and then until the requests in flight are finished,
 // but no longer than ShutdownTimeout. It returns nil after that, and an error when

@@ -1,12 +1,33 @@
 package agent
 
-import "net/url"
+import (
+	"context"
+	"net/url"
+
+	"github.com/certgate/certgate/internal/regularfile"
+	"github.com/certgate/certgate/internal/watch"
+)
 
 // Look does what the agent does every minute.
 func (a *Agent) Look() { a.keeper.look() }
 
-// Reread does what the agent does when its files change.
-func (a *Agent) Reread() { a.keeper.reload(changed) }
+// Unwatch leaves it to the test when the files are read. It is called before Run.
+func (a *Agent) Unwatch() {
+	a.keeper.watch = func(ctx context.Context, _ watch.Options) error {
+		<-ctx.Done()
+		return nil
+	}
+}
+
+// Reread does what the agent does when its files have changed.
+func (a *Agent) Reread() { a.keeper.take(a.files(false)) }
+
+// ReloadNow does what the agent does after Reload, whether or not a file has changed.
+func (a *Agent) ReloadNow() { a.keeper.take(a.files(true)) }
+
+func (a *Agent) files(asked bool) watch.Look {
+	return watch.Look{Changed: []regularfile.File{read(a.options.CertFile), read(a.options.KeyFile)}, Asked: asked}
+}
 
 // ReasonOf is the reason of an answer to an error of sending.
 func ReasonOf(err error, connected bool) string { return refusalOf(err, connected).reason }

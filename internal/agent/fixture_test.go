@@ -217,6 +217,12 @@ func options(f files, to *url.URL) agent.Options {
 // start runs an agent until the test ends, and wants that to go well.
 func start(t *testing.T, o agent.Options) *sidecar {
 	t.Helper()
+	return startWith(t, o, (*agent.Agent).Unwatch)
+}
+
+// startWith starts an agent after a change of it.
+func startWith(t *testing.T, o agent.Options, change func(*agent.Agent)) *sidecar {
+	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	s := &sidecar{logs: logs, clock: &atomic.Pointer[time.Time]{}, ended: make(chan error, 1)}
 	o.Log = zap.New(core)
@@ -227,6 +233,7 @@ func start(t *testing.T, o agent.Options) *sidecar {
 		return time.Now()
 	}
 	s.Agent = must[*agent.Agent](t)(agent.New(t.Context(), o))
+	change(s.Agent)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	s.cancel = cancel
 	go func() { s.ended <- s.Run(ctx) }()

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"sync"
@@ -12,42 +13,75 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
+	"github.com/certgate/certgate/internal/regularfile"
 	"github.com/certgate/certgate/internal/watch"
 )
 
 const (
-	// lookInterval is how often the certificate's time is looked at, and files
-	// that are no pair are read again.
+	// lookInterval is how often the certificate's period is compared with the
+	// clock, and files that are no pair are judged again.
 	lookInterval = time.Minute
 	// halfTime is how long the files may be no pair without an alarm: a renewal
 	// writes one after the other.
 	halfTime = time.Minute
-	// repeatTime is how often a warning that still holds is said again.
+	// repeatTime is how often a warning that still holds is repeated.
 	repeatTime = 24 * time.Hour
+	// maxFile is the largest certificate or key file, in bytes.
+	maxFile = 1 << 20
 )
 
 // keeper has the credential in force and renews it from its files.
 type keeper struct {
-	certFile, keyFile string
-	log               *zap.Logger
-	now               func() time.Time
-	current           atomic.Pointer[client.Credential] // the last good one, never nil
+	files   []string // with the certificate and with the key
+	log     *zap.Logger
+	now     func() time.Time
+	ask     chan struct{}
+	watch   func(context.Context, watch.Options) error
+	known   map[string]watch.Sum
+	current atomic.Pointer[client.Credential] // the last good one, never nil
 
-	mu     sync.Mutex
-	broken time.Time // since when the files are not what is in force; zero: they are
-	told   bool      // that they are broken, as an error
-	said   state     // what the log knows of the certificate's time
-	saidAt time.Time
+	mu        sync.Mutex
+	cert, key regularfile.File // the newest contents
+	broken    time.Time        // since when they are not what is in force; zero: they are
+	told      bool             // that they are broken, as an error
+	said      state            // what the log knows of the certificate's time
+	saidAt    time.Time
 }
 
 func newKeeper(o Options) (*keeper, error) {
-	first, err := client.Load(o.CertFile, o.KeyFile)
+	k := &keeper{files: []string{o.CertFile, o.KeyFile}, log: o.Log, now: o.Now, ask: make(chan struct{}, 1), watch: watch.Files, known: map[string]watch.Sum{}}
+	k.cert, k.key = read(o.CertFile), read(o.KeyFile)
+	first, err := k.parse()
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{certFile: o.CertFile, keyFile: o.KeyFile, log: o.Log, now: o.Now}
+	for _, f := range []regularfile.File{k.cert, k.key} {
+		k.known[f.Name] = sha256.Sum256(f.Text)
+	}
 	k.current.Store(first)
 	return k, nil
+}
+
+func read(name string) regularfile.File {
+	content, err := regularfile.Read(name, maxFile)
+	return regularfile.File{Name: name, Text: content.Text, Err: err}
+}
+
+// parse makes a credential of the newest contents.
+func (k *keeper) parse() (*client.Credential, error) {
+	for _, f := range []regularfile.File{k.cert, k.key} {
+		if f.Err != nil {
+			return nil, f.Err
+		}
+		if len(f.Text) > maxFile {
+			return nil, fmt.Errorf("%s: want at most %d bytes, found more", f.Name, maxFile)
+		}
+	}
+	c, err := client.Parse(k.cert.Text, k.key.Text)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", k.cert.Name, k.key.Name, err)
+	}
+	return c, nil
 }
 
 // run renews the credential when its files change, until ctx is done.
@@ -66,7 +100,7 @@ func (k *keeper) run(ctx context.Context) error {
 			}
 		}
 	})
-	return watch.Files(ctx, []string{k.certFile, k.keyFile}, func([]string) { k.reload(changed) })
+	return k.watch(ctx, watch.Options{Names: k.files, Known: k.known, Ask: k.ask, Report: k.take})
 }
 
 // look does what time alone makes necessary.
@@ -75,23 +109,54 @@ func (k *keeper) look() {
 	waiting := !k.broken.IsZero()
 	k.mu.Unlock()
 	if waiting {
-		k.reload(changed)
+		k.judge(changed)
 	}
 	k.checkTime()
 }
 
-// occasion is why the files are read.
+// occasion is why the files are judged.
 type occasion bool
 
 const (
-	changed occasion = false // they may be half written
-	asked   occasion = true  // somebody says that they are ready
+	changed occasion = false // one of them may be newer than the other
+	asked   occasion = true  // the operator says that they are complete
 )
 
-// reload puts the files' content in force if it is a good pair.
-func (k *keeper) reload(why occasion) {
+// reload asks for a look at the files.
+func (k *keeper) reload() {
+	select {
+	case k.ask <- struct{}{}:
+	default: // a look is asked for already
+	}
+}
+
+// take takes what the watch has found.
+func (k *keeper) take(look watch.Look) {
 	k.mu.Lock()
-	next, err := client.Load(k.certFile, k.keyFile)
+	for _, f := range look.Changed {
+		if f.Name == k.files[0] {
+			k.cert = f
+		}
+		if f.Name == k.files[1] {
+			k.key = f
+		}
+	}
+	k.mu.Unlock()
+	switch {
+	case len(look.Waiting) == 0:
+		k.judge(occasion(look.Asked))
+	case len(look.Changed) > 0:
+		k.judge(changed)
+	default:
+		k.log.Info("changed in place: the content counts when it has stayed the same for a while",
+			zap.Strings("files", look.Waiting), zap.Duration("quiet", watch.Quiet))
+	}
+}
+
+// judge puts the newest contents in force if they are a good pair.
+func (k *keeper) judge(why occasion) {
+	k.mu.Lock()
+	next, err := k.parse()
 	if err == nil {
 		err = k.check(next)
 	}

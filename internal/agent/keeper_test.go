@@ -1,9 +1,11 @@
 package agent_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ func TestRenewal(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
-	s := start(t, options(f, g.url))
+	s := startWith(t, options(f, g.url), func(*agent.Agent) {}) // which watches its files
 	want := f.renew(time.Now())
 	deadline := time.Now().Add(patience)
 	for {
@@ -78,7 +80,7 @@ func TestHalfAPair(t *testing.T) {
 	}
 	f.write(f.cert, authority.EncodeCertificate(cert))
 	f.write(f.key, key)
-	s.Look() // without any notification
+	s.Reread()
 	if s.ask(t, "GET", "/", ""); !g.one(t).cert.Equal(cert) {
 		t.Error("want the new certificate in force")
 	}
@@ -99,13 +101,47 @@ func TestReload(t *testing.T) {
 	g := newTarget(t, f, nil)
 	s := start(t, options(f, g.url))
 	f.write(f.key, []byte("no key"))
-	s.Reload()
-	s.Reload()
+	s.ReloadNow()
+	s.ReloadNow()
 	if n := s.said(zapcore.ErrorLevel, kept); n != 2 {
 		t.Errorf("want an error each time, found %d", n)
 	}
 	if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
 		t.Errorf("want the last good pair, found %d", a.StatusCode)
+	}
+}
+
+// TestReloadAsks: SIGHUP is answered by the watch.
+func TestReloadAsks(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t)
+	s := startWith(t, options(f, newTarget(t, f, nil).url), func(*agent.Agent) {})
+	for deadline := time.Now().Add(patience); s.said(zapcore.InfoLevel, "certificate in force") < 2; {
+		s.Reload()
+		if time.Now().After(deadline) {
+			t.Fatal("want an answer, found none")
+		}
+		s.ask(t, "GET", "/", "")
+	}
+}
+
+// TestPipes: a named pipe or a device is no certificate, at the start and later.
+func TestPipes(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t)
+	s := start(t, options(f, newTarget(t, f, nil).url))
+	if err := errors.Join(os.Remove(f.cert), syscall.Mkfifo(f.cert, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s.ReloadNow()
+	if n := s.said(zapcore.ErrorLevel, kept); n != 1 {
+		t.Errorf("want an error, found %d", n)
+	}
+	if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
+		t.Errorf("want the last good pair, found %d", a.StatusCode)
+	}
+	if _, err := agent.New(t.Context(), options(f, newTarget(t, f, nil).url)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("want the pipe refused, found %v", err)
 	}
 }
 
@@ -119,7 +155,7 @@ func TestWorsePair(t *testing.T) {
 			g := newTarget(t, f, nil)
 			s := start(t, options(f, g.url))
 			f.renew(when)
-			s.Reload()
+			s.ReloadNow()
 			if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusOK || g.one(t).cert.NotBefore.Equal(when.Add(-time.Minute)) {
 				t.Error("want the certificate that is valid")
 			}
@@ -202,7 +238,7 @@ func TestNextCertificateIsWarnedOfAnew(t *testing.T) {
 		}
 		now = now.Add(50 * time.Minute)
 		f.renew(now)
-		s.Reload()
+		s.ReloadNow()
 	}
 }
 
@@ -215,7 +251,7 @@ func TestExpiredAtTheStart(t *testing.T) {
 	s := start(t, options(f, g.url))
 	s.ask(t, "GET", "/", "").want(t, 503, "agent_certificate_expired")
 	f.renew(time.Now())
-	s.Reload()
+	s.ReloadNow()
 	if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
 		t.Errorf("want 200 after the renewal, found %d", a.StatusCode)
 	}

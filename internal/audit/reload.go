@@ -25,11 +25,21 @@ func (r *Recorder) Reloaded(source Source, err error) {
 	r.metrics.reloads.of(source).count(err)
 }
 
+// Loaded shows how many entries a part of the configuration in force has, such as
+// "rules", and the digest of what it says.
+func (r *Recorder) Loaded(part string, entries int, digest string) {
+	r.metrics.reloads.entries.WithLabelValues(part).Set(float64(entries))
+	r.metrics.reloads.info.DeletePartialMatch(prometheus.Labels{"part": part})
+	r.metrics.reloads.info.WithLabelValues(part, digest).Set(1)
+}
+
 // reloads are resolved once for every source, so that each is 0 before its first
 // reload: an alert can tell that from a missing program.
 type reloads struct {
 	total   *prometheus.CounterVec
 	failing *prometheus.GaugeVec
+	entries *prometheus.GaugeVec
+	info    *prometheus.GaugeVec
 	sources map[Source]reload
 }
 
@@ -49,6 +59,14 @@ func newReloads(factory promauto.Factory) reloads {
 			Name: "certgate_last_reload_failed",
 			Help: "1 while the newest keys, rules or revocation lists are not in force.",
 		}, []string{"source"}),
+		entries: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "certgate_loaded_entries",
+			Help: "Keys, rules, denials and revocation lists in force.",
+		}, []string{"part"}),
+		info: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "certgate_loaded_info",
+			Help: "1 for the digest of what is in force, by part: gateways with the same digest decide alike.",
+		}, []string{"part", "digest"}),
 		sources: map[Source]reload{},
 	}
 	for _, s := range []Source{Keys, Rules, CRLs} {

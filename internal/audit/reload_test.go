@@ -102,3 +102,17 @@ func TestConcurrentReloads(t *testing.T) {
 		t.Errorf("reloads (-want +have):\n%s", diff)
 	}
 }
+
+// TestLoaded: each part has one digest at a time.
+func TestLoaded(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	b.Loaded("keys", 2, "aa")
+	b.Loaded("rules", 3, "bb")
+	b.Loaded("rules", 4, "cc")
+	if diff := cmp.Diff(map[string]float64{"part=keys": 2, "part=rules": 4}, b.gauges(t, "certgate_loaded_entries")); diff != "" {
+		t.Errorf("entries (-want +have):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"digest=aa part=keys": 1, "digest=cc part=rules": 1}, b.gauges(t, "certgate_loaded_info")); diff != "" {
+		t.Errorf("digests (-want +have):\n%s", diff)
+	}
+}

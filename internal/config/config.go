@@ -7,6 +7,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/regularfile"
 	"github.com/certgate/certgate/internal/replay"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
@@ -54,9 +56,14 @@ type Config struct {
 	// RedisRemember is whether the process remembers for itself while Redis is gone.
 	RedisRemember bool
 
-	CRLs       []*trust.CRL // signed by anchors of Keyring
-	CRLFiles   []string     // the files the lists were read from; nil: none
-	CRLStaleOK bool         // whether a list is used past its nextUpdate
+	// FileSums are the SHA-256 of the files that Keyring, Rules and CRLs were read
+	// from, by name.
+	FileSums map[string][sha256.Size]byte
+
+	CRLs       []*trust.CRL       // signed by anchors of Keyring
+	CRLFiles   []string           // the files the lists were read from; nil: none
+	CRLTexts   []regularfile.File // the contents of CRLFiles
+	CRLStaleOK bool               // whether a list is used past its nextUpdate
 
 	Upstreams          []*url.URL // 1 to 64 different ones, scheme and host only
 	UpstreamTimeout    time.Duration
@@ -142,6 +149,7 @@ func Load(environ map[string]string) (Config, error) {
 		LogFormat:          string(v.LogFormat),
 		LogFailure:         string(v.LogFailure),
 	}
+	c.FileSums, c.CRLTexts = l.sums, l.crlTexts
 	l.compare(v)
 	if err := l.err(); err != nil {
 		return Config{}, err

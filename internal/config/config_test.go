@@ -21,6 +21,7 @@ import (
 
 	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/regularfile"
 )
 
 const goodRules = `rules:
@@ -237,7 +238,20 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestReadAgain reads the files as those who watch them do.
+// content is a file as a watch reads it.
+func content(name string) regularfile.File {
+	read, err := regularfile.Read(name, regularfile.MaxBytes)
+	return regularfile.File{Name: name, Text: read.Text, Err: err}
+}
+
+func contents(names ...string) (files []regularfile.File) {
+	for _, name := range names {
+		files = append(files, content(name))
+	}
+	return files
+}
+
+// TestReadAgain parses the files as the gateway does when they have changed.
 func TestReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -249,22 +263,24 @@ func TestReadAgain(t *testing.T) {
 	}
 	key := required(t)["AUTH_PUBLIC_KEY"]
 	keys, list := write("keys", key), write("rules", goodRules)
-	if ring, err := config.ReadKeyring(keys, 2048); err != nil || len(ring.Anchors()) != 1 {
+	if ring, err := config.ParseKeyring(content(keys), 2048); err != nil || len(ring.Anchors()) != 1 {
 		t.Errorf("keyring: %v, want one anchor", err)
 	}
-	if document, err := config.ReadRules(list); err != nil || document.RuleCount != 1 {
+	if document, err := config.ParseRules(content(list)); err != nil || document.RuleCount != 1 {
 		t.Errorf("rules: %v, want one", err)
 	}
 	missing := filepath.Join(dir, "missing")
-	_, keyErr := config.ReadKeyring(list, 2048)
-	_, noKeyErr := config.ReadKeyring(missing, 2048)
-	_, rulesErr := config.ReadRules(keys)
-	_, noRulesErr := config.ReadRules(missing)
+	_, bigErr := config.ParseKeyring(content(write("big", strings.Repeat("x", 1<<20+1))), 2048)
+	_, keyErr := config.ParseKeyring(content(list), 2048)
+	_, noKeyErr := config.ParseKeyring(content(missing), 2048)
+	_, rulesErr := config.ParseRules(content(keys))
+	_, noRulesErr := config.ParseRules(content(missing))
 	for _, tt := range []struct {
 		err  error
 		want string
 	}{
 		{keyErr, "want PEM"},
+		{bigErr, "more than 1048576 bytes"},
 		{noKeyErr, "no such file or directory"},
 		{rulesErr, "found PEM, want YAML rules"},
 		{noRulesErr, "no such file or directory"},

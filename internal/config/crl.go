@@ -13,21 +13,20 @@ import (
 // revoked certificates.
 const maxCRLFile = regularfile.MaxBytes
 
-// ReadCRLs reads the files that AUTH_CRL_FILE names, as [Load] does, for those
-// who watch them. It takes all files or none: the error has one line for each
-// file with a fault, which it names. The lists are in the order of the files,
-// and several of one anchor all count. Every list must be signed by an anchor of
-// the keyring, so lists and keyring are to be read together when either changes.
-func ReadCRLs(files []string, k *trust.Keyring) ([]*trust.CRL, error) {
+// ParseCRLs reads the contents of the files that AUTH_CRL_FILE names, as [Load]
+// does. It takes all files or none: the error has one line for each file with a
+// fault, which it names. The lists are in the order of the files, and several of
+// one anchor all count. Every list must be signed by an anchor of the keyring, so
+// lists and keyring are to be read together when either changes.
+func ParseCRLs(files []regularfile.File, k *trust.Keyring) ([]*trust.CRL, error) {
 	var lists []*trust.CRL
 	var faults []error
-	for i := range files {
-		text, err := readCRL(files, i)
-		if err != nil {
-			faults = append(faults, err)
+	for i, file := range files {
+		if file.Err != nil {
+			faults = append(faults, unreadableCRL(file, i, len(files)))
 			continue
 		}
-		found, err := parseCRLs(files[i], text, k)
+		found, err := parseCRLs(file.Name, file.Text, k)
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -39,13 +38,14 @@ func ReadCRLs(files []string, k *trust.Keyring) ([]*trust.CRL, error) {
 	return lists, nil
 }
 
-// readCRL counts the file too, since a long name is not quoted.
-func readCRL(files []string, i int) ([]byte, error) {
-	text, err := path(files[i]).read(maxCRLFile)
-	if err != nil && len(files) > 1 {
-		return nil, fmt.Errorf("%w (file %d of %d)", err, i+1, len(files))
+// unreadableCRL says which file it is by its number too, since a long name is not
+// quoted.
+func unreadableCRL(file regularfile.File, i, n int) error {
+	err := unreadable(file)
+	if n > 1 {
+		return fmt.Errorf("%w (file %d of %d)", err, i+1, n)
 	}
-	return text, err
+	return err
 }
 
 func parseCRLs(file string, text []byte, k *trust.Keyring) ([]*trust.CRL, error) {

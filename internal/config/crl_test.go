@@ -171,7 +171,7 @@ func TestCRLFiles(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b"}, c.CRLFiles); diff != "" {
 		t.Errorf("files (-want +have):\n%s", diff)
 	}
-	again, err := config.ReadCRLs(c.CRLFiles, c.Keyring)
+	again, err := config.ParseCRLs(contents(c.CRLFiles...), c.Keyring)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestCRLFiles(t *testing.T) {
 
 // TestNoCRLs: without files there are no lists, and no fault.
 func TestNoCRLs(t *testing.T) {
-	lists, err := config.ReadCRLs(nil, nil)
+	lists, err := config.ParseCRLs(nil, nil)
 	if len(lists) != 0 || err != nil {
 		t.Errorf("%d lists, %v: want none", len(lists), err)
 	}
@@ -233,7 +233,7 @@ func TestCRLFaults(t *testing.T) {
 				}
 				atStart = append(atStart, f.Problem)
 			}
-			lists, err := config.ReadCRLs(strings.Split(tt.files, ","), keyring(t, ca.anchor()))
+			lists, err := config.ParseCRLs(contents(strings.Split(tt.files, ",")...), keyring(t, ca.anchor()))
 			if err == nil || lists != nil {
 				t.Fatalf("%d lists, %v: want an error alone", len(lists), err)
 			}
@@ -259,7 +259,7 @@ func TestCRLsWithoutKeys(t *testing.T) {
 	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "AUTH_CRL_FILE"}, have); diff != "" {
 		t.Errorf("faults (-want +have):\n%s", diff)
 	}
-	if lists, err := config.ReadCRLs([]string{"good"}, nil); err == nil || lists != nil {
+	if lists, err := config.ParseCRLs(contents("good"), nil); err == nil || lists != nil {
 		t.Errorf("%d lists, %v: want a refusal without keys", len(lists), err)
 	}
 }

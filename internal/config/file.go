@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/certgate/certgate/internal/regularfile"
@@ -16,24 +17,25 @@ const (
 	maxRuleFile = regularfile.MaxBytes
 )
 
-// ReadKeyring reads the file that AUTH_PUBLIC_KEY_FILE names, as [Load] does,
-// for those who watch it. Errors never quote the content.
-func ReadKeyring(file string, minRSABits int) (*trust.Keyring, error) {
-	text, err := path(file).read(maxKeyFile)
-	if err != nil {
-		return nil, err
+// ParseKeyring reads the content of the file that AUTH_PUBLIC_KEY_FILE names, as
+// [Load] does. Errors never quote the content.
+func ParseKeyring(file regularfile.File, minRSABits int) (*trust.Keyring, error) {
+	switch {
+	case file.Err != nil:
+		return nil, unreadable(file)
+	case len(file.Text) > maxKeyFile:
+		return nil, fmt.Errorf("found %s: more than %d bytes", quote(file.Name), maxKeyFile)
 	}
-	return trust.ParseKeyring(text, minRSABits)
+	return trust.ParseKeyring(file.Text, minRSABits)
 }
 
-// ReadRules reads the file that ACCESS_RULES_FILE names, as [Load] does, for
-// those who watch it. The error may have several lines, "file:LINE: problem".
-func ReadRules(file string) (rules.Document, error) {
-	text, err := path(file).read(maxRuleFile)
-	if err != nil {
-		return rules.Document{}, err
+// ParseRules reads the content of the file that ACCESS_RULES_FILE names, as [Load]
+// does. The error may have several lines, "file:LINE: problem".
+func ParseRules(file regularfile.File) (rules.Document, error) {
+	if file.Err != nil {
+		return rules.Document{}, unreadable(file)
 	}
-	return parseRules(file, text)
+	return parseRules(file.Name, file.Text)
 }
 
 // parseRules refuses what can be no rules before anybody quotes it: a key that
@@ -48,14 +50,10 @@ func parseRules(name string, text []byte) (rules.Document, error) {
 	return rules.Parse(name, text)
 }
 
-// readFile reads a whole regular file of at most limit bytes. Errors have the
-// system's reason and not the name: a key that was given for a name would be in it.
-func readFile(name string, limit int64) ([]byte, error) {
-	content, err := regularfile.Read(name, limit)
-	if err != nil {
-		return nil, reasonOf(err)
-	}
-	return content.Text, nil
+// unreadable has the system's reason and not the name as it is: a key that was
+// given for a name would be in it.
+func unreadable(file regularfile.File) error {
+	return fmt.Errorf("found %s: %w", quote(file.Name), reasonOf(file.Err))
 }
 
 func reasonOf(err error) error {

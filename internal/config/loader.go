@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"github.com/certgate/certgate/internal/headers"
+	"github.com/certgate/certgate/internal/regularfile"
 	"github.com/certgate/certgate/internal/rules"
 	"github.com/certgate/certgate/internal/trust"
 )
@@ -20,10 +22,13 @@ type loader struct {
 	environ map[string]string
 	known   []described
 	faults  []Fault
+
+	sums     map[string][sha256.Size]byte // of the files that were read, by name
+	crlTexts []regularfile.File
 }
 
 func newLoader(environ map[string]string) *loader {
-	l := &loader{environ: maps.Clone(environ), known: describe()}
+	l := &loader{environ: maps.Clone(environ), known: describe(), sums: map[string][sha256.Size]byte{}}
 	if l.environ == nil { // which the library takes for the process's own
 		l.environ = map[string]string{}
 	}
@@ -135,13 +140,22 @@ func (l *loader) text(s source) (text []byte, variable string, ok bool) {
 	case hasInline:
 		return []byte(s.inline), s.variable, true
 	}
-	text, err := s.file.read(s.limit)
-	if err != nil {
+	file := l.read(s.file, s.limit)
+	if file.Err != nil {
 		d := l.find(func(d described) bool { return d.Name == twin })
-		l.add(twin, err.Error()+", want "+d.want)
+		l.add(twin, unreadable(file).Error()+", want "+d.want)
 		return nil, "", false
 	}
-	return text, twin, true
+	return file.Text, twin, true
+}
+
+// read reads a file and remembers what it held.
+func (l *loader) read(name path, limit int64) regularfile.File {
+	content, err := regularfile.Read(string(name), limit)
+	if err == nil {
+		l.sums[string(name)] = sha256.Sum256(content.Text)
+	}
+	return regularfile.File{Name: string(name), Text: content.Text, Err: err}
 }
 
 func (l *loader) keyring(v variables) *trust.Keyring {
@@ -165,17 +179,18 @@ func (l *loader) keyring(v variables) *trust.Keyring {
 func (l *loader) crls(v variables, ring *trust.Keyring) []*trust.CRL {
 	const variable = "AUTH_CRL_FILE"
 	var lists []*trust.CRL
-	for i, file := range v.CRLFile.list {
-		text, err := readCRL(v.CRLFile.list, i)
-		if err != nil {
+	for i, name := range v.CRLFile.list {
+		file := l.read(path(name), maxCRLFile)
+		l.crlTexts = append(l.crlTexts, file)
+		if file.Err != nil {
 			d := l.find(func(d described) bool { return d.Name == variable })
-			l.add(variable, err.Error()+", want "+d.want)
+			l.add(variable, unreadableCRL(file, i, len(v.CRLFile.list)).Error()+", want "+d.want)
 			continue
 		}
 		if ring == nil { // noted already, and nobody else can have signed the list
 			continue
 		}
-		found, err := parseCRLs(file, text, ring)
+		found, err := parseCRLs(name, file.Text, ring)
 		if err != nil {
 			l.add(variable, err.Error())
 		}

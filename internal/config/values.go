@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -197,12 +196,3 @@ func (f *logFailure) UnmarshalText(text []byte) error {
 
 // path is the name of a file. It is checked by reading the file.
 type path string
-
-// read is the file's content, at most limit bytes.
-func (p path) read(limit int64) ([]byte, error) {
-	text, err := readFile(string(p), limit)
-	if err != nil {
-		return nil, fmt.Errorf("found %s: %w", quote(string(p)), err)
-	}
-	return text, nil
-}

@@ -43,6 +43,7 @@ type Gateway struct {
 
 	guard     *flood.Guard // of every gate: a reload forgives nobody
 	nonces    nonces       // and forgets no signature
+	reloader  reloader
 	reloading sync.Mutex
 	config    config.Config // its sources are the last good ones; under reloading
 	gate      atomic.Pointer[gate.Gate]
@@ -100,6 +101,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		guard: newGuard(c, registry), interrupted: o.Interrupted, drainIdle: drainIdle,
 	}
 	g.nonces = newNonces(c, o.Log, registry)
+	g.reloader = newReloader(c)
+	g.countLoaded()
 	g.gate.Store(g.newGate())
 	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
@@ -208,16 +211,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serving.Go(func() { g.supervise(failed, func() error { g.pool.Watch(checking); return nil }) })
 	serving.Go(func() { g.supervise(failed, func() error { g.nonces.watch(checking); return nil }) })
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		g.supervise(failed, func() error {
-			if err := g.watchFiles(watching); err != nil {
-				return fmt.Errorf("watching the configuration's files: %w", err)
-			}
-			return nil
-		})
-	}()
+	defer stop()
+	// Nothing waits for the watch: a file system that does not answer can hold it up.
+	go g.supervise(failed, func() error { return g.watchFiles(watching, failed) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -225,7 +221,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	stop()
-	<-watched
 	return errors.Join(err, g.shutdown())
 }
 
@@ -256,11 +251,8 @@ func (g *Gateway) serve(e *endpoint) error {
 }
 
 func (g *Gateway) announce() {
-	g.reloading.Lock() // a SIGHUP may come that early
-	defer g.reloading.Unlock()
-	if g.config.KeyringFile == "" { // or the watch's first look announces them
-		g.announceKeys()
-	}
+	g.announceKeys()
+	g.log.Info("configuration in force", g.inventory()...)
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
 	for _, other := range []struct {
 		key  string
@@ -273,8 +265,9 @@ func (g *Gateway) announce() {
 	g.log.Info("listening", fields...)
 }
 
-// announceKeys says what is trusted, and what of it is of no use today. It is
-// called under reloading.
+// announceKeys logs which keys are trusted, and warns of CA certificates and
+// revocation lists that are out of their time. It is called before the watch
+// begins or under reloading.
 func (g *Gateway) announceKeys() {
 	now := time.Now()
 	for _, a := range g.config.Keyring.Anchors() {

@@ -1,15 +1,21 @@
 package gateway
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/watch"
 )
 
 const (
@@ -34,7 +40,31 @@ func (s sources) start(t *testing.T) *running {
 	t.Helper()
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+	r.Reload() // the answer shows that the watch has begun
+	eventually(t, "an answer", func() bool { return len(r.lines("unchanged")) == 2 })
 	return r
+}
+
+// line is a line of the log about a source.
+type line struct {
+	Level, Msg, Source, File, Error string
+	Keys, Rules, Denials, CRLs      *int
+	KeysDigest                      string   `json:"keys_digest"`
+	RulesDigest                     string   `json:"rules_digest"`
+	DenialsDigest                   string   `json:"denials_digest"`
+	Dropped                         int      `json:"dropped"`
+	DroppedDenials                  []string `json:"dropped_denials"`
+}
+
+// lines are those with a message.
+func (r *running) lines(message string) (found []line) {
+	for text := range strings.Lines(r.log.String()) {
+		var l line
+		if json.Unmarshal([]byte(text), &l) == nil && l.Msg == message {
+			found = append(found, l)
+		}
+	}
+	return found
 }
 
 // write replaces a file at once, as a careful operator does.
@@ -57,8 +87,14 @@ var stranger = sync.OnceValues(func() (string, error) {
 	return string(other.PublicKeyPEM()), nil
 })
 
-// New content is in force for the next request; bad content changes nothing,
-// and each source stands for itself.
+const (
+	reloaded    = "reloaded"
+	notReloaded = "not reloaded, the last good content stays in force"
+)
+
+// TestReload: new content is in force for the next request and bad content changes
+// nothing. Each source stands for itself, and only the sources whose content has
+// changed are in the log.
 func TestReload(t *testing.T) {
 	foreign, err := stranger()
 	if err != nil {
@@ -69,65 +105,198 @@ func TestReload(t *testing.T) {
 		name, keys, rules string
 		status            int
 		text              string
-		logged            string
+		wantKeys          string // the message about this source; none when empty
+		wantRules         string
 	}{
-		{"nothing changes", good, letsMail, http.StatusOK, "hello", `"reloaded"`},
-		{"a rule is gone", good, letsWeb, http.StatusForbidden, "access_denied", `"reloaded"`},
-		{"a client is denied", good, denies, http.StatusForbidden, "access_denied", `"reloaded"`},
-		{"the key is gone", foreign, letsMail, http.StatusForbidden, "certificate_untrusted", `"reloaded"`},
-		{"a key is added", foreign + good, letsMail, http.StatusOK, "hello", `"reloaded"`},
-		{"the rules are nonsense", good, "rules: [", http.StatusOK, "hello", "the last good content stays in force"},
-		{"the rules are empty", good, "", http.StatusOK, "hello", "the last good content stays in force"},
-		{"the keys are nonsense", "nonsense", letsMail, http.StatusOK, "hello", "the last good content stays in force"},
-		{"the keys are empty", "", letsMail, http.StatusOK, "hello", "the last good content stays in force"},
-		{"bad keys do not keep a denied client", "", denies, http.StatusForbidden, "access_denied", "the last good content stays in force"},
-		{"bad rules do not keep a removed key", foreign, "rules: [", http.StatusForbidden, "certificate_untrusted", "the last good content stays in force"},
+		{"nothing changes", good, letsMail, http.StatusOK, "hello", "", ""},
+		{"a rule is gone", good, letsWeb, http.StatusForbidden, "access_denied", "", reloaded},
+		{"a client is denied", good, denies, http.StatusForbidden, "access_denied", "", reloaded},
+		{"the key is gone", foreign, letsMail, http.StatusForbidden, "certificate_untrusted", reloaded, ""},
+		{"a key is added", foreign + good, letsMail, http.StatusOK, "hello", reloaded, ""},
+		{"the rules are nonsense", good, "rules: [", http.StatusOK, "hello", "", notReloaded},
+		{"the rules are empty", good, "", http.StatusOK, "hello", "", notReloaded},
+		{"the deny list is cut off", good, letsMail + "deny:\n", http.StatusOK, "hello", "", notReloaded},
+		{"the keys are nonsense", "nonsense", letsMail, http.StatusOK, "hello", notReloaded, ""},
+		{"the keys are empty", "", letsMail, http.StatusOK, "hello", notReloaded, ""},
+		{"bad keys do not keep a denied client", "", denies, http.StatusForbidden, "access_denied", notReloaded, reloaded},
+		{"bad rules do not keep a removed key", foreign, "rules: [", http.StatusForbidden, "certificate_untrusted", reloaded, notReloaded},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSources(t)
 			r := s.start(t)
+			if n := len(r.lines(reloaded)); n != 0 {
+				t.Errorf("want nothing reloaded at the start, found %d lines", n)
+			}
 			write(t, s.keys, tt.keys)
 			write(t, s.rules, tt.rules)
-			r.Reload()
+			wanted := map[string]string{"keys": tt.wantKeys, "rules": tt.wantRules}
+			for source, message := range wanted {
+				if message != "" {
+					eventually(t, message+" "+source, func() bool { return r.said(message, source) == 1 })
+				}
+			}
 			want(t, r, r.Addr(), "/events", tt.status, tt.text)
 			want(t, r, r.AdminAddr(), "/readyz", http.StatusOK, "ready")
-			if text := r.log.String(); !strings.Contains(text, tt.logged) || strings.Contains(text, "-----END") {
-				t.Errorf("log %s: want %s and no key", text, tt.logged)
+			// The answer to Reload shows that nothing else comes.
+			r.Reload()
+			for source, message := range wanted {
+				switch message {
+				case notReloaded: // said again
+					eventually(t, "the error again", func() bool { return r.said(notReloaded, source) == 2 })
+				case reloaded:
+					eventually(t, "no change", func() bool { return r.said("unchanged", source) == 2 })
+				default:
+					eventually(t, "no change", func() bool { return r.said("unchanged", source) == 2 })
+					if n := r.said(reloaded, source) + r.said(notReloaded, source); n != 0 {
+						t.Errorf("%s: want no line, found %d", source, n)
+					}
+				}
+			}
+			if text := r.log.String(); strings.Contains(text, "-----END") {
+				t.Errorf("log %s: want no key", text)
 			}
 		})
 	}
 }
 
-// Nobody has to ask: a file that changes is read.
-func TestFilesAreWatched(t *testing.T) {
-	s := newSources(t)
-	r := s.start(t)
-	write(t, s.rules, denies)
-	eventually(t, "the client denied", func() bool {
-		status, body, err := r.get(t, r.Addr(), "/events")
-		return err == nil && status == http.StatusForbidden && strings.Contains(body, "access_denied")
-	})
-	write(t, s.rules, letsMail)
-	eventually(t, "the client let in again", func() bool {
-		status, _, err := r.get(t, r.Addr(), "/events")
-		return err == nil && status == http.StatusOK
-	})
+// said is how many lines with a message there are about a source.
+func (r *running) said(message, source string) (n int) {
+	for _, l := range r.lines(message) {
+		if l.Source == source {
+			n++
+		}
+	}
+	return n
 }
 
-// Many reloads and many requests at once, from the first moment on: every request sees one whole state.
+// TestInventoryIsLogged: the start and every reload log numbers and digests, which
+// the metrics show too.
+func TestInventoryIsLogged(t *testing.T) {
+	s := newSources(t)
+	r := s.start(t)
+	first := r.lines("configuration in force")
+	if len(first) != 1 || *first[0].Keys != 1 || *first[0].Rules != 1 || *first[0].Denials != 0 || *first[0].CRLs != 0 {
+		t.Fatalf("want one key and one rule at the start, found %+v", first)
+	}
+	write(t, s.rules, denies+"  - serial: 4f\n")
+	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	l := r.lines(reloaded)[0]
+	if *l.Rules != 1 || *l.Denials != 2 || l.RulesDigest != first[0].RulesDigest || l.DenialsDigest == first[0].DenialsDigest || l.Keys != nil {
+		t.Errorf("want the same rule and two denials, found %+v", l)
+	}
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_entries{part="denials"} 2`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+l.DenialsDigest+`",part="denials"} 1`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+l.RulesDigest+`",part="rules"} 1`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+first[0].KeysDigest+`",part="keys"} 1`)
+}
+
+// TestDroppedDenials: rules that deny less than those before are a warning that
+// names what is not denied any more, up to a number.
+func TestDroppedDenials(t *testing.T) {
+	s := newSources(t)
+	many := denies + "  - serial: 'FF:01'\n"
+	for i := range 30 {
+		many += fmt.Sprintf("  - client: client-%02d\n", i)
+	}
+	write(t, s.rules, many)
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
+	const warning = "the new rules deny less than those before"
+	write(t, s.rules, denies+"  - client: another\n")
+	eventually(t, "a warning", func() bool { return len(r.lines(warning)) == 1 })
+	l := r.lines(warning)[0]
+	if l.Level != "warn" || l.Dropped != 31 || len(l.DroppedDenials) != 20 || l.DroppedDenials[0] != `client "client-00"` || l.File != s.rules {
+		t.Errorf("want a warning about 31 denials, found %+v", l)
+	}
+	write(t, s.rules, letsMail)
+	eventually(t, "another warning", func() bool { return len(r.lines(warning)) == 2 })
+	if l := r.lines(warning)[1]; !slices.Equal(l.DroppedDenials, []string{`client "another"`, `client "mail"`}) {
+		t.Errorf("want both denials named, found %+v", l)
+	}
+	write(t, s.rules, denies)
+	eventually(t, "the denial again", func() bool { return r.said(reloaded, "rules") == 3 })
+	if n := len(r.lines(warning)); n != 2 {
+		t.Errorf("want no warning about more denials, found %d", n)
+	}
+}
+
+// TestWrittenInPlace: a file that is written in place is reloaded when it has stayed
+// the same. Who asks before is told to wait. (Package watch tests the waiting.)
+func TestWrittenInPlace(t *testing.T) {
+	s := newSources(t)
+	r := s.start(t)
+	r.reload(watch.Look{Asked: true, Waiting: []string{s.rules}})
+	const waits = "changed in place: the content counts when it has stayed the same for a while"
+	if r.said(waits, "rules") != 1 || r.said("unchanged", "keys") != 2 {
+		t.Errorf("want the rules waiting, found %s", r.log)
+	}
+	if err := os.WriteFile(s.rules, []byte(denies), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	want(t, r, r.Addr(), "/events", http.StatusForbidden, "access_denied")
+}
+
+// TestPipeAsFile: a named pipe in the place of a file neither stops the requests
+// nor the reload of the other file nor the end.
+func TestPipeAsFile(t *testing.T) {
+	s := newSources(t)
+	r := s.start(t)
+	if err := syscall.Mkfifo(s.keys+".new", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.keys+".new", s.keys); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an error about the keys", func() bool { return r.said(notReloaded, "keys") == 1 })
+	if l := r.lines(notReloaded)[0]; !strings.Contains(l.Error, "named pipe, not a regular file") {
+		t.Errorf("want the pipe named, found %+v", l)
+	}
+	write(t, s.rules, denies)
+	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	want(t, r, r.Addr(), "/events", http.StatusForbidden, "access_denied")
+	r.cancel()
+	r.client.CloseIdleConnections()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+}
+
+// TestNothingToReload: without files Reload says so, also before Run.
+func TestNothingToReload(t *testing.T) {
+	g, log, err := build(t, load(t, hello(t), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Reload()
+	if !strings.Contains(log.String(), "nothing to reload") {
+		t.Errorf("want an answer, found %s", log)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReloadUnderWay: with many reloads and many requests at once, from the first
+// moment on, every request sees one whole state.
 func TestReloadUnderWay(t *testing.T) {
 	s := newSources(t)
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
 	done := make(chan struct{})
 	var all sync.WaitGroup
-	for range 2 {
+	for i := range 2 {
 		all.Go(func() {
-			for {
+			for n := 0; ; n++ {
 				select {
 				case <-done:
 					return
 				default:
+					if i == 0 {
+						write(t, s.rules, letsMail+fmt.Sprintf("# %d\n", n))
+					}
 					r.Reload()
 				}
 			}

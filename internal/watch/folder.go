@@ -15,13 +15,13 @@ import (
 const maxLinks = 40
 
 // follow watches the folders that the files are in now, and no others. The error
-// is about files' own folders: one that holds a link on the way may be closed to
-// us.
+// is about the files' own folders: a folder that only holds a symbolic link on the
+// path may be unreadable.
 func follow(w *fsnotify.Watcher, names []string) error {
 	var wanted []string
 	var missing []error
 	for _, name := range names {
-		dirs := folders(name)
+		dirs, _ := resolve(name)
 		own := len(dirs) - 1
 		for _, dir := range dirs[:own] {
 			_ = w.Add(dir)
@@ -44,13 +44,14 @@ func add(w *fsnotify.Watcher, dir string) error {
 	return w.Add(dir)
 }
 
-// folders are those where a change can make name another file: of each symbolic
-// link on the way, and last its own. A file may be a link to a file elsewhere, or
-// be below a link that a deployment swaps; Kubernetes does both. The results have
-// no links in them, so a folder has one name.
-func folders(name string) []string {
-	var dirs []string
+// resolve follows every symbolic link of a name. Folders are those in which a
+// change can make the name stand for another file: the folder of each link on the
+// path, and last the file's own. A file may be a link to a file elsewhere, or be
+// below a link that a deployment swaps; Kubernetes does both. The results have no
+// links in them, so a folder has one name. Path is the file itself.
+func resolve(name string) (dirs []string, path string) {
 	done, rest := split(name)
+	path = done
 	links := 0
 	for ; len(rest) > 0; rest = rest[1:] {
 		next := filepath.Join(done, rest[0])
@@ -66,9 +67,11 @@ func folders(name string) []string {
 			rest = slices.Concat(rest[:1], elements(target), rest[1:])
 		case len(rest) > 1:
 			done = next
+		default:
+			path = next
 		}
 	}
-	return append(dirs, done)
+	return append(dirs, done), path
 }
 
 func split(name string) (first string, rest []string) {

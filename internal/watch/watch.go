@@ -1,94 +1,182 @@
-// Package watch tells when the content of files has changed.
+// Package watch reports complete new contents of files.
 //
-// It watches folders, not files: a watch on a file dies with the first rename
-// over it, and misses the swap of Kubernetes' ..data link, which changes what a
-// mounted file is without touching its name. Because notifications can be lost,
-// or not come at all on network file systems, the content is compared every now
-// and then, too.
+// A file that is replaced in one step counts at once: by a rename over it, or by
+// the swap of a symbolic link on its path, such as Kubernetes' ..data. A file
+// that is written in place may be half written at any time, so its content counts
+// only after it has not changed for [Quiet].
+//
+// The package watches folders, not files: a watch on a file ends with the first
+// rename over it and does not see the swap of a link. Because notifications can
+// be lost, and do not come at all on network file systems, contents are also
+// compared every [Poll].
 package watch
 
 import (
 	"context"
 	"crypto/sha256"
-	"os"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/certgate/certgate/internal/regularfile"
 )
 
-// Settle is how long the folders must be quiet before the files are read: a
-// writer may need several steps.
-const Settle = 50 * time.Millisecond
+const (
+	// Quiet is how long a file that is changed in place must stay the same (size,
+	// modification time and content) before its content counts.
+	Quiet = 2 * time.Second
+	// Poll is how often contents are compared without a notification.
+	Poll = 10 * time.Second
+	// settle is the time from a notification to the look at the files, and how
+	// long a file that was replaced in one step must stay the same.
+	settle = 50 * time.Millisecond
+	// maxNoted bounds the paths whose notifications are kept until the next look.
+	maxNoted = 1000
+)
 
-// Poll is how often the content is compared without any notification.
-const Poll = 10 * time.Second
+// Sum is the SHA-256 of a content.
+type Sum = [sha256.Size]byte
 
-// Files calls changed with the names of those files whose content is another
-// than before, until ctx is done; the first time with all of them, since they
-// may have changed after the caller read them and before the watch began. A file
-// that is missing or cannot be read has changed when it could be read before;
-// whoever reads it then learns why.
-//
-// changed is called by one goroutine at a time. Files returns nil when ctx is
-// done, and an error when a file's folder cannot be watched at the start; it
-// never returns early because of a file.
-func Files(ctx context.Context, names []string, changed func(names []string)) error {
-	return files(ctx, names, Poll, changed)
+// Options are what [Files] watches. Names and Report are required.
+type Options struct {
+	Names []string
+	// Known are the contents that the caller has loaded, by name. The content of
+	// a file that is not in it is reported like a change in place.
+	Known map[string]Sum
+	// Ask makes Files look at once, and report even when nothing has changed. It
+	// does not shorten Quiet.
+	Ask <-chan struct{}
+	// Report is called by one goroutine at a time. It may still run when Files has
+	// returned, but it is not called after the context is done.
+	Report func(Look)
 }
 
-func files(ctx context.Context, names []string, every time.Duration, changed func(names []string)) error {
-	w, err := fsnotify.NewWatcher()
+// Look is what looking at the files has found.
+type Look struct {
+	// Changed are the files with another content than before, complete as far as
+	// can be known. A file that cannot be read any more has Err. It is a regular
+	// file of at most [regularfile.MaxBytes] otherwise.
+	Changed []regularfile.File
+	// Waiting are the names of the files that were changed in place less than
+	// Quiet ago.
+	Waiting []string
+	// Asked is whether the look answers Options.Ask.
+	Asked bool
+}
+
+// timing is Quiet and Poll, except in tests.
+type timing struct{ quiet, poll time.Duration }
+
+// Files reports changes until ctx is done. It then returns nil at once, even
+// while a file is being read: a read from a file system that does not answer
+// cannot be ended. It returns an error when a file's folder cannot be watched at
+// the start, and never because of a file.
+func Files(ctx context.Context, o Options) error {
+	return files(ctx, o, timing{Quiet, Poll})
+}
+
+func files(ctx context.Context, o Options, t timing) error {
+	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = w.Close() }()
-	if err := follow(w, names); err != nil {
+	defer func() { _ = notify.Close() }()
+	if err := follow(notify, o.Names); err != nil {
 		return err
 	}
-	content := content{names: names, sums: map[string][sha256.Size]byte{}}
-	poll := time.NewTicker(every)
+	w := &watcher{poll: t.poll, ask: o.Ask, notify: notify, scan: newScan(o, t.quiet, notify), noted: notes{}}
+	w.run(ctx)
+	return nil
+}
+
+// watcher decides when to look. Everything in it belongs to the goroutine of run,
+// except scan, which belongs to the look that is under way.
+type watcher struct {
+	poll   time.Duration
+	ask    <-chan struct{}
+	notify *fsnotify.Watcher
+	scan   *scan
+
+	timer *time.Timer
+	next  time.Time // when the timer fires; zero: it does not
+	due   bool      // a look is wanted
+	query query     // what that look has to know
+	noted notes
+}
+
+// run starts a look whenever one is due and none is under way.
+func (w *watcher) run(ctx context.Context) {
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
-	settle := time.NewTimer(0)
-	defer settle.Stop()
-	events, failures := w.Events, w.Errors
+	w.timer = time.NewTimer(w.poll)
+	defer w.timer.Stop()
+	w.due, w.query.full = true, true
+	looked := make(chan time.Duration, 1)
+	looking := false
+	failures := w.notify.Errors
 	for {
+		if w.due && !looking {
+			looking = true
+			w.start(ctx, looked)
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case _, open := <-events:
-			if !open { // no more notifications; the poll goes on
-				events, failures = nil, nil
+			return
+		case rest := <-looked:
+			looking = false
+			w.wake(rest)
+		case e, open := <-w.notify.Events:
+			w.note(e, open)
+		case _, open := <-failures: // such as an overflow: notifications were lost
+			if !open {
+				failures = nil
+				continue
 			}
-			settle.Reset(Settle)
-			continue
-		case <-failures: //nolint:errcheck // such as an overflow: some event was lost, so look
+			w.noted.lose()
+			w.due, w.query.full = true, true
 		case <-poll.C:
-		case <-settle.C:
-		}
-		// Before reading: what happens in a new folder from now on is an event.
-		_ = follow(w, names) // the poll does without
-		if names := content.compare(); len(names) > 0 && ctx.Err() == nil {
-			changed(names)
+			w.due, w.query.full = true, true
+		case <-w.timer.C:
+			w.due, w.next = true, time.Time{}
+		case <-w.ask:
+			w.due, w.query.full, w.query.asked = true, true, true
 		}
 	}
 }
 
-// content remembers what the files held.
-type content struct {
-	names []string
-	sums  map[string][sha256.Size]byte
+// note takes one notification. A closed channel has no more of them; only the
+// poll is left.
+func (w *watcher) note(e fsnotify.Event, open bool) {
+	if !open {
+		w.notify.Events = nil
+		return
+	}
+	w.noted.add(e)
+	w.wake(settle)
 }
 
-func (c *content) compare() (changed []string) {
-	for _, name := range c.names {
-		var sum [sha256.Size]byte // of a file that cannot be read: zero
-		if text, err := os.ReadFile(name); err == nil {
-			sum = sha256.Sum256(text)
-		}
-		if before, known := c.sums[name]; !known || sum != before {
-			c.sums[name] = sum
-			changed = append(changed, name)
+// wake makes a look due after d, if d is not 0, or earlier.
+func (w *watcher) wake(d time.Duration) {
+	at := time.Now().Add(d)
+	if d > 0 && (w.next.IsZero() || at.Before(w.next)) {
+		w.next = at
+		w.timer.Reset(d)
+	}
+}
+
+// start begins a look, whose result arrives in looked. All notifications that are
+// there are taken first.
+func (w *watcher) start(ctx context.Context, looked chan<- time.Duration) {
+	for taken := false; !taken; {
+		select {
+		case e, open := <-w.notify.Events:
+			w.note(e, open)
+		default:
+			taken = true
 		}
 	}
-	return changed
+	q := w.query
+	q.noted = w.noted
+	w.query, w.noted, w.due = query{}, notes{}, false
+	go func() { looked <- w.scan.look(ctx, q) }()
 }

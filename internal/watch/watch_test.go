@@ -2,7 +2,9 @@ package watch_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,30 +23,40 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // seen within it was seen by notification.
 const patience = watch.Poll / 2
 
+// moment is a short Quiet for tests in which only the result matters.
+const moment = time.Millisecond
+
 // watcher is a running watch.
 type watcher struct {
-	t       *testing.T
-	changes chan []string
+	t     *testing.T
+	looks chan watch.Look
+	ask   chan struct{}
 }
 
-// start watches, and takes the first call, which names every file.
+// start watches files whose present content is known.
 func start(t *testing.T, names ...string) watcher {
 	t.Helper()
-	return startEvery(t, watch.Poll, names...)
+	return startWith(t, moment, watch.Poll, names...)
 }
 
-func startEvery(t *testing.T, every time.Duration, names ...string) watcher {
+func startWith(t *testing.T, quiet, poll time.Duration, names ...string) watcher {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w := watcher{t, make(chan []string)}
+	w := watcher{t, make(chan watch.Look), make(chan struct{})}
+	known := map[string]watch.Sum{}
+	for _, name := range names {
+		if text, err := os.ReadFile(name); err == nil {
+			known[name] = sha256.Sum256(text)
+		}
+	}
 	done := make(chan error, 1)
 	go func() {
-		done <- watch.Every(ctx, names, every, func(changed []string) {
+		done <- watch.FilesWith(ctx, watch.Options{Names: names, Known: known, Ask: w.ask, Report: func(l watch.Look) {
 			select {
-			case w.changes <- changed:
+			case w.looks <- l:
 			case <-ctx.Done():
 			}
-		})
+		}}, quiet, poll)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -57,21 +69,68 @@ func startEvery(t *testing.T, every time.Duration, names ...string) watcher {
 			t.Error("the watch does not end")
 		}
 	})
-	w.want(names...)
+	// The answer shows that the watch has begun.
+	if l := w.asked(); len(l.Changed) > 0 && len(known) == len(names) {
+		t.Errorf("want the known contents not reported, found %v", l.Changed)
+	}
 	return w
 }
 
-// want waits for the next call and holds it to these names.
-func (w watcher) want(names ...string) {
+// asked asks for a look and waits for its answer.
+func (w watcher) asked() watch.Look {
 	w.t.Helper()
 	select {
-	case got := <-w.changes:
-		if diff := cmp.Diff(names, got); diff != "" {
-			w.t.Errorf("changed (-want +got):\n%s", diff)
-		}
+	case w.ask <- struct{}{}:
 	case <-time.After(patience):
-		w.t.Fatalf("nothing seen, want %v", names)
+		w.t.Fatal("nobody takes the question")
 	}
+	l := w.look()
+	if !l.Asked {
+		w.t.Fatalf("want an answer, found %+v", l)
+	}
+	return l
+}
+
+// look waits for the next report.
+func (w watcher) look() watch.Look {
+	w.t.Helper()
+	select {
+	case l := <-w.looks:
+		return l
+	case <-time.After(patience):
+		w.t.Fatal("nothing seen")
+		return watch.Look{}
+	}
+}
+
+// want waits for the next report and holds it to these names.
+func (w watcher) want(names ...string) watch.Look {
+	w.t.Helper()
+	l := w.look()
+	if diff := cmp.Diff(names, changed(l)); diff != "" {
+		w.t.Errorf("changed (-want +got):\n%s", diff)
+	}
+	return l
+}
+
+// wantText waits until a file is reported with this content. What a file holds
+// while it is written may be reported before, because the tests' Quiet is short.
+func (w watcher) wantText(name, text string) {
+	w.t.Helper()
+	for {
+		for _, f := range w.want(name).Changed {
+			if f.Err == nil && string(f.Text) == text {
+				return
+			}
+		}
+	}
+}
+
+func changed(l watch.Look) (names []string) {
+	for _, f := range l.Changed {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 func write(t *testing.T, name, text string) {
@@ -138,12 +197,7 @@ func TestChanges(t *testing.T) {
 			// And the watch goes on.
 			_ = os.Remove(file)
 			write(t, file, "three")
-			for {
-				w.want(file)
-				if text, err := os.ReadFile(file); err == nil && string(text) == "three" {
-					break
-				}
-			}
+			w.wantText(file, "three")
 		})
 	}
 }
@@ -155,9 +209,11 @@ func TestRecreated(t *testing.T) {
 	write(t, file, "one")
 	w := start(t, file)
 	must(t, os.Remove(file))
-	w.want(file)
+	if l := w.want(file); !errors.Is(l.Changed[0].Err, fs.ErrNotExist) {
+		t.Errorf("want the file missing, found %v", l.Changed[0].Err)
+	}
 	write(t, file, "one")
-	w.want(file)
+	w.wantText(file, "one")
 }
 
 // TestMissingFile: a file may come later; its folder must be there.
@@ -166,7 +222,7 @@ func TestMissingFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys.pem")
 	w := start(t, file)
 	write(t, file, "one")
-	w.want(file)
+	w.wantText(file, "one")
 }
 
 func TestMissingFolder(t *testing.T) {
@@ -177,8 +233,9 @@ func TestMissingFolder(t *testing.T) {
 	for _, name := range []string{"nowhere/keys.pem", "file/keys.pem", "dangling"} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		err := watch.Files(ctx, []string{filepath.Join(dir, "file"), filepath.Join(dir, name)}, func([]string) {
-			t.Errorf("%s: called", name)
+		err := watch.Files(ctx, watch.Options{
+			Names:  []string{filepath.Join(dir, "file"), filepath.Join(dir, name)},
+			Report: func(watch.Look) { t.Errorf("%s: called", name) },
 		})
 		if err == nil {
 			t.Errorf("%s: want an error, found none", name)
@@ -204,8 +261,9 @@ func TestSameContent(t *testing.T) {
 	}
 	for i, change := range same {
 		change()
-		write(t, other, string(rune('1'+i)))
-		w.want(other)
+		text := string(rune('1' + i))
+		write(t, other, text)
+		w.wantText(other, text)
 	}
 }
 
@@ -218,9 +276,9 @@ func TestSeveralFiles(t *testing.T) {
 	}
 	w := start(t, keys, rules, list)
 	write(t, rules, "two")
-	w.want(rules)
+	w.wantText(rules, "two")
 	write(t, list, "two")
-	w.want(list)
+	w.wantText(list, "two")
 	// One step for both, so that nobody looks in between.
 	must(t, os.Rename(dir, filepath.Join(elsewhere, "away")))
 	w.want(keys, rules)
@@ -231,7 +289,7 @@ func TestNoFiles(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := watch.Files(ctx, nil, func([]string) { t.Error("called") }); err != nil {
+	if err := watch.Files(ctx, watch.Options{Report: func(watch.Look) { t.Error("called") }}); err != nil {
 		t.Error(err)
 	}
 }
@@ -280,13 +338,13 @@ func TestLinks(t *testing.T) {
 		must(t, os.Symlink(there, file))
 		w := start(t, file)
 		write(t, there, "two")
-		w.want(file)
+		w.wantText(file, "two")
 		elsewhere := filepath.Join(t.TempDir(), "real.pem")
 		write(t, elsewhere, "three")
 		must(t, swap(elsewhere, file))
 		w.want(file)
 		write(t, elsewhere, "four")
-		w.want(file)
+		w.wantText(file, "four")
 	})
 	t.Run("to a mount", func(t *testing.T) {
 		t.Parallel()
@@ -312,7 +370,7 @@ func TestLinks(t *testing.T) {
 		must(t, swap("2", filepath.Join(dir, "current")))
 		w.want(file)
 		write(t, file, "three")
-		w.want(file)
+		w.wantText(file, "three")
 	})
 }
 
@@ -350,6 +408,13 @@ func TestFolders(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	for name, want := range map[string]string{
+		"a/x": "a/x", "c/file": "a/b/x", "a/absolute/down/x": "a/b/x", "a/b/up": "a/y", "a/through": "a/z", "c/./../a//x": "a/x",
+	} {
+		if path := watch.Path(dir + "/" + name); path != filepath.Join(dir, want) {
+			t.Errorf("%s: want the path %s, found %s", name, want, path)
+		}
+	}
 }
 
 // TestRelativeName: names are relative to the current folder.
@@ -358,7 +423,7 @@ func TestRelativeName(t *testing.T) {
 	write(t, "keys.pem", "one")
 	w := start(t, "keys.pem")
 	write(t, "keys.pem", "two")
-	w.want("keys.pem")
+	w.wantText("keys.pem", "two")
 }
 
 // TestPoll: a change without a notification. A second hard link gives the file
@@ -369,14 +434,9 @@ func TestPoll(t *testing.T) {
 	file, twin := filepath.Join(dir, "keys.pem"), filepath.Join(elsewhere, "twin")
 	write(t, file, "one")
 	must(t, os.Link(file, twin))
-	w := startEvery(t, time.Millisecond, file)
+	w := startWith(t, moment, time.Millisecond, file)
 	write(t, twin, "two")
-	for {
-		w.want(file) // perhaps while it was empty
-		if text, err := os.ReadFile(file); err == nil && string(text) == "two" {
-			break
-		}
-	}
+	w.wantText(file, "two")
 }
 
 // TestReplacedFolder: the folder itself is another one. Only the poll can know.
@@ -388,13 +448,8 @@ func TestReplacedFolder(t *testing.T) {
 	file := filepath.Join(dir, "keys.pem")
 	write(t, file, "one")
 	write(t, filepath.Join(dir+".new", "keys.pem"), "two")
-	w := startEvery(t, time.Millisecond, file)
+	w := startWith(t, moment, time.Millisecond, file)
 	must(t, os.Rename(dir, dir+".old"))
 	must(t, os.Rename(dir+".new", dir))
-	for {
-		w.want(file) // perhaps while it was missing
-		if text, err := os.ReadFile(file); err == nil && string(text) == "two" {
-			break
-		}
-	}
+	w.wantText(file, "two") // perhaps after it was missing
 }

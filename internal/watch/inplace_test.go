@@ -1,0 +1,164 @@
+package watch_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/watch"
+)
+
+// TestInPlace: with a quiet time that does not end within the test, a file that
+// is replaced in one step counts at once and a file that is written in place does
+// not, however often the watch is asked.
+func TestInPlace(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		change  func(dir, file string) error
+		waiting bool
+	}{
+		{"renamed over", func(_, file string) error { return replace(file, "two") }, false},
+		{"renamed over, then written", func(_, file string) error {
+			if err := replace(file, "two"); err != nil {
+				return err
+			}
+			return patch(file, "xx")
+		}, true},
+		{"written, then renamed over", func(_, file string) error {
+			if err := patch(file, "xx"); err != nil {
+				return err
+			}
+			return replace(file, "two")
+		}, false},
+		{"a link is swapped", func(dir, file string) error {
+			elsewhere := filepath.Join(dir, "sub")
+			if err := os.Mkdir(elsewhere, 0o700); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(elsewhere, "new"), []byte("two"), 0o600); err != nil {
+				return err
+			}
+			return swap("sub/new", file)
+		}, false},
+		{"written", func(_, file string) error { return os.WriteFile(file, []byte("two"), 0o600) }, true},
+		{"cut", func(_, file string) error { return os.Truncate(file, 1) }, true},
+		{"appended to", func(_, file string) error { return patch(file, "one and two") }, true},
+		{"removed and written anew", func(_, file string) error {
+			if err := os.Remove(file); err != nil {
+				return err
+			}
+			return os.WriteFile(file, []byte("two"), 0o600)
+		}, true},
+		{"renamed away and written anew, as vim does", func(_, file string) error {
+			if err := os.Rename(file, file+"~"); err != nil {
+				return err
+			}
+			return os.WriteFile(file, []byte("two"), 0o600)
+		}, true},
+		{"removed", func(_, file string) error { return os.Remove(file) }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "rules.yaml")
+			write(t, file, "one")
+			w := startWith(t, time.Hour, watch.Poll, file)
+			must(t, tt.change(dir, file))
+			if !tt.waiting {
+				w.wantText(file, "two")
+				return
+			}
+			for range 3 {
+				if l := w.asked(); len(l.Changed) > 0 || !cmp.Equal(l.Waiting, []string{file}) {
+					t.Fatalf("want the file waiting, found %+v", l)
+				}
+			}
+			// A replacement ends the wait.
+			must(t, replace(file, "three"))
+			w.wantText(file, "three")
+		})
+	}
+}
+
+// replace writes beside the file and renames over it.
+func replace(file, text string) error {
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// TestWrittenDuringTheStart: a change after the caller has read the file and
+// before the watch begins is reported, too.
+func TestWrittenDuringTheStart(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, file, "two")
+	looks := make(chan watch.Look)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- watch.FilesWith(ctx, watch.Options{
+			Names: []string{file}, Known: map[string]watch.Sum{file: {1}}, Report: func(l watch.Look) { looks <- l },
+		}, moment, watch.Poll)
+	}()
+	if l := <-looks; len(l.Changed) != 1 || string(l.Changed[0].Text) != "two" {
+		t.Errorf("want the new content, found %+v", l)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPipe: a named pipe in the place of the file is reported and not waited for.
+func TestPipe(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, file, "one")
+	w := start(t, file)
+	must(t, syscall.Mkfifo(file+".new", 0o600))
+	must(t, os.Rename(file+".new", file))
+	if l := w.want(file); l.Changed[0].Err == nil {
+		t.Error("want an error, found none")
+	}
+	must(t, replace(file, "two"))
+	w.wantText(file, "two")
+}
+
+// TestEndsDuringALook: the end of the context does not wait for a look that takes
+// long.
+func TestEndsDuringALook(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, file, "one")
+	ctx, cancel := context.WithCancel(t.Context())
+	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- watch.FilesWith(ctx, watch.Options{Names: []string{file}, Report: func(watch.Look) {
+			close(began)
+			<-release
+			close(ended)
+		}}, moment, watch.Poll)
+	}()
+	<-began
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("want the end, found none")
+	}
+	close(release)
+	<-ended
+}
