@@ -27,7 +27,8 @@ type checkCommand struct {
 func (checkCommand) Help() string {
 	return `Reads the whole configuration from the environment, as certgate serve would, and
 starts nothing. Exit code 0 when it is right, 2 when it has faults: all of them
-are printed, on standard error or, with --json, in the JSON.
+are printed, on standard error or, with --json, in the JSON. The digests are those
+that serve logs with "configuration in force" and "reloaded".
 
 Example:
 
@@ -48,6 +49,23 @@ type checkReport struct {
 	Denied   int          `json:"denied"`
 	CRLs     int          `json:"revocation_lists"`
 	Upstream string       `json:"upstream"`
+	Digests  checkDigests `json:"digests"`
+}
+
+// checkDigests are those that serve logs and shows as metrics, to compare with.
+type checkDigests struct {
+	Keys    string `json:"keys"`
+	Rules   string `json:"rules"`
+	Denials string `json:"denials"`
+	CRLs    string `json:"crls"`
+}
+
+func newCheckDigests(c config.Config) checkDigests {
+	found := map[string]string{}
+	for _, p := range c.Inventory() {
+		found[p.Name] = p.Digest
+	}
+	return checkDigests{found["keys"], found["rules"], found["denials"], found["crls"]}
 }
 
 type checkFault struct {
@@ -63,7 +81,7 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	if r.OK {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
 		r.Require, r.Observe = proofs(c)
-		r.Upstream = c.UpstreamURL()
+		r.Upstream, r.Digests = c.UpstreamURL(), newCheckDigests(c)
 	}
 	return r
 }
@@ -105,8 +123,9 @@ func (k checkCommand) Run(s surroundings) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.ofRules(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream)
+	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.ofRules(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
+		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
 	return err
 }
 
