@@ -167,6 +167,9 @@ func (c *connection) ask(r request) (answer, error) {
 		return answer{}, err
 	}
 	defer res.Body.Close()
+	if res.Close { // ReadResponse deletes the field
+		res.Header.Set("Connection", "close")
+	}
 	body, err := io.ReadAll(res.Body)
 	return answer{res.StatusCode, res.Header, string(body)}, err
 }

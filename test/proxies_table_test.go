@@ -89,7 +89,7 @@ func testSources(t *testing.T) string {
 // TestProxyVersions: in CI the programs are those that the table names.
 func TestProxyVersions(t *testing.T) {
 	t.Parallel()
-	flags := map[string]string{"nginx": "-v", "haproxy": "-v", "caddy": "version", "apache": "-v", "traefik": "version"}
+	flags := map[string]string{"nginx": "-v", "haproxy": "-v", "caddy": "version", "apache": "-v", "traefik": "version", "envoy": "--version"}
 	number := regexp.MustCompile(`\d+\.\d+`)
 	for _, row := range proxyRows(t) {
 		program, _, _ := strings.Cut(row.file, "-")

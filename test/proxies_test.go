@@ -32,6 +32,9 @@ func proxyCommands() map[string]proxyCommand {
 		"haproxy": {"haproxy", -1, "", func(file, _ string) []string { return []string{"-db", "-f", file} }},
 		"caddy":   {"caddy", 0, "", func(file, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} }},
 		"apache":  {"apache2", 0, "", func(file, _ string) []string { return []string{"-f", file, "-DFOREGROUND"} }},
+		"envoy": {"envoy", 0, "", func(file, _ string) []string {
+			return []string{"-c", file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"}
+		}},
 		"traefik": {"traefik", 0, "traefik-static.yaml", func(file, _ string) []string { return []string{"--configFile=" + file} }},
 	}
 }
