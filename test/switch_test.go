@@ -222,3 +222,31 @@ func TestInheritedSocketMustBeOne(t *testing.T) {
 		}
 	}
 }
+
+// TestInheritedSocketIsNoUpstream: the gateway refuses to forward to the socket that
+// it inherits, and LISTEN_ADDR, which is not used then, forbids no upstream.
+func TestInheritedSocketIsNoUpstream(t *testing.T) {
+	t.Parallel()
+	m := newMaster(t, "p256")
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	u := newUpstream(t, nil)
+	upstream := strings.TrimPrefix(settings(m.publicKey, u)["UPSTREAM_URL"], "http://")
+	inherit(t, u, settings(m.publicKey, u).with(environment{"LISTEN_ADDR": upstream}), socket)
+
+	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, run.binary(t, "certgate"))
+	command.ExtraFiles = []*os.File{socket}
+	p := launch(t, "certgate", settings(m.publicKey, u).with(environment{"LISTEN_FDS": "1", "UPSTREAM_URL": "http://" + l.Addr().String()}), command)
+	p.wantExit(t, 2)
+	if !strings.Contains(p.stderr.String(), "which is the gateway's own inherited socket") {
+		t.Errorf("want the inherited socket named, found %s", p.stderr)
+	}
+}

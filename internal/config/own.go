@@ -68,7 +68,7 @@ func (c Config) CheckInherited(listening net.Addr) error {
 	own := address(listening.String())
 	for _, u := range c.Upstreams {
 		if listening.Network() == "tcp" && thisMachine().reaches(u, own) {
-			return &Error{Faults: []Fault{{"UPSTREAM_URL", ownAddress(u, "the inherited socket", string(own))}}}
+			return &Error{Faults: []Fault{{"UPSTREAM_URL", ownAddress(u, "inherited socket", string(own))}}}
 		}
 	}
 	return nil

@@ -2,6 +2,8 @@ package trust
 
 import (
 	"crypto"
+	"crypto/dsa" //nolint:staticcheck // to name such a key, which is refused
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -250,7 +252,7 @@ func checkKey(key crypto.PublicKey, minRSABits int) error {
 	case ed25519.PublicKey:
 		return nil
 	default:
-		return fmt.Errorf("want an RSA, ECDSA or Ed25519 key, found %T", key)
+		return fmt.Errorf("want an RSA, ECDSA or Ed25519 key, found %s", DescribeKey(key))
 	}
 }
 
@@ -271,8 +273,9 @@ func checkRSA(key *rsa.PublicKey, minBits int) error {
 	return nil
 }
 
-// DescribeKey is the kind and size of a public key in words: "RSA-2048",
-// "P-256", "Ed25519".
+// DescribeKey names the kind and size of a public key: "RSA-2048", "P-256",
+// "Ed25519". Nil is the key of a certificate whose algorithm crypto/x509 does not
+// know.
 func DescribeKey(key crypto.PublicKey) string {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -281,6 +284,12 @@ func DescribeKey(key crypto.PublicKey) string {
 		return k.Curve.Params().Name
 	case ed25519.PublicKey:
 		return "Ed25519"
+	case *ecdh.PublicKey:
+		return "X25519"
+	case *dsa.PublicKey:
+		return "DSA"
+	case nil:
+		return "an unsupported one"
 	default:
 		return fmt.Sprintf("%T", key)
 	}

@@ -2,6 +2,11 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/dsa" //nolint:staticcheck // such a key is refused
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -131,6 +136,8 @@ func TestKeyringFaults(t *testing.T) {
 		{"single spaces, two in a row", strings.Replace(spaced(g), "----- ", "-----  ", 1), []string{"damaged"}},
 		{"single spaces, a tab", strings.Replace(spaced(g), "----- ", "-----\t", 1), []string{"damaged"}},
 		{"single spaces, one newline", strings.Replace(spaced(g)+" "+spaced(g), "----- -----", "-----\n-----", 1), []string{"damaged"}},
+		{"single spaces, one newline in a block", strings.Replace(spaced(g), " -----END", "\n-----END", 1), []string{"damaged"}},
+		{"single spaces, one carriage return", strings.Replace(spaced(g), " -----END", "\r-----END", 1), []string{"damaged"}},
 		{"single spaces, no end", spaced(g[:len(g)/2]), []string{"damaged"}},
 		{"single spaces, another end", strings.Replace(spaced(g), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{"damaged"}},
 		{"single spaces, blocks without one", spaced(g) + spaced(g), []string{"damaged"}},
@@ -261,6 +268,23 @@ func checkQuotesNothing(t *testing.T, err error, text string) {
 			if strings.Contains(err.Error(), line[i:i+piece]) && !strings.Contains("-----BEGIN PUBLIC KEY-----", line[i:i+piece]) {
 				t.Fatalf("the error quotes the text: %q", err)
 			}
+		}
+	}
+}
+
+// TestUnsupportedKeys: the refusal of a key that is of no use names its kind.
+func TestUnsupportedKeys(t *testing.T) {
+	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, key := range map[string]crypto.PublicKey{
+		"found an unsupported one": nil, "found X25519": x25519.PublicKey(), "found DSA": &dsa.PublicKey{},
+	} {
+		cert := &x509.Certificate{PublicKey: key, SignatureAlgorithm: x509.PureEd25519}
+		faults := fmt.Sprint(trust.Limits{}.Faults(cert, cert.NotBefore))
+		if !strings.Contains(faults, "want an RSA, ECDSA or Ed25519 key, "+want) {
+			t.Errorf("want %q, found %s", want, faults)
 		}
 	}
 }
