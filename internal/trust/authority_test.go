@@ -21,6 +21,7 @@ import (
 // TestAuthorityCertificate: a CA certificate is a key and what the CA says of
 // itself; a keyring takes only one that says it may sign certificates.
 func TestAuthorityCertificate(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("ca", "ec:P-256")
 	o.openssl("req", "-new", "-config", "req.cnf", "-key", "ca.key", "-subj", "/CN=Example CA", "-out", "v1.csr")
@@ -66,6 +67,7 @@ func TestAuthorityCertificate(t *testing.T) {
 // TestAuthorityTime: a CA whose certificate is over vouches for nobody; its bare
 // key has no end.
 func TestAuthorityTime(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("ca", "ec:P-256")
 	short := o.root(root{name: "ca", days: 10})
@@ -139,6 +141,7 @@ func TestAuthorityNotYetValid(t *testing.T) {
 // TestIssuerName: the CA's certificate must be the issuer by name as well as by
 // key; a bare key has no name.
 func TestIssuerName(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, certificate := o.authority("ca", "ec:P-256")
 	renamed := o.root(root{name: "ca", subject: "/O=Example/CN=Other CA", out: "renamed.crt"})

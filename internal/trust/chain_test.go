@@ -17,6 +17,7 @@ type chain = []*x509.Certificate
 // TestChains: mail is below one, sub below one, deep below sub. Only what is
 // attached beside the client's certificate differs.
 func TestChains(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, ca := o.authority("ca", "rsa:2048")
 	_, stranger := o.authority("stranger", "ec:P-256") // of the same name as the CA
@@ -94,6 +95,7 @@ func TestChains(t *testing.T) {
 // TestIntermediates: the same path, the same client; only the intermediate
 // differs.
 func TestIntermediates(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "rsa:2048")
 	o.key("one", "ec:P-256")
@@ -141,6 +143,7 @@ func TestIntermediates(t *testing.T) {
 // TestWeakRoot: nobody needs a root's own signature, so an old one that came
 // along takes no chain away and is no reason.
 func TestWeakRoot(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("ca", "rsa:2048")
 	o.write("root.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[v3]\n"+caExtensions+"\n")
@@ -158,6 +161,7 @@ func TestWeakRoot(t *testing.T) {
 // TestPurposesNest: what the anchor or an intermediate may not issue for, the
 // client cannot have.
 func TestPurposesNest(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -179,6 +183,7 @@ func TestPurposesNest(t *testing.T) {
 }
 
 func TestPathLength(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -212,6 +217,7 @@ func TestPathLength(t *testing.T) {
 }
 
 func TestNameConstraints(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, plain := o.authority("plain", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -249,6 +255,7 @@ func TestNameConstraints(t *testing.T) {
 // TestChainTime: every certificate's own period counts; the client's gives the
 // reason when it is over, whatever else is.
 func TestChainTime(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -284,6 +291,7 @@ func TestChainTime(t *testing.T) {
 // TestReasonOfTheRightAnchor: that other anchors know nothing of a certificate
 // does not hide what the right one says of it.
 func TestReasonOfTheRightAnchor(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	bare, _ := o.authority("bare", "ed25519")
 	_, stranger := o.authority("stranger", "ec:P-256")
@@ -301,6 +309,7 @@ func TestReasonOfTheRightAnchor(t *testing.T) {
 // anchor that accepted is the one that signed, whatever the certificate says of
 // its issuer's key.
 func TestMixedKeyring(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	const named = caExtensions + "\nsubjectKeyIdentifier=hash"
 	o.key("bare", "ec:P-256")
@@ -351,6 +360,7 @@ func TestMixedKeyring(t *testing.T) {
 // TestNamedAnchorFirst: where two anchors vouch, the one that the certificate
 // names answers.
 func TestNamedAnchorFirst(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	one := o.intermediate(issuer{name: "one", ca: "ca", extensions: caExtensions + "\nsubjectKeyIdentifier=hash"})
@@ -370,6 +380,7 @@ func TestNamedAnchorFirst(t *testing.T) {
 // TestCrossSigned: one intermediate's key under two CAs. Each CA vouches through
 // its own certificate of it, and loops lead nowhere.
 func TestCrossSigned(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("a", "ec:P-256")
 	a := o.root(root{name: "a", subject: "/CN=A"})

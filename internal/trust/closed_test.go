@@ -11,6 +11,7 @@ import (
 
 // TestFailsClosed: whatever was forgotten, nobody gets in.
 func TestFailsClosed(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -63,6 +64,7 @@ func TestEmptyKeyrings(t *testing.T) {
 
 // TestAnchorsAreACopy: a keyring cannot be changed through what it shows.
 func TestAnchorsAreACopy(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	ring := keyring(t, public)

@@ -17,7 +17,7 @@ import (
 // dn is a distinguished name in the notation of openssl's -subj: "/O=a/OU=b", with
 // "+" between the attributes of one relative name. "O:p=" encodes the value as a
 // PrintableString, "O:i=" as an INTEGER, and without either it is a UTF8String.
-func dn(t *testing.T, text string) []byte {
+func dn(t testing.TB, text string) []byte {
 	t.Helper()
 	kinds := map[string]asn1.ObjectIdentifier{"C": {2, 5, 4, 6}, "O": {2, 5, 4, 10}, "OU": {2, 5, 4, 11}, "CN": {2, 5, 4, 3}}
 	sequence := [][]attributeDER{}
@@ -45,7 +45,7 @@ type attributeDER struct {
 // nameDER is a Name with its relative names, which are ASN.1 SETs.
 type nameDER struct{ Relative [][]attributeDER }
 
-func encode(t *testing.T, value any) []byte {
+func encode(t testing.TB, value any) []byte {
 	t.Helper()
 	if name, ok := value.(nameDER); ok {
 		var sets []asn1.RawValue
@@ -188,8 +188,8 @@ func TestDirectoryNameConstraints(t *testing.T) {
 				below := plain.sign(leaf, one, newKey(t).Public())
 				v, err = verifyAt(t, below, chain{one}, plain.anchor())
 				check(t, below, v, err, want)
-				if !tt.differs && opensslVerifies(t, below, one, plain.ca) != (want == "") {
-					t.Errorf("critical %t: openssl does not agree", critical)
+				if critical && !tt.differs && opensslVerifies(t, below, one, plain.ca) != (want == "") {
+					t.Error("openssl does not agree")
 				}
 			}
 		})

@@ -79,6 +79,7 @@ func lists(tb testing.TB, ring *trust.Keyring, texts ...[]byte) []*trust.CRL {
 
 // TestCRLSpellings: one file may hold one list in DER or several in PEM.
 func TestCRLSpellings(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	aKey, a := o.authority("a", "rsa:2048")
 	_, b := o.authority("b", "ec:P-256")
@@ -122,6 +123,7 @@ func TestCRLSpellings(t *testing.T) {
 }
 
 func TestCRLFaults(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	key, ca := o.authority("ca", "rsa:2048")
 	o.authority("stranger", "rsa:2048") // of the same name
@@ -198,6 +200,7 @@ func TestCRLFaults(t *testing.T) {
 
 // TestCRLWithoutEnd uses crypto/x509's parts: openssl always writes nextUpdate.
 func TestCRLWithoutEnd(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	key, _ := o.authority("ca", "ec:P-256")
 	for _, end := range []bool{true, false} {
@@ -264,6 +267,7 @@ func handmadeCRL(t *testing.T, o office, end bool, critical *bool) []byte {
 // TestCRLEntries: an entry with a critical extension, such as the certificate
 // issuer of an indirect list, means another certificate than it seems.
 func TestCRLEntries(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	key, _ := o.authority("ca", "ec:P-256")
 	for critical, want := range map[bool]string{false: "", true: "entries without critical"} {
@@ -277,6 +281,7 @@ func TestCRLEntries(t *testing.T) {
 // TestCRL: one list of the anchor; the certificate, the moment and the setting
 // differ.
 func TestCRL(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	key, ca := o.authority("ca", "rsa:2048")
 	o.key("mail", "ec:P-256")
@@ -319,6 +324,7 @@ func TestCRL(t *testing.T) {
 
 // TestCRLOfTheFuture: a list that is not in force yet says nothing of today.
 func TestCRLOfTheFuture(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -356,6 +362,7 @@ func TestCRLOfTheFuture(t *testing.T) {
 // TestCRLOfOneAnchor: a list speaks for its own anchor. Serial numbers are
 // another matter with another.
 func TestCRLOfOneAnchor(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, a := o.authority("a", "ec:P-256")
 	b, _ := o.authority("b", "ec:P-256") // of the same name
@@ -376,6 +383,7 @@ func TestCRLOfOneAnchor(t *testing.T) {
 // TestSeveralCRLs of one anchor: what one of them revokes is revoked, in any
 // order, and each must be current.
 func TestSeveralCRLs(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -428,6 +436,7 @@ func TestSeveralCRLs(t *testing.T) {
 // what that one signed. Where the intermediate is an anchor too, its list is
 // heard whichever of the two the path begins at.
 func TestCRLInAChain(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11

@@ -2,6 +2,9 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
@@ -9,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,24 +64,78 @@ func (o office) read(name string) []byte {
 	return text
 }
 
-// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name.
+// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name. RSA keys
+// are shared between offices, because making them takes most of a test's time.
 func (o office) key(name, kind string) {
 	o.tb.Helper()
 	algorithm, parameter, _ := strings.Cut(kind, ":")
-	args := []string{"genpkey", "-out", name + ".key", "-algorithm", algorithm}
-	switch algorithm {
-	case "rsa":
-		args = append(args, "-pkeyopt", "rsa_keygen_bits:"+parameter)
-	case "ec":
-		args = append(args, "-pkeyopt", "ec_paramgen_curve:"+parameter)
+	switch {
+	case algorithm == "rsa":
+		o.write(name+".key", string(rsaKeys.next(o, parameter)))
+	case kind == "ec:P-256", kind == "ed25519":
+		o.write(name+".key", string(newPrivateKey(o.tb, kind)))
+	case algorithm == "ec":
+		o.openssl("genpkey", "-out", name+".key", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:"+parameter)
+	default:
+		o.openssl("genpkey", "-out", name+".key", "-algorithm", algorithm)
 	}
-	o.openssl(args...)
 }
 
-// public is the PUBLIC KEY block of NAME.key.
+// newPrivateKey makes a key without openssl.
+func newPrivateKey(tb testing.TB, kind string) []byte {
+	tb.Helper()
+	var key any = newKey(tb)
+	if kind == "ed25519" {
+		var err error
+		if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pemOf("PRIVATE KEY", der)
+}
+
+// keyPool has RSA keys by their size. An office never gets the same key twice.
+type keyPool struct {
+	mu   sync.Mutex
+	made map[string][][]byte
+	used map[string]int // by directory and size
+}
+
+// rsaKeys is shared by all tests, and what it hands out does not depend on them.
+var rsaKeys = keyPool{made: map[string][][]byte{}, used: map[string]int{}}
+
+func (p *keyPool) next(o office, bits string) []byte {
+	o.tb.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.used[o.dir+bits]
+	p.used[o.dir+bits]++
+	if i == len(p.made[bits]) {
+		p.made[bits] = append(p.made[bits], o.openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:"+bits))
+	}
+	return p.made[bits][i]
+}
+
+// public returns the PUBLIC KEY block of NAME.key.
 func (o office) public(name string) []byte {
 	o.tb.Helper()
-	return o.openssl("pkey", "-in", name+".key", "-pubout")
+	block, _ := pem.Decode(o.read(name + ".key"))
+	if block == nil {
+		o.tb.Fatalf("%s.key is not PEM", name)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil { // an algorithm that crypto/x509 does not read
+		return o.openssl("pkey", "-in", name+".key", "-pubout")
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.(interface{ Public() crypto.PublicKey }).Public())
+	if err != nil {
+		return o.openssl("pkey", "-in", name+".key", "-pubout")
+	}
+	return pemOf("PUBLIC KEY", der)
 }
 
 // caExtensions is what a CA certificate says of itself.
@@ -126,8 +184,7 @@ type order struct {
 
 func (o office) client(w order) *x509.Certificate {
 	o.tb.Helper()
-	o.openssl("req", "-new", "-config", "req.cnf", "-key", w.key+".key",
-		"-subj", or(w.subject, "/O=Example/OU=mail/CN=mail"), "-out", "client.csr")
+	o.request(w.key, or(w.subject, "/O=Example/OU=mail/CN=mail"))
 	args := []string{"x509", "-req", "-in", "client.csr", "-CA", w.ca + ".crt", "-CAkey", w.ca + ".key",
 		"-set_serial", or(w.serial, "0x4f3a09"), "-days", "365"}
 	if w.digest != "" {
@@ -138,6 +195,23 @@ func (o office) client(w order) *x509.Certificate {
 		args = append(args, "-extfile", "client.ext")
 	}
 	return parsed(o.tb, o.openssl(append(args, w.more...)...))
+}
+
+// request writes client.csr, with crypto/x509 where that can sign with the key: the
+// request carries nothing but the subject and the key, and openssl takes long to start.
+func (o office) request(key, subject string) {
+	o.tb.Helper()
+	block, _ := pem.Decode(o.read(key + ".key"))
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		o.openssl("req", "-new", "-config", "req.cnf", "-key", key+".key", "-subj", subject, "-out", "client.csr")
+		return
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: dn(o.tb, subject)}, private)
+	if err != nil {
+		o.tb.Fatal(err)
+	}
+	o.write("client.csr", string(pemOf("CERTIFICATE REQUEST", der)))
 }
 
 // issuer is what differs between one intermediate and the next. The zero value

@@ -18,6 +18,7 @@ import (
 // TestKeyringSpellings: files, .env lines and dashboards all mean the same two
 // anchors, in the order they are given.
 func TestKeyringSpellings(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	first, _ := o.authority("one", "rsa:2048")
 	_, second := o.authority("two", "ec:P-256")
@@ -68,6 +69,7 @@ func TestKeyringSpellings(t *testing.T) {
 
 // TestKeyID: a key has one id, as bare key in either form and in a certificate.
 func TestKeyID(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, certificate := o.authority("ca", "rsa:2048")
 	pkcs1 := o.openssl("rsa", "-in", "ca.key", "-RSAPublicKey_out")
@@ -108,6 +110,7 @@ func wrap(text string, width int, end string) string {
 // TestKeyringFaults: one text for each thing that can be wrong. The error says
 // what was wanted and where, and quotes nothing.
 func TestKeyringFaults(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	good, certificate := o.authority("good", "ec:P-256")
 	other, _ := o.authority("other", "ec:P-256")
@@ -203,6 +206,7 @@ func TestKeyringFaults(t *testing.T) {
 
 // TestKeyringMinRSABits: no limit is not any length.
 func TestKeyringMinRSABits(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.key("short", "rsa:1024")
 	o.key("long", "rsa:2048")
@@ -229,6 +233,7 @@ func TestKeyringMinRSABits(t *testing.T) {
 
 // TestEightKeys is the most that a keyring holds.
 func TestEightKeys(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	var text []byte
 	for range trust.MaxAnchors {

@@ -14,6 +14,7 @@ import (
 // TestMasterKeyRecipe is the first article's: no CA at all, the master key signs
 // the client's request as if it were its own.
 func TestMasterKeyRecipe(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.openssl("genrsa", "-out", "master.key", "2048")
 	o.openssl("req", "-new", "-config", "req.cnf", "-key", "master.key", "-subj", "/O=Example/OU=mail/CN=mail", "-out", "mail.csr")
@@ -33,6 +34,7 @@ func TestMasterKeyRecipe(t *testing.T) {
 // that has a key of its own. The gateway may know the CA by its bare key or by
 // its certificate.
 func TestAuthorityRecipe(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	o.openssl("genrsa", "-out", "ca.key", "2048")
 	// openssl's own configuration here, as in the article.
@@ -122,6 +124,7 @@ func found(a x509.SignatureAlgorithm) string {
 
 // TestDigests: an RSA anchor takes every SHA-2 signature, with either padding.
 func TestDigests(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "rsa:2048")
 	o.key("mail", "ec:P-256")

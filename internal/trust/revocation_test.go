@@ -19,6 +19,7 @@ import (
 )
 
 func TestRevocation(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -71,6 +72,7 @@ func TestRevocation(t *testing.T) {
 // TestSerialSpellings: a revoked serial is found whatever its length in the
 // certificate.
 func TestSerialSpellings(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -211,6 +213,7 @@ func TestEveryRevocationFaultIsReported(t *testing.T) {
 // signature still verifies. The certificate must stay the same one: same
 // fingerprint, and still revoked.
 func TestReencodedSignature(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -240,6 +243,7 @@ func TestReencodedSignature(t *testing.T) {
 // anchor, under either spelling of its signature. One that only came along does
 // not matter.
 func TestRevokedChain(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	_, ca := o.authority("ca", "ec:P-256")
 	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11

@@ -10,6 +10,7 @@ import (
 // TestSharedKey: a client that holds a key which issues certificates is known for
 // it, and refused where the operator wants that.
 func TestSharedKey(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, ca := o.authority("ca", "rsa:2048")
 	second, _ := o.authority("second", "ec:P-256")

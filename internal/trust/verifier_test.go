@@ -11,6 +11,7 @@ import (
 
 // TestUse: the same client, the same signer; only the extensions differ.
 func TestUse(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, certificate := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -59,6 +60,7 @@ func TestUse(t *testing.T) {
 // TestClientKeys: only the client's own key differs. Its strength matters once
 // the key proves possession, and a weak one says much of whoever made it.
 func TestClientKeys(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	tests := []struct {
@@ -106,6 +108,7 @@ func TestClientKeys(t *testing.T) {
 
 // TestShortAnchors: 1024 bits verify where the operator asked for it.
 func TestShortAnchors(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "rsa:1024")
 	o.key("mail", "ec:P-256")
@@ -115,6 +118,7 @@ func TestShortAnchors(t *testing.T) {
 }
 
 func TestTime(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -151,6 +155,7 @@ func TestTime(t *testing.T) {
 }
 
 func TestLifetime(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
@@ -179,6 +184,7 @@ func TestLifetime(t *testing.T) {
 
 // TestStrangers: names prove nothing, and a client is no CA.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, certificate := o.authority("ca", "ec:P-256")
 	o.authority("stranger", "ec:P-256") // of the same name as the CA
@@ -215,6 +221,7 @@ func TestStrangers(t *testing.T) {
 // TestForgerLearnsNothing: what is wrong with an unsigned certificate beside its
 // signature is nobody's business.
 func TestForgerLearnsNothing(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	public, _ := o.authority("ca", "ec:P-256")
 	o.authority("stranger", "ec:P-256")
@@ -243,6 +250,7 @@ func TestForgerLearnsNothing(t *testing.T) {
 // TestRotation: while both anchors are in force both generations of clients get
 // in; afterwards only the new one.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	oldPublic, _ := o.authority("old", "rsa:2048")
 	newPublic, newCertificate := o.authority("new", "ed25519")
