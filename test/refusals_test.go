@@ -90,6 +90,7 @@ func TestEveryReason(t *testing.T) {
 		{"client denied", denial.AccessDenied, as(subject("leaks")), as(subject("leaked")), false},
 
 		{"no header", denial.RequestMalformed, base, base.with("X-A : b"), false},
+		{"unknown expectation", denial.ExpectationFailed, base.post("a"), base.post("a").with("Expect: 200-ok"), false},
 		{"body too large", denial.BodyTooLarge, base.post(strings.Repeat("a", 1024)), base.post(strings.Repeat("a", 1025)), false},
 		{"body stalls", denial.RequestTimeout, base.post("12345").with("Content-Length: 5"), base.post("1234").with("Content-Length: 5"), true},
 		{"upstream breaks off", denial.UpstreamFailed, get("/whole", mail), get("/broken", mail), true},

@@ -150,7 +150,7 @@ func (b *bench) serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: lent(t, NewHandler(b.options)), ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	s := &http.Server{Handler: lent(t, NewHandler(b.options)), ConnContext: wire.Context, ConnState: wire.State, ErrorLog: zap.NewStdLog(zap.NewNop())}
 	var server interface {
 		Serve(l net.Listener) error
 		Close() error

@@ -28,6 +28,8 @@ const (
 	RequestAmbiguous Reason = "request_ambiguous"
 	RequestMalformed Reason = "request_malformed"
 	MethodNotAllowed Reason = "method_not_allowed"
+	// ExpectationFailed is for an Expect field other than 100-continue.
+	ExpectationFailed Reason = "expectation_failed"
 
 	// The question of a proxy that asks about another request.
 	PeerUntrusted   Reason = "peer_untrusted"
@@ -94,6 +96,8 @@ var answers = map[Reason]answer{
 	RequestAmbiguous: {http.StatusBadRequest, "The request's length can be read in more than one way"},
 	RequestMalformed: {http.StatusBadRequest, "The request is not valid"},
 	MethodNotAllowed: {http.StatusMethodNotAllowed, "This path does not take this method"},
+
+	ExpectationFailed: {http.StatusExpectationFailed, "The request asks for something in Expect that the gateway does not support"},
 
 	PeerUntrusted:   {http.StatusForbidden, "This proxy may not ask about requests"},
 	OriginMissing:   {http.StatusForbidden, "The proxy does not say which request it asks about"},

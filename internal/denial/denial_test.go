@@ -24,6 +24,7 @@ var statuses = map[denial.Reason]int{
 	denial.RequestAmbiguous:       http.StatusBadRequest,
 	denial.RequestMalformed:       http.StatusBadRequest,
 	denial.MethodNotAllowed:       http.StatusMethodNotAllowed,
+	denial.ExpectationFailed:      http.StatusExpectationFailed,
 	denial.PeerUntrusted:          http.StatusForbidden,
 	denial.OriginMissing:          http.StatusForbidden,
 	denial.OriginAmbiguous:        http.StatusForbidden,

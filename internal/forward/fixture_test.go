@@ -213,7 +213,7 @@ func newLane(t testing.TB, handler http.Handler, o options) (addr string, s lane
 	}
 	rest := &http.Server{
 		Handler: handler, MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: time.Minute, ReadTimeout: o.readTimeout,
-		ConnContext: wire.Context, ErrorLog: zap.NewStdLog(zap.NewNop()),
+		ConnContext: wire.Context, ConnState: wire.State, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
 	watched := wire.NewListener(l, wire.Options{WriteTimeout: time.Minute})
 	s = laneServer{lane.New(rest, time.Minute), watched, make(chan error, 1)}

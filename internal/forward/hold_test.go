@@ -85,7 +85,7 @@ func newHolding(t *testing.T, o holdOptions) holding {
 	}
 	h := holding{gateway: gateway{results: make(chan forward.Result, 1000)}, t: t, forwarder: f, held: make(chan kept, 1000)}
 	s := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, o.between) }), ConnContext: wire.Context,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, o.between) }), ConnContext: wire.Context, ConnState: wire.State,
 		MaxHeaderBytes: 64 << 10, ReadTimeout: o.readTimeout, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
 	h.addr = listen(t, s, o.serving, f)

@@ -156,6 +156,7 @@ func (g *Gateway) quick(h http.Handler) server {
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return provenance.Context(wire.Context(ctx, c), c)
 	}
+	s.ConnState = wire.State
 	if !g.config.FastLane {
 		return s
 	}

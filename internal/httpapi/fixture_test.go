@@ -204,7 +204,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	}
 	b.addr = l.Addr().String()
 	s := &http.Server{
-		Handler: NewHandler(b.options), ConnContext: connContext, MaxHeaderBytes: 64 << 10,
+		Handler: NewHandler(b.options), ConnContext: connContext, ConnState: wire.State, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
 	if t, ok := tb.(*testing.T); ok {

@@ -92,6 +92,8 @@ func reasonFor(r wire.Refusal, target string) denial.Reason {
 		return denial.Overloaded
 	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
 		return denial.CredentialTooLarge
+	case r.Status == http.StatusExpectationFailed:
+		return denial.ExpectationFailed
 	case r.Ambiguous:
 		return denial.RequestAmbiguous
 	}

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -62,6 +63,7 @@ type conn struct {
 	sent    int
 	sentErr error
 
+	accepted  time.Time // when the connection began
 	limit     time.Time // when the wait for a request ends
 	armed     time.Time // the read deadline that is set, if [conn.wait] may go by it
 	started   time.Time // when the present request began to come, if it did not come at once
@@ -102,7 +104,8 @@ func (c *conn) serve() {
 	defer func() { c.rescue(recover(), verdict) }()
 	defer c.cancel()
 	defer c.phase.Store(retired)
-	c.limit = after(c.s.rest.ReadHeaderTimeout) // the first request has to come at once
+	c.accepted = time.Now()
+	c.limit = plus(c.accepted, c.s.rest.ReadHeaderTimeout) // the first request has to come at once
 	for verdict == plain {
 		if verdict = c.wait(); verdict == unfinished {
 			verdict = c.finish()
@@ -130,12 +133,15 @@ func (c *conn) rescue(reason any, last verdict) {
 	}
 }
 
-// after is the time at the end of d; 0 or less has no end.
-func after(d time.Duration) time.Time {
+// after returns the time at the end of d, or the zero time for 0 or less.
+func after(d time.Duration) time.Time { return plus(time.Now(), d) }
+
+// plus returns the end of d after start, or the zero time for 0 or less.
+func plus(start time.Time, d time.Duration) time.Time {
 	if d <= 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(d)
+	return start.Add(d)
 }
 
 func (c *conn) arm(limit time.Time) {
@@ -242,7 +248,21 @@ func (c *conn) makeRoom() {
 	c.r, c.w = 0, n
 }
 
-// handOver gives the connection to net/http, with what was read and not used.
+// began returns when the request began that the connection is reading or waiting for:
+// the first one with the connection itself, as net/http counts.
+func (c *conn) began() time.Time {
+	switch {
+	case c.answer.served == 0:
+		return c.accepted
+	case !c.started.IsZero():
+		return c.started
+	default: // it has just come
+		return time.Now()
+	}
+}
+
+// handOver gives the connection to net/http, with what was read and not used. The
+// timeouts of the request go on.
 func (c *conn) handOver() {
 	unused := c.in[c.r:c.w]
 	if c.wasPost {
@@ -252,7 +272,8 @@ func (c *conn) handOver() {
 			unused = unused[1:]
 		}
 	}
-	c.watched.Unread(unused)
+	began, rest := c.began(), c.s.rest
+	c.watched.Unread(unused, plus(began, cmp.Or(rest.ReadHeaderTimeout, rest.ReadTimeout)), plus(began, rest.ReadTimeout))
 	c.giveBack()
 	_ = c.net.SetReadDeadline(time.Time{})
 	c.s.handoff.give(c.watched)

@@ -106,6 +106,7 @@ func newHTTP(h http.Handler, o options, log io.Writer) *http.Server {
 		MaxHeaderBytes:               o.maxHeader,
 		DisableGeneralOptionsHandler: true,
 		ConnContext:                  wire.Context,
+		ConnState:                    wire.State,
 		ErrorLog:                     errorLog,
 	}
 }

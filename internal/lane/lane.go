@@ -42,7 +42,8 @@ type Server struct {
 // New makes a server in front of rest: its handler, its timeouts, its bound on
 // headers and its ConnContext are used for plain requests too. writeTimeout is
 // how long a client may take to read a part of an answer. rest must not be used
-// otherwise; what runs TLS or has no file descriptor goes straight to it.
+// otherwise, and its ConnState must be [wire.State] or call it. Connections that run TLS
+// or have no file descriptor go straight to it.
 //
 // Two things are not as net/http has them. A request's context is the connection's:
 // it is cancelled when the client hangs up, but not when the handler returns. So are

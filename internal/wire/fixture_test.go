@@ -93,7 +93,8 @@ func serve(c net.Conn, watched bool, handler http.Handler) {
 	s := &http.Server{
 		Handler:  handler,
 		ErrorLog: zap.NewStdLog(zap.NewNop()),
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnState: func(c net.Conn, state http.ConnState) {
+			wire.State(c, state)
 			if state == http.StateClosed {
 				close(closed)
 			}

@@ -36,7 +36,8 @@ type framing struct {
 	request []byte // the request line, its first maxLine bytes
 	pem     string // the type of a PEM block whose first line ends a line of this header
 	begun   bool   // this header's request line has been read
-	fresh   bool   // a request line has been read since somebody asked
+
+	headRead bool // the header of a request has been read
 
 	lengths   int   // Content-Length fields in this header
 	codings   int   // Transfer-Encoding fields in this header
@@ -148,7 +149,7 @@ func (f *framing) endOfLine() (end bool) {
 // the body is.
 func (f *framing) headLine(line []byte) {
 	if !f.begun {
-		f.begun, f.fresh, f.request, f.pem = true, true, append(f.request[:0], line...), ""
+		f.begun, f.request, f.pem = true, append(f.request[:0], line...), ""
 		return
 	}
 	if inner, ok := bytes.CutSuffix(line, []byte("-----")); ok && !f.long {
@@ -187,6 +188,10 @@ func (f *framing) requestLine() []byte {
 
 // endOfHead decides what follows the header.
 func (f *framing) endOfHead() (end bool) {
+	f.headRead = true
+	if !f.begun { // an empty line in the place of a request line
+		f.request, f.pem = f.request[:0], ""
+	}
 	f.ambiguous = f.ambiguous || f.lengths+f.codings > 1
 	f.chunked = f.codings > 0
 	f.begun = false
@@ -207,11 +212,12 @@ func (f *framing) endOfHead() (end bool) {
 	}
 }
 
-// chunkSize reads "SIZE[;extension]" (RFC 9112, section 7.1).
+// chunkSize reads "SIZE[;extension]" (RFC 9112, section 7.1). Control characters are
+// malformed in extensions too.
 func (f *framing) chunkSize(text string, crlf bool) {
-	digits, _, _ := strings.Cut(text, ";")
+	digits, extension, _ := strings.Cut(text, ";")
 	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
-	if err != nil || f.long || !crlf {
+	if err != nil || f.long || !crlf || strings.ContainsFunc(extension, isControl) {
 		f.broken = true
 		return
 	}
@@ -221,3 +227,6 @@ func (f *framing) chunkSize(text string, crlf bool) {
 	}
 	f.state, f.left = inChunkData, int64(n) // ParseUint was told 60 bits
 }
+
+// isControl reports a control character other than the horizontal tab.
+func isControl(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }

@@ -282,7 +282,7 @@ func TestUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := c.(*wire.Conn)
-		w.Unread([]byte(stream[:split]))
+		w.Unread([]byte(stream[:split]), time.Time{}, time.Time{})
 		for _, want := range []string{stream[:len(stream)-len(probe)], probe} {
 			have, p := "", make([]byte, 512)
 			for have != want {
@@ -302,7 +302,7 @@ func TestUnreadIsJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	ambiguous := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "")
-	c.(*wire.Conn).Unread([]byte(ambiguous + "0\r\n\r\n" + probe))
+	c.(*wire.Conn).Unread([]byte(ambiguous+"0\r\n\r\n"+probe), time.Time{}, time.Time{})
 	have, err := io.ReadAll(c)
 	if string(have) != ambiguous || err != nil {
 		t.Errorf("read %q, %v: want the header and the end", have, err)
@@ -322,7 +322,7 @@ func TestUnreadEndsServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wire.Begin((&http.Request{}).WithContext(wire.Context(t.Context(), c)))
-	c.(*wire.Conn).Unread([]byte("\r\n"))
+	c.(*wire.Conn).Unread([]byte("\r\n"), time.Time{}, time.Time{})
 	if _, err := c.Read(make([]byte, 9)); err != nil {
 		t.Fatal(err)
 	}
@@ -332,5 +332,69 @@ func TestUnreadEndsServing(t *testing.T) {
 	}
 	if have := inner.written.String(); have != "anew" {
 		t.Errorf("on the wire %q, want the refusal written anew", have)
+	}
+}
+
+// timed is a connection that keeps the read deadline.
+type timed struct {
+	net.Conn
+	unread   io.Reader
+	deadline time.Time
+}
+
+func (c *timed) Read(p []byte) (int, error) { return c.unread.Read(p) }
+
+func (c *timed) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+func (c *timed) SetReadDeadline(t time.Time) error {
+	c.deadline = t
+	return nil
+}
+
+// TestUnreadLimits: the deadlines that net/http sets end with those that the request had
+// before it was handed over, until it has been answered.
+func TestUnreadLimits(t *testing.T) {
+	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
+	none := time.Time{}
+	tests := []struct {
+		name               string
+		header, whole      time.Time
+		set                time.Time
+		inHead, inBody, ok time.Time // the deadline in force then, and when it is over
+	}{
+		{"later", at(10), at(60), at(100), at(10), at(60), at(100)},
+		{"between", at(10), at(60), at(30), at(10), at(30), at(30)},
+		{"earlier", at(10), at(60), at(5), at(5), at(5), at(5)},
+		{"taken off", at(10), at(60), none, at(10), at(60), none},
+		{"no limits", none, none, at(100), at(100), at(100), at(100)},
+		{"no limit for the whole", at(10), none, none, at(10), none, none},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inner := &timed{unread: strings.NewReader("\r\n\r\nabc")}
+			l, err := wire.NewListener(newOnce(inner), wire.Options{}).Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := l.(*wire.Conn)
+			check := func(when string, want time.Time) {
+				t.Helper()
+				if err := c.SetReadDeadline(tt.set); err != nil || !inner.deadline.Equal(want) {
+					t.Errorf("%s: deadline %v, %v: want %v", when, inner.deadline, err, want)
+				}
+			}
+			c.Unread([]byte("POST / HTTP/1.1\r\nContent-Length: 3"), tt.header, tt.whole)
+			check("before the header", tt.inHead)
+			for range 2 { // what was put back, and then the socket
+				if _, err := c.Read(make([]byte, 64)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check("in the body", tt.inBody)
+			wire.State(c, http.StateActive)
+			check("while it is answered", tt.inBody)
+			wire.State(c, http.StateIdle)
+			check("when it is over", tt.ok)
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,6 +36,9 @@ func TestRefuse(t *testing.T) {
 		{"net/http's", own, false, "anew"},
 		{"a handler's", own, true, own},
 		{"with a date", "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n", false, "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n"},
+		{"an unknown expectation", "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nDate: today\r\nContent-Length: 0\r\n\r\n", false, "anew"},
+		{"an unknown expectation in HTTP/1.0", "HTTP/1.0 417 Expectation Failed\r\nConnection: close\r\n\r\n", false, "anew"},
+		{"a handler's 417", "HTTP/1.1 417 Expectation Failed\r\n\r\n", true, "HTTP/1.1 417 Expectation Failed\r\n\r\n"},
 		{"no status", "HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n", false,
 			"HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"},
 		{"part of a body", "plain", false, "plain"},
@@ -61,8 +65,8 @@ func TestRefuse(t *testing.T) {
 			if have := inner.written.String(); have != tt.want {
 				t.Errorf("on the wire %q, want %q", have, tt.want)
 			}
-			if tt.want == "anew" && status != 431 {
-				t.Errorf("status %d, want 431", status)
+			if tt.want == "anew" && strconv.Itoa(status) != strings.Fields(tt.text)[1] {
+				t.Errorf("status %d, want that of %.20q", status, tt.text)
 			}
 		})
 	}

@@ -36,7 +36,13 @@ type Conn struct {
 	err       error
 
 	serving atomic.Bool // a handler answers the present request
+
+	limits   atomic.Pointer[limits] // of a request that was handed over; nil: none
+	headRead atomic.Bool            // its header has been read
 }
+
+// limits are the latest read deadlines for one request; the zero time is none.
+type limits struct{ header, whole time.Time }
 
 // Read reads from the connection, never beyond the end of the present request.
 // Behind an ambiguous header it reports the end of the stream, behind a body that
@@ -50,10 +56,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.fill(p)
 	kept := c.framing.advance(p[:n])
-	if c.framing.fresh {
-		c.framing.fresh = false
-		c.serving.Store(false) // no handler has seen this one yet
-	}
 	if kept < n {
 		c.hold(p[kept:n])
 		if err != nil {
@@ -62,14 +64,36 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.ambiguous.Store(c.framing.ambiguous)
 	c.chunked.Store(c.framing.chunked)
+	if c.framing.headRead {
+		c.headRead.Store(true)
+	}
 	return kept, err
 }
 
-// Unread puts back what somebody has read from the connection below, where a
-// request begins that no handler has seen. It must come before the first Read.
-func (c *Conn) Unread(p []byte) {
+// Unread puts back bytes that another reader took from the connection below, at the
+// beginning of a request that no handler has seen. It must come before the first Read.
+// The request's header has to be read by the time header, and all of it by whole; the
+// zero time is no limit. Later deadlines that net/http sets are moved to these, so that
+// its timeouts do not start anew.
+func (c *Conn) Unread(p []byte, header, whole time.Time) {
 	c.pending = append(c.pending, p...)
 	c.serving.Store(false)
+	c.limits.Store(&limits{header, whole})
+}
+
+// SetReadDeadline sets the deadline for reads, but no later than the limits of
+// [Conn.Unread] until that request has been answered.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if l := c.limits.Load(); l != nil {
+		limit := l.header
+		if c.headRead.Load() {
+			limit = l.whole
+		}
+		if !limit.IsZero() && (t.IsZero() || t.After(limit)) {
+			t = limit
+		}
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // fill takes what was held back before it asks the socket.
@@ -117,7 +141,7 @@ func (c *Conn) Linger() {
 	if c.CloseWrite() != nil {
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, c.Conn, enough)
 }
 
@@ -130,7 +154,8 @@ func (c *Conn) Close() error {
 }
 
 // Refusal is a request that net/http refused: a broken header, one that is too
-// long, a transfer coding that it does not know. Or it is a connection too many.
+// long, an unknown transfer coding or expectation. Or it is a connection over
+// MaxConnections.
 type Refusal struct {
 	Remote net.Addr
 	// Status is net/http's, 503 for a connection too many.
@@ -146,8 +171,9 @@ type Refusal struct {
 	RequestLine string
 }
 
-// Write writes an answer. Those that net/http writes of its own have no request
-// id and leave no trace, so Refuse writes them instead.
+// Write writes an answer. An answer that net/http makes itself has no request id and
+// is not logged, so Refuse makes another one in its place. Then the connection waits
+// until the client has read it, because net/http closes at once.
 func (c *Conn) Write(p []byte) (int, error) {
 	if d := c.listener.options.WriteTimeout; d > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(d))
@@ -163,19 +189,29 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if _, err := c.Conn.Write(answer); err != nil {
 		return 0, err
 	}
+	if status != http.StatusRequestHeaderFieldsTooLarge { // net/http waits itself
+		c.Linger()
+	}
 	return len(p), nil
 }
 
-// ownAnswer recognises what net/http writes before any handler: a status line
-// and just these two fields, where an answer of a handler has at least a date.
+// ownAnswer recognizes an answer that net/http writes before it calls a handler: a
+// status line and just these two fields, or 417 for an unknown expectation.
 func ownAnswer(p []byte) (status int, own bool) {
 	const prefix, fields = "HTTP/1.1 ", "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	end := bytes.IndexByte(p, '\r')
-	if end < len(prefix)+3 || !bytes.HasPrefix(p, []byte(prefix)) || !bytes.HasPrefix(p[end:], []byte(fields)) {
+	if end < len(prefix)+3 || !bytes.HasPrefix(p, []byte("HTTP/1.")) {
 		return 0, false
 	}
 	status, err := strconv.Atoi(string(p[len(prefix) : len(prefix)+3]))
-	return status, err == nil
+	switch {
+	case err != nil:
+		return 0, false
+	case status == http.StatusExpectationFailed: // also as HTTP/1.0, with more fields
+		return status, true
+	default:
+		return status, bytes.HasPrefix(p, []byte(prefix)) && bytes.HasPrefix(p[end:], []byte(fields))
+	}
 }
 
 type contextKey struct{}
@@ -184,6 +220,16 @@ type contextKey struct{}
 // to [Begin].
 func Context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// State is what http.Server.ConnState wants: it tells the connection that a request has
+// been answered, so that what net/http writes next is its own. A server whose
+// connections come from a [Listener] needs it.
+func State(c net.Conn, s http.ConnState) {
+	if c, ok := c.(*Conn); ok && s == http.StateIdle {
+		c.serving.Store(false)
+		c.limits.Store(nil)
+	}
 }
 
 // Begin tells the connection that a handler answers r from here on, and reports

@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/denial"
+)
+
+// lanes are the two ways through the gateway.
+func lanes() map[string]map[string]string {
+	return map[string]map[string]string{"fast": {"FAST_LANE": "true"}, "net/http": {"FAST_LANE": "false"}}
+}
+
+// refused is the problem and the audit line of a request.
+type refused struct {
+	Reason    denial.Reason `json:"reason"`
+	Status    int           `json:"status"`
+	RequestID string        `json:"request_id"`
+	Method    string        `json:"method"`
+	Path      string        `json:"path"`
+}
+
+// lineOf waits for the audit line of a request.
+func (r *running) lineOf(t *testing.T, requestID string) (line refused) {
+	t.Helper()
+	eventually(t, "the audit line of "+requestID, func() bool {
+		for text := range strings.Lines(r.log.String()) {
+			if strings.Contains(text, `"msg":"request"`) && strings.Contains(text, requestID) {
+				return json.Unmarshal([]byte(text), &line) == nil
+			}
+		}
+		return false
+	})
+	return line
+}
+
+// TestEveryRequestIsAudited: a request that net/http refuses itself is answered with a
+// problem document and has an audit line, on a new connection and behind another request.
+func TestEveryRequestIsAudited(t *testing.T) {
+	before := map[string]string{
+		"on a new connection": "",
+		"behind a plain one":  "GET /first HTTP/1.1\r\nHost: h\r\n\r\n",
+		"behind net/http's":   "GET /first HTTP/1.1\r\nHost:  h\r\nPragma: x\r\n\r\n",
+	}
+	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("a", 500)
+	tests := []struct {
+		name, request string
+		want          denial.Reason
+		method, path  string
+	}{
+		{"unknown expectation", "GET /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", denial.ExpectationFailed, "GET", "/a"},
+		{"unknown expectation, HTTP/1.0", "GET /a HTTP/1.0\r\nExpect: x\r\n\r\n", denial.ExpectationFailed, "GET", "/a"},
+		{"unknown expectation with a body", "POST /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\nContent-Length: 5\r\n\r\nhello", denial.ExpectationFailed, "POST", "/a"},
+		{"empty first line", "\r\n\r\n", denial.RequestMalformed, "", ""},
+		{"empty first line, bare", "\n\n\n\n", denial.RequestMalformed, "", ""},
+		{"no request line", "garbage\r\n\r\n", denial.RequestMalformed, "garbage", ""},
+		{"TLS", hello + "\r\n\r\n", denial.RequestMalformed, "", ""},
+		{"first line without an end", "GET /" + strings.Repeat("a", 100<<10), denial.CredentialTooLarge, "GET", ""},
+		{"another version", "GET /a HTTP/3.0\r\nHost: h\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
+		{"no host", "GET /a HTTP/1.1\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
+		{"unknown transfer coding", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", denial.RequestAmbiguous, "POST", "/a"},
+		{"NUL in a header", "GET /a HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
+	}
+	for lane, set := range lanes() {
+		r := start(t, load(t, "http://127.0.0.1:1", set))
+		for _, tt := range tests {
+			for when, first := range before {
+				t.Run(lane+" "+tt.name+" "+when, func(t *testing.T) {
+					res := r.last(t, first, tt.request)
+					if res.Status != tt.want.Status() || res.Reason != tt.want {
+						t.Fatalf("answered %d %s, want %d %s", res.Status, res.Reason, tt.want.Status(), tt.want)
+					}
+					line := r.lineOf(t, res.RequestID)
+					if line.Status != res.Status || line.Reason != tt.want {
+						t.Errorf("audit line %+v, want %d %s", line, tt.want.Status(), tt.want)
+					}
+					if tt.path != "" && (line.Method != tt.method || line.Path != tt.path) || line.Path == "/first" {
+						t.Errorf("audit line %+v, want it of %s %s", line, tt.method, tt.path)
+					}
+				})
+			}
+		}
+	}
+}
+
+// last sends a request behind another one, if there is any, and returns the problem that
+// it is answered with. The connection ends behind it.
+func (r *running) last(t *testing.T, first, request string) (found refused) {
+	t.Helper()
+	c, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	answers := bufio.NewReader(c)
+	if first != "" {
+		_, _ = io.WriteString(c, first)
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+	}
+	_, _ = io.WriteString(c, request)
+	res, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || json.Unmarshal(body, &found) != nil {
+		t.Fatalf("status %d, %q, %v: want a problem document", res.StatusCode, body, err)
+	}
+	if res.StatusCode != found.Status || !res.Close {
+		t.Errorf("status %d, close %t: want %d and the end", res.StatusCode, res.Close, found.Status)
+	}
+	return found
+}
+
+// TestChunkExtensions: a control character in a chunk extension makes the body malformed.
+func TestChunkExtensions(t *testing.T) {
+	up, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })}
+	go s.Serve(up)
+	defer s.Close()
+	for lane, set := range lanes() {
+		set["ACCESS_RULES"] = `rules: [{name: events, clients: [mail], allow: ["POST /events"]}]`
+		r := start(t, load(t, "http://"+up.Addr().String(), set))
+		head := "POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX-SSL-Auth: " + newWorld(t).header + "\r\n\r\n"
+		for _, body := range []string{
+			"5;a\x00\r\nhello\r\n0\r\n\r\n", "5;\x00\r\nhello\r\n0\r\n\r\n", "5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0;a\x00\r\n\r\n", "5\r\nhello\r\n0;\x01\r\n\r\n",
+			"5\x00\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\x00\r\n\r\n",
+		} {
+			t.Run(lane+" "+body, func(t *testing.T) {
+				res := r.last(t, "", head+body)
+				if line := r.lineOf(t, res.RequestID); res.Reason != denial.RequestMalformed || line.Reason != denial.RequestMalformed || line.Status != http.StatusBadRequest {
+					t.Errorf("answered %+v, audit line %+v: want request_malformed", res, line)
+				}
+			})
+		}
+	}
+}
