@@ -17,8 +17,8 @@ type asker struct {
 	send      func(t *testing.T, r request) answer // sends a request to the proxy
 }
 
-// startAsker runs the program before g with a documented configuration, in which
-// edit has replaced something; it asks at authz.
+// startAsker runs a proxy before g, which asks at the address authz. edit, which may be
+// nil, changes the documented configuration.
 func startAsker(t *testing.T, g *gateway, authz, file string, edit *strings.Replacer) asker {
 	t.Helper()
 	o := proxyOptions{file: file, values: map[string]string{"AUTHZ": authz, "SERVICE": strings.TrimPrefix(g.upstream.url, "http://")}}
@@ -38,7 +38,7 @@ const (
 	traefikAsks = "traefik-forward-auth.yaml"
 )
 
-// without comments lines out.
+// without returns a replacer that turns lines into comments.
 func without(lines ...string) *strings.Replacer {
 	var pairs []string
 	for _, line := range lines {
@@ -84,8 +84,8 @@ func (a asker) wantStopped(t *testing.T, r request, reason denial.Reason) {
 	}
 }
 
-// TestNginxAsks: the documented configuration, a real nginx, and clients that try
-// to have another request judged than the one they send.
+// TestNginxAsks runs the documented configuration with a real nginx. Clients try to make
+// certgate decide on another request than the one that they send.
 func TestNginxAsks(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")
@@ -157,8 +157,8 @@ func TestNginxAsks(t *testing.T) {
 	})
 }
 
-// TestNginxAsksWrongly: what is missing in the configuration stops requests, and
-// lets none pass.
+// TestNginxAsksWrongly checks that an incomplete configuration makes certgate refuse
+// requests, and lets none pass.
 func TestNginxAsksWrongly(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")
@@ -204,7 +204,7 @@ func TestNginxAsksWrongly(t *testing.T) {
 	})
 }
 
-// TestCaddyAsks: the same with a real Caddy.
+// TestCaddyAsks runs the documented configuration with a real Caddy.
 func TestCaddyAsks(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")
@@ -243,8 +243,8 @@ func TestCaddyAsks(t *testing.T) {
 	}
 }
 
-// TestRecordedQuestions: requests as Traefik's ForwardAuth and Caddy's forward_auth
-// send them.
+// TestRecordedQuestions sends requests that were recorded from Traefik's ForwardAuth and
+// Caddy's forward_auth.
 func TestRecordedQuestions(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, "p256")

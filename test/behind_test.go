@@ -12,13 +12,13 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
-// tlsFiles only end TLS.
+// tlsFiles returns the configurations that only end TLS.
 func tlsFiles() []string {
 	return []string{"nginx-tls.conf", "haproxy-tls.cfg", "caddy-tls.Caddyfile", "apache-tls.conf"}
 }
 
-// mutualFiles ask for the client's certificate. The values make them let clients
-// without one in, as their comments say.
+// mutualFiles returns the configurations that ask for the client's certificate. The values
+// change them so that they also accept clients without one, as their comments say.
 func mutualFiles() map[string]*strings.Replacer {
 	return map[string]*strings.Replacer{
 		"nginx-mtls.conf":      strings.NewReplacer("ssl_verify_client on;", "ssl_verify_client optional;"),
@@ -42,7 +42,8 @@ func (f *front) wantNoFlaws(t *testing.T) {
 	}
 }
 
-// TestBehindTLS: a real proxy ends TLS, and what the client attached survives.
+// TestBehindTLS checks that a real proxy that ends TLS forwards the client's certificate
+// unchanged.
 func TestBehindTLS(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
@@ -83,8 +84,8 @@ func TestBehindTLS(t *testing.T) {
 	}
 }
 
-// TestBehindHTTP2: the proxies that offer HTTP/2 take the same certificates in it,
-// and drop the same headers.
+// TestBehindHTTP2 checks that proxies accept the same certificates and delete the same
+// headers with HTTP/2.
 func TestBehindHTTP2(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
@@ -114,7 +115,7 @@ func TestBehindHTTP2(t *testing.T) {
 	}
 }
 
-// TestBehindUntrusted: what a proxy says of the client counts only with
+// TestBehindUntrusted checks that X-Forwarded-* of a proxy counts only with
 // TRUSTED_PROXIES.
 func TestBehindUntrusted(t *testing.T) {
 	t.Parallel()
@@ -137,8 +138,8 @@ func TestBehindUntrusted(t *testing.T) {
 	}
 }
 
-// TestBehindMutualTLS: a real proxy shakes hands with the client's key and
-// attaches what it saw, whatever the client itself sends under that name.
+// TestBehindMutualTLS checks that a real proxy attaches the certificate of the client's
+// handshake, whatever the client itself sends in that header.
 func TestBehindMutualTLS(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
@@ -183,7 +184,7 @@ const serverExtensions = `basicConstraints = critical, CA:FALSE
 extendedKeyUsage = serverAuth
 `
 
-// wantRefusedByProxy wants nothing at the gateway, whatever the client attaches.
+// wantRefusedByProxy wants nothing to reach the gateway, with either credential.
 func (f *front) wantRefusedByProxy(t *testing.T, pairs []tls.Certificate) {
 	t.Helper()
 	f.tap.take()

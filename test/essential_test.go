@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// essential marks a line of a configuration that must not be missing, or a word
-// in it, and says what is wrong without.
+// essential matches a comment that calls the next line of a configuration, or a word in
+// it, essential, and that names the flaw without it.
 var essential = regexp.MustCompile(`(?m)^[ \t]*# Essential \((\w+)(?:: ([^)]+))?\):.*\n(?:[ \t]*#.*\n)*(.+)\n`)
 
 // mark is a line, or a word in a line, that a configuration calls essential.
@@ -44,9 +44,9 @@ func marksOf(t *testing.T, file, text string) []mark {
 	return marks
 }
 
-// TestEssentialLines removes each line that a configuration calls essential, and
-// wants the very flaw that it is there to prevent. So nothing is called essential
-// that is not, and the checks of the other tests see what they are for.
+// TestEssentialLines removes each line that a configuration calls essential, and wants the
+// flaw that the line prevents. This shows that the line is needed, and that the checks of
+// the other tests detect the flaw.
 func TestEssentialLines(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/certgate/certgate/internal/certheader"
 )
 
-// flaws are what can be wrong with a proxy's configuration, by the word that the
-// configurations use for it. Each finds "" where nothing is.
+// flaws returns the checks of a configuration, by the word that the comments in the
+// configurations use. Each returns a description of the flaw, or "" if there is none.
 func (f *front) flaws() map[string]func(t *testing.T) string {
 	return map[string]func(t *testing.T) string{
 		"certificate": f.spoofedCertificate,
@@ -24,7 +24,8 @@ func (f *front) flaws() map[string]func(t *testing.T) string {
 	}
 }
 
-// spoofedCertificate tries to be social with the certificate's header alone.
+// spoofedCertificate sends social's certificate in the proxy's header, without a handshake
+// as social.
 func (f *front) spoofedCertificate(t *testing.T) string {
 	t.Helper()
 	if !f.mutual {
@@ -49,9 +50,9 @@ func (f *front) spoofedCertificate(t *testing.T) string {
 	return ""
 }
 
-// becomesSocial sends the lines with mail's certificate in the handshake or with
-// none. In the one case the upstream may see mail, in both nobody, and only by
-// X-SSL-Auth social.
+// becomesSocial sends the lines with mail's certificate in the handshake or without one.
+// A refusal is right in both cases. Otherwise the identity at the upstream must be mail's
+// with the handshake, and social's by X-SSL-Auth without one.
 func (f *front) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...string) string {
 	t.Helper()
 	a, err := f.ask(t, plainGet("/events").with(lines...), pairs...)
@@ -122,7 +123,7 @@ func (f *front) spoofedHandshake(t *testing.T, c rune) string {
 	return ""
 }
 
-// spoofedForwarded tries to come from elsewhere.
+// spoofedForwarded sends another address, host, protocol and request id than its own.
 func (f *front) spoofedForwarded(t *testing.T) string {
 	t.Helper()
 	const elsewhere = "203.0.113.7"
@@ -145,7 +146,7 @@ func (f *front) spoofedForwarded(t *testing.T) string {
 	return ""
 }
 
-// tooSmall sends nearly as much as certgate takes.
+// tooSmall sends a certificate of nearly the size that certgate accepts.
 func (f *front) tooSmall(t *testing.T) string {
 	t.Helper()
 	value := f.long.header(certheader.Base64DER)
@@ -160,7 +161,7 @@ func (f *front) tooSmall(t *testing.T) string {
 	return ""
 }
 
-// rewritten sends bytes in path and query that proxies like to spell anew.
+// rewritten sends bytes in path and query that some proxies rewrite.
 func (f *front) rewritten(t *testing.T) string {
 	t.Helper()
 	target := "/events/a%2Bb+c=d%7e~e%C3%A9;f?q=%2B+%26=a%20b%2Fc&d=%25=="
@@ -174,8 +175,8 @@ func (f *front) rewritten(t *testing.T) string {
 	return ""
 }
 
-// reconnecting counts the connections that one request of each of many clients
-// takes, one after the other. Apache keeps some in each of its few processes.
+// reconnecting sends one request of each of several clients in turn, and counts the
+// connections to the gateway. Each of Apache's few processes keeps its own.
 func (f *front) reconnecting(t *testing.T) string {
 	t.Helper()
 	const clients, few = 12, 6

@@ -20,14 +20,14 @@ import (
 // certificate.
 const proxyHeader = "X-SSL-Client-Cert"
 
-// cast is who takes part before and behind a proxy. It is made once for several.
+// cast holds the certificates of the clients and of the proxy. Several proxies share it.
 type cast struct {
 	clients      *master
 	mail, social certificate
 	long         certificate // nearly 16 KiB in base64
 	handshake    tls.Certificate
 	roots        *x509.CertPool
-	files        map[string]string // placeholders of the server's files
+	files        map[string]string // values of the placeholders for certificates and keys
 }
 
 func newCast(t *testing.T) *cast {
@@ -49,7 +49,7 @@ func newCast(t *testing.T) *cast {
 	return c
 }
 
-// keyPair is what a client shakes hands with.
+// keyPair returns the certificate and key that a client uses in the handshake.
 func keyPair(t *testing.T, m *master, c certificate) tls.Certificate {
 	t.Helper()
 	pair, err := tls.X509KeyPair(c.pem, m.read(t, "p256.key"))
@@ -126,10 +126,10 @@ func (f *front) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
 	t.Fatal("want Traefik to read its dynamic configuration in time")
 }
 
-// clientAddress is not the proxy's, though it is on the same machine.
+// clientAddress is the address of clients. It differs from the proxy's.
 const clientAddress = "127.0.0.2"
 
-// dial shakes hands with a certificate, or with none.
+// dial connects to the proxy by TLS, with a client certificate or without one.
 func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*connection, error) {
 	t.Helper()
 	dialer := tls.Dialer{
@@ -147,8 +147,8 @@ func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*connection, error
 	return &connection{c, bufio.NewReader(c)}, nil
 }
 
-// ask sends r over a connection of its own. A proxy that does not like a client
-// may answer, or end the connection.
+// ask sends r over a connection of its own. A proxy that refuses a client may answer, or
+// close the connection, which is an error.
 func (f *front) ask(t *testing.T, r request, pairs ...tls.Certificate) (answer, error) {
 	t.Helper()
 	c, err := f.dial(t, pairs...)
@@ -160,7 +160,7 @@ func (f *front) ask(t *testing.T, r request, pairs ...tls.Certificate) (answer, 
 }
 
 func (c *connection) ask(r request) (answer, error) {
-	// An error is the reader's to report: there may be an answer.
+	// Ignore an error: there may be an answer all the same. Otherwise reading fails, too.
 	_, _ = io.WriteString(c, r.String())
 	res, err := http.ReadResponse(c.reader, &http.Request{Method: r.method})
 	if err != nil {
@@ -174,8 +174,8 @@ func (c *connection) ask(r request) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(body)}, err
 }
 
-// asMail asks as the client mail, in the way that the proxy expects. It wants an
-// answer.
+// asMail sends r as the client mail, with the credential that the proxy expects. It wants
+// an answer.
 func (f *front) asMail(t *testing.T, r request) answer {
 	t.Helper()
 	a, err := f.ask(t, r, f.handshakes()...)
@@ -192,7 +192,7 @@ func (f *front) handshakes() []tls.Certificate {
 	return nil
 }
 
-// wantMail sends r as mail, and wants it at the upstream as mail's. It returns
+// wantMail sends r as mail and wants it at the upstream with mail's identity. It returns
 // the header that arrived there.
 func (f *front) wantMail(t *testing.T, r request) []string {
 	t.Helper()
@@ -207,13 +207,13 @@ func (f *front) wantMail(t *testing.T, r request) []string {
 	return head
 }
 
-// attached is a line with social's certificate under a name.
+// attached returns a header line with social's certificate under a name.
 func (f *front) attached(name string) string {
 	return name + ": " + f.social.header(certheader.Base64DER)
 }
 
-// overHTTP2 sends a header as most clients do where a proxy offers HTTP/2, and
-// returns the status. A field whose name is in small letters is sent like that.
+// overHTTP2 sends a header by HTTP/2, as most clients do where a proxy offers it, and
+// returns the status. A name in lower case is sent unchanged.
 func (f *front) overHTTP2(t *testing.T, header http.Header, pairs ...tls.Certificate) int {
 	t.Helper()
 	transport := &http.Transport{

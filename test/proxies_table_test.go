@@ -36,8 +36,8 @@ func proxyRows(t *testing.T) []proxyRow {
 	return rows
 }
 
-// TestProxyTable: the README's table lists every configuration once, with a line
-// that is in it and a test that there is and that uses it.
+// TestProxyTable checks that the README's tables list every configuration once, with a
+// line that the file contains and a test that exists and uses the file.
 func TestProxyTable(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir(proxyFolder)
@@ -72,7 +72,7 @@ func TestProxyTable(t *testing.T) {
 	}
 }
 
-// testSources is the text of all tests here.
+// testSources returns the text of all test files in this folder.
 func testSources(t *testing.T) string {
 	t.Helper()
 	names, err := filepath.Glob("*_test.go")
@@ -86,7 +86,7 @@ func testSources(t *testing.T) string {
 	return all.String()
 }
 
-// TestProxyVersions: in CI the programs are those that the table names.
+// TestProxyVersions checks that CI runs the versions that the table names.
 func TestProxyVersions(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{"nginx": "-v", "haproxy": "-v", "caddy": "version", "apache": "-v", "traefik": "version", "envoy": "--version"}

@@ -15,7 +15,7 @@ import (
 // proxyFolder holds the configurations that README.md lists.
 const proxyFolder = "proxies"
 
-// proxyCommand is how a program runs in the foreground.
+// proxyCommand says how to run a program in the foreground.
 type proxyCommand struct {
 	name   string
 	code   int    // its exit code after SIGTERM; -1 if the signal ends it
@@ -23,7 +23,7 @@ type proxyCommand struct {
 	args   func(file, dir string) []string
 }
 
-// proxyCommands are by the first word of a configuration's name.
+// proxyCommands returns the commands by the first word of a configuration's name.
 func proxyCommands() map[string]proxyCommand {
 	return map[string]proxyCommand{
 		"nginx": {"nginx", 0, "", func(file, dir string) []string {
@@ -97,7 +97,8 @@ func (o proxyOptions) write(t *testing.T, command proxyCommand, dir, addr string
 	return file
 }
 
-// lookProxy skips by hand, and fails in CI, where the program is not installed.
+// lookProxy returns the path of a program. A program that is not installed skips the test,
+// and in CI fails it.
 func lookProxy(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -134,11 +135,11 @@ func (o proxyOptions) fill(t *testing.T, text string, values map[string]string, 
 	})
 }
 
-// proxyAddress is where proxies listen: on one that nothing else in the tests
-// uses, so that nobody takes the port between its choice and its use.
+// proxyAddress is the address on which proxies listen. No other part of the tests uses it,
+// so that no other listener takes a port between its choice and its use.
 const proxyAddress = "127.0.0.3"
 
-// freeAddress is one that nobody listened on a moment ago.
+// freeAddress returns an address on which no process listened a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(proxyAddress, "0"))
@@ -149,7 +150,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// waitToListen dials until the process listens, which does not say so.
+// waitToListen dials until the process listens. The proxies do not announce it.
 func (p *process) waitToListen(t *testing.T, addr string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// tap stands between a proxy and a gateway: it keeps what the proxy sends and
-// counts the connections.
+// tap forwards connections between a proxy and a gateway, records the bytes that the proxy
+// sends, and counts the connections.
 type tap struct {
 	addr string
 
@@ -18,7 +18,7 @@ type tap struct {
 	connections int
 }
 
-// newTap forwards to the address until the test ends.
+// newTap starts a tap that forwards to the address until the test ends.
 func newTap(t *testing.T, to string) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func newTap(t *testing.T, to string) *tap {
 	return tp
 }
 
-// forward ends both connections as soon as one of them ends.
+// forward copies in both directions, and closes both connections when one of them ends.
 func (tp *tap) forward(from net.Conn, to string) {
 	defer from.Close()
 	gateway, err := net.Dial("tcp", to)
@@ -67,7 +67,7 @@ func (tp *tap) Write(p []byte) (int, error) {
 	return tp.bytes.Write(p)
 }
 
-// take is what the proxy has sent since the last call.
+// take returns the bytes that the proxy has sent since the last call.
 func (tp *tap) take() string {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
@@ -76,7 +76,7 @@ func (tp *tap) take() string {
 	return text
 }
 
-// opened is how many connections there have been.
+// opened returns the number of connections so far.
 func (tp *tap) opened() int {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
