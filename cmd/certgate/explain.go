@@ -123,8 +123,11 @@ func signed(d gate.Decision, v *proof.Verifier) gate.Decision {
 
 func explain(d gate.Decision) explanation {
 	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Rule}
-	if d.Certificate.Valid() {
+	switch {
+	case d.Certificate.Valid():
 		e.KeyID = d.Certificate.ShortKeyID()
+	case d.Signed.Valid(): // as in the audit line
+		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient()
 	}
 	if d.Denial != nil {
 		e.Decision, e.Status = refused, d.Denial.Reason.Status()
