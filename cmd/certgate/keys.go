@@ -49,6 +49,9 @@ func (k keysCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
+	for _, warning := range ring.Warnings() {
+		_, _ = fmt.Fprintf(s.stderr, "warning: %s\n", warning)
+	}
 	list := keyReports(ring, time.Now())
 	if k.JSON {
 		return printJSON(s.stdout, list)

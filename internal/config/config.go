@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,7 +155,7 @@ func Load(environ map[string]string) (Config, error) {
 	if err := l.err(); err != nil {
 		return Config{}, err
 	}
-	c.Warnings = append(l.typos(), warnings(v)...)
+	c.Warnings = slices.Concat(l.typos(), l.warnings, warnings(v))
 	if len(c.PublicAuthorities) == 0 && looksAtSignatures(c.Rules.Policy, c.Proof) {
 		c.Warnings = append(c.Warnings, warnNoAuthority)
 	}

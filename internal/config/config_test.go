@@ -320,6 +320,10 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	twice, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	const noAuthority = "PUBLIC_AUTHORITY: nothing says for which host"
 	tests := []struct {
 		name string
@@ -336,6 +340,8 @@ func TestWarnings(t *testing.T) {
 			[]string{"AUTH_CLOCK_SKEW: a certificate is taken until 10m1s after it has expired"}},
 		{"weak keys", map[string]string{"AUTH_MIN_RSA_BITS": "1024", "AUTH_PUBLIC_KEY": publicPEM(t, small.Public())},
 			[]string{"AUTH_MIN_RSA_BITS: RSA keys of 1024 bits"}},
+		{"a key twice", map[string]string{"AUTH_PUBLIC_KEY": publicPEM(t, twice.Public()) + publicPEM(t, twice.Public())},
+			[]string{"AUTH_PUBLIC_KEY: block 2 (line 5): found the key of block 1 again"}},
 		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
 		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
 			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},

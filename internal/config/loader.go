@@ -22,6 +22,8 @@ type loader struct {
 	environ map[string]string
 	known   []described
 	faults  []Fault
+	// warnings are about the contents of variables and files.
+	warnings []string
 
 	sums     map[string][sha256.Size]byte // of the files that were read, by name
 	crlTexts []regularfile.File
@@ -171,6 +173,9 @@ func (l *loader) keyring(v variables) *trust.Keyring {
 	if err != nil {
 		l.add(variable, err.Error())
 		return nil
+	}
+	for _, warning := range ring.Warnings() {
+		l.warnings = append(l.warnings, variable+": "+warning)
 	}
 	return ring
 }

@@ -190,6 +190,9 @@ func (g *Gateway) report(a attempt) {
 	}
 	log.Info("reloaded", g.inventory(a.source.parts...)...)
 	if a.source.name == audit.Keys {
+		for _, warning := range g.config.Keyring.Warnings() {
+			log.Warn("configuration", zap.String("warning", warning))
+		}
 		g.announceKeys()
 	}
 }

@@ -49,9 +49,10 @@ func (s sources) start(t *testing.T) *running {
 type line struct {
 	Level, Msg, Source, File, Error string
 	Keys, Rules, Denials, CRLs      *int
-	KeysDigest                      string   `json:"keys_digest"`
-	RulesDigest                     string   `json:"rules_digest"`
-	DenialsDigest                   string   `json:"denials_digest"`
+	KeysDigest                      string `json:"keys_digest"`
+	RulesDigest                     string `json:"rules_digest"`
+	DenialsDigest                   string `json:"denials_digest"`
+	Warning                         string
 	Dropped                         int      `json:"dropped"`
 	DroppedDenials                  []string `json:"dropped_denials"`
 }
@@ -219,6 +220,21 @@ func TestDroppedDenials(t *testing.T) {
 	if n := len(r.lines(warning)); n != 2 {
 		t.Errorf("want no warning about more denials, found %d", n)
 	}
+}
+
+// TestKeyTwiceIsLogged checks that a reload warns of a key that is there twice, and
+// that the key counts.
+func TestKeyTwiceIsLogged(t *testing.T) {
+	s := newSources(t)
+	r := s.start(t)
+	key := newWorld(t).publicKey
+	write(t, s.keys, key+key)
+	eventually(t, "a warning", func() bool { return len(r.lines("configuration")) == 1 })
+	got := r.lines("configuration")[0]
+	if got.Level != "warn" || got.Source != "keys" || !strings.Contains(got.Warning, "found the key of block 1 again, which has no effect") {
+		t.Errorf("want a warning that a key is there twice, found %+v", got)
+	}
+	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 }
 
 // TestWrittenInPlace: a file that is written in place is reloaded when it has stayed

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/dsa" //nolint:staticcheck // to name such a key, which is refused
 	"crypto/ecdh"
@@ -16,6 +17,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,7 +67,17 @@ func (a Anchor) Certificate() *x509.Certificate {
 // Keyring is the set of anchors in force, 1 to [MaxAnchors]. It is immutable.
 // Nil and the zero value trust nobody.
 type Keyring struct {
-	anchors []Anchor
+	anchors  []Anchor
+	warnings []string
+}
+
+// Warnings returns what works and is probably not meant, such as a key that is there
+// twice. Each names a block and its line, and none quotes the text.
+func (k *Keyring) Warnings() []string {
+	if k == nil {
+		return nil
+	}
+	return slices.Clone(k.warnings)
 }
 
 // Anchors lists the anchors in the order the operator gave them.
@@ -84,7 +96,8 @@ func (k *Keyring) Anchors() []Anchor {
 // never skipped.
 //
 // RSA keys shorter than minRSABits are refused, and so are keys of more than 8192
-// bits; 0 is [DefaultMinRSABits]. Errors name the block and its line and never quote the text.
+// bits; 0 is [DefaultMinRSABits]. Errors name the block and its line and never quote
+// the text. A key that is there twice is no error: see [Keyring.Warnings].
 func ParseKeyring(text []byte, minRSABits int) (*Keyring, error) {
 	normal, err := plainPEM(text)
 	if err != nil {
@@ -94,23 +107,45 @@ func ParseKeyring(text []byte, minRSABits int) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(blocks) > MaxAnchors {
-		return nil, fmt.Errorf("want at most %d keys, found %d", MaxAnchors, len(blocks))
-	}
 	ring := &Keyring{}
-	seen := map[KeyID]int{}
+	places := map[KeyID]int{}
 	for i, b := range blocks {
+		place := fmt.Sprintf("block %d (line %d)", i+1, b.line)
 		anchor, err := newAnchor(b.block, minRSABits)
 		if err != nil {
-			return nil, fmt.Errorf("block %d (line %d): %w", i+1, b.line, err)
+			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		if first, dup := seen[anchor.id]; dup {
-			return nil, fmt.Errorf("block %d (line %d): want each key once, found the key of block %d again", i+1, b.line, first)
+		if first, again := places[anchor.id]; again {
+			ring.warnings = append(ring.warnings, fmt.Sprintf("%s: found the key of block %d again, %s", place, first, ring.effect(anchor)))
+			if ring.has(anchor) {
+				continue
+			}
+		} else {
+			places[anchor.id] = i + 1
 		}
-		seen[anchor.id] = i + 1
 		ring.anchors = append(ring.anchors, anchor)
+		if len(ring.anchors) > MaxAnchors {
+			return nil, fmt.Errorf("want at most %d keys, found %d or more", MaxAnchors, len(ring.anchors))
+		}
 	}
 	return ring, nil
+}
+
+// has reports whether the keyring has the anchor already: the same bare key, or the
+// same certificate. A bare key and a CA certificate with that key are two anchors,
+// and so are two certificates of one CA, of which one may have expired.
+func (k *Keyring) has(anchor Anchor) bool {
+	return slices.ContainsFunc(k.anchors, func(a Anchor) bool {
+		return a.id == anchor.id && a.bare == anchor.bare && bytes.Equal(a.issuer.Raw, anchor.issuer.Raw)
+	})
+}
+
+// effect says what it means that a key is there once more.
+func (k *Keyring) effect(anchor Anchor) string {
+	if k.has(anchor) {
+		return "which has no effect"
+	}
+	return "in another form: what either of them vouches for passes"
 }
 
 func newAnchor(b *pem.Block, minRSABits int) (Anchor, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/dsa" //nolint:staticcheck // such a key is refused
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -167,8 +168,6 @@ func TestKeyringFaults(t *testing.T) {
 		{"unknown type", retyped(good, "SOMETHING ELSE ALTOGETHER"), []string{"block 1 (line 1)", "another type"}},
 		{"parameters", string(o.openssl("ecparam", "-name", "prime256v1")), []string{"block 1 (line 1)", "another type"}},
 		{"nine keys", string(bytes.Join(nine, nil)), []string{"at most 8", "found 9"}},
-		{"the same key twice", g + g, []string{fmt.Sprintf("block 2 (line %d)", second), "block 1 again"}},
-		{"a key and its certificate", g + string(certificate), []string{fmt.Sprintf("block 2 (line %d)", second), "block 1 again"}},
 		{"damaged body between two", g + damaged(other) + string(certificate), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"no end line between two", g + unended(other) + g, []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"another end line", g + strings.Replace(string(other), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
@@ -291,5 +290,68 @@ func TestUnsupportedKeys(t *testing.T) {
 		if !strings.Contains(faults, "want an RSA, ECDSA or Ed25519 key, "+want) {
 			t.Errorf("want %q, found %s", want, faults)
 		}
+	}
+}
+
+// TestKeyTwice checks that a key that is there twice is a warning and not an error,
+// and which of the blocks count.
+func TestKeyTwice(t *testing.T) {
+	f, other := newForge(t), newForge(t)
+	spki := string(f.bare())
+	certificate := string(f.anchor())
+	renewed := string(pemOf("CERTIFICATE", f.sign(caTemplate("Example CA"), f.ca, f.key.Public()).Raw))
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const noEffect, another = "has no effect", "in another form"
+	line := strings.Count(spki, "\n") + 1
+	tests := []struct {
+		name, text string
+		anchors    int
+		want       []string // in the only warning
+	}{
+		{"once", spki + string(other.bare()), 2, nil},
+		{"twice", spki + spki, 1, []string{fmt.Sprintf("block 2 (line %d)", line), "the key of block 1 again", noEffect}},
+		{"twice, with another between", spki + string(other.bare()) + spki, 2, []string{fmt.Sprintf("block 3 (line %d)", 2*line-1), "block 1 again", noEffect}},
+		{"in both spellings", string(pemOf("PUBLIC KEY", der)) + string(pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey))), 1, []string{noEffect}},
+		{"the same certificate", certificate + certificate, 1, []string{noEffect}},
+		{"a key and its certificate", spki + certificate, 2, []string{fmt.Sprintf("block 2 (line %d)", line), "block 1 again", another}},
+		{"a certificate and its key", certificate + spki, 2, []string{another}},
+		{"two certificates of one key", certificate + renewed, 2, []string{another}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ring, err := trust.ParseKeyring([]byte(tt.text), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(ring.Anchors()); n != tt.anchors {
+				t.Errorf("want %d anchors, found %d", tt.anchors, n)
+			}
+			warnings := ring.Warnings()
+			if (len(warnings) == 1) != (tt.want != nil) {
+				t.Fatalf("want a warning with %q, found %q", tt.want, warnings)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(warnings[0], part) {
+					t.Errorf("want %q in the warning, found %q", part, warnings[0])
+				}
+			}
+		})
+	}
+	var full []string
+	for range trust.MaxAnchors {
+		full = append(full, string(newForge(t).bare()))
+	}
+	if ring, err := trust.ParseKeyring([]byte(strings.Join(append(full, full...), "")), 0); err != nil || len(ring.Anchors()) != trust.MaxAnchors {
+		t.Errorf("want a keyring of eight keys that are there twice, found %v", err)
+	}
+	if (*trust.Keyring)(nil).Warnings() != nil {
+		t.Error("want no warning of a nil keyring")
 	}
 }
