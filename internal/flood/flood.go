@@ -101,6 +101,13 @@ func (g *Guard) Prove(addr netip.Addr, client string, check func() error) error 
 	return g.call(source{addr: fold(addr), client: client}, false, check)
 }
 
+// Refuse counts the refusal of a verified client, such as one on the deny list, as a
+// failure of this client at this address, and returns it. If the client has failed too
+// often there, the refusal is held back, or is replaced as those of [Guard.Before] are.
+func (g *Guard) Refuse(addr netip.Addr, client string, refusal error) error {
+	return g.call(source{addr: fold(addr), client: client}, false, func() error { return refusal })
+}
+
 // Observe is Prove for a request that passes whatever check says. Nobody waits and
 // nothing is held back: when the client at this address had too many signatures that
 // were found wrong, check is not called, and the error is of [denial.RateLimited].

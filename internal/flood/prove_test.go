@@ -241,3 +241,24 @@ func BenchmarkProve(b *testing.B) {
 		_ = g.Prove(mallory, "mail", right)
 	}
 }
+
+// TestRefuse: a denied client's refusals are held back when there are too many, and
+// those of no other client.
+func TestRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{FailuresPerSecond: 20})
+		refuse := func(addr netip.Addr, client string) (c came) {
+			begin := time.Now()
+			err := g.Refuse(addr, client, denial.New(denial.AccessDenied, "denied"))
+			return came{reason: denial.Of(err).Reason, after: time.Since(begin)}
+		}
+		for range 20 {
+			check(t, "within the budget", refuse(mallory, "mail"), came{reason: denial.AccessDenied})
+		}
+		check(t, "one more", refuse(mallory, "mail"), came{reason: denial.AccessDenied, after: 100 * time.Millisecond})
+		check(t, "another client from there", refuse(mallory, "social"), came{reason: denial.AccessDenied})
+		check(t, "the client from elsewhere", refuse(alice, "mail"), came{reason: denial.AccessDenied})
+		check(t, "a certificate from there", ask(g.Before(&office{}), mallory, "good"), good)
+		checkIdle(t, g, max(1, runtime.GOMAXPROCS(0)/2))
+	})
+}

@@ -26,6 +26,10 @@ type Gate struct {
 	Policy *access.Policy
 	// Possession says which requests must be signed, and judges signatures.
 	Possession Possession
+	// Throttle is told of each refusal of a client on the deny list, with the source of
+	// the request and the client's name. It returns the refusal, or another one in its
+	// place, and may delay its caller; nil: the refusal is returned at once.
+	Throttle func(source netip.Addr, client string, refusal error) error
 }
 
 // Identifier says whom a credential speaks for at the time now. [Verification]
@@ -149,7 +153,7 @@ func (g *Gate) Admit(r Request) (d Decision) {
 	err := g.identify(&r, &d)
 	if err == nil {
 		d.Last = Access
-		err = g.Policy.Admit(d.Client)
+		err = g.admit(&r, d.Client)
 	}
 	if err != nil {
 		d.Denial = refusal(err)
@@ -167,6 +171,9 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 		return err
 	}
 	d.Last = Access
+	if err := g.admit(r, d.Client); err != nil {
+		return err
+	}
 	if d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target); err != nil {
 		return err
 	}
@@ -177,6 +184,16 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	}
 	d.Last = Rate
 	return d.Grant.Take(r.Time)
+}
+
+// admit asks the deny list. Its refusals are throttled, because a denied client whose
+// certificate verifies could otherwise be refused as fast as it sends.
+func (g *Gate) admit(r *Request, client identity.Client) error {
+	err := g.Policy.Admit(client)
+	if err != nil && g.Throttle != nil {
+		return g.Throttle(r.Source, client.Name(), err)
+	}
+	return err
 }
 
 // identify runs the checks up to [Identity].

@@ -140,6 +140,7 @@ func (g *Gateway) newGate() *gate.Gate {
 		Identifier: remember.New(g.guard.Before(verification)),
 		Policy:     c.Rules.Policy,
 		Possession: possession(c, g.guard, g.nonces),
+		Throttle:   g.guard.Refuse,
 	}
 }
 

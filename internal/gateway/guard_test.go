@@ -45,3 +45,21 @@ func TestGuardOfProofs(t *testing.T) {
 		return r.guard.Held() == 1
 	})
 }
+
+// TestGuardOfDenied: a client on the deny list is throttled like one that fails, on both
+// ways through the gateway and at the echo, whichever entry denies it.
+func TestGuardOfDenied(t *testing.T) {
+	for lane, set := range lanes() {
+		for _, path := range []string{"/events", "/certgate/echo"} {
+			t.Run(lane+" "+path, func(t *testing.T) {
+				set["ACCESS_RULES"] = letsMail + "deny:\n  - client: mail\n"
+				set["AUTH_FAILURE_RATE"], set["ECHO_PATH"] = "1", "/certgate/echo"
+				r := start(t, load(t, hello(t), set))
+				eventually(t, "a refusal held back", func() bool {
+					want(t, r, r.Addr(), path, http.StatusForbidden, "access_denied")
+					return r.guard.Held() >= 1
+				})
+			})
+		}
+	}
+}
