@@ -24,6 +24,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		"/events/..;/admin", "/events/.;x=1/1", "/..;a=b/",
 		"/events/%252e%252e/admin", "/events%252fadmin", "/events%255c1", "/%25%32%65",
 		"/events/%c0%ae%c0%ae/admin", "/events/%e0%80%af", "/events/%ff",
+		"/events/..%23", "/events/..%3f", "/events/..%3F/admin", "/events/%ef%bc%8e%ef%bc%8e/admin", "/events%ef%bc%8fadmin", "/events/%e2%80%a4%e2%80%a4",
 		"/events/%", "/events/%2", "/events/%zz",
 		"/events#fragment", "/events?q=1#fragment",
 		"http://app.example/events", "http://evil.example/events", "https://app.example/events", "events",

@@ -32,13 +32,17 @@ type Target struct {
 //
 //   - anything but a path that begins with "/" and an optional query, of at
 //     most 8 KiB, and a fragment;
-//   - a segment of nothing but dots and spaces before its first ";": the empty
-//     segment of "//", ".", "..", "..;x" (Tomcat), "...", ".. " (Windows);
+//   - a segment of nothing but dots, spaces and invisible characters before its
+//     first ";": the empty segment of "//", ".", "..", "..;x" (Tomcat), "...", ".. "
+//     (Windows); and the same before an encoded "?" or "#", where a program that
+//     parses the decoded path again would end it;
 //   - in the path: spaces, control characters, backslashes and bytes outside
 //     ASCII, raw; in the query: spaces and control characters, raw;
 //   - a "%" without two hex digits behind it;
 //   - an encoded slash, backslash, dot or control character, and encoded bytes
 //     that are not UTF-8, which are how overlong forms of these look;
+//   - encoded characters that Unicode normalization or Windows maps to a slash,
+//     backslash, dot or percent sign, such as the fullwidth forms;
 //   - the same for a server that decodes twice: what the decoded path decodes
 //     to is held to the same rules, and may not decode a third time.
 func ParseTarget(raw string) (Target, error) {
@@ -123,6 +127,9 @@ func decodeEscapes(path string) (string, error) {
 	if decodeLeniently(twice) != twice {
 		return "", errors.New("decoded twice: want no percent escape")
 	}
+	if err := checkSegments(twice); err != nil {
+		return "", fmt.Errorf("decoded twice: %w", err)
+	}
 	return once, nil
 }
 
@@ -136,7 +143,8 @@ func checkEscapes(text, forbidden string) error {
 	return nil
 }
 
-// checkText refuses decoded text that is not UTF-8 or has control characters.
+// checkText refuses decoded text that is not UTF-8, or has control characters or
+// characters that a program may take for "/", "\", "." or "%".
 func checkText(decoded string) error {
 	if !utf8.ValidString(decoded) {
 		return errors.New("want percent-encoded bytes that are UTF-8")
@@ -145,12 +153,15 @@ func checkText(decoded string) error {
 		if unicode.IsControl(r) {
 			return fmt.Errorf("want no percent-encoded control character, found %q", r)
 		}
+		if c := lookalike(r); c != 0 {
+			return fmt.Errorf("want no character that can be taken for %q, found %q", c, r)
+		}
 	}
 	return nil
 }
 
-// checkSegments refuses segments that somebody on the way would drop or climb
-// with. The slash at the end of a path begins no segment.
+// checkSegments refuses segments that a program on the way would drop or climb with.
+// The slash at the end of a path begins no segment.
 func checkSegments(decoded string) error {
 	if decoded == "/" {
 		return nil
@@ -161,20 +172,6 @@ func checkSegments(decoded string) error {
 		}
 	}
 	return nil
-}
-
-// isDots reports whether there is nothing but dots and spaces before the first ";".
-func isDots(segment string) bool {
-	for i := range len(segment) {
-		switch segment[i] {
-		case '.', ' ':
-		case ';':
-			return true
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // decodeLeniently decodes every valid escape and leaves the rest alone, as a

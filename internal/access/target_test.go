@@ -14,16 +14,17 @@ import (
 
 func TestParseTarget(t *testing.T) {
 	const (
-		accepted = ""
-		segment  = "want no segment such as"
-		rawPath  = "in the path"
-		rawQuery = "in the query"
-		hex      = "two hex digits"
-		escaped  = "want no percent-encoded"
-		utf8Only = "that are UTF-8"
-		control  = "control character"
-		twice    = "decoded once: want no percent-encoded"
-		origin   = `want a "/" at the beginning`
+		accepted  = ""
+		segment   = "want no segment such as"
+		rawPath   = "in the path"
+		rawQuery  = "in the query"
+		hex       = "two hex digits"
+		escaped   = "want no percent-encoded"
+		utf8Only  = "that are UTF-8"
+		control   = "control character"
+		lookalike = "want no character that can be taken for"
+		twice     = "decoded once: want no percent-encoded"
+		origin    = `want a "/" at the beginning`
 	)
 	tests := []struct {
 		raw  string
@@ -116,6 +117,47 @@ func TestParseTarget(t *testing.T) {
 		{"/%c3%25a9", "want percent-encoded bytes that are UTF-8 in request target", "no text, until somebody decodes twice"},
 		{"/%ed%a0%80", utf8Only, "half a surrogate pair"},
 
+		{"/..%23", segment, "an encoded fragment behind dots, for a program that parses the decoded path again"},
+		{"/a/..%23b/admin", segment, "the same in the middle"},
+		{"/a/..%3f", segment, "an encoded query behind dots"},
+		{"/a/.%3Fx", segment, "the same behind one dot"},
+		{"/a/..%20%23", segment, "the same behind a space"},
+		{"/a/..%2523", segment, "the same, decoded twice"},
+		{"/a/..%2520", segment, "a space behind dots, decoded twice"},
+		{"/a/..%253b", segment, "parameters behind dots, decoded twice"},
+		{"/a/..%ef%bc%83", segment, "a fullwidth number sign behind dots"},
+		{"/a/..%ef%bc%9f", segment, "a fullwidth question mark behind dots"},
+		{"/a/..%ef%bc%9bx", segment, "a fullwidth semicolon behind dots"},
+		{"/a/%e2%80%a5/admin", segment, "a two dot leader"},
+		{"/a/%e2%80%a6", segment, "an ellipsis"},
+		{"/a/..%e2%80%8b/admin", segment, "a zero width space behind dots"},
+		{"/a/..%c2%ad/admin", segment, "a soft hyphen behind dots"},
+		{"/a/..%ef%b8%8f/admin", segment, "a variation selector behind dots"},
+		{"/a/..%c2%a0/admin", segment, "a no-break space behind dots"},
+		{"/a/..%e3%80%80/admin", segment, "an ideographic space behind dots"},
+		{"/a/%e2%80%8b/admin", segment, "nothing but a zero width space"},
+		{"/tags/%23golang", accepted, "an encoded number sign before a name"},
+		{"/faq/who%3f", accepted, "an encoded question mark behind a name"},
+		{"/faq/%e8%aa%b0%ef%bc%9f", accepted, "a fullwidth question mark behind a name"},
+		{"/a/more%e2%80%a6", accepted, "an ellipsis behind a name"},
+		{"/a/..b%23", accepted, "dots and more before a number sign"},
+
+		{"/%ef%bc%8e%ef%bc%8e/admin", lookalike, "fullwidth dots"},
+		{"/a%ef%bc%8eb", lookalike, "a fullwidth dot anywhere, as an encoded dot"},
+		{"/..%ef%bc%8fadmin", lookalike, "a fullwidth slash"},
+		{"/a%ef%bc%bcb", lookalike, "a fullwidth backslash"},
+		{"/%e2%80%a4%e2%80%a4/admin", lookalike, "one dot leaders"},
+		{"/%ef%b9%92%ef%b9%92/admin", lookalike, "small full stops"},
+		{"/a%ef%b9%a8b", lookalike, "a small reverse solidus"},
+		{"/a%e2%81%84b", lookalike, "a fraction slash"},
+		{"/a%e2%88%95b", lookalike, "a division slash"},
+		{"/a%e2%88%96b", lookalike, "a set minus"},
+		{"/a%e2%84%85b", lookalike, "care of, which is three characters to NFKC"},
+		{"/a%ef%bc%852e", lookalike, "a fullwidth percent sign"},
+		{"/a%25ef%25bc%258e", lookalike, "a fullwidth dot, decoded twice"},
+		{"/%e0%80%ae%e0%80%ae/admin", utf8Only, "overlong dots of three bytes"},
+		{"/%f0%80%80%af", utf8Only, "an overlong slash of four bytes"},
+
 		{"/a%252fb", twice, "a slash for who decodes twice"},
 		{"/a%255cb", twice, "a backslash for who decodes twice"},
 		{"/%252e%252e/admin", twice, "dots for who decodes twice"},
@@ -175,6 +217,7 @@ func TestTargetParts(t *testing.T) {
 func FuzzParseTarget(f *testing.F) {
 	for _, seed := range []string{
 		"/", "/events?x=1", "/a/../b", "/a//b", "/a%2fb", "/a%252fb", "/..;x/", "/%c0%af", "/a%20b/", "/%25%32%66", "/a%25%2532f", "/caf%C3%A9",
+		"/..%23", "/a/..%3f", "/%ef%bc%8e", "/a/%e2%80%a5", "/a%2523",
 	} {
 		f.Add(seed)
 	}
@@ -195,6 +238,9 @@ func FuzzParseTarget(f *testing.F) {
 
 func queryOf(t access.Target) string { return strings.TrimPrefix(t.String()[len(t.Path()):], "?") }
 
+// widthless replaces fullwidth characters as NFKC does.
+var widthless = strings.NewReplacer("．", ".", "／", "/", "＼", "/", "？", "?", "＃", "#", "‥", "..", "․", ".")
+
 // checkOneReading decodes with net/url and cleans with path, which share no
 // code with the package.
 func checkOneReading(t *testing.T, target access.Target) {
@@ -213,6 +259,10 @@ func checkOneReading(t *testing.T, target access.Target) {
 		}
 		if clean := path.Clean(decoded); clean != decoded && clean+"/" != decoded {
 			t.Fatalf("%q decodes to %q, which cleans to %q", target, decoded, clean)
+		}
+		cut, _, _ := strings.Cut(strings.ReplaceAll(widthless.Replace(decoded), "?", "#"), "#")
+		if clean := path.Clean(cut); clean != cut && clean+"/" != cut {
+			t.Fatalf("%q decodes to %q, which a program may read as %q", target, decoded, clean)
 		}
 		if !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, unicode.IsControl) || strings.Contains(decoded, `\`) {
 			t.Fatalf("%q decodes to %q", target, decoded)
