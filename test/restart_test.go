@@ -149,6 +149,8 @@ func TestRestartBehindProxies(t *testing.T) {
 			if err := l.failed(); err != nil {
 				t.Errorf("want no request lost, found %v", err)
 			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			for _, sent := range l.sent {
 				method, id, _ := strings.Cut(sent, " ")
 				if n := p.arrived[id]; n != 1 && (method == http.MethodPost || n == 0) {
