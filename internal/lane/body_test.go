@@ -51,7 +51,7 @@ func endOfReading(t *testing.T, bare, lingers bool) {
 		if !lingers {
 			return
 		}
-		if err := control.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		if err := control.SetReadDeadline(time.Now().Add(soon)); err != nil {
 			t.Error(err)
 		}
 	})

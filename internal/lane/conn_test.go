@@ -119,7 +119,8 @@ func TestBodyThatComesLate(t *testing.T) {
 
 // A body that does not come ends the connection at last, answered or not.
 func TestBodyThatNeverComes(t *testing.T) {
-	r := start(t, false, options{read: 50 * time.Millisecond}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "unread") })
+	t.Parallel()
+	r := start(t, false, options{read: soon}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "unread") })
 	c := r.dial().send(post("/", "abc")[:len(post("/", "abc"))-1])
 	c.want(200, "unread")
 	c.wantEnd()
@@ -134,10 +135,12 @@ func bodyError(ends chan<- error) http.HandlerFunc {
 }
 
 func TestSlowBody(t *testing.T) {
+	t.Parallel()
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
+			t.Parallel()
 			ends := make(chan error, 1)
-			r := start(t, bare, options{read: 50 * time.Millisecond}, bodyError(ends))
+			r := start(t, bare, options{read: soon}, bodyError(ends))
 			slow := post("/", "abcdef")[:len(post("/", "abcdef"))-3]
 			for _, text := range []string{slow, post("/", "abc") + slow} {
 				r.dial().send(text)
@@ -156,10 +159,12 @@ func TestSlowBody(t *testing.T) {
 
 // Nor does a handler that pauses wait for ever.
 func TestSlowBodyAfterAPause(t *testing.T) {
+	t.Parallel()
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
+			t.Parallel()
 			ends := make(chan error, 1)
-			r := start(t, bare, options{read: 400 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+			r := start(t, bare, options{read: soon}, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.ReadFull(r.Body, make([]byte, 3))
 				long()
 				bodyError(ends)(w, r)
@@ -193,7 +198,7 @@ func TestCutBody(t *testing.T) {
 
 // Each wait has its own end: in each case all other timeouts are long.
 func TestTimeouts(t *testing.T) {
-	const soon = 50 * time.Millisecond
+	t.Parallel()
 	half := get("/")[:len(get("/"))-2]
 	tests := []struct {
 		name, sent string
@@ -211,8 +216,10 @@ func TestTimeouts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			for server, bare := range both {
 				t.Run(server, func(t *testing.T) {
+					t.Parallel()
 					r := start(t, bare, tt.options, func(http.ResponseWriter, *http.Request) {})
 					c := r.dial().send(tt.sent)
 					for range tt.answers {
@@ -227,9 +234,11 @@ func TestTimeouts(t *testing.T) {
 
 // A header has its own time after a pause that was longer.
 func TestSlowHeaderAfterAPause(t *testing.T) {
+	t.Parallel()
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
-			r := start(t, bare, options{readHeader: 50 * time.Millisecond}, func(http.ResponseWriter, *http.Request) {})
+			t.Parallel()
+			r := start(t, bare, options{readHeader: soon}, func(http.ResponseWriter, *http.Request) {})
 			c := r.dial().send(get("/"))
 			c.want(200, "")
 			for range 2 {
@@ -244,10 +253,12 @@ func TestSlowHeaderAfterAPause(t *testing.T) {
 
 // A pause has its own time behind a request that came in parts.
 func TestIdleAfterParts(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{"header": get("/"), "body": post("/", "abcdefghijklmnopqrstuvwxyz")} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l, reads := tell(t)
-			r := start(t, false, options{idle: time.Second, listener: l}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+			r := start(t, false, options{idle: soon, listener: l}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 			c := r.dial().send(get("/"))
 			c.want(200, "")
 			c.send(text[:len(text)-9])
@@ -261,9 +272,11 @@ func TestIdleAfterParts(t *testing.T) {
 
 // Nor does the handler's own deadline stay for a pause.
 func TestIdleAfterTheHandlersDeadline(t *testing.T) {
+	t.Parallel()
 	for server, bare := range both {
 		t.Run(server, func(t *testing.T) {
-			r := start(t, bare, options{idle: time.Second}, func(w http.ResponseWriter, _ *http.Request) {
+			t.Parallel()
+			r := start(t, bare, options{idle: soon}, func(w http.ResponseWriter, _ *http.Request) {
 				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour))
 			})
 			c := r.dial()
@@ -277,9 +290,11 @@ func TestIdleAfterTheHandlersDeadline(t *testing.T) {
 
 // A request that came in parts leaves nothing of its times to the next.
 func TestPartsBehindParts(t *testing.T) {
+	t.Parallel()
 	t.Run("header", func(t *testing.T) {
+		t.Parallel()
 		l, reads := tell(t)
-		r := start(t, false, options{readHeader: time.Second, listener: l}, func(http.ResponseWriter, *http.Request) {})
+		r := start(t, false, options{readHeader: soon, listener: l}, func(http.ResponseWriter, *http.Request) {})
 		c := r.dial().send(get("/") + get("/")[:9])
 		c.want(200, "")
 		await(t, reads, "wait for the rest")
@@ -287,9 +302,10 @@ func TestPartsBehindParts(t *testing.T) {
 		c.send(get("/")[:9]).wantEnd()
 	})
 	t.Run("body", func(t *testing.T) {
+		t.Parallel()
 		l, reads := tell(t)
 		ends := make(chan error, 9)
-		r := start(t, false, options{idle: time.Second, listener: l}, bodyError(ends))
+		r := start(t, false, options{idle: soon, listener: l}, bodyError(ends))
 		c := r.dial()
 		text := post("/", "abcdef")
 		for range 2 {
@@ -311,9 +327,10 @@ func TestPartsBehindParts(t *testing.T) {
 // An answer that does not fit between us and the client arrives all the same, and
 // the time that it was given is not the next one's.
 func TestLargeAnswer(t *testing.T) {
+	t.Parallel()
 	const size = 8 << 20
 	body := pattern(size)
-	const limit = 2 * time.Second
+	const limit = 5 * time.Second
 	r := start(t, false, options{write: limit}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/length" {
 			w.Header().Set("Content-Length", fmt.Sprint(size))
@@ -333,7 +350,7 @@ func TestLargeAnswer(t *testing.T) {
 // No wait ends by another's timeout: while all that ends soon has ended, the
 // others go on.
 func TestTimeoutsOfOthers(t *testing.T) {
-	const soon = 50 * time.Millisecond
+	t.Parallel()
 	half := get("/")[:len(get("/"))-2]
 	tests := []struct {
 		name, first, second string
@@ -348,8 +365,10 @@ func TestTimeoutsOfOthers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			for server, bare := range both {
 				t.Run(server, func(t *testing.T) {
+					t.Parallel()
 					r := start(t, bare, tt.options, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 					c := r.dial().send(tt.first)
 					if strings.HasPrefix(tt.first, "GET") {

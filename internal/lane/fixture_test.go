@@ -28,6 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // it: what does not come at all fails.
 const patience = 20 * time.Second
 
+// soon is a timeout that a test waits for. What must happen before it happens in time
+// on a busy machine, too, so the tests that wait run in parallel.
+const soon = 2 * time.Second
+
 // options are how a test's server is set up; what is zero is longer than any test
 // waits.
 type options struct {

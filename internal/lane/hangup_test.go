@@ -90,9 +90,10 @@ func TestHangupLater(t *testing.T) {
 
 // No timeout of ours is a client that goes away, and none stops the looking.
 func TestNoHangup(t *testing.T) {
-	const soon = 80 * time.Millisecond
+	t.Parallel()
 	for name, sent := range map[string]string{"no body": get("/wait"), "a body": post("/wait", "abc"), "a later request": get("/") + get("/wait")} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			begun, ended := make(chan context.Context, 1), make(chan error, 1)
 			r := start(t, false, options{readHeader: soon, read: soon, idle: soon}, waiting(begun, ended))
 			c := r.dial().send(sent)
@@ -117,7 +118,8 @@ func (c *client) wantAnswerAndEnd() {
 	c.wantEnd()
 }
 
-// long waits until a handler that has begun is looked after.
+// long waits so long that the lookout has usually seen a handler that has begun. A test
+// that calls it must pass without that, too.
 func long() { <-time.After(120 * time.Millisecond) }
 
 // What comes while a handler works stays for the next request, and that has not
@@ -166,17 +168,21 @@ func TestLookoutEnds(t *testing.T) {
 			await(t, begun, "request")
 		}
 		long()
-		if n := server.LookedAt(); n != 2 {
-			t.Errorf("%d connections are looked at, want 2", n)
-		}
+		lookedAt(t, server, 2)
 		goOn <- struct{}{}
 		goOn <- struct{}{}
 		one.want(200, "")
 		other.want(200, "")
-		for deadline := time.Now().Add(patience); server.LookedAt() > 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d connections are still looked at", server.LookedAt())
-			}
+		lookedAt(t, server, 0)
+	}
+}
+
+// lookedAt waits until the lookout has so many connections.
+func lookedAt(t *testing.T, server *lane.Server, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); server.LookedAt() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are looked at, want %d", server.LookedAt(), want)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // test's end of it.
 const maxIdleBytes = 24 << 10
 
-// Five thousand clients that have been answered and wait cost little, and another
+// Two thousand clients that have been answered and wait cost little, and another
 // is served beside them.
 func TestIdleConnections(t *testing.T) {
 	tests := []struct{ name, request string }{
@@ -76,7 +76,7 @@ func idleCount(t *testing.T) int {
 		t.Fatal(err)
 	}
 	const spare = 300 // for what else is open
-	n := min(5000, int(min(limit.Cur, 1<<20))/2-spare)
+	n := min(2000, int(min(limit.Cur, 1<<20))/2-spare)
 	if n < 1000 {
 		t.Skipf("%d file descriptors are too few", limit.Cur)
 	}
