@@ -44,8 +44,8 @@ func (a *admission) Accept() (net.Conn, error) {
 		if refusal == nil {
 			return &admitted{Conn: c, leave: sync.OnceFunc(func() { a.open.Add(-1) })}, nil
 		}
-		_ = c.Close() // nothing is left to be written
 		a.record(c.RemoteAddr(), refusal)
+		_ = c.Close() // nothing is left to be written
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,8 +14,24 @@ import (
 	"github.com/certgate/certgate/internal/denial"
 )
 
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("want %s, found otherwise", what)
+		}
+	}
+}
+
 // listenEnvoy serves the surface for Envoy and returns its address.
 func (b *bench) listenEnvoy(t *testing.T, bounds Bounds) string {
+	t.Helper()
+	addr, _ := b.startEnvoy(t, bounds)
+	return addr
+}
+
+func (b *bench) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,13 +48,14 @@ func (b *bench) listenEnvoy(t *testing.T, bounds Bounds) string {
 			t.Errorf("Serve: %v, want nil", err)
 		}
 	})
-	return l.Addr().String()
+	return l.Addr().String(), s
 }
 
 // generous are bounds that no test reaches by accident.
 func generous() Bounds {
 	return Bounds{
-		MaxMessageBytes: 2 << 20, MaxConnections: 1000, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
+		MaxMessageBytes: 2 << 20, MaxHeldBytes: 64 << 20, MaxQuestions: 1000, MaxStreams: 1000, MaxConnections: 1000,
+		MessageTimeout: time.Minute, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
 	}
 }
 
@@ -123,11 +141,7 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("records %v: want one with overloaded", lines)
 	}
 	first.Close()
-	for deadline := time.Now().Add(20 * time.Second); !isAccepted(dial(t, addr)); {
-		if time.Now().After(deadline) {
-			t.Fatal("want another connection accepted after the first has been closed")
-		}
-	}
+	eventually(t, "another connection accepted", func() bool { return isAccepted(dial(t, addr)) })
 }
 
 // TestAdmits checks which addresses are peers.

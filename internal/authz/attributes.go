@@ -73,6 +73,21 @@ func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) func(client str
 	return func(string) ([]byte, error) { return body, nil }
 }
 
+// hold takes the content of the request from the room, and returns how many bytes it
+// took. Without room the content is dropped, and the request can still pass, unless a
+// signature covers the content.
+func (i *inbox) hold(r *request, attributes *auth.AttributeContext_HttpRequest) int64 {
+	size := int64(len(attributes.GetRawBody()) + len(attributes.GetBody()))
+	if size == 0 || i.room.take(size) {
+		return size
+	}
+	attributes.Body, attributes.RawBody = "", nil
+	r.body = func(string) ([]byte, error) {
+		return nil, overloaded("want room for %d bytes of content, found none", size)
+	}
+	return 0
+}
+
 // announcesBody reports whether the header says that there is content. That it says
 // so of no content is not asked.
 func announcesBody(h http.Header) bool {

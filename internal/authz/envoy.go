@@ -11,6 +11,7 @@ import (
 	envoy "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"go.uber.org/zap"
 	status "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -23,15 +24,55 @@ import (
 	"github.com/certgate/certgate/internal/problem"
 )
 
-// checker answers Envoy's ext_authz filter. It refuses with a denied response and
-// never with an error of gRPC: what Envoy makes of those is a setting
-// (failure_mode_allow).
+// checker answers Envoy's ext_authz filter. It refuses with a denied response and not
+// with an error of gRPC, because Envoy can be configured to forward a request after an
+// error (failure_mode_allow). The exception are messages that gRPC itself refuses
+// because they are too long or cannot be decoded.
 type checker struct {
 	auth.UnimplementedAuthorizationServer
 
 	Options
 	headers forward.Filter
 	vary    *forward.Vary
+	inbox   *inbox
+}
+
+// service describes ext_authz to gRPC. Check is declared as a stream, which looks the
+// same to a client: so the handler begins before the question has been read, and
+// decides when and whether to read it.
+func (s *checker) service() *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: auth.Authorization_ServiceDesc.ServiceName,
+		HandlerType: (*auth.AuthorizationServer)(nil),
+		Metadata:    auth.Authorization_ServiceDesc.Metadata,
+		Streams:     []grpc.StreamDesc{{StreamName: "Check", ClientStreams: true, Handler: s.handle}},
+	}
+}
+
+// handle reads one question and answers it.
+func (s *checker) handle(_ any, stream grpc.ServerStream) error {
+	r := new(auth.CheckRequest)
+	if refusal := s.inbox.enter(); refusal != nil {
+		return s.refuse(stream, refusal)
+	}
+	defer s.inbox.leave()
+	if err := s.inbox.receive(stream, r); err != nil {
+		if refusal := denial.Of(err); refusal != nil {
+			return s.refuse(stream, refusal)
+		}
+		return err
+	}
+	res, err := s.Check(stream.Context(), r)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(res)
+}
+
+// refuse records and answers a question that was not read.
+func (s *checker) refuse(stream grpc.ServerStream, d *denial.Error) error {
+	q := s.begin(stream.Context(), nil, http.Header{})
+	return stream.SendMsg(q.denied(d))
 }
 
 // Check judges the request that the attributes describe.
@@ -47,7 +88,13 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 			res = q.denied(denial.New(denial.Internal, "a handler panicked"))
 		}
 	}()
-	d := q.decide(func() (request, *denial.Error) { return describeAttributes(attributes, h) })
+	held := int64(0)
+	defer func() { s.inbox.room.free(held) }()
+	d := q.decide(func() (request, *denial.Error) {
+		described, refusal := describeAttributes(attributes, h)
+		held = s.inbox.hold(&described, attributes.GetRequest().GetHttp())
+		return described, refusal
+	})
 	if d.Denial != nil {
 		return q.denied(q.Provenance.Advised(d.Denial)), nil
 	}

@@ -32,9 +32,9 @@ func (b *bench) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(b.options, Bounds{
-		MaxMessageBytes: 64 << 10, MaxConnections: 10, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
-	})
+	bounds := generous()
+	bounds.MaxMessageBytes = 64 << 10
+	s := NewServer(b.options, bounds)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	c, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -350,7 +350,7 @@ func TestEnvoyPeers(t *testing.T) {
 			trusting(b)
 			b.options.Peers = peers
 		})
-		s := &checker{Options: b.options, headers: forward.NewFilter(nil)}
+		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), inbox: newInbox(generous())}
 		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
 		res, err := s.Check(ctx, about(t))
 		if err != nil {

@@ -5,12 +5,8 @@ import (
 	"net"
 	"time"
 
-	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 
 	"github.com/certgate/certgate/internal/forward"
 )
@@ -19,26 +15,39 @@ import (
 type Bounds struct {
 	// MaxMessageBytes bounds a question, and with it the header of the request.
 	MaxMessageBytes int
+	// MaxHeldBytes bounds the questions that are being received on all connections,
+	// beyond the first 64 KiB of each, and separately the contents of those that wait
+	// for their answer. At least one question can always be received.
+	MaxHeldBytes int
+	// MaxQuestions bounds the questions that are open at a time on all connections;
+	// one more is denied.
+	MaxQuestions int
+	// MaxStreams bounds the questions that are open at a time on one connection. Envoy
+	// opens another connection then.
+	MaxStreams int
 	// MaxConnections bounds the connections that are open at a time; one more is
 	// closed.
 	MaxConnections int
-	// HandshakeTimeout is for the first bytes of a connection.
+	// HandshakeTimeout is the time in which a new connection has to send its first
+	// frames.
 	HandshakeTimeout time.Duration
-	// IdleTimeout is how long a connection may be without a question, and how long
-	// one that has some may be silent before it is asked for a sign of life.
+	// MessageTimeout is the time between the first and the last byte of a question.
+	MessageTimeout time.Duration
+	// IdleTimeout is how long a connection may be without a question. A connection
+	// that has questions and is silent for as long is pinged.
 	IdleTimeout time.Duration
-	// WriteTimeout is how long a peer may take to give that or to read an answer.
+	// WriteTimeout is how long a peer may take to answer a ping.
 	WriteTimeout time.Duration
 }
 
 const (
-	// maxStreams is how many questions may be open on one connection, as many as
-	// Envoy by default has open at all addresses of a cluster.
-	maxStreams = 1024
-	// maxMetadata bounds the header of a question itself, in bytes.
+	// maxMetadata bounds the HTTP/2 header of a question, in bytes.
 	maxMetadata = 16 << 10
-	// keepaliveInterval is the shortest at which a peer may ask for a sign of life.
-	keepaliveInterval = 5 * time.Second
+	// connectionWindow is how much all questions of a connection may send before gRPC
+	// has taken it from the connection, in bytes.
+	connectionWindow = 1 << 20
+	// minPingInterval is the shortest interval at which a peer may send pings.
+	minPingInterval = 5 * time.Second
 )
 
 // Server is the surface for Envoy: ext_authz of the v3 API and gRPC's health check,
@@ -46,6 +55,7 @@ const (
 type Server struct {
 	grpc           *grpc.Server
 	options        Options
+	inbox          *inbox
 	maxConnections int
 }
 
@@ -54,18 +64,21 @@ func NewServer(o Options, b Bounds) *Server {
 	s := grpc.NewServer(
 		grpc.MaxRecvMsgSize(b.MaxMessageBytes),
 		grpc.MaxHeaderListSize(maxMetadata),
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxConcurrentStreams(uint32(b.MaxStreams)), //nolint:gosec // a few hundred
+		// Without fixed windows gRPC adapts them to the peer, to up to 16 MiB.
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(b.HandshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: b.IdleTimeout, Time: b.IdleTimeout, Timeout: b.WriteTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	)
-	credentials := []string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}
-	auth.RegisterAuthorizationServer(s, &checker{
-		Options: o, headers: forward.NewFilter(credentials), vary: forward.NewVary(credentials),
-	})
-	healthpb.RegisterHealthServer(s, health{stopping: o.Stopping})
-	return &Server{s, o, b.MaxConnections}
+	credentials, in := []string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}, newInbox(b)
+	c := &checker{Options: o, headers: forward.NewFilter(credentials), vary: forward.NewVary(credentials), inbox: in}
+	s.RegisterService(c.service(), c)
+	h := health{stopping: o.Stopping, inbox: in}
+	s.RegisterService(h.service(), h)
+	return &Server{s, o, in, b.MaxConnections}
 }
 
 // Serve answers until the listener fails or the server is shut down or closed; after
@@ -98,24 +111,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.grpc.Stop()
 	return nil
-}
-
-// health answers Check only: a Watch would be a question that is open for ever,
-// and no drain would come to its end.
-type health struct {
-	healthpb.UnimplementedHealthServer
-
-	stopping func() bool
-}
-
-// Check is about the whole server or the service by name.
-func (h health) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
-	switch {
-	case r.GetService() != "" && r.GetService() != auth.Authorization_ServiceDesc.ServiceName:
-		return nil, status.Error(codes.NotFound, "no such service")
-	case h.stopping():
-		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_NOT_SERVING}, nil
-	default:
-		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
-	}
 }

@@ -16,15 +16,19 @@ type room struct {
 	held  map[string]int64 // by the name of each client that holds some
 }
 
-// newRoom has at most a quarter of the memory that the process is to stay below, if
-// that was said (GOMEMLIMIT).
-func newRoom() room {
-	most := int64(maxHeld)
+// MaxHeldBody is the longest body that is held, in bytes.
+const MaxHeldBody = maxHeldBody
+
+// MaxHeld returns how many bytes of bodies are held at most: 256 MiB, or a quarter of
+// the limit of the process's memory where GOMEMLIMIT sets one.
+func MaxHeld() int64 {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
-		most = min(most, limit/4)
+		return min(maxHeld, limit/4)
 	}
-	return room{most: most, held: map[string]int64{}}
+	return maxHeld
 }
+
+func newRoom() room { return room{most: MaxHeld(), held: map[string]int64{}} }
 
 func (r *room) take(client string, n int64) bool {
 	r.mu.Lock()

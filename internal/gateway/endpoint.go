@@ -8,6 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/authz"
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/forward"
 	"github.com/certgate/certgate/internal/httpapi"
 	"github.com/certgate/certgate/internal/wire"
 )
@@ -79,14 +80,24 @@ func (g *Gateway) authzOptions() authz.Options {
 	}
 }
 
-// authzBounds hold for gRPC what server has for HTTP. Beside the header a question
-// has the certificate of the handshake, what Envoy says of the connection, and the
-// content where Envoy sends it along.
+// What the questions of Envoy may occupy.
+const (
+	maxEnvoyConnections = 1024
+	maxEnvoyStreams     = 256 // on one connection
+	maxEnvoyQuestions   = 4096
+)
+
+// authzBounds returns the bounds of the gRPC listener. Its timeouts are those of the
+// public listener. Beside the header a question carries the certificate of the
+// handshake, what Envoy says of the connection, and the content where Envoy sends it.
 func (g *Gateway) authzBounds() authz.Bounds {
 	c := g.config
+	content := int(min(c.MaxBodyBytes, forward.MaxHeldBody))
 	return authz.Bounds{
-		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + int(c.MaxBodyBytes), MaxConnections: c.MaxConnections,
-		HandshakeTimeout: c.ReadHeaderTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
+		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + content,
+		MaxHeldBytes:    int(forward.MaxHeld()),
+		MaxQuestions:    maxEnvoyQuestions, MaxStreams: maxEnvoyStreams, MaxConnections: min(c.MaxConnections, maxEnvoyConnections),
+		HandshakeTimeout: c.ReadHeaderTimeout, MessageTimeout: c.ReadTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 	}
 }
 
