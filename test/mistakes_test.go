@@ -37,6 +37,7 @@ func TestCommonMistakes(t *testing.T) {
 		{"request", inOneLine(string(m.read(t, "client.csr"))), malformed, "This is a certificate request: attach the certificate that was issued for it"},
 		{"public key", inOneLine(m.publicKey), malformed, "This is a public key: attach the certificate over it"},
 		{"CA", ca.header(certheader.Base64DER), denial.CertificateUnsuitable, "This is the certificate of a CA: attach the client's own, the first of a chain"},
+		{"openssl req -x509", inOneLine(m.openssl(t, "req", "-new", "-x509", "-key", m.key, "-subj", "/OU=mail")), denial.CertificateUnsuitable, "made with openssl req -x509, add -addext basicConstraints=critical,CA:FALSE to that command"},
 		{"text before", inOneLine(m.openssl(t, "x509", "-in", "client.crt", "-text")), malformed, "There is text before the certificate: attach what openssl x509 -in FILE prints"},
 		{"name of a file", "/etc/certgate/mail.crt", malformed, "This is the name of a file: attach the certificate that is in it"},
 		{"single quotes in a shell", "$(certgate header mail.crt)", malformed, "This is a variable or command that nothing has replaced"},

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,20 +90,31 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 		return nil, fmt.Errorf("want a list signed by a key in force (for a CA certificate: with its subject as issuer, and cRLSign), found one of issuer %.200q", nameText(list.RawIssuer, list.Issuer))
 	}
 	crl := &CRL{keyID: signer.id, thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate, serials: map[string]bool{}}
-	for _, e := range list.Extensions {
-		if e.Critical {
-			return nil, fmt.Errorf("want a list without critical extensions, found %v", e.Id)
-		}
+	if err := checkExtensions(list.Extensions); err != nil {
+		return nil, fmt.Errorf("want a list without critical extensions, %w", err)
 	}
 	for _, entry := range list.RevokedCertificateEntries {
-		for _, e := range entry.Extensions {
-			if e.Critical {
-				return nil, fmt.Errorf("want entries without critical extensions, found %v", e.Id)
-			}
+		if err := checkExtensions(entry.Extensions); err != nil {
+			return nil, fmt.Errorf("want entries without critical extensions, %w", err)
 		}
 		crl.serials[serialText(entry.SerialNumber)] = true
 	}
 	return crl, nil
+}
+
+// checkExtensions refuses critical extensions. None of a list is evaluated.
+func checkExtensions(list []pkix.Extension) error {
+	for _, e := range list {
+		if !e.Critical {
+			continue
+		}
+		name := extensionName(e.Id)
+		if name == e.Id.String() {
+			return fmt.Errorf("found %s", name)
+		}
+		return fmt.Errorf("found %s: partitioned, indirect and delta lists cannot be used", name)
+	}
+	return nil
 }
 
 // crlSigner finds the anchor. A CA certificate must be allowed to sign lists and

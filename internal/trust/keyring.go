@@ -228,7 +228,7 @@ func certificateAnchor(der []byte, minRSABits int) (Anchor, error) {
 		return Anchor{}, err
 	}
 	if unknown := unknownCritical(cert); len(unknown) > 0 {
-		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %v", unknown)
+		return Anchor{}, fmt.Errorf("want a CA certificate without unknown critical extensions, found %s", extensionNames(unknown))
 	}
 	a, err := anchorOf(cert.PublicKey, minRSABits)
 	if err != nil {

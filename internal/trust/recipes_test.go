@@ -30,6 +30,36 @@ func TestMasterKeyRecipe(t *testing.T) {
 	checkFacts(t, o, v, "mail.crt", "master")
 }
 
+// TestSelfSignedRecipe checks what openssl req -x509 makes of the master key and a
+// client's name: a CA certificate, unless it is told otherwise. The refusal says how.
+func TestSelfSignedRecipe(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.key("master", "rsa:2048")
+	const how = "add -addext basicConstraints=critical,CA:FALSE"
+	for _, tt := range []struct {
+		name string
+		more []string
+		want denial.Reason
+		hint bool
+	}{
+		{"as it is", nil, denial.CertificateUnsuitable, true},
+		{"told otherwise", []string{"-addext", "basicConstraints=critical,CA:FALSE"}, "", false},
+		{"a CA that says so twice", []string{"-addext", "keyUsage=critical,keyCertSign"}, denial.CertificateUnsuitable, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			// openssl's own configuration here, as people use it.
+			args := []string{"req", "-new", "-x509", "-key", "master.key", "-subj", "/O=Example/OU=mail", "-days", "30"}
+			cert := parsed(t, o.openssl(append(args, tt.more...)...))
+			v, err := verify(t, cert, o.public("master"))
+			check(t, cert, v, err, tt.want)
+			if d := denial.Of(err); d != nil && strings.Contains(d.Hint, how) != tt.hint {
+				t.Errorf("want %q in the hint: %t, found %q", how, tt.hint, d.Hint)
+			}
+		})
+	}
+}
+
 // TestAuthorityRecipe is the second article's: a CA signs the request of a client
 // that has a key of its own. The gateway may know the CA by its bare key or by
 // its certificate.

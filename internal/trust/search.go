@@ -94,7 +94,7 @@ func (s *search) from(a Anchor) (path, error) {
 	// The anchor's own certificate is public, and x509.Verify takes a root for a
 	// whole path.
 	if bytes.Equal(s.leaf.Raw, a.issuer.Raw) {
-		return path{}, errAuthority()
+		return path{}, errAuthority(s.leaf)
 	}
 	signed, err := s.descend(a.issuer)
 	if err != nil {

@@ -1,9 +1,8 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"slices"
 	"time"
 
@@ -265,11 +264,11 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 		return denial.New(denial.CertificateWeak, "the certificate's key: %v", err)
 	}
 	if cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign != 0 {
-		return errAuthority()
+		return errAuthority(cert)
 	}
-	// RFC 5280, section 4.2: an unrecognized critical extension must be refused.
-	if len(cert.UnhandledCriticalExtensions) > 0 {
-		return denial.New(denial.CertificateUnsuitable, "unknown critical extensions %v", cert.UnhandledCriticalExtensions)
+	// RFC 5280, section 4.2: a critical extension that is not processed must be refused.
+	if critical := cert.UnhandledCriticalExtensions; len(critical) > 0 {
+		return denial.New(denial.CertificateUnsuitable, "want critical extensions that are evaluated in a client certificate, found %s", extensionNames(critical))
 	}
 	// Section 4.2.1.3: a client proves possession of its key with a signature.
 	if hasExtension(cert, oidKeyUsage) && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
@@ -281,9 +280,14 @@ func (v *Verifier) checkUse(cert *x509.Certificate) error {
 	return nil
 }
 
-func errAuthority() error {
-	return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate").
-		WithHint("This is the certificate of a CA: attach the client's own, the first of a chain")
+// errAuthority refuses the certificate of a CA. A self-signed one without a keyUsage
+// may also be a client's: openssl req -x509 writes CA:TRUE unless told otherwise.
+func errAuthority(cert *x509.Certificate) error {
+	hint := "This is the certificate of a CA: attach the client's own, the first of a chain"
+	if bytes.Equal(cert.RawSubject, cert.RawIssuer) && !hasExtension(cert, oidKeyUsage) {
+		hint += ". If it is the client's own, made with openssl req -x509, add -addext basicConstraints=critical,CA:FALSE to that command"
+	}
+	return denial.New(denial.CertificateUnsuitable, "want a client certificate, found a CA certificate").WithHint(hint)
 }
 
 // allowsClientAuth takes RFC 5280, section 4.2.1.12 strictly: where the
@@ -294,16 +298,6 @@ func allowsClientAuth(cert *x509.Certificate) bool {
 		return true
 	}
 	return slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
-}
-
-// RFC 5280, sections 4.2.1.3 and 4.2.1.12.
-var (
-	oidKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
-)
-
-func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {
-	return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(id) })
 }
 
 func (v *Verifier) checkTime(cert *x509.Certificate, now time.Time) error {

@@ -2,6 +2,9 @@ package trust_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,5 +281,24 @@ func TestRotation(t *testing.T) {
 				t.Error("want the id of the anchor that accepted it, found another")
 			}
 		})
+	}
+}
+
+// TestCriticalExtensionsAreNamed checks what the refusal of a client certificate says
+// of critical extensions: nameConstraints are known, and do not belong there.
+func TestCriticalExtensionsAreNamed(t *testing.T) {
+	f := newForge(t)
+	for want, change := range map[string]func(*x509.Certificate){
+		"found nameConstraints (2.5.29.30)": directories(t, true, []string{"/O=Example"}, nil),
+		"found 1.2.3.4": func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+		},
+	} {
+		leaf := f.client(newKey(t).Public(), change)
+		v, err := verifyAt(t, leaf, nil, f.bare())
+		check(t, leaf, v, err, denial.CertificateUnsuitable)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "unknown") {
+			t.Errorf("want %q, found %v", want, err)
+		}
 	}
 }
