@@ -2,8 +2,14 @@ package gateway
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -323,4 +329,49 @@ func TestReloadUnderWay(t *testing.T) {
 	}
 	close(done)
 	all.Wait()
+}
+
+// TestListsFollowTheKeys: revocation lists are read again for other keys, and are in
+// the log only when that makes a difference.
+func TestListsFollowTheKeys(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour),
+	}, &x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}, RawSubject: []byte{0x30, 0}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSources(t)
+	signer := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
+	both, crl := newWorld(t).publicKey+signer, filepath.Join(t.TempDir(), "list.crl")
+	write(t, s.keys, both)
+	write(t, crl, string(list))
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "AUTH_CRL_FILE": crl}))
+	steps := []struct {
+		name, keys         string
+		reloads, crlErrors int
+	}{
+		{"the same keys in another order", signer + newWorld(t).publicKey, 0, 0},
+		{"without the key of the list", newWorld(t).publicKey, 0, 1},
+		{"with it again", both, 1, 1},
+	}
+	for i, step := range steps {
+		write(t, s.keys, step.keys)
+		eventually(t, step.name, func() bool { return r.said(reloaded, "keys") == i+1 })
+		r.Reload()
+		eventually(t, "an answer", func() bool { return r.said("unchanged", "keys") == i+1 })
+		eventually(t, step.name+": the lists", func() bool { return r.said(reloaded, "crls") == step.reloads })
+		// The question makes the error one that is repeated.
+		if n := r.said(notReloaded, "crls"); n < step.crlErrors || n > 2*step.crlErrors {
+			t.Errorf("%s: want %d errors about the lists, found %d", step.name, step.crlErrors, n)
+		}
+	}
 }

@@ -17,11 +17,12 @@ type scan struct {
 	trackers []*tracker // one for each name
 	notify   *fsnotify.Watcher
 	report   func(Look)
+	now      func() time.Time
 	asked    bool // Ask, which was not answered yet
 }
 
 func newScan(o Options, quiet time.Duration, notify *fsnotify.Watcher) *scan {
-	s := &scan{names: o.Names, notify: notify, report: o.Report}
+	s := &scan{names: o.Names, notify: notify, report: o.Report, now: time.Now}
 	for _, name := range o.Names {
 		sum, known := o.Known[name]
 		s.trackers = append(s.trackers, newTracker(quiet, sum, known))
@@ -83,7 +84,7 @@ func (s *scan) lookAt(name string, t *tracker, q query) (file regularfile.File, 
 	} else {
 		file.Text, r.info, r.sum = content.Text, content.Info, sha256.Sum256(content.Text)
 	}
-	rest, isNew = t.take(r, time.Now())
+	rest, isNew = t.take(r, s.now())
 	return file, rest, isNew
 }
 
