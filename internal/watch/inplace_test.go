@@ -63,7 +63,7 @@ func TestInPlace(t *testing.T) {
 			file, marker := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "marker")
 			write(t, file, "one")
 			write(t, marker, "one")
-			w := startWith(t, time.Hour, watch.Poll, file, marker)
+			w := startWith(t, time.Hour, noPoll, file, marker)
 			must(t, tt.change(dir, file))
 			if !tt.waiting {
 				w.wantText(file, "two")
@@ -88,11 +88,7 @@ func TestInPlace(t *testing.T) {
 func (w watcher) wantWaiting(file, other string) {
 	w.t.Helper()
 	if other == "" {
-		select {
-		case w.ask <- struct{}{}:
-		case <-time.After(patience):
-			w.t.Fatal("nobody takes the question")
-		}
+		w.question()
 	}
 	for {
 		l := w.look()
@@ -130,7 +126,7 @@ func TestWrittenDuringTheStart(t *testing.T) {
 	go func() {
 		done <- watch.FilesWith(ctx, watch.Options{
 			Names: []string{file}, Known: map[string]watch.Sum{file: {1}}, Report: func(l watch.Look) { looks <- l },
-		}, moment, watch.Poll)
+		}, moment, noPoll)
 	}()
 	if l := <-looks; len(l.Changed) != 1 || string(l.Changed[0].Text) != "two" {
 		t.Errorf("want the new content, found %+v", l)
@@ -170,7 +166,7 @@ func TestEndsDuringALook(t *testing.T) {
 			close(began)
 			<-release
 			close(ended)
-		}}, moment, watch.Poll)
+		}}, moment, noPoll)
 	}()
 	<-began
 	cancel()
