@@ -1,9 +1,10 @@
 // Package admin is the operator's surface: health, readiness, metrics, the log
 // level and what the gateway is doing, over HTTP on a port of its own.
 //
-// It asks nobody who they are. The port must be one that only the operator and
-// the operator's tools can reach, which is why ADMIN_ADDR is a loopback address
-// unless somebody says otherwise.
+// It does not authenticate. The port must be one that only the operator and the
+// operator's tools can reach, which is why ADMIN_ADDR is a loopback address by
+// default. Because the browsers of that network reach it too, requests that a browser
+// sends for a page of another site are refused.
 package admin
 
 import (
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/sameorigin"
 )
 
 // maxBody is the longest request body that is read, in bytes: a log level.
@@ -29,6 +31,9 @@ type Options struct {
 	Level    zap.AtomicLevel     // GET and PUT /loglevel
 	Status   func() any          // GET /status, as JSON; must hold no key, certificate or header of a request
 	Log      *zap.Logger         // panics of handlers; nil drops them
+	// Hosts are the names by which requests may ask for the surface, beside IP
+	// addresses and localhost.
+	Hosts []string
 }
 
 // NewHandler is the surface. It is safe for concurrent use.
@@ -39,7 +44,8 @@ type Options struct {
 //	GET /loglevel   {"level":"info"}; PUT the same to change it
 //	GET /status     JSON from Options.Status
 //
-// Everything else is a 404 or 405 problem.
+// Everything else is a 404 or 405 problem. On every route a request for an unknown host
+// is a 421 problem, and one of another site's page a 403 problem: see package sameorigin.
 func NewHandler(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -47,10 +53,10 @@ func NewHandler(o Options) http.Handler {
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
-	// Nobody is a trusted proxy here. The error is about addresses, and there are none.
+	// No proxy is trusted here. The error is about addresses, and there are none.
 	_ = e.SetTrustedProxies(nil)
 
-	e.Use(recovery(o.Log), guard)
+	e.Use(recovery(o.Log), guard, refuseForeign(sameorigin.NewHosts(o.Hosts...)))
 	e.NoRoute(func(c *gin.Context) { notFound().write(c) })
 	e.NoMethod(func(c *gin.Context) { ofReason(denial.MethodNotAllowed).write(c) })
 	routes(e, o)
@@ -77,6 +83,18 @@ func guard(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Content-Type-Options", "nosniff")
+}
+
+// refuseForeign refuses what a browser sends for a page of another site.
+func refuseForeign(hosts sameorigin.Hosts) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		switch {
+		case !hosts.Know(c.Request.Host):
+			hostUnknown().write(c)
+		case sameorigin.IsForeign(c.Request):
+			crossOrigin().write(c)
+		}
+	}
 }
 
 // recovery answers a panic with a problem. The log gets the panic and the

@@ -26,6 +26,24 @@ func notFound() problem {
 	}
 }
 
+// hostUnknown refuses a request for a host that is not the surface's (RFC 9110, section
+// 15.5.20).
+func hostUnknown() problem {
+	return problem{
+		Type: "urn:certgate:host_unknown", Title: "The operator's port does not answer to this host name",
+		Status: http.StatusMisdirectedRequest, Reason: "host_unknown",
+		Detail: "Ask by IP address or as localhost, or add the name to ADMIN_HOSTS",
+	}
+}
+
+// crossOrigin refuses a request that a browser sends for a page of another site.
+func crossOrigin() problem {
+	return problem{
+		Type: "urn:certgate:cross_origin", Title: "The operator's port does not answer to pages of other sites",
+		Status: http.StatusForbidden, Reason: "cross_origin",
+	}
+}
+
 // ofReason is the problem of a reason, without detail.
 func ofReason(r denial.Reason) problem {
 	return problem{Type: "urn:certgate:" + string(r), Title: r.Title(), Status: r.Status(), Reason: string(r)}

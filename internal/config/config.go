@@ -28,6 +28,9 @@ import (
 type Config struct {
 	ListenAddr string // host:port
 	AdminAddr  string // host:port, or empty: no operator's listener
+	// AdminHosts are the names by which the operator's listener may be asked, lower
+	// case, beside the one in AdminAddr, localhost and IP addresses.
+	AdminHosts []string
 	AuthzAddr  string // host:port, or empty: no listener for other proxies
 	// AuthzGRPCAddr is host:port, or empty: no listener for Envoy.
 	AuthzGRPCAddr string
@@ -104,19 +107,15 @@ func Load(environ map[string]string) (Config, error) {
 	v := l.parse()
 	ring := l.keyring(v)
 	c := Config{
-		ListenAddr:    string(v.ListenAddr),
-		AdminAddr:     string(v.AdminAddr),
-		AuthzAddr:     string(v.AuthzAddr),
-		AuthzGRPCAddr: string(v.AuthzGRPCAddr),
-		AuthzPeers:    v.AuthzPeers.list,
-		AuthHeader:    string(v.AuthHeader),
-		ProxyHeader:   string(v.ProxyHeader),
-		Limits: trust.Limits{
-			ClockSkew:       time.Duration(v.ClockSkew),
-			MinRSABits:      int(v.MinRSABits),
-			MaxLifetime:     time.Duration(v.MaxLifetime),
-			RefuseSharedKey: !bool(v.AllowSharedKey),
-		},
+		ListenAddr:         string(v.ListenAddr),
+		AdminAddr:          string(v.AdminAddr),
+		AdminHosts:         v.AdminHosts.list,
+		AuthzAddr:          string(v.AuthzAddr),
+		AuthzGRPCAddr:      string(v.AuthzGRPCAddr),
+		AuthzPeers:         v.AuthzPeers.list,
+		AuthHeader:         string(v.AuthHeader),
+		ProxyHeader:        string(v.ProxyHeader),
+		Limits:             v.limits(),
 		FailureRate:        int(v.FailureRate),
 		Proof:              access.Proof(v.Proof),
 		PublicAuthorities:  v.PublicAuthorities.list,
@@ -160,6 +159,16 @@ func Load(environ map[string]string) (Config, error) {
 		c.Warnings = append(c.Warnings, warnNoAuthority)
 	}
 	return c, nil
+}
+
+// limits returns what a certificate has to keep to.
+func (v *variables) limits() trust.Limits {
+	return trust.Limits{
+		ClockSkew:       time.Duration(v.ClockSkew),
+		MinRSABits:      int(v.MinRSABits),
+		MaxLifetime:     time.Duration(v.MaxLifetime),
+		RefuseSharedKey: !bool(v.AllowSharedKey),
+	}
 }
 
 // UpstreamURL is the addresses as UPSTREAM_URL may have them.

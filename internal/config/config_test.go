@@ -128,6 +128,7 @@ func TestGoodValues(t *testing.T) {
 		{"LISTEN_ADDR", "[::1]:0", func(c config.Config) any { return c.ListenAddr }, "[::1]:0"},
 		{"LISTEN_ADDR", "localhost:80", func(c config.Config) any { return c.ListenAddr }, "localhost:80"},
 		{"ADMIN_ADDR", "", func(c config.Config) any { return c.AdminAddr }, ""},
+		{"ADMIN_HOSTS", "Certgate.internal, ops,192.0.2.7", func(c config.Config) any { return c.AdminHosts }, []string{"certgate.internal", "ops", "192.0.2.7"}},
 		{"ADMIN_ADDR", "localhost:0", func(c config.Config) any { return c.AdminAddr }, "localhost:0"},
 		{"AUTHZ_PEERS", "10.0.0.0/8,::1", func(c config.Config) any { return c.AuthzPeers }, prefixes("10.0.0.0/8", "::1/128")},
 		{"AUTH_HEADER", "X-App-Cert", func(c config.Config) any { return c.AuthHeader }, "X-App-Cert"},

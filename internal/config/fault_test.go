@@ -22,6 +22,7 @@ const (
 	wantListen     = ", want host:port, such as :8080"
 	wantAuthz      = ", want host:port, such as 127.0.0.1:9191"
 	wantHeader     = ", want a header field name that is no other's, such as X-SSL-Auth"
+	wantAdminHosts = ", want 1 to 16 host names without port, such as certgate.internal, with commas between and each once"
 	wantProxy      = ", want the name of the header field that trusted proxies attach, such as Client-Cert"
 	wantLists      = ", want the names of readable files with commas between"
 	wantSkew       = ", want a duration from 0s to 24h, such as 60s"
@@ -71,6 +72,13 @@ func TestBadValues(t *testing.T) {
 		{"LISTEN_ADDR", ":65536", `found port "65536" in ":65536"` + wantListen},
 		{"LISTEN_ADDR", ":", `found no port in ":"` + wantListen},
 		{"LISTEN_ADDR", "http://a:80", `found "http://a:80"` + wantListen},
+		{"ADMIN_HOSTS", "", "found an empty value" + wantAdminHosts},
+		{"ADMIN_HOSTS", "certgate.internal:9090", `found "certgate.internal:9090"` + wantAdminHosts},
+		{"ADMIN_HOSTS", "http://certgate.internal", `found "http://certgate.internal"` + wantAdminHosts},
+		{"ADMIN_HOSTS", "*", `found "*"` + wantAdminHosts},
+		{"ADMIN_HOSTS", "a,,b", "found an empty value" + wantAdminHosts},
+		{"ADMIN_HOSTS", "ops,OPS", `found "ops" twice` + wantAdminHosts},
+		{"ADMIN_HOSTS", strings.Repeat("a,", 16) + "b", `found "a" twice` + wantAdminHosts},
 		{"ADMIN_ADDR", "9090", `found "9090", want host:port, such as 127.0.0.1:9090, or empty for none`},
 		{"ADMIN_ADDR", "127.0.0.1:8080", `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`},
 		{"ADMIN_ADDR", "[::]:8080", `found "[::]:8080", want another port than LISTEN_ADDR ":8080"`},

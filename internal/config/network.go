@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,31 @@ func (a address) isLoopback() bool {
 	host, _ := a.split()
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// maxHostNames is how many names the operator's listener has at most.
+const maxHostNames = 16
+
+// hostNames are host names in lower case, without port.
+type hostNames struct{ list []string }
+
+func (h *hostNames) UnmarshalText(text []byte) error {
+	var list []string
+	for item := range strings.SplitSeq(string(text), ",") {
+		name := strings.ToLower(strings.TrimSpace(item))
+		parts := authorityForm.FindStringSubmatch(name)
+		switch {
+		case parts == nil, parts[1] != name:
+			return errors.New(quote(item))
+		case slices.Contains(list, name):
+			return fmt.Errorf("%s twice", quote(name))
+		case len(list) == maxHostNames:
+			return fmt.Errorf("more than %d names", maxHostNames)
+		}
+		list = append(list, name)
+	}
+	h.list = list
+	return nil
 }
 
 // upstreams are the addresses of one service, each a scheme, host and port. Their

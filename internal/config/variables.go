@@ -16,6 +16,7 @@ import (
 type variables struct {
 	ListenAddr        address        `env:"LISTEN_ADDR" envDefault:":8080" want:"host:port, such as :8080" desc:"the public listener (plain HTTP behind the TLS load balancer); port 0 works and the bound address is logged"`
 	AdminAddr         address        `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" want:"host:port, such as 127.0.0.1:9090, or empty for none" desc:"the operator's listener; empty turns it off"`
+	AdminHosts        hostNames      `env:"ADMIN_HOSTS" none:"none" want:"1 to 16 host names without port, such as certgate.internal, with commas between and each once" desc:"the names by which the operator's listener may be asked, with commas between, beside localhost and IP addresses; a web page whose name resolves there asks by another"`
 	AuthzAddr         address        `env:"AUTHZ_ADDR" none:"none" want:"host:port, such as 127.0.0.1:9191" desc:"the listener that answers other proxies: may this request pass? (/verify)"`
 	AuthzGRPCAddr     address        `env:"AUTHZ_GRPC_ADDR" none:"none" want:"host:port, such as 127.0.0.1:9192" desc:"the same for Envoy, over gRPC (ext_authz)"`
 	AuthzPeers        proxies        `env:"AUTHZ_PEERS" none:"none" want:"CIDRs or addresses with commas between, such as 10.0.0.0/8" desc:"CIDRs of the proxies that may ask there; required with AUTHZ_ADDR and AUTHZ_GRPC_ADDR; 0.0.0.0/0 and ::/0 refuse to start"`

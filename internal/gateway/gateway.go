@@ -126,7 +126,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		g.extAuthz.server = authz.NewServer(g.authzOptions(), g.authzBounds())
 	}
 	if g.admin.listener != nil {
-		g.admin.server = g.server(admin.NewHandler(admin.Options{Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log}))
+		g.admin.server = g.server(admin.NewHandler(admin.Options{
+			Ready: g.ready, Gatherer: registry, Level: o.Level, Log: o.Log,
+			Hosts: append([]string{c.AdminAddr}, c.AdminHosts...),
+		}))
 	}
 	return g, nil
 }
