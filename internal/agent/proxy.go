@@ -67,7 +67,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, invalid(), errors.New(`want a request target that begins with "/"`))
 	case !a.hosts.know(r.Host):
 		a.refuse(w, r, hostUnknown(), nil)
-	case isForeign(r):
+	case a.hosts.isForeign(r):
 		a.refuse(w, r, crossOrigin(), nil)
 	case path == "/healthz":
 		a.health(w, state)

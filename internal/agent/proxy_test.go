@@ -263,7 +263,7 @@ func TestGuard(t *testing.T) {
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	o := options(f, g.url)
-	o.Names = []string{"certgate-agent"}
+	o.Names = []string{"certgate-agent", "0x7f.1", "0.0.0.0"}
 	s := start(t, o)
 	own := s.Addr().String()
 	for _, test := range []struct {
@@ -279,6 +279,31 @@ func TestGuard(t *testing.T) {
 		{"case and dot", []string{"Host: LOCALHOST.:7000"}, 200, ""},
 		{"below localhost", []string{"Host: agent.localhost"}, 200, ""},
 		{"its name", []string{"Host: certgate-agent:7000"}, 200, ""},
+		{"loopback", []string{"Host: 127.8.9.1:7000"}, 200, ""},
+		{"unspecified", []string{"Host: 0.0.0.0"}, 421, "agent_host_unknown"},
+		{"unspecified, with port", []string{"Host: 0.0.0.0:7000"}, 421, "agent_host_unknown"},
+		{"unspecified, with dot", []string{"Host: 0.0.0.0."}, 421, "agent_host_unknown"},
+		{"unspecified, short", []string{"Host: 0"}, 421, "agent_host_unknown"},
+		{"unspecified, in hexadecimal", []string{"Host: 0x0:7000"}, 421, "agent_host_unknown"},
+		{"unspecified, in two parts", []string{"Host: 0.0"}, 421, "agent_host_unknown"},
+		{"this network", []string{"Host: 0.1.2.3"}, 421, "agent_host_unknown"},
+		{"unspecified IPv6", []string{"Host: [::]:7000"}, 421, "agent_host_unknown"},
+		{"unspecified IPv6, long", []string{"Host: [0:0:0:0:0:0:0:0]"}, 421, "agent_host_unknown"},
+		{"unspecified IPv6, as IPv4", []string{"Host: [::0.0.0.0]"}, 421, "agent_host_unknown"},
+		{"unspecified, mapped", []string{"Host: [::ffff:0.0.0.0]"}, 421, "agent_host_unknown"},
+		{"unspecified, mapped, in hexadecimal", []string{"Host: [::ffff:0:0]:7000"}, 421, "agent_host_unknown"},
+		{"unspecified without brackets", []string{"Host: ::"}, 421, "agent_host_unknown"},
+		{"loopback, mapped", []string{"Host: [::ffff:127.0.0.1]:7000"}, 421, "agent_host_unknown"},
+		{"loopback, short", []string{"Host: 127.1"}, 421, "agent_host_unknown"},
+		{"loopback as a number", []string{"Host: 2130706433"}, 421, "agent_host_unknown"},
+		{"a zone", []string{"Host: [fe80::1%25lo]"}, 421, "agent_host_unknown"},
+		{"a number as its name", []string{"Host: 0x7f.1"}, 421, "agent_host_unknown"},
+		{"an unspecified address as its name", []string{"Host: 0.0.0.0:7001"}, 421, "agent_host_unknown"},
+		{"a browser at its name", []string{"Host: certgate-agent:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
+		{"a browser at another address", []string{"Host: 10.0.0.7:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
+		{"a browser at localhost", []string{"Host: localhost:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
+		{"a browser at loopback", []string{"Host: [::1]:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
+		{"a program at its name", []string{"Host: certgate-agent:7000", "User-Agent: curl/7.88.1"}, 200, ""},
 		{"rebound", []string{"Host: evil.example"}, 421, "agent_host_unknown"},
 		{"rebound, with port", []string{"Host: evil.example:7000"}, 421, "agent_host_unknown"},
 		{"an address in front", []string{"Host: 127.0.0.1.evil.example"}, 421, "agent_host_unknown"},
@@ -295,6 +320,16 @@ func TestGuard(t *testing.T) {
 		{"foreign port", []string{"Host: localhost:7000", "Origin: http://localhost:8000"}, 403, "agent_cross_origin"},
 		{"opaque origin", []string{"Origin: null"}, 403, "agent_cross_origin"},
 		{"no origin", []string{"Origin: "}, 403, "agent_cross_origin"},
+		{"own Referer", []string{"Host: " + own, "Referer: http://" + own + "/events?day=1"}, 200, ""},
+		{"own Referer in capitals", []string{"Host: localhost:7000", "Referer: http://LOCALHOST:7000/"}, 200, ""},
+		{"foreign Referer", []string{"Host: " + own, "Referer: https://evil.example/"}, 403, "agent_cross_origin"},
+		{"Referer of another port", []string{"Host: localhost:7000", "Referer: http://localhost:8000/"}, 403, "agent_cross_origin"},
+		{"own address in a foreign Referer", []string{"Host: " + own, "Referer: http://evil.example/" + own}, 403, "agent_cross_origin"},
+		{"user in a foreign Referer", []string{"Host: " + own, "Referer: http://" + own + "@evil.example/"}, 403, "agent_cross_origin"},
+		{"two Referers", []string{"Host: " + own, "Referer: http://" + own + "/", "Referer: http://evil.example/"}, 403, "agent_cross_origin"},
+		{"no URL as Referer", []string{"Host: " + own, "Referer: /events"}, 403, "agent_cross_origin"},
+		{"broken Referer", []string{"Host: " + own, "Referer: http://%zz/"}, 403, "agent_cross_origin"},
+		{"empty Referer", []string{"Host: " + own, "Referer: "}, 403, "agent_cross_origin"},
 		{"two origins", []string{"Host: " + own, "Origin: http://" + own, "Origin: http://evil.example"}, 403, "agent_cross_origin"},
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
