@@ -71,7 +71,7 @@ func general(tag int, content []byte) asn1.RawValue {
 }
 
 // subtreesDER is a GeneralSubtrees with an optional field behind each base.
-func subtreesDER(t *testing.T, tag int, behind []byte, bases ...asn1.RawValue) []byte {
+func subtreesDER(t testing.TB, tag int, behind []byte, bases ...asn1.RawValue) []byte {
 	t.Helper()
 	var content []byte
 	for _, base := range bases {

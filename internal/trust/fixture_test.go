@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,20 +65,25 @@ func (o office) read(name string) []byte {
 	return text
 }
 
-// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name. RSA keys
-// are shared between offices, because making them takes most of a test's time.
+// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name. Offices
+// share their keys, but no office gets the same key twice.
 func (o office) key(name, kind string) {
+	o.tb.Helper()
+	o.write(name+".key", string(shared.key(o, kind)))
+}
+
+func (o office) newKey(kind string) []byte {
 	o.tb.Helper()
 	algorithm, parameter, _ := strings.Cut(kind, ":")
 	switch {
-	case algorithm == "rsa":
-		o.write(name+".key", string(rsaKeys.next(o, parameter)))
 	case kind == "ec:P-256", kind == "ed25519":
-		o.write(name+".key", string(newPrivateKey(o.tb, kind)))
+		return newPrivateKey(o.tb, kind)
+	case algorithm == "rsa":
+		return o.openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:"+parameter)
 	case algorithm == "ec":
-		o.openssl("genpkey", "-out", name+".key", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:"+parameter)
+		return o.openssl("genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:"+parameter)
 	default:
-		o.openssl("genpkey", "-out", name+".key", "-algorithm", algorithm)
+		return o.openssl("genpkey", "-algorithm", algorithm)
 	}
 }
 
@@ -98,26 +104,54 @@ func newPrivateKey(tb testing.TB, kind string) []byte {
 	return pemOf("PRIVATE KEY", der)
 }
 
-// keyPool has RSA keys by their size. An office never gets the same key twice.
-type keyPool struct {
-	mu   sync.Mutex
-	made map[string][][]byte
-	used map[string]int // by directory and size
+// pool has the keys and certificates that all tests share: making them takes most of
+// the time of a test, and what comes of them does not depend on who made them.
+type pool struct {
+	mu           sync.Mutex
+	keys         map[string][][]byte // by kind
+	used         map[string]int      // by office and kind
+	certificates map[string][]byte   // by everything that they are made of
 }
 
-// rsaKeys is shared by all tests, and what it hands out does not depend on them.
-var rsaKeys = keyPool{made: map[string][][]byte{}, used: map[string]int{}}
+var shared = pool{keys: map[string][][]byte{}, used: map[string]int{}, certificates: map[string][]byte{}}
 
-func (p *keyPool) next(o office, bits string) []byte {
+func (p *pool) key(o office, kind string) []byte {
 	o.tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := p.used[o.dir+bits]
-	p.used[o.dir+bits]++
-	if i == len(p.made[bits]) {
-		p.made[bits] = append(p.made[bits], o.openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:"+bits))
+	i := p.used[o.dir+kind]
+	p.used[o.dir+kind]++
+	if i == len(p.keys[kind]) {
+		p.keys[kind] = append(p.keys[kind], o.newKey(kind))
 	}
-	return p.made[bits][i]
+	return p.keys[kind][i]
+}
+
+// certificate returns what openssl makes of the arguments. The files that they name
+// count with their content, but a request with what it was made from.
+func (p *pool) certificate(o office, args []string, request ...string) []byte {
+	o.tb.Helper()
+	parts := slices.Clone(args)
+	for i, name := range parts {
+		if content, err := os.ReadFile(filepath.Join(o.dir, name)); err == nil && name != "client.csr" {
+			parts[i] = string(content)
+		}
+	}
+	id := strings.Join(append(parts, request...), "\x00")
+	p.mu.Lock()
+	text, known := p.certificates[id]
+	p.mu.Unlock()
+	if known {
+		return text
+	}
+	if len(request) > 0 {
+		o.request([]byte(request[0]), request[1])
+	}
+	text = o.openssl(args...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.certificates[id] = text
+	return text
 }
 
 // public returns the PUBLIC KEY block of NAME.key.
@@ -156,9 +190,11 @@ func (o office) root(r root) []byte {
 	r.extensions = or(r.extensions, caExtensions)
 	r.out = or(r.out, r.name+".crt")
 	o.write("root.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[v3]\n"+r.extensions+"\n")
-	o.openssl("req", "-new", "-x509", "-config", "root.cnf", "-extensions", "v3", "-key", r.name+".key",
-		"-subj", r.subject, "-days", strconv.Itoa(or(r.days, 3650)), "-out", r.out)
-	return o.read(r.out)
+	args := []string{"req", "-new", "-x509", "-config", "root.cnf", "-extensions", "v3", "-key", r.name + ".key",
+		"-subj", r.subject, "-days", strconv.Itoa(or(r.days, 3650))}
+	certificate := shared.certificate(o, args)
+	o.write(r.out, string(certificate))
+	return certificate
 }
 
 // authority makes NAME.key and its CA certificate.
@@ -184,7 +220,6 @@ type order struct {
 
 func (o office) client(w order) *x509.Certificate {
 	o.tb.Helper()
-	o.request(w.key, or(w.subject, "/O=Example/OU=mail/CN=mail"))
 	args := []string{"x509", "-req", "-in", "client.csr", "-CA", w.ca + ".crt", "-CAkey", w.ca + ".key",
 		"-set_serial", or(w.serial, "0x4f3a09"), "-days", "365"}
 	if w.digest != "" {
@@ -194,17 +229,19 @@ func (o office) client(w order) *x509.Certificate {
 		o.write("client.ext", w.extensions+"\n")
 		args = append(args, "-extfile", "client.ext")
 	}
-	return parsed(o.tb, o.openssl(append(args, w.more...)...))
+	subject := or(w.subject, "/O=Example/OU=mail/CN=mail")
+	return parsed(o.tb, shared.certificate(o, append(args, w.more...), string(o.read(w.key+".key")), subject))
 }
 
 // request writes client.csr, with crypto/x509 where that can sign with the key: the
 // request carries nothing but the subject and the key, and openssl takes long to start.
-func (o office) request(key, subject string) {
+func (o office) request(key []byte, subject string) {
 	o.tb.Helper()
-	block, _ := pem.Decode(o.read(key + ".key"))
+	block, _ := pem.Decode(key)
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		o.openssl("req", "-new", "-config", "req.cnf", "-key", key+".key", "-subj", subject, "-out", "client.csr")
+		o.write("request.key", string(key))
+		o.openssl("req", "-new", "-config", "req.cnf", "-key", "request.key", "-subj", subject, "-out", "client.csr")
 		return
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: dn(o.tb, subject)}, private)

@@ -115,7 +115,7 @@ func checkFacts(t *testing.T, o office, v trust.Verified, file, signer string) {
 func TestAnchorAlgorithms(t *testing.T) {
 	tests := []struct{ kind, want string }{
 		{"rsa:2048", "RSA-2048"},
-		{"rsa:4096", "RSA-4096"},
+		{"rsa:3072", "RSA-3072"},
 		{"ec:P-256", "P-256"},
 		{"ec:P-384", "P-384"},
 		{"ec:P-521", "P-521"},
@@ -126,7 +126,7 @@ func TestAnchorAlgorithms(t *testing.T) {
 			t.Parallel()
 			o := newOffice(t)
 			public, certificate := o.authority("ca", tt.kind)
-			strangerPublic, strangerCertificate := o.authority("stranger", strings.Replace(tt.kind, "4096", "2048", 1))
+			strangerPublic, strangerCertificate := o.authority("stranger", strings.Replace(tt.kind, "3072", "2048", 1))
 			o.key("mail", "ec:P-256")
 			cert := o.client(order{ca: "ca", key: "mail"})
 			for _, anchor := range [][]byte{public, certificate} {

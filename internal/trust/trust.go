@@ -1,17 +1,17 @@
 // Package trust decides whether a certificate was issued under the master key.
 //
 // An anchor is a bare public key or a CA certificate. A certificate is trusted
-// when an anchor made its signature, the clock is inside its validity period,
-// it may be used by a client and nobody has revoked it. Names and rules are
-// none of this package's business.
+// if an anchor signed it, directly or through intermediates, the current time is
+// inside its validity period, it may be used by a client, and it has not been
+// revoked. Names and access rules are handled by other packages, except the name
+// constraints of CA certificates.
 //
-// Most callers need three things: [ParseKeyring] reads what the operator
-// trusts, [NewVerifier] joins it with revocations and limits, and
-// [Verifier.Verify] answers for one certificate.
+// Most callers need three things: [ParseKeyring] reads the anchors, [NewVerifier]
+// joins them with revocations and limits, and [Verifier.Verify] verifies one
+// certificate.
 //
-// The package mints [Verified] values and nothing else can: code that needs a
-// trusted certificate asks for a Verified, so forgetting to verify does not
-// compile.
+// Only this package can create a valid [Verified]. Code that needs a trusted
+// certificate takes a Verified, so code that forgets to verify does not compile.
 package trust
 
 import (
