@@ -232,7 +232,7 @@ step_deploy() {
 # The way through net/http alone has to be as good as the fast lane.
 step_slowlane() {
   TEST_FAST_LANE=false go test -shuffle=on -timeout=15m \
-    ./internal/httpapi ./internal/gateway ./test
+    ./internal/surface/public ./internal/gateway ./test
 }
 
 # fuzz_targets prints "PACKAGE TARGET" lines.

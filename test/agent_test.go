@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // requiring are the settings of a gateway where every request must be signed, and
@@ -118,7 +118,7 @@ func TestAgent(t *testing.T) {
 						received.Header.Get("X-Client-Auth"), received.Header.Get("X-Client-Id"), content)
 				}
 			}
-			if status, body := curl(t, "--path-as-is", url+"/events/%2e%2e/admin"); status != 400 || !strings.Contains(body, string(denial.PathAmbiguous)) {
+			if status, body := curl(t, "--path-as-is", url+"/events/%2e%2e/admin"); status != 400 || !strings.Contains(body, string(refusal.PathAmbiguous)) {
 				t.Errorf("want the gateway to judge the path, found %d and %s", status, body)
 			}
 			g.upstream.wantNothing(t)
@@ -371,7 +371,7 @@ func TestSignForCurl(t *testing.T) {
 		t.Errorf("want a signed request with its type, found %q and %q", r.Header.Get("X-Client-Auth"), r.Header.Get("Content-Type"))
 	}
 	for _, again := range [][]string{{"--data-binary", "@" + event, url}, {"--data-binary", "@" + event, "-H", "X-More: 1", url}} {
-		if status, body := curl(t, append([]string{"-H", "@" + header}, again...)...); status != 401 || !strings.Contains(body, string(denial.ProofReplayed)) {
+		if status, body := curl(t, append([]string{"-H", "@" + header}, again...)...); status != 401 || !strings.Contains(body, string(refusal.ProofReplayed)) {
 			t.Errorf("want it refused the second time, found %d and %s", status, body)
 		}
 	}

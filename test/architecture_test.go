@@ -15,67 +15,84 @@ import (
 
 const archModule = "github.com/certgate/certgate"
 
-// archCore is the pure library and what each of its packages may import of the
-// project. Arrows point one way; a package that is not built yet is passed over.
-var archCore = map[string][]string{
-	"denial":     {},
-	"headers":    {},
-	"x509diag":   {},
-	"certheader": {"denial", "x509diag"},
-	"trust":      {"denial", "x509diag"},
-	"identity":   {"denial", "x509diag", "trust"},
-	"access":     {"denial", "x509diag", "trust", "identity"},
-	"proof":      {"denial", "headers", "x509diag", "trust", "identity"},
-	"gate":       {"denial", "headers", "x509diag", "certheader", "trust", "identity", "access", "proof"},
+// archRule states which packages of the project the packages below a folder may import.
+type archRule struct {
+	folder  string   // below the module's root
+	imports []string // folders; the folder itself is always allowed
 }
 
-// archForeign is what the core may use beside the standard library.
-var archForeign = map[string][]string{
-	"proof": {"github.com/dunglas/httpsfv"},
-	"gate":  {"github.com/dunglas/httpsfv"}, // through proof
+// archRules has one rule for each folder. The first rule that matches a package applies.
+func archRules() []archRule {
+	return []archRule{
+		{"internal/core", nil},
+		{"internal/http1", nil},
+		{"internal/guard", []string{"internal/core"}},
+		{"internal/proxy", []string{"internal/core", "internal/http1"}},
+		{"internal/audit", []string{"internal/core"}},
+		{"internal/filewatch", nil},
+		{"internal/surface", []string{"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit"}},
+		{"internal/config", []string{"internal/core", "internal/guard", "internal/proxy", "internal/filewatch"}},
+		{"internal/tool", []string{"internal/core", "internal/filewatch", "internal/surface/echo", "cmd/certgate/client"}},
+		{"internal/gateway", []string{
+			"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit",
+			"internal/filewatch", "internal/surface", "internal/config",
+		}},
+		{"internal/testkit", []string{"internal/core", "internal/tool"}},
+	}
 }
 
-// TestArchitectureCoreIsPure: the core knows the standard library and itself, and
-// nothing of the web framework, the log or the configuration.
+// TestArchitectureImportsPointOneWay checks the imports of every package below
+// internal against [archRules].
+func TestArchitectureImportsPointOneWay(t *testing.T) {
+	for _, dir := range archPackages(t) {
+		own, ok := strings.CutPrefix(filepath.ToSlash(dir), "../")
+		if !ok || !strings.HasPrefix(own, "internal/") {
+			continue
+		}
+		i := slices.IndexFunc(archRules(), func(r archRule) bool { return archIsBelow(own, r.folder) })
+		if i < 0 {
+			t.Errorf("%s: want a rule for its imports, found none", own)
+			continue
+		}
+		rule := archRules()[i]
+		pkg, err := gobuild.ImportDir(dir, 0)
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		for _, path := range pkg.Imports {
+			imported, ours := strings.CutPrefix(path, archModule+"/")
+			if ours && !slices.ContainsFunc(append([]string{rule.folder}, rule.imports...), func(f string) bool { return archIsBelow(imported, f) }) {
+				t.Errorf("%s imports %s, want imports from %v only", own, imported, append([]string{rule.folder}, rule.imports...))
+			}
+		}
+	}
+}
+
+// archIsBelow reports whether a package is the folder itself or below it.
+func archIsBelow(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// archForeign lists the modules outside the standard library that the core uses.
+func archForeign() []string { return []string{"github.com/dunglas/httpsfv"} }
+
+// TestArchitectureCoreIsPure checks that the core depends on the standard library,
+// the core itself and [archForeign] only, directly and indirectly.
 func TestArchitectureCoreIsPure(t *testing.T) {
-	built := 0
-	for name, allowed := range archCore {
-		if _, err := os.Stat(filepath.Join("..", "internal", name)); err != nil {
-			continue
-		}
-		built++
-		for _, path := range archDeps(t, "./internal/"+name) {
-			own, ours := strings.CutPrefix(path, archModule+"/internal/")
-			switch {
-			case ours && (own == name || slices.Contains(allowed, own)):
-			case ours || strings.HasPrefix(path, archModule):
-				t.Errorf("internal/%s depends on %s, want at most %v", name, path, allowed)
-			case !archAllowsForeign(name, path):
-				t.Errorf("internal/%s depends on %s, want the standard library only", name, path)
-			}
+	found := 0
+	for _, path := range archDeps(t, "./internal/core/...") {
+		switch own, ours := strings.CutPrefix(path, archModule+"/"); {
+		case ours && archIsBelow(own, "internal/core"):
+			found++
+		case ours:
+			t.Errorf("internal/core depends on %s", path)
+		case !slices.ContainsFunc(archForeign(), func(module string) bool { return archIsBelow(path, module) }):
+			t.Errorf("internal/core depends on %s, want the standard library and %v only", path, archForeign())
 		}
 	}
-	if built == 0 {
-		t.Error("found no core package: are the paths right?")
-	}
-}
-
-// TestArchitectureMemoryStaysOutside: remembering needs a cache, which is no part
-// of the core; the gate does not know whether it is asked a memory.
-func TestArchitectureMemoryStaysOutside(t *testing.T) {
-	const cache = "github.com/maypok86/otter/v2"
-	if !slices.Contains(archDeps(t, "./internal/remember"), cache) {
-		t.Errorf("internal/remember does not depend on %s: is the path right?", cache)
-	}
-	for name := range archCore {
-		if _, err := os.Stat(filepath.Join("..", "internal", name)); err != nil {
-			continue
-		}
-		for _, path := range archDeps(t, "./internal/"+name) {
-			if strings.HasPrefix(path, cache) || path == archModule+"/internal/remember" {
-				t.Errorf("internal/%s depends on %s, want no memory in the core", name, path)
-			}
-		}
+	if found == 0 {
+		t.Error("found no core package: is the path right?")
 	}
 }
 
@@ -92,12 +109,6 @@ func archDeps(t *testing.T, pattern string) []string {
 		t.Fatalf("go list %s: %v\n%s", pattern, err, stderr.String())
 	}
 	return strings.Fields(string(out))
-}
-
-func archAllowsForeign(name, path string) bool {
-	return slices.ContainsFunc(archForeign[name], func(module string) bool {
-		return path == module || strings.HasPrefix(path, module+"/")
-	})
 }
 
 // archLibrary is below a command because nothing that can be imported from outside
@@ -117,7 +128,7 @@ func TestArchitectureCommandsAreLeaves(t *testing.T) {
 			if strings.HasPrefix(path, archModule+"/cmd/") && path != archLibrary && !strings.Contains(filepath.ToSlash(dir), "/cmd/") {
 				t.Errorf("%s imports %s: want cmd to import internal, never the other way", dir, path)
 			}
-			if path == "testing" || strings.HasSuffix(path, "/certtest") || path == archModule+"/test" {
+			if path == "testing" || archIsBelow(path, archModule+"/internal/testkit") && !strings.Contains(filepath.ToSlash(dir), "internal/testkit") || archIsBelow(path, archModule+"/test") {
 				t.Errorf("%s imports %s outside its tests", dir, path)
 			}
 		}

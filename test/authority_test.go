@@ -4,8 +4,8 @@ import (
 	"encoding/pem"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 const issuingExtensions = `basicConstraints = critical, CA:TRUE, pathlen:0
@@ -53,14 +53,14 @@ func TestIntermediate(t *testing.T) {
 	if line := g.audit(t, func(l auditLine) bool { return l.Serial == mail.serial() }); line.KeyID != keyID(t, root.publicKey) {
 		t.Errorf("want the anchor's key id %s in the log, found %s", keyID(t, root.publicKey), line.KeyID)
 	}
-	g.wantRefused(t, get("/events", mail), denial.CertificateUntrusted)
+	g.wantRefused(t, get("/events", mail), refusal.CertificateUntrusted)
 	for name, test := range map[string]struct {
 		chain  []certificate
-		reason denial.Reason
+		reason refusal.Reason
 	}{
-		"another intermediate":         {[]certificate{mail, another.ca}, denial.CertificateUntrusted},
-		"the intermediate as a client": {[]certificate{issuing.ca}, denial.CertificateUnsuitable},
-		"the intermediate first":       {[]certificate{issuing.ca, mail}, denial.CertificateUnsuitable},
+		"another intermediate":         {[]certificate{mail, another.ca}, refusal.CertificateUntrusted},
+		"the intermediate as a client": {[]certificate{issuing.ca}, refusal.CertificateUnsuitable},
+		"the intermediate first":       {[]certificate{issuing.ca, mail}, refusal.CertificateUnsuitable},
 	} {
 		ders := make([][]byte, len(test.chain))
 		for i, c := range test.chain {
@@ -73,7 +73,7 @@ func TestIntermediate(t *testing.T) {
 
 	// A bare key vouches for what it signed itself.
 	bare := serve(t, u, settings(root.publicKey, u))
-	bare.wantRefused(t, credential(whole), denial.CertificateUntrusted)
+	bare.wantRefused(t, credential(whole), refusal.CertificateUntrusted)
 }
 
 // TestSharedKey: the recipe of 2012, in which every client holds the master key.
@@ -99,7 +99,7 @@ func TestSharedKey(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t, m, environment{"AUTH_ALLOW_SHARED_KEY": "false"})
 		g.wantAllowed(t, get("/events", own))
-		a := g.wantRefused(t, get("/events", shared), denial.LegacySharedKey)
+		a := g.wantRefused(t, get("/events", shared), refusal.LegacySharedKey)
 		if line := g.auditOf(t, a.problem(t).RequestID); !line.SharedKey {
 			t.Errorf("want legacy_shared_key in the log, found %+v", line)
 		}

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // checkRequest asks about r as Envoy does: with the values of one name joined with
@@ -85,7 +85,7 @@ func byExtAuthz(raw bool) func(t *testing.T, g *gateway, r request) judgement {
 		if ok != nil {
 			return judgement{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}
 		}
-		g.wantProblem(t, answer{int(denied.GetStatus().GetCode()), header, denied.GetBody()}, denial.Reason(header.Get("X-Certgate-Reason")))
+		g.wantProblem(t, answer{int(denied.GetStatus().GetCode()), header, denied.GetBody()}, refusal.Reason(header.Get("X-Certgate-Reason")))
 		return judgement{reason: header.Get("X-Certgate-Reason")}
 	}
 }

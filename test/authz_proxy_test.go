@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // asker is a proxy that asks a gateway about each request and forwards it itself.
@@ -68,7 +68,7 @@ func (a asker) wantPassed(t *testing.T, r request, c certificate) {
 }
 
 // wantStopped sends r to the proxy and wants the reason, and nothing at the service.
-func (a asker) wantStopped(t *testing.T, r request, reason denial.Reason) {
+func (a asker) wantStopped(t *testing.T, r request, reason refusal.Reason) {
 	t.Helper()
 	found := a.send(t, r)
 	a.upstream.wantNothing(t)
@@ -111,25 +111,25 @@ func TestNginxAsks(t *testing.T) {
 		for _, test := range []struct {
 			name    string
 			request request
-			reason  denial.Reason
+			reason  refusal.Reason
 		}{
-			{"no certificate", plainGet("/events"), denial.CredentialMissing},
-			{"another client", get("/events", social), denial.AccessDenied},
-			{"another path", secret, denial.AccessDenied},
-			{"X-Original of an allowed one", secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
-			{"X-Forwarded of an allowed one", secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
+			{"no certificate", plainGet("/events"), refusal.CredentialMissing},
+			{"another client", get("/events", social), refusal.AccessDenied},
+			{"another path", secret, refusal.AccessDenied},
+			{"X-Original of an allowed one", secret.with("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+			{"X-Forwarded of an allowed one", secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
 			{"all of an allowed one", secret.with("X-Original-Method: GET", "X-Original-URI: /events", "X-Forwarded-Method: GET",
-				"X-Forwarded-Uri: /events", "X-Original-URL: /events", "X-Rewrite-URL: /events", "X-HTTP-Method-Override: GET"), denial.AccessDenied},
-			{"twice", secret.with("X-Original-URI: /events", "X-Original-URI: /events", "X-Original-Method: GET"), denial.AccessDenied},
-			{"listed in Connection", secret.with("Connection: X-Original-URI, X-Original-Method", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
-			{"another method", request{method: "DELETE", target: "/events", header: good.header}, denial.AccessDenied},
-			{"another method behind an allowed one", request{method: "DELETE", target: "/events", header: good.header}.with("X-Original-Method: GET"), denial.AccessDenied},
-			{"the question itself", get("/verify", mail), denial.AccessDenied},
-			{"two certificates", good.with(good.header...), denial.CredentialDuplicated},
-			{"double slash", get("//events", mail), denial.PathAmbiguous},
-			{"dot segment", get("/files/../events", mail), denial.PathAmbiguous},
-			{"encoded dot segment", get("/files/%2e%2e/secret", mail), denial.PathAmbiguous},
-			{"encoded slash", get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+				"X-Forwarded-Uri: /events", "X-Original-URL: /events", "X-Rewrite-URL: /events", "X-HTTP-Method-Override: GET"), refusal.AccessDenied},
+			{"twice", secret.with("X-Original-URI: /events", "X-Original-URI: /events", "X-Original-Method: GET"), refusal.AccessDenied},
+			{"listed in Connection", secret.with("Connection: X-Original-URI, X-Original-Method", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+			{"another method", request{method: "DELETE", target: "/events", header: good.header}, refusal.AccessDenied},
+			{"another method behind an allowed one", request{method: "DELETE", target: "/events", header: good.header}.with("X-Original-Method: GET"), refusal.AccessDenied},
+			{"the question itself", get("/verify", mail), refusal.AccessDenied},
+			{"two certificates", good.with(good.header...), refusal.CredentialDuplicated},
+			{"double slash", get("//events", mail), refusal.PathAmbiguous},
+			{"dot segment", get("/files/../events", mail), refusal.PathAmbiguous},
+			{"encoded dot segment", get("/files/%2e%2e/secret", mail), refusal.PathAmbiguous},
+			{"encoded slash", get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
 		} {
 			t.Run(test.name, func(t *testing.T) { nginx.wantStopped(t, test.request, test.reason) })
 		}
@@ -171,21 +171,21 @@ func TestNginxAsksWrongly(t *testing.T) {
 	t.Run("the other family passes", func(t *testing.T) {
 		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Forwarded-Method", "proxy_set_header X-Forwarded-Uri"))
 		nginx.wantPassed(t, good, mail)
-		nginx.wantStopped(t, spoofed, denial.OriginAmbiguous)
-		nginx.wantStopped(t, secret.with("X-Forwarded-Method: GET"), denial.OriginMissing)
+		nginx.wantStopped(t, spoofed, refusal.OriginAmbiguous)
+		nginx.wantStopped(t, secret.with("X-Forwarded-Method: GET"), refusal.OriginMissing)
 	})
 	t.Run("no target", func(t *testing.T) {
 		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Original-URI"))
-		nginx.wantStopped(t, good, denial.OriginMissing)
-		nginx.wantStopped(t, spoofed, denial.OriginMissing)
+		nginx.wantStopped(t, good, refusal.OriginMissing)
+		nginx.wantStopped(t, spoofed, refusal.OriginMissing)
 	})
 	t.Run("no method", func(t *testing.T) {
 		nginx := startAsker(t, g, g.authz.http, nginxAsks, without("proxy_set_header X-Original-Method"))
-		nginx.wantStopped(t, good, denial.OriginMissing)
+		nginx.wantStopped(t, good, refusal.OriginMissing)
 	})
 	t.Run("another path", func(t *testing.T) {
 		nginx := startAsker(t, g, g.authz.http, nginxAsks, strings.NewReplacer("/verify;", "/healthz;"))
-		nginx.wantStopped(t, good, denial.RequestMalformed)
+		nginx.wantStopped(t, good, refusal.RequestMalformed)
 	})
 	t.Run("the public listener", func(t *testing.T) {
 		// There "/verify" is a path as any other.
@@ -225,19 +225,19 @@ func TestCaddyAsks(t *testing.T) {
 	caddy.wantNoAliases(t, mail)
 	for name, test := range map[string]struct {
 		request request
-		reason  denial.Reason
+		reason  refusal.Reason
 	}{
-		"no certificate":                {plainGet("/events"), denial.CredentialMissing},
-		"another client":                {get("/events", social), denial.AccessDenied},
-		"another path":                  {secret, denial.AccessDenied},
-		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
-		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
-		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
-		"another method":                {request{method: "DELETE", target: "/events", header: good.header}, denial.AccessDenied},
-		"two certificates":              {good.with(good.header...), denial.CredentialDuplicated},
-		"double slash":                  {get("//events", mail), denial.PathAmbiguous},
-		"dot segment":                   {get("/files/../events", mail), denial.PathAmbiguous},
-		"encoded slash":                 {get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+		"no certificate":                {plainGet("/events"), refusal.CredentialMissing},
+		"another client":                {get("/events", social), refusal.AccessDenied},
+		"another path":                  {secret, refusal.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"another method":                {request{method: "DELETE", target: "/events", header: good.header}, refusal.AccessDenied},
+		"two certificates":              {good.with(good.header...), refusal.CredentialDuplicated},
+		"double slash":                  {get("//events", mail), refusal.PathAmbiguous},
+		"dot segment":                   {get("/files/../events", mail), refusal.PathAmbiguous},
+		"encoded slash":                 {get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
 	} {
 		t.Run(name, func(t *testing.T) { caddy.wantStopped(t, test.request, test.reason) })
 	}
@@ -268,7 +268,7 @@ func TestRecordedQuestions(t *testing.T) {
 			}
 			// What a client adds comes twice, or is not believed.
 			doubled := append(slices.Clone(lines), "X-Forwarded-Uri: /public")
-			wantVerifyRefused(t, g, send(t, g.authz.http, request{method: "GET", target: "/verify", header: doubled}), denial.OriginAmbiguous)
+			wantVerifyRefused(t, g, send(t, g.authz.http, request{method: "GET", target: "/verify", header: doubled}), refusal.OriginAmbiguous)
 		})
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // judging is what a gateway needs to answer other proxies on loopback.
@@ -43,7 +43,7 @@ func byProxy(t *testing.T, g *gateway, r request) judgement {
 	a := send(t, g.addr, r)
 	if a.status != 200 {
 		g.upstream.wantNothing(t)
-		g.wantProblem(t, a, denial.Reason(a.problem(t).Reason))
+		g.wantProblem(t, a, refusal.Reason(a.problem(t).Reason))
 		return judgement{reason: a.problem(t).Reason}
 	}
 	head := g.upstream.wantOne(t)
@@ -59,7 +59,7 @@ func byVerify(method, target string) func(t *testing.T, g *gateway, r request) j
 		g.upstream.wantNothing(t)
 		if a.status != 200 {
 			p := a.problem(t)
-			wantVerifyRefused(t, g, a, denial.Reason(p.Reason))
+			wantVerifyRefused(t, g, a, refusal.Reason(p.Reason))
 			return judgement{reason: p.Reason}
 		}
 		if line := g.auditOf(t, a.header.Get("X-Request-Id")); line.Surface != "verify" || line.Method != r.method || line.Decision != "allowed" {
@@ -70,7 +70,7 @@ func byVerify(method, target string) func(t *testing.T, g *gateway, r request) j
 }
 
 // wantVerifyRefused wants the reason everywhere, and 401 or 403.
-func wantVerifyRefused(t *testing.T, g *gateway, a answer, reason denial.Reason) {
+func wantVerifyRefused(t *testing.T, g *gateway, a answer, reason refusal.Reason) {
 	t.Helper()
 	p, want := a.problem(t), 403
 	if reason.Status() == 401 {
@@ -110,7 +110,7 @@ func TestSameVerdict(t *testing.T) {
 	tests := []struct {
 		name    string
 		request request
-		want    denial.Reason // "" for mail
+		want    refusal.Reason // "" for mail
 	}{
 		{"allowed", base, ""},
 		{"HEAD", with("HEAD", "/events"), ""},
@@ -119,49 +119,49 @@ func TestSameVerdict(t *testing.T) {
 		{"proxy's certificate", bare(proxys), ""},
 		{"proxy's certificate beside another client's", bare(proxys, own(social)), ""},
 
-		{"another method", with("DELETE", "/events"), denial.AccessDenied},
-		{"lower case", with("get", "/events"), denial.AccessDenied},
-		{"TRACE", with("TRACE", "/events"), denial.AccessDenied},
-		{"another path", with("GET", "/other"), denial.AccessDenied},
-		{"another case", with("GET", "/Events"), denial.AccessDenied},
-		{"a slash behind", with("GET", "/events/"), denial.AccessDenied},
-		{"verify itself", with("GET", "/verify"), denial.AccessDenied},
-		{"another client", get("/events", social), denial.AccessDenied},
-		{"a denied client", as(subject("leaked")), denial.AccessDenied},
+		{"another method", with("DELETE", "/events"), refusal.AccessDenied},
+		{"lower case", with("get", "/events"), refusal.AccessDenied},
+		{"TRACE", with("TRACE", "/events"), refusal.AccessDenied},
+		{"another path", with("GET", "/other"), refusal.AccessDenied},
+		{"another case", with("GET", "/Events"), refusal.AccessDenied},
+		{"a slash behind", with("GET", "/events/"), refusal.AccessDenied},
+		{"verify itself", with("GET", "/verify"), refusal.AccessDenied},
+		{"another client", get("/events", social), refusal.AccessDenied},
+		{"a denied client", as(subject("leaked")), refusal.AccessDenied},
 
-		{"double slash", with("GET", "//events"), denial.PathAmbiguous},
-		{"dot segment", with("GET", "/files/../events"), denial.PathAmbiguous},
-		{"encoded dots", with("GET", "/files/%2e%2e/events"), denial.PathAmbiguous},
-		{"encoded twice", with("GET", "/files/%252e%252e/events"), denial.PathAmbiguous},
-		{"encoded slash", with("GET", "/files%2fevents"), denial.PathAmbiguous},
-		{"backslash", with("GET", `/files\..\events`), denial.PathAmbiguous},
-		{"overlong dot", with("GET", "/files/%c0%ae/events"), denial.PathAmbiguous},
-		{"encoded NUL", with("GET", "/events%00"), denial.PathAmbiguous},
-		{"half an escape", with("GET", "/events%2"), denial.PathAmbiguous},
-		{"Tomcat's parameters", with("GET", "/files/..;/events"), denial.PathAmbiguous},
-		{"absolute form", with("GET", "http://app.example/events"), denial.PathAmbiguous},
-		{"no slash", with("GET", "events"), denial.PathAmbiguous},
+		{"double slash", with("GET", "//events"), refusal.PathAmbiguous},
+		{"dot segment", with("GET", "/files/../events"), refusal.PathAmbiguous},
+		{"encoded dots", with("GET", "/files/%2e%2e/events"), refusal.PathAmbiguous},
+		{"encoded twice", with("GET", "/files/%252e%252e/events"), refusal.PathAmbiguous},
+		{"encoded slash", with("GET", "/files%2fevents"), refusal.PathAmbiguous},
+		{"backslash", with("GET", `/files\..\events`), refusal.PathAmbiguous},
+		{"overlong dot", with("GET", "/files/%c0%ae/events"), refusal.PathAmbiguous},
+		{"encoded NUL", with("GET", "/events%00"), refusal.PathAmbiguous},
+		{"half an escape", with("GET", "/events%2"), refusal.PathAmbiguous},
+		{"Tomcat's parameters", with("GET", "/files/..;/events"), refusal.PathAmbiguous},
+		{"absolute form", with("GET", "http://app.example/events"), refusal.PathAmbiguous},
+		{"no slash", with("GET", "events"), refusal.PathAmbiguous},
 
-		{"no header", bare(), denial.CredentialMissing},
-		{"empty header", bare("X-SSL-Auth:"), denial.CredentialMissing},
-		{"a password", bare("X-SSL-Auth: hunter2"), denial.CredentialMalformed},
-		{"no certificate", bare("X-SSL-Auth: " + base64.StdEncoding.EncodeToString([]byte("0\x82 what?"))), denial.CredentialMalformed},
-		{"two headers", base.with(base.header[0]), denial.CredentialDuplicated},
-		{"two clients", bare(own(mail), own(social)), denial.CredentialDuplicated},
-		{"too long", bare("X-SSL-Auth: " + strings.Repeat("M", 8<<10+1)), denial.CredentialTooLarge},
-		{"underscores", bare("X_SSL_Auth: " + mail.header(certheader.Base64DER)), denial.CredentialMissing},
-		{"another proxy's header", bare("X-Forwarded-Client-Cert: " + mail.header(certheader.XFCC)), denial.ProxyUntrusted},
-		{"proxy's certificate of another client", bare("Client-Cert: "+social.header(certheader.RFC9440), own(mail)), denial.AccessDenied},
-		{"proxy's certificate twice", bare(proxys, proxys), denial.CredentialDuplicated},
-		{"proxy's certificate empty", bare("Client-Cert:", own(mail)), denial.CredentialMissing},
+		{"no header", bare(), refusal.CredentialMissing},
+		{"empty header", bare("X-SSL-Auth:"), refusal.CredentialMissing},
+		{"a password", bare("X-SSL-Auth: hunter2"), refusal.CredentialMalformed},
+		{"no certificate", bare("X-SSL-Auth: " + base64.StdEncoding.EncodeToString([]byte("0\x82 what?"))), refusal.CredentialMalformed},
+		{"two headers", base.with(base.header[0]), refusal.CredentialDuplicated},
+		{"two clients", bare(own(mail), own(social)), refusal.CredentialDuplicated},
+		{"too long", bare("X-SSL-Auth: " + strings.Repeat("M", 8<<10+1)), refusal.CredentialTooLarge},
+		{"underscores", bare("X_SSL_Auth: " + mail.header(certheader.Base64DER)), refusal.CredentialMissing},
+		{"another proxy's header", bare("X-Forwarded-Client-Cert: " + mail.header(certheader.XFCC)), refusal.ProxyUntrusted},
+		{"proxy's certificate of another client", bare("Client-Cert: "+social.header(certheader.RFC9440), own(mail)), refusal.AccessDenied},
+		{"proxy's certificate twice", bare(proxys, proxys), refusal.CredentialDuplicated},
+		{"proxy's certificate empty", bare("Client-Cert:", own(mail)), refusal.CredentialMissing},
 
-		{"another master key", get("/events", stranger.issue(t, subject("mail"))), denial.CertificateUntrusted},
-		{"expired", as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-48 * time.Hour), notAfter: now.Add(-24 * time.Hour)}), denial.CertificateExpired},
-		{"not valid yet", as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(time.Hour)}), denial.CertificateNotYetValid},
-		{"for servers", as(certificateOptions{subject: "/OU=mail", extensions: "extendedKeyUsage = serverAuth\n"}), denial.CertificateUnsuitable},
-		{"no OU", as(certificateOptions{subject: "/CN=mail"}), denial.IdentityMissing},
-		{"two OUs", as(certificateOptions{subject: "/OU=mail/OU=social"}), denial.IdentityAmbiguous},
-		{"a space behind", as(subject("mail ")), denial.IdentityInvalid},
+		{"another master key", get("/events", stranger.issue(t, subject("mail"))), refusal.CertificateUntrusted},
+		{"expired", as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(-48 * time.Hour), notAfter: now.Add(-24 * time.Hour)}), refusal.CertificateExpired},
+		{"not valid yet", as(certificateOptions{subject: "/OU=mail", notBefore: now.Add(time.Hour)}), refusal.CertificateNotYetValid},
+		{"for servers", as(certificateOptions{subject: "/OU=mail", extensions: "extendedKeyUsage = serverAuth\n"}), refusal.CertificateUnsuitable},
+		{"no OU", as(certificateOptions{subject: "/CN=mail"}), refusal.IdentityMissing},
+		{"two OUs", as(certificateOptions{subject: "/OU=mail/OU=social"}), refusal.IdentityAmbiguous},
+		{"a space behind", as(subject("mail ")), refusal.IdentityInvalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestSameRate(t *testing.T) {
 			t.Fatalf("%s: want it to pass, found %+v", first.name, found)
 		}
 		for _, second := range modes() {
-			if found := second.judge(t, g, get("/events", client)); found.reason != string(denial.RateLimited) {
+			if found := second.judge(t, g, get("/events", client)); found.reason != string(refusal.RateLimited) {
 				t.Errorf("%s after %s: want rate_limited, found %+v", second.name, first.name, found)
 			}
 		}
@@ -208,10 +208,10 @@ func TestOrigin(t *testing.T) {
 	if a := send(t, g.authz.http, question); a.status != 200 || a.body != "" {
 		t.Fatalf("want 200, found %d and %s", a.status, a.body)
 	}
-	wantVerifyRefused(t, g, send(t, g.authz.http, good), denial.OriginMissing)
-	wantVerifyRefused(t, g, send(t, g.authz.http, good.with("X-Original-URI: /events", "X-Forwarded-Method: GET")), denial.OriginMissing)
-	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Original-URI: /events")), denial.OriginAmbiguous)
-	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /public")), denial.OriginAmbiguous)
+	wantVerifyRefused(t, g, send(t, g.authz.http, good), refusal.OriginMissing)
+	wantVerifyRefused(t, g, send(t, g.authz.http, good.with("X-Original-URI: /events", "X-Forwarded-Method: GET")), refusal.OriginMissing)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Original-URI: /events")), refusal.OriginAmbiguous)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /public")), refusal.OriginAmbiguous)
 	// What is asked about there is no business of the public surface.
 	found := strings.Join(g.wantAllowed(t, get("/events", m.issue(t, subject("mail"))).with("X-Original-Method: DELETE", "X-Original-URI: /other")), "\n")
 	if strings.Contains(found, "X-Original") || !strings.HasPrefix(found, "GET /events ") {
@@ -227,8 +227,8 @@ func TestPeers(t *testing.T) {
 	g := newGateway(t, m, judging.with(environment{"AUTHZ_PEERS": "127.0.0.2"}))
 	question := request{method: "GET", target: "/verify", header: get("", m.issue(t, subject("mail"))).header}.
 		with("X-Original-Method: GET", "X-Original-URI: /events")
-	wantVerifyRefused(t, g, send(t, g.authz.http, question), denial.PeerUntrusted)
-	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-For: 127.0.0.2")), denial.PeerUntrusted)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question), refusal.PeerUntrusted)
+	wantVerifyRefused(t, g, send(t, g.authz.http, question.with("X-Forwarded-For: 127.0.0.2")), refusal.PeerUntrusted)
 	g.upstream.wantNothing(t)
 }
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // tlsFiles returns the configurations that only end TLS.
@@ -62,7 +62,7 @@ func TestBehindTLS(t *testing.T) {
 			}
 			t.Run("too long", func(t *testing.T) {
 				a := f.asMail(t, credential(strings.Repeat("M", 16<<10+1)))
-				f.gateway.wantProblem(t, a, denial.CredentialTooLarge)
+				f.gateway.wantProblem(t, a, refusal.CredentialTooLarge)
 				f.gateway.upstream.wantNothing(t)
 			})
 			t.Run("body", func(t *testing.T) {
@@ -75,9 +75,9 @@ func TestBehindTLS(t *testing.T) {
 				}
 			})
 			t.Run("nobody", func(t *testing.T) {
-				f.gateway.wantProblem(t, f.asMail(t, plainGet("/events")), denial.CredentialMissing)
+				f.gateway.wantProblem(t, f.asMail(t, plainGet("/events")), refusal.CredentialMissing)
 				spoofed := plainGet("/events").with(f.attached(f.header), "X-Client-Id: social")
-				f.gateway.wantProblem(t, f.asMail(t, spoofed), denial.ProxyUntrusted)
+				f.gateway.wantProblem(t, f.asMail(t, spoofed), refusal.ProxyUntrusted)
 				f.gateway.upstream.wantNothing(t)
 			})
 		})
@@ -170,7 +170,7 @@ func TestBehindMutualTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.gateway.wantProblem(t, a, denial.CredentialMissing)
+			f.gateway.wantProblem(t, a, refusal.CredentialMissing)
 			if a, err := f.ask(t, get("/events", c.social)); err != nil || a.status != http.StatusOK {
 				t.Fatalf("want X-SSL-Auth to count without a certificate, found %d and %v", a.status, err)
 			}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // request is written to the socket as it stands, so that it can be anything.

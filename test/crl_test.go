@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // revoke puts a certificate on the master's next list.
@@ -52,19 +52,19 @@ func TestRevocationLists(t *testing.T) {
 	for name, test := range map[string]struct {
 		anchor, list string
 		env          environment
-		mail, social denial.Reason
+		mail, social refusal.Reason
 	}{
 		"none":             {ca, empty, nil, "", ""},
-		"one":              {ca, revoked, nil, "", denial.CertificateRevoked},
-		"of a bare key":    {m.publicKey, revoked, nil, "", denial.CertificateRevoked},
-		"DER in two files": {ca, empty, environment{"AUTH_CRL_FILE": der + "," + writeFile(t, empty, t.TempDir(), "e")}, "", denial.CertificateRevoked},
-		"stale":            {ca, stale, nil, denial.RevocationUnknown, denial.CertificateRevoked},
-		"stale and used":   {ca, stale, environment{"AUTH_CRL_STALE": "use"}, "", denial.CertificateRevoked},
+		"one":              {ca, revoked, nil, "", refusal.CertificateRevoked},
+		"of a bare key":    {m.publicKey, revoked, nil, "", refusal.CertificateRevoked},
+		"DER in two files": {ca, empty, environment{"AUTH_CRL_FILE": der + "," + writeFile(t, empty, t.TempDir(), "e")}, "", refusal.CertificateRevoked},
+		"stale":            {ca, stale, nil, refusal.RevocationUnknown, refusal.CertificateRevoked},
+		"stale and used":   {ca, stale, environment{"AUTH_CRL_STALE": "use"}, "", refusal.CertificateRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g, _ := start(t, test.anchor, test.list, test.env)
-			for c, want := range map[*certificate]denial.Reason{&mail: test.mail, &social: test.social} {
+			for c, want := range map[*certificate]refusal.Reason{&mail: test.mail, &social: test.social} {
 				if want == "" {
 					g.wantAllowed(t, get("/events", *c))
 				} else {
@@ -78,7 +78,7 @@ func TestRevocationLists(t *testing.T) {
 		g, file := start(t, ca, empty, nil)
 		g.wantAllowed(t, get("/events", social))
 		g.wantReloaded(t, "crls", func() { replaceFile(t, file, revoked) })
-		g.wantRefused(t, get("/events", social), denial.CertificateRevoked)
+		g.wantRefused(t, get("/events", social), refusal.CertificateRevoked)
 		g.wantAllowed(t, get("/events", mail))
 
 		stranger := newMaster(t, "rsa").list(t, tomorrow)
@@ -87,10 +87,10 @@ func TestRevocationLists(t *testing.T) {
 			t.Errorf("want a stranger's list refused, found %+v", l)
 		}
 		wantReloadFailed(t, g, "crls", 1)
-		g.wantRefused(t, get("/events", social), denial.CertificateRevoked)
+		g.wantRefused(t, get("/events", social), refusal.CertificateRevoked)
 		g.wantReloaded(t, "crls", func() { replaceFile(t, file, stale) })
 		wantReloadFailed(t, g, "crls", 0)
-		g.wantRefused(t, get("/events", mail), denial.RevocationUnknown)
+		g.wantRefused(t, get("/events", mail), refusal.RevocationUnknown)
 	})
 }
 

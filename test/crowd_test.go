@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestConnectionsAreBounded: one connection too many is told so, and there is
@@ -29,7 +29,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	g.upstream.take()
 	excess := dial(t, g.addr)
 	a := excess.read(t, http.MethodGet)
-	g.wantProblem(t, a, denial.Overloaded)
+	g.wantProblem(t, a, refusal.Overloaded)
 	if a.header.Get("Retry-After") == "" {
 		t.Errorf("want Retry-After, found %v", a.header)
 	}
@@ -77,7 +77,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	deaf := dial(t, g.addr)
 	deaf.write(t, get("/flood", mail).String())
 	line := g.audit(t, func(l auditLine) bool { return l.Path == "/flood" })
-	if line.Reason != string(denial.ClientClosed) {
+	if line.Reason != string(refusal.ClientClosed) {
 		t.Errorf("want the client cut, found %+v", line)
 	}
 	u.take()

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // patient is a load balancer for the doctor.
@@ -189,13 +189,13 @@ func TestEcho(t *testing.T) {
 	}
 	run.secrets.said("the echo in "+t.Name(), a.body)
 	g.upstream.wantNothing(t)
-	for reason, r := range map[denial.Reason]request{
-		denial.CredentialMissing:    plainGet("/certgate/echo"),
-		denial.CertificateUntrusted: get("/certgate/echo", newMaster(t, "p256").issue(t, subject("mail"))),
-		denial.CertificateRevoked:   get("/certgate/echo", revoked),
-		denial.AccessDenied:         get("/certgate/echo", denied),
-		denial.MethodNotAllowed:     get("/certgate/echo", mail).post("x"),
-		denial.PathAmbiguous:        get("/certgate/echo/../echo", mail),
+	for reason, r := range map[refusal.Reason]request{
+		refusal.CredentialMissing:    plainGet("/certgate/echo"),
+		refusal.CertificateUntrusted: get("/certgate/echo", newMaster(t, "p256").issue(t, subject("mail"))),
+		refusal.CertificateRevoked:   get("/certgate/echo", revoked),
+		refusal.AccessDenied:         get("/certgate/echo", denied),
+		refusal.MethodNotAllowed:     get("/certgate/echo", mail).post("x"),
+		refusal.PathAmbiguous:        get("/certgate/echo/../echo", mail),
 	} {
 		g.wantRefused(t, r, reason)
 	}

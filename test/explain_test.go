@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 const explainRules = `rules:

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // flaws returns the checks of a configuration, by the word that the comments in the

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // flooding is a number of connections, each of which sends bad credentials
@@ -68,7 +68,7 @@ func (f *flooding) work(ctx context.Context, from string, requests int) {
 		status, reason, err := c.do(ctx, f.forgery().String())
 		f.mu.Lock()
 		f.counts[reason]++
-		if reason == string(denial.RateLimited) && f.counts[reason] == 1 {
+		if reason == string(refusal.RateLimited) && f.counts[reason] == 1 {
 			close(f.limited)
 		}
 		if err != nil && ctx.Err() == nil || err == nil && status < 400 {
@@ -156,7 +156,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	counts := f.end(t)
-	n, elapsed := counts[string(denial.CertificateUntrusted)], time.Since(begin)
+	n, elapsed := counts[string(refusal.CertificateUntrusted)], time.Since(begin)
 	// What is not held back is the budget's, and that grows by 20 a second.
 	if quick, most := n-held(t, g), 20+int(20*elapsed.Seconds())+8; quick > most {
 		t.Errorf("%d of %d failures in %v were answered at once, want at most %d", quick, n, elapsed, most)
@@ -294,8 +294,8 @@ func TestFloodSources(t *testing.T) {
 				for _, line := range headers {
 					r = r.with(strings.Replace(line, "n", strconv.Itoa(1+n%250), 1))
 				}
-				if status, reason := g.as(t, from, r); reason != string(denial.CertificateUntrusted) {
-					t.Errorf("found %d %s, want %s", status, reason, denial.CertificateUntrusted)
+				if status, reason := g.as(t, from, r); reason != string(refusal.CertificateUntrusted) {
+					t.Errorf("found %d %s, want %s", status, reason, refusal.CertificateUntrusted)
 				}
 			}
 			wantHeld(t, g, 0, func() { bad(test.from, test.says) })

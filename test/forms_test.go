@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // TestEveryFormIsOneIdentity: however a client spells its certificate, the
@@ -31,7 +31,7 @@ func TestEveryFormIsOneIdentity(t *testing.T) {
 }
 
 // vectorFolder holds what real proxies sent, one header value a file.
-const vectorFolder = "../internal/certheader/testdata"
+const vectorFolder = "../internal/core/certheader/testdata"
 
 // golden is the certificate in every vector, and its issuer.
 func golden(t *testing.T) (mail, issuer certificate) {

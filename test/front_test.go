@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // proxyHeader is the field in which most proxies of the tests attach the handshake's

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 const everybodyReadsAndAdds = `rules:
@@ -143,7 +143,7 @@ func (g *gateway) wantAllowed(t *testing.T, r request) []string {
 
 // wantRefused sends r and wants the reason, in the answer and in the log, and
 // nothing at the upstream.
-func (g *gateway) wantRefused(t *testing.T, r request, reason denial.Reason) answer {
+func (g *gateway) wantRefused(t *testing.T, r request, reason refusal.Reason) answer {
 	t.Helper()
 	a := send(t, g.addr, r)
 	g.upstream.wantNothing(t)
@@ -152,7 +152,7 @@ func (g *gateway) wantRefused(t *testing.T, r request, reason denial.Reason) ans
 }
 
 // wantProblem checks the answer to a refused request and its audit line.
-func (g *gateway) wantProblem(t *testing.T, a answer, reason denial.Reason) {
+func (g *gateway) wantProblem(t *testing.T, a answer, reason refusal.Reason) {
 	t.Helper()
 	p := a.problem(t)
 	want := problem{"urn:certgate:" + string(reason), reason.Title(), p.Detail, reason.Status(), string(reason), p.RequestID}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 func TestHeaderForms(t *testing.T) {

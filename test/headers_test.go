@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // TestCurlCannotNameItself: a real client that claims to be somebody else. The

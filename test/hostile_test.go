@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestHostileValues: each value is a good one that was changed in one way. The
@@ -41,7 +41,7 @@ func TestHostileValues(t *testing.T) {
 			for _, value := range lines {
 				r = r.with("X-SSL-Auth: " + value)
 			}
-			g.wantRefused(t, r, denial.CredentialDuplicated)
+			g.wantRefused(t, r, refusal.CredentialDuplicated)
 		})
 	}
 	g.wantAllowed(t, get("/events", mail))
@@ -49,14 +49,14 @@ func TestHostileValues(t *testing.T) {
 
 type hostileValue struct {
 	name, value string
-	reason      denial.Reason
+	reason      refusal.Reason
 }
 
 // hostileTo makes values from certificates of which the first two pass and the
 // third does not.
 type hostileTo struct{ mail, social, forged certificate }
 
-const malformed = denial.CredentialMalformed
+const malformed = refusal.CredentialMalformed
 
 // pem are values around the armour.
 func (h hostileTo) pem() []hostileValue {
@@ -89,7 +89,7 @@ func (h hostileTo) pem() []hostileValue {
 		{"five certificates", percent(strings.Repeat(text, 5)), malformed},
 		{"a flood of BEGIN", strings.Repeat("-----BEGIN CERTIFICATE-----", 200), malformed},
 		{"empty block", "-----BEGIN CERTIFICATE-----" + "-----END CERTIFICATE-----", malformed},
-		{"a stranger's before ours", percent(string(h.forged.pem) + text), denial.CertificateUntrusted},
+		{"a stranger's before ours", percent(string(h.forged.pem) + text), refusal.CertificateUntrusted},
 	}
 }
 
@@ -115,7 +115,7 @@ func (h hostileTo) der() []hostileValue {
 		{"no closing colon", ":" + good, malformed},
 		{"parameters", ":" + good + ":;a=1", malformed},
 		{"a list of byte sequences", ":" + good + ":, :" + good + ":", malformed},
-		{"too large", strings.Repeat("M", 8<<10+1), denial.CredentialTooLarge},
+		{"too large", strings.Repeat("M", 8<<10+1), refusal.CredentialTooLarge},
 		{"a key", encoded(h.mail.parsed.RawSubjectPublicKeyInfo), malformed},
 		{"a name", "mail", malformed},
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestRotation: two keys are in force, then only the new one.
@@ -25,7 +25,7 @@ func TestRotation(t *testing.T) {
 	g.stop(t, terminate)
 
 	g = serve(t, u, env.with(environment{"AUTH_PUBLIC_KEY": after.publicKey}))
-	g.wantRefused(t, get("/events", old), denial.CertificateUntrusted)
+	g.wantRefused(t, get("/events", old), refusal.CertificateUntrusted)
 	g.wantAllowed(t, get("/events", renewed))
 	wantKeyIDs(t, g, keyID(t, after.publicKey))
 }
@@ -61,7 +61,7 @@ func TestKeyForms(t *testing.T) {
 			u := newUpstream(t, nil)
 			g := serve(t, u, settings(text, u))
 			g.wantAllowed(t, get("/events", mail))
-			g.wantRefused(t, get("/events", stranger), denial.CertificateUntrusted)
+			g.wantRefused(t, get("/events", stranger), refusal.CertificateUntrusted)
 		})
 	}
 }
@@ -74,12 +74,12 @@ func TestDenyList(t *testing.T) {
 	other := m.issue(t, subject("mail")) // another name, serial and key
 	for _, test := range []struct {
 		name, entry string
-		reason      denial.Reason
+		reason      refusal.Reason
 	}{
-		{"client", "client: social", denial.AccessDenied},
-		{"serial", `serial: "` + leaked.serial() + `"`, denial.CertificateRevoked},
-		{"serial in upper case", `serial: "` + strings.ToUpper(leaked.serial()) + `"`, denial.CertificateRevoked},
-		{"key", `spki: "` + leaked.spki() + `"`, denial.CertificateRevoked},
+		{"client", "client: social", refusal.AccessDenied},
+		{"serial", `serial: "` + leaked.serial() + `"`, refusal.CertificateRevoked},
+		{"serial in upper case", `serial: "` + strings.ToUpper(leaked.serial()) + `"`, refusal.CertificateRevoked},
+		{"key", `spki: "` + leaked.spki() + `"`, refusal.CertificateRevoked},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

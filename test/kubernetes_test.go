@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // kubelet lays volumes out as Kubernetes' kubelet does: each file is a link
@@ -85,12 +85,12 @@ func TestPod(t *testing.T) {
 
 	dashboard, next := old.issue(t, subject("web-client")), renewed.issue(t, subject("web-client"))
 	g.wantAllowed(t, get("/events", dashboard))
-	g.wantRefused(t, get("/events", next), denial.CertificateUntrusted)
+	g.wantRefused(t, get("/events", next), refusal.CertificateUntrusted)
 	g.wantReloaded(t, "keys", func() { k.update(t, "/etc/certgate/keys", "master.pub", renewed.publicKey) })
 	g.wantAllowed(t, get("/events", next))
-	g.wantRefused(t, get("/events", dashboard), denial.CertificateUntrusted)
+	g.wantRefused(t, get("/events", dashboard), refusal.CertificateUntrusted)
 
 	denied := deployedRules(t) + "deny:\n  - client: web-client\n"
 	g.wantReloaded(t, "rules", func() { k.update(t, "/etc/certgate/rules", "rules.yaml", denied) })
-	g.wantRefused(t, get("/events", next), denial.AccessDenied)
+	g.wantRefused(t, get("/events", next), refusal.AccessDenied)
 }

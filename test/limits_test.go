@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestBodyLimit: a byte makes the difference, declared or not, and no part of a
@@ -17,11 +17,11 @@ func TestBodyLimit(t *testing.T) {
 	post := get("/events", mail)
 	fits := strings.Repeat("a", 64<<10)
 	g.wantAllowed(t, post.post(fits))
-	g.wantRefused(t, post.post(fits+"a"), denial.BodyTooLarge)
+	g.wantRefused(t, post.post(fits+"a"), refusal.BodyTooLarge)
 	g.wantAllowed(t, post.post(chunked(fits, 4096)).with("Transfer-Encoding: chunked"))
 
 	a := send(t, g.addr, post.post(chunked(fits+"a", 4096)).with("Transfer-Encoding: chunked"))
-	g.wantProblem(t, a, denial.BodyTooLarge)
+	g.wantProblem(t, a, refusal.BodyTooLarge)
 	g.upstream.wantBroken(t)
 	if found := g.upstream.take(); strings.HasSuffix(found, "\r\n0\r\n\r\n") {
 		t.Error("want no end of the body at the upstream, found one")
@@ -38,12 +38,12 @@ func TestBodyIsNotReadBeforeTheDecision(t *testing.T) {
 	g := newGateway(t, m, nil)
 	c := dial(t, g.addr)
 	c.write(t, "POST /events HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1000000\r\n\r\n")
-	g.wantProblem(t, c.read(t, "POST"), denial.CredentialMissing)
+	g.wantProblem(t, c.read(t, "POST"), refusal.CredentialMissing)
 	g.upstream.wantNothing(t)
 
 	c = dial(t, g.addr)
 	c.write(t, get("/events", mail).post("").with("Content-Length: 2000000", "Expect: 100-continue").String())
-	g.wantProblem(t, c.read(t, "POST"), denial.BodyTooLarge)
+	g.wantProblem(t, c.read(t, "POST"), refusal.BodyTooLarge)
 	c.wantClosed(t)
 	g.upstream.wantNothing(t)
 }
@@ -54,8 +54,8 @@ func TestCredentialLimit(t *testing.T) {
 	m := newMaster(t, "p256")
 	g := newGateway(t, m, environment{"MAX_CREDENTIAL_BYTES": "4KiB"})
 	g.wantAllowed(t, get("/events", m.issue(t, subject("mail"))))
-	g.wantRefused(t, credential(strings.Repeat("M", 4<<10)), denial.CredentialMalformed)
-	g.wantRefused(t, credential(strings.Repeat("M", 4<<10+1)), denial.CredentialTooLarge)
+	g.wantRefused(t, credential(strings.Repeat("M", 4<<10)), refusal.CredentialMalformed)
+	g.wantRefused(t, credential(strings.Repeat("M", 4<<10+1)), refusal.CredentialTooLarge)
 
 	// Far above the limit net/http answers itself.
 	c := dial(t, g.addr)
@@ -75,7 +75,7 @@ func TestTwoCredentials(t *testing.T) {
 	g := newGateway(t, m, nil)
 	g.wantAllowed(t, mail)
 	g.wantAllowed(t, social)
-	g.wantRefused(t, mail.with(social.header...), denial.CredentialDuplicated)
-	g.wantRefused(t, mail.with(strings.ToLower(mail.header[0][:10])+mail.header[0][10:]), denial.CredentialDuplicated)
-	g.wantRefused(t, mail.with("X-SSL-Auth:"), denial.CredentialDuplicated)
+	g.wantRefused(t, mail.with(social.header...), refusal.CredentialDuplicated)
+	g.wantRefused(t, mail.with(strings.ToLower(mail.header[0][:10])+mail.header[0][10:]), refusal.CredentialDuplicated)
+	g.wantRefused(t, mail.with("X-SSL-Auth:"), refusal.CredentialDuplicated)
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // How much a load is: enough that requests are in flight at every moment of a
@@ -106,7 +106,7 @@ type answered struct {
 func (l *load) judge(a answered) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	untrusted := a.status == http.StatusForbidden && a.reason == string(denial.CertificateUntrusted)
+	untrusted := a.status == http.StatusForbidden && a.reason == string(refusal.CertificateUntrusted)
 	switch {
 	case a.err == nil && a.status == http.StatusOK && (a.name == "renewed" || !a.after):
 		if !a.after {

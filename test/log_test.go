@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // lineOf reports whether the log of a process that has ended has the line of the
@@ -28,19 +28,19 @@ func TestLogNamesTheCertificate(t *testing.T) {
 	tests := []struct {
 		name   string
 		c      certificate
-		reason denial.Reason
+		reason refusal.Reason
 		client string
 	}{
 		{"allowed", m.issue(t, subject("mail")), "", "mail"},
-		{"denied", m.issue(t, subject("leaked")), denial.AccessDenied, "leaked"},
-		{"expired", m.issue(t, expired), denial.CertificateExpired, "mail"},
-		{"not yet valid", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(day), notAfter: now.Add(2 * day)}), denial.CertificateNotYetValid, "mail"},
-		{"lifetime", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(-day), notAfter: now.Add(99 * day)}), denial.CertificateLifetime, "mail"},
-		{"revoked", revoked, denial.CertificateRevoked, "mail"},
-		{"shared key", shared, denial.LegacySharedKey, "mail"},
-		{"no client name", m.issue(t, certificateOptions{subject: "/OU=mail,social"}), denial.IdentityInvalid, ""},
-		{"forged", stranger.issue(t, subject("mail")), denial.CertificateUntrusted, ""},
-		{"forged and expired", stranger.issue(t, expired), denial.CertificateUntrusted, ""},
+		{"denied", m.issue(t, subject("leaked")), refusal.AccessDenied, "leaked"},
+		{"expired", m.issue(t, expired), refusal.CertificateExpired, "mail"},
+		{"not yet valid", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(day), notAfter: now.Add(2 * day)}), refusal.CertificateNotYetValid, "mail"},
+		{"lifetime", m.issue(t, certificateOptions{subject: "/OU=mail", notBefore: now.Add(-day), notAfter: now.Add(99 * day)}), refusal.CertificateLifetime, "mail"},
+		{"revoked", revoked, refusal.CertificateRevoked, "mail"},
+		{"shared key", shared, refusal.LegacySharedKey, "mail"},
+		{"no client name", m.issue(t, certificateOptions{subject: "/OU=mail,social"}), refusal.IdentityInvalid, ""},
+		{"forged", stranger.issue(t, subject("mail")), refusal.CertificateUntrusted, ""},
+		{"forged and expired", stranger.issue(t, expired), refusal.CertificateUntrusted, ""},
 	}
 	g := newGateway(t, m, environment{
 		"AUTH_MAX_LIFETIME": "720h", "AUTH_ALLOW_SHARED_KEY": "false",
@@ -52,7 +52,7 @@ func TestLogNamesTheCertificate(t *testing.T) {
 			if line.Reason != string(tt.reason) || line.Client != tt.client {
 				t.Errorf("want client %q and reason %q, found %+v", tt.client, tt.reason, line)
 			}
-			if tt.reason == denial.CertificateUntrusted {
+			if tt.reason == refusal.CertificateUntrusted {
 				if line.Serial != "" || line.KeyID != "" || line.NotAfter != "" {
 					t.Errorf("want nothing of a forged certificate, found %+v", line)
 				}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // lostLines is the metric of log lines that were dropped.
@@ -205,12 +205,12 @@ func TestFullDisk(t *testing.T) {
 		}), full)
 		g.wantReadiness(t, 503, "no space left on device")
 		a := send(t, g.addr, get("/events", mail))
-		if a.status != 503 || a.problem(t).Reason != string(denial.Overloaded) || a.header.Get("Retry-After") != "1" || strings.Contains(a.body, "space") {
+		if a.status != 503 || a.problem(t).Reason != string(refusal.Overloaded) || a.header.Get("Retry-After") != "1" || strings.Contains(a.body, "space") {
 			t.Errorf("want 503 without the cause, found %d %v %s", a.status, a.header, a.body)
 		}
 		u.wantNothing(t)
 		asked := get("/verify", mail).with("X-Original-Method: GET", "X-Original-URI: /events")
-		if a := send(t, verify, asked); a.status != 403 || a.header.Get("X-Certgate-Reason") != string(denial.Overloaded) {
+		if a := send(t, verify, asked); a.status != 403 || a.header.Get("X-Certgate-Reason") != string(refusal.Overloaded) {
 			t.Errorf("want 403 for a proxy that asks, found %d %v", a.status, a.header)
 		}
 		g.stop(t, terminate)

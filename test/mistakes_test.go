@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestCommonMistakes: what people attach instead of a certificate, each beside
@@ -25,19 +25,19 @@ func TestCommonMistakes(t *testing.T) {
 
 	text, der := string(mail.pem), mail.header(certheader.Base64DER)
 	inOneLine := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
-	const malformed = denial.CredentialMalformed
+	const malformed = refusal.CredentialMalformed
 	tests := []struct {
 		name, value string
-		reason      denial.Reason
+		reason      refusal.Reason
 		hint        string
 	}{
-		{"private key", url.PathEscape(key), denial.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
-		{"private key behind the certificate", inOneLine(text + key), denial.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
-		{"private key in DER", inOneLine(m.openssl(t, "pkey", "-in", "p256.key", "-outform", "der")), denial.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
+		{"private key", url.PathEscape(key), refusal.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
+		{"private key behind the certificate", inOneLine(text + key), refusal.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
+		{"private key in DER", inOneLine(m.openssl(t, "pkey", "-in", "p256.key", "-outform", "der")), refusal.CredentialPrivateKey, "make a new one, have the old certificate revoked"},
 		{"request", inOneLine(string(m.read(t, "client.csr"))), malformed, "This is a certificate request: attach the certificate that was issued for it"},
 		{"public key", inOneLine(m.publicKey), malformed, "This is a public key: attach the certificate over it"},
-		{"CA", ca.header(certheader.Base64DER), denial.CertificateUnsuitable, "This is the certificate of a CA: attach the client's own, the first of a chain"},
-		{"openssl req -x509", inOneLine(m.openssl(t, "req", "-new", "-x509", "-key", m.key, "-subj", "/OU=mail")), denial.CertificateUnsuitable, "made with openssl req -x509, add -addext basicConstraints=critical,CA:FALSE to that command"},
+		{"CA", ca.header(certheader.Base64DER), refusal.CertificateUnsuitable, "This is the certificate of a CA: attach the client's own, the first of a chain"},
+		{"openssl req -x509", inOneLine(m.openssl(t, "req", "-new", "-x509", "-key", m.key, "-subj", "/OU=mail")), refusal.CertificateUnsuitable, "made with openssl req -x509, add -addext basicConstraints=critical,CA:FALSE to that command"},
 		{"text before", inOneLine(m.openssl(t, "x509", "-in", "client.crt", "-text")), malformed, "There is text before the certificate: attach what openssl x509 -in FILE prints"},
 		{"name of a file", "/etc/certgate/mail.crt", malformed, "This is the name of a file: attach the certificate that is in it"},
 		{"single quotes in a shell", "$(certgate header mail.crt)", malformed, "This is a variable or command that nothing has replaced"},
@@ -48,7 +48,7 @@ func TestCommonMistakes(t *testing.T) {
 		{"encoded twice", url.QueryEscape(mail.header(certheader.PercentPEM)), malformed, "The value is encoded twice: encode it once"},
 		{"cut off", der[:300], malformed, "The end of the certificate is missing: something cut the value off"},
 		{"unsupported key", inOneLine(m.unsupported(t)), malformed, "The certificate has a key on the curve secp256k1, which is not supported: make an RSA, P-256, P-384, P-521 or Ed25519 key and have the certificate issued over it"},
-		{"nothing", "", denial.CredentialMissing, "Attach the client certificate in X-SSL-Auth"},
+		{"nothing", "", refusal.CredentialMissing, "Attach the client certificate in X-SSL-Auth"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -56,13 +56,13 @@ func TestCommonMistakes(t *testing.T) {
 		})
 	}
 	t.Run("another header", func(t *testing.T) {
-		wantHint(t, g, plainGet("/events").with("X-SSL-Client-Cert: "+der), denial.ProxyUntrusted, "A client attaches its certificate in X-SSL-Auth")
+		wantHint(t, g, plainGet("/events").with("X-SSL-Client-Cert: "+der), refusal.ProxyUntrusted, "A client attaches its certificate in X-SSL-Auth")
 	})
 	t.Run("line breaks", func(t *testing.T) {
-		wantHint(t, g, credential(text), denial.RequestMalformed, "There are line breaks in a header")
+		wantHint(t, g, credential(text), refusal.RequestMalformed, "There are line breaks in a header")
 	})
 	t.Run("line breaks of a key", func(t *testing.T) {
-		wantHint(t, g, credential(key), denial.RequestMalformed, "There is a private key in a header")
+		wantHint(t, g, credential(key), refusal.RequestMalformed, "There is a private key in a header")
 	})
 	t.Run(`\n for line breaks is none`, func(t *testing.T) {
 		g.wantAllowed(t, credential(mail.header(certheader.EscapedPEM)))
@@ -78,7 +78,7 @@ func (m *master) unsupported(t *testing.T) string {
 }
 
 // wantHint wants the reason, and the hint in the answer, the log and the README.
-func wantHint(t *testing.T, g *gateway, r request, reason denial.Reason, hint string) {
+func wantHint(t *testing.T, g *gateway, r request, reason refusal.Reason, hint string) {
 	t.Helper()
 	a := send(t, g.addr, r)
 	run.secrets.said("certgate's answer in "+t.Name(), a.body)

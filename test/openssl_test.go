@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // master is a master key made by openssl, and a CA certificate over it.

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 func plainGet(target string) request { return request{method: "GET", target: target} }
@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 	}
 	wantRefusedConnection(t, g.addr)
 	late.write(t, probe[10:])
-	if a := send(t, g.admin, plainGet("/readyz")); a.status != 503 || a.problemReason(t) != string(denial.Draining) {
+	if a := send(t, g.admin, plainGet("/readyz")); a.status != 503 || a.problemReason(t) != string(refusal.Draining) {
 		t.Errorf("want the operator told of the drain, found %d %s", a.status, a.body)
 	}
 	if a := send(t, g.admin, plainGet("/healthz")); a.status != 200 {
@@ -144,7 +144,7 @@ func TestShutdownDelay(t *testing.T) {
 	g.signal(t, terminate)
 	wantLine(`"msg":"stopping: `)
 	for addr, target := range map[string]string{g.addr: "/healthz", g.admin: "/readyz"} {
-		if a := send(t, addr, plainGet(target)); a.status != 503 || a.problemReason(t) != string(denial.Draining) {
+		if a := send(t, addr, plainGet(target)); a.status != 503 || a.problemReason(t) != string(refusal.Draining) {
 			t.Errorf("%s: want 503 during the delay, found %d %s", target, a.status, a.body)
 		}
 	}
@@ -194,7 +194,7 @@ func TestOperatorsPort(t *testing.T) {
 	for range 3 {
 		g.wantAllowed(t, get("/events", mail))
 	}
-	g.wantRefused(t, plainGet("/events"), denial.CredentialMissing)
+	g.wantRefused(t, plainGet("/events"), refusal.CredentialMissing)
 
 	for target, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/events": 404} {
 		if a := send(t, g.admin, plainGet(target)); a.status != want {
@@ -202,7 +202,7 @@ func TestOperatorsPort(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"/readyz", "/metrics", "/loglevel"} {
-		g.wantRefused(t, plainGet(target), denial.CredentialMissing) // at the public port it is the upstream's
+		g.wantRefused(t, plainGet(target), refusal.CredentialMissing) // at the public port it is the upstream's
 	}
 
 	families := metrics(t, g)
@@ -256,8 +256,8 @@ func TestUnverifiedInputMakesNoSeries(t *testing.T) {
 	send(t, g.addr, plainGet("/events"))
 	before := len(seriesOf(t, g))
 	for _, ou := range []string{"one", "two", "three"} {
-		g.wantRefused(t, get("/"+ou, stranger.issue(t, subject(ou))), denial.CertificateUntrusted)
-		g.wantRefused(t, request{method: "X" + ou, target: "/" + ou}, denial.CredentialMissing)
+		g.wantRefused(t, get("/"+ou, stranger.issue(t, subject(ou))), refusal.CertificateUntrusted)
+		g.wantRefused(t, request{method: "X" + ou, target: "/" + ou}, refusal.CredentialMissing)
 	}
 	series := seriesOf(t, g)
 	if len(series) != before {
@@ -300,7 +300,7 @@ func TestUpstreamIsNotThere(t *testing.T) {
 	mail := m.issue(t, subject("mail"))
 	u := newUpstream(t, nil)
 	g := serve(t, u, settings(m.publicKey, u).with(environment{"UPSTREAM_URL": "http://127.0.0.1:1"}))
-	a := g.wantRefused(t, get("/events", mail), denial.UpstreamFailed)
+	a := g.wantRefused(t, get("/events", mail), refusal.UpstreamFailed)
 	if line := g.auditOf(t, a.problem(t).RequestID); line.Level != "error" || line.Client != "mail" {
 		t.Errorf("want an operator's error, found %+v", line)
 	}

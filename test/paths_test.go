@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestAmbiguousPaths: each trick beside the path that it hides. The rules allow
@@ -38,7 +38,7 @@ func TestAmbiguousPaths(t *testing.T) {
 			}
 			// net/http refuses some itself, before there is a request.
 			if a.header.Get("Content-Type") == "application/problem+json" {
-				g.wantProblem(t, a, denial.PathAmbiguous)
+				g.wantProblem(t, a, refusal.PathAmbiguous)
 			}
 		})
 	}
@@ -89,13 +89,13 @@ func TestMethods(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			r := get("/events", mail)
 			r.method = method
-			g.wantRefused(t, r, denial.AccessDenied)
+			g.wantRefused(t, r, refusal.AccessDenied)
 		})
 	}
 	tunnel := get("app.example:443", mail)
 	tunnel.method = "CONNECT"
-	g.wantRefused(t, tunnel, denial.PathAmbiguous)
+	g.wantRefused(t, tunnel, refusal.PathAmbiguous)
 	star := get("*", mail)
 	star.method = "OPTIONS"
-	g.wantRefused(t, star, denial.PathAmbiguous)
+	g.wantRefused(t, star, refusal.PathAmbiguous)
 }

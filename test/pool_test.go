@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // failuresInRow without an answer put an address out.
@@ -126,7 +126,7 @@ func TestAddressDiesUnderLoad(t *testing.T) {
 						switch {
 						case err == nil && status == 200:
 							answered.Store(fmt.Sprint(n), true)
-						case err == nil && reason == string(denial.UpstreamFailed):
+						case err == nil && reason == string(refusal.UpstreamFailed):
 							failed.Add(1)
 						default:
 							t.Errorf("request %d: want 200, or 502 at the death, found %d %s %v", n, status, reason, err)
@@ -207,7 +207,7 @@ func TestDeliveredOnce(t *testing.T) {
 				post.post("{}"), post.post(strings.Repeat("a", 100<<10)), post.post(chunked("{}", 1)).with("Transfer-Encoding: chunked"),
 				post.post("{}").with("Idempotency-Key: 1"), post,
 			} {
-				g.wantProblem(t, send(t, g.addr, r), denial.UpstreamFailed)
+				g.wantProblem(t, send(t, g.addr, r), refusal.UpstreamFailed)
 				n := 0
 				for _, s := range all {
 					n += len(s.delivered())
@@ -233,7 +233,7 @@ func TestDeadUpstream(t *testing.T) {
 			g := before(t, m, env, s)
 			s.broken.Store(true)
 			for range failuresInRow {
-				g.wantProblem(t, send(t, g.addr, get("/events", mail)), denial.UpstreamFailed)
+				g.wantProblem(t, send(t, g.addr, get("/events", mail)), refusal.UpstreamFailed)
 			}
 			g.wantTurnedAway(t, s, get("/events", mail).post("{}"))
 			g.turned(t, 0, "upstream is out", s.addr)
@@ -242,7 +242,7 @@ func TestDeadUpstream(t *testing.T) {
 			}
 
 			time.Sleep(time.Second) // as the client was told; later is as good
-			g.wantProblem(t, send(t, g.addr, get("/events", mail)), denial.UpstreamFailed)
+			g.wantProblem(t, send(t, g.addr, get("/events", mail)), refusal.UpstreamFailed)
 			g.wantTurnedAway(t, s, get("/events", mail))
 			s.broken.Store(false)
 			time.Sleep(time.Second)
@@ -264,11 +264,11 @@ func (g *gateway) wantTurnedAway(t *testing.T, s *service, r request) {
 	for range 10 {
 		conns := s.conns.Load()
 		a := send(t, g.addr, r)
-		if a.problem(t).Reason != string(denial.Overloaded) {
-			g.wantProblem(t, a, denial.UpstreamFailed)
+		if a.problem(t).Reason != string(refusal.Overloaded) {
+			g.wantProblem(t, a, refusal.UpstreamFailed)
 			continue
 		}
-		g.wantProblem(t, a, denial.Overloaded)
+		g.wantProblem(t, a, refusal.Overloaded)
 		if after := a.header.Get("Retry-After"); after != "1" {
 			t.Errorf("want another try in a second, found %q", after)
 		}
@@ -304,20 +304,20 @@ func TestInFlight(t *testing.T) {
 			for _, r := range []request{get("/events", mail), get("/events", mail).post("{}")} {
 				refused.write(t, r.String())
 				a := refused.read(t, r.method)
-				g.wantProblem(t, a, denial.Overloaded)
+				g.wantProblem(t, a, refusal.Overloaded)
 				if after := a.header.Get("Retry-After"); after != "1" {
 					t.Errorf("want another try in a second, found %q", after)
 				}
 			}
 			waits := dial(t, g.addr)
 			waits.write(t, get("/events", mail).post("").with("Content-Length: 2", "Expect: 100-continue").String())
-			g.wantProblem(t, waits.read(t, "POST"), denial.Overloaded)
+			g.wantProblem(t, waits.read(t, "POST"), refusal.Overloaded)
 			if n := s.conns.Load() - conns; n != 0 {
 				t.Errorf("want nothing at the upstream, found %d connections", n)
 			}
 
 			_ = held[0].Close()
-			g.audit(t, func(l auditLine) bool { return l.Reason == string(denial.ClientClosed) })
+			g.audit(t, func(l auditLine) bool { return l.Reason == string(refusal.ClientClosed) })
 			refused.write(t, get("/events", mail).String())
 			if a := refused.read(t, "GET"); a.status != 200 {
 				t.Errorf("want room for one, on the same connection, found %d", a.status)
@@ -414,7 +414,7 @@ func TestTLSUpstreams(t *testing.T) {
 	}
 
 	stranger := serve(t, u, env.with(environment{"SSL_CERT_DIR": t.TempDir(), "SSL_CERT_FILE": "/dev/null"}))
-	stranger.wantProblem(t, send(t, stranger.addr, get("/events", mail)), denial.UpstreamFailed)
+	stranger.wantProblem(t, send(t, stranger.addr, get("/events", mail)), refusal.UpstreamFailed)
 	if n := requests.Load(); n != 4 {
 		t.Errorf("want nothing sent to a server that nobody vouches for, found %d requests", n-4)
 	}

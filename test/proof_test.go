@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // proving are the settings of a gateway where every request must be signed.
@@ -68,7 +68,7 @@ func TestProofOfChunks(t *testing.T) {
 	}
 	other := c.sign(t, plain("POST", "/events").post(body), claim{}).with("Transfer-Encoding: chunked")
 	other.body = chunked(body[1:]+"x", 7777)
-	g.wantRefused(t, other, denial.ProofDigest)
+	g.wantRefused(t, other, refusal.ProofDigest)
 }
 
 // TestProofRefusals changes a signed request in one way, each after it has passed
@@ -109,65 +109,65 @@ func TestProofRefusals(t *testing.T) {
 	signed := func(s claim) request { return mail.sign(t, post, s) }
 	tests := []struct {
 		name   string
-		reason denial.Reason
+		reason refusal.Reason
 		bad    request
 	}{
-		{"not signed", denial.ProofMissing, post.with("X-SSL-Auth: "+mail.header(certheader.Base64DER), "Content-Digest: "+digest(post.body))},
-		{"for somebody else", denial.ProofMissing, signed(parameters(func(p string) string { return strings.Replace(p, "certgate", "bank", 1) }))},
-		{"no Signature", denial.ProofMalformed, signed(claim{}).without(t, "Signature")},
-		{"no Signature-Input", denial.ProofMalformed, signed(claim{}).without(t, "Signature-Input")},
-		{"another label", denial.ProofMalformed, signed(claim{}).replacing(t, "Signature: sig1", "Signature: sig2")},
-		{"not a dictionary", denial.ProofMalformed, signed(claim{}).replacing(t, `("@method"`, `"@method"`)},
-		{"a parameter twice", denial.ProofMalformed, signed(parameters(func(p string) string { return p + `;tag="certgate"` }))},
-		{"a component twice", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@path"`)...))},
-		{"an unknown derived component", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@magic"`)...))},
-		{"a component of answers", denial.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
-		{"two signatures", denial.ProofMalformed, twice(t, signed(claim{}))},
-		{"a covered field that Connection takes away", denial.ProofMalformed, mail.sign(t, post.with("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).with("Connection: keep-alive,\tx-Total")},
-		{"a label twice", denial.ProofMalformed, signed(claim{}).with("Signature: sig1=:AAAA:")},
-		{"a covered field with a twin", denial.ProofMalformed, signed(claim{}).with("Content_Digest: " + digest(""))},
-		{"a life of 301 seconds", denial.ProofMalformed, signed(claim{lifetime: 301 * time.Second})},
-		{"a nonce too long", denial.ProofMalformed, signed(claim{nonce: strings.Repeat("n", 129)})},
+		{"not signed", refusal.ProofMissing, post.with("X-SSL-Auth: "+mail.header(certheader.Base64DER), "Content-Digest: "+digest(post.body))},
+		{"for somebody else", refusal.ProofMissing, signed(parameters(func(p string) string { return strings.Replace(p, "certgate", "bank", 1) }))},
+		{"no Signature", refusal.ProofMalformed, signed(claim{}).without(t, "Signature")},
+		{"no Signature-Input", refusal.ProofMalformed, signed(claim{}).without(t, "Signature-Input")},
+		{"another label", refusal.ProofMalformed, signed(claim{}).replacing(t, "Signature: sig1", "Signature: sig2")},
+		{"not a dictionary", refusal.ProofMalformed, signed(claim{}).replacing(t, `("@method"`, `"@method"`)},
+		{"a parameter twice", refusal.ProofMalformed, signed(parameters(func(p string) string { return p + `;tag="certgate"` }))},
+		{"a component twice", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@path"`)...))},
+		{"an unknown derived component", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@magic"`)...))},
+		{"a component of answers", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
+		{"two signatures", refusal.ProofMalformed, twice(t, signed(claim{}))},
+		{"a covered field that Connection takes away", refusal.ProofMalformed, mail.sign(t, post.with("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).with("Connection: keep-alive,\tx-Total")},
+		{"a label twice", refusal.ProofMalformed, signed(claim{}).with("Signature: sig1=:AAAA:")},
+		{"a covered field with a twin", refusal.ProofMalformed, signed(claim{}).with("Content_Digest: " + digest(""))},
+		{"a life of 301 seconds", refusal.ProofMalformed, signed(claim{lifetime: 301 * time.Second})},
+		{"a nonce too long", refusal.ProofMalformed, signed(claim{nonce: strings.Repeat("n", 129)})},
 
-		{"without @method", denial.ProofIncomplete, signed(but(0))},
-		{"without @authority", denial.ProofIncomplete, signed(but(1))},
-		{"without @path", denial.ProofIncomplete, signed(but(2))},
-		{"without @query", denial.ProofIncomplete, signed(but(3))},
-		{"without x-ssl-auth", denial.ProofIncomplete, signed(but(4))},
-		{"without content-digest", denial.ProofIncomplete, signed(but(5))},
-		{"a ? that nobody signed", denial.ProofIncomplete, changed(mail.sign(t, plain("POST", "/events"), claim{}), func(r *request) { r.target += "?" })},
-		{"a field that is not there", denial.ProofIncomplete, signed(covering(append(slices.Clone(all), `"x-absent"`)...))},
-		{"without created", denial.ProofIncomplete, signed(cut("created"))},
-		{"without expires", denial.ProofIncomplete, signed(cut("expires"))},
-		{"without nonce", denial.ProofIncomplete, signed(cut("nonce"))},
-		{"without keyid", denial.ProofIncomplete, signed(cut("keyid"))},
-		{"without tag", denial.ProofIncomplete, signed(cut("tag"))},
+		{"without @method", refusal.ProofIncomplete, signed(but(0))},
+		{"without @authority", refusal.ProofIncomplete, signed(but(1))},
+		{"without @path", refusal.ProofIncomplete, signed(but(2))},
+		{"without @query", refusal.ProofIncomplete, signed(but(3))},
+		{"without x-ssl-auth", refusal.ProofIncomplete, signed(but(4))},
+		{"without content-digest", refusal.ProofIncomplete, signed(but(5))},
+		{"a ? that nobody signed", refusal.ProofIncomplete, changed(mail.sign(t, plain("POST", "/events"), claim{}), func(r *request) { r.target += "?" })},
+		{"a field that is not there", refusal.ProofIncomplete, signed(covering(append(slices.Clone(all), `"x-absent"`)...))},
+		{"without created", refusal.ProofIncomplete, signed(cut("created"))},
+		{"without expires", refusal.ProofIncomplete, signed(cut("expires"))},
+		{"without nonce", refusal.ProofIncomplete, signed(cut("nonce"))},
+		{"without keyid", refusal.ProofIncomplete, signed(cut("keyid"))},
+		{"without tag", refusal.ProofIncomplete, signed(cut("tag"))},
 
-		{"expired", denial.ProofExpired, signed(claim{created: time.Now().Add(-62 * time.Second), lifetime: time.Minute})},
-		{"not begun", denial.ProofExpired, signed(claim{created: time.Now().Add(10 * time.Minute)})},
+		{"expired", refusal.ProofExpired, signed(claim{created: time.Now().Add(-62 * time.Second), lifetime: time.Minute})},
+		{"not begun", refusal.ProofExpired, signed(claim{created: time.Now().Add(10 * time.Minute)})},
 
-		{"another method", denial.ProofInvalid, changed(signed(claim{}), func(r *request) { r.method = "GET" })},
-		{"another path", denial.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events/?a=1" })},
-		{"another query", denial.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events?a=2" })},
-		{"no query", denial.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events" })},
-		{"another service", denial.ProofInvalid, signed(claim{authority: "sister.example"})},
-		{"another certificate of the key", denial.ProofInvalid, attach(signed(claim{}), twin)},
-		{"another certificate of the client", denial.ProofInvalid, attach(signed(claim{}), other)},
-		{"another client", denial.ProofInvalid, attach(signed(claim{}), social)},
-		{"the certificate in another form", denial.ProofInvalid, signed(claim{}).without(t, "X-SSL-Auth").with("X-SSL-Auth: " + mail.header(certheader.Base64PEM))},
-		{"another key", denial.ProofInvalid, attach(client{mail.certificate, other.key}.sign(t, post, claim{}), mail)},
-		{"another keyid", denial.ProofInvalid, signed(claim{keyID: strings.Repeat("a", 64)})},
-		{"another nonce", denial.ProofInvalid, signed(claim{nonce: "first-nonce"}).replacing(t, "first-nonce", "other-nonce")},
-		{"another digest", denial.ProofInvalid, changed(signed(claim{}).replacing(t, digest(post.body), digest("{}")), func(r *request) { r.body = "{}" })},
-		{"a bit of the signature", denial.ProofInvalid, flipped(t, signed(claim{}))},
+		{"another method", refusal.ProofInvalid, changed(signed(claim{}), func(r *request) { r.method = "GET" })},
+		{"another path", refusal.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events/?a=1" })},
+		{"another query", refusal.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events?a=2" })},
+		{"no query", refusal.ProofInvalid, changed(signed(claim{}), func(r *request) { r.target = "/events" })},
+		{"another service", refusal.ProofInvalid, signed(claim{authority: "sister.example"})},
+		{"another certificate of the key", refusal.ProofInvalid, attach(signed(claim{}), twin)},
+		{"another certificate of the client", refusal.ProofInvalid, attach(signed(claim{}), other)},
+		{"another client", refusal.ProofInvalid, attach(signed(claim{}), social)},
+		{"the certificate in another form", refusal.ProofInvalid, signed(claim{}).without(t, "X-SSL-Auth").with("X-SSL-Auth: " + mail.header(certheader.Base64PEM))},
+		{"another key", refusal.ProofInvalid, attach(client{mail.certificate, other.key}.sign(t, post, claim{}), mail)},
+		{"another keyid", refusal.ProofInvalid, signed(claim{keyID: strings.Repeat("a", 64)})},
+		{"another nonce", refusal.ProofInvalid, signed(claim{nonce: "first-nonce"}).replacing(t, "first-nonce", "other-nonce")},
+		{"another digest", refusal.ProofInvalid, changed(signed(claim{}).replacing(t, digest(post.body), digest("{}")), func(r *request) { r.body = "{}" })},
+		{"a bit of the signature", refusal.ProofInvalid, flipped(t, signed(claim{}))},
 
-		{"another body", denial.ProofDigest, changed(signed(claim{}), func(r *request) { r.body = strings.Replace(r.body, "Meeting", "Beating", 1) })},
-		{"a byte more", denial.ProofDigest, changed(signed(claim{}), func(r *request) { r.body += " " })},
-		{"no body", denial.ProofDigest, changed(signed(claim{}), func(r *request) { r.body = "" }).with("Content-Length: 0")},
-		{"a digest of no known kind", denial.ProofDigest, signed(claim{digest: "md5=:" + base64.StdEncoding.EncodeToString(make([]byte, 16)) + ":"})},
+		{"another body", refusal.ProofDigest, changed(signed(claim{}), func(r *request) { r.body = strings.Replace(r.body, "Meeting", "Beating", 1) })},
+		{"a byte more", refusal.ProofDigest, changed(signed(claim{}), func(r *request) { r.body += " " })},
+		{"no body", refusal.ProofDigest, changed(signed(claim{}), func(r *request) { r.body = "" }).with("Content-Length: 0")},
+		{"a digest of no known kind", refusal.ProofDigest, signed(claim{digest: "md5=:" + base64.StdEncoding.EncodeToString(make([]byte, 16)) + ":"})},
 
-		{"the master key itself", denial.ProofImpossible, shared.sign(t, post, claim{})},
-		{"the master key itself, not signed", denial.ProofImpossible, post.with("X-SSL-Auth: "+shared.header(certheader.Base64DER), "Content-Digest: "+digest(post.body))},
+		{"the master key itself", refusal.ProofImpossible, shared.sign(t, post, claim{})},
+		{"the master key itself, not signed", refusal.ProofImpossible, post.with("X-SSL-Auth: "+shared.header(certheader.Base64DER), "Content-Digest: "+digest(post.body))},
 	}
 	for _, test := range tests {
 		t.Run(string(test.reason)+"/"+test.name, func(t *testing.T) {
@@ -175,16 +175,16 @@ func TestProofRefusals(t *testing.T) {
 			method := test.bad.method
 			a := g.wantRefused(t, test.bad, test.reason)
 			accept := a.header.Get("Accept-Signature")
-			if want := `sig1=("@method" "@authority" "@path" "@query" `; test.reason != denial.ProofImpossible && !strings.HasPrefix(accept, want) {
+			if want := `sig1=("@method" "@authority" "@path" "@query" `; test.reason != refusal.ProofImpossible && !strings.HasPrefix(accept, want) {
 				t.Errorf("%s: want Accept-Signature to begin with %s, found %q", method, want, accept)
 			}
 		})
 	}
-	reasons := map[denial.Reason]bool{denial.ProofReplayed: true} // TestProofReplays
+	reasons := map[refusal.Reason]bool{refusal.ProofReplayed: true} // TestProofReplays
 	for _, test := range tests {
 		reasons[test.reason] = true
 	}
-	for _, reason := range denial.Reasons() {
+	for _, reason := range refusal.Reasons() {
 		if strings.HasPrefix(string(reason), "proof_") && !reasons[reason] {
 			t.Errorf("want a request that is refused for %s, found none", reason)
 		}
@@ -236,7 +236,7 @@ func TestProofReplays(t *testing.T) {
 				switch a := c.read(t, r.method); {
 				case a.status == 200:
 					allowed.Add(1)
-				case a.status == 401 && strings.Contains(a.body, string(denial.ProofReplayed)):
+				case a.status == 401 && strings.Contains(a.body, string(refusal.ProofReplayed)):
 					replayed.Add(1)
 				default:
 					t.Errorf("want 200 or proof_replayed, found %d and %s", a.status, a.body)
@@ -261,13 +261,13 @@ func TestProofSpendsNothingForNothing(t *testing.T) {
 	}))
 	c := m.newClient(t, subject("mail"))
 	r := c.sign(t, plain("POST", "/events").post("body"), claim{})
-	g.wantRefused(t, flipped(t, r), denial.ProofInvalid)
-	g.wantRefused(t, changed(r, func(r *request) { r.body = "ydob" }), denial.ProofDigest)
-	g.wantRefused(t, changed(r, func(r *request) { r.target = "/other" }), denial.AccessDenied)
+	g.wantRefused(t, flipped(t, r), refusal.ProofInvalid)
+	g.wantRefused(t, changed(r, func(r *request) { r.body = "ydob" }), refusal.ProofDigest)
+	g.wantRefused(t, changed(r, func(r *request) { r.target = "/other" }), refusal.AccessDenied)
 	g.wantAllowed(t, r)
 	// And a replay takes no token of the rate either: it is the replay that is named.
-	g.wantRefused(t, r, denial.ProofReplayed)
-	g.wantRefused(t, c.sign(t, plain("POST", "/events").post("body"), claim{}), denial.RateLimited)
+	g.wantRefused(t, r, refusal.ProofReplayed)
+	g.wantRefused(t, c.sign(t, plain("POST", "/events").post("body"), claim{}), refusal.RateLimited)
 }
 
 // TestProofByRule: a rule's word counts for more than the setting.
@@ -297,30 +297,30 @@ func TestProofByRule(t *testing.T) {
 			}
 			signed := func(target string) request { return c.sign(t, plain("GET", target), claim{}) }
 
-			g.wantRefused(t, bearer("/signed"), denial.ProofMissing)
+			g.wantRefused(t, bearer("/signed"), refusal.ProofMissing)
 			wantAuth(signed("/signed"), "signed")
 			wantAuth(bearer("/off"), "bearer")
 			wantAuth(signed("/off"), "bearer")
 
-			if l := wantAuth(bearer("/seen"), "bearer"); l.WouldRefuse != string(denial.ProofMissing) {
+			if l := wantAuth(bearer("/seen"), "bearer"); l.WouldRefuse != string(refusal.ProofMissing) {
 				t.Errorf("want would_refuse proof_missing, found %+v", l)
 			}
 			once := signed("/seen")
 			if l := wantAuth(once, "signed"); l.WouldRefuse != "" || l.Auth != "signed" {
 				t.Errorf("want a signed request, found %+v", l)
 			}
-			if l := wantAuth(once, "bearer"); l.WouldRefuse != string(denial.ProofReplayed) {
+			if l := wantAuth(once, "bearer"); l.WouldRefuse != string(refusal.ProofReplayed) {
 				t.Errorf("want would_refuse proof_replayed, found %+v", l)
 			}
 			other := c.sign(t, plain("POST", "/seen").post("body"), claim{})
 			other.body = "ydob"
-			if l := wantAuth(other, "bearer"); l.WouldRefuse != string(denial.ProofDigest) {
+			if l := wantAuth(other, "bearer"); l.WouldRefuse != string(refusal.ProofDigest) {
 				t.Errorf("want would_refuse proof_digest, found %+v", l)
 			}
 
 			switch setting {
 			case "require":
-				g.wantRefused(t, bearer("/unsaid"), denial.ProofMissing)
+				g.wantRefused(t, bearer("/unsaid"), refusal.ProofMissing)
 				wantAuth(signed("/unsaid"), "signed")
 			case "observe":
 				wantAuth(bearer("/unsaid"), "bearer")
@@ -343,7 +343,7 @@ func TestProofAtATrustedProxy(t *testing.T) {
 	if found := headerValues(head, "X-Client-Auth"); !slices.Equal(found, []string{"mtls"}) {
 		t.Errorf("want X-Client-Auth: mtls, found %q", found)
 	}
-	g.wantRefused(t, get("/events", c.certificate), denial.ProofMissing)
+	g.wantRefused(t, get("/events", c.certificate), refusal.ProofMissing)
 }
 
 // TestProofOfTheService: a signature is for one service, whatever Host says on the
@@ -362,14 +362,14 @@ func TestProofOfTheService(t *testing.T) {
 		if found := headerValues(head, "X-Forwarded-Host"); !slices.Equal(found, []string{"schedule.example.com"}) {
 			t.Errorf("want X-Forwarded-Host: schedule.example.com, found %q", found)
 		}
-		g.wantRefused(t, signed("app.example"), denial.ProofInvalid)
+		g.wantRefused(t, signed("app.example"), refusal.ProofInvalid)
 	})
 	t.Run("host", func(t *testing.T) {
 		g := newGateway(t, m, environment{"AUTH_PROOF": "require"})
 		g.wantAllowed(t, signed("app.example"))
-		g.wantRefused(t, signed("schedule.example.com"), denial.ProofInvalid)
+		g.wantRefused(t, signed("schedule.example.com"), refusal.ProofInvalid)
 		// Said by nobody who is trusted.
-		g.wantRefused(t, signed("schedule.example.com").with("X-Forwarded-Host: schedule.example.com"), denial.ProofInvalid)
+		g.wantRefused(t, signed("schedule.example.com").with("X-Forwarded-Host: schedule.example.com"), refusal.ProofInvalid)
 		if _, err := g.stderr.line(func(l string) bool { return strings.Contains(l, "PUBLIC_AUTHORITY") }); err != nil {
 			t.Errorf("want a warning that names PUBLIC_AUTHORITY: %v", err)
 		}
@@ -389,7 +389,7 @@ func TestProofOfAnotherHeader(t *testing.T) {
 	g := newGateway(t, m, proving().with(environment{"AUTH_HEADER": "X-App-Cert"}))
 	g.wantAllowed(t, c.sign(t, plain("GET", "/events"), claim{header: "X-App-Cert"}))
 	other := c.sign(t, plain("GET", "/events"), claim{}).with("X-App-Cert: " + c.header(certheader.Base64DER))
-	a := g.wantRefused(t, other, denial.ProofIncomplete)
+	a := g.wantRefused(t, other, refusal.ProofIncomplete)
 	if accept := a.header.Get("Accept-Signature"); !strings.Contains(accept, `"x-app-cert"`) {
 		t.Errorf("want Accept-Signature to name the header, found %q", accept)
 	}
@@ -402,7 +402,7 @@ func TestProofByLegacyRSA(t *testing.T) {
 	c := m.newClient(t, certificateOptions{subject: "/OU=mail", key: "rsa"})
 	legacy := func() request { return c.sign(t, plain("GET", "/events"), claim{legacyRSA: true}) }
 	g := newGateway(t, m, proving())
-	g.wantRefused(t, legacy(), denial.ProofInvalid)
+	g.wantRefused(t, legacy(), refusal.ProofInvalid)
 	g = newGateway(t, m, proving().with(environment{"AUTH_PROOF_LEGACY_RSA": "true"}))
 	g.wantAllowed(t, legacy())
 	g.wantAllowed(t, c.sign(t, plain("GET", "/events"), claim{}))
@@ -420,7 +420,7 @@ func TestProofClock(t *testing.T) {
 	const leeway, moment = 5 * time.Minute, 45 * time.Second
 	g.wantAllowed(t, at(0, 5*time.Minute))
 	g.wantAllowed(t, at(-leeway-time.Minute+moment, time.Minute))
-	g.wantRefused(t, at(-leeway-time.Minute-2*time.Second, time.Minute), denial.ProofExpired)
+	g.wantRefused(t, at(-leeway-time.Minute-2*time.Second, time.Minute), refusal.ProofExpired)
 	g.wantAllowed(t, at(leeway-2*time.Second, time.Minute))
-	g.wantRefused(t, at(leeway+moment, time.Minute), denial.ProofExpired)
+	g.wantRefused(t, at(leeway+moment, time.Minute), refusal.ProofExpired)
 }

@@ -7,8 +7,8 @@ import (
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestProofOnEveryWay: a signature counts on whatever way a request is judged, and
@@ -20,7 +20,7 @@ func TestProofOnEveryWay(t *testing.T) {
 	c := m.newClient(t, subject("mail"))
 	for _, mode := range modes() {
 		t.Run(mode.name, func(t *testing.T) {
-			want := func(r request, reason denial.Reason) {
+			want := func(r request, reason refusal.Reason) {
 				t.Helper()
 				if found := mode.judge(t, g, r); found.reason != string(reason) || (reason == "") != (found.client == "mail") {
 					t.Errorf("%s: want %q, found %+v", r.method, reason, found)
@@ -28,16 +28,16 @@ func TestProofOnEveryWay(t *testing.T) {
 			}
 			once := c.sign(t, plain("GET", "/events?a=1&a=%20"), claim{})
 			want(once, "")
-			want(once, denial.ProofReplayed)
+			want(once, refusal.ProofReplayed)
 			for _, other := range modes() {
-				if found := other.judge(t, g, once); found.reason != string(denial.ProofReplayed) {
+				if found := other.judge(t, g, once); found.reason != string(refusal.ProofReplayed) {
 					t.Errorf("%s after %s: want proof_replayed, found %+v", other.name, mode.name, found)
 				}
 			}
 			want(c.sign(t, plain("HEAD", "/events"), claim{}), "")
-			want(get("/events", c.certificate), denial.ProofMissing)
-			want(changed(c.sign(t, plain("GET", "/events"), claim{}), func(r *request) { r.target = "/other" }), denial.ProofInvalid)
-			want(c.sign(t, plain("GET", "/events"), claim{authority: "sister.example"}), denial.ProofInvalid)
+			want(get("/events", c.certificate), refusal.ProofMissing)
+			want(changed(c.sign(t, plain("GET", "/events"), claim{}), func(r *request) { r.target = "/other" }), refusal.ProofInvalid)
+			want(c.sign(t, plain("GET", "/events"), claim{authority: "sister.example"}), refusal.ProofInvalid)
 			want(plain("GET", "/events").with("Client-Cert: "+c.header(certheader.RFC9440)), "")
 			// Of a request with content only the proxy can tell whether it is the one
 			// that was signed.
@@ -45,9 +45,9 @@ func TestProofOnEveryWay(t *testing.T) {
 				want(c.sign(t, plain("POST", "/events").post("body"), claim{}), "")
 				return
 			}
-			want(c.sign(t, plain("POST", "/events").post("body"), claim{}), denial.ProofDigest)
-			want(c.sign(t, plain("POST", "/events"), claim{}), denial.ProofDigest)
-			want(c.sign(t, plain("GET", "/events"), claim{digest: digest("")}), denial.ProofDigest)
+			want(c.sign(t, plain("POST", "/events").post("body"), claim{}), refusal.ProofDigest)
+			want(c.sign(t, plain("POST", "/events"), claim{}), refusal.ProofDigest)
+			want(c.sign(t, plain("GET", "/events"), claim{digest: digest("")}), refusal.ProofDigest)
 		})
 	}
 }
@@ -68,13 +68,13 @@ func TestProofOfABodyAtEnvoy(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*auth.AttributeContext_HttpRequest)
-		want   denial.Reason
+		want   refusal.Reason
 	}{
 		{"as bytes", func(r *auth.AttributeContext_HttpRequest) { r.RawBody = []byte(body) }, ""},
 		{"as text", func(r *auth.AttributeContext_HttpRequest) { r.Body = body }, ""},
-		{"a part of it", func(r *auth.AttributeContext_HttpRequest) { r.RawBody = []byte(body[:8192]) }, denial.ProofDigest},
-		{"another", func(r *auth.AttributeContext_HttpRequest) { r.RawBody = []byte(strings.Replace(body, "M", "B", 1)) }, denial.ProofDigest},
-		{"none", func(*auth.AttributeContext_HttpRequest) {}, denial.ProofDigest},
+		{"a part of it", func(r *auth.AttributeContext_HttpRequest) { r.RawBody = []byte(body[:8192]) }, refusal.ProofDigest},
+		{"another", func(r *auth.AttributeContext_HttpRequest) { r.RawBody = []byte(strings.Replace(body, "M", "B", 1)) }, refusal.ProofDigest},
+		{"none", func(*auth.AttributeContext_HttpRequest) {}, refusal.ProofDigest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			res := judge(test.change)
@@ -120,7 +120,7 @@ func TestProofBehindProxies(t *testing.T) {
 				r = mail.sign(t, r, claim{})
 				wantShown(t, f.wantMail(t, r), "mail", "signed", c.mail)
 				for _, again := range []answer{f.asMail(t, r), send(t, f.gateway.addr, r)} {
-					f.gateway.wantProblem(t, again, denial.ProofReplayed)
+					f.gateway.wantProblem(t, again, refusal.ProofReplayed)
 				}
 				f.gateway.upstream.wantNothing(t)
 			}
@@ -140,7 +140,7 @@ func TestProofBehindAnotherHost(t *testing.T) {
 	}
 	f := newFrontWith(t, c, file, environment{"AUTH_PROOF": "require"})
 	f.start(t, file, rewriting)
-	f.gateway.wantProblem(t, f.asMail(t, r()), denial.ProofInvalid)
+	f.gateway.wantProblem(t, f.asMail(t, r()), refusal.ProofInvalid)
 	f = newFrontWith(t, c, file, proving())
 	f.start(t, file, rewriting)
 	f.wantMail(t, r())
@@ -156,11 +156,11 @@ func TestProofAfterAReload(t *testing.T) {
 	requiring := everybodyReadsAndAdds + "    proof: require\n"
 	g.wantAllowed(t, get("/events", c.certificate))
 	g.wantReloaded(t, "rules", func() { replaceFile(t, file, requiring) })
-	g.wantRefused(t, get("/events", c.certificate), denial.ProofMissing)
+	g.wantRefused(t, get("/events", c.certificate), refusal.ProofMissing)
 	r := c.sign(t, plain("GET", "/events"), claim{})
 	g.wantAllowed(t, r)
 	g.wantReloaded(t, "rules", func() { replaceFile(t, file, "# the same\n"+requiring) })
-	g.wantRefused(t, r, denial.ProofReplayed)
+	g.wantRefused(t, r, refusal.ProofReplayed)
 }
 
 // TestProofObservesBodies: who is only observed fares as if nobody had looked, whatever
@@ -180,9 +180,9 @@ func TestProofObservesBodies(t *testing.T) {
 	g.wantAllowed(t, signed(large))
 	g.wantAllowed(t, changed(signed(large), func(r *request) { r.body = "b" + r.body[1:] }))
 	g.wantAllowed(t, inChunks(large))
-	g.wantRefused(t, signed(large+"a"), denial.BodyTooLarge)
-	g.wantProblem(t, send(t, g.addr, inChunks(large+"a")), denial.BodyTooLarge)
-	g.wantProblem(t, send(t, g.addr, changed(signed("12345").with("Content-Length: 5"), func(r *request) { r.body = "1234" })), denial.RequestTimeout)
+	g.wantRefused(t, signed(large+"a"), refusal.BodyTooLarge)
+	g.wantProblem(t, send(t, g.addr, inChunks(large+"a")), refusal.BodyTooLarge)
+	g.wantProblem(t, send(t, g.addr, changed(signed("12345").with("Content-Length: 5"), func(r *request) { r.body = "1234" })), refusal.RequestTimeout)
 	g.upstream.take()
 	g.wantAllowed(t, signed("small"))
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // wantShown wants one client at the upstream, and how it showed possession.
@@ -53,13 +53,13 @@ func TestProxyHeader(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		lines  []string
-		reason denial.Reason
+		reason refusal.Reason
 	}{
-		{"empty", []string{"Client-Cert:"}, denial.CredentialMissing},
-		{"broken", []string{"Client-Cert: :AA=="}, denial.CredentialMalformed},
-		{"a stranger's", fromProxy(forged).header, denial.CertificateUntrusted},
-		{"two lines", append(fromProxy(mail).header, fromProxy(mail).header...), denial.CredentialDuplicated},
-		{"two lines, one empty", append(fromProxy(mail).header, "client-cert:"), denial.CredentialDuplicated},
+		{"empty", []string{"Client-Cert:"}, refusal.CredentialMissing},
+		{"broken", []string{"Client-Cert: :AA=="}, refusal.CredentialMalformed},
+		{"a stranger's", fromProxy(forged).header, refusal.CertificateUntrusted},
+		{"two lines", append(fromProxy(mail).header, fromProxy(mail).header...), refusal.CredentialDuplicated},
+		{"two lines, one empty", append(fromProxy(mail).header, "client-cert:"), refusal.CredentialDuplicated},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g.wantRefused(t, plainGet("/events").with(test.lines...), test.reason)
@@ -69,13 +69,13 @@ func TestProxyHeader(t *testing.T) {
 	}
 	t.Run("another proxy's header", func(t *testing.T) {
 		other := "X-Forwarded-Client-Cert: " + mail.header(certheader.XFCC)
-		g.wantRefused(t, plainGet("/events").with(other), denial.ProxyUntrusted)
+		g.wantRefused(t, plainGet("/events").with(other), refusal.ProxyUntrusted)
 		wantShown(t, g.wantAllowed(t, get("/events", social).with(other)), "social", "bearer", social)
 		wantShown(t, g.wantAllowed(t, fromProxy(mail).with(other)), "mail", "mtls", mail)
 	})
 	t.Run("another spelling", func(t *testing.T) {
 		r := plainGet("/events").with("Client_Cert: " + mail.header(certheader.RFC9440))
-		g.wantRefused(t, r, denial.CredentialMissing)
+		g.wantRefused(t, r, refusal.CredentialMissing)
 		wantShown(t, g.wantAllowed(t, r.with(attached)), "social", "bearer", social)
 	})
 }
@@ -94,12 +94,12 @@ func TestProxyHeaderFromAnybody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t, m, env)
-			g.wantRefused(t, fromProxy(mail), denial.ProxyUntrusted)
-			g.wantRefused(t, plainGet("/events").with("Client-Cert:"), denial.ProxyUntrusted)
-			g.wantRefused(t, fromProxy(mail).with("X-Forwarded-For: 10.0.0.1"), denial.ProxyUntrusted)
+			g.wantRefused(t, fromProxy(mail), refusal.ProxyUntrusted)
+			g.wantRefused(t, plainGet("/events").with("Client-Cert:"), refusal.ProxyUntrusted)
+			g.wantRefused(t, fromProxy(mail).with("X-Forwarded-For: 10.0.0.1"), refusal.ProxyUntrusted)
 			wantShown(t, g.wantAllowed(t, fromProxy(mail).with(get("/", social).header...)), "social", "bearer", social)
 			wantShown(t, g.wantAllowed(t, get("/events", social).with("Client-Cert:")), "social", "bearer", social)
-			g.wantRefused(t, fromProxy(mail).with("X-SSL-Auth: hunter2"), denial.CredentialMalformed)
+			g.wantRefused(t, fromProxy(mail).with("X-SSL-Auth: hunter2"), refusal.CredentialMalformed)
 		})
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // A token comes every twenty minutes, so that only the burst counts here.
@@ -23,7 +23,7 @@ const addsThreeTimes = `rules:
 func (g *gateway) wantLimited(t *testing.T, r request) {
 	t.Helper()
 	a := send(t, g.addr, r)
-	g.wantProblem(t, a, denial.RateLimited)
+	g.wantProblem(t, a, refusal.RateLimited)
 	g.upstream.wantNothing(t)
 	if wait, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || wait < 1 || wait > 1200 {
 		t.Errorf("want Retry-After in whole seconds up to the next token, found %q", a.header.Get("Retry-After"))
@@ -49,15 +49,15 @@ func TestRate(t *testing.T) {
 
 	g.wantAllowed(t, mail)
 	for range 5 {
-		g.wantRefused(t, forged, denial.CertificateUntrusted)
-		g.wantRefused(t, ambiguous, denial.PathAmbiguous)
-		g.wantRefused(t, forbidden, denial.AccessDenied)
+		g.wantRefused(t, forged, refusal.CertificateUntrusted)
+		g.wantRefused(t, ambiguous, refusal.PathAmbiguous)
+		g.wantRefused(t, forbidden, refusal.AccessDenied)
 	}
 	g.wantAllowed(t, mail)
 	g.wantAllowed(t, renewed) // another certificate of the same client
 	g.wantLimited(t, mail)
 	g.wantLimited(t, renewed)
-	g.wantRefused(t, forged, denial.CertificateUntrusted)
+	g.wantRefused(t, forged, refusal.CertificateUntrusted)
 	for range 3 {
 		g.wantAllowed(t, social)
 	}

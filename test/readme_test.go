@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/headers"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 func readme(t *testing.T) string {
@@ -65,7 +65,7 @@ func TestReadmeConfiguration(t *testing.T) {
 func TestReadmeReasons(t *testing.T) {
 	t.Parallel()
 	text := readme(t)
-	for _, reason := range denial.Reasons() {
+	for _, reason := range refusal.Reasons() {
 		if !strings.Contains(text, "`"+string(reason)+"`") {
 			t.Errorf("want `%s` in the README, found none", reason)
 		}

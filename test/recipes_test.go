@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // shell runs a recipe as a person types it and returns what it prints.
@@ -71,7 +71,7 @@ func TestArticlesAsTyped(t *testing.T) {
 			if found := headerValues(head, "X-Client-Id"); len(found) != 1 || found[0] != "mail" {
 				t.Errorf("want the client mail, found %q", found)
 			}
-			g.wantRefused(t, credential(header[:len(header)-8]), denial.CredentialMalformed)
+			g.wantRefused(t, credential(header[:len(header)-8]), refusal.CredentialMalformed)
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestShortClientKey(t *testing.T) {
 	m := newMaster(t, "rsa")
 	mail := m.issue(t, certificateOptions{subject: "/OU=mail", key: "rsa1024"})
 	newGateway(t, m, environment{"AUTH_MIN_RSA_BITS": "1024"}).wantAllowed(t, get("/events", mail))
-	newGateway(t, m, nil).wantRefused(t, get("/events", mail), denial.CertificateWeak)
+	newGateway(t, m, nil).wantRefused(t, get("/events", mail), refusal.CertificateWeak)
 }
 
 // TestScripts walks from scripts/ to an answer.
@@ -136,7 +136,7 @@ func TestScripts(t *testing.T) {
 			if found := headerValues(head, "X-Client-Id"); len(found) != 1 || found[0] != test.client {
 				t.Errorf("want the client %s, found %q", test.client, found)
 			}
-			g.wantRefused(t, credential(header(test.stranger+".crt")), denial.CertificateUntrusted)
+			g.wantRefused(t, credential(header(test.stranger+".crt")), refusal.CertificateUntrusted)
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestAlgorithmsAndForms(t *testing.T) {
 					t.Run(name+"/"+string(form), func(t *testing.T) {
 						head := g.wantAllowed(t, credential(mail.header(form)))
 						wantIdentity(t, head, "mail", mail)
-						g.wantRefused(t, credential(forged.header(form)), denial.CertificateUntrusted)
+						g.wantRefused(t, credential(forged.header(form)), refusal.CertificateUntrusted)
 					})
 				}
 			}

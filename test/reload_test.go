@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // rulesFrom serves with the rules in a file, which it returns.
@@ -27,12 +27,12 @@ func TestDenyOnTheNextRequest(t *testing.T) {
 	other := m.issue(t, subject("mail"))
 	for _, test := range []struct {
 		name, entry string
-		reason      denial.Reason
+		reason      refusal.Reason
 	}{
-		{"client", "client: social", denial.AccessDenied},
-		{"serial", `serial: "` + leaked.serial() + `"`, denial.CertificateRevoked},
-		{"certificate", `certificate: "` + leaked.fingerprint() + `"`, denial.CertificateRevoked},
-		{"spki", `spki: "` + leaked.spki() + `"`, denial.CertificateRevoked},
+		{"client", "client: social", refusal.AccessDenied},
+		{"serial", `serial: "` + leaked.serial() + `"`, refusal.CertificateRevoked},
+		{"certificate", `certificate: "` + leaked.fingerprint() + `"`, refusal.CertificateRevoked},
+		{"spki", `spki: "` + leaked.spki() + `"`, refusal.CertificateRevoked},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +73,8 @@ func TestBadContentKeepsTheLastGood(t *testing.T) {
 	wantSame := func(t *testing.T, g *gateway) {
 		t.Helper()
 		g.wantAllowed(t, get("/events", mail))
-		g.wantRefused(t, get("/events", social), denial.AccessDenied)
-		g.wantRefused(t, get("/events", stranger), denial.CertificateUntrusted)
+		g.wantRefused(t, get("/events", social), refusal.AccessDenied)
+		g.wantRefused(t, get("/events", stranger), refusal.CertificateUntrusted)
 		if a := send(t, g.admin, plainGet("/readyz")); a.status != 200 {
 			t.Errorf("want readiness whatever the file holds, found %d", a.status)
 		}

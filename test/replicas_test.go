@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // redisSecret is no credential of certgate's, and must be in no output all the same.
@@ -110,9 +110,9 @@ func (o *outcome) add(t *testing.T, answers [2]answer) {
 		switch {
 		case a.status == 200:
 			allowed++
-		case a.status == 503 && strings.Contains(a.body, string(denial.Overloaded)):
+		case a.status == 503 && strings.Contains(a.body, string(refusal.Overloaded)):
 			o.overloaded++
-		case a.status != 401 || !strings.Contains(a.body, string(denial.ProofReplayed)):
+		case a.status != 401 || !strings.Contains(a.body, string(refusal.ProofReplayed)):
 			t.Errorf("want 200 or proof_replayed, found %d and %s", a.status, a.body)
 		}
 	}
@@ -199,14 +199,14 @@ func TestReplicasLoseRedis(t *testing.T) {
 			r := newReplicas(t, m, sharing(addr).with(environment{"REDIS_DOWN": down}))
 			before := signed()
 			r.a.wantAllowed(t, before)
-			r.b.wantRefused(t, before, denial.ProofReplayed)
+			r.b.wantRefused(t, before, refusal.ProofReplayed)
 			redis.signal(t, syscall.SIGKILL)
 			redis.wantExit(t, -1)
 			if down == "refuse" {
 				wantNothingSigned(t, r.a, signed, before)
 				wantNothingSigned(t, r.b, signed, before)
 				seen := headerValues(r.a.wantAllowed(t, c.sign(t, plain("GET", "/seen"), claim{})), "X-Request-Id")
-				if l := r.a.auditOf(t, seen[0]); l.Auth != "bearer" || l.WouldRefuse != string(denial.Overloaded) {
+				if l := r.a.auditOf(t, seen[0]); l.Auth != "bearer" || l.WouldRefuse != string(refusal.Overloaded) {
 					t.Errorf("want it let through and would_refuse overloaded, found %+v", l)
 				}
 			} else {
@@ -218,7 +218,7 @@ func TestReplicasLoseRedis(t *testing.T) {
 			after := signed()
 			r.a.wantAllowed(t, after)
 			r.b.redisLine(t, "redis is back")
-			r.b.wantRefused(t, after, denial.ProofReplayed)
+			r.b.wantRefused(t, after, refusal.ProofReplayed)
 			wantSpokenOnce(t, r.a)
 		})
 	}
@@ -229,11 +229,11 @@ func TestReplicasLoseRedis(t *testing.T) {
 func wantNothingSigned(t *testing.T, g *gateway, signed func() request, before request) {
 	t.Helper()
 	for range 10 {
-		if a := g.wantRefused(t, signed(), denial.Overloaded); a.header.Get("Retry-After") != "1" {
+		if a := g.wantRefused(t, signed(), refusal.Overloaded); a.header.Get("Retry-After") != "1" {
 			t.Errorf("want Retry-After: 1, found %q", a.header.Get("Retry-After"))
 		}
 	}
-	g.wantRefused(t, before, denial.Overloaded)
+	g.wantRefused(t, before, refusal.Overloaded)
 }
 
 // wantOnceEach: each replica remembers for itself.
@@ -243,10 +243,10 @@ func wantOnceEach(t *testing.T, r *replicas, signed func() request, before reque
 		meanwhile := signed()
 		for _, g := range []*gateway{r.a, r.b} {
 			g.wantAllowed(t, meanwhile)
-			g.wantRefused(t, meanwhile, denial.ProofReplayed)
+			g.wantRefused(t, meanwhile, refusal.ProofReplayed)
 		}
 	}
-	r.a.wantRefused(t, before, denial.ProofReplayed)
+	r.a.wantRefused(t, before, refusal.ProofReplayed)
 }
 
 // wantSpokenOnce: one line when Redis goes and one when it comes, and no line that
@@ -313,10 +313,10 @@ func TestRedisOverTLS(t *testing.T) {
 	g := newGateway(t, m, env.with(environment{"SSL_CERT_FILE": certFile}))
 	once := c.sign(t, plain("GET", "/events"), claim{})
 	g.wantAllowed(t, once)
-	g.wantRefused(t, once, denial.ProofReplayed)
+	g.wantRefused(t, once, refusal.ProofReplayed)
 
 	stranger := newGateway(t, m, env)
-	stranger.wantRefused(t, c.sign(t, plain("GET", "/events"), claim{}), denial.Overloaded)
+	stranger.wantRefused(t, c.sign(t, plain("GET", "/events"), claim{}), refusal.Overloaded)
 	stranger.redisLine(t, "redis is out")
 }
 

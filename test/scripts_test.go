@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/identity"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/trust"
 )
 
 // scriptResult is what one run of a script left behind.

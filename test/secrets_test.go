@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // pieceLength is how much of a credential in some output is a leak.

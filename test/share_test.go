@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestBadAnswersTakeNothingAway: a client that provokes answers that cannot be
@@ -20,7 +20,7 @@ func TestBadAnswersTakeNothingAway(t *testing.T) {
 			g := before(t, m, env, newService(t))
 			for _, path := range slices.Sorted(maps.Keys(badAnswers())) {
 				for range 2 * failuresInRow {
-					g.wantProblem(t, send(t, g.addr, get(path, social)), denial.UpstreamFailed)
+					g.wantProblem(t, send(t, g.addr, get(path, social)), refusal.UpstreamFailed)
 				}
 				if a := send(t, g.addr, get("/events", mail)); a.status != 200 {
 					t.Errorf("behind %s: want 200 for another client, found %d %s", path, a.status, a.body)
@@ -49,7 +49,7 @@ func TestOneClientHoldsHalf(t *testing.T) {
 				<-s.asked
 			}
 			refused := send(t, g.addr, get("/held", social))
-			g.wantProblem(t, refused, denial.Overloaded)
+			g.wantProblem(t, refused, refusal.Overloaded)
 			want := `want at most 2 of 4 requests in flight for client "social" while other clients send requests`
 			if line := g.auditOf(t, refused.header.Get("X-Request-Id")); line.Detail != want {
 				t.Errorf("detail %q, want %q", line.Detail, want)

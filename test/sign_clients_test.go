@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // signingPrograms are the clients that sign what they send.
@@ -116,6 +116,6 @@ func (c clientProgram) wantSentOnce(t *testing.T, g *gateway, tp *tap, s signer)
 	g.upstream.wantOne(t)
 	again := dial(t, g.addr)
 	again.write(t, tp.take())
-	g.wantProblem(t, again.read(t, http.MethodGet), denial.ProofReplayed)
+	g.wantProblem(t, again.read(t, http.MethodGet), refusal.ProofReplayed)
 	g.upstream.wantNothing(t)
 }

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
+	"github.com/certgate/certgate/internal/core/certheader"
 )
 
 // claim is what is signed, written down by hand after RFC 9421, sections 2.3, 2.5

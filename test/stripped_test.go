@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/headers"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestStrippedFields: no name of the documented table, in any spelling, arrives at the
@@ -82,7 +82,7 @@ func TestConnectionOptions(t *testing.T) {
 				{"Connection: " + strings.Repeat(",", 25000)},
 				{"Connection: " + strings.Repeat(",", 32), "Connection: " + strings.Repeat("a,", 32)},
 			} {
-				a := g.wantRefused(t, get("/events", mail).with(lines...), denial.RequestMalformed)
+				a := g.wantRefused(t, get("/events", mail).with(lines...), refusal.RequestMalformed)
 				if a.status != http.StatusBadRequest {
 					t.Errorf("status %d, want 400", a.status)
 				}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // startTraefik runs Traefik with the documented configuration before g, in which edit
@@ -53,20 +53,20 @@ func TestTraefikAsks(t *testing.T) {
 	traefik.wantNoAliases(t, mail)
 	for name, test := range map[string]struct {
 		request request
-		reason  denial.Reason
+		reason  refusal.Reason
 	}{
-		"no certificate":                {plainGet("/events"), denial.CredentialMissing},
-		"another client":                {get("/events", social), denial.AccessDenied},
-		"another path":                  {secret, denial.AccessDenied},
-		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), denial.AccessDenied},
-		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
-		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), denial.AccessDenied},
-		"another method":                {request{method: http.MethodDelete, target: "/events", header: good.header}, denial.AccessDenied},
-		"two certificates":              {good.with(good.header...), denial.CredentialDuplicated},
-		"double slash":                  {get("//events", mail), denial.PathAmbiguous},
-		"dot segment":                   {get("/files/../events", mail), denial.PathAmbiguous},
-		"encoded dot segment":           {get("/files/%2e%2e/secret", mail), denial.PathAmbiguous},
-		"encoded slash":                 {get("/files/..%2fsecret", mail), denial.PathAmbiguous},
+		"no certificate":                {plainGet("/events"), refusal.CredentialMissing},
+		"another client":                {get("/events", social), refusal.AccessDenied},
+		"another path":                  {secret, refusal.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+		"X-Original of an allowed one":  {secret.with("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"listed in Connection":          {secret.with("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"another method":                {request{method: http.MethodDelete, target: "/events", header: good.header}, refusal.AccessDenied},
+		"two certificates":              {good.with(good.header...), refusal.CredentialDuplicated},
+		"double slash":                  {get("//events", mail), refusal.PathAmbiguous},
+		"dot segment":                   {get("/files/../events", mail), refusal.PathAmbiguous},
+		"encoded dot segment":           {get("/files/%2e%2e/secret", mail), refusal.PathAmbiguous},
+		"encoded slash":                 {get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
 	} {
 		t.Run(name, func(t *testing.T) { traefik.wantStopped(t, test.request, test.reason) })
 	}
@@ -94,7 +94,7 @@ func TestTraefikAsksWrongly(t *testing.T) {
 		trusting := []string{`address: "${ADDRESS}:${PORT}"`, `address: "${ADDRESS}:${PORT}"` + "\n    forwardedHeaders: {insecure: true}"}
 		spoofed := get("/secret", c.mail).with("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
 		traefik := startTraefik(t, c, g, strings.NewReplacer(trusting...))
-		traefik.wantStopped(t, spoofed, denial.AccessDenied)
+		traefik.wantStopped(t, spoofed, refusal.AccessDenied)
 		traefik = startTraefik(t, c, g, strings.NewReplacer(append(trusting, "trustForwardHeader: false", "trustForwardHeader: true")...))
 		if a := traefik.send(t, spoofed); a.status != http.StatusOK {
 			t.Errorf("want certgate to decide on the client's X-Forwarded-Uri, found status %d", a.status)

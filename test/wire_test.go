@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // TestSmuggling: a request whose length can be read in two ways is refused, its
@@ -50,9 +50,9 @@ func TestSmuggling(t *testing.T) {
 			c := dial(t, g.addr)
 			c.write(t, r.String())
 			a := c.read(t, "POST")
-			want := denial.RequestAmbiguous
+			want := refusal.RequestAmbiguous
 			if name == "space before ':'" {
-				want = denial.RequestMalformed // no length, but no header either
+				want = refusal.RequestMalformed // no length, but no header either
 			}
 			g.wantProblem(t, a, want)
 			c.wantClosed(t)
@@ -69,8 +69,8 @@ func TestClassicalSmugglingHasItsReason(t *testing.T) {
 	g := newGateway(t, m, nil)
 	post := get("/events", mail).post("0\r\n\r\n")
 	g.wantAllowed(t, post.with("Transfer-Encoding: chunked"))
-	g.wantRefused(t, post.with("Content-Length: 5", "Transfer-Encoding: chunked"), denial.RequestAmbiguous)
-	g.wantRefused(t, post.with("Content-Length: 5", "Content-Length: 5"), denial.RequestAmbiguous)
+	g.wantRefused(t, post.with("Content-Length: 5", "Transfer-Encoding: chunked"), refusal.RequestAmbiguous)
+	g.wantRefused(t, post.with("Content-Length: 5", "Content-Length: 5"), refusal.RequestAmbiguous)
 }
 
 // TestChunkedIsReframed: chunk extensions and trailers end at the gateway.
@@ -120,7 +120,7 @@ func TestUpgradesAreNotForwarded(t *testing.T) {
 		})
 	}
 	// An upstream that switches unasked would be a tunnel past the gate.
-	g.wantProblem(t, send(t, g.addr, get("/eager", mail)), denial.UpstreamFailed)
+	g.wantProblem(t, send(t, g.addr, get("/eager", mail)), refusal.UpstreamFailed)
 }
 
 // TestHTTP2InCleartext: there is no second protocol on the port.
@@ -163,7 +163,7 @@ func TestClientThatHangsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := g.audit(t, func(l auditLine) bool { return l.Path == "/half" })
-	if line.Reason != string(denial.ClientClosed) || line.Decision != "failed" || line.Level != "info" {
+	if line.Reason != string(refusal.ClientClosed) || line.Decision != "failed" || line.Level != "info" {
 		t.Errorf("want client_closed, which is no operator's business, found %+v", line)
 	}
 	if a := send(t, g.addr, get("/events", mail).post("whole")); a.status != 200 {

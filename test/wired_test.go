@@ -7,8 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // wantConfiguration wants a configuration that nobody runs here to be YAML at
@@ -76,10 +76,10 @@ func TestTraefikOnTheWire(t *testing.T) {
 	g.wantMutual(t, from(vector(t, "haproxy-der")))
 	g.wantMutual(t, from(vector(t, "der-chain")))
 	g.wantMutual(t, from(vector(t, "haproxy-der")).with(info))
-	g.wantRefused(t, plainGet("/events").with(info), denial.CredentialMissing)
+	g.wantRefused(t, plainGet("/events").with(info), refusal.CredentialMissing)
 	// Traefik before 2.9.4 applied url.QueryEscape.
 	escaped := strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(vector(t, "haproxy-der"))
-	g.wantRefused(t, from(escaped), denial.CredentialMalformed)
+	g.wantRefused(t, from(escaped), refusal.CredentialMalformed)
 }
 
 // TestEnvoyOnTheWire sends what Envoy writes, in small letters, and the examples
@@ -102,7 +102,7 @@ func TestEnvoyOnTheWire(t *testing.T) {
 		"APPEND_FORWARD":      vector(t, "xfcc") + "," + vector(t, "xfcc"),
 		"the client's before": "Hash=00;" + `Cert="x",` + vector(t, "xfcc"),
 	} {
-		t.Run(name, func(t *testing.T) { g.wantRefused(t, from(value), denial.CredentialMalformed) })
+		t.Run(name, func(t *testing.T) { g.wantRefused(t, from(value), refusal.CredentialMalformed) })
 	}
 	t.Run("no handshake", func(t *testing.T) {
 		mail, _ := golden(t)

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/agent"
 	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/tool/agent"
 )
 
 type agentCommand struct {

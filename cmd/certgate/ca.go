@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 const (
@@ -28,10 +28,10 @@ type caCommand struct {
 }
 
 type caInitCommand struct {
-	Dir       string              `help:"The folder to write to; made if need be." default:"keys"`
-	Name      string              `help:"Common name of the CA." default:"certgate CA"`
-	Algorithm authority.Algorithm `help:"Of the master key: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	Days      int                 `help:"Validity of the CA certificate in days; no client certificate outlives it." default:"1825"`
+	Dir       string        `help:"The folder to write to; made if need be." default:"keys"`
+	Name      string        `help:"Common name of the CA." default:"certgate CA"`
+	Algorithm pki.Algorithm `help:"Of the master key: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	Days      int           `help:"Validity of the CA certificate in days; no client certificate outlives it." default:"1825"`
 }
 
 // Help is the long text of certgate ca init --help.
@@ -54,7 +54,7 @@ func (c caInitCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
-	a, err := authority.New(authority.Options{Name: c.Name, Algorithm: c.Algorithm, Lifetime: lifetime, Now: time.Now()})
+	a, err := pki.New(pki.Options{Name: c.Name, Algorithm: c.Algorithm, Lifetime: lifetime, Now: time.Now()})
 	if err != nil {
 		return usageError{fmt.Errorf("--name: %w", err)}
 	}

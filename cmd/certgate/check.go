@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/core/access"
 )
 
 // loadConfig reads the configuration as serve does, except that what the command

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/certgate/certgate/internal/doctor"
-	"github.com/certgate/certgate/internal/echo"
+	"github.com/certgate/certgate/internal/surface/echo"
+	"github.com/certgate/certgate/internal/tool/doctor"
 )
 
 type doctorCommand struct {

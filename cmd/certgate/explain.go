@@ -8,13 +8,13 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/certgate/certgate/internal/access"
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
-	"github.com/certgate/certgate/internal/proof"
-	"github.com/certgate/certgate/internal/replay"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/replay"
 )
 
 type explainCommand struct {
@@ -84,7 +84,7 @@ func (c explainCommand) Run(s surroundings) error {
 // without the client's key could look at; so possession counts as shown, and what is
 // left of the proof is asked afterwards.
 func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) gate.Decision {
-	verifier := &proof.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
+	verifier := &httpsig.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
 		Policy:     conf.Rules.Policy,
@@ -104,19 +104,19 @@ func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) ga
 
 // signed is the decision on a request whose possession counted as shown, for one
 // that is signed.
-func signed(d gate.Decision, v *proof.Verifier) gate.Decision {
+func signed(d gate.Decision, v *httpsig.Verifier) gate.Decision {
 	d.Auth = gate.Bearer
 	if !d.LooksAtSignatures() {
 		return d
 	}
-	refusal := denial.Of(v.Able(d.Client))
+	refused := refusal.Of(v.Able(d.Client))
 	switch {
-	case refusal == nil:
+	case refused == nil:
 		d.Auth = gate.Signed
 	case d.Proof == access.ProofObserve:
-		d.WouldRefuse = refusal
+		d.WouldRefuse = refused
 	default:
-		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, refusal
+		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, refused
 	}
 	return d
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/x509diag"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/x509diag"
 )
 
 // maxInput bounds what a command reads from a file or standard input.
@@ -157,16 +157,16 @@ func unarmoured(text []byte) ([]*x509.Certificate, error) {
 
 // found describes what is no certificate, without quoting it: it may be a key.
 func found(text []byte, err error) string {
-	refusal := denial.Of(err)
+	refused := refusal.Of(err)
 	switch {
 	case len(text) == 0:
 		return "nothing"
-	case refusal != nil && refusal.Reason == denial.CredentialPrivateKey:
+	case refused != nil && refused.Reason == refusal.CredentialPrivateKey:
 		return "a private key: " + remedy("PRIVATE KEY") + "; of a PKCS #12 file openssl pkcs12 -in FILE -clcerts -nokeys takes the certificate out"
-	case refusal == nil || refusal.Hint == "":
+	case refused == nil || refused.Hint == "":
 		return fmt.Sprintf("none in %d bytes", len(text))
 	default:
-		return fmt.Sprintf("none that it can use in %d bytes. %s", len(text), refusal.Hint)
+		return fmt.Sprintf("none that it can use in %d bytes. %s", len(text), refused.Hint)
 	}
 }
 

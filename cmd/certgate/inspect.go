@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/certgate/certgate/internal/trust"
-	"github.com/certgate/certgate/internal/x509diag"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/core/x509diag"
 )
 
 type inspectCommand struct {

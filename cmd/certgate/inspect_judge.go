@@ -9,10 +9,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/identity"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // inForce is the gateway's configuration, of which a part may be placeholders.
@@ -84,13 +84,13 @@ func (r *certificateReport) judgeFile(text []byte, maxBytes int) {
 		value = base64.StdEncoding.EncodeToString(text)
 	}
 	_, err := certheader.Parse([]string{value}, maxBytes)
-	refusal := denial.Of(err)
-	if refusal == nil || r.unreadable {
+	refused := refusal.Of(err)
+	if refused == nil || r.unreadable {
 		return
 	}
-	detail := refusal.Detail
-	if refusal.Reason == denial.CredentialPrivateKey {
+	detail := refused.Detail
+	if refused.Reason == refusal.CredentialPrivateKey {
 		detail = "it also holds a private key, which must never be sent"
 	}
-	r.Faults = append(r.Faults, fmt.Sprintf("%s: the file as it is: %s. openssl x509 -in FILE -outform DER | base64 -w0 takes the certificate out", refusal.Reason, detail))
+	r.Faults = append(r.Faults, fmt.Sprintf("%s: the file as it is: %s. openssl x509 -in FILE -outform DER | base64 -w0 takes the certificate out", refused.Reason, detail))
 }

@@ -7,21 +7,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // issued is a client's certificate over a day, and the CA that made it.
-func issued(t *testing.T, now time.Time) (*authority.Authority, *x509.Certificate) {
+func issued(t *testing.T, now time.Time) (*pki.Authority, *x509.Certificate) {
 	t.Helper()
-	ca, err := authority.New(authority.Options{Name: "test CA", Algorithm: authority.Ed25519, Lifetime: 10 * day, Now: now})
+	ca, err := pki.New(pki.Options{Name: "test CA", Algorithm: pki.Ed25519, Lifetime: 10 * day, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := authority.Ed25519.Generate()
+	key, err := pki.Ed25519.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.Issue(authority.Request{Client: "mail", PublicKey: key.Public(), Lifetime: 9 * day, Now: now})
+	cert, err := ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: 9 * day, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,18 +11,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/identity"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 type issueCommand struct {
-	Client    string              `help:"The client's name, the certificate's organizational unit." required:"" placeholder:"NAME"`
-	Days      int                 `help:"Validity in days." default:"90"`
-	CSR       string              `help:"Certify the key of this request, PEM or DER, - for standard input, instead of a new one; of the request only the key counts." placeholder:"FILE"`
-	Algorithm authority.Algorithm `help:"Of the new key, so not with --csr: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	CADir     string              `help:"The folder of ca.key and ca.crt. By default --dir if ca.key is there, else keys." name:"ca-dir" placeholder:"DIR"`
-	Dir       string              `help:"The folder to write to; made if need be. By default --ca-dir." placeholder:"DIR"`
-	Name      string              `help:"The name of the files, without .crt and .key. By default the client's, with - for / : and space." placeholder:"NAME"`
+	Client    string        `help:"The client's name, the certificate's organizational unit." required:"" placeholder:"NAME"`
+	Days      int           `help:"Validity in days." default:"90"`
+	CSR       string        `help:"Certify the key of this request, PEM or DER, - for standard input, instead of a new one; of the request only the key counts." placeholder:"FILE"`
+	Algorithm pki.Algorithm `help:"Of the new key, so not with --csr: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	CADir     string        `help:"The folder of ca.key and ca.crt. By default --dir if ca.key is there, else keys." name:"ca-dir" placeholder:"DIR"`
+	Dir       string        `help:"The folder to write to; made if need be. By default --ca-dir." placeholder:"DIR"`
+	Name      string        `help:"The name of the files, without .crt and .key. By default the client's, with - for / : and space." placeholder:"NAME"`
 }
 
 // Help is the long text of certgate issue --help.
@@ -42,7 +42,7 @@ func (c issueCommand) Run(s surroundings) error {
 	if err := identity.CheckName(c.Client); err != nil {
 		return usageError{fmt.Errorf("--client: %w", err)}
 	}
-	if c.CSR != "" && c.Algorithm != authority.P256 {
+	if c.CSR != "" && c.Algorithm != pki.P256 {
 		return usageError{fmt.Errorf("--algorithm: want none with --csr, whose key is certified; found %q", c.Algorithm)}
 	}
 	lifetime, err := lifetimeOf(c.Days)
@@ -63,14 +63,14 @@ func (c issueCommand) Run(s surroundings) error {
 	if err != nil {
 		return err
 	}
-	cert, err := ca.Issue(authority.Request{Client: c.Client, PublicKey: key, Lifetime: lifetime, Now: time.Now()})
+	cert, err := ca.Issue(pki.Request{Client: c.Client, PublicKey: key, Lifetime: lifetime, Now: time.Now()})
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return err
 	}
-	files = append(files, newFile{base + ".crt", authority.EncodeCertificate(cert), public})
+	files = append(files, newFile{base + ".crt", pki.EncodeCertificate(cert), public})
 	if err := writeNew(files...); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (c issueCommand) fileName() (string, error) {
 	return name, nil
 }
 
-func (c issueCommand) authority() (*authority.Authority, error) {
+func (c issueCommand) authority() (*pki.Authority, error) {
 	key, err := readInput(filepath.Join(c.CADir, "ca.key"), nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w; certgate ca init makes it", err)
@@ -132,7 +132,7 @@ func (c issueCommand) authority() (*authority.Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := authority.Load(key, cert)
+	a, err := pki.Load(key, cert)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.CADir, err)
 	}
@@ -150,7 +150,7 @@ func (c issueCommand) key(s surroundings, base string) (crypto.PublicKey, []newF
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := authority.EncodeKey(key)
+	text, err := pki.EncodeKey(key)
 	if err != nil {
 		return nil, nil, err
 	}

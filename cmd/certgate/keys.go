@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/core/trust"
 )
 
 type keysCommand struct {

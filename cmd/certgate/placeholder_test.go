@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // TestFilled: a placeholder takes the place of nothing that is set, even to an
@@ -48,11 +48,11 @@ func TestPlaceholdersAllowNobody(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	ca, _ := issued(t, now)
-	key, err := authority.Ed25519.Generate()
+	key, err := pki.Ed25519.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.Issue(authority.Request{Client: "unused", PublicKey: key.Public(), Lifetime: day, Now: now})
+	cert, err := ca.Issue(pki.Request{Client: "unused", PublicKey: key.Public(), Lifetime: day, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPlaceholdersAllowNobody(t *testing.T) {
 	d := g.Decide(gate.Request{
 		Time: now, Credential: []string{certheader.Encode(certheader.Base64DER, cert.Raw)}, Method: "GET", Target: "/unused",
 	})
-	if d.Denial == nil || d.Denial.Reason != denial.AccessDenied {
-		t.Errorf("want %s, found %v", denial.AccessDenied, d.Denial)
+	if d.Denial == nil || d.Denial.Reason != refusal.AccessDenied {
+		t.Errorf("want %s, found %v", refusal.AccessDenied, d.Denial)
 	}
 }

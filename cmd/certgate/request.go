@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/certgate/certgate/internal/problem"
+	"github.com/certgate/certgate/internal/surface/problem"
 )
 
 type requestCommand struct {

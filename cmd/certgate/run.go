@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/caarlos0/env/v11"
 
-	"github.com/certgate/certgate/internal/echo"
+	"github.com/certgate/certgate/internal/surface/echo"
 )
 
 // The exit codes, part of the contract with scripts.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
-	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/core/access"
 )
 
 // credentialFlags say whom requests speak for.

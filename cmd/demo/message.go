@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
 const (
@@ -48,15 +48,15 @@ func (s *system) compose(sc scene, earlier []message) (message, error) {
 }
 
 // sign returns the fields that prove that the message is the signer's.
-func (s *system) sign(m message, signer *proof.Signer) (http.Header, error) {
+func (s *system) sign(m message, signer *httpsig.Signer) (http.Header, error) {
 	gateway, err := url.Parse(s.gatewayURL)
 	if err != nil {
 		return nil, err
 	}
-	return signer.Sign(proof.Message{
+	return signer.Sign(httpsig.Message{
 		Method: m.method, Target: target, Authority: gateway.Host, Header: m.header,
 		HasBody: m.body != "", Body: func() ([]byte, error) { return []byte(m.body), nil },
-	}, proof.Terms{})
+	}, httpsig.Terms{})
 }
 
 // stolen is what somebody who has seen the message makes of it: the method and the

@@ -15,13 +15,13 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/cmd/schedule/service"
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/gateway"
-	"github.com/certgate/certgate/internal/proof"
-	"github.com/certgate/certgate/internal/schedule"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // rules are what the demo's operator wrote: mail is a client as of 2012, whose
@@ -39,7 +39,7 @@ const rules = `rules:
 // caller is what somebody who sends requests holds.
 type caller struct {
 	header string // the certificate, as the header's value
-	signer *proof.Signer
+	signer *httpsig.Signer
 }
 
 // system is everything that runs.
@@ -83,11 +83,11 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 // makeCertificates issues one certificate per caller and writes it with its key
 // into the folder, and as a header value, for curl.
 func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
-	master, err := authority.New(authority.Options{Name: "demo master key", Algorithm: authority.P256, Lifetime: 365 * 24 * time.Hour, Now: now.Add(-48 * time.Hour)})
+	master, err := pki.New(pki.Options{Name: "demo master key", Algorithm: pki.P256, Lifetime: 365 * 24 * time.Hour, Now: now.Add(-48 * time.Hour)})
 	if err != nil {
 		return nil, err
 	}
-	stranger, err := authority.New(authority.Options{Name: "somebody else's key", Algorithm: authority.P256, Lifetime: 365 * 24 * time.Hour, Now: now})
+	stranger, err := pki.New(pki.Options{Name: "somebody else's key", Algorithm: pki.P256, Lifetime: 365 * 24 * time.Hour, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -101,20 +101,20 @@ func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
 	)
 }
 
-func (s *system) issue(a *authority.Authority, who, client string, at time.Time, life time.Duration) error {
-	key, err := authority.P256.Generate()
+func (s *system) issue(a *pki.Authority, who, client string, at time.Time, life time.Duration) error {
+	key, err := pki.P256.Generate()
 	if err != nil {
 		return err
 	}
-	cert, err := a.Issue(authority.Request{Client: client, PublicKey: key.Public(), Lifetime: life, Now: at})
+	cert, err := a.Issue(pki.Request{Client: client, PublicKey: key.Public(), Lifetime: life, Now: at})
 	if err != nil {
 		return err
 	}
-	signer, err := proof.NewSigner(cert, key, credentialHeader)
+	signer, err := httpsig.NewSigner(cert, key, credentialHeader)
 	if err != nil {
 		return err
 	}
-	keyPEM, err := authority.EncodeKey(key)
+	keyPEM, err := pki.EncodeKey(key)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *system) issue(a *authority.Authority, who, client string, at time.Time,
 	s.callers[who] = c
 	return errors.Join(
 		os.WriteFile(s.headerFile(who), []byte(c.header), 0o600),
-		os.WriteFile(s.file(who, "crt"), authority.EncodeCertificate(cert), 0o600),
+		os.WriteFile(s.file(who, "crt"), pki.EncodeCertificate(cert), 0o600),
 		os.WriteFile(s.file(who, "key"), keyPEM, 0o600),
 	)
 }
@@ -133,17 +133,16 @@ func (s *system) file(who, kind string) string { return filepath.Join(s.dir, who
 func (s *system) headerFile(who string) string { return s.file(who, "header") }
 
 func (s *system) startSchedule(ctx context.Context) error {
-	store, err := schedule.Open(ctx, filepath.Join(s.dir, "schedule.db"))
+	example, err := service.Open(ctx, service.Options{Database: filepath.Join(s.dir, "schedule.db"), Log: zap.NewNop(), Now: time.Now})
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, store.Close)
+	s.closers = append(s.closers, example.Close)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	handler := schedule.NewHandler(schedule.Options{Store: store, Log: zap.NewNop(), Now: time.Now})
-	server := &http.Server{Handler: s.overhear(handler), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.overhear(example), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }()
 	s.closers = append(s.closers, server.Close)
 	s.scheduleURL = "http://" + l.Addr().String()
@@ -151,10 +150,10 @@ func (s *system) startSchedule(ctx context.Context) error {
 }
 
 // overhear notes whom the gateway names to the service.
-func (s *system) overhear(service http.Handler) http.Handler {
+func (s *system) overhear(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.told.Store(&identity{r.Header.Get("X-Client-Id"), r.Header.Get("X-Client-Auth")})
-		service.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

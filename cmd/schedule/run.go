@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/schedule"
+	"github.com/certgate/certgate/cmd/schedule/internal/schedule"
 )
 
 // The exit codes.

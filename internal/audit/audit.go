@@ -22,8 +22,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // Decision is how a request ended.
@@ -75,11 +75,11 @@ type Record struct {
 	Upstream  string    // the address that it went to, where there is a choice
 
 	Decision Decision
-	Reason   denial.Reason // empty when allowed
-	Detail   string        // for the operator only
+	Reason   refusal.Reason // empty when allowed
+	Detail   string         // for the operator only
 	// WouldRefuse is why it would be refused if proof were required and not only
 	// observed; else empty.
-	WouldRefuse denial.Reason
+	WouldRefuse refusal.Reason
 
 	Status            int
 	Duration          time.Duration
@@ -169,12 +169,12 @@ func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
 // usesSharedKey is also true when that was the reason to refuse: then there is
 // no verified certificate to ask.
 func (rec *Record) usesSharedKey() bool {
-	return rec.SharedKey || rec.Reason == denial.LegacySharedKey
+	return rec.SharedKey || rec.Reason == refusal.LegacySharedKey
 }
 
 func levelOf(rec *Record) zapcore.Level {
 	failed := rec.Decision == Failed && rec.Reason.Status() >= http.StatusInternalServerError
-	if failed || rec.Reason == denial.Internal {
+	if failed || rec.Reason == refusal.Internal {
 		return zapcore.ErrorLevel
 	}
 	return zapcore.InfoLevel

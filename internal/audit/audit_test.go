@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 var arrival = time.Date(2026, 11, 21, 10, 0, 0, 5000000, time.FixedZone("", 3600))
@@ -33,7 +33,7 @@ func granted() *audit.Record {
 func refused() *audit.Record {
 	return &audit.Record{
 		Time: arrival, RequestID: "r-2", Method: "GET", Path: "/events", Source: "192.0.2.7",
-		Decision: audit.Refused, Reason: denial.CredentialMissing, Detail: "no X-SSL-Auth", Status: 401,
+		Decision: audit.Refused, Reason: refusal.CredentialMissing, Detail: "no X-SSL-Auth", Status: 401,
 	}
 }
 
@@ -115,7 +115,7 @@ func TestRecordWritesOneLine(t *testing.T) {
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"decision": "allowed", "upstream": "a:80", "duration_ms": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
 		}},
-		{"observed", &audit.Record{Time: granted().Time, WouldRefuse: denial.ProofReplayed, Decision: audit.Allowed}, map[string]any{
+		{"observed", &audit.Record{Time: granted().Time, WouldRefuse: refusal.ProofReplayed, Decision: audit.Allowed}, map[string]any{
 			"time": "2026-11-21T09:00:00.005000000Z", "level": "info", "msg": "request",
 			"decision": "allowed", "would_refuse": "proof_replayed", "duration_ms": 0.0, "bytes_in": 0.0, "bytes_out": 0.0,
 		}},
@@ -153,18 +153,18 @@ func TestLevel(t *testing.T) {
 	tests := []struct {
 		name     string
 		decision audit.Decision
-		reason   denial.Reason
+		reason   refusal.Reason
 		want     string
 	}{
 		{"allowed", audit.Allowed, "", "info"},
-		{"refused to a client", audit.Refused, denial.AccessDenied, "info"},
-		{"refused while draining", audit.Refused, denial.Draining, "info"},
-		{"failed", audit.Failed, denial.UpstreamFailed, "error"},
+		{"refused to a client", audit.Refused, refusal.AccessDenied, "info"},
+		{"refused while draining", audit.Refused, refusal.Draining, "info"},
+		{"failed", audit.Failed, refusal.UpstreamFailed, "error"},
 		{"failed without a reason", audit.Failed, "", "error"},
-		{"failed by the client", audit.Failed, denial.BodyTooLarge, "info"},
-		{"the client left", audit.Failed, denial.ClientClosed, "info"},
-		{"the client stalled", audit.Failed, denial.RequestTimeout, "info"},
-		{"refused by a fault", audit.Refused, denial.Internal, "error"},
+		{"failed by the client", audit.Failed, refusal.BodyTooLarge, "info"},
+		{"the client left", audit.Failed, refusal.ClientClosed, "info"},
+		{"the client stalled", audit.Failed, refusal.RequestTimeout, "info"},
+		{"refused by a fault", audit.Refused, refusal.Internal, "error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -325,8 +325,8 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // would be; who was not verified showed no possession.
 func TestLearned(t *testing.T) {
 	var rec audit.Record
-	rec.Learned(&gate.Decision{Auth: gate.Bearer, WouldRefuse: denial.New(denial.ProofExpired, "too late")})
-	if want := (audit.Record{WouldRefuse: denial.ProofExpired, Detail: "too late"}); rec != want {
+	rec.Learned(&gate.Decision{Auth: gate.Bearer, WouldRefuse: refusal.New(refusal.ProofExpired, "too late")})
+	if want := (audit.Record{WouldRefuse: refusal.ProofExpired, Detail: "too late"}); rec != want {
 		t.Errorf("learned %+v, want %+v", rec, want)
 	}
 }

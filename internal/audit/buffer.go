@@ -31,9 +31,9 @@ const (
 type class int
 
 const (
-	routine class = iota // of a request: waits for others
-	refusal              // the same, of a request that was not forwarded
-	urgent               // written at once, with all lines before it
+	routine      class = iota // of a request: waits for others
+	classRefusal              // the same, of a request that was not forwarded
+	urgent                    // written at once, with all lines before it
 )
 
 // Buffer collects log lines and writes many of them with one system call, in a
@@ -113,7 +113,7 @@ func (b *Buffer) put(line []byte, c class) {
 // the policy Refuse, lines of refused requests use one half only: the other half
 // is for requests that were let through before the log failed.
 func (b *Buffer) limit(c class) int {
-	if b.policy == Refuse && c == refusal {
+	if b.policy == Refuse && c == classRefusal {
 		return maxPending / 2
 	}
 	return maxPending

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // sink is a writer for a buffer. It can fail after some bytes, and block.
@@ -369,10 +369,10 @@ func TestOnlyRequestsWait(t *testing.T) {
 	}{
 		{"allowed", func(_ *zap.Logger, r *Recorder) { r.Record(&Record{Time: then, Decision: Allowed}) }, 0},
 		{"refused", func(_ *zap.Logger, r *Recorder) {
-			r.Record(&Record{Time: then, Decision: Refused, Reason: denial.AccessDenied})
+			r.Record(&Record{Time: then, Decision: Refused, Reason: refusal.AccessDenied})
 		}, 0},
 		{"failed", func(_ *zap.Logger, r *Recorder) {
-			r.Record(&Record{Time: then, Decision: Failed, Reason: denial.UpstreamFailed})
+			r.Record(&Record{Time: then, Decision: Failed, Reason: refusal.UpstreamFailed})
 		}, 2},
 		{"start", func(l *zap.Logger, _ *Recorder) { l.Info("listening") }, 2},
 		{"warning", func(l *zap.Logger, _ *Recorder) { l.Warn("configuration") }, 2},

@@ -59,7 +59,7 @@ func classOf(e zapcore.Entry, fields []zapcore.Field) class {
 // class returns the class of the record's line below the level error.
 func (rec *Record) class() class {
 	if rec.Decision == Refused {
-		return refusal
+		return classRefusal
 	}
 	return routine
 }

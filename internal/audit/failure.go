@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // retryAfter tells clients when to try again while the log cannot be written.
 const retryAfter = time.Second
 
 // Refusal returns why a request must be refused before anything is decided, or nil.
-// With the policy [Refuse] that is [denial.Overloaded] while no line can be written.
-func (r *Recorder) Refusal() *denial.Error {
+// With the policy [Refuse] that is [refusal.Overloaded] while no line can be written.
+func (r *Recorder) Refusal() *refusal.Error {
 	if r.buffer == nil || r.buffer.policy != Refuse {
 		return nil
 	}
@@ -20,7 +20,7 @@ func (r *Recorder) Refusal() *denial.Error {
 	if err == nil {
 		return nil
 	}
-	d := denial.New(denial.Overloaded, "the log cannot be written: %v", err)
+	d := refusal.New(refusal.Overloaded, "the log cannot be written: %v", err)
 	d.RetryAfter = retryAfter
 	return d
 }
@@ -28,8 +28,8 @@ func (r *Recorder) Refusal() *denial.Error {
 // Ready returns why the log is a reason to send requests elsewhere, or nil: lines
 // are being lost, or requests are refused because no line can be written.
 func (r *Recorder) Ready() error {
-	if refusal := r.Refusal(); refusal != nil {
-		return refusal
+	if refused := r.Refusal(); refused != nil {
+		return refused
 	}
 	if r.buffer == nil {
 		return nil

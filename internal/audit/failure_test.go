@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // refusing is a recorder with the policy Refuse.
@@ -30,7 +30,7 @@ func wantRefusal(t *testing.T, r *Recorder, detail string) {
 		}
 		return
 	}
-	if d == nil || d.Reason != denial.Overloaded || d.RetryAfter == 0 || !strings.Contains(d.Detail, detail) || !errors.Is(r.Ready(), d) && r.Ready() == nil {
+	if d == nil || d.Reason != refusal.Overloaded || d.RetryAfter == 0 || !strings.Contains(d.Detail, detail) || !errors.Is(r.Ready(), d) && r.Ready() == nil {
 		t.Errorf("refused: %v, ready: %v, want both for %q", d, r.Ready(), detail)
 	}
 }
@@ -82,7 +82,7 @@ func TestRefuseKeepsRoom(t *testing.T) {
 		s := sink{gate: make(chan struct{})}
 		b, r := refusing(&s)
 		refused := usual()
-		refused.Decision, refused.Reason, refused.RequestID = Refused, denial.Overloaded, "refused"
+		refused.Decision, refused.Reason, refused.RequestID = Refused, refusal.Overloaded, "refused"
 		through := usual()
 		through.RequestID = "r-\x01" // not by the shortcut
 		for range maxPending / len(byZap(t, refused)) {

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // unknown is the label of a decision or reason that is not in the lists: a
@@ -17,7 +17,7 @@ const unknown = "unknown"
 // outcome is one combination of labels of the request counter.
 type outcome struct {
 	decision Decision
-	reason   denial.Reason
+	reason   refusal.Reason
 }
 
 // counters are what a request of one outcome counts in.
@@ -30,7 +30,7 @@ type counters struct {
 // client and rule when they first come, so counting a request hashes no label.
 // The maps here are never written to after newMetrics.
 type metrics struct {
-	reasons   []denial.Reason
+	reasons   []refusal.Reason
 	requests  *prometheus.CounterVec
 	outcomes  map[outcome]counters
 	durations map[Decision]prometheus.Observer
@@ -44,7 +44,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	factory := promauto.With(reg)
 	m := &metrics{
-		reasons: denial.Reasons(),
+		reasons: refusal.Reasons(),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_requests_total",
 			Help: "Requests by what was decided and, when refused or failed, why.",
@@ -80,11 +80,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.durations[unknown] = durations.WithLabelValues(unknown)
 	m.resolve(Allowed, "")
 	m.resolve(Refused, m.reasons...)
-	m.resolve(Failed, denial.UpstreamFailed, denial.UpstreamTimeout, denial.Overloaded, denial.Internal)
+	m.resolve(Failed, refusal.UpstreamFailed, refusal.UpstreamTimeout, refusal.Overloaded, refusal.Internal)
 	return m
 }
 
-func (m *metrics) resolve(d Decision, reasons ...denial.Reason) {
+func (m *metrics) resolve(d Decision, reasons ...refusal.Reason) {
 	for _, r := range reasons {
 		o := outcome{d, r}
 		m.outcomes[o] = m.counters(o)
@@ -129,7 +129,7 @@ func (m *metrics) bounded(o outcome) outcome {
 	return o
 }
 
-func (m *metrics) boundedReason(r denial.Reason) denial.Reason {
+func (m *metrics) boundedReason(r refusal.Reason) refusal.Reason {
 	if r != "" && !slices.Contains(m.reasons, r) {
 		return unknown
 	}

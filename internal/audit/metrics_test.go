@@ -9,20 +9,20 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 func TestRequestCounter(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	outcomes := []struct {
 		decision audit.Decision
-		reason   denial.Reason
+		reason   refusal.Reason
 	}{
 		{audit.Allowed, ""},
 		{audit.Allowed, ""},
-		{audit.Refused, denial.AccessDenied},
-		{audit.Failed, denial.UpstreamTimeout},
-		{audit.Failed, denial.BodyTooLarge}, // not expected, and still in the lists
+		{audit.Refused, refusal.AccessDenied},
+		{audit.Failed, refusal.UpstreamTimeout},
+		{audit.Failed, refusal.BodyTooLarge}, // not expected, and still in the lists
 		{"nonsense", "GET /secret"},
 		{audit.Refused, "GET /secret"},
 	}
@@ -50,7 +50,7 @@ func TestEveryReasonStartsAtZero(t *testing.T) {
 	for _, m := range b.family(t, "certgate_requests_total") {
 		have[labels(m)] = true
 	}
-	for _, r := range denial.Reasons() {
+	for _, r := range refusal.Reasons() {
 		if want := "decision=refused reason=" + string(r); !have[want] {
 			t.Errorf("no counter %q before the first request", want)
 		}
@@ -97,10 +97,10 @@ func TestProofCounter(t *testing.T) {
 		{"proven", func(r *audit.Record) { r.Auth = "signed" }, map[string]float64{"client=mail would_refuse=": 1}},
 		{"proven, and failed", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Failed }, map[string]float64{"client=mail would_refuse=": 1}},
 		{"proven, and over the rate", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Refused }, map[string]float64{}},
-		{"observed", func(r *audit.Record) { r.WouldRefuse = denial.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
+		{"observed", func(r *audit.Record) { r.WouldRefuse = refusal.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
 		{"observed for no reason of ours", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
-		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = denial.ProofMissing, audit.Refused }, map[string]float64{}},
-		{"observed of nobody", func(r *audit.Record) { r.WouldRefuse, r.Client = denial.ProofMissing, "" }, map[string]float64{}},
+		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = refusal.ProofMissing, audit.Refused }, map[string]float64{}},
+		{"observed of nobody", func(r *audit.Record) { r.WouldRefuse, r.Client = refusal.ProofMissing, "" }, map[string]float64{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,10 +125,10 @@ func TestSharedKey(t *testing.T) {
 		{"own key", func(*audit.Record) {}, false},
 		{"master key, allowed", func(r *audit.Record) { r.SharedKey = true }, true},
 		{"master key, denied by the rules", func(r *audit.Record) {
-			r.SharedKey, r.Decision, r.Reason = true, audit.Refused, denial.AccessDenied
+			r.SharedKey, r.Decision, r.Reason = true, audit.Refused, refusal.AccessDenied
 		}, true},
-		{"refused for it", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, denial.LegacySharedKey }, true},
-		{"refused for another reason", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, denial.CertificateWeak }, false},
+		{"refused for it", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, refusal.LegacySharedKey }, true},
+		{"refused for another reason", func(r *audit.Record) { r.Decision, r.Reason = audit.Refused, refusal.CertificateWeak }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestUntrustedTextIsNoLabel(t *testing.T) {
 		text := "evil" + strings.Repeat("i", i)
 		b.Record(&audit.Record{
 			RequestID: text, Client: text, Auth: text, Method: text, Path: text, Rule: text, KeyID: text, Serial: text,
-			Source: text, Decision: audit.Refused, Reason: denial.AccessDenied, Detail: text, WouldRefuse: denial.Reason(text), Status: 403,
+			Source: text, Decision: audit.Refused, Reason: refusal.AccessDenied, Detail: text, WouldRefuse: refusal.Reason(text), Status: 403,
 		})
 	}
 	after := b.series(t)

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // usual is a record of a request that was allowed.
@@ -53,7 +53,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("r-1", "mail", "/events", "", "apps", int64(253402300800), int64(0), int64(1500), int64(120), 201)
 	f.Fuzz(func(t *testing.T, id, client, path, detail, rule string, seconds, nanoseconds, microseconds, bytes int64, status int) {
 		rec := usual()
-		rec.Surface, rec.Decision, rec.Reason, rec.WouldRefuse = Verify, Refused, denial.AccessDenied, denial.ProofMissing
+		rec.Surface, rec.Decision, rec.Reason, rec.WouldRefuse = Verify, Refused, refusal.AccessDenied, refusal.ProofMissing
 		rec.RequestID, rec.Client, rec.Path, rec.Detail, rec.Rule, rec.Status = id, client, path, detail, rule, status
 		rec.Time = time.Unix(seconds, nanoseconds).In(rec.Time.Location())
 		rec.Duration = time.Duration(microseconds) * time.Microsecond
@@ -77,9 +77,9 @@ func TestShortcutIsTaken(t *testing.T) {
 	}{
 		{"allowed", func(*Record) {}, true},
 		{"refused", func(r *Record) {
-			r.Decision, r.Reason, r.Detail = Refused, denial.AccessDenied, `issuer "CN=certgate CA"`
+			r.Decision, r.Reason, r.Detail = Refused, refusal.AccessDenied, `issuer "CN=certgate CA"`
 		}, true},
-		{"asked by a proxy, observed", func(r *Record) { r.Surface, r.WouldRefuse, r.SharedKey = Verify, denial.ProofMissing, true }, true},
+		{"asked by a proxy, observed", func(r *Record) { r.Surface, r.WouldRefuse, r.SharedKey = Verify, refusal.ProofMissing, true }, true},
 		{"as long as can be", func(r *Record) { r.Path, r.Detail = strings.Repeat("x", maxPath), strings.Repeat(`"`, maxDetail) }, true},
 		{"longer than most lines", func(r *Record) { r.Rule = strings.Repeat("x", 2*usualLine) }, true},
 		{"without a time", func(r *Record) { r.Time = time.Time{} }, false},
@@ -109,7 +109,7 @@ func TestShortcutIsTaken(t *testing.T) {
 // TestEveryTextOfARecord: whatever is in a record, its line on a buffer is the one
 // that any other writer gets.
 func TestEveryTextOfARecord(t *testing.T) {
-	texts := []string{"", string(Failed), string(denial.Internal), `a"b\c`, "a\nb", "\x7f", "für", "\u2028", "a\xff", "<&>"}
+	texts := []string{"", string(Failed), string(refusal.Internal), `a"b\c`, "a\nb", "\x7f", "für", "\u2028", "a\xff", "<&>"}
 	for _, limit := range []int{maxMethod, maxSource, maxRequestID, maxPath, maxDetail} {
 		texts = append(texts, strings.Repeat("x", limit), strings.Repeat("x", limit+1))
 	}
@@ -213,33 +213,33 @@ func TestOrderOfLines(t *testing.T) {
 	var out sink
 	b := NewBuffer(&out, Continue)
 	r, log, level := recording(b)
-	record := func(id string, reason denial.Reason) {
+	record := func(id string, reason refusal.Reason) {
 		rec := usual()
 		rec.RequestID, rec.Decision, rec.Reason = id, Failed, reason
 		r.Record(rec)
 	}
-	record("1", denial.ClientClosed)
-	record("2", denial.ClientClosed)
+	record("1", refusal.ClientClosed)
+	record("2", refusal.ClientClosed)
 	log.Info("3")
-	record("4", denial.ClientClosed)
-	record("5", denial.Internal)
-	record("6", denial.ClientClosed)
+	record("4", refusal.ClientClosed)
+	record("5", refusal.Internal)
+	record("6", refusal.ClientClosed)
 	level.SetLevel(zapcore.ErrorLevel)
-	record("hidden", denial.ClientClosed)
+	record("hidden", refusal.ClientClosed)
 	log.Warn("hidden")
-	record("7", denial.Internal)
+	record("7", refusal.Internal)
 	level.SetLevel(zapcore.InfoLevel)
-	record("8\n", denial.ClientClosed) // through zap
-	record("9", denial.ClientClosed)
+	record("8\n", refusal.ClientClosed) // through zap
+	record("9", refusal.ClientClosed)
 	if have, want := said(out.String()), "1 2 3 4 5 6 7"; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	record("10", denial.ClientClosed)
+	record("10", refusal.ClientClosed)
 	log.Info("11")
-	record("12", denial.ClientClosed)
+	record("12", refusal.ClientClosed)
 	if have, want := said(out.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}

@@ -16,11 +16,11 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/access"
-	"github.com/certgate/certgate/internal/regularfile"
-	"github.com/certgate/certgate/internal/replay"
-	"github.com/certgate/certgate/internal/rules"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
+	"github.com/certgate/certgate/internal/guard/replay"
 )
 
 // Config is a configuration that [Load] has checked. The zero value trusts

@@ -19,9 +19,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/internal/access"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/regularfile"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 const goodRules = `rules:

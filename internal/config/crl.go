@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/certgate/certgate/internal/regularfile"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 // maxCRLFile is the largest file of revocation lists, in bytes: about 400,000

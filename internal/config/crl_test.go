@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
 )
 
 // issuer is a CA whose lists are good for an hour and whose certificates are
@@ -124,25 +124,25 @@ func TestVerifier(t *testing.T) {
 		set  map[string]string
 		cert *x509.Certificate
 		at   time.Time
-		want denial.Reason // "" is verified
+		want refusal.Reason // "" is verified
 	}{
 		{"without lists", nil, client, good, ""},
 		{"on no list", map[string]string{"AUTH_CRL_FILE": "none.pem"}, client, good, ""},
-		{"on the list", map[string]string{"AUTH_CRL_FILE": "seven.crl"}, client, good, denial.CertificateRevoked},
-		{"on the second list of a file", map[string]string{"AUTH_CRL_FILE": "both.pem"}, client, good, denial.CertificateRevoked},
-		{"on the list of the first file", map[string]string{"AUTH_CRL_FILE": "seven.crl,none.pem"}, client, good, denial.CertificateRevoked},
-		{"on the list of the second file", map[string]string{"AUTH_CRL_FILE": "none.pem, seven.crl"}, client, good, denial.CertificateRevoked},
-		{"stale list", map[string]string{"AUTH_CRL_FILE": "none.pem"}, client, stale, denial.RevocationUnknown},
-		{"stale list, refused", map[string]string{"AUTH_CRL_FILE": "none.pem", "AUTH_CRL_STALE": "refuse"}, client, stale, denial.RevocationUnknown},
+		{"on the list", map[string]string{"AUTH_CRL_FILE": "seven.crl"}, client, good, refusal.CertificateRevoked},
+		{"on the second list of a file", map[string]string{"AUTH_CRL_FILE": "both.pem"}, client, good, refusal.CertificateRevoked},
+		{"on the list of the first file", map[string]string{"AUTH_CRL_FILE": "seven.crl,none.pem"}, client, good, refusal.CertificateRevoked},
+		{"on the list of the second file", map[string]string{"AUTH_CRL_FILE": "none.pem, seven.crl"}, client, good, refusal.CertificateRevoked},
+		{"stale list", map[string]string{"AUTH_CRL_FILE": "none.pem"}, client, stale, refusal.RevocationUnknown},
+		{"stale list, refused", map[string]string{"AUTH_CRL_FILE": "none.pem", "AUTH_CRL_STALE": "refuse"}, client, stale, refusal.RevocationUnknown},
 		{"stale list, used", map[string]string{"AUTH_CRL_FILE": "none.pem", "AUTH_CRL_STALE": "use"}, client, stale, ""},
-		{"on the stale list, used", map[string]string{"AUTH_CRL_FILE": "seven.crl", "AUTH_CRL_STALE": "use"}, client, stale, denial.CertificateRevoked},
+		{"on the stale list, used", map[string]string{"AUTH_CRL_FILE": "seven.crl", "AUTH_CRL_STALE": "use"}, client, stale, refusal.CertificateRevoked},
 		{"master key", nil, shared, good, ""},
 		{"master key, allowed", map[string]string{"AUTH_ALLOW_SHARED_KEY": "true"}, shared, good, ""},
-		{"master key, refused", map[string]string{"AUTH_ALLOW_SHARED_KEY": "false"}, shared, good, denial.LegacySharedKey},
+		{"master key, refused", map[string]string{"AUTH_ALLOW_SHARED_KEY": "false"}, shared, good, refusal.LegacySharedKey},
 		{"own key where the master key is refused", map[string]string{"AUTH_ALLOW_SHARED_KEY": "false"}, client, good, ""},
-		{"serial denied", map[string]string{"ACCESS_RULES": denied("serial", "7")}, client, good, denial.CertificateRevoked},
-		{"too long", map[string]string{"AUTH_MAX_LIFETIME": "23h"}, client, good, denial.CertificateLifetime},
-		{"another key", map[string]string{"AUTH_PUBLIC_KEY": required(t)["AUTH_PUBLIC_KEY"]}, client, good, denial.CertificateUntrusted},
+		{"serial denied", map[string]string{"ACCESS_RULES": denied("serial", "7")}, client, good, refusal.CertificateRevoked},
+		{"too long", map[string]string{"AUTH_MAX_LIFETIME": "23h"}, client, good, refusal.CertificateLifetime},
+		{"another key", map[string]string{"AUTH_PUBLIC_KEY": required(t)["AUTH_PUBLIC_KEY"]}, client, good, refusal.CertificateUntrusted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,14 +152,14 @@ func TestVerifier(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (config.Config{}).Verifier().Verify(client, good); reasonOf(err) != denial.CertificateUntrusted {
-		t.Errorf("the zero Config: %v, want %q", err, denial.CertificateUntrusted)
+	if _, err := (config.Config{}).Verifier().Verify(client, good); reasonOf(err) != refusal.CertificateUntrusted {
+		t.Errorf("the zero Config: %v, want %q", err, refusal.CertificateUntrusted)
 	}
 }
 
-func reasonOf(err error) denial.Reason {
-	if refusal := denial.Of(err); refusal != nil {
-		return refusal.Reason
+func reasonOf(err error) refusal.Reason {
+	if refused := refusal.Of(err); refused != nil {
+		return refused.Reason
 	}
 	return ""
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/certgate/certgate/internal/regularfile"
-	"github.com/certgate/certgate/internal/rules"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 // The largest files that are read, in bytes.

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/certgate/certgate/internal/headers"
+	"github.com/certgate/certgate/internal/core/headers"
 )
 
 // headerName is a field name (RFC 9110, section 5.1) in which clients may attach

@@ -11,10 +11,10 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
-	"github.com/certgate/certgate/internal/headers"
-	"github.com/certgate/certgate/internal/regularfile"
-	"github.com/certgate/certgate/internal/rules"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 // loader collects the faults of one environment.

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/certgate/certgate/internal/access"
-	"github.com/certgate/certgate/internal/upstream"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // address is host:port to listen on. The host may be empty, an IP address or a

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/certgate/certgate/internal/access"
+	"github.com/certgate/certgate/internal/core/access"
 )
 
 // proof is what holds for the rules that say nothing of proof.

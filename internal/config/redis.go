@@ -3,7 +3,7 @@ package config
 import (
 	"errors"
 
-	"github.com/certgate/certgate/internal/replay"
+	"github.com/certgate/certgate/internal/guard/replay"
 )
 
 // redisURL is a Redis server, and perhaps its password: what was found is described

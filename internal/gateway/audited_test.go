@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // lanes are the two ways through the gateway.
@@ -20,11 +20,11 @@ func lanes() map[string]map[string]string {
 
 // refused is the problem and the audit line of a request.
 type refused struct {
-	Reason    denial.Reason `json:"reason"`
-	Status    int           `json:"status"`
-	RequestID string        `json:"request_id"`
-	Method    string        `json:"method"`
-	Path      string        `json:"path"`
+	Reason    refusal.Reason `json:"reason"`
+	Status    int            `json:"status"`
+	RequestID string         `json:"request_id"`
+	Method    string         `json:"method"`
+	Path      string         `json:"path"`
 }
 
 // lineOf waits for the audit line of a request.
@@ -52,21 +52,21 @@ func TestEveryRequestIsAudited(t *testing.T) {
 	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("a", 500)
 	tests := []struct {
 		name, request string
-		want          denial.Reason
+		want          refusal.Reason
 		method, path  string
 	}{
-		{"unknown expectation", "GET /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", denial.ExpectationFailed, "GET", "/a"},
-		{"unknown expectation, HTTP/1.0", "GET /a HTTP/1.0\r\nExpect: x\r\n\r\n", denial.ExpectationFailed, "GET", "/a"},
-		{"unknown expectation with a body", "POST /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\nContent-Length: 5\r\n\r\nhello", denial.ExpectationFailed, "POST", "/a"},
-		{"empty first line", "\r\n\r\n", denial.RequestMalformed, "", ""},
-		{"empty first line, bare", "\n\n\n\n", denial.RequestMalformed, "", ""},
-		{"no request line", "garbage\r\n\r\n", denial.RequestMalformed, "garbage", ""},
-		{"TLS", hello + "\r\n\r\n", denial.RequestMalformed, "", ""},
-		{"first line without an end", "GET /" + strings.Repeat("a", 100<<10), denial.CredentialTooLarge, "GET", ""},
-		{"another version", "GET /a HTTP/3.0\r\nHost: h\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
-		{"no host", "GET /a HTTP/1.1\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
-		{"unknown transfer coding", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", denial.RequestAmbiguous, "POST", "/a"},
-		{"NUL in a header", "GET /a HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", denial.RequestMalformed, "GET", "/a"},
+		{"unknown expectation", "GET /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", refusal.ExpectationFailed, "GET", "/a"},
+		{"unknown expectation, HTTP/1.0", "GET /a HTTP/1.0\r\nExpect: x\r\n\r\n", refusal.ExpectationFailed, "GET", "/a"},
+		{"unknown expectation with a body", "POST /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\nContent-Length: 5\r\n\r\nhello", refusal.ExpectationFailed, "POST", "/a"},
+		{"empty first line", "\r\n\r\n", refusal.RequestMalformed, "", ""},
+		{"empty first line, bare", "\n\n\n\n", refusal.RequestMalformed, "", ""},
+		{"no request line", "garbage\r\n\r\n", refusal.RequestMalformed, "garbage", ""},
+		{"TLS", hello + "\r\n\r\n", refusal.RequestMalformed, "", ""},
+		{"first line without an end", "GET /" + strings.Repeat("a", 100<<10), refusal.CredentialTooLarge, "GET", ""},
+		{"another version", "GET /a HTTP/3.0\r\nHost: h\r\n\r\n", refusal.RequestMalformed, "GET", "/a"},
+		{"no host", "GET /a HTTP/1.1\r\n\r\n", refusal.RequestMalformed, "GET", "/a"},
+		{"unknown transfer coding", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", refusal.RequestAmbiguous, "POST", "/a"},
+		{"NUL in a header", "GET /a HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", refusal.RequestMalformed, "GET", "/a"},
 	}
 	for lane, set := range lanes() {
 		r := start(t, load(t, "http://127.0.0.1:1", set))
@@ -143,7 +143,7 @@ func TestChunkExtensions(t *testing.T) {
 		} {
 			t.Run(lane+" "+body, func(t *testing.T) {
 				res := r.last(t, "", head+body)
-				if line := r.lineOf(t, res.RequestID); res.Reason != denial.RequestMalformed || line.Reason != denial.RequestMalformed || line.Status != http.StatusBadRequest {
+				if line := r.lineOf(t, res.RequestID); res.Reason != refusal.RequestMalformed || line.Reason != refusal.RequestMalformed || line.Status != http.StatusBadRequest {
 					t.Errorf("answered %+v, audit line %+v: want request_malformed", res, line)
 				}
 			})

@@ -6,11 +6,11 @@ import (
 	"net"
 
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/authz"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/forward"
-	"github.com/certgate/certgate/internal/httpapi"
-	"github.com/certgate/certgate/internal/wire"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/surface/extauth"
+	"github.com/certgate/certgate/internal/surface/public"
 )
 
 // bind binds every address of the configuration, or none.
@@ -53,27 +53,27 @@ func (g *Gateway) endpoints() (list []*endpoint) {
 
 // watch watches the public listener: what net/http refuses there is answered as the
 // surface answers.
-func (g *Gateway) watch(l net.Listener) *wire.Listener {
-	return wire.NewListener(l, g.wireOptions(audit.Public, denial.Reason.Status))
+func (g *Gateway) watch(l net.Listener) *framing.Listener {
+	return framing.NewListener(l, g.wireOptions(audit.Public, refusal.Reason.Status))
 }
 
 // watchPeers watches the listener for proxies that ask over HTTP. It accepts
 // connections of peers only.
-func (g *Gateway) watchPeers(l net.Listener) *wire.Listener {
-	o, peers := g.wireOptions(audit.Verify, authz.Status), g.config.AuthzPeers
-	o.Admit = func(remote net.Addr) bool { return authz.Admits(peers, remote) }
-	return wire.NewListener(l, o)
+func (g *Gateway) watchPeers(l net.Listener) *framing.Listener {
+	o, peers := g.wireOptions(audit.Verify, extauth.Status), g.config.AuthzPeers
+	o.Admit = func(remote net.Addr) bool { return extauth.Admits(peers, remote) }
+	return framing.NewListener(l, o)
 }
 
-func (g *Gateway) wireOptions(s audit.Surface, status func(denial.Reason) int) wire.Options {
-	return wire.Options{
-		Refuse:       httpapi.NewRefuser(g.recorder, s, status),
+func (g *Gateway) wireOptions(s audit.Surface, status func(refusal.Reason) int) framing.Options {
+	return framing.Options{
+		Refuse:       public.NewRefuser(g.recorder, s, status),
 		WriteTimeout: g.config.WriteTimeout, MaxConnections: int64(g.config.MaxConnections),
 	}
 }
 
-func (g *Gateway) authzOptions() authz.Options {
-	return authz.Options{
+func (g *Gateway) authzOptions() extauth.Options {
+	return extauth.Options{
 		Gate: g.gate.Load, Recorder: g.recorder, Log: g.log,
 		Provenance: newProvenance(g.config), Peers: g.config.AuthzPeers,
 		Stopping: g.stopping.Load, Draining: g.draining.Load,
@@ -90,10 +90,10 @@ const (
 // authzBounds returns the bounds of the gRPC listener. Its timeouts are those of the
 // public listener. Beside the header a question carries the certificate of the
 // handshake, what Envoy says of the connection, and the content where Envoy sends it.
-func (g *Gateway) authzBounds() authz.Bounds {
+func (g *Gateway) authzBounds() extauth.Bounds {
 	c := g.config
 	content := int(min(c.MaxBodyBytes, forward.MaxHeldBody))
-	return authz.Bounds{
+	return extauth.Bounds{
 		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + content,
 		MaxHeldBytes:    int(forward.MaxHeld()),
 		MaxQuestions:    maxEnvoyQuestions, MaxStreams: maxEnvoyStreams, MaxConnections: min(c.MaxConnections, maxEnvoyConnections),

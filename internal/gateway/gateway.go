@@ -15,20 +15,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
-	"github.com/certgate/certgate/internal/admin"
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/authz"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/flood"
-	"github.com/certgate/certgate/internal/forward"
-	"github.com/certgate/certgate/internal/gate"
-	"github.com/certgate/certgate/internal/httpapi"
-	"github.com/certgate/certgate/internal/lane"
-	"github.com/certgate/certgate/internal/provenance"
-	"github.com/certgate/certgate/internal/remember"
-	"github.com/certgate/certgate/internal/upstream"
-	"github.com/certgate/certgate/internal/wire"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/certcache"
+	"github.com/certgate/certgate/internal/guard/throttle"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/surface/admin"
+	"github.com/certgate/certgate/internal/surface/extauth"
+	"github.com/certgate/certgate/internal/surface/public"
 )
 
 // Gateway is one running gateway: its listeners and what stands behind them.
@@ -41,8 +41,8 @@ type Gateway struct {
 
 	interrupted func(context.Context) (context.Context, context.CancelFunc)
 
-	guard     *flood.Guard // of every gate: a reload forgives nobody
-	nonces    nonces       // and forgets no signature
+	guard     *throttle.Guard // of every gate: a reload forgives nobody
+	nonces    nonces          // and forgets no signature
 	reloader  reloader
 	reloading sync.Mutex
 	config    config.Config // its sources are the last good ones; under reloading
@@ -63,13 +63,13 @@ type Gateway struct {
 
 // endpoint is a server and the listener it answers on.
 type endpoint struct {
-	server   server
+	server   httpServer
 	listener net.Listener
-	watched  *wire.Listener // the same, for servers that are drained; else nil
+	watched  *framing.Listener // the same, for servers that are drained; else nil
 }
 
-// server is what [http.Server], [lane.Server] and [authz.Server] have in common.
-type server interface {
+// server is what [http.Server], [server.Server] and [extauth.Server] have in common.
+type httpServer interface {
 	Serve(l net.Listener) error
 	Shutdown(ctx context.Context) error
 	Close() error
@@ -114,16 +114,16 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.public.watched = g.watch(g.public.listener)
-	g.public.server = g.quick(httpapi.NewHandler(httpapi.Options{
+	g.public.server = g.quick(public.NewHandler(public.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
 		Provenance: newProvenance(c), Stopping: g.stopping.Load, Draining: g.draining.Load, EchoPath: c.EchoPath,
 	}))
 	if g.authz.listener != nil {
 		g.authz.watched = g.watchPeers(g.authz.listener)
-		g.authz.server = g.quick(authz.NewHandler(g.authzOptions()))
+		g.authz.server = g.quick(extauth.NewHandler(g.authzOptions()))
 	}
 	if g.extAuthz.listener != nil {
-		g.extAuthz.server = authz.NewServer(g.authzOptions(), g.authzBounds())
+		g.extAuthz.server = extauth.NewServer(g.authzOptions(), g.authzBounds())
 	}
 	if g.admin.listener != nil {
 		g.admin.server = g.server(admin.NewHandler(admin.Options{
@@ -140,7 +140,7 @@ func (g *Gateway) newGate() *gate.Gate {
 	c := g.config
 	verification := gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}
 	return &gate.Gate{
-		Identifier: remember.New(g.guard.Before(verification)),
+		Identifier: certcache.New(g.guard.Before(verification)),
 		Policy:     c.Rules.Policy,
 		Possession: possession(c, g.guard, g.nonces),
 		Throttle:   g.guard.Refuse,
@@ -155,16 +155,16 @@ func newRegistry() *prometheus.Registry {
 
 // quick is a server past net/http for plain requests, unless FAST_LANE is off. Its
 // listener must be one of watch or watchPeers.
-func (g *Gateway) quick(h http.Handler) server {
+func (g *Gateway) quick(h http.Handler) httpServer {
 	s := g.server(h)
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return provenance.Context(wire.Context(ctx, c), c)
+		return ingress.Context(framing.Context(ctx, c), c)
 	}
-	s.ConnState = wire.State
+	s.ConnState = framing.State
 	if !g.config.FastLane {
 		return s
 	}
-	return lane.New(s, g.config.WriteTimeout)
+	return server.New(s, g.config.WriteTimeout)
 }
 
 // server is hardened the same way for everybody: no wait without an end, no
@@ -293,7 +293,7 @@ func (g *Gateway) announceKeys() {
 // ready returns why load balancers should choose another gateway, or nil.
 func (g *Gateway) ready() error {
 	if g.stopping.Load() {
-		return denial.New(denial.Draining, "shutting down")
+		return refusal.New(refusal.Draining, "shutting down")
 	}
 	return g.recorder.Ready()
 }

@@ -22,9 +22,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/certheader"
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 func TestMain(m *testing.M) {
@@ -39,16 +39,16 @@ type world struct {
 
 var made = sync.OnceValues(func() (world, error) {
 	now := time.Now()
-	ca, err := authority.New(authority.Options{Name: "test", Algorithm: authority.Ed25519, Lifetime: 24 * time.Hour, Now: now})
+	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.Ed25519, Lifetime: 24 * time.Hour, Now: now})
 	if err != nil {
 		return world{}, err
 	}
-	key, err := authority.P256.Generate()
+	key, err := pki.P256.Generate()
 	if err != nil {
 		return world{}, err
 	}
 	var cert *x509.Certificate
-	cert, err = ca.Issue(authority.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+	cert, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
 	if err != nil {
 		return world{}, err
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/gate"
 )
 
 // A reload replaces the gate, not the guard before it, which the metric shows.

@@ -8,14 +8,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/proof"
-	"github.com/certgate/certgate/internal/replay"
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/guard/replay"
 )
 
 // nonces is where it is remembered which signatures were used: in Redis, in the
 // process, or in both. It outlives the gates, for a reload forgets no signature.
 type nonces struct {
-	proof.Nonces
+	httpsig.Nonces
 	redis *replay.Redis // nil: there is none
 }
 

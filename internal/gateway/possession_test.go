@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/gate"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // Where every request must be signed, and only there, a signature that cannot be read
@@ -16,13 +16,13 @@ func TestSignedEverywhere(t *testing.T) {
 	const require = `rules: [{name: a, clients: [mail], allow: ["GET /a"], proof: require}]`
 	for _, tt := range []struct {
 		setting, rules string
-		want           denial.Reason
+		want           refusal.Reason
 	}{
-		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.ProofMalformed},
-		{"off", require, denial.ProofMalformed},
-		{"off", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.CredentialMissing},
-		{"observe", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, denial.CredentialMissing},
-		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}, {name: b, clients: [mail], allow: ["GET /b"], proof: observe}]`, denial.CredentialMissing},
+		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.ProofMalformed},
+		{"off", require, refusal.ProofMalformed},
+		{"off", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.CredentialMissing},
+		{"observe", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.CredentialMissing},
+		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}, {name: b, clients: [mail], allow: ["GET /b"], proof: observe}]`, refusal.CredentialMissing},
 	} {
 		t.Run(tt.setting+" "+tt.rules, func(t *testing.T) {
 			r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": tt.setting, "ACCESS_RULES": tt.rules}))
@@ -48,17 +48,17 @@ func TestObserverOfProofs(t *testing.T) {
 			"Signature-Input": {fmt.Sprintf(`sig1=("@method" "@authority" "@path" "@query" "x-ssl-auth");created=%d;expires=%d;nonce="n";keyid="k";tag="certgate"`, now.Unix(), now.Unix()+60)},
 		},
 	}
-	seen := map[denial.Reason]bool{}
+	seen := map[refusal.Reason]bool{}
 	eventually(t, "a signature that is not verified", func() bool {
 		d := r.gate.Load().Decide(wrong)
 		if d.Denial != nil || d.WouldRefuse == nil {
 			t.Fatalf("%v, %v on record, want it to pass with a refusal on record", d.Denial, d.WouldRefuse)
 		}
 		seen[d.WouldRefuse.Reason] = true
-		return seen[denial.RateLimited]
+		return seen[refusal.RateLimited]
 	})
-	if len(seen) != 2 || !seen[denial.ProofInvalid] {
-		t.Errorf("%v on record, want %s first", seen, denial.ProofInvalid)
+	if len(seen) != 2 || !seen[refusal.ProofInvalid] {
+		t.Errorf("%v on record, want %s first", seen, refusal.ProofInvalid)
 	}
 	if n := r.guard.Held(); n != 0 {
 		t.Errorf("%d held back, want none", n)

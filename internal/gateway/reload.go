@@ -11,8 +11,8 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/regularfile"
-	"github.com/certgate/certgate/internal/watch"
+	"github.com/certgate/certgate/internal/filewatch"
+	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 // maxNamed is how many dropped denials the log names.
@@ -54,7 +54,7 @@ func (g *Gateway) sources() []source {
 // Reload asks for a look at the configuration's files, which happens in the
 // background while [Gateway.Run] runs. The log has a line for every source: that
 // it is reloaded, unchanged, faulty, or waits because it was changed in place less
-// than [watch.Quiet] ago.
+// than [filewatch.Quiet] ago.
 //
 // It may be called at any time and by several goroutines.
 func (g *Gateway) Reload() {
@@ -78,9 +78,9 @@ func (g *Gateway) watchFiles(ctx context.Context, failed chan<- error) error {
 	if len(names) == 0 {
 		return nil
 	}
-	err := watch.Files(ctx, watch.Options{
+	err := filewatch.Files(ctx, filewatch.Options{
 		Names: names, Known: g.config.FileSums, Ask: g.reloader.ask,
-		Report: func(look watch.Look) {
+		Report: func(look filewatch.Look) {
 			g.supervise(failed, func() error { g.reload(look); return nil })
 		},
 	})
@@ -95,7 +95,7 @@ func (g *Gateway) watchFiles(ctx context.Context, failed chan<- error) error {
 // stays, with an error in the log and a metric. So a broken rules file cannot keep
 // a leaked key in force, nor the other way round. Requests in flight finish under
 // the state they began with.
-func (g *Gateway) reload(look watch.Look) {
+func (g *Gateway) reload(look filewatch.Look) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	denials := g.config.Rules.Denials
@@ -122,7 +122,7 @@ type attempt struct {
 }
 
 // readSources replaces those parts of the configuration whose new content is good.
-func (g *Gateway) readSources(look watch.Look) (attempts []attempt) {
+func (g *Gateway) readSources(look filewatch.Look) (attempts []attempt) {
 	newKeys := false
 	for _, s := range g.sources() {
 		files := slices.DeleteFunc(slices.Clone(look.Changed), func(f regularfile.File) bool {
@@ -210,7 +210,7 @@ func (g *Gateway) reportDropped(before []string) {
 }
 
 // answer logs the state of every source about which nothing was logged yet.
-func (g *Gateway) answer(look watch.Look, attempts []attempt) {
+func (g *Gateway) answer(look filewatch.Look, attempts []attempt) {
 	for _, s := range g.sources() {
 		if slices.ContainsFunc(attempts, func(a attempt) bool { return a.source.name == s.name }) {
 			continue
@@ -218,7 +218,7 @@ func (g *Gateway) answer(look watch.Look, attempts []attempt) {
 		isWaiting := slices.ContainsFunc(s.files, func(name string) bool { return slices.Contains(look.Waiting, name) })
 		switch err := g.reloader.failed[s.name]; {
 		case isWaiting:
-			g.logOf(s).Info("changed in place: the content counts when it has stayed the same for a while", zap.Duration("quiet", watch.Quiet))
+			g.logOf(s).Info("changed in place: the content counts when it has stayed the same for a while", zap.Duration("quiet", filewatch.Quiet))
 		case err != nil:
 			g.report(attempt{s, err})
 		default:

@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/watch"
+	"github.com/certgate/certgate/internal/filewatch"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 const (
@@ -87,7 +87,7 @@ func write(t *testing.T, name, text string) {
 
 // stranger is a public key that signed nothing.
 var stranger = sync.OnceValues(func() (string, error) {
-	other, err := authority.New(authority.Options{Name: "other", Algorithm: authority.Ed25519, Lifetime: time.Hour, Now: time.Now()})
+	other, err := pki.New(pki.Options{Name: "other", Algorithm: pki.Ed25519, Lifetime: time.Hour, Now: time.Now()})
 	if err != nil {
 		return "", err
 	}
@@ -248,7 +248,7 @@ func TestKeyTwiceIsLogged(t *testing.T) {
 func TestWrittenInPlace(t *testing.T) {
 	s := newSources(t)
 	r := s.start(t)
-	r.reload(watch.Look{Asked: true, Waiting: []string{s.rules}})
+	r.reload(filewatch.Look{Asked: true, Waiting: []string{s.rules}})
 	const waits = "changed in place: the content counts when it has stayed the same for a while"
 	if r.said(waits, "rules") != 1 || r.said("unchanged", "keys") != 2 {
 		t.Errorf("want the rules waiting, found %s", r.log)

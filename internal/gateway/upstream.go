@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/upstream"
+	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // newPool is the pool of a configuration, with a log line for each change and a

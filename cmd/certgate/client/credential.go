@@ -13,9 +13,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/identity"
-	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 // Credential is a client's certificate with its private key. It is immutable and
@@ -117,13 +117,13 @@ func New(pair tls.Certificate) (*Credential, error) {
 
 // try signs something, so that a key that cannot is found now.
 func (c *Credential) try() error {
-	signer, err := proof.NewSigner(c.leaf, c.key, defaultHeader)
+	signer, err := httpsig.NewSigner(c.leaf, c.key, defaultHeader)
 	if err != nil {
 		return err
 	}
-	_, err = signer.Sign(proof.Message{
+	_, err = signer.Sign(httpsig.Message{
 		Method: http.MethodGet, Target: "/", Authority: "localhost", Header: http.Header{"X-Ssl-Auth": {c.value}},
-	}, proof.Terms{})
+	}, httpsig.Terms{})
 	return err
 }
 

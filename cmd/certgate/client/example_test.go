@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
-	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // A program adds an event at the schedule service, which is behind a gateway.
@@ -97,7 +97,7 @@ func newExample() (gateway *httptest.Server, files string) {
 }
 
 func newFiles() (string, error) {
-	ca, err := authority.New(authority.Options{Name: "CA", Algorithm: authority.P256, Lifetime: 24 * time.Hour, Now: time.Now()})
+	ca, err := pki.New(pki.Options{Name: "CA", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: time.Now()})
 	if err != nil {
 		return "", err
 	}
@@ -105,11 +105,11 @@ func newFiles() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cert, err := ca.Issue(authority.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: time.Now()})
+	cert, err := ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: time.Now()})
 	if err != nil {
 		return "", err
 	}
-	text, err := authority.EncodeKey(key)
+	text, err := pki.EncodeKey(key)
 	if err != nil {
 		return "", err
 	}
@@ -117,7 +117,7 @@ func newFiles() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, text := range map[string][]byte{"mail.crt": authority.EncodeCertificate(cert), "mail.key": text} {
+	for name, text := range map[string][]byte{"mail.crt": pki.EncodeCertificate(cert), "mail.key": text} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return "", err
 		}

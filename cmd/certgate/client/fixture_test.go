@@ -16,13 +16,13 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
-	"github.com/certgate/certgate/internal/authority"
-	"github.com/certgate/certgate/internal/certheader"
-	"github.com/certgate/certgate/internal/denial"
-	"github.com/certgate/certgate/internal/identity"
-	"github.com/certgate/certgate/internal/problem"
-	"github.com/certgate/certgate/internal/proof"
-	"github.com/certgate/certgate/internal/trust"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/surface/problem"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -36,10 +36,10 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-func newAuthority(t testing.TB) *authority.Authority {
+func newAuthority(t testing.TB) *pki.Authority {
 	t.Helper()
-	return must[*authority.Authority](t)(authority.New(authority.Options{
-		Name: "CA", Algorithm: authority.P256, Lifetime: 24 * time.Hour, Now: time.Now(),
+	return must[*pki.Authority](t)(pki.New(pki.Options{
+		Name: "CA", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: time.Now(),
 	}))
 }
 
@@ -49,15 +49,15 @@ func newKey(t testing.TB) crypto.Signer {
 }
 
 // issue is a pair of the client mail.
-func issue(t testing.TB, ca *authority.Authority, key crypto.Signer) tls.Certificate {
+func issue(t testing.TB, ca *pki.Authority, key crypto.Signer) tls.Certificate {
 	t.Helper()
-	cert := must[*x509.Certificate](t)(ca.Issue(authority.Request{
+	cert := must[*x509.Certificate](t)(ca.Issue(pki.Request{
 		Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: time.Now(),
 	}))
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-func newCredential(t testing.TB, ca *authority.Authority) *client.Credential {
+func newCredential(t testing.TB, ca *pki.Authority) *client.Credential {
 	t.Helper()
 	return must[*client.Credential](t)(client.New(issue(t, ca, newKey(t))))
 }
@@ -77,24 +77,24 @@ type received struct {
 // has signed, once, and answers that with next.
 type gateway struct {
 	*httptest.Server
-	verifier *proof.Verifier
+	verifier *httpsig.Verifier
 	trust    *trust.Verifier
 	next     http.HandlerFunc
 
 	mu     sync.Mutex
-	nonces map[proof.Nonce]bool
+	nonces map[httpsig.Nonce]bool
 	passed []received
-	denied []denial.Reason
+	denied []refusal.Reason
 }
 
-func newGateway(t testing.TB, ca *authority.Authority) *gateway {
+func newGateway(t testing.TB, ca *pki.Authority) *gateway {
 	t.Helper()
 	ring := must[*trust.Keyring](t)(trust.ParseKeyring(ca.PublicKeyPEM(), 2048))
 	g := &gateway{
-		trust: trust.NewVerifier(ring, nil, trust.Limits{}), nonces: map[proof.Nonce]bool{},
+		trust: trust.NewVerifier(ring, nil, trust.Limits{}), nonces: map[httpsig.Nonce]bool{},
 		next: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
 	}
-	g.verifier = &proof.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: g}
+	g.verifier = &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: g}
 	g.Server = httptest.NewUnstartedServer(g)
 	g.EnableHTTP2 = true
 	t.Cleanup(func() { g.Close() })
@@ -104,12 +104,12 @@ func newGateway(t testing.TB, ca *authority.Authority) *gateway {
 // start is the gateway with a plain listener.
 func (g *gateway) start() *gateway { g.Start(); return g }
 
-func (g *gateway) Spend(n proof.Nonce) error {
+func (g *gateway) Spend(n httpsig.Nonce) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := proof.Nonce{Key: n.Key, Value: n.Value}
+	key := httpsig.Nonce{Key: n.Key, Value: n.Value}
 	if g.nonces[key] {
-		return denial.New(denial.ProofReplayed, "seen before")
+		return refusal.New(refusal.ProofReplayed, "seen before")
 	}
 	g.nonces[key] = true
 	return nil
@@ -122,7 +122,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	refusal := denial.Of(err)
+	refusal := refusal.Of(err)
 	if err != nil && refusal == nil {
 		http.Error(w, "broken", http.StatusBadRequest)
 		return
@@ -151,7 +151,7 @@ func (g *gateway) judge(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	m := proof.Message{
+	m := httpsig.Message{
 		Method: r.Method, Target: r.RequestURI, Authority: r.Host, Header: r.Header,
 		HasBody: r.ContentLength != 0, Body: func() ([]byte, error) { return body, nil },
 	}
@@ -168,7 +168,7 @@ func (g *gateway) judge(r *http.Request, body []byte) error {
 }
 
 // seen is what the gateway let pass and refused since the last call.
-func (g *gateway) seen() ([]received, []denial.Reason) {
+func (g *gateway) seen() ([]received, []refusal.Reason) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	passed, denied := g.passed, g.denied

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/certgate/certgate/internal/proof"
+	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
 const (
@@ -162,14 +162,14 @@ func (t *Transport) sign(r *http.Request, body []byte) (*http.Request, error) {
 	if header == "" {
 		header = defaultHeader
 	}
-	signer, err := proof.NewSigner(credential.leaf, credential.key, header)
+	signer, err := httpsig.NewSigner(credential.leaf, credential.key, header)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
 	signed := withBody(r.Clone(r.Context()), body)
 	clean(signed.Header, header)
 	signed.Header.Set(header, credential.value)
-	fields, err := signer.Sign(message(signed, body), proof.Terms{})
+	fields, err := signer.Sign(message(signed, body), httpsig.Terms{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
 	}
@@ -209,8 +209,8 @@ func clean(h http.Header, credentialHeader string) {
 }
 
 // message is the request as the gateway will see it.
-func message(r *http.Request, body []byte) proof.Message {
-	return proof.Message{
+func message(r *http.Request, body []byte) httpsig.Message {
+	return httpsig.Message{
 		Method: methodOf(r), Target: r.URL.RequestURI(), Authority: wireHost(r.URL.Host),
 		Header: r.Header, HasBody: len(body) > 0,
 		Body: func() ([]byte, error) { return body, nil },

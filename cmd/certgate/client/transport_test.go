@@ -15,7 +15,7 @@ import (
 	"testing/iotest"
 
 	"github.com/certgate/certgate/cmd/certgate/client"
-	"github.com/certgate/certgate/internal/denial"
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
 // do sends a request by the transport and wants an answer.
@@ -343,13 +343,13 @@ func TestLostAnswer(t *testing.T) {
 	for _, test := range []struct {
 		name, method, key string
 		passed            int
-		denied            []denial.Reason
+		denied            []refusal.Reason
 		status            int // 0: an error
 	}{
-		{"GET", "GET", "", 2, []denial.Reason{denial.ProofReplayed}, 200},
-		{"HEAD", "HEAD", "", 2, []denial.Reason{denial.ProofReplayed}, 200},
+		{"GET", "GET", "", 2, []refusal.Reason{refusal.ProofReplayed}, 200},
+		{"HEAD", "HEAD", "", 2, []refusal.Reason{refusal.ProofReplayed}, 200},
 		{"POST", "POST", "", 1, nil, 0},
-		{"POST with a key", "POST", "8e03978e", 1, []denial.Reason{denial.ProofReplayed}, 401},
+		{"POST with a key", "POST", "8e03978e", 1, []refusal.Reason{refusal.ProofReplayed}, 401},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -486,7 +486,7 @@ func TestSign(t *testing.T) {
 	again := signed.Clone(t.Context())
 	again.Body = must[io.ReadCloser](t)(signed.GetBody())
 	do(t, transport.Base, again)
-	if passed, denied := g.seen(); len(passed) != 0 || len(denied) != 1 || denied[0] != denial.ProofReplayed {
+	if passed, denied := g.seen(); len(passed) != 0 || len(denied) != 1 || denied[0] != refusal.ProofReplayed {
 		t.Errorf("want the copy refused, found %d passed and %v", len(passed), denied)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/certgate/certgate/internal/authority"
+	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // lifetime is longer than any benchmark.
@@ -32,8 +32,8 @@ func main() {
 }
 
 func run(count int, public string, out io.Writer, now time.Time) error {
-	master, err := authority.New(authority.Options{
-		Name: "certgate benchmark", Algorithm: authority.P256, Lifetime: 2 * lifetime, Now: now,
+	master, err := pki.New(pki.Options{
+		Name: "certgate benchmark", Algorithm: pki.P256, Lifetime: 2 * lifetime, Now: now,
 	})
 	if err != nil {
 		return err
@@ -41,13 +41,13 @@ func run(count int, public string, out io.Writer, now time.Time) error {
 	if err := os.WriteFile(public, master.PublicKeyPEM(), 0o600); err != nil {
 		return err
 	}
-	key, err := authority.P256.Generate()
+	key, err := pki.P256.Generate()
 	if err != nil {
 		return err
 	}
 	lines := bufio.NewWriter(out)
 	for i := range count {
-		certificate, err := master.Issue(authority.Request{
+		certificate, err := master.Issue(pki.Request{
 			Client: fmt.Sprintf("app-%d", i+1), PublicKey: key.Public(), Lifetime: lifetime, Now: now,
 		})
 		if err != nil {

@@ -1,0 +1,161 @@
+package rules_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/config/rules"
+)
+
+// TestFaultsAreBounded: the first 20 faults are reported in the order of lines,
+// with the number of the others.
+func TestFaultsAreBounded(t *testing.T) {
+	for _, tt := range []struct{ name, text, last string }{
+		{"found while reading", "rules:\n" + strings.Repeat("  - x\n", 50), "r: 30 more faults"},
+		{"found by the deny list", rule("deny:\n" + strings.Repeat("  - serial: x\n", 21)), "r: 1 more faults"},
+		{"20", rule("deny:\n" + strings.Repeat("  - serial: x\n", 20)), `r:25: want a serial number in hex such as 4f3a09, found "x"`},
+		{"late ones before early ones", rule("deny:\n" + strings.Repeat("  - serial: x\n", 20) + "  - cliant: x\n"), "r: 1 more faults"},
+	} {
+		_, err := rules.Parse("r", []byte(tt.text))
+		lines := strings.Split(fmt.Sprint(err), "\n")
+		if len(lines) < rules.MaxFaults || len(lines) > rules.MaxFaults+1 || lines[len(lines)-1] != tt.last {
+			t.Errorf("%s: want %q at the end, found %d faults:\n%v", tt.name, tt.last, len(lines), err)
+		}
+		var places []int
+		for _, e := range errorsOf(err)[:rules.MaxFaults] {
+			if fault, ok := errors.AsType[*rules.Error](e); ok {
+				places = append(places, fault.Line)
+			}
+		}
+		for i := range places[1:] {
+			if places[i+1] != places[0]+i+1 {
+				t.Errorf("%s: want the first faults in the order of lines, found %v", tt.name, places)
+				break
+			}
+		}
+	}
+}
+
+func errorsOf(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// TestMemoryIsBounded: a faulty text of 8 MiB is refused before it is parsed when
+// it has too many elements, and the largest number of elements that is parsed has
+// a bounded cost, faults included.
+func TestMemoryIsBounded(t *testing.T) {
+	const size = 8 << 20
+	fill := func(piece string, size int) string { return strings.Repeat(piece, size/len(piece)) }
+	shapes := map[string]struct{ before, piece string }{
+		"items of one letter":           {"rules: [", "a,"},
+		"mappings in one line":          {"rules: [", "{},"},
+		"entries without value":         {"rules:\n", "-\n"},
+		"nested entries":                {"rules:\n", "- - - - - - - - a\n"},
+		"entries, carriage returns":     {"rules:\n", "-\r"},
+		"entries, line separators":      {"rules:\n", "-\u2028"},
+		"unknown fields":                {"", "a:\n"},
+		"fields, carriage returns":      {"", "a:\r"},
+		"empty clients":                 {"rules:\n- name: a\n  allow: [GET /]\n  clients: [", "'',"},
+		"clients that cannot be":        {"rules:\n- name: a\n  allow: [GET /]\n  clients: [", "' ',"},
+		"serial numbers that cannot be": {rule("deny:\n"), "- serial: x\n"},
+	}
+	const elements = 500_000 // as many as are read
+	for name, s := range shapes {
+		perPiece := strings.Count(s.piece, "\n") + strings.Count(s.piece, ",") + strings.Count(s.piece, "{") +
+			strings.Count(s.piece, "-") + strings.Count(s.piece, ":")
+		for what, test := range map[string]struct {
+			text string
+			most uint64
+		}{
+			"8 MiB":             {s.before + fill(s.piece, size), 1 << 20},
+			"just small enough": {s.before + strings.Repeat(s.piece, (elements-20)/perPiece), 450 << 20},
+		} {
+			allocated := allocatedBy(func() {
+				if _, err := rules.Parse("r", []byte(test.text)); err == nil {
+					t.Errorf("%s, %s: want faults", name, what)
+				} else if len(err.Error()) > 10_000 {
+					t.Errorf("%s, %s: want a short error, found %d bytes", name, what, len(err.Error()))
+				}
+			}) - uint64(len(test.text))
+			t.Logf("%s, %s: %d MiB", name, what, allocated>>20)
+			if allocated > test.most {
+				t.Errorf("%s, %s: want at most %d MiB allocated, found %d", name, what, test.most>>20, allocated>>20)
+			}
+		}
+	}
+}
+
+// allocatedBy is how many bytes f allocates, freed or not.
+func allocatedBy(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestManyRules: the bound is far from what is in use.
+func TestManyRules(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("rules:\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "  - name: rule-%d\n    clients: [client-%d, mail]\n    allow: [\"GET /events/%d\", \"POST /events/%d\"]\n", i, i, i, i)
+	}
+	if doc, err := rules.Parse("r", []byte(b.String())); err != nil || doc.RuleCount != 20_000 {
+		t.Errorf("want 20,000 rules, found %d and %v", doc.RuleCount, err)
+	}
+}
+
+// TestDigests: the digest of the rules depends on what they say only, and the
+// denials have one spelling.
+func TestDigests(t *testing.T) {
+	parse := func(text string) rules.Document {
+		t.Helper()
+		doc, err := rules.Parse("r", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	base := parse(rule(""))
+	for name, text := range map[string]string{
+		"comment":   "# rules\n" + rule(""),
+		"quotes":    strings.Replace(rule(""), "[mail]", "['mail']", 1),
+		"deny list": rule("deny: [{client: social}]\n"),
+	} {
+		if found := parse(text).RulesDigest; found != base.RulesDigest || len(found) != 64 {
+			t.Errorf("%s: want the same digest, found %q and %q", name, base.RulesDigest, found)
+		}
+	}
+	for name, text := range map[string]string{
+		"name":           strings.Replace(rule(""), "name: r", "name: s", 1),
+		"client":         strings.Replace(rule(""), "[mail]", "[web]", 1),
+		"two clients":    strings.Replace(rule(""), "[mail]", "[mail, web]", 1),
+		"pattern":        strings.Replace(rule(""), "/a", "/b", 1),
+		"method":         strings.Replace(rule(""), "GET", "POST", 1),
+		"rate":           rule("    rate: 1/s\n"),
+		"rate and burst": rule("    rate: 1/s\n    burst: 2\n"),
+		"proof":          rule("    proof: require\n"),
+		"another rule":   rule("  - {name: s, clients: [mail], allow: [GET /b]}\n"),
+	} {
+		if parse(text).RulesDigest == base.RulesDigest {
+			t.Errorf("%s: want another digest", name)
+		}
+	}
+	denied := parse(rule("deny:\n  - serial: '4F:3A:09'\n  - client: social\n    reason: leaked\n  - client: mail\n  - certificate: " +
+		strings.Repeat("E3", 32) + "\n  - client: social\n  - serial: 004f3a09\n  - spki: sha256/" + strings.Repeat("A", 43) + "=\n"))
+	want := []string{
+		"certificate " + strings.Repeat("e3", 32), `client "mail"`, `client "social"`, "serial 4f3a09", "spki sha256/" + strings.Repeat("A", 43) + "=",
+	}
+	if diff := cmp.Diff(want, denied.Denials); diff != "" {
+		t.Errorf("denials (-want +found):\n%s", diff)
+	}
+}

@@ -1,0 +1,212 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// maxTarget is the longest request target in bytes. RFC 9110, section 4.1, asks
+// everybody to take at least 8000 octets.
+const maxTarget = 8 << 10
+
+// Target is a request target that can be read in one way only: no two programs
+// on the way of the request can disagree about which resource it names. It
+// keeps the bytes as they were received, so that what is decided is what is
+// forwarded. The zero value is no target and every decision refuses it.
+type Target struct {
+	raw     string
+	decoded string // the path, percent-decoded once; its segments are the raw path's
+	pathEnd int    // length of the path in raw
+}
+
+// ParseTarget reads the raw bytes of a request target in origin form (RFC 9112,
+// section 3.2.1), as [net/http.Request.RequestURI] has them. It refuses with
+// reason PathAmbiguous, and never normalises, what one server reads differently
+// from the next:
+//
+//   - anything but a path that begins with "/" and an optional query, of at
+//     most 8 KiB, and a fragment;
+//   - a segment of nothing but dots, spaces and invisible characters before its
+//     first ";": the empty segment of "//", ".", "..", "..;x" (Tomcat), "...", ".. "
+//     (Windows); and the same before an encoded "?" or "#", where a program that
+//     parses the decoded path again would end it;
+//   - in the path: spaces, control characters, backslashes and bytes outside
+//     ASCII, raw; in the query: spaces and control characters, raw;
+//   - a "%" without two hex digits behind it;
+//   - an encoded slash, backslash, dot or control character, and encoded bytes
+//     that are not UTF-8, which are how overlong forms of these look;
+//   - encoded characters that Unicode normalization or Windows maps to a slash,
+//     backslash, dot or percent sign, such as the fullwidth forms;
+//   - the same for a server that decodes twice: what the decoded path decodes
+//     to is held to the same rules, and may not decode a third time.
+func ParseTarget(raw string) (Target, error) {
+	t, err := parseTarget(raw)
+	if err != nil {
+		return Target{}, refusal.New(refusal.PathAmbiguous, "%v in request target %.80q", err, raw)
+	}
+	return t, nil
+}
+
+// Path is the raw path, byte for byte as received and still percent-encoded.
+func (t Target) Path() string { return t.raw[:t.pathEnd] }
+
+// String is exactly what was parsed.
+func (t Target) String() string { return t.raw }
+
+func (t Target) valid() bool { return t.raw != "" }
+
+func parseTarget(raw string) (Target, error) {
+	if len(raw) > maxTarget {
+		return Target{}, fmt.Errorf("want at most %d bytes, found %d", maxTarget, len(raw))
+	}
+	if !strings.HasPrefix(raw, "/") {
+		return Target{}, errors.New(`want a "/" at the beginning`)
+	}
+	path, query, _ := strings.Cut(raw, "?")
+	if err := checkQuery(query); err != nil {
+		return Target{}, err
+	}
+	decoded, err := decodePath(path)
+	if err != nil {
+		return Target{}, err
+	}
+	return Target{raw: raw, decoded: decoded, pathEnd: len(path)}, nil
+}
+
+func checkQuery(query string) error {
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return fmt.Errorf("want no raw byte 0x%02x in the query", c)
+		}
+	}
+	return nil
+}
+
+// decodePath checks the raw path and decodes it once. The result has exactly
+// the segments of path, because no escape may stand for a slash.
+func decodePath(path string) (string, error) {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '#' {
+			return "", fmt.Errorf("want no raw byte 0x%02x in the path", c)
+		}
+	}
+	decoded := path
+	if strings.IndexByte(path, '%') >= 0 {
+		var err error
+		if decoded, err = decodeEscapes(path); err != nil {
+			return "", err
+		}
+	}
+	return decoded, checkSegments(decoded)
+}
+
+func decodeEscapes(path string) (string, error) {
+	once, err := url.PathUnescape(path)
+	if err != nil {
+		return "", errors.New(`want two hex digits after every "%"`)
+	}
+	if err := checkEscapes(path, `/\.`); err != nil {
+		return "", err
+	}
+	if err := checkText(once); err != nil {
+		return "", err
+	}
+	if err := checkEscapes(once, `/\.%`); err != nil {
+		return "", fmt.Errorf("decoded once: %w", err)
+	}
+	twice := decodeLeniently(once)
+	if err := checkText(twice); err != nil {
+		return "", fmt.Errorf("decoded twice: %w", err)
+	}
+	if decodeLeniently(twice) != twice {
+		return "", errors.New("decoded twice: want no percent escape")
+	}
+	if err := checkSegments(twice); err != nil {
+		return "", fmt.Errorf("decoded twice: %w", err)
+	}
+	return once, nil
+}
+
+// checkEscapes refuses percent escapes of the given characters.
+func checkEscapes(text, forbidden string) error {
+	for i := range len(text) {
+		if c, ok := escapeAt(text, i); ok && strings.IndexByte(forbidden, c) >= 0 {
+			return fmt.Errorf("want no percent-encoded %q", c)
+		}
+	}
+	return nil
+}
+
+// checkText refuses decoded text that is not UTF-8, or has control characters or
+// characters that a program may take for "/", "\", "." or "%".
+func checkText(decoded string) error {
+	if !utf8.ValidString(decoded) {
+		return errors.New("want percent-encoded bytes that are UTF-8")
+	}
+	for _, r := range decoded {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("want no percent-encoded control character, found %q", r)
+		}
+		if c := lookalike(r); c != 0 {
+			return fmt.Errorf("want no character that can be taken for %q, found %q", c, r)
+		}
+	}
+	return nil
+}
+
+// checkSegments refuses segments that a program on the way would drop or climb with.
+// The slash at the end of a path begins no segment.
+func checkSegments(decoded string) error {
+	if decoded == "/" {
+		return nil
+	}
+	for segment := range strings.SplitSeq(strings.TrimSuffix(decoded[1:], "/"), "/") {
+		if isDots(segment) {
+			return fmt.Errorf("want no segment such as %.40q", segment)
+		}
+	}
+	return nil
+}
+
+// decodeLeniently decodes every valid escape and leaves the rest alone, as a
+// careless second decoder would.
+func decodeLeniently(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if c, ok := escapeAt(text, i); ok {
+			b.WriteByte(c)
+			i += 2
+			continue
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+// escapeAt is the byte that the escape at text[i] stands for.
+func escapeAt(text string, i int) (c byte, ok bool) {
+	if text[i] != '%' || i+2 >= len(text) {
+		return 0, false
+	}
+	high, ok1 := unhex(text[i+1])
+	low, ok2 := unhex(text[i+2])
+	return high<<4 | low, ok1 && ok2
+}
+
+func unhex(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}

@@ -1,0 +1,163 @@
+package certheader_test
+
+import (
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// slip is a mistake and a part of the advice that it wants.
+type slip struct {
+	name, value, advice string
+}
+
+// checkAdvice wants the advice in hint and detail, the value in neither.
+func checkAdvice(t *testing.T, s slip, want refusal.Reason) {
+	t.Helper()
+	_, err := certheader.Parse([]string{s.value}, limit)
+	checkReason(t, err, want)
+	checkQuotesNothing(t, err, s.value)
+	refused := refusal.Of(err)
+	if refused == nil {
+		return
+	}
+	if !strings.Contains(refused.Hint, s.advice) {
+		t.Errorf("want advice with %q, found %q", s.advice, refused.Hint)
+	}
+	if !strings.HasSuffix(refused.Detail, ". "+refused.Hint) {
+		t.Errorf("want the advice in the log, too, found %q", refused.Detail)
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	f := readFiles(t)
+	leaf, text := f.leaf, f.leaf.text
+	percent, der, b64 := f.values["nginx-escaped"], base64Of(leaf.der), f.values["apache-base64"]
+	spaced, backslash := f.values["apache-spaced"], f.values["backslash-n"]
+	tests := []slip{
+		{"double quotes", `"` + der + `"`, "in quotes"},
+		{"single quotes", "'" + b64 + "'", "in quotes"},
+		{"Python's bytes", "b'" + der + "'", "in quotes"},
+		{"variable", "$CERT", "nothing has replaced"},
+		{"command", "$(certgate header mail.crt)", "nothing has replaced"},
+		{"backticks", "`cat mail.crt`", "nothing has replaced"},
+		{"template", "{{ .Values.cert }}", "nothing has replaced"},
+		{"path", "/etc/certs/mail.crt", "name of a file"},
+		{"relative path", "keys/mail.pem", "name of a file"},
+		{"path in the home folder", "~/mail", "name of a file"},
+		{"path on Windows", `C:\certs\mail`, "name of a file"},
+		{"curl's file", "@mail", "name of a file"},
+		{"Apache without a certificate", "(null)", "word for nothing"},
+		{"JavaScript without a certificate", "undefined", "word for nothing"},
+		{"Python without a certificate", "None", "word for nothing"},
+		{"nginx without a certificate", "-", "word for nothing"},
+		{"percent-encoded twice", nginxEscape(percent), "encoded twice"},
+		{"base64 in base64", base64Of([]byte(der)), "encoded twice"},
+		{"base64 of a PEM in base64", base64Of([]byte(b64)), "encoded twice"},
+		{"percent-encoding in base64", base64Of([]byte(percent)), "encoded twice"},
+		{"base64 in percent-encoding", nginxEscape(der), "encoded twice"},
+		{"backslashes twice", strings.ReplaceAll(backslash, `\n`, `\\n`), "encoded twice"},
+		{"text before, percent", nginxEscape("Certificate:\n    Data:\n" + text), "text before"},
+		{"text before, base64", base64Of([]byte("Certificate:\n    Data:\n" + text)), "text before"},
+		{"text before, base64, a length with padding", base64Of([]byte("Certificate:\n Data:\n" + text)), "text before"},
+		{"text before, spaced", "Serial: 1 " + spaced, "text before"},
+		{"cut, percent", percent[:600], "cut the value off"},
+		{"cut, spaced", spaced[:600], "cut the value off"},
+		{"cut, base64", b64[:600], "cut the value off"},
+		{"cut, DER", der[:400], "cut the value off"},
+		{"only the first line", "-----BEGIN CERTIFICATE-----", "cut the value off"},
+		{"another block", nginxEscape(strings.ReplaceAll(text, "CERTIFICATE", "PKCS7")), "PEM of another type"},
+		{"another block behind", nginxEscape(text + strings.ReplaceAll(text, "CERTIFICATE", "X509 CRL")), "PEM of another type"},
+		{"base64 in lines, folded", strings.ReplaceAll(strings.TrimSpace(wrap(der, 64)), "\n", " "), "white space in the base64"},
+		{"plus as a space, DER", strings.ReplaceAll(der, "+", " "), "white space in the base64"},
+		{"plus as a space, spaced PEM", strings.Replace(spaced, "+", " ", 1), "white space in the base64"},
+		{"plus as a space, percent", strings.ReplaceAll(percent, "%2B", "%20"), "white space in the base64"},
+		{"base64url", strings.NewReplacer("+", "-", "/", "_").Replace(der), "standard base64"},
+		{"no padding", strings.TrimRight(der, "="), "standard base64"},
+		{"anything else", "hunter2", "Attach the certificate"},
+		{"a token", "Bearer hunter2", "Attach the certificate"},
+		{"JSON", `{"certificate":"` + der + `"}`, "Attach the certificate"},
+	}
+	if !strings.Contains(der, "+") || !strings.HasSuffix(der, "=") {
+		t.Fatal("want a certificate with + and = in its base64")
+	}
+	for _, s := range tests {
+		t.Run(s.name, func(t *testing.T) { checkAdvice(t, s, malformed) })
+	}
+}
+
+// TestAdviceOnOtherFiles: everything that openssl leaves in a folder beside the
+// certificate, in each spelling. A key has a reason of its own.
+func TestAdviceOnOtherFiles(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	openssl(t, "req", "-new", "-x509", "-newkey", "rsa:2048", "-noenc", "-keyout", in("rsa"), "-subj", "/OU=mail", "-out", in("certificate"))
+	openssl(t, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", in("p256"))
+	openssl(t, "genpkey", "-algorithm", "ed25519", "-out", in("ed25519"))
+	openssl(t, "rsa", "-in", in("rsa"), "-traditional", "-out", in("pkcs1"))
+	openssl(t, "ec", "-in", in("p256"), "-out", in("sec1"))
+	openssl(t, "pkcs8", "-topk8", "-in", in("rsa"), "-passout", "pass:x", "-out", in("encrypted"))
+	openssl(t, "rsa", "-in", in("rsa"), "-traditional", "-aes128", "-passout", "pass:x", "-out", in("old"))
+	openssl(t, "pkcs12", "-export", "-inkey", in("rsa"), "-in", in("certificate"), "-passout", "pass:x", "-out", in("pkcs12.der"))
+	openssl(t, "pkcs12", "-in", in("pkcs12.der"), "-passin", "pass:x", "-noenc", "-out", in("bag"))
+	openssl(t, "req", "-new", "-key", in("p256"), "-subj", "/OU=mail", "-out", in("request"))
+	openssl(t, "req", "-new", "-key", in("rsa"), "-subj", "/", "-out", in("nameless"))
+	openssl(t, "pkey", "-in", in("p256"), "-pubout", "-out", in("public"))
+	openssl(t, "rsa", "-in", in("rsa"), "-RSAPublicKey_out", "-out", in("rsapublic"))
+
+	const lost, request, public = "make a new one", "certificate request", "public key"
+	for name, advice := range map[string]string{
+		"rsa": lost, "p256": lost, "ed25519": lost, "pkcs1": lost, "sec1": lost, "encrypted": lost, "old": lost, "bag": lost,
+		"request": request, "nameless": request, "public": public, "rsapublic": public,
+	} {
+		want := malformed
+		if advice == lost {
+			want = refusal.CredentialPrivateKey
+		}
+		text := string(readFile(t, in(name)))
+		oneLine := func(lineBreak string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", lineBreak) }
+		for spelling, value := range map[string]string{
+			"percent": nginxEscape(text), "every byte": everyByte(text), "base64": base64Of([]byte(text)),
+			"spaced": oneLine(" "), "tabs": oneLine("\t"), "escaped": oneLine(`\n`), "joined": oneLine(""), "form": strings.ReplaceAll(oneLine(""), " ", "+"),
+			"quoted": `"` + base64Of([]byte(text)) + `"`, "behind text": nginxEscape("mail\n" + text), "base64 in lines": wrapped(text),
+		} {
+			if name == "old" && (spelling == "joined" || spelling == "form") {
+				continue // its PEM headers are lost, which no reader can follow
+			}
+			t.Run(name+"/"+spelling, func(t *testing.T) { checkAdvice(t, slip{value: value, advice: advice}, want) })
+		}
+		if block, _ := pem.Decode([]byte(text)); len(block.Headers) == 0 && name != "bag" {
+			t.Run(name+"/der", func(t *testing.T) { checkAdvice(t, slip{value: base64Of(block.Bytes), advice: advice}, want) })
+		}
+	}
+	p12 := slip{value: base64Of(readFile(t, in("pkcs12.der"))), advice: lost}
+	t.Run("pkcs12", func(t *testing.T) { checkAdvice(t, p12, refusal.CredentialPrivateKey) })
+
+	certificate, key := string(readFile(t, in("certificate"))), string(readFile(t, in("rsa")))
+	for name, value := range map[string]string{
+		"key behind the certificate":         nginxEscape(certificate + key),
+		"key before the certificate":         nginxEscape(key + certificate),
+		"key behind the certificate, base64": base64Of([]byte(certificate + key)),
+	} {
+		t.Run(name, func(t *testing.T) { checkAdvice(t, slip{value: value, advice: lost}, refusal.CredentialPrivateKey) })
+	}
+}
+
+// wrapped is the base64 of text in lines that a proxy has joined by spaces.
+func wrapped(text string) string {
+	return strings.ReplaceAll(strings.TrimSpace(wrap(base64Of([]byte(text)), 64)), "\n", " ")
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -1,0 +1,119 @@
+package gate_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"maps"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/guard/certcache"
+	"github.com/certgate/certgate/internal/tool/pki"
+)
+
+// forgetful lets the same signature pass again and again: making a new one each
+// time would cost more than what is measured.
+type forgetful struct{}
+
+func (forgetful) Spend(httpsig.Nonce) error { return nil }
+
+// BenchmarkPossession is the whole decision about an event of 120 bytes whose
+// certificate is remembered: with the certificate alone, and signed with a key of
+// each kind. The signature is verified each time, so this is what signing adds to
+// every request.
+func BenchmarkPossession(b *testing.B) {
+	p384 := func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) }
+	for _, kind := range []struct {
+		name     string
+		generate func() (crypto.Signer, error)
+	}{
+		{"p256", pki.P256.Generate},
+		{"p384", p384},
+		{"ed25519", pki.Ed25519.Generate},
+		{"rsa2048", pki.RSA2048.Generate},
+		{"rsa4096", pki.RSA4096.Generate},
+	} {
+		key, err := kind.generate()
+		if err != nil {
+			b.Fatal(err)
+		}
+		g, bearer, signed := possessing(b, key)
+		b.Run(kind.name+"/bearer", func(b *testing.B) { benchmarkDecide(b, g, bearer, gate.Bearer) })
+		b.Run(kind.name+"/signed", func(b *testing.B) { benchmarkDecide(b, g, signed, gate.Signed) })
+	}
+}
+
+func benchmarkDecide(b *testing.B, g *gate.Gate, r gate.Request, auth string) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := g.Decide(r); d.Denial != nil || d.Auth != auth {
+			b.Fatalf("want it granted as %s, found %s and %v", auth, d.Auth, d.Denial)
+		}
+	}
+}
+
+// possessing is a gate that looks at signatures, and the same request without one
+// and with one.
+func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed gate.Request) {
+	b.Helper()
+	fail := func(err error) {
+		if err != nil {
+			b.Helper()
+			b.Fatal(err)
+		}
+	}
+	ca, err := newAuthority()
+	fail(err)
+	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
+	fail(err)
+	cert, err := ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+	fail(err)
+	signer, err := httpsig.NewSigner(cert, key, "X-SSL-Auth")
+	fail(err)
+	policy, err := access.Compile([]access.Rule{
+		{Name: "signed", Clients: []string{"mail"}, Allow: []string{"POST /events"}, Proof: "require"},
+		{Name: "bearer", Clients: []string{"mail"}, Allow: []string{"POST /bearer"}},
+	}, nil)
+	fail(err)
+	value, body := certheader.Encode(certheader.Base64DER, cert.Raw), make([]byte, 120)
+	signed = gate.Request{
+		Time: now, Credential: []string{value}, Method: "POST", Target: "/events", Auth: gate.Bearer, Authority: "app.example",
+		Header: http.Header{"X-Ssl-Auth": {value}, "Content-Type": {"application/json"}}, HasBody: true,
+		Body: func(string) ([]byte, error) { return body, nil },
+	}
+	bearer = signed
+	bearer.Target = "/bearer"
+	fields, err := signer.Sign(httpsig.Message{
+		Method: "POST", Target: "/events", Authority: "app.example", Header: signed.Header, HasBody: true, Body: func() ([]byte, error) { return body, nil },
+	}, httpsig.Terms{Created: now})
+	fail(err)
+	maps.Copy(signed.Header, fields)
+	verifier := trust.NewVerifier(keyring, nil, trust.Limits{})
+	return &gate.Gate{
+		Identifier: certcache.New(gate.Verification{Verifier: verifier, MaxCredentialBytes: 4096}),
+		Policy:     policy,
+		Possession: gate.Possession{Verifier: &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: forgetful{}}},
+	}, bearer, signed
+}
+
+// TestBearerAllocatesNothing: that others sign costs a remembered client nothing.
+func TestBearerAllocatesNothing(t *testing.T) {
+	s := newStage(t, access.ProofOff)
+	s.Identifier = certcache.New(s.Identifier)
+	for _, path := range []string{"/off", "/unsaid"} {
+		r := s.bearer(path)
+		s.want(t, r, "", gate.Rate, gate.Bearer, "")
+		if found := testing.AllocsPerRun(100, func() { s.Decide(r) }); found > 0 {
+			t.Errorf("%s: want no allocation, found %v", path, found)
+		}
+	}
+}

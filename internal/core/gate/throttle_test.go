@@ -1,0 +1,45 @@
+package gate_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+)
+
+// TestThrottle: refusals of clients on the deny list, and no others, are returned by
+// Throttle.
+func TestThrottle(t *testing.T) {
+	w := newWorld(t)
+	source := netip.MustParseAddr("192.0.2.1")
+	for name, tt := range map[string]struct {
+		request   gate.Request
+		throttled bool
+	}{
+		"denied":        {gate.Request{Time: now, Source: source, Credential: header(w.denied), Method: "POST", Target: "/events"}, true},
+		"granted":       {gate.Request{Time: now, Source: source, Credential: header(w.mail), Method: "POST", Target: "/events"}, false},
+		"no rule":       {gate.Request{Time: now, Source: source, Credential: header(w.social), Method: "POST", Target: "/events"}, false},
+		"a stranger":    {gate.Request{Time: now, Source: source, Credential: header(w.foreign), Method: "POST", Target: "/events"}, false},
+		"no credential": {gate.Request{Time: now, Source: source, Method: "POST", Target: "/events"}, false},
+	} {
+		for way, decide := range map[string]func(*gate.Gate, gate.Request) gate.Decision{"Decide": (*gate.Gate).Decide, "Admit": (*gate.Gate).Admit} {
+			t.Run(name+" "+way, func(t *testing.T) {
+				g := newGate(t, w, trust.Limits{})
+				calls := 0
+				g.Throttle = func(from netip.Addr, client string, refused error) error {
+					calls++
+					if e := refusal.Of(refused); from != source || client != "denied" || e == nil || e.Reason != refusal.AccessDenied {
+						t.Errorf("throttled %s from %s: %v, want access_denied of denied from %s", client, from, refused, source)
+					}
+					return refusal.New(refusal.RateLimited, "too often")
+				}
+				d := decide(g, tt.request)
+				if calls != map[bool]int{true: 1}[tt.throttled] || tt.throttled != (d.Denial != nil && d.Denial.Reason == refusal.RateLimited) || tt.throttled && d.Grant.Valid() {
+					t.Errorf("%d calls and %v, want it throttled: %t", calls, d.Denial, tt.throttled)
+				}
+			})
+		}
+	}
+}

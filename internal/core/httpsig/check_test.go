@@ -1,0 +1,300 @@
+package httpsig_test
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// TestAlgorithmIsTheKeys: alg narrows what the key is able to and adds nothing.
+func TestAlgorithmIsTheKeys(t *testing.T) {
+	i := newIssuer(t)
+	for _, k := range kinds() {
+		p := i.issue(k.key(t))
+		for _, other := range kinds() {
+			made := terms()
+			made.LegacyRSA = k.legacy
+			m := p.sign(t, post(p), made)
+			input := m.Header.Get("Signature-Input") + `;alg="` + other.name + `"`
+			m = p.resignLegacy(t, m, k.legacy, input)
+			v, _ := newVerifier()
+			v.LegacyRSA = k.legacy
+			want := invalid
+			if other.name == k.name {
+				want = ""
+			}
+			_, err := prove(v, m, p.client, now)
+			wantReason(t, err, want)
+		}
+	}
+}
+
+// TestLegacyRSA: without the setting there is no PKCS #1 v1.5, whatever the message
+// says.
+func TestLegacyRSA(t *testing.T) {
+	p := newIssuer(t).issue(rsaKey(t, 2048))
+	made := terms()
+	made.LegacyRSA = true
+	m := p.sign(t, post(p), made)
+	for _, tt := range []struct {
+		alg    string
+		legacy bool
+		want   refusal.Reason
+	}{
+		{"", false, invalid},
+		{`;alg="rsa-v1_5-sha256"`, false, invalid},
+		{"", true, ""},
+		{`;alg="rsa-v1_5-sha256"`, true, ""},
+		{`;alg="rsa-pss-sha512"`, true, invalid},
+	} {
+		v, _ := newVerifier()
+		v.LegacyRSA = tt.legacy
+		_, err := prove(v, p.resignLegacy(t, m, true, m.Header.Get("Signature-Input")+tt.alg), p.client, now)
+		wantReason(t, err, tt.want)
+	}
+}
+
+// TestKeysThatProveNothing: the hint says how to get one that does, and there is
+// nothing to sign in another way.
+func TestKeysThatProveNothing(t *testing.T) {
+	i := newIssuer(t)
+	short := rsaKey(t, 1024)
+	tests := []struct {
+		name   string
+		client party
+		legacy bool
+		want   refusal.Reason
+	}{
+		{"the master key", i.issue(i.key), false, refusal.ProofImpossible},
+		{"P-521", i.issue(ec(t, elliptic.P521())), false, refusal.ProofImpossible},
+		{"RSA too short for PSS", i.issue(short), false, refusal.ProofImpossible},
+		{"RSA too short for PSS, legacy", i.issue(short), true, invalid},
+	}
+	signer := i.issue(p256(t))
+	m := signer.sign(t, post(signer), terms())
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, n := newVerifier()
+			v.LegacyRSA = tt.legacy
+			_, err := prove(v, m, tt.client.client, now)
+			wantReason(t, err, tt.want)
+			refused := refusal.Of(err)
+			if refused.Hint == "" || (refused.AcceptSignature == "") != (tt.want == refusal.ProofImpossible) {
+				t.Errorf("hint %q, Accept-Signature %q", refused.Hint, refused.AcceptSignature)
+			}
+			if n.asked > 0 {
+				t.Error("a nonce was spent")
+			}
+		})
+	}
+}
+
+// TestMasterKeySigns: even a good signature by the master key proves nothing.
+func TestMasterKeySigns(t *testing.T) {
+	i := newIssuer(t)
+	p := i.issue(i.key)
+	v, _ := newVerifier()
+	_, err := prove(v, p.sign(t, post(p), terms()), p.client, now)
+	wantReason(t, err, refusal.ProofImpossible)
+}
+
+// TestKeyID: both spellings of the key's own id.
+func TestKeyID(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	own := p.client.Certificate().OwnKeyID()
+	standard := "sha256/" + base64.StdEncoding.EncodeToString(own[:])
+	master := p.client.Certificate().KeyID()
+	for _, tt := range []struct {
+		id   string
+		want refusal.Reason
+	}{
+		{own.String(), ""},
+		{standard, ""},
+		{"sha256/" + base64.RawStdEncoding.EncodeToString(own[:]), invalid},
+		{"sha256/" + base64.URLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 32)), invalid},
+		{"SHA256" + standard[6:], invalid},
+		{standard[7:], invalid},
+		{own.Short(), invalid},
+		{master.String(), invalid},
+		{"sha256/" + own.String(), invalid},
+	} {
+		input := bytes.Replace([]byte(m.Header.Get("Signature-Input")), []byte(own.String()), []byte(tt.id), 1)
+		v, _ := newVerifier()
+		_, err := prove(v, p.resign(t, m, string(input)), p.client, now)
+		wantReason(t, err, tt.want)
+	}
+}
+
+// TestZeroValues: nothing that was not made by the step before passes, and nobody
+// proves anything with a Verifier that is not whole.
+func TestZeroValues(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	v, _ := newVerifier()
+	s, err := v.Read(m, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked, err := v.Check(s, m, p.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []httpsig.Message{m, {}} {
+		_, err = v.Check(httpsig.Statement{}, other, p.client)
+		wantReason(t, err, invalid)
+		wantDetail(t, err, "that was read")
+		_, err = v.Spend(httpsig.Checked{}, other, now)
+		wantReason(t, err, invalid)
+		wantDetail(t, err, "that was checked")
+	}
+	_, err = v.Check(s, m, identity.Client{})
+	wantReason(t, err, invalid)
+	_, err = v.Read(httpsig.Message{}, time.Time{})
+	wantReason(t, err, missing)
+	if (httpsig.Proven{}).Valid() {
+		t.Error("the zero value proves something")
+	}
+	for _, bad := range []*httpsig.Verifier{nil, {}, {CredentialHeader: "X-SSL-Auth"}, {Nonces: &nonces{}}} {
+		_, err = bad.Read(m, now)
+		wantReason(t, err, invalid)
+		_, err = bad.Check(s, m, p.client)
+		wantReason(t, err, invalid)
+		_, err = bad.Spend(checked, m, now)
+		wantReason(t, err, invalid)
+	}
+}
+
+// TestAnotherMessage: what is checked and spent is what was read.
+func TestAnotherMessage(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	for name, change := range map[string]func(*httpsig.Message){
+		"method":    func(m *httpsig.Message) { m.Method = "PUT" },
+		"target":    func(m *httpsig.Message) { m.Target = "/" },
+		"authority": func(m *httpsig.Message) { m.Authority = "h" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, n := newVerifier()
+			s, err := v.Read(m, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := m
+			change(&other)
+			_, err = v.Check(s, other, p.client)
+			wantReason(t, err, invalid)
+			checked, err := v.Check(s, m, p.client)
+			wantReason(t, err, "")
+			_, err = v.Spend(checked, other, now)
+			wantReason(t, err, invalid)
+			if n.asked > 0 {
+				t.Error("a nonce was spent")
+			}
+		})
+	}
+}
+
+// TestAnotherBody: a body that comes or goes between the steps is not passed over.
+func TestAnotherBody(t *testing.T) {
+	p := newParty(t)
+	signedPost, signedGet := p.sign(t, post(p), terms()), p.sign(t, get(p), terms())
+	tests := []struct {
+		name   string
+		m      httpsig.Message
+		change func(m *httpsig.Message)
+		want   refusal.Reason
+	}{
+		{"as it was read", signedPost, func(*httpsig.Message) {}, ""},
+		{"not to be seen any more", signedPost, func(m *httpsig.Message) { m.Body = nil }, digest},
+		{"said to be gone", signedPost, func(m *httpsig.Message) { m.HasBody, m.Body = false, content("") }, digest},
+		{"come to none", signedGet, func(m *httpsig.Message) { m.HasBody = true }, digest},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, n := newVerifier()
+			c := checked(t, v, p, tt.m)
+			m := tt.m
+			tt.change(&m)
+			_, err := v.Spend(c, m, now)
+			wantReason(t, err, tt.want)
+			if (n.asked > 0) != (tt.want == "") {
+				t.Errorf("nonces was asked %d times", n.asked)
+			}
+		})
+	}
+}
+
+// TestHeaderIsCopied: a header that changes behind Read changes nothing.
+func TestHeaderIsCopied(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	v, _ := newVerifier()
+	s, err := v.Read(m, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(m.Header)
+	checked, err := v.Check(s, m, p.client)
+	wantReason(t, err, "")
+	_, err = v.Spend(checked, m, now)
+	wantReason(t, err, "")
+}
+
+// TestAnotherCertificate: another of the same client, with the same key or another.
+func TestAnotherCertificate(t *testing.T) {
+	i := newIssuer(t)
+	p := i.issue(p256(t))
+	m := p.sign(t, post(p), terms())
+	sameKey, otherKey := i.issue(p.key), i.issue(p256(t))
+	for _, other := range []party{sameKey, otherKey} {
+		swapped := with(m, post(other).Header)
+		v, _ := newVerifier()
+		_, err := prove(v, swapped, other.client, now)
+		wantReason(t, err, invalid)
+	}
+}
+
+// TestAuthority: the host that a signature is for is one of the service's own, or
+// what was asked for where none is said.
+func TestAuthority(t *testing.T) {
+	p := newParty(t)
+	tests := []struct {
+		name, signed, asked string
+		own                 []string
+		want                refusal.Reason
+	}{
+		{"as asked", "a.example", "a.example", nil, ""},
+		{"another than asked", "b.example", "a.example", nil, invalid},
+		{"in capitals, with the port of https", "a.example", "A.Example:443", nil, ""},
+		{"signed in capitals, with the port of http", "A.example:80", "a.example", nil, ""},
+		{"another port", "a.example", "a.example:8443", nil, invalid},
+		{"the service's only one", "a.example", "10.0.0.1:8080", []string{"A.example:443"}, ""},
+		{"what a proxy made of it", "10.0.0.1:8080", "10.0.0.1:8080", []string{"a.example"}, invalid},
+		{"the second of two", "b.example", "b.example", []string{"a.example", "B.example"}, ""},
+		{"the first for the second", "a.example", "b.example", []string{"a.example", "b.example"}, invalid},
+		{"the first for a stranger", "a.example", "c.example", []string{"a.example", "b.example"}, ""},
+		{"the second for a stranger", "b.example", "c.example", []string{"a.example", "b.example"}, invalid},
+		{"none asked for", "a.example", "", []string{"a.example"}, ""},
+		{"none asked for nor said", "a.example", "", nil, malformed},
+		{"an empty one said", "a.example", "a.example", []string{""}, malformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := post(p)
+			m.Authority = tt.signed
+			m = p.sign(t, m, terms())
+			m.Authority = tt.asked
+			v, _ := newVerifier()
+			v.Authorities = tt.own
+			_, err := prove(v, m, p.client, now)
+			wantReason(t, err, tt.want)
+		})
+	}
+}

@@ -1,0 +1,77 @@
+package httpsig_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// TestSignedIsProven: for every algorithm, with and without a body, what a Signer
+// signs a Verifier accepts, once.
+func TestSignedIsProven(t *testing.T) {
+	i := newIssuer(t)
+	for _, k := range kinds() {
+		t.Run(k.name, func(t *testing.T) {
+			p := i.issue(k.key(t))
+			for _, m := range []httpsig.Message{post(p), get(p)} {
+				v, _ := newVerifier()
+				v.LegacyRSA = k.legacy
+				made := terms()
+				made.LegacyRSA = k.legacy
+				signed := p.sign(t, m, made)
+				proven, err := prove(v, signed, p.client, now)
+				if err != nil || !proven.Valid() {
+					t.Fatalf("%s: want it proven, found %v", m.Method, err)
+				}
+				proven, err = prove(v, signed, p.client, now)
+				wantReason(t, err, refusal.ProofReplayed)
+				if proven.Valid() {
+					t.Error("want nothing proven beside the refusal")
+				}
+			}
+		})
+	}
+}
+
+// TestUnsignedIsMissing: what carries no signature for certgate is told what to
+// sign.
+func TestUnsignedIsMissing(t *testing.T) {
+	p := newParty(t)
+	v, _ := newVerifier()
+	_, err := v.Read(post(p), now)
+	wantReason(t, err, refusal.ProofMissing)
+	refused := refusal.Of(err)
+	const want = `sig1=("@method" "@authority" "@path" "@query" "x-ssl-auth" "content-digest");created;expires;tag="certgate"`
+	if refused.AcceptSignature != want || refused.Hint == "" {
+		t.Errorf("want %s and a hint, found %s and %q", want, refused.AcceptSignature, refused.Hint)
+	}
+}
+
+// TestChangedIsRefused: a change after signing shows, at the step whose it is.
+func TestChangedIsRefused(t *testing.T) {
+	p := newParty(t)
+	signed := p.sign(t, post(p), terms())
+	tests := []struct {
+		name   string
+		change func(m *httpsig.Message)
+		want   refusal.Reason
+	}{
+		{"nothing", func(*httpsig.Message) {}, ""},
+		{"method", func(m *httpsig.Message) { m.Method = "PUT" }, refusal.ProofInvalid},
+		{"authority", func(m *httpsig.Message) { m.Authority = "mail.example.com" }, refusal.ProofInvalid},
+		{"path", func(m *httpsig.Message) { m.Target = strings.Replace(target, "/events", "/event", 1) }, refusal.ProofInvalid},
+		{"query", func(m *httpsig.Message) { m.Target = strings.Replace(target, "draft=1", "draft=2", 1) }, refusal.ProofInvalid},
+		{"body", func(m *httpsig.Message) { m.Body = content(event + " ") }, refusal.ProofDigest},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, _ := newVerifier()
+			m := signed
+			tt.change(&m)
+			_, err := prove(v, m, p.client, now)
+			wantReason(t, err, tt.want)
+		})
+	}
+}

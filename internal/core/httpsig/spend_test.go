@@ -1,0 +1,236 @@
+package httpsig_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// TestPeriod: both ends to the nanosecond, with the leeway on each.
+func TestPeriod(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms()) // one minute from now
+	end := now.Add(time.Minute)
+	tests := []struct {
+		name string
+		skew time.Duration
+		at   time.Time
+		want refusal.Reason
+	}{
+		{"the first moment", 0, now, ""},
+		{"before it", 0, now.Add(-1), expired},
+		{"the last moment", 0, end, ""},
+		{"behind it", 0, end.Add(1), expired},
+		{"the first moment with leeway", time.Minute, now.Add(-time.Minute), ""},
+		{"before it with leeway", time.Minute, now.Add(-time.Minute - 1), expired},
+		{"the last moment with leeway", time.Minute, end.Add(time.Minute), ""},
+		{"behind it with leeway", time.Minute, end.Add(time.Minute + 1), expired},
+		{"the most leeway", time.Hour, end.Add(5 * time.Minute), ""},
+		{"more than the most leeway", time.Hour, end.Add(5*time.Minute + 1), expired},
+		{"before more than the most leeway", time.Hour, now.Add(-5*time.Minute - 1), expired},
+		{"leeway below zero", -time.Hour, now, ""},
+		{"leeway below zero, before", -time.Hour, now.Add(-1), expired},
+		{"no time", 0, time.Time{}, expired},
+		{"the end of time", 0, time.Unix(1<<62, 0), expired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, n := newVerifier()
+			v.ClockSkew = tt.skew
+			_, err := v.Read(m, tt.at)
+			wantReason(t, err, tt.want)
+			if n.asked > 0 {
+				t.Error("a nonce was spent")
+			}
+		})
+	}
+}
+
+// checked is what Spend is given, read now.
+func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) httpsig.Checked {
+	t.Helper()
+	s, err := v.Read(m, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := v.Check(s, m, p.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestPeriodEndsMeanwhile: a signature that ends after it was read is not spent,
+// because its nonce may be forgotten; whoever keeps asking with the same time
+// changes nothing.
+func TestPeriodEndsMeanwhile(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	last := 2 * time.Minute // with the leeway
+	tests := []struct {
+		name          string
+		at            time.Duration // what the caller says, from now
+		wait, reading time.Duration
+		want          refusal.Reason
+	}{
+		{"at once", 0, 0, 0, ""},
+		{"the caller knows, in time", last, 0, 0, ""},
+		{"the caller knows", last + 1, 0, 0, expired},
+		{"waited, in time", 0, last, 0, ""},
+		{"waited", 0, last + 1, 0, expired},
+		{"a slow body, in time", 0, 0, last, ""},
+		{"a slow body", 0, 0, last + 1, expired},
+		{"waited, and a slow body", 0, time.Minute, time.Minute + 1, expired},
+		{"the clock went back", -time.Hour, 0, 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v, n := newVerifier()
+				slow := m
+				slow.Body = func() ([]byte, error) {
+					time.Sleep(tt.reading)
+					return m.Body()
+				}
+				c := checked(t, v, p, slow)
+				time.Sleep(tt.wait)
+				_, err := v.Spend(c, slow, now.Add(tt.at))
+				wantReason(t, err, tt.want)
+				if (n.asked > 0) != (tt.want == "") {
+					t.Errorf("nonces was asked %d times", n.asked)
+				}
+			})
+		})
+	}
+}
+
+// TestNonce: what is remembered, and until when.
+func TestNonce(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	synctest.Test(t, func(t *testing.T) {
+		v, n := newVerifier()
+		c := checked(t, v, p, m)
+		at := now.Add(time.Second)
+		_, err := v.Spend(c, m, at)
+		wantReason(t, err, "")
+		own := p.client.Certificate().OwnKeyID()
+		want := httpsig.Nonce{
+			Key: own, Client: "mail", Value: terms().Nonce,
+			Now: at, Until: time.Unix(now.Unix()+60+60+10, 0),
+		}
+		if got := n.spent[own.String()+terms().Nonce]; got != want {
+			t.Errorf("want %+v, found %+v", want, got)
+		}
+	})
+}
+
+// TestNonceIsForTheKey: whatever else two signatures differ in, a nonce of a key is
+// good once; of two keys, twice.
+func TestNonceIsForTheKey(t *testing.T) {
+	i := newIssuer(t)
+	p := i.issue(p256(t))
+	renewed, other := i.issue(p.key), i.issue(p256(t))
+	v, _ := newVerifier()
+	spend := func(p party, m httpsig.Message, want refusal.Reason) {
+		t.Helper()
+		_, err := prove(v, p.sign(t, m, terms()), p.client, now)
+		wantReason(t, err, want)
+	}
+	spend(p, post(p), "")
+	spend(p, post(p), refusal.ProofReplayed)
+	spend(p, get(p), refusal.ProofReplayed)
+	spend(renewed, post(renewed), refusal.ProofReplayed)
+	spend(other, post(other), "")
+}
+
+// TestNonceIsLast: whatever else is wrong, the nonce is not spent and nothing is
+// remembered, so the right request still passes. The body is asked for at most
+// once, and only behind a right signature.
+func TestNonceIsLast(t *testing.T) {
+	p := newParty(t)
+	good := p.sign(t, post(p), terms())
+	broken := errors.New("the connection is gone")
+	period := func(created, expires int64) string {
+		return fmt.Sprintf("created=%d;expires=%d", now.Unix()+created, now.Unix()+expires)
+	}
+	replace := func(m *httpsig.Message, name, old, with string) {
+		m.Header.Set(name, strings.Replace(m.Header.Get(name), old, with, 1))
+	}
+	tests := []struct {
+		name   string
+		change func(m *httpsig.Message)
+		want   refusal.Reason
+		bodies int
+	}{
+		{"form", func(m *httpsig.Message) { replace(m, "Signature", "sig1", "sig2") }, malformed, 0},
+		{"coverage", func(m *httpsig.Message) { replace(m, "Signature-Input", `"@path" `, "") }, incomplete, 0},
+		{"signature", func(m *httpsig.Message) { m.Header.Set("Signature", "sig1=:AAAA:") }, invalid, 0},
+		{"nonce", func(m *httpsig.Message) { replace(m, "Signature-Input", `nonce="`, `nonce="x`) }, invalid, 0},
+		{"key id", func(m *httpsig.Message) { replace(m, "Signature-Input", `keyid="`, `keyid="x`) }, invalid, 0},
+		{"created", func(m *httpsig.Message) { replace(m, "Signature-Input", period(0, 60), period(1, 60)) }, invalid, 0},
+		{"expires", func(m *httpsig.Message) { replace(m, "Signature-Input", period(0, 60), period(0, 61)) }, invalid, 0},
+		{"digest", func(m *httpsig.Message) { m.Body = content("x") }, digest, 1},
+		{"no body", func(m *httpsig.Message) { m.Body = content("") }, digest, 1},
+		{"body broken", func(m *httpsig.Message) { m.Body = func() ([]byte, error) { return nil, broken } }, "", 1},
+		{"body too large", func(m *httpsig.Message) {
+			m.Body = func() ([]byte, error) { return []byte(event), refusal.New(refusal.BodyTooLarge, "too large") }
+		}, refusal.BodyTooLarge, 1},
+		{"nothing", func(*httpsig.Message) {}, "", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, n := newVerifier()
+			m := with(good, nil)
+			tt.change(&m)
+			bodies, inner := 0, m.Body
+			m.Body = func() ([]byte, error) { bodies++; return inner() }
+			_, err := prove(v, m, p.client, now)
+			if tt.name == "body broken" {
+				if !errors.Is(err, broken) || refusal.Of(err) != nil {
+					t.Errorf("want the body's error as it is, found %v", err)
+				}
+			} else {
+				wantReason(t, err, tt.want)
+			}
+			if spent := n.asked > 0; spent != (tt.name == "nothing") {
+				t.Errorf("nonces was asked %d times", n.asked)
+			}
+			if bodies != tt.bodies {
+				t.Errorf("want the body asked for %d times, found %d", tt.bodies, bodies)
+			}
+			if tt.name != "nothing" {
+				_, err = prove(v, good, p.client, now)
+				wantReason(t, err, "")
+			}
+		})
+	}
+}
+
+// TestNoncesRefuse: what the memory says is what the request is told.
+func TestNoncesRefuse(t *testing.T) {
+	p := newParty(t)
+	m := p.sign(t, post(p), terms())
+	fault := errors.New("a fault")
+	for _, want := range []error{
+		refusal.New(refusal.Overloaded, "full"), refusal.New(refusal.ProofReplayed, "used"), fault,
+	} {
+		v, n := newVerifier()
+		n.err = want
+		proven, err := prove(v, m, p.client, now)
+		if proven.Valid() {
+			t.Error("want nothing proven beside an error")
+		}
+		if refused := refusal.Of(want); refused != nil {
+			wantReason(t, err, refused.Reason)
+		} else if !errors.Is(err, fault) {
+			t.Errorf("want the fault, found %v", err)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package refusal_test
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// statuses is the contract with clients, written down a second time on purpose:
+// a changed or forgotten status must be changed here too, by somebody who means
+// it.
+var statuses = map[refusal.Reason]int{
+	refusal.PathAmbiguous:          http.StatusBadRequest,
+	refusal.RequestAmbiguous:       http.StatusBadRequest,
+	refusal.RequestMalformed:       http.StatusBadRequest,
+	refusal.MethodNotAllowed:       http.StatusMethodNotAllowed,
+	refusal.ExpectationFailed:      http.StatusExpectationFailed,
+	refusal.PeerUntrusted:          http.StatusForbidden,
+	refusal.OriginMissing:          http.StatusForbidden,
+	refusal.OriginAmbiguous:        http.StatusForbidden,
+	refusal.CredentialMissing:      http.StatusUnauthorized,
+	refusal.CredentialMalformed:    http.StatusUnauthorized,
+	refusal.CredentialDuplicated:   http.StatusUnauthorized,
+	refusal.CredentialTooLarge:     http.StatusRequestHeaderFieldsTooLarge,
+	refusal.CredentialPrivateKey:   http.StatusUnauthorized,
+	refusal.ProxyUntrusted:         http.StatusUnauthorized,
+	refusal.CertificateUntrusted:   http.StatusForbidden,
+	refusal.CertificateExpired:     http.StatusForbidden,
+	refusal.CertificateNotYetValid: http.StatusForbidden,
+	refusal.CertificateRevoked:     http.StatusForbidden,
+	refusal.CertificateWeak:        http.StatusForbidden,
+	refusal.CertificateUnsuitable:  http.StatusForbidden,
+	refusal.CertificateLifetime:    http.StatusForbidden,
+	refusal.RevocationUnknown:      http.StatusForbidden,
+	refusal.LegacySharedKey:        http.StatusForbidden,
+	refusal.IdentityMissing:        http.StatusForbidden,
+	refusal.IdentityAmbiguous:      http.StatusForbidden,
+	refusal.IdentityInvalid:        http.StatusForbidden,
+	refusal.ProofMissing:           http.StatusUnauthorized,
+	refusal.ProofMalformed:         http.StatusUnauthorized,
+	refusal.ProofIncomplete:        http.StatusUnauthorized,
+	refusal.ProofExpired:           http.StatusUnauthorized,
+	refusal.ProofInvalid:           http.StatusUnauthorized,
+	refusal.ProofDigest:            http.StatusUnauthorized,
+	refusal.ProofReplayed:          http.StatusUnauthorized,
+	refusal.ProofImpossible:        http.StatusUnauthorized,
+	refusal.AccessDenied:           http.StatusForbidden,
+	refusal.BodyTooLarge:           http.StatusRequestEntityTooLarge,
+	refusal.ClientClosed:           499, // nginx's "client closed request"
+	refusal.RequestTimeout:         http.StatusRequestTimeout,
+	refusal.UpstreamFailed:         http.StatusBadGateway,
+	refusal.UpstreamTimeout:        http.StatusGatewayTimeout,
+	refusal.RateLimited:            http.StatusTooManyRequests,
+	refusal.Overloaded:             http.StatusServiceUnavailable,
+	refusal.Draining:               http.StatusServiceUnavailable,
+	refusal.Internal:               http.StatusInternalServerError,
+}
+
+func TestStatusOfEveryReason(t *testing.T) {
+	for _, reason := range refusal.Reasons() {
+		want, ok := statuses[reason]
+		if !ok {
+			t.Errorf("%s: want a status in this test's table, found none", reason)
+			continue
+		}
+		if got := reason.Status(); got != want {
+			t.Errorf("%s: status %d, want %d", reason, got, want)
+		}
+	}
+	if got, want := len(refusal.Reasons()), len(statuses); got != want {
+		t.Errorf("%d reasons, want the %d of this test's table", got, want)
+	}
+}
+
+// TestEveryConstantHasAnAnswer reads the source, because a constant that is
+// missing in the package's table is missing in Reasons too.
+func TestEveryConstantHasAnAnswer(t *testing.T) {
+	declared := declaredReasons(t)
+	if len(declared) == 0 {
+		t.Fatal("found no constants of type Reason")
+	}
+	known := refusal.Reasons()
+	for name, reason := range declared {
+		if !slices.Contains(known, reason) {
+			t.Errorf("%s (%s): declared but without status and title", name, reason)
+		}
+	}
+	if len(known) != len(declared) {
+		t.Errorf("%d answers for %d constants", len(known), len(declared))
+	}
+}
+
+// declaredReasons is every constant of type Reason in the package's files. Two
+// constants with one value fail the test.
+func declaredReasons(t *testing.T) map[string]refusal.Reason {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "denial.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string]refusal.Reason{}
+	owner := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !isReason(spec.Type) {
+			return true
+		}
+		for i, name := range spec.Names {
+			value := literal(t, spec, i)
+			if first, dup := owner[value]; dup {
+				t.Errorf("%s and %s are both %q", first, name.Name, value)
+			}
+			owner[value] = name.Name
+			declared[name.Name] = refusal.Reason(value)
+		}
+		return true
+	})
+	return declared
+}
+
+func isReason(e ast.Expr) bool {
+	ident, ok := e.(*ast.Ident)
+	return ok && ident.Name == "Reason"
+}
+
+func literal(t *testing.T, spec *ast.ValueSpec, i int) string {
+	t.Helper()
+	if i >= len(spec.Values) {
+		t.Fatalf("%s: want a value, found none", spec.Names[i].Name)
+	}
+	lit, ok := spec.Values[i].(*ast.BasicLit)
+	if !ok {
+		t.Fatalf("%s: want a string literal", spec.Names[i].Name)
+	}
+	value, err := strconv.Unquote(lit.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// TestRefusalsOfTheCallerAre401Or403 keeps nginx's auth_request possible, which
+// turns every other status into a 500.
+func TestRefusalsOfTheCallerAre401Or403(t *testing.T) {
+	prefixes := []string{"peer_", "origin_", "credential_", "proxy_", "certificate_", "revocation_", "legacy_", "identity_", "access_"}
+	for _, reason := range refusal.Reasons() {
+		about := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(string(reason), p) })
+		if !about || reason == refusal.CredentialTooLarge {
+			continue
+		}
+		if s := reason.Status(); s != http.StatusUnauthorized && s != http.StatusForbidden {
+			t.Errorf("%s: status %d, want 401 or 403", reason, s)
+		}
+	}
+}
+
+func TestUnknownReasonIsOurFault(t *testing.T) {
+	for _, reason := range []refusal.Reason{"", "no_such_reason", "ACCESS_DENIED"} {
+		if got := reason.Status(); got != http.StatusInternalServerError {
+			t.Errorf("%q: status %d, want 500", reason, got)
+		}
+		if got, want := reason.Title(), refusal.Internal.Title(); got != want {
+			t.Errorf("%q: title %q, want that of Internal", reason, got)
+		}
+	}
+}
+
+func TestReasonsAndTitlesAreFitForClients(t *testing.T) {
+	code := regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
+	title := regexp.MustCompile(`^[A-Z][a-zA-Z' ]+[a-z]$`)
+	reasons := refusal.Reasons()
+	if !slices.IsSorted(reasons) {
+		t.Errorf("reasons are not in alphabetical order: %v", reasons)
+	}
+	seen := map[string]refusal.Reason{}
+	for _, reason := range reasons {
+		if !code.MatchString(string(reason)) {
+			t.Errorf("%q: want lower snake case", reason)
+		}
+		if !title.MatchString(reason.Title()) {
+			t.Errorf("%s: want one plain sentence without a full stop, found %q", reason, reason.Title())
+		}
+		if other, dup := seen[reason.Title()]; dup {
+			t.Errorf("%s and %s have the same title", reason, other)
+		}
+		seen[reason.Title()] = reason
+	}
+}
+
+// TestReasonsCannotBeChanged: the list is the caller's own.
+func TestReasonsCannotBeChanged(t *testing.T) {
+	refusal.Reasons()[0] = "changed"
+	if slices.Contains(refusal.Reasons(), "changed") {
+		t.Error("a caller changed the list of reasons")
+	}
+}
+
+func TestOf(t *testing.T) {
+	refused := refusal.New(refusal.AccessDenied, "client %q", "mail")
+	fault := errors.New("disk full")
+	tests := []struct {
+		name string
+		err  error
+		want *refusal.Error
+	}{
+		{"the refusal itself", refused, refused},
+		{"wrapped", fmt.Errorf("deciding: %w", refused), refused},
+		{"wrapped twice", fmt.Errorf("a: %w", fmt.Errorf("b: %w", refused)), refused},
+		{"joined with a fault", errors.Join(fault, refused), refused},
+		{"a fault", fault, nil},
+		{"a wrapped fault", fmt.Errorf("reading: %w", fault), nil},
+		{"the text of a refusal is not a refusal", errors.New(refused.Error()), nil},
+		{"nil", nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := refusal.Of(tt.err); got != tt.want {
+				t.Errorf("found %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestErrorIsReasonAndDetail(t *testing.T) {
+	err := refusal.New(refusal.IdentityInvalid, "organizational unit %q", "a\nb")
+	if want := `identity_invalid: organizational unit "a\nb"`; err.Error() != want {
+		t.Errorf("found %q, want %q", err.Error(), want)
+	}
+	if want := `organizational unit "a\nb"`; err.Detail != want {
+		t.Errorf("detail %q, want %q", err.Detail, want)
+	}
+}
+
+// TestHint: the client is told the hint and nothing else, the operator both.
+func TestHint(t *testing.T) {
+	plain := refusal.New(refusal.AccessDenied, "client %q", "mail")
+	advised := plain.WithHint("Ask the operator")
+	if advised.Hint != "Ask the operator" || advised.Detail != `client "mail". Ask the operator` || advised.Reason != refusal.AccessDenied {
+		t.Errorf("found %+v", advised)
+	}
+	if plain.Hint != "" || plain.Detail != `client "mail"` {
+		t.Errorf("want the refusal without a hint unchanged, found %+v", plain)
+	}
+}

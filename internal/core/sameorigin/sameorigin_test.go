@@ -1,0 +1,58 @@
+package sameorigin_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/sameorigin"
+)
+
+func TestKnow(t *testing.T) {
+	hosts := sameorigin.NewHosts("ops.internal:9090", "", "Gateway", "::1")
+	for host, want := range map[string]bool{
+		"": true, "127.0.0.1": true, "127.0.0.1:9090": true, "10.1.2.3:9090": true, "[::1]": true, "[::1]:9090": true, "[fe80::1%25eth0]:9090": true,
+		"localhost": true, "LOCALHOST:9090": true, "localhost.": true, "app.localhost:1": true,
+		"ops.internal": true, "Ops.Internal:80": true, "ops.internal.": true, "gateway:9090": true,
+		"0.0.0.0": false, "0.0.0.0:9090": false, "[::]:9090": false, "[::ffff:0.0.0.0]:9090": false, "[::%25lo]:1": false,
+		"evil.example": false, "evil.example:9090": false, "localhost.evil.example": false, "notlocalhost": false, "ops.internal.evil.example": false,
+		"internal": false, ".": false, ":9090": false, "127.0.0.1.evil.example": false, "127.0.0.1@evil.example": false, "0x7f.1": false, "2130706433": false,
+	} {
+		if have := hosts.Know(host); have != want {
+			t.Errorf("%q known: %t, want %t", host, have, want)
+		}
+	}
+	if (sameorigin.Hosts{}).Know("ops.internal") || !(sameorigin.Hosts{}).Know("localhost") {
+		t.Error("want the zero value to know localhost and no name")
+	}
+}
+
+func TestIsForeign(t *testing.T) {
+	tests := []struct {
+		name   string
+		header http.Header
+		want   bool
+	}{
+		{"a program", http.Header{}, false},
+		{"typed into the address bar", http.Header{"Sec-Fetch-Site": {"none"}}, false},
+		{"its own page", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://127.0.0.1:9090"}, "Referer": {"http://127.0.0.1:9090/status"}}, false},
+		{"another site", http.Header{"Sec-Fetch-Site": {"cross-site"}}, true},
+		{"another port", http.Header{"Sec-Fetch-Site": {"same-site"}}, true},
+		{"two values", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, true},
+		{"a value that is not known", http.Header{"Sec-Fetch-Site": {""}}, true},
+		{"another site's origin", http.Header{"Origin": {"https://evil.example"}}, true},
+		{"an opaque origin", http.Header{"Origin": {"null"}}, true},
+		{"the origin of another port", http.Header{"Origin": {"http://127.0.0.1:3000"}}, true},
+		{"two origins", http.Header{"Origin": {"http://127.0.0.1:9090", "https://evil.example"}}, true},
+		{"another site's link", http.Header{"Referer": {"https://evil.example/page"}}, true},
+		{"a link that is no URL", http.Header{"Referer": {"http://[::1"}}, true},
+		{"an empty link", http.Header{"Referer": {""}}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &http.Request{Host: "127.0.0.1:9090", Header: tt.header}
+			if have := sameorigin.IsForeign(r); have != tt.want {
+				t.Errorf("foreign: %t, want %t", have, tt.want)
+			}
+		})
+	}
+}

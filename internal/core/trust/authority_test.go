@@ -1,0 +1,205 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+)
+
+// TestAuthorityCertificate: a CA certificate is a key and what the CA says of
+// itself; a keyring takes only one that says it may sign certificates.
+func TestAuthorityCertificate(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.key("ca", "ec:P-256")
+	o.openssl("req", "-new", "-config", "req.cnf", "-key", "ca.key", "-subj", "/CN=Example CA", "-out", "v1.csr")
+	version1 := o.openssl("x509", "-req", "-in", "v1.csr", "-signkey", "ca.key")
+	const ca = "basicConstraints=critical,CA:TRUE\n"
+	tests := []struct {
+		name string
+		text []byte
+		want string // of the error, "" is accepted
+	}{
+		{"CA", o.root(root{name: "ca"}), ""},
+		{"CA without key usage", o.root(root{name: "ca", extensions: ca}), ""},
+		{"CA with a path length", o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:TRUE,pathlen:0"}), ""},
+		{"not a CA", o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:FALSE"}), "want a CA certificate"},
+		{"no basic constraints", o.root(root{name: "ca", extensions: "keyUsage=keyCertSign"}), "want a CA certificate"},
+		{"version 1", version1, "want a CA certificate"},
+		{"no keyCertSign", o.root(root{name: "ca", extensions: ca + "keyUsage=critical,cRLSign"}), "keyCertSign"},
+		{"no key usage allowed at all", o.root(root{name: "ca", extensions: ca + "keyUsage=critical,DER:030100"}), "keyCertSign"},
+		{"unknown critical extension", o.root(root{name: "ca", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}), "critical extensions"},
+		{"critical name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;DNS:example.org"}), ""},
+		{"critical directory name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;dirName:example\n[example]\nO=Example"}), ""},
+		{"critical constraints on another kind", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;RID:1.2.3"}), "found one on registeredID"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ring, err := trust.ParseKeyring(tt.text, 2048)
+			if tt.want != "" {
+				if ring != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("want an error about %q, found %v", tt.want, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			if c := ring.Anchors()[0].Certificate(); c == nil || !bytes.Equal(c.Raw, parsed(t, tt.text).Raw) {
+				t.Error("the anchor does not have its certificate")
+			}
+		})
+	}
+}
+
+// TestAuthorityTime: a CA whose certificate is over vouches for nobody; its bare
+// key has no end.
+func TestAuthorityTime(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.key("ca", "ec:P-256")
+	short := o.root(root{name: "ca", days: 10})
+	o.key("mail", "ec:P-256")
+	cert := o.client(order{ca: "ca", key: "mail"}) // 365 days
+	end := parsed(t, short).NotAfter
+	tests := []struct {
+		name   string
+		anchor []byte
+		now    time.Time
+		skew   time.Duration
+		want   refusal.Reason
+	}{
+		{"last second", short, end, 0, ""},
+		{"a second late", short, end.Add(time.Second), 0, refusal.CertificateUntrusted},
+		{"within the skew", short, end.Add(time.Minute), time.Minute, ""},
+		{"a second more than the skew", short, end.Add(61 * time.Second), time.Minute, refusal.CertificateUntrusted},
+		{"the bare key", o.public("ca"), end.Add(time.Second), 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := trust.NewVerifier(keyring(t, tt.anchor), nil, trust.Limits{ClockSkew: tt.skew}).Verify(cert, tt.now)
+			check(t, cert, v, err, tt.want)
+		})
+	}
+}
+
+// TestAuthorityNotYetValid uses crypto/x509: openssl 3.0 can only begin now.
+func TestAuthorityNotYetValid(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example CA"}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caText := made(t, ca, ca, &key.PublicKey, key)
+	client := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(1, 0, 0)}
+	cert := parsed(t, made(t, client, ca, &key.PublicKey, key))
+
+	older := &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "Older CA"}, NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(9, 0, 0),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	olderText := made(t, older, older, &key.PublicKey, key)
+	intermediate := parsed(t, made(t, ca, older, &key.PublicKey, key))
+	tests := []struct {
+		name string
+		now  time.Time
+		skew time.Duration
+		want refusal.Reason
+	}{
+		{"first second", begin, 0, ""},
+		{"a second early", begin.Add(-time.Second), 0, refusal.CertificateUntrusted},
+		{"within the skew", begin.Add(-time.Minute), time.Minute, ""},
+		{"a second more than the skew", begin.Add(-61 * time.Second), time.Minute, refusal.CertificateUntrusted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			limits := trust.Limits{ClockSkew: tt.skew}
+			v, err := trust.NewVerifier(keyring(t, caText), nil, limits).Verify(cert, tt.now)
+			check(t, cert, v, err, tt.want)
+			v, err = trust.NewVerifier(keyring(t, olderText), nil, limits).Verify(cert, tt.now, intermediate)
+			check(t, cert, v, err, tt.want)
+		})
+	}
+}
+
+// TestIssuerName: the CA's certificate must be the issuer by name as well as by
+// key; a bare key has no name.
+func TestIssuerName(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	public, certificate := o.authority("ca", "ec:P-256")
+	renamed := o.root(root{name: "ca", subject: "/O=Example/CN=Other CA", out: "renamed.crt"})
+	o.key("mail", "ec:P-256")
+	cert := o.client(order{ca: "ca", key: "mail"})
+	tests := []struct {
+		name   string
+		anchor []byte
+		want   refusal.Reason
+	}{
+		{"the CA", certificate, ""},
+		{"the CA's key", public, ""},
+		{"the CA's key under another name", renamed, refusal.CertificateUntrusted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := verify(t, cert, tt.anchor)
+			check(t, cert, v, err, tt.want)
+		})
+	}
+}
+
+// TestExponents uses crypto/x509, because openssl makes no such keys.
+func TestExponents(t *testing.T) {
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modulus, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(&signer.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := map[int]refusal.Reason{
+		65537: "", 3: "",
+		1: refusal.CertificateWeak, 2: refusal.CertificateWeak, 4: refusal.CertificateWeak, 65536: refusal.CertificateWeak,
+	}
+	for exponent, want := range wants {
+		client := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1e9, 0)}
+		public := &rsa.PublicKey{N: modulus.N, E: exponent}
+		cert := parsed(t, made(t, client, client, public, signer))
+		v, err := verify(t, cert, pemOf("PUBLIC KEY", spki))
+		check(t, cert, v, err, want)
+	}
+}
+
+func made(t *testing.T, template, parent *x509.Certificate, public, signer any) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pemOf("CERTIFICATE", der)
+}
+
+func pemOf(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}

@@ -1,0 +1,496 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+)
+
+// crl is what differs between one revocation list and the next. The zero value
+// but for ca is a good one: issued now, for a week, revoking nothing.
+type crl struct {
+	ca         string
+	revoked    []string // serial numbers as openssl prints them
+	this, next string   // ASN.1 times
+	digest     string   // default sha256
+	extensions string   // default a CRL number; "-" is a version 1 list
+	entry      string   // reason
+}
+
+// crl is in PEM, as openssl ca -gencrl makes it.
+func (o office) crl(w crl) []byte {
+	o.tb.Helper()
+	section := "crl_extensions=ext\n[ext]\n" + or(w.extensions, "2.5.29.20=ASN1:INTEGER:1") + "\n"
+	if w.extensions == "-" {
+		section = ""
+	}
+	o.write("ca.cnf", "[ca]\ndefault_ca=it\n[it]\ndatabase=index.txt\ndefault_md="+or(w.digest, "sha256")+"\ndefault_crl_days=7\n"+section)
+	var index strings.Builder
+	for _, serial := range w.revoked {
+		index.WriteString("R\t400101000000Z\t260101000000Z" + w.entry + "\t" + serial + "\tunknown\t/CN=revoked\n")
+	}
+	o.write("index.txt", index.String())
+	o.write("index.txt.attr", "unique_subject=no\n")
+	args := []string{"ca", "-gencrl", "-config", "ca.cnf", "-cert", w.ca + ".crt", "-keyfile", w.ca + ".key", "-out", "list.crl"}
+	if w.this != "" {
+		args = append(args, "-crl_lastupdate", w.this)
+	}
+	if w.next != "" {
+		args = append(args, "-crl_nextupdate", w.next)
+	}
+	o.openssl(args...)
+	return o.read("list.crl")
+}
+
+func derOf(tb testing.TB, text []byte) []byte {
+	tb.Helper()
+	block, _ := pem.Decode(text)
+	if block == nil {
+		tb.Fatal("want a PEM block, found none")
+	}
+	return block.Bytes
+}
+
+func lists(tb testing.TB, ring *trust.Keyring, texts ...[]byte) []*trust.CRL {
+	tb.Helper()
+	var all []*trust.CRL
+	for _, text := range texts {
+		some, err := trust.ParseCRLs(text, ring)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+// TestCRLSpellings: one file may hold one list in DER or several in PEM.
+func TestCRLSpellings(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	aKey, a := o.authority("a", "rsa:2048")
+	_, b := o.authority("b", "ec:P-256")
+	first := o.crl(crl{ca: "a", revoked: []string{"4F3A09", "01"}})
+	second := o.crl(crl{ca: "b"})
+	both := keyring(t, a, b)
+	ids := []trust.KeyID{both.Anchors()[0].ID(), both.Anchors()[1].ID()}
+	tests := []struct {
+		name string
+		ring *trust.Keyring
+		text []byte
+		want []trust.KeyID
+	}{
+		{"PEM", both, first, ids[:1]},
+		{"DER", both, derOf(t, first), ids[:1]},
+		{"CRLF", both, bytes.ReplaceAll(first, []byte("\n"), []byte("\r\n")), ids[:1]},
+		{"several", both, slices.Concat(first, second), ids},
+		{"comments and blank lines", both, slices.Concat([]byte("\n# of a\n"), first, []byte("\n# of b\n"), second, []byte("\n")), ids},
+		{"bare key", keyring(t, aKey), first, ids[:1]},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := trust.ParseCRLs(tt.text, tt.ring)
+			if err != nil || len(got) != len(tt.want) {
+				t.Fatalf("want %d lists, found %d, %v", len(tt.want), len(got), err)
+			}
+			for i, list := range got {
+				if list.KeyID() != tt.want[i] {
+					t.Errorf("list %d: want another key id", i)
+				}
+			}
+			facts, err := x509.ParseRevocationList(derOf(t, first))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got[0].Len() != 2 || !got[0].ThisUpdate().Equal(facts.ThisUpdate) || !got[0].NextUpdate().Equal(facts.NextUpdate) {
+				t.Errorf("found %d serials, %s to %s", got[0].Len(), got[0].ThisUpdate(), got[0].NextUpdate())
+			}
+		})
+	}
+}
+
+func TestCRLFaults(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	key, ca := o.authority("ca", "rsa:2048")
+	o.authority("stranger", "rsa:2048") // of the same name
+	good := o.crl(crl{ca: "ca"})
+	der := derOf(t, good)
+	stranger := o.crl(crl{ca: "stranger"})
+	sha1 := o.crl(crl{ca: "ca", digest: "sha1"})
+	sha224 := o.crl(crl{ca: "ca", digest: "sha224"})
+	version1 := o.crl(crl{ca: "ca", extensions: "-"})
+	delta := o.crl(crl{ca: "ca", extensions: "2.5.29.27=critical,ASN1:INTEGER:1"})
+	partition := o.crl(crl{ca: "ca", extensions: "issuingDistributionPoint=critical,@idp\n[idp]\nonlyuser=TRUE"})
+	unknown := o.crl(crl{ca: "ca", extensions: "1.2.3.4=critical,ASN1:UTF8String:x"})
+	noSign := o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign", out: "nosign.crt"})
+	renamed := o.root(root{name: "ca", subject: "/CN=Other CA", out: "renamed.crt"})
+	flipped := bytes.Clone(der)
+	flipped[len(flipped)-1] ^= 1
+	tests := []struct {
+		name   string
+		text   []byte
+		anchor []byte
+		want   string // of the error, "" is accepted
+	}{
+		{"good", good, ca, ""},
+		{"good, bare key", good, key, ""},
+		{"an unknown extension", o.crl(crl{ca: "ca", extensions: "1.2.3.4=ASN1:UTF8String:x"}), ca, ""},
+		{"a reason", o.crl(crl{ca: "ca", revoked: []string{"01"}, entry: ",keyCompromise"}), ca, ""},
+		{"stranger", stranger, ca, "signed by a key in force"},
+		{"stranger, bare key", stranger, key, "signed by a key in force"},
+		{"another signature", flipped, ca, "signed by a key in force"},
+		{"the second is a stranger's", slices.Concat(good, stranger), ca, "list 2: want a list signed by"},
+		{"CA without cRLSign", good, noSign, "signed by a key in force"},
+		{"CA of another name", good, renamed, "signed by a key in force"},
+		{"SHA-1", sha1, ca, "want a signature with SHA-256 or better, found SHA1-RSA"},
+		{"SHA-224", sha224, ca, "want a signature with SHA-256 or better, found one that is not supported"},
+		{"version 1", version1, ca, "version 2"},
+		{"delta", delta, ca, "critical extensions, found deltaCRLIndicator (2.5.29.27): partitioned, indirect and delta lists cannot be used"},
+		{"only client certificates", partition, ca, "critical extensions, found issuingDistributionPoint (2.5.29.28): partitioned"},
+		{"unknown critical extension", unknown, ca, "critical extensions, found 1.2.3.4"},
+		{"empty", nil, ca, "cannot be read"},
+		{"blank", []byte("\n"), ca, "cannot be read"},
+		{"garbage", []byte("revoked: 1"), ca, "cannot be read"},
+		{"a certificate", ca, ca, "want X509 CRL"},
+		{"a certificate in DER", derOf(t, ca), ca, "cannot be read"},
+		{"truncated DER", der[:len(der)-1], ca, "cannot be read"},
+		{"two in DER", slices.Concat(der, der), ca, "cannot be read"},
+		{"a byte behind DER", append(bytes.Clone(der), 0), ca, "cannot be read"},
+		{"two in one PEM block", pemOf("X509 CRL", slices.Concat(der, der)), ca, "cannot be read"},
+		{"truncated PEM", good[:len(good)-10], ca, "damaged"},
+		{"the first damaged", slices.Concat(good[:len(good)-30], good), ca, "damaged"},
+		{"text before", append([]byte("Certificate Revocation List:\n"), good...), ca, "other text"},
+		{"text behind", append(bytes.Clone(good), "x\n"...), ca, "other text"},
+		{"headers", []byte(strings.Replace(string(good), "\n", "\na: b\n\n", 1)), ca, "headers"},
+		{"only in a comment", []byte("# -----BEGIN X509 CRL-----\n"), ca, "found none"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := trust.ParseCRLs(tt.text, keyring(t, tt.anchor))
+			switch {
+			case tt.want == "" && (err != nil || len(got) != 1):
+				t.Errorf("want one list, found %d, %v", len(got), err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("want an error about %q, found %v", tt.want, err)
+			case tt.want != "" && got != nil:
+				t.Error("want nothing beside the error, found lists")
+			}
+		})
+	}
+	for _, nobody := range []*trust.Keyring{nil, {}} {
+		if got, err := trust.ParseCRLs(good, nobody); err == nil || got != nil {
+			t.Error("want no list signed by nobody")
+		}
+	}
+}
+
+// TestCRLWithoutEnd uses crypto/x509's parts: openssl always writes nextUpdate.
+func TestCRLWithoutEnd(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	key, _ := o.authority("ca", "ec:P-256")
+	for _, end := range []bool{true, false} {
+		text := handmadeCRL(t, o, end, nil)
+		_, err := trust.ParseCRLs(text, keyring(t, key))
+		if end && err != nil {
+			t.Errorf("with nextUpdate: refused: %v", err)
+		}
+		if !end && (err == nil || !strings.Contains(err.Error(), "nextUpdate")) {
+			t.Errorf("without: want an error about nextUpdate, found %v", err)
+		}
+	}
+}
+
+// handmadeCRL is a list of ca.key, in PEM, of one serial number whose entry has an
+// extension unless critical is nil.
+func handmadeCRL(t *testing.T, o office, end bool, critical *bool) []byte {
+	t.Helper()
+	type entry struct {
+		Serial     *big.Int
+		Time       time.Time
+		Extensions []pkix.Extension `asn1:"optional"`
+	}
+	type tbs struct {
+		Version    int
+		Algorithm  pkix.AlgorithmIdentifier
+		Issuer     asn1.RawValue
+		ThisUpdate time.Time
+		NextUpdate time.Time `asn1:"optional"`
+		Revoked    []entry
+		Extensions []pkix.Extension `asn1:"tag:0,explicit"`
+	}
+	ca := parsed(t, o.read("ca.crt"))
+	algorithm := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}
+	list := tbs{
+		Version: 1, Algorithm: algorithm, Issuer: asn1.RawValue{FullBytes: ca.RawSubject}, ThisUpdate: ca.NotBefore,
+		Revoked:    []entry{{Serial: big.NewInt(5), Time: ca.NotBefore}},
+		Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 20}, Value: marshal(t, 1)}},
+	}
+	if end {
+		list.NextUpdate = ca.NotAfter
+	}
+	if critical != nil {
+		list.Revoked[0].Extensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: *critical, Value: marshal(t, 1)}}
+	}
+	block, _ := pem.Decode(o.read("ca.key"))
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := marshal(t, list)
+	digest := sha256.Sum256(body)
+	signature, err := ecdsa.SignASN1(rand.Reader, key.(*ecdsa.PrivateKey), digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pemOf("X509 CRL", marshal(t, struct {
+		TBS       asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}{asn1.RawValue{FullBytes: body}, algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}}))
+}
+
+// TestCRLEntries: an entry with a critical extension, such as the certificate
+// issuer of an indirect list, means another certificate than it seems.
+func TestCRLEntries(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	key, _ := o.authority("ca", "ec:P-256")
+	for critical, want := range map[bool]string{false: "", true: "entries without critical"} {
+		_, err := trust.ParseCRLs(handmadeCRL(t, o, true, &critical), keyring(t, key))
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("critical %v: want an error about %q, found %v", critical, want, err)
+		}
+	}
+}
+
+// TestCRL: one list of the anchor; the certificate, the moment and the setting
+// differ.
+func TestCRL(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	key, ca := o.authority("ca", "rsa:2048")
+	o.key("mail", "ec:P-256")
+	good := o.client(order{ca: "ca", key: "mail", serial: "0x0a"})
+	bad := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	text := o.crl(crl{ca: "ca", revoked: []string{"4F3A09"}})
+	const gone, unknown = refusal.CertificateRevoked, refusal.RevocationUnknown
+	for name, anchor := range map[string][]byte{"CA": ca, "bare key": key} {
+		ring := keyring(t, anchor)
+		list := lists(t, ring, text)
+		begin, end := list[0].ThisUpdate(), list[0].NextUpdate()
+		// So that the certificates are in time before the list is.
+		limits := trust.Limits{ClockSkew: time.Minute}
+		tests := []struct {
+			name      string
+			now       time.Time
+			stale     bool
+			good, bad refusal.Reason
+		}{
+			{"in force", end.Add(-time.Hour), false, "", gone},
+			{"last second", end, false, "", gone},
+			{"a second late", end.Add(time.Second), false, unknown, gone},
+			{"a nanosecond late", end.Add(1), false, unknown, gone},
+			{"a second late, allowed", end.Add(time.Second), true, "", gone},
+			{"months late, allowed", end.AddDate(0, 6, 0), true, "", gone},
+			{"first second", begin, false, "", gone},
+			{"early, within the skew", begin.Add(-30 * time.Second), false, "", gone},
+		}
+		for _, tt := range tests {
+			t.Run(name+"/"+tt.name, func(t *testing.T) {
+				verifier := trust.NewVerifier(ring, nil, limits).WithCRLs(list, tt.stale)
+				v, err := verifier.Verify(good, tt.now)
+				check(t, good, v, err, tt.good)
+				v, err = verifier.Verify(bad, tt.now)
+				check(t, bad, v, err, tt.bad)
+			})
+		}
+	}
+}
+
+// TestCRLOfTheFuture: a list that is not in force yet says nothing of today.
+func TestCRLOfTheFuture(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, ca := o.authority("ca", "ec:P-256")
+	o.key("mail", "ec:P-256")
+	good := o.client(order{ca: "ca", key: "mail", serial: "0x0a"})
+	bad := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	begin := midlife(good).UTC().Truncate(time.Second)
+	const asn1Time = "20060102150405Z"
+	ring := keyring(t, ca)
+	list := lists(t, ring, o.crl(crl{ca: "ca", revoked: []string{"4F3A09"}, this: begin.Format(asn1Time), next: begin.Add(time.Hour).Format(asn1Time)}))
+	tests := []struct {
+		name  string
+		now   time.Time
+		skew  time.Duration
+		stale bool
+		good  refusal.Reason
+	}{
+		{"first second", begin, 0, false, ""},
+		{"a second early", begin.Add(-time.Second), 0, false, refusal.RevocationUnknown},
+		{"the whole skew early", begin.Add(-time.Minute), time.Minute, false, ""},
+		{"a second more", begin.Add(-61 * time.Second), time.Minute, false, refusal.RevocationUnknown},
+		{"a second early, allowed", begin.Add(-time.Second), 0, true, ""},
+		{"late, the skew is no help", begin.Add(time.Hour + time.Second), time.Minute, false, refusal.RevocationUnknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			verifier := trust.NewVerifier(ring, nil, trust.Limits{ClockSkew: tt.skew}).WithCRLs(list, tt.stale)
+			v, err := verifier.Verify(good, tt.now)
+			check(t, good, v, err, tt.good)
+			v, err = verifier.Verify(bad, tt.now)
+			check(t, bad, v, err, refusal.CertificateRevoked)
+		})
+	}
+}
+
+// TestCRLOfOneAnchor: a list speaks for its own anchor. Serial numbers are
+// another matter with another.
+func TestCRLOfOneAnchor(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, a := o.authority("a", "ec:P-256")
+	b, _ := o.authority("b", "ec:P-256") // of the same name
+	o.key("mail", "ec:P-256")
+	ofA := o.client(order{ca: "a", key: "mail", serial: "0x05"})
+	ofB := o.client(order{ca: "b", key: "mail", serial: "0x05"})
+	ring := keyring(t, a, b)
+	list := lists(t, ring, o.crl(crl{ca: "a", revoked: []string{"05"}}))
+	for _, now := range []time.Time{list[0].NextUpdate(), list[0].NextUpdate().Add(time.Second)} {
+		verifier := trust.NewVerifier(ring, nil, trust.Limits{}).WithCRLs(list, false)
+		v, err := verifier.Verify(ofA, now)
+		check(t, ofA, v, err, refusal.CertificateRevoked)
+		v, err = verifier.Verify(ofB, now)
+		check(t, ofB, v, err, "")
+	}
+}
+
+// TestSeveralCRLs of one anchor: what one of them revokes is revoked, in any
+// order, and each must be current.
+func TestSeveralCRLs(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, ca := o.authority("ca", "ec:P-256")
+	o.key("mail", "ec:P-256")
+	leaf := o.client(order{ca: "ca", key: "mail", serial: "0x05"})
+	now := midlife(leaf)
+	ring := keyring(t, ca)
+	current := func(revoked ...string) []byte {
+		return o.crl(crl{ca: "ca", revoked: revoked, next: leaf.NotAfter.Format("20060102150405Z")})
+	}
+	stale := lists(t, ring, o.crl(crl{ca: "ca"}))
+	clean := lists(t, ring, current())
+	full := lists(t, ring, current("05"))
+	tests := []struct {
+		name  string
+		lists []*trust.CRL
+		stale bool
+		want  refusal.Reason
+	}{
+		{"none", nil, false, ""},
+		{"clean", clean, false, ""},
+		{"clean and full", slices.Concat(clean, full), false, refusal.CertificateRevoked},
+		{"full and clean", slices.Concat(full, clean), false, refusal.CertificateRevoked},
+		{"stale and full", slices.Concat(stale, full), false, refusal.CertificateRevoked},
+		{"stale and clean", slices.Concat(stale, clean), false, refusal.RevocationUnknown},
+		{"clean and stale", slices.Concat(clean, stale), false, refusal.RevocationUnknown},
+		{"clean and stale, allowed", slices.Concat(clean, stale), true, ""},
+		{"stale and full, allowed", slices.Concat(stale, full), true, refusal.CertificateRevoked},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := trust.NewVerifier(ring, nil, trust.Limits{}).WithCRLs(tt.lists, tt.stale).Verify(leaf, now)
+			check(t, leaf, v, err, tt.want)
+		})
+	}
+	t.Run("the caller's slice", func(t *testing.T) {
+		mine := slices.Clone(full)
+		verifier := trust.NewVerifier(ring, nil, trust.Limits{}).WithCRLs(mine, false)
+		mine[0] = clean[0]
+		v, err := verifier.Verify(leaf, now)
+		check(t, leaf, v, err, refusal.CertificateRevoked)
+	})
+	t.Run("nil verifier", func(t *testing.T) {
+		var none *trust.Verifier
+		v, err := none.WithCRLs(clean, true).Verify(leaf, now)
+		check(t, leaf, v, err, refusal.CertificateUntrusted)
+	})
+}
+
+// TestCRLInAChain: the anchor's list revokes an intermediate, and says nothing of
+// what that one signed. Where the intermediate is an anchor too, its list is
+// heard whichever of the two the path begins at.
+func TestCRLInAChain(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, ca := o.authority("ca", "ec:P-256")
+	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11
+	o.key("mail", "ec:P-256")
+	leaf := o.client(order{ca: "one", key: "mail", serial: "0x05"})
+	root, both := keyring(t, ca), keyring(t, ca, o.read("one.crt"))
+	tests := []struct {
+		name string
+		ring *trust.Keyring
+		list crl
+		want refusal.Reason
+	}{
+		{"the intermediate", root, crl{ca: "ca", revoked: []string{"11"}}, refusal.CertificateRevoked},
+		{"a namesake of the client's", root, crl{ca: "ca", revoked: []string{"05"}}, ""},
+		{"the client's, by the intermediate", both, crl{ca: "one", revoked: []string{"05"}}, refusal.CertificateRevoked},
+		{"a namesake of the intermediate", both, crl{ca: "one", revoked: []string{"11"}}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.list.next = leaf.NotAfter.Format("20060102150405Z")
+			verifier := trust.NewVerifier(tt.ring, nil, trust.Limits{}).WithCRLs(lists(t, tt.ring, o.crl(tt.list)), false)
+			v, err := verifier.Verify(leaf, midlife(leaf), one)
+			check(t, leaf, v, err, tt.want)
+		})
+	}
+}
+
+// FuzzParseCRLs: nothing panics, and what is accepted in PEM is accepted in DER.
+func FuzzParseCRLs(f *testing.F) {
+	o := newOffice(f)
+	_, ca := o.authority("ca", "ec:P-256")
+	o.authority("stranger", "ec:P-256")
+	ring := keyring(f, ca)
+	good := o.crl(crl{ca: "ca", revoked: []string{"05", "4F3A09"}})
+	for _, seed := range [][]byte{
+		good, derOf(f, good), slices.Concat(good, good), o.crl(crl{ca: "stranger"}), ca, nil, []byte("# -----BEGIN "),
+		o.crl(crl{ca: "ca", extensions: "2.5.29.27=critical,ASN1:INTEGER:1"}), good[:100], derOf(f, good)[:100],
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := trust.ParseCRLs(text, ring)
+		if (err == nil) == (len(got) == 0) {
+			t.Fatalf("want lists or an error, found %d and %v", len(got), err)
+		}
+		for _, list := range got {
+			if list.KeyID() != ring.Anchors()[0].ID() || list.NextUpdate().IsZero() {
+				t.Fatal("want a list of the anchor with an end")
+			}
+		}
+		if block, _ := pem.Decode(text); err == nil && block != nil {
+			if _, err := trust.ParseCRLs(block.Bytes, ring); err != nil {
+				t.Fatalf("accepted in PEM and not in DER: %v", err)
+			}
+		}
+	})
+}

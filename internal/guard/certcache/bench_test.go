@@ -1,0 +1,33 @@
+package certcache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/guard/certcache"
+	"github.com/certgate/certgate/internal/tool/pki"
+)
+
+// BenchmarkIdentify is hot: it runs once for every request, and is most of what a
+// request costs unless the certificate is remembered.
+func BenchmarkIdentify(b *testing.B) {
+	for _, algorithm := range []pki.Algorithm{pki.Ed25519, pki.P256, pki.RSA2048, pki.RSA4096} {
+		o := newOffice(b, algorithm, 24*time.Hour)
+		verification := gate.Verification{Verifier: verifier(b, o), MaxCredentialBytes: limit}
+		credential := claim(encode(o.issue("mail")))
+		for _, bb := range []struct {
+			name string
+			id   gate.Identifier
+		}{{"verified", verification}, {"remembered", certcache.New(verification)}} {
+			b.Run(string(algorithm)+"/"+bb.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if found := bb.id.Identify(credential, start); found.Err != nil {
+						b.Fatal(found.Err)
+					}
+				}
+			})
+		}
+	}
+}

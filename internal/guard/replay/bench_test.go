@@ -1,0 +1,81 @@
+package replay_test
+
+import (
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/guard/replay"
+)
+
+// Every signed request spends a nonce, so this is on its path.
+func BenchmarkSpend(b *testing.B) {
+	m := replay.NewMemory()
+	var number atomic.Int64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := number.Add(1)
+			n := nonceOf("mail", int(i), noon)
+			// 4,000 a second, so that as many go as come.
+			n.Now = noon.Add(time.Duration(i) * 250 * time.Microsecond)
+			n.Until = n.Now.Add(2 * time.Minute)
+			if err := m.Spend(n); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// A memory that is full must not be slower: a flood would feed itself.
+func BenchmarkFull(b *testing.B) {
+	m := replay.NewMemory()
+	for client := range 24 {
+		fill(b, m, "client"+strconv.Itoa(client), noon)
+	}
+	b.ReportMetric(float64(m.Len(noon)), "nonces")
+	n := nonceOf("client1", 1_000_000_000, noon)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		if m.Spend(n) == nil {
+			b.Fatal("want no room, found some")
+		}
+	}
+}
+
+// The longest that the lock is held: a quarter of the room was over in one second.
+func BenchmarkSweep(b *testing.B) {
+	m := replay.NewMemory()
+	now, number := noon, 0
+	for b.Loop() {
+		b.StopTimer()
+		if number%(replay.Capacity/4/replay.Chunk) == 0 {
+			now = now.Add(time.Hour)
+			m.Len(now)
+			for i := range replay.Capacity / 4 {
+				_ = m.Spend(nonceOf("mail", i, now))
+			}
+			now = now.Add(10 * time.Minute)
+		}
+		number++
+		b.StartTimer()
+		_ = m.Spend(nonceOf("social", number, now))
+	}
+}
+
+// Beside Redis on the same machine, this is what every signed request waits for.
+func BenchmarkRedis(b *testing.B) {
+	r, _ := newRedis(b, replay.RedisOptions{Server: startRedis(b).at(b, "")})
+	var number atomic.Int64
+	b.SetParallelism(8)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := r.Spend(fresh("mail", int(number.Add(1)))); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}

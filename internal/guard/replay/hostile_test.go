@@ -1,0 +1,178 @@
+package replay_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/replay"
+)
+
+// serve answers connections until the test ends, and returns the port.
+func serve(t *testing.T, l net.Listener, answer func(net.Conn)) string {
+	t.Helper()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				answer(c)
+			}()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close() })
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestQuotingServers: what is no Redis, or an old one, quotes what it does not
+// understand, and that is the login.
+func TestQuotingServers(t *testing.T) {
+	const user, secret = "certgate-user", "s3cret-word"
+	tests := []struct {
+		name   string
+		answer func(c net.Conn, asked string)
+	}{
+		{"an old redis", func(c net.Conn, asked string) {
+			_, _ = io.WriteString(c, "-ERR unknown command, with args beginning with: "+strings.ReplaceAll(asked, "\r\n", " ")+"\r\n")
+		}},
+		{"an echo", func(c net.Conn, asked string) { _, _ = io.WriteString(c, asked) }},
+		{"the word itself", func(c net.Conn, _ string) { _, _ = io.WriteString(c, secret+"\r\n") }},
+		{"a redirection to it", func(c net.Conn, _ string) { _, _ = io.WriteString(c, "-MOVED 1 "+secret+":1\r\n") }},
+		{"nothing", func(c net.Conn, _ string) { _ = c.Close() }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			port := serve(t, listen(t), func(c net.Conn) {
+				for asked := make([]byte, 4096); ; {
+					n, err := c.Read(asked)
+					if err != nil {
+						return
+					}
+					tt.answer(c, string(asked[:n]))
+				}
+			})
+			r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://"+user+":"+secret+"@127.0.0.1:"+port)})
+			err := r.Spend(fresh("mail", 1))
+			wantReason(t, tt.name, err, refusal.Overloaded)
+			wantSilent(t, err, user, secret)
+			wantSilent(t, said.want(t, replay.Gone), user, secret)
+		})
+	}
+}
+
+// TestPasswordInAnError: a password may be a word of an error that is no answer,
+// and then the error says why it says no more.
+func TestPasswordInAnError(t *testing.T) {
+	const secret = "refused"
+	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1")})
+	err := r.Spend(fresh("mail", 1))
+	wantReason(t, "nobody listens", err, refusal.Overloaded)
+	wantSilent(t, err, secret)
+	if err == nil || !strings.Contains(err.Error(), "not shown, because the password is in its text") {
+		t.Errorf("want why the error is not shown, found %v", err)
+	}
+}
+
+// TestSentOnce: when the connection breaks before the answer, the nonce may be
+// used up. Asked again, Redis would call it replayed.
+func TestSentOnce(t *testing.T) {
+	n := fresh("mail", 1)
+	sent := make(chan string, 100)
+	port := serve(t, listen(t), func(c net.Conn) {
+		for asked := make([]byte, 4096); ; {
+			read, err := c.Read(asked)
+			if err != nil {
+				return
+			}
+			if text := string(asked[:read]); strings.Contains(text, replay.Name(n)) {
+				sent <- text
+				return
+			}
+			_, _ = io.WriteString(c, ok) // or the store would count as gone, and send nothing
+		}
+	})
+	r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
+	wantReason(t, "no answer", r.Spend(n), refusal.Overloaded)
+	said.stop()
+	if len(sent) != 1 {
+		t.Errorf("want it sent once, found %d times", len(sent))
+	}
+}
+
+// selfSigned returns a certificate for 127.0.0.1 and the roots that vouch for it.
+func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// TestStrangersTLS: rediss:// is TLS, and with a certificate that nobody vouches
+// for no login is sent.
+func TestStrangersTLS(t *testing.T) {
+	certificate, _ := selfSigned(t)
+	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{certificate}})
+	heard := make(chan int, 100)
+	port := serve(t, l, func(c net.Conn) {
+		n, _ := c.Read(make([]byte, 4096))
+		heard <- n
+	})
+	_, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "rediss://:s3cret-word@127.0.0.1:"+port)})
+	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), "x509") {
+		t.Errorf("want its certificate refused, found %v", err)
+	}
+	if n := <-heard; n != 0 {
+		t.Errorf("want nothing sent, found %d bytes", n)
+	}
+}
+
+// TestStopLeavesNothing: no goroutine outlives the store.
+func TestStopLeavesNothing(t *testing.T) {
+	s := startRedis(t)
+	before := goleak.IgnoreCurrent()
+	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
+	said.stop()
+	goleak.VerifyNone(t, before)
+}

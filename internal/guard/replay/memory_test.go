@@ -1,0 +1,287 @@
+package replay_test
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/guard/replay"
+)
+
+func TestOnceForEachKey(t *testing.T) {
+	first := nonceOf("mail", 1, noon)
+	otherKey, otherClient, otherValue := first, first, first
+	otherKey.Key = trust.KeyID{2}
+	otherClient.Client = "social"
+	otherValue.Value += "1"
+	m := replay.NewMemory()
+	for _, step := range []struct {
+		name  string
+		nonce httpsig.Nonce
+		want  refusal.Reason
+	}{
+		{"new", first, ""},
+		{"again", first, refusal.ProofReplayed},
+		{"good for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
+		{"good for less", until(first, first.Until.Add(-time.Minute)), refusal.ProofReplayed},
+		{"later", at(first, noon.Add(time.Minute)), refusal.ProofReplayed},
+		{"with another client's name", otherClient, refusal.ProofReplayed},
+		{"another key", otherKey, ""},
+		{"another value", otherValue, ""},
+	} {
+		wantReason(t, step.name, m.Spend(step.nonce), step.want)
+	}
+	if found := m.Len(noon); found != 3 {
+		t.Errorf("want 3 nonces remembered, found %d", found)
+	}
+}
+
+// TestNoNonce: what no verifier asks for is never accepted.
+func TestNoNonce(t *testing.T) {
+	good := nonceOf("mail", 1, noon)
+	tests := []struct {
+		name string
+		edit func(*httpsig.Nonce)
+		want refusal.Reason
+	}{
+		{"good", func(*httpsig.Nonce) {}, ""},
+		{"zero", func(n *httpsig.Nonce) { *n = httpsig.Nonce{} }, refusal.Internal},
+		{"no key", func(n *httpsig.Nonce) { n.Key = trust.KeyID{} }, refusal.Internal},
+		{"no client", func(n *httpsig.Nonce) { n.Client = "" }, refusal.Internal},
+		{"no value", func(n *httpsig.Nonce) { n.Value = "" }, refusal.Internal},
+		{"no time", func(n *httpsig.Nonce) { n.Now = time.Time{} }, refusal.Internal},
+		{"no end", func(n *httpsig.Nonce) { n.Until = time.Time{} }, refusal.Internal},
+		{"at its last moment", func(n *httpsig.Nonce) { n.Until = noon }, ""},
+		{"after it", func(n *httpsig.Nonce) { n.Until = noon.Add(-1) }, refusal.ProofExpired},
+		{"good for as long as can be", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead) }, ""},
+		{"and longer", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead + 1) }, refusal.Internal},
+		{"for ever", func(n *httpsig.Nonce) { n.Until = noon.AddDate(1000, 0, 0) }, refusal.Internal},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := good
+			tt.edit(&n)
+			wantReason(t, tt.name, replay.NewMemory().Spend(n), tt.want)
+		})
+	}
+}
+
+// TestLongestSignature: what the protocol takes at most is not too long.
+func TestLongestSignature(t *testing.T) {
+	const skew = 5 * time.Minute
+	created := noon.Add(skew) // the client's clock is ahead
+	n := until(nonceOf("mail", 1, noon), created.Add(httpsig.MaxLifetime+skew))
+	wantReason(t, "longest", replay.NewMemory().Spend(n), "")
+}
+
+// TestToTheLastMoment: a nonce is refused as long as its signature is good.
+func TestToTheLastMoment(t *testing.T) {
+	for _, fraction := range []time.Duration{0, 1, time.Second / 2, time.Second - 1} {
+		m := replay.NewMemory()
+		n := nonceOf("mail", 1, noon)
+		n.Until = n.Until.Add(fraction)
+		wantReason(t, "new", m.Spend(n), "")
+		for _, before := range []time.Duration{2 * time.Minute, time.Second, 1, 0} {
+			now := n.Until.Add(-before)
+			wantReason(t, "before the end", m.Spend(at(n, now)), refusal.ProofReplayed)
+			wantReason(t, "signed anew", m.Spend(until(at(n, now), now.Add(time.Minute))), refusal.ProofReplayed)
+		}
+		after := n.Until.Add(time.Second)
+		wantReason(t, "the same, after the end", m.Spend(at(n, after)), refusal.ProofExpired)
+		wantReason(t, "signed anew, after the end", m.Spend(until(at(n, after.Add(time.Second)), after.Add(time.Minute))), "")
+	}
+}
+
+// TestClockAheadAndBack: what was forgotten while the clock was ahead is not new
+// when it is back.
+func TestClockAheadAndBack(t *testing.T) {
+	m := replay.NewMemory()
+	n := nonceOf("mail", 1, noon)
+	wantReason(t, "new", m.Spend(n), "")
+	wantReason(t, "a year ahead", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), "")
+	wantReason(t, "back", m.Spend(n), refusal.ProofExpired)
+	wantReason(t, "one that is over as early", m.Spend(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
+	// And no longer than it has to be.
+	later := until(nonceOf("mail", 4, noon), n.Until.Add(time.Second))
+	wantReason(t, "one that is good for longer", m.Spend(later), "")
+	wantReason(t, "and that again", m.Spend(later), refusal.ProofReplayed)
+	wantReason(t, "a year later", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), refusal.ProofReplayed)
+}
+
+// TestManySecondsForgotten: whatever was forgotten at once, none of it is new.
+func TestManySecondsForgotten(t *testing.T) {
+	m := replay.NewMemory()
+	nonces := make([]httpsig.Nonce, 100)
+	for i := range nonces {
+		nonces[i] = until(nonceOf("mail", i, noon), noon.Add(time.Duration(i)*time.Second))
+		wantReason(t, "new", m.Spend(nonces[i]), "")
+	}
+	if left := m.Len(noon.AddDate(1, 0, 0)); left != 0 {
+		t.Errorf("want nothing remembered after a year, found %d", left)
+	}
+	for _, n := range nonces {
+		wantReason(t, "back", m.Spend(n), refusal.ProofExpired)
+	}
+}
+
+// TestAbsurdClock: 68 years are more than seconds are counted.
+func TestAbsurdClock(t *testing.T) {
+	m := replay.NewMemory()
+	wantReason(t, "new", m.Spend(nonceOf("mail", 1, noon)), "")
+	for _, years := range []int{-100, 100} {
+		wantReason(t, "absurd", m.Spend(nonceOf("mail", 2, noon.AddDate(years, 0, 0))), refusal.Internal)
+	}
+	wantReason(t, "again", m.Spend(nonceOf("mail", 1, noon)), refusal.ProofReplayed)
+}
+
+// TestConcurrentReplays: of ten thousand copies at once one passes.
+func TestConcurrentReplays(t *testing.T) {
+	m := replay.NewMemory()
+	var all sync.WaitGroup
+	var passed, other atomic.Int64
+	start := make(chan struct{})
+	for range 10_000 {
+		all.Go(func() {
+			<-start
+			switch err := m.Spend(nonceOf("mail", 1, noon)); {
+			case err == nil:
+				passed.Add(1)
+			case refusal.Of(err).Reason != refusal.ProofReplayed:
+				other.Add(1)
+			}
+		})
+	}
+	close(start)
+	all.Wait()
+	if passed.Load() != 1 || other.Load() != 0 {
+		t.Errorf("want 1 accepted and all others replayed, found %d accepted and %d refused for something else", passed.Load(), other.Load())
+	}
+}
+
+// fill spends nonces of the client until one has no room, and returns how many did.
+func fill(tb testing.TB, m *replay.Memory, client string, now time.Time) int {
+	tb.Helper()
+	for n := 0; ; n++ {
+		switch err := m.Spend(nonceOf(client, n, now)); {
+		case err == nil:
+		case refusal.Of(err).Reason == refusal.Overloaded:
+			return n
+		default:
+			tb.Fatalf("nonce %d of %s: want it accepted or no room, found %v", n, client, err)
+		}
+	}
+}
+
+// TestShares: one client gets half of the room, and there is some for the next.
+func TestShares(t *testing.T) {
+	m := replay.NewMemoryOf(4096)
+	for _, step := range []struct {
+		client string
+		want   int
+	}{{"mail", 2048}, {"social", 1024}, {"web-client", 512}} {
+		if found := fill(t, m, step.client, noon); found != step.want {
+			t.Errorf("%s: want %d nonces, found %d", step.client, step.want, found)
+		}
+		wantReason(t, step.client, m.Spend(nonceOf(step.client, 1_000_000, noon)), refusal.Overloaded)
+	}
+	wantReason(t, "the first again", m.Spend(nonceOf("mail", 2_000_000, noon)), refusal.Overloaded)
+	wantReason(t, "a fourth", m.Spend(nonceOf("report", 1, noon)), "")
+}
+
+// TestEqualShares: n clients together get n of n+1 parts.
+func TestEqualShares(t *testing.T) {
+	const capacity = 4000
+	m := replay.NewMemoryOf(capacity)
+	clients := []string{"mail", "social", "web-client"}
+	for number := range capacity {
+		for _, client := range clients {
+			if err := m.Spend(nonceOf(client, number, noon)); err != nil {
+				wantReason(t, client, err, refusal.Overloaded)
+			}
+		}
+	}
+	if found := m.Len(noon); found != capacity*3/4 {
+		t.Errorf("want %d nonces of three clients, found %d", capacity*3/4, found)
+	}
+}
+
+// TestNothingGoesEarly: when there is no room, what is there stays, to its last
+// moment; then the room is back, and no more was taken than there was.
+func TestNothingGoesEarly(t *testing.T) {
+	const capacity = 4 * replay.Chunk
+	m := replay.NewMemoryOf(capacity)
+	clients := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+	now, filled := noon, map[string]int{}
+	for round := range 5 {
+		total := 0
+		for _, client := range clients {
+			filled[client] = fill(t, m, client, now)
+			total += filled[client]
+		}
+		if total < capacity*99/100 || filled["a"] != capacity/2 || m.Places() > capacity {
+			t.Fatalf("round %d: want %d places filled, half of them by a, found %d of %d, %d by a", round, capacity, total, m.Places(), filled["a"])
+		}
+		end := nonceOf("a", 0, now).Until
+		for client, most := range filled {
+			for number := range most {
+				n := nonceOf(client, number, now)
+				if err := m.Spend(at(n, end)); err == nil || refusal.Of(err).Reason != refusal.ProofReplayed {
+					t.Fatalf("round %d: want nonce %d of %s remembered to its end, found %v", round, number, client, err)
+				}
+			}
+		}
+		now = end.Add(time.Second)
+	}
+	if left := m.Len(now); left != 0 {
+		t.Errorf("want nothing remembered after the end, found %d", left)
+	}
+	if clients, seconds := m.Known(); clients != 0 || seconds != 0 {
+		t.Errorf("want no trace of the clients, found %d and %d seconds", clients, seconds)
+	}
+}
+
+// TestLateRequests: requests end in another order than they began in.
+func TestLateRequests(t *testing.T) {
+	m := replay.NewMemory()
+	early, late := nonceOf("mail", 1, noon), nonceOf("mail", 2, noon.Add(90*time.Second))
+	wantReason(t, "the later", m.Spend(late), "")
+	wantReason(t, "the earlier", m.Spend(early), "")
+	wantReason(t, "the earlier again", m.Spend(early), refusal.ProofReplayed)
+	wantReason(t, "the later again", m.Spend(late), refusal.ProofReplayed)
+	wantReason(t, "the earlier at its end", m.Spend(at(early, early.Until)), refusal.ProofReplayed)
+}
+
+// TestShortestLast: what is over before everything else may come last.
+func TestShortestLast(t *testing.T) {
+	m := replay.NewMemory()
+	for i := range 100 {
+		wantReason(t, "long", m.Spend(until(nonceOf("mail", i, noon.Add(time.Second)), noon.Add(time.Duration(200+i)*time.Second))), "")
+	}
+	wantReason(t, "short", m.Spend(until(nonceOf("mail", 100, noon), noon)), "")
+	if left := m.Len(noon.Add(2 * time.Second)); left != 100 {
+		t.Errorf("want the 100 long ones remembered, found %d", left)
+	}
+}
+
+// TestSize: a whole memory is 36 MiB, and an empty one nothing.
+func TestSize(t *testing.T) {
+	m := replay.NewMemory()
+	before := heap()
+	wantReason(t, "first", m.Spend(nonceOf("mail", 1, noon)), "")
+	if took := heap() - before; took > 37<<20 {
+		t.Errorf("want at most 37 MiB, found %d", took)
+	}
+	runtime.KeepAlive(m)
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

@@ -1,0 +1,357 @@
+package replay_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/guard/replay"
+)
+
+// fresh is a nonce of now: Redis has a clock of its own.
+func fresh(client string, number int) httpsig.Nonce { return nonceOf(client, number, time.Now()) }
+
+func TestRedisOnceForEachKey(t *testing.T) {
+	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
+	first := fresh("mail", 1)
+	otherKey, otherClient := first, first
+	otherKey.Key = trust.KeyID{2}
+	otherClient.Client = "social"
+	for _, step := range []struct {
+		name  string
+		nonce httpsig.Nonce
+		want  refusal.Reason
+	}{
+		{"new", first, ""},
+		{"again", first, refusal.ProofReplayed},
+		{"good for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
+		{"with another client's name", otherClient, refusal.ProofReplayed},
+		{"another key", otherKey, ""},
+		{"another value", fresh("mail", 2), ""},
+		{"over", until(fresh("mail", 3), first.Now.Add(-time.Second)), refusal.ProofExpired},
+		{"good for too long", until(fresh("mail", 4), first.Now.Add(time.Hour)), refusal.Internal},
+		{"none", httpsig.Nonce{}, refusal.Internal},
+	} {
+		wantReason(t, step.name, r.Spend(step.nonce), step.want)
+	}
+	if !r.Up() {
+		t.Error("want redis up, found it gone")
+	}
+	said.wantNone(t)
+}
+
+// TestTwoReplicas: the same nonce comes to two processes at the same instant,
+// thousands of times. One accepts it.
+func TestTwoReplicas(t *testing.T) {
+	server := startRedis(t).at(t, "")
+	a, _ := newRedis(t, replay.RedisOptions{Server: server})
+	b, _ := newRedis(t, replay.RedisOptions{Server: server})
+	const times, copies = 3000, 2
+	for number := range times {
+		n := fresh("mail", number)
+		var all sync.WaitGroup
+		var passed atomic.Int64
+		start := make(chan struct{})
+		for _, replica := range []*replay.Redis{a, b} {
+			for range copies {
+				all.Go(func() {
+					<-start
+					err := replica.Spend(n)
+					if err == nil {
+						passed.Add(1)
+						return
+					}
+					wantReason(t, "a copy", err, refusal.ProofReplayed)
+				})
+			}
+		}
+		close(start)
+		all.Wait()
+		if p := passed.Load(); p != 1 {
+			t.Fatalf("nonce %d: want 1 accepted, found %d", number, p)
+		}
+	}
+}
+
+// TestRememberedLongEnough: to the end of the nonce, by a clock that is behind.
+func TestRememberedLongEnough(t *testing.T) {
+	s := startRedis(t)
+	operator := s.operator(t, "")
+	for number, tt := range []struct {
+		ahead, skew, want time.Duration
+	}{
+		{0, 0, time.Second},
+		{time.Nanosecond, 0, 2 * time.Second},
+		{2 * time.Minute, time.Minute, 3*time.Minute + time.Second},
+		{1500 * time.Millisecond, 1500 * time.Millisecond, 4 * time.Second},
+		{2 * time.Minute, 24 * time.Hour, 7*time.Minute + time.Second},
+		{replay.MaxAhead, 5 * time.Minute, replay.MaxAhead + 5*time.Minute + time.Second},
+	} {
+		r, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, ""), ClockSkew: tt.skew})
+		n := fresh("mail", number)
+		n.Until = n.Now.Add(tt.ahead)
+		wantReason(t, "new", r.Spend(n), "")
+		found, err := operator.PTTL(t.Context(), replay.Name(n)).Result()
+		if err != nil && tt.ahead > time.Second {
+			t.Fatal(err)
+		}
+		// A second at most has gone by since; a key of one second may be over.
+		if found > tt.want || tt.ahead > time.Second && found <= tt.want-time.Second {
+			t.Errorf("%s ahead with %s: want it remembered for %s, found %s", tt.ahead, tt.skew, tt.want, found)
+		}
+	}
+}
+
+// TestKeyName: the replicas of an older and a newer version agree.
+func TestKeyName(t *testing.T) {
+	const want = "certgate:nonce:f16d2867bffd66016187d447558354d5" // by another program
+	if found := replay.Name(nonceOf("mail", 1, noon)); found != want {
+		t.Errorf("want %s, found %s", want, found)
+	}
+}
+
+// TestLogin: a password, a user with no more rights than it needs, and neither in
+// any error.
+func TestLogin(t *testing.T) {
+	const secret, other = "s3cret-word", "another-w0rd"
+	s := startRedis(t, "--requirepass", secret)
+	if err := s.operator(t, secret).Do(t.Context(), "ACL", "SETUSER", "certgate", "on", ">"+other, "~certgate:nonce:*", "+set", "+info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, login string
+		want        refusal.Reason
+	}{
+		{"password", ":" + secret + "@", ""},
+		{"user", "certgate:" + other + "@", ""},
+		{"none", "", refusal.Overloaded},
+		{"wrong", ":" + other + "@", refusal.Overloaded},
+		{"wrong user", "nobody:" + other + "@", refusal.Overloaded},
+		{"wrong password of a user", "certgate:" + secret + "@", refusal.Overloaded},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, tt.login)})
+			if tt.want != "" {
+				wantSilent(t, said.want(t, replay.Gone), secret, other)
+			}
+			err := r.Spend(fresh("mail", i))
+			wantReason(t, tt.name, err, tt.want)
+			wantSilent(t, err, secret, other)
+			said.stop()
+			said.wantNone(t)
+		})
+	}
+}
+
+func wantSilent(t *testing.T, err error, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("want no password in an error, found %v", err)
+		}
+	}
+}
+
+// TestGoneAndBack: by default nothing passes without Redis, and nobody has to do
+// anything when it is back.
+func TestGoneAndBack(t *testing.T) {
+	s := startRedis(t)
+	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	before := fresh("mail", 1)
+	wantReason(t, "before", r.Spend(before), "")
+	s.kill()
+	for number := range replay.FailuresInRow + 1 {
+		wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded)
+	}
+	if err := said.want(t, replay.Gone); err == nil || r.Up() {
+		t.Errorf("want redis gone and why, found %v, up %t", err, r.Up())
+	}
+	wantReason(t, "replayed meanwhile", r.Spend(before), refusal.Overloaded)
+	s.start(t)
+	said.want(t, replay.Back)
+	if !r.Up() {
+		t.Error("want redis up, found it gone")
+	}
+	wantReason(t, "after", r.Spend(fresh("mail", 2)), "")
+	said.wantNone(t)
+}
+
+// TestRemembering: with a memory requests pass while Redis is gone, once in this
+// process, also those that passed before.
+func TestRemembering(t *testing.T) {
+	s := startRedis(t)
+	options := replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()}
+	r, said := newRedis(t, options)
+	other, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()})
+	before, foreign := fresh("mail", 1), fresh("mail", 2)
+	wantReason(t, "before", r.Spend(before), "")
+	wantReason(t, "at another replica", other.Spend(foreign), "")
+	wantReason(t, "then here", r.Spend(foreign), refusal.ProofReplayed)
+	s.kill()
+	for number := range replay.FailuresInRow + 1 {
+		meanwhile := fresh("mail", 10+number)
+		wantReason(t, "meanwhile", r.Spend(meanwhile), "")
+		wantReason(t, "meanwhile again", r.Spend(meanwhile), refusal.ProofReplayed)
+	}
+	said.want(t, replay.Gone)
+	wantReason(t, "from before", r.Spend(before), refusal.ProofReplayed)
+	wantReason(t, "from the other replica", r.Spend(foreign), refusal.ProofReplayed)
+	s.start(t) // and has forgotten everything
+	said.want(t, replay.Back)
+	wantReason(t, "from before, after", r.Spend(before), refusal.ProofReplayed)
+	wantReason(t, "from meanwhile, after", r.Spend(fresh("mail", 10)), refusal.ProofReplayed)
+	last := fresh("mail", 3)
+	wantReason(t, "after", r.Spend(last), "")
+	if count, err := s.operator(t, "").Exists(t.Context(), replay.Name(last)).Result(); err != nil || count != 1 {
+		t.Errorf("want redis told again, found %d keys, error %v", count, err)
+	}
+}
+
+// TestStopped: a Redis that accepts connections and sends no answer costs a moment,
+// not one for each request; and a late answer decides about no other nonce. The
+// timeouts are those of the gateway, so on a busy machine any nonce can be refused.
+func TestStopped(t *testing.T) {
+	s := startRedis(t)
+	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	patient, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	before := fresh("mail", 1)
+	wantReason(t, "before", patient.Spend(before), "")
+	wantReasonOr(t, "again", r.Spend(before), refusal.ProofReplayed)
+	s.signal(t, syscall.SIGSTOP)
+	var all sync.WaitGroup
+	for number := range 200 {
+		all.Go(func() { wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded) })
+	}
+	if err := said.want(t, replay.Gone); err == nil {
+		t.Error("want to know why, found nothing")
+	}
+	all.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for number := range 1000 { // 500 s if each had to wait
+		if ctx.Err() != nil {
+			t.Fatalf("want no wait while redis is gone, found %d requests in %s", number, patience)
+		}
+		wantReason(t, "while it is gone", r.Spend(fresh("mail", 1000+number)), refusal.Overloaded)
+	}
+	s.signal(t, syscall.SIGCONT)
+	said.want(t, replay.Back)
+	answered := 0
+	for number := 0; answered < 200 && ctx.Err() == nil; number++ {
+		again, err := r.Spend(before), r.Spend(fresh("mail", 5000+number))
+		wantReasonOr(t, "from before", again, refusal.ProofReplayed)
+		wantReasonOr(t, "after", err, "")
+		if err == nil {
+			answered++
+		}
+	}
+	if answered == 0 {
+		t.Error("want answers after redis went on, found none")
+	}
+}
+
+// wantReasonOr wants the reason, or that redis did not answer in time.
+func wantReasonOr(t *testing.T, what string, err error, want refusal.Reason) {
+	t.Helper()
+	if d := refusal.Of(err); d != nil && d.Reason == refusal.Overloaded {
+		return
+	}
+	wantReason(t, what, err, want)
+}
+
+// TestRefusedWrites: a server that answers and takes nothing is as good as gone.
+func TestRefusedWrites(t *testing.T) {
+	tests := []struct {
+		name, code    string
+		spoil, repair []any
+	}{
+		{"replica", "READONLY", []any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+		{"out of memory", "OOM", []any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startRedis(t)
+			operator := s.operator(t, "")
+			r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+			wantReason(t, "before", r.Spend(fresh("mail", 1)), "")
+			operate(t, operator, tt.spoil)
+			for number := range replay.FailuresInRow {
+				wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded)
+			}
+			if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), tt.code) {
+				t.Errorf("want %s, found %v", tt.code, err)
+			}
+			operate(t, operator, tt.repair)
+			said.want(t, replay.Back)
+			wantReason(t, "after", r.Spend(fresh("mail", 2)), "")
+		})
+	}
+}
+
+func operate(t *testing.T, operator *redis.Client, command []any) {
+	t.Helper()
+	if err := operator.Do(t.Context(), command...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForgetful: who lets Redis throw keys away is told.
+func TestForgetful(t *testing.T) {
+	tests := []struct {
+		name     string
+		settings []string
+		want     string // in the report; empty: there is none
+	}{
+		{"as it comes", nil, ""},
+		{"bounded", []string{"--maxmemory", "64mb", "--maxmemory-policy", "noeviction"}, ""},
+		{"unbounded", []string{"--maxmemory-policy", "allkeys-lru"}, ""},
+		{"evicting", []string{"--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"}, `found "allkeys-lru" with maxmemory "67108864"`},
+		{"evicting what expires", []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"}, `found "volatile-ttl"`},
+		{"without INFO", []string{"--rename-command", "INFO", ""}, `want to see its maxmemory-policy by INFO, found redis`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t, tt.settings...).at(t, "")})
+			if tt.want != "" {
+				if err := said.want(t, replay.Forgetful); !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("want %q, found %v", tt.want, err)
+				}
+			}
+			wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
+			said.stop()
+			said.wantNone(t)
+		})
+	}
+}
+
+// TestGoneFromTheStart: the operator is told before a client is.
+func TestGoneFromTheStart(t *testing.T) {
+	s := startRedis(t)
+	s.kill()
+	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.port) {
+		t.Errorf("want the server and why, found %v", err)
+	}
+	wantReason(t, "gone", r.Spend(fresh("mail", 1)), refusal.Overloaded)
+	s.start(t)
+	said.want(t, replay.Back)
+	wantReason(t, "back", r.Spend(fresh("mail", 1)), "")
+}
+
+// TestClosed: a store that is closed accepts nothing.
+func TestClosed(t *testing.T) {
+	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
+	wantReason(t, "open", r.Spend(fresh("mail", 1)), "")
+	said.stop()
+	wantReason(t, "closed", r.Spend(fresh("mail", 2)), refusal.Overloaded)
+}

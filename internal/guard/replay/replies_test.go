@@ -1,0 +1,230 @@
+package replay_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/replay"
+)
+
+// readCommand reads one RESP command of a client.
+func readCommand(r *bufio.Reader) ([]string, error) {
+	count, err := readCount(r, '*')
+	if err != nil {
+		return nil, err
+	}
+	words := make([]string, count)
+	for i := range words {
+		size, err := readCount(r, '$')
+		if err != nil {
+			return nil, err
+		}
+		word := make([]byte, size+len("\r\n"))
+		if _, err := io.ReadFull(r, word); err != nil {
+			return nil, err
+		}
+		words[i] = string(word[:size])
+	}
+	return words, nil
+}
+
+func readCount(r *bufio.Reader, kind byte) (int, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return 0, err
+	}
+	if line[0] != kind {
+		return 0, fmt.Errorf("want %q, found %q", kind, line)
+	}
+	return strconv.Atoi(strings.TrimSpace(line[1:]))
+}
+
+// scripted is a server whose answer to a command is the result of a function.
+// An empty answer closes the connection.
+func scripted(t *testing.T, answer func(command []string) string) replay.Server {
+	t.Helper()
+	port := serve(t, listen(t), func(c net.Conn) {
+		for r := bufio.NewReader(c); ; {
+			command, err := readCommand(r)
+			if err != nil {
+				return
+			}
+			text := answer(command)
+			if text == "" {
+				return
+			}
+			if _, err := io.WriteString(c, text); err != nil {
+				return
+			}
+		}
+	})
+	return parseServer(t, "redis://127.0.0.1:"+port)
+}
+
+// answering answers SET with set, INFO with info and every other command with an
+// error.
+func answering(set, info string) func([]string) string {
+	return func(command []string) string {
+		switch strings.ToUpper(command[0]) {
+		case "SET":
+			return set
+		case "INFO":
+			return info
+		default:
+			return "-ERR unknown command\r\n"
+		}
+	}
+}
+
+const (
+	ok          = "+OK\r\n"
+	null        = "$-1\r\n"
+	keepsAll    = "# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
+	deepReplies = 1 << 20
+	halfAnOK    = "half an OK" // the name of a case
+)
+
+func bulk(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }
+
+// TestReplies checks that a nonce is new only when Redis answers the status OK,
+// and used only when it answers nil. With any other answer the server counts as
+// one that gives no answers.
+func TestReplies(t *testing.T) {
+	tests := []struct {
+		name, reply string
+		want        refusal.Reason
+	}{
+		{"status OK", ok, ""},
+		{"nil", null, refusal.ProofReplayed},
+		{"status QUEUED", "+QUEUED\r\n", refusal.Overloaded},
+		{"status in lower case", "+ok\r\n", refusal.Overloaded},
+		{"status that begins with OK", "+OK 1\r\n", refusal.Overloaded},
+		{"status with a space", "+OK \r\n", refusal.Overloaded},
+		{"empty status", "+\r\n", refusal.Overloaded},
+		{"long status", "+" + strings.Repeat("O", 1<<20) + "\r\n", refusal.Overloaded},
+		{"integer 1", ":1\r\n", refusal.Overloaded},
+		{"integer 0", ":0\r\n", refusal.Overloaded},
+		{"bulk OK", "$2\r\nOK\r\n", refusal.Overloaded},
+		{"empty bulk", "$0\r\n\r\n", refusal.Overloaded},
+		{"another length below zero", "$-2\r\n", refusal.Overloaded},
+		{"nil with a leading zero", "$-01\r\n", refusal.Overloaded},
+		{"largest bulk", "$9223372036854775807\r\n", refusal.Overloaded},
+		{"bulk of 2 GiB", "$2147483647\r\n", refusal.Overloaded},
+		{"empty array", "*0\r\n", refusal.Overloaded},
+		{"nil array", "*-1\r\n", refusal.Overloaded},
+		{"array with OK", "*1\r\n+OK\r\n", refusal.Overloaded},
+		{"largest array", "*9223372036854775807\r\n", refusal.Overloaded},
+		{"deep array", strings.Repeat("*1\r\n", deepReplies), refusal.Overloaded},
+		{"error", "-ERR no\r\n", refusal.Overloaded},
+		{"error OK", "-OK\r\n", refusal.Overloaded},
+		{"RESP3 nil", "_\r\n", refusal.Overloaded},
+		{"RESP3 true", "#t\r\n", refusal.Overloaded},
+		{"RESP3 number", ",1\r\n", refusal.Overloaded},
+		{"RESP3 big number", "(1\r\n", refusal.Overloaded},
+		{"RESP3 verbatim OK", "=6\r\ntxt:OK\r\n", refusal.Overloaded},
+		{"RESP3 error", "!2\r\nOK\r\n", refusal.Overloaded},
+		{"RESP3 map", "%1\r\n+OK\r\n+OK\r\n", refusal.Overloaded},
+		{"RESP3 set", "~1\r\n+OK\r\n", refusal.Overloaded},
+		{"RESP3 push before OK", ">1\r\n+message\r\n+OK\r\n", refusal.Overloaded},
+		{"RESP3 attribute before OK", "|1\r\n+ttl\r\n:1\r\n+OK\r\n", refusal.Overloaded},
+		{"RESP3 deep attribute", strings.Repeat("|1\r\n", deepReplies), refusal.Overloaded},
+		{"line that ends with LF", "+OK\n", refusal.Overloaded},
+		{"empty line", "\r\n", refusal.Overloaded},
+		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", refusal.Overloaded},
+		{"zeros", strings.Repeat("\x00", 4096), refusal.Overloaded},
+		{halfAnOK, "+OK", refusal.Overloaded},
+		{"nothing", "", refusal.Overloaded},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			open := newRedis
+			if tt.name == halfAnOK {
+				open = newQuickRedis // the wait for the other half is the failure
+			}
+			r, said := open(t, replay.RedisOptions{Server: scripted(t, answering(tt.reply, bulk(keepsAll)))})
+			for number := range 3 {
+				wantReason(t, tt.name, r.Spend(fresh("mail", number)), tt.want)
+			}
+			if tt.want == refusal.Overloaded {
+				if err := said.want(t, replay.Gone); err == nil {
+					t.Error("want to know why redis is gone, found nothing")
+				}
+			}
+		})
+	}
+}
+
+// TestRefusedLogin checks that the answer to AUTH and SELECT has to be OK, too: in
+// another database the nonces of another service could be found.
+func TestRefusedLogin(t *testing.T) {
+	for _, refused := range []string{"AUTH", "SELECT"} {
+		for _, reply := range []string{"+QUEUED\r\n", null, ":1\r\n", "-ERR no\r\n", bulk("OK")} {
+			t.Run(refused+" "+strconv.Quote(reply), func(t *testing.T) {
+				server := scripted(t, func(command []string) string {
+					if strings.EqualFold(command[0], refused) {
+						return reply
+					}
+					return ok
+				})
+				r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://certgate:s3cret-word@"+server.Addr()+"/1")})
+				wantSilent(t, said.want(t, replay.Gone), "s3cret-word")
+				wantReason(t, "not logged in", r.Spend(fresh("mail", 1)), refusal.Overloaded)
+			})
+		}
+	}
+}
+
+// TestInfoReplies checks that what INFO answers costs no more than it may, and is
+// believed only when it says that nothing is forgotten.
+func TestInfoReplies(t *testing.T) {
+	tests := []struct{ name, reply string }{
+		{"status", "+" + strings.ReplaceAll(keepsAll, "\r\n", " ") + "\r\n"},
+		{"empty", bulk("")},
+		{"of another section", bulk("# Server\r\nredis_version:7.0.15\r\n")},
+		{"error", "-ERR no\r\n"},
+		{"nil", null},
+		{"integer", ":0\r\n"},
+		{"largest bulk", "$9223372036854775807\r\n"},
+		{"largest bulk with a CRLF", "$9223372036854775805\r\n"},
+		{"bulk of 2 GiB", "$2147483647\r\n"},
+		{"bulk of 64 KiB and one byte", bulk(keepsAll + strings.Repeat("x", 64<<10+1-len(keepsAll)))},
+		{"length with a leading zero", "$0" + bulk(keepsAll)[1:]},
+		{"bulk that ends with other bytes", strings.TrimSuffix(bulk(keepsAll), "\r\n") + "\n\r"},
+		{"largest array", "*9223372036854775807\r\n"},
+		{"deep array", strings.Repeat("*1\r\n", deepReplies)},
+		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, said := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, tt.reply))})
+			if err := said.want(t, replay.Forgetful); err == nil {
+				t.Error("want to know why, found nothing")
+			}
+			runtime.ReadMemStats(&after)
+			const most = 16 << 20 // the fake server included
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > most {
+				t.Errorf("want at most %d bytes allocated, found %d", most, grown)
+			}
+			wantReason(t, "a server without INFO", r.Spend(fresh("mail", 1)), "")
+		})
+	}
+}
+
+// TestLargeInfo checks that an INFO of the largest length is read to its end.
+func TestLargeInfo(t *testing.T) {
+	const evicts = "maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n"
+	info := strings.Repeat("x", 64<<10-len(evicts)-2) + "\r\n" + evicts
+	_, said := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, bulk(info)))})
+	if err := said.want(t, replay.Forgetful); !strings.Contains(err.Error(), `found "allkeys-lru" with maxmemory "1"`) {
+		t.Errorf("want the policy, found %v", err)
+	}
+}

@@ -1,0 +1,283 @@
+package client_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A server that is bad in one way; the good twins are in TestAnswers.
+func TestBadAnswers(t *testing.T) {
+	ok := "HTTP/1.1 200 OK\r\n"
+	tests := []struct{ name, answer, want string }{
+		{"two equal lengths", ok + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "found more"},
+		{"two lengths", ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "found more"},
+		{"two lengths in one line", ok + "Content-Length: 2, 2\r\n\r\nhi", "a length in Content-Length"},
+		{"a signed length", ok + "Content-Length: +2\r\n\r\nhi", "a length in Content-Length"},
+		{"a negative length", ok + "Content-Length: -1\r\n\r\nhi", "a length in Content-Length"},
+		{"a length in hex", ok + "Content-Length: 0x2\r\n\r\nhi", "a length in Content-Length"},
+		{"no length", ok + "Content-Length:\r\n\r\nhi", "a length in Content-Length"},
+		{"a length too large", ok + "Content-Length: 9223372036854775808\r\n\r\nhi", "a length in Content-Length"},
+		{"length and coding", ok + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "found more"},
+		{"coding and length", ok + "transfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "found more"},
+		{"coding twice", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "found more"},
+		{"gzip", ok + "Transfer-Encoding: gzip\r\n\r\n", "Transfer-Encoding: chunked"},
+		{"gzip and chunked", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding: chunked"},
+		{"identity", ok + "Transfer-Encoding: identity\r\n\r\n", "Transfer-Encoding: chunked"},
+		{"coding in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "in HTTP/1.1"},
+		{"HTTP/2", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"lower case", "http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"two digits", "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"signed status", "HTTP/1.1 +20 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"status 099", "HTTP/1.1 099 Less\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"two spaces", "HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"no status", "HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"empty line first", "\r\n" + ok + "Content-Length: 0\r\n\r\n", "a status line"},
+		{"NUL in the reason", "HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n", "a status line"},
+		{"not HTTP", "SSH-2.0-x\r\n\r\n", "a status line"},
+		{"bare line feed", ok + "X-A: b\nContent-Length: 0\r\n\r\n", "control characters"},
+		{"bare line feeds only", "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "unexpected EOF"},
+		{"bare carriage return", ok + "X-A: b\rContent-Length: 3\r\nContent-Length: 0\r\n\r\n", "control characters"},
+		{"folded", ok + "X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
+		{"folded first", ok + " X-A: b\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
+		{"space before the colon", ok + "Content-Length : 0\r\n\r\n", "NAME: VALUE"},
+		{"empty name", ok + ": b\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
+		{"no colon", ok + "X-A\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
+		{"name beyond ASCII", ok + "X-Ä: b\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
+		{"NUL in a value", ok + "X-A: b\x00c\r\nContent-Length: 0\r\n\r\n", "control characters"},
+		{"DEL in a value", ok + "X-A: b\x7fc\r\nContent-Length: 0\r\n\r\n", "control characters"},
+		{"too long", ok + "X-A: " + strings.Repeat("a", maxHeader) + "\r\nContent-Length: 0\r\n\r\n", "a header of at most"},
+		{"cut in the header", ok + "Content-Length: 0\r\n", "unexpected EOF"},
+		{"cut before the header", "", "before an answer"},
+		{"1xx without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100), "found 1xx only"},
+		{"1xx and the end", "HTTP/1.1 100 Continue\r\n\r\n", "EOF"},
+		{"101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "found 101"},
+		{"cut in the body", ok + "Content-Length: 3\r\n\r\nhi", "unexpected EOF"},
+		{"cut before the body", ok + "Content-Length: 3\r\n\r\n", "unexpected EOF"},
+		{"cut in a chunk", ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nhi", "unexpected EOF"},
+		{"cut behind a chunk", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nhi", "unexpected EOF"},
+		{"cut before the last chunk", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", "unexpected EOF"},
+		{"cut in the trailers", ok + "Transfer-Encoding: chunked\r\n\r\n0\r\n", "unexpected EOF"},
+		{"chunk longer than it says", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nhii\r\n0\r\n\r\n", "the end of a chunk"},
+		{"chunk ends in a line feed", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\n0\r\n\r\n", "bare line feed"},
+		{"size ends in a line feed", ok + "Transfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n", "bare line feed"},
+		{"size in 0x", ok + "Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"signed size", ok + "Transfer-Encoding: chunked\r\n\r\n+2\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"negative size", ok + "Transfer-Encoding: chunked\r\n\r\n-2\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"empty size", ok + "Transfer-Encoding: chunked\r\n\r\n\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"space before the size", ok + "Transfer-Encoding: chunked\r\n\r\n 2\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"space before the extension", ok + "Transfer-Encoding: chunked\r\n\r\n2 ;a\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"size too large", ok + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"size of many zeros", ok + "Transfer-Encoding: chunked\r\n\r\n0000000000000002\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"carriage return in an extension", ok + "Transfer-Encoding: chunked\r\n\r\n2;a\rb\r\nhi\r\n0\r\n\r\n", "the size of a chunk"},
+		{"trailer without a colon", ok + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-A\r\n\r\n", "NAME: VALUE"},
+		{"trailers without end", ok + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("X-A: b\r\n", maxHeader), "trailers of at most"},
+		{"a chunk's line without end", ok + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("a", 2*maxHeader), "at most"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			up := newUpstream(t, func(n int, c *conn) {
+				if n > 1 { // the next request has an upstream that is well
+					_, _, _ = c.request()
+					c.say(empty)
+					return
+				}
+				if _, _, err := c.request(); err == nil {
+					c.say(tt.answer)
+				}
+			})
+			c := newClient(t, up.addr)
+			if _, body, err := exchange(t, c, http.MethodGet, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("body %q, error %v: want %s", body, err, tt.want)
+			}
+			get(t, c, "")
+			if n := up.conns.Load(); n != 2 {
+				t.Errorf("%d connections, want another one for the next request", n)
+			}
+		})
+	}
+}
+
+// answers that are good, the body, and whether the connection serves again.
+var answers = []struct {
+	name, method, answer string
+	status               int
+	body                 string
+	again                bool
+}{
+	{"length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", true},
+	{"length with zeros", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nhi", 200, "hi", true},
+	{"length zero", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", true},
+	{"no reason", "GET", "HTTP/1.1 299 \r\nContent-Length: 2\r\n\r\nhi", 299, "hi", true},
+	{"no space", "GET", "HTTP/1.1 299\r\nContent-Length: 2\r\n\r\nhi", 299, "hi", true},
+	{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\nA\r\n0123456789\r\n0\r\n\r\n", 200, "hi0123456789", true},
+	{"chunked, extensions, trailers", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"b\" \r\nhi\r\n00 \r\nX-A: b\r\nX-C: d\r\n\r\n", 200, "hi", true},
+	{"chunked and empty", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, "", true},
+	{"head with a length", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, "", true},
+	{"head, chunked", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, "", true},
+	{"head, nothing said", "HEAD", "HTTP/1.1 200 OK\r\n\r\n", 200, "", true},
+	{"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", true},
+	{"no content with a length", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", 204, "", false},
+	{"no content with a length, head", "HEAD", "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", 204, "", false},
+	{"no content, chunked", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204, "", false},
+	{"no content of length zero", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, "", true},
+	{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\n\r\n", 304, "", true},
+	{"not modified with a length", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", false},
+	{"not modified, chunked", "GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", 304, "", false},
+	{"hints before", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", true},
+	{"close", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, Close\r\n\r\nhi", 200, "hi", false},
+	{"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", false},
+	{"HTTP/1.0 that would stay", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi", 200, "hi", false},
+	{"surplus", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + poison, 200, "hi", false},
+	{"surplus, chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + poison, 200, "", false},
+	{"surplus, head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + poison, 200, "", false},
+	{"surplus, no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n" + poison, 204, "", false},
+}
+
+// poison must never be somebody's answer.
+const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
+func TestAnswers(t *testing.T) {
+	for _, tt := range answers {
+		t.Run(tt.name, func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) {
+				for {
+					r, _, err := c.request()
+					switch {
+					case err != nil:
+						return
+					case r.Method == http.MethodPut:
+						c.say(empty)
+					default:
+						c.say(tt.answer)
+					}
+				}
+			})
+			c := newClient(t, up.addr)
+			res, body, err := exchange(t, c, tt.method, "")
+			if err != nil || res.StatusCode != tt.status || body != tt.body {
+				t.Fatalf("answer %v %q, %v: want %d %q", res, body, err, tt.status, tt.body)
+			}
+			if _, body, err := exchange(t, c, http.MethodPut, "x"); err != nil || body != "" {
+				t.Errorf("the next answer is %q, %v: want its own", body, err)
+			}
+			if again := up.conns.Load() == 1; again != tt.again {
+				t.Errorf("used again %t, want %t", again, tt.again)
+			}
+		})
+	}
+}
+
+// TestAlike: each answer on a connection is read for itself, also where it is the
+// one before but for one byte, or in part.
+func TestAlike(t *testing.T) {
+	head := func(length int, more string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-More: %s\r\nContent-Length: %d\r\n\r\n", more, length)
+	}
+	answers := []string{head(1, "a") + "1", head(1, "a") + "2", head(2, "a") + "33", head(1, "a") + "4", head(1, "b") + "5", head(1, "") + "6"}
+	up := newUpstream(t, func(_ int, c *conn) {
+		for _, answer := range answers {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.say(answer)
+		}
+	})
+	c := newClient(t, up.addr)
+	for i, answer := range answers {
+		head, want, _ := strings.Cut(answer, "\r\n\r\n")
+		res, body, err := exchange(t, c, http.MethodGet, "")
+		if err != nil || body != want || !strings.Contains(head, "X-More: "+res.Header.Get("X-More")+"\r\n") {
+			t.Errorf("answer %d is %q, %v: want %q", i, body, err, want)
+		}
+	}
+	if n := up.conns.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+func TestUntilClose(t *testing.T) {
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _, _ = c.request()
+		c.say("HTTP/1.1 200 OK\r\n\r\nhi" + poison)
+	})
+	c := newClient(t, up.addr)
+	get(t, c, "hi"+poison)
+	get(t, c, "hi"+poison)
+}
+
+// An answer that comes byte by byte is the same answer: each reaches the client
+// in a packet of its own, as a pipe between them would.
+func TestSplitAtEveryByte(t *testing.T) {
+	for _, tt := range answers {
+		if !tt.again {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			split := 1
+			up := newUpstream(t, func(_ int, c *conn) {
+				for {
+					if _, _, err := c.request(); err != nil {
+						return
+					}
+					c.say(tt.answer[:split])
+					c.say(tt.answer[split:])
+				}
+			})
+			c := newClient(t, up.addr)
+			for ; split < len(tt.answer); split++ {
+				res, body, err := exchange(t, c, tt.method, "")
+				if err != nil || res.StatusCode != tt.status || body != tt.body {
+					t.Fatalf("split at %d: answer %v %q, %v: want %d %q", split, res, body, err, tt.status, tt.body)
+				}
+			}
+		})
+	}
+}
+
+// What an event stream says is there before its chunk has ended.
+func TestChunkInParts(t *testing.T) {
+	more := make(chan struct{})
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _, _ = c.request()
+		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi")
+		<-more
+		c.say("\r\n0\r\n\r\n")
+	})
+	res, err := newClient(t, up.addr).RoundTrip(request(t.Context(), http.MethodGet, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	part := make([]byte, 2)
+	if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != "hi" {
+		t.Fatalf("part %q, %v: want hi", part, err)
+	}
+	close(more)
+	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+		t.Errorf("rest %q, %v: want the end", rest, err)
+	}
+}
+
+// A header that grows the buffer, in an answer behind another one.
+func TestLongHeader(t *testing.T) {
+	up := newUpstream(t, func(_ int, c *conn) {
+		for {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.say("HTTP/1.1 103 Early Hints\r\nX-A: " + strings.Repeat("a", 3<<10) + "\r\n\r\n")
+			c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-A: %s\r\nContent-Length: 2\r\n\r\nhi", strings.Repeat("b", 6<<10)))
+		}
+	})
+	c := newClient(t, up.addr)
+	for range 3 {
+		res, body, err := exchange(t, c, http.MethodGet, "")
+		if err != nil || body != "hi" || res.Header.Get("X-A") != strings.Repeat("b", 6<<10) {
+			t.Fatalf("answer %v %q, %v", res, body, err)
+		}
+	}
+}

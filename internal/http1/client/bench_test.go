@@ -1,0 +1,47 @@
+package client_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkRoundTrip is hot: every plain request takes it once.
+func BenchmarkRoundTrip(b *testing.B) {
+	up := newUpstream(b, func(_ int, c *conn) {
+		const answer = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+		buf := make([]byte, 4<<10)
+		for {
+			if _, err := c.Read(buf); err != nil { // a request is one packet here
+				return
+			}
+			c.say(answer)
+		}
+	})
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
+	defer transport.CloseIdleConnections()
+	for _, bb := range []struct {
+		name   string
+		client http.RoundTripper
+	}{{"lean", newClient(b, up.addr)}, {"transport", transport}} {
+		b.Run(bb.name, func(b *testing.B) {
+			body := strings.Repeat("x", 120)
+			b.ReportAllocs()
+			for b.Loop() {
+				r := request(b.Context(), http.MethodPost, body)
+				r.URL.Host = up.addr
+				r.Header["X-Client-Id"] = []string{"mail"}
+				r.Header["Content-Type"] = []string{"application/json"}
+				res, err := bb.client.RoundTrip(r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,51 @@
+package client_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/client"
+)
+
+// TestAnswerBeforeTheBody: a service that answers and closes without reading the body
+// is heard, although the body cannot be written, and its connection ends.
+func TestAnswerBeforeTheBody(t *testing.T) {
+	const tooLarge = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+	tests := []struct {
+		name, says string
+		status     int
+		bad        bool
+	}{
+		{"answer", tooLarge, http.StatusRequestEntityTooLarge, false},
+		{"half an answer", tooLarge[:20], 0, true},
+		{"no answer", "", 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			up := newUpstream(t, func(n int, c *conn) {
+				if _, err := http.ReadRequest(c.r); err != nil {
+					return
+				}
+				if n > 1 {
+					c.say(empty)
+					return
+				}
+				c.say(tt.says) // and closes, with most of the body unread: a reset
+			})
+			c := newClient(t, up.addr)
+			res, _, err := exchange(t, c, http.MethodPost, strings.Repeat("x", 32<<20))
+			switch {
+			case tt.status != 0 && (err != nil || res.StatusCode != tt.status):
+				t.Errorf("answer %v, %v: want %d", res, err, tt.status)
+			case tt.status == 0 && (err == nil || errors.Is(err, client.ErrBadAnswer) != tt.bad):
+				t.Errorf("error %v, want one, ErrBadAnswer: %t", err, tt.bad)
+			}
+			get(t, c, "")
+			if n := up.conns.Load(); n != 2 {
+				t.Errorf("%d connections, want another one for the next request", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/client"
+)
+
+// gathering answers a PUT when n of them wait, and tells a GET the number of its
+// connection.
+func gathering(t *testing.T, n int) *upstream {
+	t.Helper()
+	var all sync.WaitGroup
+	all.Add(n)
+	return newUpstream(t, func(i int, c *conn) {
+		for {
+			r, _, err := c.request()
+			switch {
+			case err != nil:
+				return
+			case r.Method == http.MethodPut:
+				all.Done()
+				all.Wait()
+				c.say(empty)
+			default:
+				number := strconv.Itoa(i)
+				c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(number), number))
+			}
+		}
+	})
+}
+
+func TestPool(t *testing.T) {
+	up := gathering(t, 5)
+	c := newClient(t, up.addr, func(o *client.Options) { o.MaxIdle = 3 })
+	keep(t, c, 5)
+	if n := c.Idle(); n != 3 {
+		t.Errorf("%d idle, want 3", n)
+	}
+	_, last, _ := exchange(t, c, http.MethodGet, "")
+	for range 3 {
+		get(t, c, last) // the one used last serves again
+	}
+	c.Age(1, 2*client.MaxIdleTime)
+	get(t, c, last)
+	if n := c.Idle(); n != 2 {
+		t.Errorf("%d idle, want the old one gone", n)
+	}
+	c.Age(2, 2*client.MaxIdleTime)
+	get(t, c, "6")
+	if n := c.Idle(); n != 1 {
+		t.Errorf("%d idle, want both old ones gone", n)
+	}
+	c.CloseIdleConnections()
+	if n := c.Idle(); n != 0 {
+		t.Errorf("%d idle, want none", n)
+	}
+}
+
+// A connection in use when the others are closed closes behind its request.
+func TestCloseWhileInUse(t *testing.T) {
+	ended := make(chan struct{})
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _, _ = c.request()
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+		c.rest()
+		close(ended)
+	})
+	c := newClient(t, up.addr)
+	res, err := c.RoundTrip(request(t.Context(), http.MethodGet, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.CloseIdleConnections()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "hi" {
+		t.Errorf("body %q, %v: want hi", body, err)
+	}
+	<-ended
+}
+
+// Every answer belongs to its request, also when others are given up meanwhile.
+func TestManyAtOnce(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if len(body)%2 == 0 {
+			w.(http.Flusher).Flush() // chunked
+		}
+		_, _ = w.Write(body)
+	}))
+	defer s.Close()
+	c := newClient(t, s.Listener.Addr().String(), func(o *client.Options) { o.MaxIdle = 16 })
+	const clients, requests = 64, 200
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for j := range requests {
+				want := strings.Repeat(fmt.Sprintf("%d/%d,", i, j), 1+j*i%300)
+				ask(t, c, want, j%10 == 9)
+			}
+		})
+	}
+	all.Wait()
+	c.CloseIdleConnections()
+}
+
+// ask wants its own body back. One that gives up does so at any moment.
+func ask(t *testing.T, c *testClient, body string, givesUp bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if givesUp {
+		go cancel()
+	}
+	res, err := c.RoundTrip(request(ctx, http.MethodPost, body))
+	if err == nil {
+		defer res.Body.Close()
+		var have []byte
+		have, err = io.ReadAll(res.Body)
+		if !bytes.HasPrefix([]byte(body), have) || err == nil && string(have) != body {
+			t.Errorf("answer %.40q of %d bytes, want %.40q of %d bytes", have, len(have), body, len(body))
+		}
+	}
+	if err != nil && !givesUp {
+		t.Error(err)
+	}
+}

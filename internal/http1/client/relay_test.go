@@ -1,0 +1,201 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/client"
+)
+
+// TestLines: what could end a line, end the header or frame a message does not come
+// in, and leaves no trace.
+func TestLines(t *testing.T) {
+	tests := []struct {
+		name, value string
+		ok          bool
+	}{
+		{"X-A", "b", true},
+		{"X-A", "", true},
+		{"X-A", "b\tc \x80", true},
+		{"", "b", false},
+		{"X A", "b", false},
+		{"X-A:", "b", false},
+		{"X-A\r\nX-B", "b", false},
+		{"X-A", "b\r\nX-B: c", false},
+		{"X-A", "b\nX-B: c", false},
+		{"X-A", "b\r", false},
+		{"X-A", "b\x00", false},
+		{"X-A", "\r\n\r\nHTTP/1.1 200 OK", false},
+		{"Content-Length", "1", false},
+		{"Transfer-Encoding", "chunked", false},
+		{"Host", "b", false},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%q %q", tt.name, tt.value), func(t *testing.T) {
+			var l client.Lines
+			want := "X-First: 1\r\nX-Last: 2\r\n"
+			if tt.ok {
+				want = "X-First: 1\r\n" + tt.name + ": " + tt.value + "\r\nX-Last: 2\r\n"
+			}
+			err := errors.Join(l.Add("X-First", "1"), l.Add(tt.name, tt.value), l.Add("X-Last", "2"))
+			if have := string(l.AppendTo(nil)); have != want || (err == nil) != tt.ok || l.Len() != len(want) {
+				t.Errorf("lines %q and %v, want %q", have, err, want)
+			}
+			if l.Reset(); l.Len() != 0 {
+				t.Errorf("%d bytes are left", l.Len())
+			}
+		})
+	}
+}
+
+// taking is how far the body of an answer has come with its header.
+var taking = []struct {
+	name, method, answer, later string
+	taken                       bool
+	body                        string
+	again                       bool
+}{
+	{"all of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "hi", true},
+	{"nothing to come", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, "", true},
+	{"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "", true, "", true},
+	{"no content with a length", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "", true, "", false},
+	{"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "", true, "", true},
+	{"all of it and the end", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "", true, "hi", false},
+	{"a part of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", "i", false, "hi", true},
+	{"nothing yet", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "hi", false, "hi", true},
+	{"chunks", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "", false, "hi", true},
+	{"more than all", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + poison, "", true, "hi", false},
+	{"more than nothing", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "", false},
+}
+
+// TestTake: a body that has come whole can be taken at once, and the next request
+// gets its own answer.
+func TestTake(t *testing.T) {
+	for _, tt := range taking {
+		t.Run(tt.name, func(t *testing.T) {
+			read := make(chan struct{}, 1)
+			up := newUpstream(t, func(_ int, c *conn) {
+				for {
+					r, _, err := c.request()
+					switch {
+					case err != nil:
+						return
+					case r.Method == http.MethodPut:
+						c.say(empty)
+					default:
+						c.say(tt.answer)
+						<-read
+						c.say(tt.later)
+					}
+				}
+			})
+			c := newClient(t, up.addr)
+			a := do(t, c, tt.method)
+			body, taken := a.Take()
+			have := string(body)
+			read <- struct{}{}
+			if !taken {
+				rest, err := io.ReadAll(a.Body)
+				if have = string(rest); err != nil {
+					t.Error(err)
+				}
+			}
+			if have != tt.body || taken != tt.taken {
+				t.Errorf("body %q, taken at once %t: want %q, %t", have, taken, tt.body, tt.taken)
+			}
+			if n, err := a.Body.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+				t.Errorf("%d bytes more, %v", n, err)
+			}
+			_ = a.Body.Close()
+			_ = a.Body.Close()
+			if _, body, err := exchange(t, c, http.MethodPut, "x"); err != nil || body != "" {
+				t.Errorf("the next answer is %q, %v: want its own", body, err)
+			}
+			if again := up.conns.Load() == 1; again != tt.again {
+				t.Errorf("used again %t, want %t", again, tt.again)
+			}
+		})
+	}
+}
+
+// TestTakenBytesStay: until the body is closed, nobody else gets the connection and
+// with it the memory that the bytes are in.
+func TestTakenBytesStay(t *testing.T) {
+	up := newUpstream(t, func(n int, c *conn) {
+		for {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n))
+		}
+	})
+	c := newClient(t, up.addr)
+	first := do(t, c, http.MethodGet)
+	body, _ := first.Take()
+	second := do(t, c, http.MethodGet)
+	other, _ := second.Take()
+	if string(body) != "1" || string(other) != "2" {
+		t.Errorf("bodies %q and %q, want 1 and 2", body, other)
+	}
+	_ = first.Body.Close()
+	_ = second.Body.Close()
+	if n := c.Idle(); n != 2 {
+		t.Errorf("%d connections are kept, want 2", n)
+	}
+}
+
+// TestTakeOfAnother: only this package's bodies can be taken.
+func TestTakeOfAnother(t *testing.T) {
+	a := client.Answer{Body: io.NopCloser(strings.NewReader("hi"))}
+	if body, ok := a.Take(); ok {
+		t.Errorf("took %q", body)
+	}
+}
+
+// TestRelay: asked once about answers that repeat, and again about one that differs
+// in a byte.
+func TestRelay(t *testing.T) {
+	answers := []string{"a", "a", "b", "b", "a"}
+	up := newUpstream(t, func(_ int, c *conn) {
+		for _, value := range answers {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.say("HTTP/1.1 200 OK\r\nX-A: " + value + "\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	var asked atomic.Int64
+	c := newClient(t, up.addr, func(o *client.Options) {
+		o.Relay = func(fields []client.Field) any {
+			asked.Add(1)
+			return fields[0]
+		}
+	})
+	for _, value := range answers {
+		a := do(t, c, http.MethodGet)
+		_ = a.Body.Close()
+		if want := (client.Field{Name: "X-A", Value: value}); a.Relay != want {
+			t.Errorf("relay %v, want %v", a.Relay, want)
+		}
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times, want 3", n)
+	}
+}
+
+func do(t *testing.T, c *testClient, method string) client.Answer {
+	t.Helper()
+	var m client.Message
+	m.Begin(method, "/", "upstream")
+	m.End(nil)
+	a, err := c.Do(t.Context(), &m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

@@ -1,0 +1,351 @@
+package framing_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/http1/framing"
+)
+
+// The probe stands behind every request of the table: a request that must be
+// seen exactly when the connection is still good.
+const probe = "GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
+
+type streamCase struct {
+	name   string
+	stream string
+	want   []string // method target "body", with ! for ambiguous, ~ for a broken body
+}
+
+var (
+	// Lengths that can be read in one way only.
+	clearCases = []streamCase{
+		{"no body", lines("GET /a HTTP/1.1", "Host: h", ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"length", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"length zero", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0", ""), []string{`POST /a ""`, `GET /probe ""`}},
+		{"length, other case and blanks", lines("POST /a HTTP/1.1", "Host: h", "cOnTeNt-LeNgTh:\t 5 \t", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"a body like a request", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 62", "") +
+			lines("POST /b HTTP/1.1", "Content-Length: 1", "Transfer-Encoding: x", "") + "1", []string{`POST /a "POST /b HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n1"`, `GET /probe ""`}},
+		{"chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "5", "12345", "a;x=y", "0123456789", "0", ""), []string{`POST /a "123450123456789"`, `GET /probe ""`}},
+		{"chunked, other case", lines("POST /a HTTP/1.1", "Host: h", "TRANSFER-ENCODING: CHUNKED", "", "00005", "12345", "0", ""), []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"chunked with a trailer", lines("POST /a HTTP/1.1", "Host: h", "Trailer: x", "Transfer-Encoding: chunked", "", "1", "x", "0", "x: y", "Content-Length: 9", ""), []string{`POST /a "x"`, `GET /probe ""`}},
+		{"a chunk like a request", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "14", "GET /b HTTP/1.1\r\n\r\n0", "0", ""), []string{`POST /a "GET /b HTTP/1.1\r\n\r\n0"`, `GET /probe ""`}},
+		{"length then chunked", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", ""), []string{`POST /a "abc"`, `POST /b "x"`, `GET /probe ""`}},
+		{"chunked then length", lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", "", "POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc", []string{`POST /b "x"`, `POST /a "abc"`, `GET /probe ""`}},
+		{"bare line feeds in the header", "POST /a HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc", []string{`POST /a "abc"`, `GET /probe ""`}},
+		{"empty line behind a POST", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc\r\n", []string{`POST /a "abc"`, `GET /probe ""`}},
+		{"the words in other fields", lines("GET /content-length:5?transfer-encoding: HTTP/1.1", "Host: h", "X-Content-Length: 4", "X: Transfer-Encoding: chunked", ""), []string{`GET /content-length:5?transfer-encoding: ""`, `GET /probe ""`}},
+		{"a long line that has the words", lines("GET /a HTTP/1.1", "Host: h", "X: "+strings.Repeat("Content-Length: 5 Transfer-Encoding: chunked ", 400), ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"a folded line that has the words", lines("GET /a HTTP/1.1", "Host: h", "X: y", " Content-Length: 5", "\tTransfer-Encoding: chunked", ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"HTTP/1.0 with a length", lines("POST /a HTTP/1.0", "Connection: keep-alive", "Content-Length: 3", "") + "abc", []string{`POST /a "abc"`, `GET /probe ""`}},
+	}
+
+	// Lengths that can be read in two ways, and that net/http accepts. Nothing
+	// may be seen behind them.
+	ambiguousCases = []streamCase{
+		{"length and coding", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!~`}},
+		{"coding and length", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Content-Length: 5", "", "0", ""), []string{`POST /a ""!~`}},
+		{"length zero and coding", lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 0", "Transfer-Encoding: chunked", "", "0", ""), []string{`GET /a ""!~`}},
+		{"the same length twice", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 5", "") + "12345", []string{`POST /a ""!~`}},
+		{"length and coding, bare line feeds", "POST /a HTTP/1.1\nHost: h\ncontent-length: 5\ntransfer-encoding: chunked\n\n0\r\n\r\n", []string{`POST /a ""!~`}},
+		{"length in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", " 5", "") + "12345", []string{`POST /a ""!~`}},
+		{"coding in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "\tchunked", "", "0", ""), []string{`POST /a ""!~`}},
+		{"length in a long line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:"+strings.Repeat(" ", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"length behind many zeros", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: "+strings.Repeat("0", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"coding in a long line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"+strings.Repeat(" ", 200), "", "0", ""), []string{`POST /a ""!~`}},
+		{"coding in HTTP/1.0", lines("POST /a HTTP/1.0", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!`}},
+		{"behind a good request", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" +
+			lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a "abc"`, `POST /b ""!~`}},
+		// net/http looks for CRLF CRLF before it reads a trailer. When the trailer
+		// ended in LF CRLF that was far into the requests behind, and what was
+		// known about the first of them was forgotten.
+		{"hidden by a trailer that ends early", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "0") + "x: y\n\r\n" +
+			"POST /b HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n0\r\nx: y\n\r\n", []string{`POST /a ""~`}},
+	}
+
+	// Bodies that are not framed as they must be: the reader of the body gets an
+	// error and nothing behind is seen.
+	brokenCases = []streamCase{
+		{"chunk size without digits", chunked("\r\nx"), []string{`POST /a ""~`}},
+		{"chunk size with a sign", chunked("+1\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size with a prefix", chunked("0x1\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size with an underscore", chunked("1_0\r\n0123456789012345\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size of 60 bits", chunked("1000000000000000\r\nx"), []string{`POST /a ""~`}},
+		{"chunk size that runs over", chunked("10000000000000001\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size with a bare line feed", chunked("1\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size with a carriage return inside", chunked("1\r;\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"long chunk extension", chunked("1;" + strings.Repeat("x", 200) + "\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk with a bare line feed behind it", chunked("1\r\nx\n0\r\n\r\n"), []string{`POST /a "x"~`}},
+		{"chunk that is longer than its size", chunked("1\r\nxy\r\n0\r\n\r\n"), []string{`POST /a "x"~`}},
+		{"last chunk with a bare line feed", chunked("0\n\r\n"), []string{`POST /a ""~`}},
+		{"end with a bare line feed", chunked("0\r\n\n"), []string{`POST /a ""~`}},
+		{"trailer with a bare line feed", chunked("0\r\nx: y\n\r\n"), []string{`POST /a ""~`}},
+	}
+
+	// What net/http itself refuses before a handler sees it.
+	refusedCases = []streamCase{
+		{"two lengths", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 6", "") + "123456", nil},
+		{"length with a blank before the colon", lines("POST /a HTTP/1.1", "Host: h", "Content-Length : 5", "") + "12345", nil},
+		{"coding with a blank before the colon", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding : chunked", "", "0", ""), nil},
+		{"coding twice", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", "", "0", ""), nil},
+		{"gzip", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip", "", "0", ""), nil},
+		{"identity", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: identity", ""), nil},
+		{"chunked, chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked, chunked", "", "0", ""), nil},
+		{"gzip, chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip, chunked", "", "0", ""), nil},
+		{"xchunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: xchunked", "", "0", ""), nil},
+		{"chunked with the Kelvin sign", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chun\u212aed", "", "0", ""), nil},
+		{"an empty coding", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "", "0", ""), nil},
+		{"an empty length", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", ""), nil},
+		{"a length with a sign", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: +5", "") + "12345", nil},
+		{"a list of lengths", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5, 5", "") + "12345", nil},
+		{"a length in hex", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0x5", "") + "12345", nil},
+		{"a length of 64 bits", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 18446744073709551616", "") + "12345", nil},
+		{"a length in two folded lines", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", " 6", "") + "12345", nil},
+		{"coding with a vertical tab", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: \vchunked", "", "0", ""), nil},
+		{"a field that begins with a carriage return", lines("POST /a HTTP/1.1", "Host: h", "\rTransfer-Encoding: chunked", "", "0", ""), nil},
+	}
+)
+
+func chunked(body string) string {
+	return lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "") + body
+}
+
+func TestStreams(t *testing.T) {
+	for _, group := range [][]streamCase{clearCases, ambiguousCases, brokenCases, refusedCases} {
+		for _, tt := range group {
+			t.Run(tt.name, func(t *testing.T) {
+				stream := []byte(tt.stream + probe)
+				whole := requests([][]byte{stream}, true)
+				if diff := cmp.Diff(tt.want, show(whole)); diff != "" {
+					t.Errorf("requests (-want +have):\n%s", diff)
+				}
+				if diff := cmp.Diff(show(whole), show(requests(inPieces(stream, 1), true))); diff != "" {
+					t.Errorf("byte by byte (-whole +bytes):\n%s", diff)
+				}
+				for i := range min(len(stream), 600) {
+					parts := [][]byte{stream[:i], stream[i:]}
+					if diff := cmp.Diff(show(whole), show(requests(parts, true))); diff != "" {
+						t.Fatalf("split at %d (-whole +split):\n%s", i, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A Conn does not rely on net/http to stop: it hands out nothing that stands
+// behind a broken body.
+func TestNothingBehindABrokenBody(t *testing.T) {
+	for _, tt := range brokenCases {
+		t.Run(tt.name, func(t *testing.T) {
+			have := readAll(t, tt.stream+probe, 512)
+			if !strings.HasPrefix(tt.stream+probe, have) || strings.Contains(have, "probe") {
+				t.Errorf("read %q of %q", have, tt.stream+probe)
+			}
+		})
+	}
+}
+
+func TestReadChangesNothing(t *testing.T) {
+	var stream string
+	for _, path := range []string{"/", "/bb", "/ccc", "/dddd"} {
+		stream += lines("POST "+path+" HTTP/1.1", "Content-Length: 2", "") + path[:1] + "\n"
+	}
+	for size := 1; size < len(stream); size++ {
+		if have := readAll(t, stream, size); have != stream {
+			t.Fatalf("read by %d bytes: %q, want %q", size, have, stream)
+		}
+	}
+}
+
+// readAll reads a stream that arrives at once, some bytes at a time.
+func readAll(t *testing.T, stream string, size int) string {
+	t.Helper()
+	conn, err := framing.NewListener(newOnce(&peer{parts: [][]byte{[]byte(stream)}}), framing.Options{}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for buf := make([]byte, size); ; {
+		n, err := conn.Read(buf)
+		all.Write(buf[:n])
+		if errors.Is(err, io.EOF) || err != nil && err.Error() == "malformed chunked encoding" {
+			return all.String()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// show writes requests as the tables do.
+func show(all []seen) []string {
+	var out []string
+	for _, s := range all {
+		text := s.method + " " + s.target + " " + quote(s.body)
+		if s.ambiguous {
+			text += "!"
+		}
+		if s.broken {
+			text += "~"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(s) + `"`
+}
+
+// While a handler runs, net/http reads one byte ahead. That byte says nothing
+// about the request the handler works on.
+func TestByteOfTheNextRequest(t *testing.T) {
+	first := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc"
+	next := lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "", "0", "")
+	reads := make(chan struct{}, len(first)+len(next))
+	var have []bool
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if len(have) == 0 {
+			_, _ = io.ReadAll(r.Body)
+			<-reads // the first request
+			<-reads // the byte ahead
+		}
+		have = append(have, framing.Begin(r))
+	})
+	serve(&peer{
+		parts:  [][]byte{[]byte(first), []byte(next)},
+		onRead: func() { reads <- struct{}{} },
+	}, true, handler)
+	if diff := cmp.Diff([]bool{false, true}, have); diff != "" {
+		t.Errorf("ambiguous (-want +have):\n%s", diff)
+	}
+}
+
+func TestNobodyLooked(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	if !framing.Begin(r) {
+		t.Error("want a request ambiguous that came through no Listener")
+	}
+	server, client := net.Pipe()
+	defer server.Close()
+	defer client.Close()
+	if !framing.Begin(r.WithContext(framing.Context(r.Context(), server))) {
+		t.Error("want a request ambiguous that came over another connection")
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	server, client := net.Pipe()
+	defer client.Close()
+	handled := make(chan seen, 1)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		serve(server, true, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			handled <- seen{method: r.Method, target: r.RequestURI, body: string(body), broken: err != nil, ambiguous: framing.Begin(r)}
+		}))
+	}()
+	send(t, client, lines("POST /a HTTP/1.1", "Host: h", "Connection: close", "Expect: 100-continue", "Content-Length: 3", ""))
+	want := "HTTP/1.1 100 Continue\r\n\r\n"
+	have := make([]byte, len(want))
+	if _, err := io.ReadFull(client, have); err != nil || string(have) != want {
+		t.Fatalf("answer %q, %v: want %q", have, err, want)
+	}
+	send(t, client, "abc")
+	if _, err := io.Copy(io.Discard, client); err != nil {
+		t.Error(err)
+	}
+	<-finished
+	if diff := cmp.Diff([]string{`POST /a "abc"`}, show([]seen{<-handled})); diff != "" {
+		t.Errorf("request (-want +have):\n%s", diff)
+	}
+}
+
+func send(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lastWords is a connection that gives its error together with its last bytes,
+// as io.Reader allows.
+type lastWords struct {
+	peer
+	err error
+}
+
+func (l *lastWords) Read(b []byte) (int, error) {
+	n, err := l.peer.Read(b)
+	if err == nil && (len(l.parts) == 0 || len(l.parts[0]) == 0) {
+		err = l.err
+	}
+	return n, err
+}
+
+func TestErrorBesideTheLastBytes(t *testing.T) {
+	two := probe + probe + probe
+	source := &lastWords{peer{parts: [][]byte{[]byte(two)}}, io.ErrClosedPipe}
+	conn, err := framing.NewListener(newOnce(source), framing.Options{}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := io.ReadAll(conn)
+	if string(have) != two || !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("read %q, %v: want all of it and then the connection's error", have, err)
+	}
+}
+
+// A client that still sends must be able to read the refusal: net/http closes
+// the writing side first if the connection can.
+func TestCloseWrite(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := framing.NewListener(inner, framing.Options{})
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	half, ok := server.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatal("want a connection that can close its writing side")
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("client reads %v, want the end", err)
+	}
+	send(t, client, "x")
+	if n, err := server.Read(make([]byte, 1)); n != 1 {
+		t.Errorf("server reads %d bytes, %v: want one", n, err)
+	}
+}
+
+func TestCloseWriteWithoutOne(t *testing.T) {
+	conn, err := framing.NewListener(newOnce(&peer{}), framing.Options{}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*framing.Conn).CloseWrite(); err == nil {
+		t.Error("want an error, found none: nothing was closed")
+	}
+}

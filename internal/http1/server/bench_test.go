@@ -1,0 +1,66 @@
+package server_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+)
+
+// A header is parsed for each request, and it is as long as its certificate.
+func BenchmarkParse(b *testing.B) {
+	certificate := strings.Repeat("c", 1600)
+	with := func(fields ...string) []byte {
+		return []byte(bodied(append([]string{"User-Agent: a/1.0", "Accept: */*", "Content-Type: application/json", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Ssl-Auth: " + certificate}, fields...)...))
+	}
+	benches := []struct {
+		name string
+		all  [][]byte
+	}{
+		{"the same", [][]byte{with("Content-Length: 120")}},
+		{"another length", [][]byte{with("Content-Length: 120"), with("Content-Length: 7")}},
+		{"another value", [][]byte{with("Content-Length: 120", "X-Number: 1"), with("Content-Length: 120", "X-Number: 2")}},
+		{"other names", [][]byte{with("Content-Length: 120"), []byte(get("/a"))}},
+	}
+	for _, bb := range benches {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			p := new(server.Parser)
+			for i := range b.N {
+				if _, _, ok := p.Parse(bb.all[i%len(bb.all)]); !ok {
+					b.Fatal("not plain")
+				}
+			}
+		})
+	}
+}
+
+// All that a request costs but its handler's work, and the client.
+func BenchmarkServe(b *testing.B) {
+	with, body := newSide(), make([]byte, 5)
+	addr := server.New(newHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, body)
+		_, _ = w.Write(body)
+	}), options{}, io.Discard), patience)
+	ended := make(chan error, 1)
+	go func() { ended <- addr.Serve(framing.NewListener(with, framing.Options{})) }()
+	served, client := sockets(b)
+	with.conns <- served
+	request, answer := []byte(post("/a", "12345")), make([]byte, 1<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := client.Read(answer); err != nil || !bytes.HasSuffix(answer[:n], []byte("\r\n\r\n12345")) {
+			b.Fatalf("%q, %v", answer[:n], err)
+		}
+	}
+	_, _ = client.Close(), with.Close()
+	_ = addr.Close()
+	<-ended
+}

@@ -1,0 +1,247 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come. Nothing is measured by
+// it: what does not come at all fails.
+const patience = 20 * time.Second
+
+// soon is a timeout that a test waits for. What must happen before it happens in time
+// on a busy machine, too, so the tests that wait run in parallel.
+const soon = 2 * time.Second
+
+// options are how a test's server is set up; what is zero is longer than any test
+// waits.
+type options struct {
+	readHeader, read, idle, write time.Duration
+	maxHeader                     int // 64 KiB
+	maxConnections                int64
+	listener                      net.Listener // a fresh one on loopback TCP
+}
+
+// running is a server under test, with the lane or, bare, without.
+type running struct {
+	t        *testing.T
+	bare     bool
+	http     *http.Server
+	listener *framing.Listener
+	server   interface {
+		Serve(net.Listener) error
+		Shutdown(context.Context) error
+		Close() error
+	}
+	served chan error
+	log    *logged
+}
+
+// logged is what the server says to its ErrorLog.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (*logged) Sync() error { return nil }
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// both yields the servers with the lane and without: what is asserted of the one
+// must be true of the other.
+func both(yield func(addr string, bare bool) bool) {
+	_ = yield("lane", false) && yield("bare", true)
+}
+
+func or(d time.Duration) time.Duration {
+	if d == 0 {
+		return 3 * patience
+	}
+	return d
+}
+
+// newHTTP is a server with the settings of the gateway's.
+func newHTTP(h http.Handler, o options, log io.Writer) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	core := zapcore.NewCore(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "m"}), zapcore.AddSync(log), zap.DebugLevel)
+	errorLog, err := zap.NewStdLogAt(zap.New(core), zap.WarnLevel)
+	if err != nil {
+		panic(err)
+	}
+	if o.maxHeader == 0 {
+		o.maxHeader = 64 << 10
+	}
+	return &http.Server{
+		Handler:                      h,
+		Protocols:                    protocols,
+		ReadHeaderTimeout:            or(o.readHeader),
+		ReadTimeout:                  or(o.read),
+		IdleTimeout:                  or(o.idle),
+		MaxHeaderBytes:               o.maxHeader,
+		DisableGeneralOptionsHandler: true,
+		ConnContext:                  framing.Context,
+		ConnState:                    framing.State,
+		ErrorLog:                     errorLog,
+	}
+}
+
+func refuse(r framing.Refusal) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", r.Status)
+}
+
+// start runs a server until the test's end.
+func start(t *testing.T, bare bool, o options, h http.HandlerFunc) *running {
+	t.Helper()
+	inner := o.listener
+	if inner == nil {
+		var err error
+		if inner, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &running{t: t, bare: bare, served: make(chan error, 1), log: new(logged)}
+	r.http = newHTTP(h, o, r.log)
+	r.listener = framing.NewListener(inner, framing.Options{Refuse: refuse, WriteTimeout: or(o.write), MaxConnections: o.maxConnections})
+	if r.server = r.http; !bare {
+		r.server = server.New(r.http, or(o.write))
+	}
+	go func() { r.served <- r.server.Serve(r.listener) }()
+	t.Cleanup(func() {
+		_ = r.listener.Close()
+		_ = r.server.Close()
+	})
+	return r
+}
+
+// client is the other end of a connection.
+type rawClient struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (r *running) dial() *rawClient {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.listener.Addr().String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(patience))
+	r.t.Cleanup(func() { _ = c.Close() })
+	return &rawClient{Conn: c, t: r.t, r: bufio.NewReader(c)}
+}
+
+func (c *rawClient) send(text string) *rawClient {
+	c.t.Helper()
+	if _, err := io.WriteString(c.Conn, text); err != nil {
+		c.t.Fatal(err)
+	}
+	return c
+}
+
+// want reads an answer and compares its status and body.
+func (c *rawClient) want(status int, body string) http.Header {
+	c.t.Helper()
+	return c.wantTo(http.MethodGet, status, body)
+}
+
+func (c *rawClient) wantTo(method string, status int, body string) http.Header {
+	c.t.Helper()
+	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("want an answer, found %v", err)
+	}
+	have, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != status || string(have) != body {
+		c.t.Fatalf("answer %d %.80q, %v: want %d %.80q", res.StatusCode, have, err, status, body)
+	}
+	return res.Header
+}
+
+// wantEnd reads the end of the connection: not a byte more, and no reset.
+func (c *rawClient) wantEnd() {
+	c.t.Helper()
+	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
+		c.t.Fatalf("%.80q, %v: want the end of the connection", rest, err)
+	}
+}
+
+// wantGone reads the end of the connection, be it a reset.
+func (c *rawClient) wantGone() {
+	c.t.Helper()
+	rest, err := io.ReadAll(c.r)
+	var timeout net.Error
+	if len(rest) > 0 || errors.As(err, &timeout) && timeout.Timeout() {
+		c.t.Fatalf("%.80q, %v: want the end of the connection", rest, err)
+	}
+}
+
+// await takes from a channel what must come.
+func await[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		t.Fatalf("no %s", what)
+	}
+	return v
+}
+
+// inLane says which server answers.
+func inLane(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*lane.response" }
+
+func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
+
+func get(target string) string { return lines("GET "+target+" HTTP/1.1", "Host: h", "") }
+
+func post(target, body string) string {
+	return lines("POST "+target+" HTTP/1.1", "Host: h", fmt.Sprintf("Content-Length: %d", len(body)), "") + body
+}
+
+// strange is a request that only net/http takes.
+func strange(target string) string {
+	return lines("GET "+target+" HTTP/1.1", "Host: h", "TE: trailers", "")
+}
+
+// where answers with the server's kind, the target and the body.
+func where(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	kind := "http"
+	if inLane(w) {
+		kind = "lane"
+	}
+	fmt.Fprintf(w, "%s %s %s", kind, r.RequestURI, body)
+}

@@ -1,0 +1,104 @@
+package server_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// deadlines is a listener whose connections keep every read deadline that is set.
+type deadlines struct {
+	net.Listener
+	mu  sync.Mutex
+	all []time.Time
+}
+
+func (d *deadlines) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &recorded{c.(*net.TCPConn), d}, nil
+}
+
+// wait returns the first deadline behind a point that is not the zero time.
+func (d *deadlines) wait(t *testing.T, from int) (found time.Time, next int) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		all := d.all
+		d.mu.Unlock()
+		for i := from; i < len(all); i++ {
+			if !all[i].IsZero() {
+				return all[i], i + 1
+			}
+		}
+	}
+	t.Fatalf("want another read deadline, found %v", d.all)
+	return time.Time{}, 0
+}
+
+type recorded struct {
+	*net.TCPConn
+	to *deadlines
+}
+
+func (c *recorded) SetReadDeadline(t time.Time) error {
+	c.to.mu.Lock()
+	c.to.all = append(c.to.all, t)
+	c.to.mu.Unlock()
+	return c.TCPConn.SetReadDeadline(t)
+}
+
+// TestTimeoutsGoOn: a connection that is handed over in the middle of a request has the
+// deadlines that it had before.
+func TestTimeoutsGoOn(t *testing.T) {
+	const header, whole = 10 * time.Minute, 30 * time.Minute
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deadlines{Listener: inner}
+	r := start(t, false, options{listener: d, readHeader: header, read: whole}, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	c := r.dial()
+	first, next := d.wait(t, 0)
+	c.send("POST / HTTP/1.1\r\nHost: h\n") // a bare line feed is net/http's
+	if found, _ := d.wait(t, next); !found.Equal(first) {
+		t.Errorf("deadline for the header %v behind the first one, want the same", found.Sub(first))
+	}
+	_, next = d.wait(t, next)
+	c.send("Content-Length: 1\r\n\r\n")
+	if found, _ := d.wait(t, next); !found.Equal(first.Add(whole - header)) {
+		t.Errorf("deadline for the whole request %v behind that for the header, want %v", found.Sub(first), whole-header)
+	}
+	c.send("x").want(200, "")
+}
+
+// TestTimeoutsOfALaterRequest: the same behind a request that was answered.
+func TestTimeoutsOfALaterRequest(t *testing.T) {
+	const header, whole = 10 * time.Minute, 30 * time.Minute
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deadlines{Listener: inner}
+	r := start(t, false, options{listener: d, readHeader: header, read: whole, idle: time.Hour}, func(http.ResponseWriter, *http.Request) {})
+	c := r.dial()
+	c.send(get("/")).want(200, "")
+	_, next := d.wait(t, 0)
+	c.send("GET / HTTP/1.1\r\n")
+	begun, next := d.wait(t, next)
+	for time.Until(begun) > whole { // those of the wait for it
+		begun, next = d.wait(t, next)
+	}
+	c.send("Host: h\n")
+	if found, _ := d.wait(t, next); found.After(begun) {
+		t.Errorf("deadline for the header %v behind the one that was set when it began, want none later", found.Sub(begun))
+	}
+	c.send("\n").want(200, "")
+}

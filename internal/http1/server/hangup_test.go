@@ -1,0 +1,188 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/http1/server"
+)
+
+// waiting is a handler that waits for its context's end.
+func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/wait" {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		begun <- r.Context()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(patience):
+		}
+		ended <- r.Context().Err()
+	}
+}
+
+// A client that goes away ends the context of the request it waits for.
+func TestHangup(t *testing.T) {
+	tests := []struct {
+		name, sent string
+		onlyLane   bool // net/http does not look behind what it has read ahead
+	}{
+		{"no body", get("/wait"), false},
+		{"a body", post("/wait", "abc"), false},
+		{"a later request", get("/") + post("/", "abc") + get("/wait"), false},
+		{"part of the next request", get("/wait") + "GET ", true},
+		{"handed over", strange("/wait"), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for addr, bare := range both {
+				t.Run(addr, func(t *testing.T) {
+					if bare && tt.onlyLane {
+						t.Skip("net/http does not notice")
+					}
+					begun, ended := make(chan context.Context, 1), make(chan error, 1)
+					r := start(t, bare, options{}, waiting(begun, ended))
+					c := r.dial().send(tt.sent)
+					await(t, begun, "request")
+					_ = c.Close()
+					if err := await(t, ended, "end of the handler"); err == nil {
+						t.Error("want the context canceled")
+					}
+				})
+			}
+		})
+	}
+}
+
+// So it does when the request came late, or is not the first that takes long.
+func TestHangupLater(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					<-goOn
+				}
+				waiting(begun, ended)(w, r)
+			})
+			c := r.dial().send(get("/slow"))
+			long()
+			goOn <- struct{}{}
+			c.want(200, "")
+			text := post("/wait", "abc")
+			c.send(text[:len(text)-1])
+			long()
+			c.send(text[len(text)-1:])
+			await(t, begun, "request")
+			long()
+			_ = c.Close()
+			if err := await(t, ended, "end of the handler"); err == nil {
+				t.Error("want the context canceled")
+			}
+		})
+	}
+}
+
+// No timeout of ours is a client that goes away, and none stops the looking.
+func TestNoHangup(t *testing.T) {
+	t.Parallel()
+	for name, sent := range map[string]string{"no body": get("/wait"), "a body": post("/wait", "abc"), "a later request": get("/") + get("/wait")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun, ended := make(chan context.Context, 1), make(chan error, 1)
+			r := start(t, false, options{readHeader: soon, read: soon, idle: soon}, waiting(begun, ended))
+			c := r.dial().send(sent)
+			ctx := await(t, begun, "request")
+			for range 3 { // longer than each of the timeouts
+				r.dial().send(get("/")).wantAnswerAndEnd()
+			}
+			if ctx.Err() != nil {
+				t.Errorf("the context has ended: %v", context.Cause(ctx))
+			}
+			_ = c.Close()
+			if err := await(t, ended, "end of the handler"); err == nil {
+				t.Error("want the context canceled")
+			}
+		})
+	}
+}
+
+func (c *rawClient) wantAnswerAndEnd() {
+	c.t.Helper()
+	c.want(200, "")
+	c.wantEnd()
+}
+
+// long waits so long that the lookout has usually seen a handler that has begun. A test
+// that calls it must pass without that, too.
+func long() { <-time.After(120 * time.Millisecond) }
+
+// What comes while a handler works stays for the next request, and that has not
+// ended before it begins.
+func TestNextRequestDuringALongOne(t *testing.T) {
+	goOn := make(chan struct{})
+	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-goOn
+		}
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the context of %s has ended: %v", r.URL, err)
+		}
+		where(w, r)
+	})
+	c := r.dial()
+	for range 2 { // the second time on a connection that was looked after before
+		c.send(get("/slow"))
+		long()
+		c.send(get("/next"))
+		long()
+		goOn <- struct{}{}
+		c.want(200, "lane /slow ")
+		c.want(200, "lane /next ")
+		c.send(get("/slow"))
+		long()
+		goOn <- struct{}{}
+		c.want(200, "lane /slow ")
+		c.send(post("/last", "x")).want(200, "lane /last x")
+	}
+}
+
+// Nobody looks at connections without a request, and everybody at those that have
+// one again.
+func TestLookoutEnds(t *testing.T) {
+	begun, goOn := make(chan context.Context, 2), make(chan struct{})
+	r := start(t, false, options{}, func(_ http.ResponseWriter, r *http.Request) {
+		begun <- r.Context()
+		<-goOn
+	})
+	addr := r.server.(*server.Server)
+	one, other := r.dial(), r.dial()
+	for range 3 {
+		for _, c := range []*rawClient{one, other} {
+			c.send(get("/a"))
+			await(t, begun, "request")
+		}
+		long()
+		lookedAt(t, addr, 2)
+		goOn <- struct{}{}
+		goOn <- struct{}{}
+		one.want(200, "")
+		other.want(200, "")
+		lookedAt(t, addr, 0)
+	}
+}
+
+// lookedAt waits until the lookout has so many connections.
+func lookedAt(t *testing.T, addr *server.Server, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); addr.LookedAt() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are looked at, want %d", addr.LookedAt(), want)
+		}
+	}
+}

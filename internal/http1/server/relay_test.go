@@ -1,0 +1,136 @@
+package server_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/client"
+)
+
+// relayer is what package forward knows of the lane's writer.
+type relayer interface {
+	http.ResponseWriter
+	Relay(status int, length int64, lines *client.Lines, own [2]client.Field)
+	Repeats() (place *any, generation uint64)
+}
+
+const theDate = "Sun, 22 Nov 2026 08:00:00 GMT"
+
+// whole is an answer as bytes, its header in the order of the lines.
+func whole(t *testing.T, bare bool, method string, h http.HandlerFunc) string {
+	t.Helper()
+	c := start(t, bare, options{}, h).dial()
+	c.send(lines(method+" / HTTP/1.1", "Host: h", "") + header("Connection: close", "X-Last: 1"))
+	all, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, _ := strings.Cut(string(all), "\r\n\r\n")
+	sorted := strings.Split(head, "\r\n")
+	slices.Sort(sorted)
+	return strings.Join(sorted, "\n") + "\n\n" + rest
+}
+
+// TestRelay: an answer that is passed on is the one that net/http makes of the same
+// fields, and the connection goes on behind it.
+func TestRelay(t *testing.T) {
+	tests := []struct {
+		name, method string
+		status       int
+		length       int64
+		body         string
+		closing      bool
+	}{
+		{"body", "GET", 200, 2, "hi", false},
+		{"large body", "GET", 200, 100_000, strings.Repeat("x", 100_000), false},
+		{"empty", "GET", 404, 0, "", false},
+		{"head", "HEAD", 200, 2, "", false},
+		{"no content", "GET", 204, 2, "", false},
+		{"failed", "GET", 503, 2, "hi", false},
+		{"closing", "GET", 200, 2, "hi", true},
+		{"shorter than said", "GET", 200, 3, "hi", false},
+		{"longer than said", "GET", 200, 1, "hi", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			handler := func(write func(w http.ResponseWriter)) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("X-Last") != "" {
+						w.Header().Set("Date", theDate)
+						w.WriteHeader(299)
+						return
+					}
+					if tt.closing {
+						w.Header().Set("Connection", "close")
+					}
+					w.Header().Set("X-Before", "1")
+					write(w)
+					_, _ = io.WriteString(w, tt.body)
+				}
+			}
+			have := whole(t, false, tt.method, handler(func(w http.ResponseWriter) {
+				var l client.Lines
+				_ = l.Add("Date", theDate)
+				_ = l.Add("Set-Cookie", "a")
+				_ = l.Add("Set-Cookie", "b")
+				w.(relayer).Relay(tt.status, tt.length, &l, [2]client.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
+				w.Header().Set("X-Late", "1")
+				w.WriteHeader(http.StatusTeapot)
+			}))
+			want := whole(t, true, tt.method, handler(func(w http.ResponseWriter) {
+				h := w.Header()
+				h["Date"], h["Set-Cookie"], h["X-Own"], h["X-Second"] = []string{theDate}, []string{"a", "b"}, []string{"1"}, []string{"2"}
+				h["Content-Type"], h["Content-Length"] = nil, []string{fmt.Sprint(tt.length)}
+				w.WriteHeader(tt.status)
+			}))
+			if have != want {
+				t.Errorf("the client gets\n%.500s\nwant\n%.500s", have, want)
+			}
+		})
+	}
+}
+
+// TestRelayLate: an answer that has begun stays what it is.
+func TestRelayLate(t *testing.T) {
+	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		var l client.Lines
+		_ = l.Add("X-A", "b")
+		w.(relayer).Relay(http.StatusOK, 5, &l, [2]client.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
+	})
+	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusTeapot, "")
+	if h["X-A"] != nil || h["X-Own"] != nil {
+		t.Errorf("header %v, want nothing of the second answer", h)
+	}
+}
+
+// TestRelayOwnField: the fields that are not of the lines cannot end their line.
+func TestRelayOwnField(t *testing.T) {
+	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.(relayer).Relay(http.StatusOK, 0, new(client.Lines), [2]client.Field{{Name: "X-Own", Value: "a\r\nX-Evil: b"}, {Name: "X-Second", Value: "a\nX-Evil: b"}})
+	})
+	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, "")
+	if h["X-Evil"] != nil || h.Get("X-Own") != "a  X-Evil: b" || h.Get("X-Second") != "a X-Evil: b" {
+		t.Errorf("header %v, want the value on one line", h)
+	}
+}
+
+// TestPlace: what a handler leaves there is found by the next request of the
+// connection, and by no other.
+func TestPlace(t *testing.T) {
+	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
+		place, _ := w.(relayer).Repeats()
+		n, _ := (*place).(int)
+		*place = n + 1
+		_, _ = fmt.Fprint(w, n)
+	})
+	one, two := r.dial(), r.dial()
+	for i := range 3 {
+		one.send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, fmt.Sprint(i))
+		two.send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, fmt.Sprint(i))
+	}
+}

@@ -1,0 +1,625 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+)
+
+// seen is one request as a handler met it.
+type seen struct {
+	Method, Target, Proto, Host string
+	Major, Minor                int
+	URL                         url.URL
+	Header                      http.Header
+	Length                      int64
+	Coding                      []string
+	Close                       bool
+	Trailer                     http.Header // when the body has been read
+	NoBody                      bool
+	Body, BodyEnd               string
+	Remote, Local, Other        string
+	Ambiguous                   bool
+}
+
+// met is what the handler keeps of a request before it reads the body.
+func met(r *http.Request) seen {
+	s := seen{
+		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Host: r.Host, Major: r.ProtoMajor, Minor: r.ProtoMinor,
+		URL: *r.URL, Header: r.Header.Clone(), Length: r.ContentLength, Coding: slices.Clone(r.TransferEncoding), Close: r.Close,
+		NoBody: r.Body == http.NoBody, Remote: r.RemoteAddr, Ambiguous: framing.Begin(r),
+	}
+	s.Local = fmt.Sprintf("%T %[1]v", r.Context().Value(http.LocalAddrContextKey))
+	s.Other = fmt.Sprint(r.Form, r.PostForm, r.MultipartForm, r.TLS, r.Cancel, r.Response, r.Pattern, r.GetBody == nil, //nolint:staticcheck // Cancel is deprecated, and must be nil
+		r.Context().Value(http.ServerContextKey) != nil)
+	return s
+}
+
+// read reads up to n bytes of the body, all of it if n is negative.
+func (s *seen) read(r *http.Request, n int64) {
+	source := io.Reader(r.Body)
+	if n >= 0 {
+		source = io.LimitReader(r.Body, n)
+	}
+	body, err := io.ReadAll(source)
+	s.Body, s.BodyEnd, s.Trailer = string(body), kind(err), r.Trailer.Clone()
+}
+
+// kind is an error without the addresses in it.
+func kind(err error) string {
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &timeout):
+		return fmt.Sprintf("net.Error timeout=%v", timeout.Timeout())
+	default:
+		return err.Error()
+	}
+}
+
+// pattern is a body of which each part can be told from the others.
+func pattern(n int) []byte {
+	var b bytes.Buffer
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%d,", b.Len())
+	}
+	return b.Bytes()[:n]
+}
+
+// behaviours are what a handler may do, chosen by the target's path. Each but
+// those in unreading comes after the body has been read.
+var behaviours = map[string]func(w http.ResponseWriter, r *http.Request){
+	"/nothing": func(http.ResponseWriter, *http.Request) {},
+	"/length": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		fmt.Fprint(w, "he")
+		fmt.Fprint(w, "llo")
+	},
+	"/lengthzero": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "0") },
+	"/short": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		fmt.Fprint(w, "abc")
+	},
+	"/empty": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "10") },
+	"/long": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		fmt.Fprint(w, "abc")
+		_, err := fmt.Fprint(w, "defg")
+		if !errors.Is(err, http.ErrContentLength) {
+			panic(fmt.Sprintf("want ErrContentLength, found %v", err))
+		}
+	},
+	"/over": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "3")
+		fmt.Fprint(w, "abc")
+		_, err := fmt.Fprint(w, "d")
+		if !errors.Is(err, http.ErrContentLength) {
+			panic(fmt.Sprintf("want ErrContentLength, found %v", err))
+		}
+	},
+	"/large": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(20_000)) },
+	"/largelength": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "20000")
+		pieces(w, 20_000, 7000)
+	},
+	"/2048":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(2048)) },
+	"/2049":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(2049)) },
+	"/pieces":     func(w http.ResponseWriter, _ *http.Request) { pieces(w, 10_000, 999) },
+	"/flush":      func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ab"); flush(w); fmt.Fprint(w, "cd") },
+	"/flushfirst": func(w http.ResponseWriter, _ *http.Request) { flush(w); fmt.Fprint(w, "abcd") },
+	"/flushonly":  func(w http.ResponseWriter, _ *http.Request) { flush(w) },
+	"/flushlength": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		flush(w)
+		fmt.Fprint(w, "abcd")
+	},
+	"/html": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<"); fmt.Fprint(w, "html>") },
+	"/htmlbig": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<")
+		fmt.Fprint(w, "html>"+string(pattern(5000)))
+	},
+	"/htmllength": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "6")
+		fmt.Fprint(w, "<")
+		fmt.Fprint(w, "html>")
+	},
+	"/202": func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		w.WriteHeader(http.StatusInternalServerError)
+	},
+	"/204": func(w http.ResponseWriter, _ *http.Request) { noBody(w, 204) },
+	"/304": func(w http.ResponseWriter, _ *http.Request) { noBody(w, 304) },
+	"/304fields": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "77")
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("ETag", `"x"`)
+		noBody(w, 304)
+	},
+	"/204fields": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "77")
+		w.Header().Set("Content-Type", "text/html")
+		noBody(w, 204)
+	},
+	"/205": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusResetContent) },
+	"/404": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) },
+	"/599": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(599); fmt.Fprint(w, "odd") },
+	"/close": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		fmt.Fprint(w, "end")
+	},
+	"/notype": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		fmt.Fprint(w, "<html>")
+	},
+	"/nodate": func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil; fmt.Fprint(w, "x") },
+	"/type": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "a/b")
+		fmt.Fprint(w, "<html>")
+	},
+	"/encoded": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "br")
+		fmt.Fprint(w, "<html>")
+	},
+	"/late": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Early", "1")
+		w.WriteHeader(http.StatusOK)
+		w.Header().Set("X-Late", "1")
+		w.Header().Set("X-Early", "2")
+		fmt.Fprint(w, "x")
+	},
+	"/values": func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h["X-Two"] = []string{"b", "a"}
+		h["x-lower"] = []string{"c"}
+		h["X-Split"] = []string{"a\r\nX-Evil: 1", "b\nc", "d\re", "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "", "  f\t "}
+		h["X-Evil\r\nX-Evil2: 3"] = []string{"x"}
+		h["X Evil"] = []string{"x"}
+		h["X(Evil)"] = []string{"x"}
+		h["X\x80vil"] = []string{"x"}
+		h[""] = []string{"x"}
+		h["X-None"] = nil
+		fmt.Fprint(w, "values")
+	},
+	"/abort": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	"/panic": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret"); panic("on purpose") },
+	"/abortpart": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "ab")
+		flush(w)
+		fmt.Fprint(w, "cd")
+		panic(http.ErrAbortHandler)
+	},
+	"/abortlarge": func(w http.ResponseWriter, _ *http.Request) { pieces(w, 30_000, 3000); panic(http.ErrAbortHandler) },
+	"/abortlength": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		fmt.Fprint(w, "abc")
+		panic(http.ErrAbortHandler)
+	},
+	"/unread": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "unread") },
+	"/unreadclose": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		fmt.Fprint(w, "unread")
+	},
+	"/half": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "half") },
+	"/shut": func(w http.ResponseWriter, r *http.Request) {
+		_ = r.Body.Close()
+		_, err := r.Body.Read(make([]byte, 1))
+		fmt.Fprint(w, "shut ", err)
+	},
+}
+
+// unreading are the behaviours that leave the body, or half of it, unread.
+var unreading = map[string]bool{"/unread": true, "/unreadclose": true, "/half": true, "/shut": true}
+
+// aborting are the behaviours after which an answer is not whole.
+var aborting = map[string]bool{"/abort": true, "/panic": true, "/abortpart": true, "/abortlarge": true, "/abortlength": true}
+
+func pieces(w http.ResponseWriter, n, size int) {
+	for p := range slices.Chunk(pattern(n), size) {
+		_, _ = w.Write(p)
+	}
+}
+
+func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
+
+func noBody(w http.ResponseWriter, status int) {
+	w.WriteHeader(status)
+	if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrBodyNotAllowed) {
+		panic(fmt.Sprintf("want ErrBodyNotAllowed, found %v", err))
+	}
+}
+
+// side is one of the two servers that are compared, and what it met.
+type side struct {
+	conns chan net.Conn
+	done  chan struct{}
+	close sync.Once
+
+	mu   sync.Mutex
+	seen []seen
+	lane int // how many of them the lane answered
+}
+
+func newSide() *side { return &side{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (s *side) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.conns:
+		return c, nil
+	case <-s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (s *side) Close() error {
+	s.close.Do(func() { close(s.done) })
+	return nil
+}
+
+func (*side) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
+
+func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m := met(r)
+	path := r.URL.Path
+	switch {
+	case path == "/half":
+		m.read(r, r.ContentLength/2)
+	case !unreading[path]:
+		m.read(r, -1)
+	}
+	s.mu.Lock()
+	s.seen = append(s.seen, m)
+	if inLane(w) {
+		s.lane++
+	}
+	s.mu.Unlock()
+	if m.Ambiguous { // as the gateway does
+		w.Header().Set("Connection", "close")
+	}
+	if behaviour, ok := behaviours[path]; ok {
+		behaviour(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	fmt.Fprintf(w, "%s %s %d %s", r.Method, r.RequestURI, len(m.Body), m.BodyEnd)
+}
+
+// pair is a server with the lane and one without, behind sockets.
+type pair struct{ with, without *side }
+
+// maxHeader of the compared servers leaves room to grow a buffer twice.
+const maxHeader = 40 << 10
+
+func newPair(tb testing.TB) *pair {
+	tb.Helper()
+	p := &pair{newSide(), newSide()}
+	watch := framing.Options{Refuse: refuse, WriteTimeout: patience}
+	plain := newHTTP(p.without, options{maxHeader: maxHeader}, io.Discard)
+	addr := server.New(newHTTP(p.with, options{maxHeader: maxHeader}, io.Discard), patience)
+	var ended sync.WaitGroup
+	ended.Go(func() { _ = plain.Serve(framing.NewListener(p.without, watch)) })
+	ended.Go(func() { _ = addr.Serve(framing.NewListener(p.with, watch)) })
+	tb.Cleanup(func() {
+		_, _ = p.with.Close(), p.without.Close()
+		_, _ = plain.Close(), addr.Close()
+		ended.Wait()
+	})
+	return p
+}
+
+// answer is one answer as the client reads it.
+type answer struct {
+	Status        int
+	Header        http.Header
+	Length        int64
+	Coding        []string
+	Body, BodyEnd string
+	Close         bool
+	Date          bool
+}
+
+// outcome is all that can be seen of a connection.
+type outcome struct {
+	Seen    []seen
+	Answers []answer
+	Rest    string // what is no answer
+	lane    int
+}
+
+// try sends a stream in the given parts and reads to the end.
+func (s *side) try(tb testing.TB, parts [][]byte) outcome {
+	tb.Helper()
+	s.mu.Lock()
+	s.seen, s.lane = nil, 0
+	s.mu.Unlock()
+	addr, client := sockets(tb)
+	defer client.Close()
+	s.conns <- addr
+	var sent sync.WaitGroup
+	sent.Go(func() { sendParts(client, parts) })
+	raw, err := io.ReadAll(client)
+	sent.Wait()
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		tb.Fatalf("want the end of the connection, found %v", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := outcome{Seen: s.seen, lane: s.lane}
+	o.Answers, o.Rest = answers(raw, s.seen)
+	return o
+}
+
+// sockets are two connected ones.
+func sockets(tb testing.TB) (addr, client *net.UnixConn) {
+	tb.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "")
+		c, err := net.FileConn(f)
+		_ = f.Close()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		ends[i] = c.(*net.UnixConn)
+	}
+	_ = ends[1].SetDeadline(time.Now().Add(patience))
+	return ends[0], ends[1]
+}
+
+// sendParts writes each part when the server has taken the one before, so that
+// it reads them one by one, and then ends its side.
+func sendParts(c *net.UnixConn, parts [][]byte) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		panic(err)
+	}
+	for i, p := range parts {
+		if _, err := c.Write(p); err != nil {
+			return
+		}
+		if i < len(parts)-1 {
+			taken(raw)
+		}
+	}
+	_ = c.CloseWrite()
+}
+
+// taken waits until the peer has read all, or seems not to want it.
+func taken(raw syscall.RawConn) {
+	for range 2000 {
+		var left int32
+		_ = raw.Control(func(fd uintptr) {
+			_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&left)))
+		})
+		if left == 0 {
+			return
+		}
+		time.Sleep(0)
+	}
+}
+
+// answers reads what came back. A 100 Continue is an answer of its own.
+func answers(raw []byte, asked []seen) (all []answer, rest string) {
+	source := bytes.NewReader(raw)
+	r := bufio.NewReader(source)
+	for i := 0; ; {
+		at := source.Len() + r.Buffered()
+		if at == 0 {
+			return all, ""
+		}
+		method := http.MethodGet
+		if i < len(asked) {
+			method = asked[i].Method
+		}
+		res, err := http.ReadResponse(r, &http.Request{Method: method})
+		if err != nil {
+			return all, string(raw[len(raw)-at:])
+		}
+		body, err := io.ReadAll(res.Body)
+		dated := len(res.Header["Date"]) == 1
+		res.Header.Del("Date")
+		all = append(all, answer{res.StatusCode, res.Header, res.ContentLength, res.TransferEncoding, string(body), kind(err), res.Close, dated})
+		if res.StatusCode >= 200 {
+			i++
+		}
+	}
+}
+
+// check compares the two servers.
+func (p *pair) check(tb testing.TB, parts [][]byte) (onLane int) {
+	tb.Helper()
+	with, without := p.with.try(tb, parts), p.without.try(tb, parts)
+	forgive(&with, &without)
+	onLane, with.lane = with.lane, 0
+	if reflect.DeepEqual(with, without) {
+		return onLane
+	}
+	tb.Errorf("%q:\n(-net/http +lane)\n%s", parts, cmp.Diff(without, with, cmp.AllowUnexported(outcome{}, url.Userinfo{})))
+	return onLane
+}
+
+// forgive takes out the four ways in which the lane may differ.
+//
+// The first: an answer that the handler aborted may be cut anywhere, since what
+// of it had left a buffer by then is no promise. It must not seem whole.
+//
+// The second: net/http reads what a handler left of a body before it writes the
+// answer's header, and so can say there that the connection ends when that
+// failed. The lane writes the answer first and ends the connection then. So the
+// last answer may lack a "Connection: close" when its request had a body.
+//
+// The third: package wire takes net/http's refusal for a part of a handler's
+// answer, and lets it pass as it is, when no request line was read since that
+// handler. A connection that was handed over has had no handler yet.
+//
+// The fourth: net/http lets a later request's header be longer than the first's,
+// by what it had read ahead. To it the request that is handed over is the first.
+func forgive(with, without *outcome) {
+	for i, a := range without.Answers {
+		if i < len(with.Answers) && a.Close && strings.HasPrefix(a.Body, fmt.Sprint(a.Status)) && with.Answers[i].Body == "" {
+			without.Answers[i] = refused(a.Status)
+		}
+	}
+	tooLong(with, without)
+	n := len(without.Seen)
+	if n == 0 || n != len(with.Seen) {
+		return
+	}
+	last := without.Seen[n-1]
+	if aborting[last.URL.Path] {
+		aborted(with, n)
+		aborted(without, n)
+		return
+	}
+	finalWith, finalWithout := final(with, n), final(without, n)
+	if last.Length > 0 && finalWith != nil && finalWithout != nil && finalWithout.Close {
+		finalWith.Close = true
+	}
+}
+
+// tooLong cuts the outcome without the lane where the lane's connection ended in
+// a header that was too long for a first request.
+func tooLong(with, without *outcome) {
+	n, last := len(with.Seen), len(with.Answers)-1
+	if last < 0 || n >= len(without.Seen) || last >= len(without.Answers) || with.Answers[last].Status != http.StatusRequestHeaderFieldsTooLarge {
+		return
+	}
+	size := 0
+	for name, values := range without.Seen[n].Header {
+		size += len(values) * len(name)
+		for _, v := range values {
+			size += len(": \r\n") + len(v)
+		}
+	}
+	if size > maxHeader {
+		without.Seen = without.Seen[:n]
+		without.Answers = append(slices.Clone(without.Answers[:last]), refused(http.StatusRequestHeaderFieldsTooLarge))
+		without.Rest = ""
+	}
+}
+
+// refused is an answer of refuse's.
+func refused(status int) answer {
+	return answer{Status: status, Header: http.Header{"Content-Length": {"0"}}, Close: true}
+}
+
+// final is the answer to the nth request if nothing came behind it.
+func final(o *outcome, n int) *answer {
+	i := slices.IndexFunc(o.Answers, func(a answer) bool {
+		if a.Status >= 200 {
+			n--
+		}
+		return n == 0
+	})
+	if i < 0 || i != len(o.Answers)-1 || o.Rest != "" {
+		return nil
+	}
+	return &o.Answers[i]
+}
+
+// aborted takes the nth answer away, if it is cut off, and what is no answer.
+func aborted(o *outcome, n int) {
+	o.Rest = ""
+	head := o.Seen[n-1].Method == http.MethodHead // its answer has no end that could be missing
+	if a := final(o, n); a != nil && (head || a.BodyEnd != "") {
+		o.Answers = slices.Clone(o.Answers[:len(o.Answers)-1])
+	}
+	if len(o.Answers) == 0 {
+		o.Answers = nil
+	}
+}
+
+// segments cuts a stream at the places that cuts tell: the size of each part in
+// turn, the rest in one.
+func segments(stream, cuts []byte) [][]byte {
+	var parts [][]byte
+	for _, c := range cuts {
+		n := 1 + int(c)
+		if c >= 128 {
+			n = (int(c) - 127) * 64
+		}
+		if n >= len(stream) {
+			break
+		}
+		parts = append(parts, stream[:n])
+		stream = stream[n:]
+	}
+	return append(parts, stream)
+}
+
+// padded puts a field of so many bytes into the first header, to bring its parts
+// to the ends of buffers.
+func padded(stream string, n uint16) string {
+	line, rest, ok := strings.Cut(stream, "\r\n")
+	if n == 0 || !ok {
+		return stream
+	}
+	return line + "\r\nX-Pad: " + strings.Repeat("p", int(n)) + "\r\n" + rest
+}
+
+// repeated is the stream and, for each two bytes of edits, the stream again with the
+// second of them at the place that the first tells; a 0 takes a byte out there.
+func repeated(stream string, edits []byte) string {
+	all := stream
+	for edit := range slices.Chunk(edits, 2) {
+		at := int(edit[0])
+		switch {
+		case len(edit) == 1 || at >= len(stream):
+			all += stream
+		case edit[1] == 0:
+			all += stream[:at] + stream[at+1:]
+		default:
+			all += stream[:at] + string(edit[1:]) + stream[at+1:]
+		}
+	}
+	return all
+}
+
+// FuzzSame: whatever a client sends, and in whatever parts, a server with the
+// lane shows the handler the same requests as one without, and the client gets
+// the same answers.
+func FuzzSame(f *testing.F) {
+	for _, s := range streams() {
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{})
+		f.Add([]byte(s), []byte{3, 40, 0, 9}, uint16(0), true, []byte{})
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{0})
+		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{5, 'b', 34, 'y', 34, 0, 200})
+	}
+	for _, n := range []uint16{8<<10 - 60, 8 << 10, 32 << 10, maxHeader - 50, maxHeader + 50} {
+		f.Add([]byte(get("/a")+post("/b", "body")), []byte{255, 255}, n, true, []byte{})
+	}
+	p := newPair(f)
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, pad uint16, probe bool, edits []byte) {
+		if len(stream) > 32<<10 || len(cuts) > 200 || len(edits) > 10 {
+			t.Skip("too long to be of interest")
+		}
+		text := repeated(padded(string(stream), pad), edits)
+		if probe {
+			text += get("/probe")
+		}
+		p.check(t, segments([]byte(text), cuts))
+	})
+}

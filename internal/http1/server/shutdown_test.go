@@ -1,0 +1,334 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// shutdown begins a Shutdown and returns when it has begun.
+func (r *running) shutdown(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- r.server.Shutdown(ctx) }()
+	return done
+}
+
+// gatedHandler waits in "/wait" and tells how it began.
+func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/flush":
+			_ = http.NewResponseController(w).Flush()
+			fallthrough
+		case "/wait":
+			begun <- struct{}{}
+			<-goOn
+		}
+		fmt.Fprint(w, "done")
+	}
+}
+
+// Connections that wait for a request are closed, requests are finished.
+func TestShutdown(t *testing.T) {
+	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "a body": post("/wait", "abc")} {
+		t.Run(name, func(t *testing.T) {
+			for addr, bare := range both {
+				t.Run(addr, func(t *testing.T) {
+					begun, goOn := make(chan struct{}, 1), make(chan struct{})
+					r := start(t, bare, options{}, gatedHandler(begun, goOn))
+					idle, idleStrange, busy := r.dial().send(get("/")), r.dial().send(strange("/")), r.dial().send(request)
+					idle.want(200, "done")
+					idleStrange.want(200, "done")
+					await(t, begun, "request")
+					done := r.shutdown(t.Context())
+					idle.wantEnd()
+					idleStrange.wantEnd()
+					select {
+					case err := <-done:
+						t.Fatalf("Shutdown ended in %v before the request did", err)
+					default:
+					}
+					close(goOn)
+					if h := busy.want(200, "done"); h == nil {
+						t.Error("want an answer")
+					}
+					busy.wantEnd()
+					if err := await(t, done, "end of Shutdown"); err != nil {
+						t.Errorf("Shutdown ended in %v", err)
+					}
+					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+					}
+					if _, err := net.Dial("tcp", r.listener.Addr().String()); err == nil {
+						t.Error("want nobody to listen")
+					}
+				})
+			}
+		})
+	}
+}
+
+// An answer that is given while the server shuts down says that it is the last,
+// and requests that wait behind it are not begun.
+func TestShutdownSaysSo(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 9), make(chan struct{})
+			r := start(t, bare, options{}, gatedHandler(begun, goOn))
+			c := r.dial().send(get("/wait") + get("/wait") + get("/"))
+			witness := r.dial().send(get("/"))
+			witness.want(200, "done")
+			await(t, begun, "request")
+			done := r.shutdown(t.Context())
+			witness.wantEnd() // now it has begun
+			close(goOn)
+			res, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || !res.Close {
+				t.Errorf("answer %v, %v: want one that closes the connection", res, err)
+			}
+			c.wantGone()
+			if len(begun) > 0 {
+				t.Error("another request has begun")
+			}
+			if err := await(t, done, "end of Shutdown"); err != nil {
+				t.Errorf("Shutdown ended in %v", err)
+			}
+		})
+	}
+}
+
+// telling is a connection that says when more of a header, or of a body, is
+// waited for.
+type telling struct {
+	*net.TCPConn
+	reads chan struct{}
+}
+
+func (c telling) Read(p []byte) (int, error) {
+	c.reads <- struct{}{}
+	return c.TCPConn.Read(p)
+}
+
+// tell wraps a test's first connection.
+func tell(t *testing.T) (l net.Listener, reads <-chan struct{}) {
+	t.Helper()
+	all := make(chan struct{}, 1000)
+	return wrapped(t, func(c *net.TCPConn) net.Conn { return telling{c, all} }), all
+}
+
+// Nor are they when the answer was on its way before the shutdown.
+func TestShutdownDuringAnAnswer(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 9), make(chan struct{})
+			r := start(t, bare, options{}, gatedHandler(begun, goOn))
+			c, witness := r.dial().send(get("/flush")+get("/wait")), r.dial().send(get("/"))
+			witness.want(200, "done")
+			await(t, begun, "request")
+			done := r.shutdown(t.Context())
+			witness.wantEnd()
+			close(goOn)
+			c.want(200, "done")
+			c.wantGone()
+			if len(begun) > 0 {
+				t.Error("another request has begun")
+			}
+			if err := await(t, done, "end of Shutdown"); err != nil {
+				t.Errorf("Shutdown ended in %v", err)
+			}
+		})
+	}
+}
+
+// A request whose header is on its way is waited for.
+func TestShutdownDuringAHeader(t *testing.T) {
+	l, reads := tell(t)
+	r := start(t, false, options{listener: l}, where)
+	c := r.dial().send(get("/a") + get("/b")[:9])
+	c.want(200, "lane /a ")
+	witness := r.dial().send(get("/"))
+	witness.want(200, "lane / ")
+	await(t, reads, "wait for the rest")
+	done := r.shutdown(t.Context())
+	witness.wantEnd()
+	c.send(get("/b")[9:]).want(200, "lane /b ")
+	c.wantEnd()
+	if err := await(t, done, "end of Shutdown"); err != nil {
+		t.Errorf("Shutdown ended in %v", err)
+	}
+}
+
+// What does not finish in time is cut.
+func TestShutdownInVain(t *testing.T) {
+	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "half a header": get("/")[:9]} {
+		t.Run(name, func(t *testing.T) {
+			for addr, bare := range both {
+				t.Run(addr, func(t *testing.T) {
+					if bare && len(request) == 9 {
+						t.Skip("to net/http the connection is idle until the header is whole")
+					}
+					begun, goOn := make(chan struct{}, 1), make(chan struct{})
+					l, reads := tell(t)
+					r := start(t, bare, options{listener: l}, gatedHandler(begun, goOn))
+					c := r.dial().send(get("/") + request)
+					c.want(200, "done")
+					if len(request) > 9 {
+						await(t, begun, "request")
+					} else {
+						await(t, reads, "wait for the rest")
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+					defer cancel()
+					if err := await(t, r.shutdown(ctx), "end of Shutdown"); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("Shutdown ended in %v, want DeadlineExceeded", err)
+					}
+					_ = r.server.Close()
+					c.wantGone()
+					close(goOn)
+					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Close may come at any moment of a connection's way to net/http.
+func TestCloseDuringHandOver(t *testing.T) {
+	for range 40 {
+		r := start(t, false, options{}, where)
+		var clients sync.WaitGroup
+		for range 4 {
+			c := r.dial()
+			clients.Go(func() {
+				_, _ = io.WriteString(c, strange("/a")+get("/b"))
+				_, _ = io.Copy(io.Discard, c)
+			})
+		}
+		_ = r.server.Close()
+		if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+		}
+		clients.Wait()
+		if n := r.listener.Open(); n != 0 {
+			// a connection is counted out by its own goroutine
+			deadline := time.Now().Add(patience)
+			for r.listener.Open() != 0 && time.Now().Before(deadline) {
+				time.Sleep(time.Millisecond)
+			}
+			if n := r.listener.Open(); n != 0 {
+				t.Fatalf("%d connections are open", n)
+			}
+		}
+	}
+}
+
+// failing is a listener with errors before its connections.
+type failing struct {
+	net.Listener
+	mu     sync.Mutex
+	errors []error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	if len(l.errors) > 0 {
+		err := l.errors[0]
+		l.errors = l.errors[1:]
+		l.mu.Unlock()
+		return nil, err
+	}
+	l.mu.Unlock()
+	return l.Listener.Accept()
+}
+
+func failingWith(t *testing.T, errs ...error) *failing {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &failing{Listener: l, errors: errs}
+}
+
+// Being out of file descriptors passes.
+func TestAcceptAgain(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			short := &net.OpError{Op: "accept", Err: syscall.EMFILE}
+			r := start(t, bare, options{listener: failingWith(t, short, short, short)}, func(http.ResponseWriter, *http.Request) {})
+			r.dial().send(get("/")).want(200, "")
+		})
+	}
+}
+
+func TestAcceptFails(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			broken := errors.New("broken")
+			r := start(t, bare, options{listener: failingWith(t, broken)}, func(http.ResponseWriter, *http.Request) {})
+			if err := await(t, r.served, "end of Serve"); !errors.Is(err, broken) {
+				t.Errorf("Serve ended in %v, want the listener's error", err)
+			}
+		})
+	}
+}
+
+// plainConn is a connection without a file descriptor.
+type plainConn struct{ net.Conn }
+
+// What has no file descriptor is net/http's from the start.
+func TestNoDescriptor(t *testing.T) {
+	l := wrapped(t, func(c *net.TCPConn) net.Conn { return plainConn{c} })
+	r := start(t, false, options{listener: l}, where)
+	r.dial().send(get("/a")).want(200, "http /a ")
+	r.dial().send(get("/a")).want(200, "lane /a ")
+}
+
+// slow is a listener that keeps a connection back.
+type slow struct {
+	net.Listener
+	taken  chan struct{}
+	goOn   <-chan struct{}
+	either sync.Once
+}
+
+func (l *slow) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	l.either.Do(func() {
+		close(l.taken)
+		<-l.goOn
+	})
+	return c, err
+}
+
+// A connection that Accept returns behind Close is not served.
+func TestAcceptBehindClose(t *testing.T) {
+	wraps := map[string]func(*net.TCPConn) net.Conn{
+		"for the lane": nil,
+		"for net/http": func(c *net.TCPConn) net.Conn { return plainConn{c} },
+	}
+	for name, wrap := range wraps {
+		t.Run(name, func(t *testing.T) {
+			goOn := make(chan struct{})
+			l := &slow{Listener: wrapped(t, wrap), taken: make(chan struct{}), goOn: goOn}
+			r := start(t, false, options{listener: l}, where)
+			c := r.dial()
+			await(t, l.taken, "connection")
+			_ = r.server.Close()
+			close(goOn)
+			c.wantEnd()
+		})
+	}
+}

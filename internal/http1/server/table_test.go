@@ -1,0 +1,77 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSame is FuzzSame on the table alone: each stream whole, byte by byte, in
+// two parts, cut off, and with requests around it.
+func TestSame(t *testing.T) {
+	p := newPair(t)
+	for _, s := range streams() {
+		stream := []byte(s)
+		p.check(t, [][]byte{stream})
+		p.check(t, [][]byte{[]byte(s + get("/probe"))})
+		p.check(t, [][]byte{[]byte(post("/before", "b") + s + get("/probe"))})
+		if len(s) > 600 {
+			p.check(t, segments(stream, []byte{100, 200, 255, 255, 250, 0, 0, 0}))
+			continue
+		}
+		p.check(t, singles(s+get("/probe")))
+		p.check(t, singles(get("/before")+s))
+	}
+}
+
+// TestSameCut: streams that end, or rest, at every byte.
+func TestSameCut(t *testing.T) {
+	p := newPair(t)
+	for _, s := range []string{
+		get("/a") + get("/b"), post("/a", "12345") + get("/b"), post("/unread", "12345") + get("/b"), post("/half", "12345") + strange("/b"),
+		post("/a", "b") + "\r\n\r\n" + get("/c"), strange("/a") + get("/b"), header("X : a"), get("/a") + "\r\n" + get("/b"),
+		chunked("5\r\n12345\r\n0\r\n\r\n") + get("/b"), post("/unreadclose", "12345") + get("/b"),
+	} {
+		for i := range len(s) {
+			p.check(t, [][]byte{[]byte(s[:i])})
+			p.check(t, [][]byte{[]byte(s[:i]), []byte(s[i:])})
+		}
+	}
+}
+
+// TestPlain: what is plain is served by the lane; otherwise nothing else here
+// would prove anything.
+func TestPlain(t *testing.T) {
+	p := newPair(t)
+	for _, s := range plainStreams() {
+		if strings.HasPrefix(s, "PUT /a HTTP/1.0") {
+			continue
+		}
+		onLane := p.check(t, [][]byte{[]byte(s)})
+		if want := strings.Count(s, " HTTP/1.1\r\nHost: h\r\n"); onLane < min(want, 1) || onLane == 0 {
+			t.Errorf("%d requests of %.100q came to the lane", onLane, s)
+		}
+	}
+}
+
+// TestStrange: the first request of these is not for the lane.
+func TestStrange(t *testing.T) {
+	p := newPair(t)
+	for _, s := range []string{
+		header("Connection: close"), header("Connection: x"), header("TE: trailers"), header("Trailer: x"), header("Upgrade: x"), header("Expect: 100-continue"), header("HTTP2-Settings: x"),
+		header("Pragma: no-cache"), header("Host: h"), header("X.y: a"), header("X: a\tb"), header("X: \u00e9"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"), get("/\x80"),
+		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), lines("QUERY /a HTTP/1.1", "Host: h", ""), lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
+		lines("GET /a HTTP/1.1", "Host: a,b", ""), post("/a", strings.Repeat("b", 64<<10+1)), header("X: " + strings.Repeat("x", maxHeader)),
+	} {
+		if onLane := p.check(t, [][]byte{[]byte(s)}); onLane != 0 {
+			t.Errorf("%.100q came to the lane", s)
+		}
+	}
+}
+
+func singles(s string) [][]byte {
+	parts := make([][]byte, len(s))
+	for i := range parts {
+		parts[i] = []byte(s[i : i+1])
+	}
+	return parts
+}

@@ -1,0 +1,186 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/certgate/certgate/internal/http1/server"
+)
+
+// The end of the stream that came together with a request, which no event tells of
+// any more, is found all the same.
+func TestEndBehindARequest(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					begun <- struct{}{}
+					<-goOn
+				}
+				_, _ = io.WriteString(w, r.URL.Path)
+			})
+			c := r.dial().send(get("/slow"))
+			await(t, begun, "request")
+			c.send(get("/last"))
+			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			long() // so that both are there before the server reads again
+			goOn <- struct{}{}
+			c.want(http.StatusOK, "/slow")
+			c.want(http.StatusOK, "/last")
+			c.wantEnd()
+		})
+	}
+}
+
+// What stands behind urgent data, at which a read stops short, is found all the same.
+func TestUrgentData(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					begun <- struct{}{}
+					<-goOn
+				}
+				_, _ = io.WriteString(w, r.URL.Path)
+			})
+			c := r.dial().send(get("/slow"))
+			await(t, begun, "request")
+			c.send(get("/a")).urge("!")
+			c.send(get("/b"))
+			long() // so that all are there before the server reads again
+			goOn <- struct{}{}
+			for _, path := range []string{"/slow", "/a", "/b"} {
+				c.want(http.StatusOK, path)
+			}
+		})
+	}
+}
+
+// urge sends a byte of urgent data.
+func (c *rawClient) urge(text string) {
+	c.t.Helper()
+	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if raw.Control(func(fd uintptr) { err = syscall.Sendto(int(fd), []byte(text), syscall.MSG_OOB, nil) }); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// What stands behind a request that fills the buffer to its last byte is read at once,
+// and not found by the lookout.
+func TestFullBuffer(t *testing.T) {
+	const rounds = 30
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
+			full := func(path string) string {
+				frame := lines("GET "+path+" HTTP/1.1", "Host: h", "X-Fill: ", "")
+				return strings.Replace(frame, "X-Fill: ", "X-Fill: "+strings.Repeat("x", server.BufferSize-len(frame)), 1)
+			}
+			if addr, ok := r.server.(*server.Server); ok {
+				addr.Blind()
+			}
+			c := r.dial()
+			for range rounds {
+				c.send(full("/a") + full("/b") + get("/c"))
+				c.want(http.StatusOK, "/a")
+				c.want(http.StatusOK, "/b")
+				c.want(http.StatusOK, "/c")
+				c.send(full("/d"))
+				c.want(http.StatusOK, "/d")
+			}
+		})
+	}
+}
+
+// Close waits for nobody, and a handler that still works learns of it.
+func TestCloseDuringARequest(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				waiting(begun, ended)(w, r)
+				<-goOn
+			})
+			c := r.dial().send(get("/wait"))
+			ctx := await(t, begun, "request")
+			closed := make(chan error, 1)
+			go func() { closed <- r.server.Close() }()
+			if err := await(t, closed, "end of Close"); err != nil {
+				t.Error(err)
+			}
+			if !bare && ctx.Err() == nil { // which net/http's reader does a moment later
+				t.Error("want the context canceled already")
+			}
+			if err := await(t, ended, "end of the context"); err == nil {
+				t.Error("want the context canceled")
+			}
+			c.wantGone() // while the handler still works
+			close(goOn)
+		})
+	}
+}
+
+// The longer a request takes, the less often somebody looks whether its client is
+// still there, but never less than every 16 looks.
+func TestDue(t *testing.T) {
+	var due []uint
+	for age := uint(1); age <= 64; age++ {
+		if server.IsDue(age) {
+			due = append(due, age)
+		}
+	}
+	if want := []uint{1, 2, 4, 8, 16, 32, 48, 64}; !slices.Equal(due, want) {
+		t.Errorf("looks at %v, want %v", due, want)
+	}
+}
+
+// A handler that has not read the body waits for it as long as it likes, also when
+// the client has said all that it will say. net/http does not look behind it either.
+func TestEndBehindAnUnreadBody(t *testing.T) {
+	for addr, bare := range both {
+		t.Run(addr, func(t *testing.T) {
+			begun, goOn := make(chan struct{}, 1), make(chan struct{})
+			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
+				begun <- struct{}{}
+				<-goOn
+				ended := r.Context().Err()
+				body, err := io.ReadAll(r.Body)
+				_, _ = fmt.Fprintf(w, "%s, %v, %v", body, err, ended)
+			})
+			c := r.dial().send(post("/", "abc"))
+			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			await(t, begun, "request")
+			long()
+			long()
+			goOn <- struct{}{}
+			c.want(http.StatusOK, "abc, <nil>, <nil>")
+		})
+	}
+}
+
+// A connection that begins a request while the lookout lets go of it is on its list,
+// whoever of the two puts it there, and once.
+func TestLeave(t *testing.T) {
+	if server.Leave(2, 2) {
+		t.Error("a connection that still waits stays on the list")
+	}
+	if !server.Leave(2, 3) {
+		t.Error("a connection that has begun a request is on no list")
+	}
+}

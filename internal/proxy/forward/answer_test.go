@@ -1,0 +1,307 @@
+package forward_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/forward"
+)
+
+func newForwarder(addr string) *forward.Forwarder {
+	return forward.New(forward.Options{
+		Pool: pool(addr), Timeout: time.Minute,
+		MaxBodyBytes: maxBody, CredentialHeaders: []string{credentialHeader},
+	})
+}
+
+func newServer(t *testing.T, handler http.HandlerFunc) (addr string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	s.Start()
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.Listener.Addr().String()
+}
+
+// dated is the answer with a date, or the lane would have to make one and could not
+// take the header as it is.
+func dated(w way, answer string) string {
+	if w != quick {
+		return answer
+	}
+	line := regexp.MustCompile(`(?m)^HTTP/1\.[01] [2-5].*\r\n`)
+	return line.ReplaceAllString(answer, "${0}Date: Sun, 22 Nov 2026 08:00:00 GMT\r\n")
+}
+
+// What stays of an answer's header, apart from Date.
+func TestAnswer(t *testing.T) {
+	tests := []struct {
+		name, method, answer string
+		status               int
+		header               http.Header
+		body                 string
+	}{
+		{"plain", "GET", "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nContent-Type: a/b\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\nhi", 201,
+			http.Header{"Content-Length": {"2"}, "Content-Type": {"a/b"}, "Set-Cookie": {"a=b", "c=d"}}, "hi"},
+		{"no type is guessed", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", 200, http.Header{"Content-Length": {"6"}}, "<html>"},
+		{"not found, empty", "GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 404, http.Header{"Content-Length": {"0"}}, ""},
+		{"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: a/b\r\n\r\n", 200, http.Header{"Content-Length": {"5"}, "Content-Type": {"a/b"}}, ""},
+		{"no content", "GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", 204, http.Header{"X-A": {"b"}}, ""},
+		{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", 304, http.Header{"Etag": {`"x"`}}, ""},
+		{"redirect is not followed", "GET", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 302, http.Header{"Content-Length": {"0"}, "Location": {"http://127.0.0.1:1/"}}, ""},
+		{"compressed stays so", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\nxyz", 200, http.Header{"Content-Length": {"3"}, "Content-Encoding": {"gzip"}}, "xyz"},
+		{"until close", "GET", "HTTP/1.0 200 OK\r\n\r\nhi", 200, http.Header{}, "hi"},
+		{"hop by hop", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Hop\r\nX-Hop: a\r\nKeep-Alive: b\r\nProxy-Authenticate: c\r\nUpgrade: d\r\nTe: e\r\nX-End: f\r\n\r\n", 200,
+			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
+		{"64 options in Connection", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: " + strings.Repeat("x,", 63) + "x_hop\r\nX-Hop: a\r\nX-End: f\r\n\r\n", 200,
+			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
+		{"trailers", "GET", "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n", 200, http.Header{}, "hi"},
+		{"another request id", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Request-Id: other\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
+		{"hints before", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			up := answering(t, dated(w, tt.answer))
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			res := g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
+			res.Header.Del("Date")
+			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
+			if diff := cmp.Diff(tt.header, res.Header); diff != "" || res.StatusCode != tt.status {
+				t.Errorf("status %d, want %d; header (-want +have):\n%s", res.StatusCode, tt.status, diff)
+			}
+			if res.body != tt.body || res.err != nil || len(res.Trailer) > 0 || res.Close {
+				t.Errorf("body %q, %v, trailer %v, close %t: want %q and nothing else", res.body, res.err, res.Trailer, res.Close, tt.body)
+			}
+			want := forward.Result{Status: tt.status, BytesOut: int64(len(tt.body))}
+			if diff := cmp.Diff(want, <-g.results); diff != "" {
+				t.Errorf("result (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Answers that are none: the client gets the gateway's own.
+func TestNoAnswer(t *testing.T) {
+	tests := []struct {
+		name, answer string
+		want         refusal.Reason
+	}{
+		{"hangs up", "", refusal.UpstreamFailed},
+		{"not HTTP", "SSH-2.0-x\r\n", refusal.UpstreamFailed},
+		{"switches protocols", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", refusal.UpstreamFailed},
+		{"status 0", "HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+		{"status below 100", "HTTP/1.1 099 Less\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+		{"a header too long", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 70<<10) + "\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+		{"too many headers", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: b\r\n", 10<<10) + "Content-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+		{"hints without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 10<<10), refusal.UpstreamFailed},
+		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", refusal.UpstreamFailed},
+		{"65 options in Connection", "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: " + strings.Repeat("x,", 64) + "x\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			up := answering(t, dated(w, tt.answer))
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			res := g.ask(t, get("/"))
+			if res.StatusCode != tt.want.Status() || res.body != string(tt.want)+"\n" {
+				t.Errorf("answer %d %q, want %d %s", res.StatusCode, res.body, tt.want.Status(), tt.want)
+			}
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("reason %q, want %q", have, tt.want)
+			}
+		})
+	}
+}
+
+// closedAddr is an address where nobody listens.
+func closedAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	return l.Addr().String()
+}
+
+func TestUpstreamRefuses(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: closedAddr(t)})
+			if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
+				t.Errorf("status %d, want 502", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
+				t.Errorf("reason %q, want upstream_failed", have)
+			}
+		})
+	}
+}
+
+func TestUpstreamNeverAnswers(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
+			g := newGateway(t, options{way: w, upstream: up.addr, timeout: 50 * time.Millisecond})
+			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
+				t.Errorf("status %d, want 504", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != refusal.UpstreamTimeout {
+				t.Errorf("reason %q, want upstream_timeout", have)
+			}
+		})
+	}
+}
+
+// A part of an answer must not look like the whole.
+func TestAnswerBreaksOff(t *testing.T) {
+	tests := []struct{ name, answer string }{
+		{"declared", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n123"},
+		{"declared, nothing", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"},
+		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("123")},
+		{"chunked, inside a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123"},
+		{"chunked, malformed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("123") + "nonsense\r\n"},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			up := answering(t, dated(w, tt.answer))
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			c := dial(t, g.addr)
+			c.say(get("/"))
+			// The header may be out or not when the connection breaks.
+			if res, err := http.ReadResponse(c.r, nil); err == nil {
+				if body, err := io.ReadAll(res.Body); err == nil {
+					t.Errorf("the client got %q as a whole", body)
+				}
+			}
+			result := <-g.results
+			if have := reason(t, result); have != refusal.UpstreamFailed || result.Status != http.StatusOK {
+				t.Errorf("status %d, reason %q: want 200 and upstream_failed", result.Status, have)
+			}
+		})
+	}
+}
+
+// A body that runs over when the answer has begun is the client's fault, not
+// the upstream's.
+func TestBodyRunsOverBehindTheAnswer(t *testing.T) {
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _ = c.head()
+		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		c.rest()
+	})
+	g := newGateway(t, options{upstream: up.addr})
+	c := dial(t, g.addr)
+	c.say(post([]string{"Transfer-Encoding: chunked"}, ""))
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.say(chunks(strings.Repeat("x", maxBody+1)))
+	if body, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("the client got %q as a whole", body)
+	}
+	if have := reason(t, <-g.results); have != refusal.BodyTooLarge {
+		t.Errorf("reason %q, want body_too_large", have)
+	}
+}
+
+// A stream arrives part by part: the upstream sends each only after the client
+// has the one before.
+func TestStream(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			next := make(chan struct{})
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				c.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+				for range 3 {
+					<-next
+					c.say(chunks("data: x\n\n"))
+				}
+				<-next
+				c.say("0\r\n\r\n")
+			})
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			c := dial(t, g.addr)
+			c.say(get("/"))
+			res, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				next <- struct{}{}
+				event := make([]byte, len("data: x\n\n"))
+				if _, err := io.ReadFull(res.Body, event); err != nil || string(event) != "data: x\n\n" {
+					t.Fatalf("event %q, %v", event, err)
+				}
+			}
+			next <- struct{}{}
+			if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+				t.Errorf("rest %q, %v: want the end", rest, err)
+			}
+		})
+	}
+}
+
+// TestSurplusIsNoAnswer: what an upstream says behind an answer is nobody's answer,
+// however soon the next request comes.
+func TestSurplusIsNoAnswer(t *testing.T) {
+	answer := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
+	up := newUpstream(t, func(_ int, c *conn) {
+		for {
+			head, err := c.head()
+			switch {
+			case err != nil:
+				return
+			case strings.HasPrefix(head, http.MethodHead):
+				c.say(answer(answer("evil")))
+			default:
+				c.say(answer("good"))
+			}
+		}
+	})
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			var all sync.WaitGroup
+			for range 16 {
+				all.Go(func() { wantGood(t, g.addr) })
+			}
+			all.Wait()
+		})
+	}
+}
+
+// wantGood asks for a header and then for a body, again and again.
+func wantGood(t *testing.T, addr string) {
+	t.Helper()
+	c := dial(t, addr)
+	for range 30 {
+		for _, method := range []string{http.MethodHead, http.MethodGet} {
+			c.say(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")
+			res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if body, err := io.ReadAll(res.Body); string(body) == "evil" || err != nil {
+				t.Errorf("%s: %q, %v", method, body, err)
+				return
+			}
+		}
+	}
+}

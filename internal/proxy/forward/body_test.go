@@ -1,0 +1,419 @@
+package forward_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/forward"
+)
+
+// wholeRequests is an upstream that reads what it gets as HTTP and keeps the
+// bodies that came to their end.
+func wholeRequests(t *testing.T) (*upstream, chan *http.Request, chan string) {
+	t.Helper()
+	requests, bodies := make(chan *http.Request, 10), make(chan string, 10)
+	return newUpstream(t, func(_ int, c *conn) {
+		for {
+			r, err := http.ReadRequest(c.r)
+			if err != nil {
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			requests <- r
+			bodies <- string(body)
+			c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}), requests, bodies
+}
+
+func chunks(parts ...string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
+	}
+	return b.String()
+}
+
+func TestBody(t *testing.T) {
+	full := strings.Repeat("x", maxBody)
+	tests := []struct {
+		name    string
+		framing string
+		sent    string
+		want    string
+		length  int64
+	}{
+		{"declared", "Content-Length: 5", "12345", "12345", 5},
+		{"declared, at the limit", "Content-Length: " + strconv.Itoa(maxBody), full, full, maxBody},
+		{"chunked", "Transfer-Encoding: chunked", chunks("123", "45") + "0\r\n\r\n", "12345", -1},
+		{"chunked and empty", "Transfer-Encoding: chunked", "0\r\n\r\n", "", -1},
+		{"chunked, at the limit", "Transfer-Encoding: chunked", chunks(full[:600], full[600:]) + "0\r\n\r\n", full, -1},
+		{"chunked with extensions", "Transfer-Encoding: chunked", "3;a=b\r\n123\r\n0;c\r\n\r\n", "123", -1},
+		{"chunked with a trailer", "Trailer: X-Client-Id\r\nTransfer-Encoding: chunked", chunks("123") + "0\r\nX-Client-Id: root\r\n\r\n", "123", -1},
+	}
+	up, requests, bodies := wholeRequests(t)
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			res := g.ask(t, post([]string{tt.framing}, tt.sent))
+			if res.StatusCode != http.StatusOK {
+				t.Fatalf("status %d, want 200", res.StatusCode)
+			}
+			r, body := <-requests, <-bodies
+			if body != tt.want || r.ContentLength != tt.length {
+				t.Errorf("the upstream got %q, length %d: want %q, length %d", body, r.ContentLength, tt.want, tt.length)
+			}
+			if len(r.Trailer) > 0 {
+				t.Errorf("the upstream got the trailer %v", r.Trailer)
+			}
+			if result := <-g.results; result.BytesIn != int64(len(tt.want)) || result.Err != nil {
+				t.Errorf("result %+v, want %d bytes in and no error", result, len(tt.want))
+			}
+		})
+	}
+}
+
+// A body that is known to be too large costs the upstream not even a connection.
+func TestDeclaredTooLarge(t *testing.T) {
+	up, _ := recorder(t)
+	g := newGateway(t, options{upstream: up.addr})
+	res := g.ask(t, post([]string{"Content-Length: " + strconv.Itoa(maxBody+1)}, ""))
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d, want 413", res.StatusCode)
+	}
+	if have := reason(t, <-g.results); have != refusal.BodyTooLarge {
+		t.Errorf("reason %q, want body_too_large", have)
+	}
+	if n := up.conns.Load(); n != 0 {
+		t.Errorf("the upstream got %d connections, want none", n)
+	}
+}
+
+// One byte too much, undeclared: the upstream must not take it for a request
+// that is whole.
+func TestBodyRunsOver(t *testing.T) {
+	got := make(chan string, 1)
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _ = c.head()
+		got <- c.rest()
+	})
+	g := newGateway(t, options{upstream: up.addr})
+	res := g.ask(t, post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody), "y")+"0\r\n\r\n"))
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d, want 413", res.StatusCode)
+	}
+	if !res.Close {
+		t.Error("want the connection closed: the rest of the body is on it")
+	}
+	if have := reason(t, <-g.results); have != refusal.BodyTooLarge {
+		t.Errorf("reason %q, want body_too_large", have)
+	}
+	if body := <-got; strings.HasSuffix(body, "0\r\n\r\n") || strings.Contains(body, "y") {
+		t.Errorf("the upstream got %q: want it broken and without the byte too much", body)
+	}
+}
+
+// A client that breaks its body off leaves a broken request, too.
+func TestBodyBreaksOff(t *testing.T) {
+	tests := []struct {
+		name, framing, sent string
+		want                refusal.Reason
+	}{
+		{"declared", "Content-Length: 10", "123", refusal.ClientClosed},
+		{"chunked", "Transfer-Encoding: chunked", chunks("123"), refusal.ClientClosed},
+		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n", refusal.RequestMalformed},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			got := make(chan string, 1)
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				got <- c.rest()
+			})
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			c := dial(t, g.addr)
+			c.say(post([]string{tt.framing}, tt.sent))
+			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("reason %q, want %q", have, tt.want)
+			}
+			if w != netHTTP && tt.name == "declared" {
+				// It is read whole before the upstream hears of it.
+				if n := up.conns.Load(); n != 0 {
+					t.Errorf("the upstream got %d connections, want none", n)
+				}
+				return
+			}
+			if body := <-got; strings.HasSuffix(body, "0\r\n\r\n") {
+				t.Errorf("the upstream got %q: want no regular end", body)
+			}
+		})
+	}
+}
+
+func TestClientStalls(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
+			g := newGateway(t, options{way: w, upstream: up.addr, readTimeout: 100 * time.Millisecond})
+			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
+			if res.StatusCode != http.StatusRequestTimeout {
+				t.Errorf("status %d, want 408", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != refusal.RequestTimeout {
+				t.Errorf("reason %q, want request_timeout", have)
+			}
+		})
+	}
+}
+
+// An upstream that takes a request and then closes the connection may have
+// carried it out. Nobody but the client may decide to send it again.
+func TestSentOnce(t *testing.T) {
+	tests := []struct {
+		name    string
+		headers []string
+		body    string
+	}{
+		{"empty", []string{"Content-Length: 0"}, ""},
+		{"empty, Idempotency-Key", []string{"Content-Length: 0", "Idempotency-Key: k"}, ""},
+		{"empty, X-Idempotency-Key", []string{"Content-Length: 0", "X-Idempotency-Key: k"}, ""},
+		{"body", []string{"Content-Length: 3"}, "abc"},
+		{"body, Idempotency-Key", []string{"Content-Length: 3", "Idempotency-Key: k"}, "abc"},
+		{"chunked, Idempotency-Key", []string{"Transfer-Encoding: chunked", "Idempotency-Key: k"}, chunks("abc") + "0\r\n\r\n"},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			posts := make(chan string, 10)
+			up := newUpstream(t, func(_ int, c *conn) {
+				// Each connection answers a GET, so that the POST meets one that
+				// is in use already: only then would the transport try again.
+				for {
+					r, err := http.ReadRequest(c.r)
+					if err != nil {
+						return
+					}
+					body, _ := io.ReadAll(r.Body)
+					if r.Method == http.MethodPost {
+						posts <- string(body)
+						return
+					}
+					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			})
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			g.ask(t, get("/"))
+			<-g.results
+			res := g.ask(t, post(tt.headers, tt.body))
+			if res.StatusCode != http.StatusBadGateway {
+				t.Errorf("status %d, want 502", res.StatusCode)
+			}
+			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
+				t.Errorf("reason %q, want upstream_failed", have)
+			}
+			if n := len(posts); n != 1 {
+				t.Errorf("the upstream got the request %d times, want once", n)
+			}
+		})
+	}
+}
+
+func TestNoGrant(t *testing.T) {
+	up, _ := recorder(t)
+	f := newForwarder(up.addr)
+	defer f.Close()
+	refused := make(chan forward.Result, 1)
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		result := f.Forward(w, r, access.Grant{}, hop)
+		refused <- result
+		finish(w, result)
+	})
+	res := gateway{addr: s}.ask(t, get("/"))
+	if res.StatusCode != http.StatusInternalServerError {
+		t.Errorf("status %d, want 500", res.StatusCode)
+	}
+	if have := reason(t, <-refused); have != refusal.Internal {
+		t.Errorf("reason %q, want internal", have)
+	}
+	if n := up.conns.Load(); n != 0 {
+		t.Errorf("the upstream got %d connections, want none", n)
+	}
+}
+
+// A declared body of this length does not go the lean way, where none is sent
+// before all of it is there.
+const (
+	long         = 64<<10 + 1
+	declaredLong = "Content-Length: 65537"
+)
+
+// The answer can be complete while the client is still sending. What is left of
+// the body must not be taken for the next request, and nobody waits for it.
+func TestEarlyAnswer(t *testing.T) {
+	hidden := get("/hidden")
+	tests := []struct{ name, framing, first, rest string }{
+		{"declared", declaredLong, "abc", hidden},
+		{"chunked", "Transfer-Encoding: chunked", chunks("abc"), hidden},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+				c.rest()
+			})
+			g := newGateway(t, options{upstream: up.addr, maxBody: long})
+			c := dial(t, g.addr)
+			c.say(post([]string{tt.framing}, tt.first))
+			res := c.receive(t, http.MethodPost)
+			if res.StatusCode != http.StatusOK || res.body != "early" || !res.Close {
+				t.Errorf("answer %d %q, close %t: want 200, early and close", res.StatusCode, res.body, res.Close)
+			}
+			if result := <-g.results; result.Err != nil || result.Status != http.StatusOK {
+				t.Errorf("result %+v, want 200", result)
+			}
+			c.say(tt.rest)
+			c.closed(t)
+			g.server.Close()
+			if n := len(g.results); n != 0 {
+				t.Errorf("%d more requests, want none", n)
+			}
+		})
+	}
+}
+
+// The same when the gateway itself answers: nobody listens at the upstream.
+func TestEarlyFailure(t *testing.T) {
+	g := newGateway(t, options{upstream: closedAddr(t), maxBody: long})
+	c := dial(t, g.addr)
+	hidden := get("/hidden")
+	c.say(post([]string{declaredLong}, "abc"))
+	if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
+		t.Errorf("status %d, close %t: want 502 and close", res.StatusCode, res.Close)
+	}
+	<-g.results
+	c.say(hidden)
+	c.closed(t)
+	g.server.Close()
+	if n := len(g.results); n != 0 {
+		t.Errorf("%d more requests, want none", n)
+	}
+}
+
+// Both directions at once: no part of the body is lost when the answer begins
+// before its end.
+func TestBothDirections(t *testing.T) {
+	up := newUpstream(t, func(_ int, c *conn) {
+		r, err := http.ReadRequest(c.r)
+		if err != nil {
+			return
+		}
+		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		buf := make([]byte, 3)
+		for {
+			n, err := io.ReadFull(r.Body, buf)
+			if err != nil {
+				break
+			}
+			c.say(chunks(strings.ToUpper(string(buf[:n]))))
+		}
+		c.say("0\r\n\r\n")
+	})
+	g := newGateway(t, options{upstream: up.addr})
+	c := dial(t, g.addr)
+	c.say(post([]string{"Transfer-Encoding: chunked"}, ""))
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"one", "two", "six"} {
+		c.say(chunks(part))
+		echo := make([]byte, len(part))
+		if _, err := io.ReadFull(res.Body, echo); err != nil || string(echo) != strings.ToUpper(part) {
+			t.Fatalf("echo %q, %v: want %s in capitals", echo, err, part)
+		}
+	}
+	c.say("0\r\n\r\n")
+	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+		t.Errorf("rest %q, %v: want the end", rest, err)
+	}
+	if result := <-g.results; result.Err != nil || result.BytesIn != 9 || result.BytesOut != 9 {
+		t.Errorf("result %+v, want 9 bytes in and 9 out", result)
+	}
+}
+
+func TestClientLeaves(t *testing.T) {
+	tests := []struct{ name, answer string }{
+		{"before the answer", ""},
+		{"in a stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("event")},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			begun, ended := make(chan struct{}), make(chan struct{})
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				c.say(tt.answer)
+				close(begun)
+				c.rest()
+				close(ended)
+			})
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			c := dial(t, g.addr)
+			c.say(get("/"))
+			<-begun
+			if tt.answer != "" {
+				if _, err := c.r.ReadString('t'); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close()
+			<-ended // the upstream's request is given up
+			if have := reason(t, <-g.results); have != refusal.ClientClosed {
+				t.Errorf("reason %q, want client_closed", have)
+			}
+		})
+	}
+}
+
+func TestUpstreamStopsReading(t *testing.T) {
+	stuck := make(chan struct{})
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _ = c.head()
+		<-stuck
+	})
+	const huge = 64 << 20 // more than the sockets between them hold
+	g := newGateway(t, options{upstream: up.addr, timeout: 200 * time.Millisecond, maxBody: huge})
+	t.Cleanup(func() { close(stuck) })
+	c := dial(t, g.addr)
+	c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, ""))
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(c.Conn, io.LimitReader(zeros{}, huge))
+		sent <- err
+	}()
+	if have := reason(t, <-g.results); have != refusal.UpstreamTimeout {
+		t.Errorf("reason %q, want upstream_timeout", have)
+	}
+	c.Close()
+	if err := <-sent; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the client sent everything: want the upstream to be full before")
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,454 @@
+package forward_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/proxy/forward"
+)
+
+// A serving is the server that a request comes to.
+type serving string
+
+const (
+	withLane serving = "lane"
+	bare     serving = "bare"
+)
+
+// everyWay gives each test for each server and each way on.
+func everyWay[T any](tests []T) iter.Seq2[[2]string, T] {
+	return func(yield func([2]string, T) bool) {
+		for _, s := range []serving{withLane, bare} {
+			for w, tt := range allWays(tests) {
+				if !yield([2]string{string(s), string(w)}, tt) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// kept is what a request was held with.
+type kept struct {
+	body string
+	err  error
+	// How the request stands then.
+	length           int64
+	transferEncoding []string
+}
+
+// holding is a gateway that holds every request's body before it forwards it.
+type holding struct {
+	gateway
+
+	t         *testing.T
+	forwarder *forward.Forwarder
+	held      chan kept
+}
+
+type holdOptions struct {
+	options
+
+	serving serving
+	// between is called when a body was held or was not, before it is forwarded.
+	between func(w http.ResponseWriter, r *http.Request)
+}
+
+func newHolding(t *testing.T, o holdOptions) holding {
+	t.Helper()
+	if o.pool == nil {
+		o.pool = pool(o.upstream)
+	}
+	if o.maxBody == 0 {
+		o.maxBody = maxBody
+	}
+	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody})
+	if o.way == netHTTP {
+		f.WithoutLean()
+	}
+	h := holding{gateway: gateway{results: make(chan forward.Result, 1000)}, t: t, forwarder: f, held: make(chan kept, 1000)}
+	s := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, o.between) }), ConnContext: framing.Context, ConnState: framing.State,
+		MaxHeaderBytes: 64 << 10, ReadTimeout: o.readTimeout, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	h.addr = listen(t, s, o.serving, f)
+	return h
+}
+
+// listen serves on loopback until the end of the test.
+func listen(t *testing.T, s *http.Server, by serving, f *forward.Forwarder) string {
+	t.Helper()
+	var srv interface {
+		Serve(net.Listener) error
+		Shutdown(context.Context) error
+		Close() error
+	} = s
+	if by == withLane {
+		srv = server.New(s, 0)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(framing.NewListener(l, framing.Options{}))
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		_ = l.Close()
+		<-served
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = srv.Shutdown(ctx) // Close does not wait for handlers
+		f.Close()
+		if n := f.Held(); n != 0 {
+			t.Errorf("%d bytes are still held, want none", n)
+		}
+	})
+	return l.Addr().String()
+}
+
+func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(http.ResponseWriter, *http.Request)) {
+	defer h.forwarder.Release(r)
+	g, err := grant(r.Method, r.RequestURI)
+	if err != nil {
+		h.t.Errorf("grant: %v", err)
+		panic(http.ErrAbortHandler)
+	}
+	body, err := h.forwarder.Hold(w, r, r.Header.Get("X-As"))
+	h.held <- kept{string(body), err, r.ContentLength, slices.Clone(r.TransferEncoding)}
+	if between != nil {
+		between(w, r)
+	}
+	read := hop
+	read.SignaturesRead = true
+	result := h.forwarder.Forward(w, r, g, read)
+	h.results <- result
+	finish(w, result)
+}
+
+// TestHold: what is held is what the upstream gets, with its length, whatever
+// framing it came in.
+func TestHold(t *testing.T) {
+	const large = 300 << 10
+	full := strings.Repeat("0123456789abcdef", large/16)
+	declared := func(n int) string { return "Content-Length: " + strconv.Itoa(n) }
+	const chunked = "Transfer-Encoding: chunked"
+	tests := []struct{ name, framing, sent, want string }{
+		{"empty", declared(0), "", ""},
+		{"declared", declared(5), "12345", "12345"},
+		{"declared, too long for one piece", declared(64<<10 + 1), full[:64<<10+1], full[:64<<10+1]},
+		{"declared, at the limit", declared(large), full, full},
+		{"chunked", chunked, chunks("123", "45") + "0\r\n\r\n", "12345"},
+		{"chunked and empty", chunked, "0\r\n\r\n", ""},
+		{"chunked, as long as one piece", chunked, chunks(full[:64<<10]) + "0\r\n\r\n", full[:64<<10]},
+		{"chunked, at the limit", chunked, chunks(full[:100_000], full[100_000:]) + "0\r\n\r\n", full},
+		{"chunked with extensions", chunked, "3;a=b\r\n123\r\n0;c\r\n\r\n", "123"},
+		{"chunked with a trailer", "Trailer: X-Client-Id, X-A\r\n" + chunked, chunks("123") + "0\r\nX-Client-Id: root\r\nX-A: b\r\n\r\n", "123"},
+	}
+	up, requests, bodies := wholeRequests(t)
+	for w, tt := range everyWay(tests) {
+		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
+			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{way: way(w[1]), upstream: up.addr, maxBody: large}})
+			res := g.ask(t, post([]string{tt.framing, "Content-Digest: c", "signature: s", "Signature_Input: i"}, tt.sent))
+			if res.StatusCode != http.StatusOK || res.Close {
+				t.Fatalf("status %d, close %t: want 200 and the connection open", res.StatusCode, res.Close)
+			}
+			held := <-g.held
+			if held.err != nil || held.body != tt.want || held.length != int64(len(tt.want)) || held.transferEncoding != nil {
+				t.Errorf("held %d bytes of %d, %v, %v; want %d", len(held.body), held.length, held.transferEncoding, held.err, len(tt.want))
+			}
+			r, body := <-requests, <-bodies
+			if body != tt.want || r.ContentLength != int64(len(tt.want)) || len(r.Trailer) > 0 || r.Header.Get("X-A") != "" {
+				t.Errorf("the upstream got %d bytes, length %d, trailer %v: want %d bytes and no trailer", len(body), r.ContentLength, r.Trailer, len(tt.want))
+			}
+			if h := r.Header; h.Get("Content-Digest") != "c" || h["Signature"] != nil || h["Signature_input"] != nil {
+				t.Errorf("the upstream got %v: want the digest and no signature that was read", h)
+			}
+			if result := <-g.results; result.BytesIn != int64(len(tt.want)) || result.Err != nil {
+				t.Errorf("result %+v, want %d bytes in and no error", result, len(tt.want))
+			}
+		})
+	}
+}
+
+// TestHoldRefuses: the client hears why, at once, and then its connection ends; the
+// upstream hears nothing, whatever the handler does with the rest of the request.
+func TestHoldRefuses(t *testing.T) {
+	const chunked = "Transfer-Encoding: chunked"
+	over := strings.Repeat("x", maxBody+1)
+	tests := []struct {
+		name, framing, sent string
+		end                 bool // of what the client sends
+		want                refusal.Reason
+	}{
+		{"declared too large", "Content-Length: " + strconv.Itoa(maxBody+1), "", false, refusal.BodyTooLarge},
+		{"runs over", chunked, chunks(over), false, refusal.BodyTooLarge},
+		{"runs over, in the end", chunked, chunks(over[1:], "x") + "0\r\n\r\n", false, refusal.BodyTooLarge},
+		{"stalls", "Content-Length: 10", "123", false, refusal.RequestTimeout},
+		{"stalls at once", "Content-Length: 10", "", false, refusal.RequestTimeout},
+		{"stalls in a chunk", chunked, "5\r\n123", false, refusal.RequestTimeout},
+		{"breaks off", "Content-Length: 10", "123", true, refusal.ClientClosed},
+		{"breaks off in chunks", chunked, chunks("123"), true, refusal.ClientClosed},
+		{"no chunks", chunked, chunks("123") + "nonsense\r\n", false, refusal.RequestMalformed},
+	}
+	up, _ := recorder(t)
+	t.Cleanup(func() {
+		if n := up.conns.Load(); n != 0 {
+			t.Errorf("the upstream got %d connections, want none", n)
+		}
+	})
+	for w, tt := range everyWay(tests) {
+		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := options{way: way(w[1]), upstream: up.addr, readTimeout: time.Minute}
+			if tt.want == refusal.RequestTimeout {
+				o.readTimeout = 100 * time.Millisecond
+			}
+			g := newHolding(t, holdOptions{serving: serving(w[0]), options: o})
+			c := dial(t, g.addr)
+			c.say(post([]string{tt.framing}, tt.sent))
+			if tt.end {
+				if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res := c.receive(t, http.MethodPost)
+			if res.StatusCode != tt.want.Status() || !res.Close {
+				t.Errorf("status %d, close %t: want %d and close", res.StatusCode, res.Close, tt.want.Status())
+			}
+			if tt.want != refusal.BodyTooLarge || tt.framing == chunked { // something was read
+				c.ends(t)
+			}
+			if held := <-g.held; held.body != "" || refusal.Of(held.err) == nil || refusal.Of(held.err).Reason != tt.want {
+				t.Errorf("held %q, %v; want nothing and %s", held.body, held.err, tt.want)
+			}
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("forwarding ends with %q, want %q", have, tt.want)
+			}
+		})
+	}
+}
+
+// ends waits for the end of the connection, which must come from the other side.
+func (c *conn) ends(t *testing.T) {
+	t.Helper()
+	n, err := c.r.Read(make([]byte, 1))
+	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("want the end of the connection, found %d bytes and %v", n, err)
+	}
+}
+
+// TestHoldWithoutPlace: no byte is read of a request that cannot be sent anyway.
+func TestHoldWithoutPlace(t *testing.T) {
+	hung := make(chan struct{})
+	up := newUpstream(t, func(_ int, c *conn) {
+		_, _ = c.head()
+		hung <- struct{}{}
+		<-hung
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	g := newHolding(t, holdOptions{options: options{pool: smallPool(1, up.addr)}})
+	first := dial(t, g.addr)
+	first.say(get("/"))
+	<-hung
+	res := g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", res.StatusCode)
+	}
+	<-g.held
+	if held := <-g.held; refusal.Of(held.err) == nil || refusal.Of(held.err).Reason != refusal.Overloaded || held.length != 3 {
+		t.Errorf("held %q of %d, %v; want %s and the request as it was", held.body, held.length, held.err, refusal.Overloaded)
+	}
+	hung <- struct{}{}
+	first.receive(t, http.MethodGet)
+}
+
+// TestHoldLeavesLargeBodies: what cannot be held is still there, so that a body that
+// nobody has to see can be forwarded.
+func TestHoldLeavesLargeBodies(t *testing.T) {
+	const most = 64 << 20
+	piece := strings.Repeat("x", 1<<20)
+	for _, framing := range []string{"Content-Length: " + strconv.Itoa(most+1), "Transfer-Encoding: chunked"} {
+		t.Run(framing, func(t *testing.T) {
+			up, requests, bodies := wholeRequests(t)
+			g := newHolding(t, holdOptions{options: options{upstream: up.addr, maxBody: most + 1}})
+			c := dial(t, g.addr)
+			c.say(post([]string{framing}, ""))
+			for range most / len(piece) {
+				c.say(framed(framing, piece))
+			}
+			c.say(framed(framing, "x"))
+			if framing == "Transfer-Encoding: chunked" {
+				c.say("0\r\n\r\n")
+			}
+			held := <-g.held
+			if refused := refusal.Of(held.err); refused == nil || refused.Reason != refusal.BodyTooLarge || held.body != "" {
+				t.Fatalf("held %d bytes, %v; want %s", len(held.body), held.err, refusal.BodyTooLarge)
+			}
+			if r, body := <-requests, <-bodies; r.ContentLength != held.length || len(body) != most+1 || strings.Trim(body, "x") != "" {
+				t.Errorf("the upstream got %d bytes, want %d", len(body), most+1)
+			}
+			if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+				t.Errorf("status %d, want 200", res.StatusCode)
+			}
+		})
+	}
+}
+
+// framed is a piece of a body.
+func framed(framing, piece string) string {
+	if framing == "Transfer-Encoding: chunked" {
+		return chunks(piece)
+	}
+	return piece
+}
+
+// TestHeldTogether: all bodies share one room, and what is over it is refused with
+// a time to come again; what is released can be used again. Nothing is lost of what
+// there is no room for.
+func TestHeldTogether(t *testing.T) {
+	const body, first = 100 << 10, 64 << 10 // and what is taken at first
+	enter, leave := make(chan struct{}), make(chan struct{})
+	up, _, bodies := wholeRequests(t)
+	g := newHolding(t, holdOptions{
+		options: options{upstream: up.addr, maxBody: body},
+		between: func(_ http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Wait") != "" {
+				enter <- struct{}{}
+				<-leave
+			}
+		},
+	})
+	leaves := sync.OnceFunc(func() { close(leave) })
+	t.Cleanup(leaves)
+	text := strings.Repeat("0123456789", body/10)
+	send := func(headers ...string) *conn {
+		c := dial(t, g.addr)
+		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(body)), text))
+		return c
+	}
+	overloaded := func(c *conn, whenRead bool) {
+		t.Helper()
+		res := c.receive(t, http.MethodPost)
+		held := <-g.held
+		refused := refusal.Of(held.err)
+		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter <= 0 || res.Close != whenRead || held.length != body {
+			t.Fatalf("status %d, close %t, %v; want %s with a time to come again", res.StatusCode, res.Close, held.err, refusal.Overloaded)
+		}
+		if got := <-bodies; got != text || res.StatusCode != http.StatusOK {
+			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), body)
+		}
+	}
+	g.forwarder.BoundHeld(first + body + first)
+	wait := send("X-As: mail", "X-Wait: 1")
+	<-enter
+	<-g.held
+	if n := g.forwarder.Held(); n != body {
+		t.Errorf("%d bytes held, want %d", n, body)
+	}
+	overloaded(send("X-As: social"), true) // there is room for its beginning only
+	g.forwarder.BoundHeld(body + first - 1)
+	overloaded(send("X-As: social"), false) // there is none, and nothing was read
+
+	// A client gets what the others leave it, if it holds no more than that.
+	g.forwarder.BoundHeld(body + first + body + first)
+	overloaded(send("X-As: mail"), true)
+	if res := send("X-As: social").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
+		t.Errorf("status %d for another client, want 200 and its body held", res.StatusCode)
+	}
+	<-bodies
+
+	g.forwarder.BoundHeld(first + body + first)
+	leaves()
+	if res := wait.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+		t.Errorf("status %d, want 200", res.StatusCode)
+	}
+	<-bodies
+	if res := send("X-As: mail").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
+		t.Errorf("status %d once there is room again, want 200", res.StatusCode)
+	}
+	<-bodies
+}
+
+// TestHeldBelowTheMemoryLimit: a process that was told how much it may take does not
+// fill that with bodies.
+func TestHeldBelowTheMemoryLimit(t *testing.T) {
+	for limit, want := range map[int64]int64{math.MaxInt64: 256 << 20, 2 << 30: 256 << 20, 400 << 20: 100 << 20} {
+		before := debug.SetMemoryLimit(limit)
+		f := forward.New(forward.Options{Pool: pool("127.0.0.1:1"), Timeout: time.Second, MaxBodyBytes: maxBody})
+		debug.SetMemoryLimit(before)
+		f.Close()
+		if most := f.MostHeld(); most != want {
+			t.Errorf("limit %d: %d bytes of bodies, want %d", limit, most, want)
+		}
+	}
+}
+
+// TestHeldTwice: the same body, taken from the room once, and given back once.
+func TestHeldTwice(t *testing.T) {
+	up, _, bodies := wholeRequests(t)
+	var g holding
+	g = newHolding(t, holdOptions{options: options{upstream: up.addr}, between: func(w http.ResponseWriter, r *http.Request) {
+		body, err := g.forwarder.Hold(w, r, "mail")
+		if string(body) != "abc" || err != nil || g.forwarder.Held() != 3 {
+			t.Errorf("held %q, %v, %d bytes; want the same as before", body, err, g.forwarder.Held())
+		}
+		g.forwarder.Release(r)
+		g.forwarder.Release(r)
+		if n := g.forwarder.Held(); n != 0 {
+			t.Errorf("%d bytes held after the release, want none", n)
+		}
+	}})
+	if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.StatusCode != http.StatusOK || <-bodies != "abc" {
+		t.Errorf("status %d, want 200 and the body at the upstream", res.StatusCode)
+	}
+}
+
+// TestEarlyAnswerToHeldBody: nothing of a held body is left on the connection, so
+// an upstream that answers before it has read it costs the client nothing.
+func TestEarlyAnswerToHeldBody(t *testing.T) {
+	const huge = 32 << 20 // more than the sockets between them hold
+	body := strings.Repeat("x", huge)
+	for _, by := range []serving{withLane, bare} {
+		t.Run(string(by), func(t *testing.T) {
+			done := make(chan struct{})
+			up := newUpstream(t, func(_ int, c *conn) {
+				_, _ = c.head()
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+				<-done
+			})
+			t.Cleanup(func() { close(done) })
+			g := newHolding(t, holdOptions{serving: by, options: options{upstream: up.addr, maxBody: huge}})
+			c := dial(t, g.addr)
+			for range 2 {
+				c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, body))
+				if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK || res.body != "early" || res.Close {
+					t.Fatalf("answer %d %q, close %t: want 200, early, and the connection open", res.StatusCode, res.body, res.Close)
+				}
+				if result := <-g.results; result.Err != nil {
+					t.Errorf("result %+v, want no error", result)
+				}
+			}
+		})
+	}
+}

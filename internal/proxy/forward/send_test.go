@@ -1,0 +1,353 @@
+package forward_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// nowhere is an address at which nobody listens.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// failures in a row put an address out.
+const failures = 5
+
+// Who cannot be reached has got nothing: the next address gets the request, once
+// and whole, under its own name.
+func TestNextAddress(t *testing.T) {
+	large := strings.Repeat("x", long)
+	tests := []struct{ name, request, body string }{
+		{"without a body", get("/"), ""},
+		{"small body", post([]string{"Content-Length: 3"}, "abc"), "abc"},
+		{"large body", post([]string{declaredLong}, large), large},
+		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", "")), "abc"},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
+			got := make(chan string, 10)
+			up := newUpstream(t, func(_ int, c *conn) {
+				for {
+					r, err := http.ReadRequest(c.r)
+					if err != nil {
+						return
+					}
+					body := make([]byte, long+1)
+					n := 0
+					for err == nil {
+						var m int
+						m, err = r.Body.Read(body[n:])
+						n += m
+					}
+					got <- r.Host + " " + string(body[:n])
+					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			})
+			g := newGateway(t, options{way: w, pool: pool(nowhere(t), up.addr, nowhere(t)), maxBody: long})
+			// Wherever the first request begins, each address is the first one once.
+			for range 3 {
+				if res := g.ask(t, tt.request); res.StatusCode != http.StatusOK {
+					t.Fatalf("status %d, want 200", res.StatusCode)
+				}
+				result := <-g.results
+				if result.Upstream != up.addr || result.BytesIn != int64(len(tt.body)) {
+					t.Errorf("%d bytes to %q, want %d to %q", result.BytesIn, result.Upstream, len(tt.body), up.addr)
+				}
+				if found := <-got; found != up.addr+" "+tt.body {
+					t.Errorf("the upstream got %.60q, want its host and %.60q", found, tt.body)
+				}
+			}
+			if len(got) != 0 {
+				t.Error("want each request once, found one more")
+			}
+		})
+	}
+}
+
+// When nobody can be reached, it is a failure of the upstream, as with one.
+func TestNoAddress(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			g := newGateway(t, options{way: w, pool: pool(nowhere(t), nowhere(t))})
+			g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
+			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
+				t.Errorf("reason %q, want upstream_failed", have)
+			}
+		})
+	}
+}
+
+// What an upstream may have heard goes nowhere else, not even when it is sure
+// that no answer will come.
+func TestNothingGoesToTwoAddresses(t *testing.T) {
+	large := strings.Repeat("x", long)
+	tests := []struct{ name, request string }{
+		{"without a body", get("/")},
+		{"small body", post([]string{"Content-Length: 3"}, "abc")},
+		{"large body", post([]string{declaredLong}, large)},
+		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", ""))},
+		{"with a key", post([]string{"Content-Length: 3", "Idempotency-Key: 1"}, "abc")},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
+			deliveries := make(chan int, 10)
+			deaf := func(number int) string {
+				return newUpstream(t, func(_ int, c *conn) {
+					if r, err := http.ReadRequest(c.r); err == nil {
+						_, _ = r.Body.Read(make([]byte, 1))
+						deliveries <- number
+					}
+				}).addr
+			}
+			g := newGateway(t, options{way: w, pool: pool(deaf(0), deaf(1), deaf(2)), maxBody: long})
+			for i := range 3 {
+				g.ask(t, tt.request)
+				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
+					t.Errorf("reason %q, want upstream_failed", have)
+				}
+				if found := <-deliveries; found != i || len(deliveries) != 0 {
+					t.Errorf("address %d got it and %d more, want address %d only", found, len(deliveries), i)
+				}
+			}
+		})
+	}
+}
+
+// mortal is an upstream that answers one request, and dies of the next on the
+// same connection.
+func mortal(t *testing.T) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		accepted, err := l.Accept()
+		l.Close()
+		if err != nil {
+			return
+		}
+		defer accepted.Close()
+		c := &conn{accepted, bufio.NewReader(accepted)}
+		_, _ = c.head()
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, _ = c.head()
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-ended
+	})
+	return l.Addr().String()
+}
+
+// A request that dies with a kept connection may have been heard: a GET is asked
+// again, and where its address is gone, at another; a POST is not.
+func TestKeptConnectionDies(t *testing.T) {
+	tests := []struct {
+		name, request string
+		want          refusal.Reason
+		elsewhere     int
+	}{
+		{"GET", get("/"), "", 1},
+		{"POST", post([]string{"Content-Length: 0"}, ""), refusal.UpstreamFailed, 0},
+		{"POST with a key", post([]string{"Content-Length: 0", "Idempotency-Key: 1"}, ""), refusal.UpstreamFailed, 0},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
+			up, got := recorder(t)
+			g := newGateway(t, options{way: w, pool: pool(mortal(t), up.addr)})
+			for range 2 { // one for each
+				g.ask(t, get("/"))
+				<-g.results
+			}
+			<-got
+			g.ask(t, tt.request)
+			if have := reason(t, <-g.results); have != tt.want {
+				t.Errorf("reason %q, want %q", have, tt.want)
+			}
+			if len(got) != tt.elsewhere {
+				t.Errorf("%d requests at the other address, want %d", len(got), tt.elsewhere)
+			}
+		})
+	}
+}
+
+// An address that gives no answers is left alone, and the refusal is another one:
+// nobody has tried.
+func TestBreaker(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) { _, _ = c.head() })
+			g := newGateway(t, options{way: w, upstream: up.addr})
+			for range failures {
+				g.ask(t, get("/"))
+				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
+					t.Errorf("reason %q, want upstream_failed", have)
+				}
+			}
+			before := up.conns.Load()
+			res := g.ask(t, get("/"))
+			if have := reason(t, <-g.results); have != refusal.Overloaded || res.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("reason %q with status %d, want overloaded with 503", have, res.StatusCode)
+			}
+			if n := up.conns.Load() - before; n != 0 {
+				t.Errorf("%d connections to the upstream, want none", n)
+			}
+		})
+	}
+}
+
+// What clients do wrong puts no address out.
+func TestClientsFaultsAreNoFailures(t *testing.T) {
+	tests := []struct {
+		name, request string
+		want          refusal.Reason
+	}{
+		{"breaks off", post([]string{"Content-Length: 10"}, "abc"), refusal.ClientClosed},
+		{"breaks off in a chunk", post([]string{"Transfer-Encoding: chunked"}, "a\r\nabc"), refusal.ClientClosed},
+		{"runs over", post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody+1))), refusal.BodyTooLarge},
+		{"no chunk", post([]string{"Transfer-Encoding: chunked"}, "x\r\n"), refusal.RequestMalformed},
+	}
+	for w, tt := range allWays(tests) {
+		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
+			up := newUpstream(t, func(_ int, c *conn) {
+				if r, err := http.ReadRequest(c.r); err == nil {
+					for err == nil {
+						_, err = r.Body.Read(make([]byte, 1<<10))
+					}
+				}
+			})
+			p := pool(up.addr)
+			g := newGateway(t, options{way: w, pool: p})
+			for range 2 * failures {
+				c := dial(t, g.addr)
+				c.say(tt.request)
+				c.Conn.(*net.TCPConn).CloseWrite()
+				if have := reason(t, <-g.results); have != tt.want {
+					t.Errorf("reason %q, want %q", have, tt.want)
+				}
+			}
+			if !p.Up(0) {
+				t.Error("the address is out, want it up")
+			}
+		})
+	}
+}
+
+// blocked is an upstream that answers when it is told to, and tells when it was
+// asked.
+func blocked(t *testing.T) (up *upstream, asked, release chan struct{}) {
+	t.Helper()
+	asked, release = make(chan struct{}, 100), make(chan struct{})
+	return newUpstream(t, func(_ int, c *conn) {
+		for {
+			if _, err := c.head(); err != nil {
+				return
+			}
+			asked <- struct{}{}
+			<-release
+			c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}), asked, release
+}
+
+// One more than may be in flight is refused before its body is asked for, and
+// nobody else suffers, not even its own connection.
+func TestNoPlace(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up, asked, release := blocked(t)
+			g := newGateway(t, options{way: w, pool: smallPool(2, up.addr)})
+			var served []*conn
+			for range 2 {
+				c := dial(t, g.addr)
+				c.say(get("/"))
+				<-asked
+				served = append(served, c)
+			}
+			late := dial(t, g.addr)
+			late.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
+			if res := late.receive(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("status %d, want 503 and no invitation", res.StatusCode)
+			}
+			refused := <-g.results
+			if d := refusal.Of(refused.Err); d == nil || d.Reason != refusal.Overloaded || d.RetryAfter != time.Second || refused.BytesIn != 0 {
+				t.Errorf("result %+v, want overloaded and no byte of the body", refused)
+			}
+			kept := dial(t, g.addr)
+			kept.say(post([]string{"Content-Length: 3"}, "abc"))
+			if res := kept.receive(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable || res.Close {
+				t.Errorf("status %d, close %t: want 503 and an open connection", res.StatusCode, res.Close)
+			}
+			close(release)
+			for _, c := range append(served, kept) {
+				if c == kept {
+					c.say(get("/"))
+				}
+				if res := c.receive(t, http.MethodGet); res.StatusCode != http.StatusOK {
+					t.Errorf("status %d, want 200", res.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// A client that leaves gives its place back while the upstream still thinks.
+func TestLeavingFreesThePlace(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			up, asked, release := blocked(t)
+			defer close(release)
+			p := smallPool(1, up.addr)
+			g := newGateway(t, options{way: w, pool: p})
+			for range 2 * failures {
+				c := dial(t, g.addr)
+				c.say(get("/"))
+				<-asked
+				if p.Overloaded("mail") == nil {
+					t.Fatal("want the only place taken")
+				}
+				c.Close()
+				if have := reason(t, <-g.results); have != refusal.ClientClosed {
+					t.Errorf("reason %q, want client_closed", have)
+				}
+				if d := p.Overloaded("mail"); d != nil {
+					t.Fatalf("want a free place, found %v", d)
+				}
+			}
+		})
+	}
+}
+
+// A client that sends its small body slowly has no place until it is there.
+func TestSlowBodyTakesNoPlace(t *testing.T) {
+	up, _ := recorder(t)
+	g := newGateway(t, options{pool: smallPool(1, up.addr)})
+	slow := dial(t, g.addr)
+	slow.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
+	if line, err := slow.r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+		t.Fatalf("want the body asked for, found %q and %v", line, err)
+	}
+	if res := g.ask(t, get("/")); res.StatusCode != http.StatusOK {
+		t.Errorf("status %d, want 200", res.StatusCode)
+	}
+	_, _ = slow.r.ReadString('\n')
+	slow.say("abc")
+	if res := slow.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+		t.Errorf("status %d, want 200", res.StatusCode)
+	}
+}

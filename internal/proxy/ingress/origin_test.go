@@ -1,0 +1,89 @@
+package ingress
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+)
+
+func TestTextOfPeer(t *testing.T) {
+	for _, remote := range []string{"192.0.2.7:1234", "[::ffff:192.0.2.7]:1", "[2001:db8::1]:80", "[fe80::1%eth0]:80", "192.0.2.07:1", "@", "", ":80", "name:80"} {
+		peer := peerAddr(remote)
+		want := peer.String()
+		if !peer.IsValid() {
+			want = ""
+		}
+		if have := textOf(peer, remote); have != want {
+			t.Errorf("%q: %q, want %q", remote, have, want)
+		}
+	}
+}
+
+// from is a connection from this address.
+type from struct {
+	net.Conn
+
+	addr string
+}
+
+func (f from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.addr)) }
+
+// TestPeerOfContext: a connection's address is read once, and believed only of a
+// request that says that it came from there.
+func TestPeerOfContext(t *testing.T) {
+	const known = "192.0.2.7:1234"
+	ctx := Context(t.Context(), from{addr: known})
+	r := New(Options{})
+	for _, remote := range []string{known, "192.0.2.7:1235", "192.0.2.8:1234", "[2001:db8::1]:80", "@", ""} {
+		with, without := r.Origin(ctx, http.Header{}, remote, ""), r.Origin(t.Context(), http.Header{}, remote, "")
+		if with.Peer != without.Peer || with.Source != without.Peer || with.SourceText != without.SourceText || with.Hop.For != without.Hop.For {
+			t.Errorf("%q: from %s with the context, from %s without", remote, with.SourceText, without.SourceText)
+		}
+	}
+}
+
+// TestPeerWithoutAddress: the service is told that the address is unknown, and the log
+// nothing.
+func TestPeerWithoutAddress(t *testing.T) {
+	r := New(Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	for _, remote := range []string{"@", "", "/run/certgate.sock"} {
+		have := r.Origin(t.Context(), http.Header{"X-Forwarded-For": {"192.0.2.7"}}, remote, "")
+		if have.Hop.For != "unknown" || have.SourceText != "" || have.Source.IsValid() {
+			t.Errorf("%q: %+v, want the address unknown", remote, have)
+		}
+	}
+}
+
+// TestPublicAuthority: the host is one that the operator named, whatever anybody says.
+func TestPublicAuthority(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	tests := []struct {
+		name            string
+		public          []string
+		host, forwarded string
+		want            string
+	}{
+		{"not configured", nil, "Evil.example:80", "", "Evil.example:80"},
+		{"not configured, forwarded", nil, "gateway", "Evil.example", "Evil.example"},
+		{"another host", []string{"a.example", "b.example:8443"}, "evil.example", "", "a.example"},
+		{"another host, forwarded", []string{"a.example", "b.example:8443"}, "gateway", "evil.example", "a.example"},
+		{"the second", []string{"a.example", "b.example:8443"}, "B.example:8443", "", "b.example:8443"},
+		{"the second, forwarded", []string{"a.example", "b.example:8443"}, "gateway", "b.example:8443", "b.example:8443"},
+		{"another port", []string{"a.example", "b.example:8443"}, "b.example", "", "a.example"},
+		{"the port of the scheme", []string{"a.example"}, "A.example:443", "", "a.example"},
+		{"none", []string{"a.example"}, "", "", "a.example"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := New(Options{PublicAuthorities: tt.public, TrustedProxies: loopback})
+			h := http.Header{}
+			if tt.forwarded != "" {
+				h.Set("X-Forwarded-Host", tt.forwarded)
+			}
+			if have := r.Origin(t.Context(), h, "127.0.0.1:1234", tt.host).Hop.Host; have != tt.want {
+				t.Errorf("host %q, want %q", have, tt.want)
+			}
+		})
+	}
+}

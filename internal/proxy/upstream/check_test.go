@@ -1,0 +1,226 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// service answers checks over pipes, which a fake clock waits for.
+type service struct {
+	answer atomic.Value // string, the status line; empty: nobody is there
+	asked  chan *http.Request
+}
+
+func newService(answer string) *service {
+	s := &service{asked: make(chan *http.Request, 100)}
+	s.answer.Store(answer)
+	return s
+}
+
+func (s *service) dial(context.Context, string, string) (net.Conn, error) {
+	answer := s.answer.Load().(string)
+	if answer == "" {
+		return nil, errors.New("refused")
+	}
+	ours, theirs := net.Pipe()
+	go func() {
+		defer theirs.Close()
+		r, err := http.ReadRequest(bufio.NewReader(theirs))
+		if err != nil {
+			return
+		}
+		s.asked <- r
+		if answer == "hang" {
+			_, _ = io.Copy(io.Discard, theirs)
+			return
+		}
+		_, _ = io.WriteString(theirs, "HTTP/1.1 "+answer+"\r\nContent-Length: 0\r\nLocation: /elsewhere\r\n\r\n")
+	}()
+	return ours, nil
+}
+
+// transport is the one of checks, with other connections.
+func (s *service) transport() *http.Transport {
+	transport := newTransport()
+	transport.DialContext = s.dial
+	return transport
+}
+
+// questions is how often the service was asked since the last call.
+func (s *service) questions() (n int) {
+	for ; len(s.asked) > 0; n++ {
+		<-s.asked
+	}
+	return n
+}
+
+// watched is a pool of one address under checks, until the test ends.
+func watched(t *testing.T, s *service) (p *Pool, changes *[]Change) {
+	t.Helper()
+	changes = new([]Change)
+	p = New(Options{
+		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10, Now: time.Now,
+		Check:   Check{Path: "/healthz?deep=1", Timeout: time.Minute},
+		Changed: func(c Change) { *changes = append(*changes, c) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.watch(ctx, s.transport())
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return p, changes
+}
+
+// wait lets the time pass and everything happen that was due.
+func wait(d time.Duration) {
+	time.Sleep(d) // the bubble's clock
+	synctest.Wait()
+}
+
+func TestCheckAnswers(t *testing.T) {
+	for answer, want := range map[string]bool{
+		"200 OK": true, "204 No Content": true, "302 Found": true, "399 Odd": true,
+		"404 Not Found": false, "500 Internal Server Error": false, "": false, "hang": false,
+	} {
+		t.Run(answer, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, changes := watched(t, newService(answer))
+				wait(time.Minute)
+				if p.Up(0) != want {
+					t.Errorf("want the address up: %t, found %t", want, p.Up(0))
+				}
+				if refused := p.Begin(new(Visit), "mail"); (refused == nil) != want {
+					t.Errorf("want a place: %t, found %v", want, refused)
+				}
+				if !want && (len(*changes) != 1 || !strings.HasPrefix((*changes)[0].Err.Error(), "health check: ")) {
+					t.Errorf("want one word of why, found %+v", *changes)
+				}
+			})
+		})
+	}
+}
+
+// TestCheckRequest: it is the gateway's own, and no client's.
+func TestCheckRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("200 OK")
+		watched(t, s)
+		wait(0)
+		r := <-s.asked
+		var names []string
+		for name := range r.Header {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if r.Method != http.MethodGet || r.RequestURI != "/healthz?deep=1" || r.Host != "schedule" || !slices.Equal(names, []string{"Connection", "User-Agent"}) {
+			t.Errorf("want GET /healthz?deep=1 without a header of a client, found %s %s %s %v", r.Method, r.RequestURI, r.Host, names)
+		}
+	})
+}
+
+// TestCheckPace: every 5 seconds, every second while the address is not well; two
+// failures take it out and one good answer brings it back.
+func TestCheckPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("200 OK")
+		p, changes := watched(t, s)
+		wait(14 * time.Second)
+		if n := s.questions(); n != 3 {
+			t.Errorf("want 3 checks in 14 s, found %d", n)
+		}
+		s.answer.Store("503 Service Unavailable")
+		wait(time.Second)
+		if s.questions() != 1 || !p.Up(0) {
+			t.Error("want one failure to take nothing out")
+		}
+		wait(time.Second)
+		if s.questions() != 1 || p.Up(0) {
+			t.Error("want the second failure, a second later, to take the address out")
+		}
+		wait(10 * time.Second)
+		if n := s.questions(); n != 10 {
+			t.Errorf("want 10 checks in 10 s, found %d", n)
+		}
+		s.answer.Store("200 OK")
+		wait(time.Second)
+		if !p.Up(0) || len(*changes) != 2 {
+			t.Errorf("want the address back after one good answer, found %+v", *changes)
+		}
+	})
+}
+
+// TestCheckIsTheProbe: where there are checks, no request tries an address that
+// is out; a check brings it back within a second.
+func TestCheckIsTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := watched(t, newService("200 OK"))
+		wait(100 * time.Millisecond)
+		for range failuresInRow {
+			var v Visit
+			if refused := p.Begin(&v, "mail"); refused != nil {
+				t.Fatal(refused)
+			}
+			v.Failed(errors.New("no answer"))
+			v.End()
+		}
+		if p.Up(0) {
+			t.Fatal("want the address out")
+		}
+		wait(800 * time.Millisecond)
+		if refused := p.Begin(new(Visit), "mail"); refused == nil {
+			t.Error("want no request to try")
+		}
+		wait(100 * time.Millisecond)
+		if !p.Up(0) {
+			t.Error("want a check to bring the address back")
+		}
+	})
+	// Even where no check comes.
+	p := New(Options{
+		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10,
+		Now: func() time.Time { return time.Now().Add(time.Hour) }, Check: Check{Path: "/", Timeout: time.Second},
+	})
+	p.turn(p.addresses[0], true)
+	p.addresses[0].due = time.Time{}
+	if refused := p.Begin(new(Visit), "mail"); refused == nil {
+		t.Error("want no request to try, however long the rest")
+	}
+}
+
+// TestWatchEnds: with its context, even in the middle of a check, which then says
+// nothing; and at once without a path.
+func TestWatchEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("hang")
+		p := New(Options{
+			Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now,
+			Check: Check{Path: "/", Timeout: time.Minute},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-s.asked
+			cancel()
+		}()
+		p.watch(ctx, s.transport())
+		if p.addresses[0].unwell != 0 {
+			t.Error("want a check that was given up to say nothing")
+		}
+	})
+	New(Options{Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now}).Watch(t.Context())
+}

@@ -1,0 +1,135 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/surface/admin"
+)
+
+// chromium opens the URL, with evil.example resolved to loopback, and returns the text of
+// the page when its scripts have run.
+func chromium(t *testing.T, url string) string {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip("chromium is not installed")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-features=HttpsUpgrades",
+		"--host-resolver-rules=MAP evil.example 127.0.0.1", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=5000", "--dump-dom", url)
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	if err := command.Run(); err != nil {
+		t.Fatalf("chromium: %v\n%s", err, errs.String())
+	}
+	return out.String()
+}
+
+// page asks the operator's port for each of these and writes the results into the page.
+const page = `<!doctype html><title>page</title><p></p><script>
+async function ask(url, options) {
+	try { return (await fetch(url, options)).status } catch (e) { return "blocked" }
+}
+(async () => {
+	const put = await ask("%[1]s/loglevel", {method: "PUT", body: '{"level":"debug"}', headers: {"Content-Type": "application/json"}})
+	const get = await ask("%[1]s/metrics")
+	const blind = await ask("%[1]s/status", {mode: "no-cors"})
+	document.querySelector("p").textContent = "put " + put + ", get " + get + ", blind " + blind
+})()
+</script>`
+
+// surface is the operator's surface on a socket, with a page at /page whose script asks
+// the surface of the origin there.
+type surface struct {
+	*httptest.Server
+	options admin.Options
+
+	mu      sync.Mutex
+	answers []string // method, path and status of what the surface answered
+}
+
+func newSurface(t *testing.T, to string) *surface {
+	t.Helper()
+	s := &surface{options: complete()}
+	handler := admin.NewHandler(s.options)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/page" {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = fmt.Fprintf(w, page, to)
+			return
+		}
+		res := httptest.NewRecorder()
+		handler.ServeHTTP(res, r)
+		s.mu.Lock()
+		s.answers = append(s.answers, fmt.Sprint(r.Method, " ", r.URL.Path, " ", res.Code))
+		s.mu.Unlock()
+		maps.Copy(w.Header(), res.Header())
+		w.WriteHeader(res.Code)
+		_, _ = w.Write(res.Body.Bytes())
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// rebound is the URL under a page's own name, which resolves to the surface.
+func (s *surface) rebound(t *testing.T) string {
+	t.Helper()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://evil.example:" + u.Port()
+}
+
+// TestBrowser: what pages get from the operator's port in a real browser.
+func TestBrowser(t *testing.T) {
+	t.Run("its own page", func(t *testing.T) {
+		s := newSurface(t, "")
+		if dom := chromium(t, s.URL+"/page"); !strings.Contains(dom, "put 200, get 200, blind 200") || s.options.Level.String() != "debug" {
+			t.Errorf("level %s, page %s: want a page of the same origin answered", s.options.Level, dom)
+		}
+	})
+	t.Run("typed into the address bar", func(t *testing.T) {
+		s := newSurface(t, "")
+		if dom := chromium(t, s.URL+"/status"); !strings.Contains(dom, "rules") {
+			t.Errorf("page %s: want the status", dom)
+		}
+	})
+	t.Run("a rebound page", func(t *testing.T) {
+		s := newSurface(t, "")
+		if dom := chromium(t, s.rebound(t)+"/page"); !strings.Contains(dom, "put 421, get 421, blind 421") || s.options.Level.String() != "info" {
+			t.Errorf("level %s, page %s: want every request refused with 421", s.options.Level, dom)
+		}
+	})
+	t.Run("a page of another site", func(t *testing.T) {
+		s := newSurface(t, "")
+		other := newSurface(t, s.URL)
+		dom := chromium(t, other.rebound(t)+"/page")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if strings.Contains(dom, "<p></p>") || s.options.Level.String() != "info" {
+			t.Errorf("level %s, page %s: want it unchanged", s.options.Level, dom)
+		}
+		if i := slices.IndexFunc(s.answers, func(a string) bool { return !strings.HasSuffix(a, " 403") }); i >= 0 {
+			t.Errorf("answered %q, want 403 only", s.answers)
+		}
+		t.Logf("the browser sent %q", s.answers)
+	})
+}

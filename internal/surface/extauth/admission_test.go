@@ -1,0 +1,173 @@
+package extauth
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("want %s, found otherwise", what)
+		}
+	}
+}
+
+// listenEnvoy serves the surface for Envoy and returns its address.
+func (b *bench) listenEnvoy(t *testing.T, bounds Bounds) string {
+	t.Helper()
+	addr, _ := b.startEnvoy(t, bounds)
+	return addr
+}
+
+func (b *bench) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(b.options, bounds)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v, want nil", err)
+		}
+	})
+	return l.Addr().String(), s
+}
+
+// generous are bounds that no test reaches by accident.
+func generous() Bounds {
+	return Bounds{
+		MaxMessageBytes: 2 << 20, MaxHeldBytes: 64 << 20, MaxQuestions: 1000, MaxStreams: 1000, MaxConnections: 1000,
+		MessageTimeout: time.Minute, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
+	}
+}
+
+// dial connects to addr until the test ends.
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// records are the lines of the log.
+func (b *bench) records(t *testing.T) (lines []map[string]any) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for line := range bytes.Lines(b.log.Bytes()) {
+		var fields map[string]any
+		if err := json.Unmarshal(line, &fields); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fields)
+	}
+	return lines
+}
+
+// TestStrangersConnections checks that connections from other addresses than the
+// peers' are closed before anything is read from them or written to them, and that
+// each is recorded.
+func TestStrangersConnections(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.options.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	addr := b.listenEnvoy(t, generous())
+	const connections = 300
+	part := strings.Repeat("q", 1<<20)
+	for range connections {
+		c := dial(t, addr)
+		// The write fails when the connection is closed before it ends.
+		_, _ = io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+part)
+		// An error is a reset, which the unread bytes cause.
+		if answer, _ := io.ReadAll(c); len(answer) != 0 {
+			t.Fatalf("want nothing written to a stranger, found %q", answer)
+		}
+		c.Close()
+	}
+	lines := b.records(t)
+	if len(lines) != connections {
+		t.Fatalf("want %d records, found %d", connections, len(lines))
+	}
+	for _, line := range lines {
+		if line["reason"] != string(refusal.PeerUntrusted) || line["surface"] != "ext_authz" || line["source"] != "127.0.0.1" ||
+			line["decision"] != "refused" || line["status"] != 403.0 || line["request_id"] == "" {
+			t.Fatalf("record %v: want peer_untrusted of 127.0.0.1", line)
+		}
+	}
+}
+
+// TestMaxConnections checks that one connection too many is closed and recorded,
+// and that another is accepted after one has been closed.
+func TestMaxConnections(t *testing.T) {
+	b := newBench(t, nil)
+	bounds := generous()
+	bounds.MaxConnections = 2
+	addr := b.listenEnvoy(t, bounds)
+	isAccepted := func(c net.Conn) bool {
+		_, _ = io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+		n, _ := c.Read(make([]byte, 9)) // the beginning of the server's SETTINGS
+		return n > 0
+	}
+	first, second := dial(t, addr), dial(t, addr)
+	if !isAccepted(first) || !isAccepted(second) {
+		t.Fatal("want two connections accepted")
+	}
+	if isAccepted(dial(t, addr)) {
+		t.Error("want the third connection closed, found it accepted")
+	}
+	if lines := b.records(t); len(lines) != 1 || lines[0]["reason"] != string(refusal.Overloaded) {
+		t.Errorf("records %v: want one with overloaded", lines)
+	}
+	first.Close()
+	eventually(t, "another connection accepted", func() bool { return isAccepted(dial(t, addr)) })
+}
+
+// TestAdmits checks which addresses are peers.
+func TestAdmits(t *testing.T) {
+	peers := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/64")}
+	tests := []struct {
+		addr net.Addr
+		want bool
+	}{
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, true},
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To16(), Port: 1}, true},
+		{&net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.1"), Port: 1}, true},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 1, Zone: "eth0"}, true},
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 3, 1), Port: 1}, false},
+		{&net.TCPAddr{IP: net.ParseIP("::192.0.2.1"), Port: 1}, false},
+		{&net.TCPAddr{}, false},
+		{&net.UnixAddr{Name: "/run/certgate.sock", Net: "unix"}, false},
+		{&net.UnixAddr{}, false},
+		{nil, false},
+	}
+	for _, tt := range tests {
+		if found := Admits(peers, tt.addr); found != tt.want {
+			t.Errorf("%v: want %t, found %t", tt.addr, tt.want, found)
+		}
+	}
+	if Admits(nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}) {
+		t.Error("want no address admitted without peers")
+	}
+}

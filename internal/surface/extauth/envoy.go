@@ -1,0 +1,198 @@
+package extauth
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	envoy "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"go.uber.org/zap"
+	status "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/surface/problem"
+)
+
+// checker answers Envoy's ext_authz filter. It refuses with a denied response and not
+// with an error of gRPC, because Envoy can be configured to forward a request after an
+// error (failure_mode_allow). The exception are messages that gRPC itself refuses
+// because they are too long or cannot be decoded.
+type checker struct {
+	auth.UnimplementedAuthorizationServer
+
+	Options
+	headers forward.Filter
+	vary    *forward.Vary
+	inbox   *inbox
+}
+
+// service describes ext_authz to gRPC. Check is declared as a stream, which looks the
+// same to a client: so the handler begins before the question has been read, and
+// decides when and whether to read it.
+func (s *checker) service() *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: auth.Authorization_ServiceDesc.ServiceName,
+		HandlerType: (*auth.AuthorizationServer)(nil),
+		Metadata:    auth.Authorization_ServiceDesc.Metadata,
+		Streams:     []grpc.StreamDesc{{StreamName: "Check", ClientStreams: true, Handler: s.handle}},
+	}
+}
+
+// handle reads one question and answers it.
+func (s *checker) handle(_ any, stream grpc.ServerStream) error {
+	r := new(auth.CheckRequest)
+	if refused := s.inbox.enter(); refused != nil {
+		return s.refuse(stream, refused)
+	}
+	defer s.inbox.leave()
+	if err := s.inbox.receive(stream, r); err != nil {
+		if refused := refusal.Of(err); refused != nil {
+			return s.refuse(stream, refused)
+		}
+		return err
+	}
+	res, err := s.Check(stream.Context(), r)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(res)
+}
+
+// refuse records and answers a question that was not read.
+func (s *checker) refuse(stream grpc.ServerStream, d *refusal.Error) error {
+	q := s.begin(stream.Context(), nil, http.Header{})
+	return stream.SendMsg(q.denied(d))
+}
+
+// Check judges the request that the attributes describe.
+func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.CheckResponse, _ error) {
+	attributes := r.GetAttributes()
+	h := headerOf(attributes.GetRequest().GetHttp())
+	q := s.begin(ctx, attributes.GetRequest().GetHttp(), h)
+	s.Recorder.Enter()
+	defer s.Recorder.Leave()
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
+			res = q.denied(refusal.New(refusal.Internal, "a handler panicked"))
+		}
+	}()
+	held := int64(0)
+	defer func() { s.inbox.room.free(held) }()
+	d := q.decide(func() (request, *refusal.Error) {
+		described, refused := describeAttributes(attributes, h)
+		held = s.inbox.hold(&described, attributes.GetRequest().GetHttp())
+		return described, refused
+	})
+	if d.Denial != nil {
+		return q.denied(q.Provenance.Advised(d.Denial)), nil
+	}
+	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead), s.vary.Value(q.from.Hop.SignaturesRead)), nil
+}
+
+func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) inquiry {
+	remote := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		remote = p.Addr.String()
+	}
+	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
+	return inquiry{Options: &s.Options, from: from, record: audit.Record{
+		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Hop.RequestID, Source: from.SourceText,
+	}}
+}
+
+// granted returns the OK response, with the identity for the service and for Envoy's own
+// log, and with Vary for the service's answer.
+func (q *inquiry) granted(d gate.Decision, remove []string, vary string) *auth.CheckResponse {
+	ok := &auth.OkHttpResponse{HeadersToRemove: remove, ResponseHeadersToAdd: []*core.HeaderValueOption{{
+		Header:       &core.HeaderValue{Key: "vary", Value: vary},
+		AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+	}}}
+	forward.Identity(d.Grant, q.from.Hop, func(name, value string) { ok.Headers = append(ok.Headers, option(name, value)) })
+	q.save(http.StatusOK, nil)
+	return &auth.CheckResponse{
+		Status:       &status.Status{Code: int32(codes.OK)},
+		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
+		DynamicMetadata: metadata(map[string]string{
+			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.ShortKeyID(), "auth": d.Auth, "request_id": q.from.Hop.RequestID,
+		}),
+	}
+}
+
+// denied is a refusal, with the answer that the client would get from certgate.
+func (q *inquiry) denied(d *refusal.Error) *auth.CheckResponse {
+	p := problem.Problem{
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
+		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
+	}
+	h := http.Header{"Content-Type": {problem.ContentType}, headers.Reason: {string(d.Reason)}}
+	p.SetHeader(h)
+	denied := &auth.DeniedHttpResponse{Status: &envoy.HttpStatus{Code: envoy.StatusCode(p.Status)}, Body: string(p.Document())} //nolint:gosec // a status has three digits
+	for name, values := range h {
+		denied.Headers = append(denied.Headers, option(name, values[0]))
+	}
+	code := codes.PermissionDenied
+	if p.Status == http.StatusUnauthorized {
+		code = codes.Unauthenticated
+	}
+	q.record.BytesOut = int64(len(denied.Body))
+	q.save(p.Status, d)
+	return &auth.CheckResponse{
+		Status:          &status.Status{Code: int32(code)},
+		HttpResponse:    &auth.CheckResponse_DeniedResponse{DeniedResponse: denied},
+		DynamicMetadata: metadata(map[string]string{"reason": string(d.Reason), "request_id": q.from.Hop.RequestID}),
+	}
+}
+
+// option sets the field in place of every one of the name.
+func option(name, value string) *core.HeaderValueOption {
+	return &core.HeaderValueOption{
+		Header:       &core.HeaderValue{Key: strings.ToLower(name), Value: value},
+		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}
+
+func metadata(texts map[string]string) *structpb.Struct {
+	fields := make(map[string]*structpb.Value, len(texts))
+	for name, text := range texts {
+		fields[name] = structpb.NewStringValue(text)
+	}
+	return &structpb.Struct{Fields: fields}
+}
+
+// toRemove are the fields that the service must not get. Envoy removes after it
+// has set: the identity's own names, which it overwrites, are not among them.
+func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
+	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
+	if s.Provenance.ProxyHeader != "" {
+		names = append(names, strings.ToLower(s.Provenance.ProxyHeader))
+	}
+	for name := range h {
+		lower := strings.ToLower(name)
+		if s.headers.Protects(name) && !isEnvoys(lower) && !headers.IsIdentity(lower) || signaturesRead && headers.IsSignature(name) {
+			names = append(names, lower)
+		}
+	}
+	return names
+}
+
+// isEnvoys: what Envoy writes itself and needs to forward the request.
+func isEnvoys(name string) bool {
+	switch name {
+	case "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-proto":
+		return true
+	default:
+		return strings.HasPrefix(name, ":")
+	}
+}

@@ -1,0 +1,458 @@
+package extauth
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/forward"
+)
+
+// serveEnvoy is a connection to the surface for Envoy, and the server.
+func (b *bench) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := generous()
+	bounds.MaxMessageBytes = 64 << 10
+	s := NewServer(b.options, bounds)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	c, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v, want nil", err)
+		}
+	})
+	return c, s
+}
+
+// about is Envoy's question on GET /events with mail's certificate.
+func about(t *testing.T) *auth.CheckRequest {
+	t.Helper()
+	return &auth.CheckRequest{Attributes: &auth.AttributeContext{
+		Source: &auth.AttributeContext_Peer{},
+		Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
+			Id: "12797634331110153037", Method: "GET", Path: "/events?a=1", Host: "app.example", Scheme: "https", Protocol: "HTTP/2",
+			Headers: map[string]string{
+				":authority": "app.example", ":method": "GET", ":path": "/events?a=1", ":scheme": "https",
+				"user-agent": "curl/8.5.0", "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https", "x-request-id": "11f3e0b2",
+				"x-ssl-auth": encode(newWorld(t).mail),
+			},
+		}},
+	}}
+}
+
+func httpOf(r *auth.CheckRequest) *auth.AttributeContext_HttpRequest {
+	return r.Attributes.Request.Http
+}
+
+// raw has the header as encode_raw_headers sends it.
+func raw(r *auth.CheckRequest) *auth.CheckRequest {
+	h := httpOf(r)
+	h.HeaderMap = &core.HeaderMap{}
+	for name, value := range h.Headers {
+		addRaw(r, name, value)
+	}
+	h.Headers = nil
+	return r
+}
+
+func addRaw(r *auth.CheckRequest, name, value string) {
+	h := httpOf(r).HeaderMap
+	h.Headers = append(h.Headers, &core.HeaderValue{Key: name, RawValue: []byte(value)})
+}
+
+func check(t *testing.T, c *grpc.ClientConn, r *auth.CheckRequest) *auth.CheckResponse {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	res, err := auth.NewAuthorizationClient(c).Check(ctx, r)
+	if err != nil {
+		t.Fatalf("want an answer, found %v", err)
+	}
+	return res
+}
+
+// wantDenied checks the answer and the record of a refusal.
+func wantDenied(t *testing.T, b *bench, res *auth.CheckResponse, reason refusal.Reason) map[string]any {
+	t.Helper()
+	denied := res.GetDeniedResponse()
+	code := codes.PermissionDenied
+	if reason.Status() == http.StatusUnauthorized {
+		code = codes.Unauthenticated
+	}
+	if res.GetOkResponse() != nil || denied == nil || res.Status.GetCode() != int32(code) || int(denied.Status.GetCode()) != reason.Status() ||
+		!strings.Contains(denied.Body, `"reason":"`+string(reason)+`"`) || res.DynamicMetadata.Fields["reason"].GetStringValue() != string(reason) {
+		t.Fatalf("%v: want %s, code %d and status %d", res, reason, code, reason.Status())
+	}
+	h := headersOf(t, denied.Headers)
+	if h["x-certgate-reason"] != string(reason) || h["content-type"] != "application/problem+json" || h["cache-control"] != "no-store" ||
+		(h["www-authenticate"] != "") != (reason.Status() == http.StatusUnauthorized) {
+		t.Errorf("header %v: want a problem of %s", h, reason)
+	}
+	line := b.record(t)
+	if line["reason"] != string(reason) || line["decision"] != "refused" || line["surface"] != "ext_authz" || line["detail"] == nil ||
+		line["status"] != float64(reason.Status()) || line["request_id"] != h["x-request-id"] {
+		t.Errorf("record %v: want %s, refused, of ext_authz, with the answer's id", line, reason)
+	}
+	return line
+}
+
+// headersOf are the options by name, each of which must overwrite.
+func headersOf(t *testing.T, options []*core.HeaderValueOption) map[string]string {
+	t.Helper()
+	h := map[string]string{}
+	for _, o := range options {
+		if _, twice := h[o.Header.Key]; twice || o.AppendAction != core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || o.Header.Key != strings.ToLower(o.Header.Key) {
+			t.Errorf("%v: want each name once, in lower case, and its value in place of the client's", o)
+		}
+		h[o.Header.Key] = o.Header.Value
+	}
+	return h
+}
+
+// TestEnvoyAllowed: all of the answer and of the record, for both forms of the header.
+func TestEnvoyAllowed(t *testing.T) {
+	for name, form := range map[string]func(*auth.CheckRequest) *auth.CheckRequest{
+		"headers": func(r *auth.CheckRequest) *auth.CheckRequest { return r }, "header_map": raw,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, trusting)
+			c, _ := b.serveEnvoy(t)
+			res := check(t, c, form(about(t)))
+			ok := res.GetOkResponse()
+			if ok == nil || res.Status.GetCode() != 0 {
+				t.Fatalf("%v: want leave", res)
+			}
+			h, line := headersOf(t, ok.Headers), b.record(t)
+			if len(h) != 5 || h["x-client-id"] != "mail" || h["x-client-auth"] != "bearer" || h["x-client-cert-serial"] != line["serial"] ||
+				len(h["x-client-cert-fingerprint"]) != 64 || h["x-request-id"] != "11f3e0b2" {
+				t.Errorf("header %v: want the identity", h)
+			}
+			if vary := ok.GetResponseHeadersToAdd(); len(vary) != 1 || vary[0].Header.GetKey() != "vary" || vary[0].Header.GetValue() != "X-SSL-Auth" ||
+				vary[0].AppendAction != core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD {
+				t.Errorf("for the answer %v: want X-SSL-Auth added to Vary", vary)
+			}
+			for name, want := range map[string]any{
+				"surface": "ext_authz", "decision": "allowed", "client": "mail", "auth": "bearer", "rule": "events", "method": "GET",
+				"path": "/events", "request_id": "11f3e0b2", "source": "198.51.100.7", "status": 200.0,
+			} {
+				if line[name] != want {
+					t.Errorf("%s %v in the record, want %v", name, line[name], want)
+				}
+			}
+			for name, want := range map[string]any{"client": "mail", "rule": "events", "key_id": line["key_id"], "auth": "bearer", "request_id": "11f3e0b2"} {
+				if have := res.DynamicMetadata.Fields[name].GetStringValue(); have != want || have == "" {
+					t.Errorf("%s %q in the metadata, want %v", name, have, want)
+				}
+			}
+		})
+	}
+}
+
+// TestHeadersToRemove: what the public surface would strip, and never what Envoy
+// needs or what is set: Envoy removes after it has set.
+func TestHeadersToRemove(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.believed.ProxyHeader = "X-Seen-Cert" })
+	c, _ := b.serveEnvoy(t)
+	r := raw(about(t))
+	strip := []string{
+		"x_client_id", "x-client-name", "x_ssl_auth", "client-cert", "client-cert-chain", "x-forwarded-client-cert", "x-forwarded-host",
+		"x-forwarded-method", "x-original-uri", "x-rewrite-url", "x-http-method-override", "forwarded", "x-real-ip", "proxy", "content_length", "x_request_id",
+	}
+	for _, name := range strip {
+		addRaw(r, name, "spoofed")
+	}
+	for _, name := range []string{"x-client-id", "x-client-auth", "x-client-cert-serial", "x-client-cert-fingerprint", "content-length", "transfer-encoding", "te", "accept", "cookie"} {
+		addRaw(r, name, "1")
+	}
+	ok := check(t, c, r).GetOkResponse()
+	have := ok.GetHeadersToRemove()
+	slices.Sort(have)
+	have = slices.Compact(have)
+	want := append(strip, "x-ssl-auth", "x-seen-cert")
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		t.Errorf("headers to remove %q, want %q", have, want)
+	}
+	for name := range headersOf(t, ok.GetHeaders()) {
+		if slices.Contains(have, name) {
+			t.Errorf("%s is set and would be removed", name)
+		}
+	}
+}
+
+// TestSignaturesToRemove: with those that were read the service has nothing to do.
+func TestSignaturesToRemove(t *testing.T) {
+	s := &checker{Options: newBench(t, nil).options, headers: forward.NewFilter(nil)}
+	h := http.Header{"Signature": {"s"}, "Signature-Input": {"i"}, "Signature_input": {"i"}, "Content-Digest": {"d"}, "Accept": {"*/*"}}
+	for read, want := range map[bool][]string{false: {"x-ssl-auth"}, true: {"signature", "signature-input", "signature_input", "x-ssl-auth"}} {
+		have := s.toRemove(h, read)
+		slices.Sort(have)
+		if !slices.Equal(have, want) {
+			t.Errorf("signatures read %t: headers to remove %q, want %q", read, have, want)
+		}
+	}
+}
+
+// TestEnvoyDenied: questions that differ from a good one in one way.
+func TestEnvoyDenied(t *testing.T) {
+	w := newWorld(t)
+	mail := encode(w.mail)
+	tests := []struct {
+		name string
+		bad  func(r *auth.CheckRequest)
+		want refusal.Reason
+	}{
+		{"no attributes", func(r *auth.CheckRequest) { r.Attributes = nil }, refusal.OriginMissing},
+		{"no request", func(r *auth.CheckRequest) { r.Attributes.Request = nil }, refusal.OriginMissing},
+		{"no HTTP", func(r *auth.CheckRequest) { r.Attributes.Request.Http = nil }, refusal.OriginMissing},
+		{"no method", func(r *auth.CheckRequest) { httpOf(r).Method = "" }, refusal.OriginMissing},
+		{"no path", func(r *auth.CheckRequest) { httpOf(r).Path = "" }, refusal.OriginMissing},
+		{"the client names another request", func(r *auth.CheckRequest) {
+			httpOf(r).Path, httpOf(r).Headers[":path"] = "/other", "/other"
+			httpOf(r).Headers["x-original-uri"], httpOf(r).Headers["x-original-method"] = "/events", "GET"
+			httpOf(r).Headers["x-forwarded-uri"], httpOf(r).Headers["x-forwarded-method"] = "/events", "GET"
+		}, refusal.AccessDenied},
+		{"another :path", func(r *auth.CheckRequest) { httpOf(r).Headers[":path"] = "/other" }, refusal.OriginAmbiguous},
+		{"another :method", func(r *auth.CheckRequest) { httpOf(r).Headers[":method"] = "POST" }, refusal.OriginAmbiguous},
+		{"two :path, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, ":path", "/events?a=1") }, refusal.OriginAmbiguous},
+		{"another byte in the raw :path", func(r *auth.CheckRequest) { raw(r); httpOf(r).Path = "/events?a=!" }, refusal.OriginAmbiguous},
+		{"both forms", func(r *auth.CheckRequest) {
+			httpOf(r).HeaderMap = &core.HeaderMap{Headers: []*core.HeaderValue{{Key: "accept", RawValue: []byte("*/*")}}}
+		}, refusal.OriginAmbiguous},
+		{"no certificate", func(r *auth.CheckRequest) { delete(httpOf(r).Headers, "x-ssl-auth") }, refusal.CredentialMissing},
+		{"empty", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = "" }, refusal.CredentialMissing},
+		{"empty, raw", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = ""; raw(r) }, refusal.CredentialMissing},
+		{"two, joined", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + "," + encode(w.social) }, refusal.CredentialDuplicated},
+		{"two, joined with a blank", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + ", " + mail }, refusal.CredentialDuplicated},
+		{"one and an empty one, joined", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + "," }, refusal.CredentialDuplicated},
+		{"two in two cases", func(r *auth.CheckRequest) { httpOf(r).Headers["X-SSL-Auth"] = mail }, refusal.CredentialDuplicated},
+		{"two, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, "x-ssl-auth", mail) }, refusal.CredentialDuplicated},
+		{"one and an empty one, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, "x-ssl-auth", "") }, refusal.CredentialDuplicated},
+		{"raw and not raw", func(r *auth.CheckRequest) {
+			raw(r)
+			for _, field := range httpOf(r).HeaderMap.Headers {
+				if field.Key == "x-ssl-auth" {
+					field.Value = encode(w.social)
+				}
+			}
+		}, refusal.CredentialDuplicated},
+		{"another client", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = encode(w.social) }, refusal.AccessDenied},
+		{"too long", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = strings.Repeat("M", 2049) }, refusal.CredentialTooLarge},
+		{"ambiguous path", func(r *auth.CheckRequest) { httpOf(r).Path, httpOf(r).Headers[":path"] = "//events", "//events" }, refusal.PathAmbiguous},
+		{"fragment", func(r *auth.CheckRequest) { httpOf(r).Path, httpOf(r).Headers[":path"] = "/events#", "/events#" }, refusal.PathAmbiguous},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, nil)
+			c, _ := b.serveEnvoy(t)
+			r := about(t)
+			tt.bad(r)
+			wantDenied(t, b, check(t, c, r), tt.want)
+		})
+	}
+}
+
+// TestCommasInThePath: Envoy's default form joins with commas, and a path may have
+// some.
+func TestCommasInThePath(t *testing.T) {
+	b := newBench(t, nil)
+	c, _ := b.serveEnvoy(t)
+	r := about(t)
+	httpOf(r).Path, httpOf(r).Headers[":path"] = "/events?a,b", "/events?a,b"
+	if res := check(t, c, r); res.GetOkResponse() == nil {
+		t.Errorf("%v: want leave", res)
+	}
+}
+
+// TestHandshake: the certificate that Envoy itself tells of counts from a trusted
+// proxy only, and there it is the only one.
+func TestHandshake(t *testing.T) {
+	w := newWorld(t)
+	pem := func(client string) string {
+		c := w.mail
+		if client == "social" {
+			c = w.social
+		}
+		return certheader.Encode(certheader.PercentPEM, c.Raw)
+	}
+	tests := []struct {
+		name   string
+		change func(*bench)
+		source string // the client in the handshake
+		header bool   // mail in X-SSL-Auth
+		want   refusal.Reason
+		auth   string
+	}{
+		{"trusted", trusting, "mail", false, "", "mtls"},
+		{"trusted, the client's does not help", trusting, "social", true, refusal.AccessDenied, ""},
+		{"trusted, no handshake", trusting, "", true, "", "bearer"},
+		{"not trusted", nil, "mail", false, refusal.CredentialMissing, ""},
+		{"not trusted, the client's counts", nil, "social", true, "", "bearer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, tt.change)
+			c, _ := b.serveEnvoy(t)
+			r := about(t)
+			if !tt.header {
+				delete(httpOf(r).Headers, "x-ssl-auth")
+			}
+			if tt.source != "" {
+				r.Attributes.Source.Certificate = pem(tt.source)
+			}
+			res := check(t, c, r)
+			if tt.want != "" {
+				wantDenied(t, b, res, tt.want)
+				return
+			}
+			if have := headersOf(t, res.GetOkResponse().GetHeaders())["x-client-auth"]; have != tt.auth || b.record(t)["auth"] != tt.auth {
+				t.Errorf("%v: want leave by %s", res, tt.auth)
+			}
+		})
+	}
+}
+
+// TestEnvoyPeers checks that a question is denied unless it comes from a peer, even
+// when its connection was accepted. The answer is a denied response and no error of
+// gRPC, which Envoy may be configured to ignore.
+func TestEnvoyPeers(t *testing.T) {
+	for name, peers := range map[string][]netip.Prefix{"nobody": nil, "somebody": {netip.MustParsePrefix("192.0.2.0/24")}} {
+		b := newBench(t, func(b *bench) {
+			trusting(b)
+			b.options.Peers = peers
+		})
+		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), inbox: newInbox(generous())}
+		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
+		res, err := s.Check(ctx, about(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDenied(t, b, res, refusal.PeerUntrusted)
+		if b.sources.asked != 0 {
+			t.Errorf("%s: want no certificate looked at, found %d", name, b.sources.asked)
+		}
+	}
+}
+
+// TestEnvoyFailsClosed: a fault of ours is a denied response, too.
+func TestEnvoyFailsClosed(t *testing.T) {
+	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panics{}}, "the zero gate": {}} {
+		b := newBench(t, func(b *bench) { b.gate = g })
+		c, _ := b.serveEnvoy(t)
+		if res := check(t, c, about(t)); res.GetOkResponse() != nil || res.GetDeniedResponse() == nil || res.Status.GetCode() == 0 {
+			t.Errorf("%s: %v: want it denied", name, res)
+		}
+	}
+	b := newBench(t, nil)
+	c, _ := b.serveEnvoy(t)
+	r := about(t)
+	httpOf(r).Body = strings.Repeat("a", 65<<10)
+	if _, err := auth.NewAuthorizationClient(c).Check(t.Context(), r); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a question over the limit: %v, want it refused", err)
+	}
+}
+
+// TestHealth: Check answers SERVING until the gateway stops; Watch is refused.
+func TestHealth(t *testing.T) {
+	stopping := false
+	b := newBench(t, func(b *bench) {
+		b.options.Stopping = func() bool { return stopping }
+	})
+	c, _ := b.serveEnvoy(t)
+	client := healthpb.NewHealthClient(c)
+	for _, tt := range []struct {
+		service  string
+		stopping bool
+		want     healthpb.HealthCheckResponse_ServingStatus
+		code     codes.Code
+	}{
+		{"", false, healthpb.HealthCheckResponse_SERVING, codes.OK},
+		{"envoy.service.auth.v3.Authorization", false, healthpb.HealthCheckResponse_SERVING, codes.OK},
+		{"other", false, 0, codes.NotFound},
+		{"", true, healthpb.HealthCheckResponse_NOT_SERVING, codes.OK},
+	} {
+		stopping = tt.stopping
+		res, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: tt.service})
+		if res.GetStatus() != tt.want || status.Code(err) != tt.code {
+			t.Errorf("%+v: %v, %v", tt, res, err)
+		}
+	}
+	watch, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); status.Code(err) != codes.Unimplemented {
+		t.Errorf("watching: %v, want it refused", err)
+	}
+}
+
+// waits is an identifier that takes its time.
+type waits struct{ arrived, release chan struct{} }
+
+func (w waits) Identify(gate.Claim, time.Time) gate.Identification {
+	close(w.arrived)
+	<-w.release
+	return gate.Identification{Last: gate.Credential, Err: refusal.New(refusal.CredentialMissing, "late")}
+}
+
+// TestShutdown: a question that is open is answered, or cut in the end.
+func TestShutdown(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		w := waits{make(chan struct{}), make(chan struct{})}
+		b := newBench(t, func(b *bench) { b.gate.Identifier = w })
+		c, s := b.serveEnvoy(t)
+		answered := make(chan error, 1)
+		go func() {
+			_, err := auth.NewAuthorizationClient(c).Check(context.Background(), about(t))
+			answered <- err
+		}()
+		<-w.arrived
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(ctx) }()
+		if patient {
+			close(w.release)
+		} else {
+			cancel()
+		}
+		if err := <-answered; (err == nil) != patient {
+			t.Errorf("patient %t: answer %v", patient, err)
+		}
+		if !patient {
+			close(w.release)
+		}
+		if err := <-ended; (err == nil) != patient {
+			t.Errorf("patient %t: Shutdown %v", patient, err)
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package extauth
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/tool/pki"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	goleak.VerifyTestMain(m)
+}
+
+// world is one master key and two clients of it.
+type world struct {
+	verifier     *trust.Verifier
+	mail, social *x509.Certificate
+}
+
+var made = sync.OnceValues(func() (w world, err error) {
+	now := time.Now()
+	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
+	if err != nil {
+		return w, err
+	}
+	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
+	if err != nil {
+		return w, err
+	}
+	w.verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
+	for name, c := range map[string]**x509.Certificate{"mail": &w.mail, "social": &w.social} {
+		key, err := pki.P256.Generate()
+		if err != nil {
+			return w, err
+		}
+		if *c, err = ca.Issue(pki.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
+})
+
+func newWorld(tb testing.TB) world {
+	tb.Helper()
+	w, err := made()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
+
+// sources is an identifier that notes where a claim came from.
+type sources struct {
+	gate.Identifier
+
+	asked int
+	last  netip.Addr
+}
+
+func (s *sources) Identify(claim gate.Claim, now time.Time) gate.Identification {
+	s.asked++
+	s.last = claim.Source
+	return s.Identifier.Identify(claim, now)
+}
+
+// bench is the surface with its log.
+type bench struct {
+	options  Options
+	believed ingress.Options // makes Options.Provenance
+	gate     *gate.Gate
+	sources  *sources
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+func (b *bench) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.Write(p)
+}
+
+// newBench is for peers on loopback; change may alter it before it is asked.
+func newBench(tb testing.TB, change func(*bench)) *bench {
+	tb.Helper()
+	policy, err := access.Compile([]access.Rule{
+		{Name: "events", Clients: []string{"mail"}, Allow: []string{"GET /events", "POST /events"}},
+		{Name: "rare", Clients: []string{"mail"}, Allow: []string{"GET /rare"}, Rate: "1/h"},
+	}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b := &bench{believed: ingress.Options{CredentialHeader: "X-SSL-Auth"}}
+	b.sources = &sources{Identifier: gate.Verification{Verifier: newWorld(tb).verifier, MaxCredentialBytes: 2048}}
+	b.gate = &gate.Gate{Identifier: b.sources, Policy: policy}
+	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
+	b.options = Options{
+		Gate:     func() *gate.Gate { return b.gate },
+		Recorder: audit.New(log, prometheus.NewRegistry()), Log: log,
+		Peers:    []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Stopping: func() bool { return false },
+		Draining: func() bool { return false },
+	}
+	if change != nil {
+		change(b)
+	}
+	b.options.Provenance = ingress.New(b.believed)
+	return b
+}
+
+func trusting(b *bench) {
+	b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+}
+
+// serve is the address of the surface over HTTP.
+func (b *bench) serve(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: lent(t, NewHandler(b.options)), ConnContext: framing.Context, ConnState: framing.State, ErrorLog: zap.NewStdLog(zap.NewNop())}
+	var server interface {
+		Serve(l net.Listener) error
+		Close() error
+	} = server.New(s, 0)
+	if os.Getenv("TEST_FAST_LANE") == "false" {
+		server = s
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(framing.NewListener(l, framing.Options{}))
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		_ = l.Close()
+		<-served
+	})
+	return l.Addr().String()
+}
+
+// lent is h, and fails the test when h changes the header of its request. Request and
+// header are package lane's, to be used again: what h keeps of them is made useless.
+func lent(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, header, target := *r, r.Header.Clone(), *r.URL
+		given.Header, given.URL = header, &target
+		defer func() {
+			if !maps.EqualFunc(header, r.Header, slices.Equal) {
+				t.Errorf("the handler made %v of the header %v", header, r.Header)
+			}
+			for _, values := range header {
+				clear(values)
+			}
+			clear(header)
+			given, target = http.Request{}, url.URL{}
+		}()
+		h.ServeHTTP(w, &given)
+	})
+}
+
+// answer is what a proxy got.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// ask sends one request, as raw bytes, and reads the answer.
+func ask(t *testing.T, addr, request string) answer {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(request, " ")
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("no answer to %.60q: %v", request, err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res, string(body)}
+}
+
+func asking(line string, headers ...string) string {
+	return strings.Join(append([]string{line, "Host: certgate"}, headers...), "\r\n") + "\r\n\r\n"
+}
+
+// record is the only line of the log.
+func (b *bench) record(t *testing.T) map[string]any {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var fields map[string]any
+	if err := json.Unmarshal(b.log.Bytes(), &fields); err != nil || fields["msg"] != "request" {
+		t.Fatalf("want one record, found %q: %v", b.log.String(), err)
+	}
+	return fields
+}

@@ -1,0 +1,47 @@
+package public
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/surface/echo"
+)
+
+// below reports whether the target's path is path or below it, byte for byte.
+func below(path, target string) bool {
+	rest, ok := strings.CutPrefix(target, path)
+	return ok && (rest == "" || rest[0] == '/' || rest[0] == '?')
+}
+
+// echo tells a verified client what arrived of its request. There is no rule to
+// ask, because nothing is sent to the upstream and the answer is about the
+// request itself; who is on the deny list is refused all the same.
+func (x *exchange) echo(asked gate.Request) {
+	d := x.Gate().Admit(asked)
+	x.record.Learned(&d)
+	if d.Denial != nil {
+		x.refuse(d.Denial)
+		return
+	}
+	if m := x.c.Request.Method; m != http.MethodGet && m != http.MethodHead {
+		x.c.Writer.Header().Set("Allow", "GET, HEAD") // RFC 9110, section 15.5.6
+		x.refuse(refusal.New(refusal.MethodNotAllowed, "the echo takes only GET and HEAD"))
+		return
+	}
+	answer := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
+	answer.Client, answer.Auth = d.Client.Name(), d.Auth
+	answer.Authority = x.Gate().Possession.Verifier.Authority(asked.Authority)
+	answer.PeerTrusted, answer.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
+	h := x.c.Writer.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set(headers.RequestID, x.from.Hop.RequestID)
+	x.c.JSON(http.StatusOK, answer)
+	x.record.Status, x.record.BytesOut = http.StatusOK, int64(max(x.c.Writer.Size(), 0))
+	x.record.Detail = "answered by the echo of ECHO_PATH"
+	x.save(audit.Allowed, nil)
+}

@@ -1,0 +1,341 @@
+package public
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/tool/pki"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	goleak.VerifyTestMain(m)
+}
+
+// world is one master key, a client certificate and a foreign one.
+type world struct {
+	verifier            *trust.Verifier
+	mail, social, other *x509.Certificate
+}
+
+var made = sync.OnceValues(func() (w world, err error) {
+	now := time.Now()
+	newAuthority := func() (*pki.Authority, error) {
+		return pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
+	}
+	issue := func(from *pki.Authority, name string) (*x509.Certificate, error) {
+		key, err := pki.P256.Generate()
+		if err != nil {
+			return nil, err
+		}
+		return from.Issue(pki.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
+	}
+	ca, err := newAuthority()
+	if err != nil {
+		return w, err
+	}
+	foreign, err := newAuthority()
+	if err != nil {
+		return w, err
+	}
+	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
+	if err != nil {
+		return w, err
+	}
+	w.verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
+	if w.mail, err = issue(ca, "mail"); err != nil {
+		return w, err
+	}
+	if w.social, err = issue(ca, "social"); err != nil {
+		return w, err
+	}
+	w.other, err = issue(foreign, "mail")
+	return w, err
+})
+
+func newWorld(tb testing.TB) world {
+	tb.Helper()
+	w, err := made()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+func (w world) verification() gate.Verification {
+	return gate.Verification{Verifier: w.verifier, MaxCredentialBytes: maxCredential}
+}
+
+func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
+
+// bench is a surface on a socket, with the upstream behind it, its log and its
+// metrics.
+type bench struct {
+	options Options
+	// believed makes Options.Provenance.
+	believed ingress.Options
+	addr     string
+	server   interface {
+		Serve(l net.Listener) error
+		Shutdown(ctx context.Context) error
+	}
+	registry *prometheus.Registry
+	upstream *httptest.Server
+	// answer is what the upstream does; requests are what it got.
+	answer   http.HandlerFunc
+	requests chan *http.Request
+
+	mu  sync.Mutex
+	log bytes.Buffer
+	end func()
+}
+
+func (b *bench) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.Write(p)
+}
+
+func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.requests <- r
+	if b.answer != nil {
+		b.answer(w, r)
+	}
+}
+
+const maxCredential = 2048
+
+// newBench starts a surface; change may alter its options first.
+func newBench(tb testing.TB, change func(*bench)) *bench {
+	tb.Helper()
+	w := newWorld(tb)
+	b := &bench{requests: make(chan *http.Request, 100), registry: prometheus.NewRegistry()}
+	b.upstream = httptest.NewUnstartedServer(b)
+	b.upstream.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	b.upstream.Start()
+	target, err := url.Parse(b.upstream.URL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
+	policy, err := access.Compile([]access.Rule{{Name: "events", Clients: []string{"mail"}, Allow: []string{"GET /events/", "POST /events"}}}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g := &gate.Gate{Identifier: w.verification(), Policy: policy}
+	b.believed = ingress.Options{CredentialHeader: "X-SSL-Auth"}
+	b.options = Options{
+		Gate: func() *gate.Gate { return g },
+		Forwarder: forward.New(forward.Options{
+			Pool:    upstream.New(upstream.Options{Addresses: []*url.URL{target}, MaxInFlight: 100, Now: time.Now}),
+			Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
+		}),
+		Recorder: audit.New(log, b.registry), Log: log,
+		Stopping: func() bool { return false },
+		Draining: func() bool { return false },
+	}
+	forwarder := b.options.Forwarder
+	if change != nil {
+		change(b)
+	}
+	b.options.Provenance = ingress.New(b.believed)
+	served := b.serve(tb)
+	b.end = sync.OnceFunc(func() {
+		// Close would not wait for handlers.
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := b.server.Shutdown(ctx); err != nil {
+			tb.Error(err)
+		}
+		<-served
+		b.upstream.CloseClientConnections()
+		b.upstream.Close()
+		forwarder.Close()
+		b.options.Forwarder.Close()
+	})
+	tb.Cleanup(b.end)
+	return b
+}
+
+// connContext is the gateway's.
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	return ingress.Context(framing.Context(ctx, c), c)
+}
+
+func (b *bench) serve(tb testing.TB) (served chan struct{}) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b.addr = l.Addr().String()
+	s := &http.Server{
+		Handler: NewHandler(b.options), ConnContext: connContext, ConnState: framing.State, MaxHeaderBytes: 64 << 10,
+		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+	if t, ok := tb.(*testing.T); ok {
+		s.Handler = lent(t, s.Handler)
+	}
+	b.server = server.New(s, 0)
+	if os.Getenv("TEST_FAST_LANE") == "false" {
+		b.server = s
+	}
+	served = make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = b.server.Serve(framing.NewListener(l, framing.Options{Refuse: NewRefuser(b.options.Recorder, audit.Public, refusal.Reason.Status)}))
+	}()
+	return served
+}
+
+// lent is h, and fails the test when h changes the header of its request. Request and
+// header are package lane's, to be used again: what h keeps of them is made useless.
+func lent(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, header, target := *r, r.Header.Clone(), *r.URL
+		given.Header, given.URL = header, &target
+		defer func() {
+			if !maps.EqualFunc(header, r.Header, slices.Equal) {
+				t.Errorf("the handler made %v of the header %v", header, r.Header)
+			}
+			for _, values := range header {
+				clear(values)
+			}
+			clear(header)
+			given, target = http.Request{}, url.URL{}
+		}()
+		h.ServeHTTP(w, &given)
+	})
+}
+
+// answer is what a client got.
+type answer struct {
+	*http.Response
+	body string
+	err  error // of reading the body
+	raw  string
+}
+
+// ask sends one request, as raw bytes, and reads the answer. The connection is
+// closed by the server or with the test.
+func (b *bench) ask(t *testing.T, request string) answer {
+	t.Helper()
+	c, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	var raw bytes.Buffer
+	method, _, _ := strings.Cut(request, " ")
+	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(c, &raw)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("no answer to %.60q: %v", request, err)
+	}
+	body, err := io.ReadAll(res.Body)
+	return answer{res, string(body), err, raw.String()}
+}
+
+// problem is an answer's RFC 9457 document.
+func (a answer) problem(t *testing.T) map[string]any {
+	t.Helper()
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
+		t.Fatalf("want a problem, found %q: %v", a.body, err)
+	}
+	return doc
+}
+
+// lines are the log, after the server has come to its end.
+func (b *bench) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for line := range strings.Lines(b.text()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		all = append(all, fields)
+	}
+	return all
+}
+
+// text is the whole log.
+func (b *bench) text() string {
+	b.end()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.String()
+}
+
+// record is the only line of the log.
+func (b *bench) record(t *testing.T) map[string]any {
+	t.Helper()
+	all := b.lines(t)
+	if len(all) != 1 || all[0]["msg"] != "request" {
+		t.Fatalf("want one record, found %v", all)
+	}
+	return all[0]
+}
+
+// metrics is what Prometheus would read.
+func (b *bench) metrics() string {
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	return w.Body.String()
+}
+
+// forwarded is how many requests the upstream got, after the end.
+func (b *bench) forwarded() int {
+	b.end()
+	return len(b.requests)
+}
+
+func request(line string, headers ...string) string {
+	all := append([]string{line, "Host: gateway"}, headers...)
+	return strings.Join(all, "\r\n") + "\r\n\r\n"
+}
+
+func trusting(cidr string) func(*bench) {
+	return func(b *bench) { b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
+}

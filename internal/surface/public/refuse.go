@@ -1,0 +1,121 @@
+package public
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/surface/problem"
+)
+
+// NewRefuser writes the answers to requests that net/http refuses before any
+// handler sees them, for [framing.Listener]: the same problem documents and audit
+// records as every other refusal of the surface, with the status that it has for
+// a reason. Who a trusted proxy says the client is cannot be known without a
+// header, so the source is the peer.
+func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Reason) int) func(framing.Refusal) []byte {
+	return func(refused framing.Refusal) []byte {
+		now := time.Now()
+		method, target := splitRequestLine(refused.RequestLine)
+		reason := reasonFor(refused, target)
+		p := problem.Problem{
+			Reason: reason, Status: status(reason), RequestID: ingress.NewRequestID(), Hint: hintFor(refused, reason),
+		}
+		extra := retryAfter(reason)
+		if surface != audit.Public {
+			extra += headers.Reason + ": " + string(reason) + "\r\n"
+		}
+		answer, n := rawProblem(p, now, extra)
+		source := ""
+		if addr, err := netip.ParseAddrPort(refused.Remote.String()); err == nil {
+			source = addr.Addr().Unmap().String()
+		}
+		r.Record(&audit.Record{
+			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathOf(target), Source: source,
+			Decision: audit.Refused, Reason: reason, Detail: detailOf(refused, p.Hint),
+			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),
+		})
+		return answer
+	}
+}
+
+func detailOf(r framing.Refusal, hint string) string {
+	switch {
+	case r.Stranger:
+		return "a connection that is not from AUTHZ_PEERS"
+	case r.Status == http.StatusServiceUnavailable:
+		return "a connection too many"
+	case hint != "":
+		return fmt.Sprintf("refused as HTTP, with %d. %s", r.Status, hint)
+	default:
+		return fmt.Sprintf("refused as HTTP, with %d", r.Status)
+	}
+}
+
+// hintFor knows the mistake of clients that do not look at their header's value,
+// such as curl.
+func hintFor(r framing.Refusal, reason refusal.Reason) string {
+	switch {
+	case r.PEM == "" || reason != refusal.RequestMalformed:
+		return ""
+	case strings.HasSuffix(r.PEM, "PRIVATE KEY"):
+		return "There is a private key in a header, and whoever handled this request may have kept it: " +
+			"make a new one, have the old certificate revoked, and attach a certificate"
+	default:
+		return "There are line breaks in a header: attach the certificate as base64 in one line, or percent-encoded"
+	}
+}
+
+// splitRequestLine takes what stands between the method and the version for the
+// target, spaces included.
+func splitRequestLine(line string) (method, target string) {
+	method, rest, _ := strings.Cut(line, " ")
+	if i := strings.LastIndex(rest, " HTTP/"); i >= 0 {
+		rest = rest[:i]
+	}
+	return method, rest
+}
+
+func reasonFor(r framing.Refusal, target string) refusal.Reason {
+	switch {
+	case r.Stranger:
+		return refusal.PeerUntrusted
+	case r.Status == http.StatusServiceUnavailable:
+		return refusal.Overloaded
+	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
+		return refusal.CredentialTooLarge
+	case r.Status == http.StatusExpectationFailed:
+		return refusal.ExpectationFailed
+	case r.Ambiguous:
+		return refusal.RequestAmbiguous
+	}
+	if _, err := access.ParseTarget(target); err != nil && target != "" {
+		return refusal.PathAmbiguous
+	}
+	return refusal.RequestMalformed
+}
+
+// rawProblem is the whole answer as it goes on the wire, with extra lines in its
+// header; n is the length of its body.
+func rawProblem(p problem.Problem, now time.Time, extra string) (answer []byte, n int) {
+	body := p.Document()
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
+		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\n"+headers.RequestID+": %s\r\n\r\n",
+		p.Status, http.StatusText(p.Status), len(body), now.UTC().Format(http.TimeFormat), extra, p.RequestID)
+	return append([]byte(head), body...), len(body)
+}
+
+func retryAfter(reason refusal.Reason) string {
+	if reason == refusal.Overloaded {
+		return "Retry-After: 1\r\n"
+	}
+	return ""
+}

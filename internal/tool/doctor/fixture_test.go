@@ -1,0 +1,187 @@
+package doctor_test
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/gateway"
+	"github.com/certgate/certgate/internal/surface/echo"
+	"github.com/certgate/certgate/internal/tool/doctor"
+	"github.com/certgate/certgate/internal/tool/pki"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	goleak.VerifyTestMain(m)
+}
+
+// world is a master key and a certificate of mail.
+type world struct {
+	publicKey string
+	mail      *x509.Certificate
+}
+
+var made = sync.OnceValues(func() (w world, err error) {
+	now := time.Now()
+	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
+	if err != nil {
+		return w, err
+	}
+	// RSA, whose certificates are as long as most are. There is a + in its base64
+	// for sure.
+	for !strings.Contains(certheader.Encode(certheader.Base64DER, raw(w.mail)), "+") {
+		key, err := pki.RSA2048.Generate()
+		if err != nil {
+			return w, err
+		}
+		if w.mail, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
+			return w, err
+		}
+	}
+	w.publicKey = string(ca.PublicKeyPEM())
+	return w, nil
+})
+
+func raw(c *x509.Certificate) []byte {
+	if c == nil {
+		return nil
+	}
+	return c.Raw
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	w, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// newGateway is the address of a running one that trusts this machine as a proxy;
+// settings, in pairs, may say otherwise.
+func newGateway(t *testing.T, settings ...string) *url.URL {
+	t.Helper()
+	environ := map[string]string{
+		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "", "AUTH_PUBLIC_KEY": newWorld(t).publicKey, "AUTH_FAILURE_RATE": "0",
+		"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [\"GET /events\"]}]", "UPSTREAM_URL": "http://127.0.0.1:1",
+		"TRUSTED_PROXIES": "127.0.0.1/32", "ECHO_PATH": echo.Path,
+	}
+	for i := 0; i < len(settings); i += 2 {
+		if environ[settings[i]] = settings[i+1]; settings[i+1] == "" {
+			delete(environ, settings[i])
+		}
+	}
+	c, err := config.Load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(t.Context(), gateway.Options{Config: c, Log: zap.NewNop(), Level: zap.NewAtomicLevel()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &url.URL{Scheme: "http", Host: g.Addr().String()}
+}
+
+// proxy is a load balancer. It is a good one except for what the test makes it do.
+type proxy struct {
+	// rewrite changes the request to the gateway.
+	rewrite func(r *httputil.ProxyRequest)
+	// refuse is the status of an answer in place of the gateway's, or 0.
+	refuse func(r *http.Request) int
+	// noKeepAlive has each request on a connection of its own.
+	noKeepAlive bool
+}
+
+func (p proxy) start(t *testing.T, gateway *url.URL) *httptest.Server {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: p.noKeepAlive}
+	passOn := &httputil.ReverseProxy{
+		Transport: transport,
+		ErrorLog:  zap.NewStdLog(zap.NewNop()),
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(gateway)
+			r.SetXForwarded()
+			r.Out.Header.Del("X-Request-Id")
+			if p.rewrite != nil {
+				p.rewrite(r)
+			}
+		},
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.refuse != nil {
+			if status := p.refuse(r); status != 0 {
+				w.WriteHeader(status)
+				return
+			}
+		}
+		passOn.ServeHTTP(w, r)
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	server.StartTLS()
+	t.Cleanup(func() {
+		server.Close()
+		transport.CloseIdleConnections()
+	})
+	return server
+}
+
+// examine sends the doctor through the proxy to the gateway.
+func (p proxy) examine(t *testing.T, gateway *url.URL) []doctor.Finding {
+	t.Helper()
+	server := p.start(t, gateway)
+	return examineAt(t, server.URL+echo.Path, server.Client())
+}
+
+func examineAt(t *testing.T, address string, client *http.Client) []doctor.Finding {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(client.CloseIdleConnections)
+	w := newWorld(t)
+	findings := doctor.Examine(t.Context(), doctor.Options{URL: u, Certificates: [][]byte{w.mail.Raw}, Header: "X-SSL-Auth", Client: client})
+	for _, f := range findings {
+		for _, form := range certheader.Forms() {
+			wantNoPiece(t, f.Text, certheader.Encode(form, w.mail.Raw))
+		}
+	}
+	return findings
+}
+
+// wantNoPiece wants no 12 bytes of the secret in text, but for what every
+// certificate begins or ends with.
+func wantNoPiece(t *testing.T, text, secret string) {
+	t.Helper()
+	for i := 64; i+12 <= len(secret)-40; i++ {
+		if strings.Contains(text, secret[i:i+12]) {
+			t.Fatal("a piece of the certificate is in what the doctor says")
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// backdate lets a gateway whose clock is a little slow accept a certificate
+	// that was issued a moment ago.
+	backdate = time.Minute
+	// maxCommonName is ub-common-name of RFC 5280 appendix A.1.
+	maxCommonName = 64
+	// serialBytes: 128 random bits; RFC 5280 section 4.1.2.2 allows 20 octets.
+	serialBytes = 16
+)
+
+// EncodeCertificate returns the certificate as one PEM block of type
+// CERTIFICATE (RFC 7468 section 5), or nil for a nil certificate.
+func EncodeCertificate(certificate *x509.Certificate) []byte {
+	if certificate == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+}
+
+func parseCertificate(text []byte) (*x509.Certificate, error) {
+	blocks, err := decodeBlocks(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(blocks) != 1 || blocks[0].Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("want one PEM block CERTIFICATE, found %s", describe(blocks))
+	}
+	return x509.ParseCertificate(blocks[0].Bytes)
+}
+
+// checkAuthorityCertificate refuses a certificate that may not sign others. A
+// certificate without keyUsage may do anything (RFC 5280 section 4.2.1.3);
+// openssl makes such CA certificates.
+func checkAuthorityCertificate(certificate *x509.Certificate) error {
+	if !certificate.BasicConstraintsValid || !certificate.IsCA {
+		return errors.New("want basicConstraints with CA:TRUE, found a certificate that is not a CA's")
+	}
+	if certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return errors.New("want a keyUsage with keyCertSign, found one without")
+	}
+	return nil
+}
+
+func checkAuthorityName(name string) error {
+	if n := utf8.RuneCountInString(name); n == 0 || n > maxCommonName {
+		return fmt.Errorf("want an authority name of 1 to %d characters, found %d", maxCommonName, n)
+	}
+	for _, r := range name {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return fmt.Errorf("want an authority name of plain text, found %q", name)
+		}
+	}
+	return nil
+}
+
+func authorityTemplate(name string, period validity) (*x509.Certificate, error) {
+	template, err := newTemplate(pkix.Name{CommonName: name}, period)
+	if err != nil {
+		return nil, err
+	}
+	template.BasicConstraintsValid = true
+	template.IsCA = true
+	template.MaxPathLenZero = true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	return template, nil
+}
+
+func clientTemplate(client string, period validity) (*x509.Certificate, error) {
+	subject := pkix.Name{OrganizationalUnit: []string{client}, CommonName: client}
+	template, err := newTemplate(subject, period)
+	if err != nil {
+		return nil, err
+	}
+	template.BasicConstraintsValid = true
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	return template, nil
+}
+
+func newTemplate(subject pkix.Name, period validity) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      subject,
+		NotBefore:    period.notBefore,
+		NotAfter:     period.notAfter,
+	}, nil
+}
+
+// newSerial draws from 1 to 2^128−1: a serial must be positive and unique
+// under its issuer, and no record is kept to count from.
+func newSerial() (*big.Int, error) {
+	limit := new(big.Int).Lsh(big.NewInt(1), 8*serialBytes)
+	serial, err := rand.Int(rand.Reader, limit.Sub(limit, big.NewInt(1)))
+	if err != nil {
+		return nil, fmt.Errorf("random serial: %w", err)
+	}
+	return serial.Add(serial, big.NewInt(1)), nil
+}
+
+// sign returns the certificate as a reader of its bytes sees it.
+func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	return x509.ParseCertificate(der)
+}
+
+// validity is a period in whole seconds, all that a certificate can say
+// (RFC 5280 section 4.1.2.5).
+type validity struct{ notBefore, notAfter time.Time }
+
+// newValidity starts one minute before now. A lifetime that would be over by
+// now is an error.
+func newValidity(now time.Time, lifetime time.Duration) (validity, error) {
+	if now.IsZero() {
+		return validity{}, errors.New("want the time of issue, found none")
+	}
+	if lifetime <= backdate {
+		return validity{}, fmt.Errorf("want a lifetime longer than %s (validity starts that long in the past), found %s", backdate, lifetime)
+	}
+	start := now.UTC().Add(-backdate).Truncate(time.Second)
+	return validity{notBefore: start, notAfter: start.Add(lifetime.Truncate(time.Second))}, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
