@@ -1,6 +1,7 @@
 package test
 
 import (
+	"go/ast"
 	gobuild "go/build"
 	"go/parser"
 	"go/token"
@@ -9,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/core/headers"
 )
 
 const archModule = "github.com/certgate/certgate"
@@ -198,4 +202,44 @@ func archPackages(t *testing.T) []string {
 		t.Fatal("found no packages: are the paths right?")
 	}
 	return dirs
+}
+
+// archHeaderUsers are the packages that decide about header fields by their names.
+var archHeaderUsers = []string{
+	"proxy/ingress", "proxy/forward", "surface/public", "surface/extauth", "surface/problem", "config", "core/httpsig", "core/gate",
+}
+
+// TestArchitectureHeaderNamesAreInOnePackage: the names of fields that the gateway
+// writes, strips or reads for its decisions are written in package headers only.
+func TestArchitectureHeaderNamesAreInOnePackage(t *testing.T) {
+	allowed := []string{"Connection"} // in answers, where net/http gives it a meaning
+	for _, name := range archHeaderUsers {
+		files, err := filepath.Glob(filepath.Join("..", "internal", name, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("internal/%s: %v, want its files", name, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if field, ok := n.(*ast.Field); ok && field.Tag != nil { // a default or a meaning, for the operator
+					return false
+				}
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					return true
+				}
+				text, err := strconv.Unquote(literal.Value)
+				if err == nil && !slices.Contains(allowed, text) && (headers.KindOf(text) != headers.Forwarded || headers.IsSignature(text)) {
+					t.Errorf("%s: found the field name %q, want it from package headers", file, text)
+				}
+				return true
+			})
+		}
+	}
 }

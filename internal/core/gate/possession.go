@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -61,7 +62,7 @@ func (p *Possession) guarded(source netip.Addr, client string, check func() erro
 // request must have one. A request without any is told first what is wrong with
 // its certificate, and has nothing read yet: the statement is nil.
 func (g *Gate) glance(r *Request) (*httpsig.Statement, error) {
-	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header["Signature-Input"]) == 0 {
+	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header[headers.SignatureInput]) == 0 {
 		return nil, nil //nolint:nilnil // said above
 	}
 	return g.Possession.read(r.message(""), r.Source, r.Time)

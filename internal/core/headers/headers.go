@@ -22,13 +22,14 @@ const (
 
 // Fields that certgate reads from a request or adds to an answer.
 const (
-	Connection     = "Connection"
-	ContentDigest  = "Content-Digest"
-	ContentLength  = "Content-Length"
-	Signature      = "Signature"
-	SignatureInput = "Signature-Input"
-	Reason         = "X-Certgate-Reason"
-	Vary           = "Vary"
+	Connection       = "Connection"
+	ContentDigest    = "Content-Digest"
+	ContentLength    = "Content-Length"
+	TransferEncoding = "Transfer-Encoding"
+	Signature        = "Signature"
+	SignatureInput   = "Signature-Input"
+	Reason           = "X-Certgate-Reason"
+	Vary             = "Vary"
 
 	// A proxy that asks for an authorization decision describes the original
 	// request in one of these two pairs of fields.
@@ -57,6 +58,17 @@ func IsIdentity(name string) bool {
 // IsSignature reports whether a field of this name carries a signature of the
 // request (RFC 9421, section 4), or has a name that folds to such a field.
 func IsSignature(name string) bool { return Same(name, Signature) || Same(name, SignatureInput) }
+
+// Usual returns the names of most fields of most requests, in canonical form. A package
+// that decides about each field by its name can decide about these in advance.
+func Usual() []string {
+	return []string{
+		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
+		"Content-Length", "Content-Type", "Cookie", "Digest", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match",
+		"Origin", "Pragma", "Range", "Referer", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Amzn-Trace-Id",
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Ssl-Auth",
+	}
+}
 
 // ProxyCertificates returns the fields in which well-known proxies and load
 // balancers put the certificate of the client's TLS handshake, in canonical form.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dunglas/httpsfv"
 
+	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
@@ -88,7 +89,7 @@ func isDerived(name string) bool {
 // isField reports a field's name in lower case (RFC 9110, section 5.1) that a
 // signature can cover: its own two fields it cannot.
 func isField(name string) bool {
-	if name == "" || name == "signature" || name == "signature-input" {
+	if name == "" || headers.IsSignature(name) {
 		return false
 	}
 	for i := range len(name) {

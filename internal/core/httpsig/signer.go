@@ -16,6 +16,7 @@ import (
 
 	"github.com/dunglas/httpsfv"
 
+	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
@@ -103,8 +104,8 @@ func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed.Set("Signature-Input", label+"="+params)
-	signed.Set("Signature", label+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
+	signed.Set(headers.SignatureInput, label+"="+params)
+	signed.Set(headers.Signature, label+"=:"+base64.StdEncoding.EncodeToString(signature)+":")
 	return signed, nil
 }
 

@@ -8,15 +8,6 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// usualNames are the names of most fields of most requests. NewFilter decides about
-// them once, so that the table of package headers is not searched for each request.
-var usualNames = [...]string{
-	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
-	"Content-Length", "Content-Type", "Cookie", "Digest", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match",
-	"Origin", "Pragma", "Range", "Referer", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Amzn-Trace-Id",
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Ssl-Auth",
-}
-
 // Filter decides which of a client's fields are forwarded. It is immutable and safe
 // for concurrent use. [NewFilter] makes one.
 type Filter struct {
@@ -28,11 +19,11 @@ type Filter struct {
 // are ignored.
 func NewFilter(credentials []string) Filter {
 	var f Filter
-	names := usualNames[:]
+	names := headers.Usual()
 	for _, name := range credentials {
 		if name != "" {
 			f.credentials = append(f.credentials, name)
-			names = append(slices.Clip(names), http.CanonicalHeaderKey(name))
+			names = append(names, http.CanonicalHeaderKey(name))
 		}
 	}
 	f.usual = make(map[string]bool, len(names))

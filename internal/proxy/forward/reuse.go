@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"github.com/certgate/certgate/internal/core/headers"
 )
 
 // conn is a connection of the transport: it bounds each write, so that an upstream
@@ -146,7 +148,7 @@ func announcesNothing(res *http.Response) bool {
 	if res.StatusCode != http.StatusNoContent && res.StatusCode != http.StatusNotModified {
 		return true
 	}
-	length := res.Header.Get("Content-Length")
+	length := res.Header.Get(headers.ContentLength)
 	return (length == "" || length == "0") && len(res.TransferEncoding) == 0
 }
 

@@ -91,7 +91,7 @@ func (i *inbox) hold(r *request, attributes *auth.AttributeContext_HttpRequest) 
 // announcesBody reports whether the header says that there is content. That it says
 // so of no content is not asked.
 func announcesBody(h http.Header) bool {
-	return !says(h[headers.ContentLength], "0") || len(h["Transfer-Encoding"]) > 0
+	return !says(h[headers.ContentLength], "0") || len(h[headers.TransferEncoding]) > 0
 }
 
 // says reports whether nothing but the value is said, or nothing at all.

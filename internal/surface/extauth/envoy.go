@@ -189,8 +189,8 @@ func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
 
 // isEnvoys: what Envoy writes itself and needs to forward the request.
 func isEnvoys(name string) bool {
-	switch name {
-	case "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-proto":
+	switch http.CanonicalHeaderKey(name) {
+	case headers.ContentLength, headers.TransferEncoding, headers.ForwardedFor, headers.ForwardedProto:
 		return true
 	default:
 		return strings.HasPrefix(name, ":")
