@@ -64,7 +64,7 @@ var passing = regexp.MustCompile(`in [^ ]*/|(created|expires)=[0-9]+|[0-9]{4}-[0
 // for any number of lines.
 func wantExcerpt(t *testing.T, printed string) {
 	t.Helper()
-	_, excerpt, found := strings.Cut(readme(t), "```\n1. The mail app adds an event\n")
+	_, excerpt, found := strings.Cut(documents(t), "```\n1. The mail app adds an event\n")
 	excerpt, _, whole := strings.Cut(excerpt, "```\n")
 	if !found || !whole {
 		t.Fatal("want the demo's transcript in the README, found none")

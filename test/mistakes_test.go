@@ -90,7 +90,7 @@ func wantHint(t *testing.T, g *gateway, r request, reason refusal.Reason, hint s
 	if line := g.auditOf(t, p.RequestID); line.Reason != string(reason) || !strings.HasSuffix(line.Detail, ". "+p.Detail) {
 		t.Errorf("want the hint in the log, too, found %+v", line)
 	}
-	if !strings.Contains(readme(t), hint) {
+	if !strings.Contains(documents(t), hint) {
 		t.Errorf("want %q in the README, found none", hint)
 	}
 }

@@ -18,20 +18,21 @@ type proxyRow struct {
 	test    string
 }
 
-var proxyRowPattern = regexp.MustCompile("(?m)^\\| [^|]+ \\| ([^|]+) \\| \\[`([^`]+)`\\]\\(test/proxies/([^)]+)\\) \\| `([^`]+)` \\| `([^`]+)` \\|$")
+var proxyRowPattern = regexp.MustCompile("(?m)^\\| [^|]+ \\| ([^|]+) \\| \\[`([^`]+)`\\]\\(([^)/]+)\\) \\| `([^`]+)` \\| `([^`]+)` \\|$")
 
 func proxyRows(t *testing.T) []proxyRow {
 	t.Helper()
-	text := readme(t)
+	content, err := os.ReadFile(filepath.Join(proxyFolder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
 	var rows []proxyRow
 	for _, found := range proxyRowPattern.FindAllStringSubmatch(text, -1) {
 		if found[2] != found[3] {
 			t.Errorf("%s: want a link to the file itself, found one to %s", found[2], found[3])
 		}
 		rows = append(rows, proxyRow{found[1], found[2], found[4], found[5]})
-	}
-	if n := strings.Count(text, "](test/proxies/"); n != len(rows) {
-		t.Errorf("want every file under test/proxies linked in a row of the table, found %d links and %d rows", n, len(rows))
 	}
 	return rows
 }
@@ -46,7 +47,9 @@ func TestProxyTable(t *testing.T) {
 	}
 	var files, listed []string
 	for _, entry := range entries {
-		files = append(files, entry.Name())
+		if entry.Name() != "README.md" {
+			files = append(files, entry.Name())
+		}
 	}
 	sources := testSources(t)
 	for _, row := range proxyRows(t) {

@@ -1,7 +1,9 @@
 package test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,13 +13,39 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-func readme(t *testing.T) string {
+// documentFiles lists the documents for users, from the root of the repository.
+func documentFiles(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && path != ".."):
+			return filepath.SkipDir
+		case !entry.IsDir() && filepath.Ext(path) == ".md":
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil || len(files) < 2 {
+		t.Fatalf("want the documents, found %q and %v", files, err)
 	}
-	return string(text)
+	return files
+}
+
+// documents returns the text of all documents, one after the other.
+func documents(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, file := range documentFiles(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }
 
 var (
@@ -43,10 +71,10 @@ func configurationRows(text string) [][2]string {
 	return rows
 }
 
-// TestReadmeConfiguration: the README's table is the struct, row for row.
+// TestReadmeConfiguration: the documents's table is the struct, row for row.
 func TestReadmeConfiguration(t *testing.T) {
 	t.Parallel()
-	rows, variables := configurationRows(readme(t)), config.Variables()
+	rows, variables := configurationRows(documents(t)), config.Variables()
 	for i := range max(len(rows), len(variables)) {
 		var found, want [2]string
 		if i < len(rows) {
@@ -61,18 +89,18 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 }
 
-// TestReadmeReasons: whoever meets a reason finds it in the README.
+// TestReadmeReasons: whoever meets a reason finds it in the documents.
 func TestReadmeReasons(t *testing.T) {
 	t.Parallel()
-	text := readme(t)
+	text := documents(t)
 	for _, reason := range refusal.Reasons() {
 		if !strings.Contains(text, "`"+string(reason)+"`") {
-			t.Errorf("want `%s` in the README, found none", reason)
+			t.Errorf("want `%s` in the documents, found none", reason)
 		}
 	}
 }
 
-// TestReadmeStrippedFields: the README's table is the table of package headers, row
+// TestReadmeStrippedFields: the documents's table is the table of package headers, row
 // for row.
 func TestReadmeStrippedFields(t *testing.T) {
 	t.Parallel()
@@ -82,7 +110,81 @@ func TestReadmeStrippedFields(t *testing.T) {
 		want.WriteString("| " + group.Meaning + " | `" + strings.Join(group.Names, "`, `") + "` |\n")
 	}
 	want.WriteString("\n")
-	if !strings.Contains(readme(t), want.String()) {
-		t.Errorf("want this table in the README, found another or none:\n%s", want.String())
+	if !strings.Contains(documents(t), want.String()) {
+		t.Errorf("want this table in the documents, found another or none:\n%s", want.String())
+	}
+}
+
+// TestDocumentLinks checks that every relative link in the documents leads to a file
+// and, where it names one, to a heading of that file.
+func TestDocumentLinks(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	links := 0
+	for _, file := range documentFiles(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			links++
+			path, anchor, _ := strings.Cut(found[1], "#")
+			target := file
+			if path != "" {
+				target = filepath.Join(filepath.Dir(file), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: want a file for the link %s, found %v", file, found[1], err)
+				continue
+			}
+			if anchor != "" && !hasHeading(t, target, anchor) {
+				t.Errorf("%s: want a heading for the link %s, found none", file, found[1])
+			}
+		}
+	}
+	if links == 0 {
+		t.Error("want links in the documents, found none")
+	}
+}
+
+// hasHeading reports whether a document has a heading with this anchor, as GitHub forms it.
+func hasHeading(t *testing.T, file, anchor string) bool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped := regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+	isCode := false
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "```") {
+			isCode = !isCode
+		}
+		title, isHeading := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if isCode || !isHeading || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		slug := strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), ""), " ", "-")
+		if slug == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+// TestReadmeIsShort checks that the README stays one page of what, why and how to start.
+func TestReadmeIsShort(t *testing.T) {
+	t.Parallel()
+	for file, most := range map[string]int{"../README.md": 220, "../ARCHITECTURE.md": 200} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), "\n"); n > most {
+			t.Errorf("%s: want at most %d lines, found %d", file, most, n)
+		}
 	}
 }

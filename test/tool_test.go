@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 // readmeBlock is the README's shell block that begins with a line.
 func readmeBlock(t *testing.T, first string) string {
 	t.Helper()
-	_, rest, found := strings.Cut(readme(t), "```sh\n"+first)
+	_, rest, found := strings.Cut(documents(t), "```sh\n"+first)
 	block, _, closed := strings.Cut(rest, "\n```")
 	if !found || !closed {
 		t.Fatalf("want a block that begins with %q in the README, found none", first)
