@@ -409,7 +409,7 @@ func TestRequestCommand(t *testing.T) {
 	u.wantNothing(t)
 	shared := writeFile(t, string(m.share(t, "mail").pem), t.TempDir(), "shared.crt")
 	result = finish(t, "certgate", nil, "request", "--cert", shared, "--key", filepath.Join(m.dir, m.key), "GET", url)
-	if result.code != 2 || !strings.Contains(result.stderr, "want a certificate over a key of the client's own") {
+	if result.code != 2 || !strings.Contains(result.stderr, "want a certificate for a key of the client's own") {
 		t.Errorf("want a certificate over the master key refused at home, found %+v", result)
 	}
 }

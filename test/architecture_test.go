@@ -36,7 +36,7 @@ func archRules() []archRule {
 		{"internal/filewatch", nil},
 		{"internal/surface", []string{"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit"}},
 		{"internal/config", []string{"internal/core", "internal/guard", "internal/proxy", "internal/filewatch"}},
-		{"internal/tool", []string{"internal/core", "internal/filewatch", "internal/surface/echo", "cmd/certgate/client"}},
+		{"internal/tool", []string{"internal/core", "internal/filewatch", "internal/surface/echo"}},
 		{"internal/gateway", []string{
 			"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit",
 			"internal/filewatch", "internal/surface", "internal/config",
@@ -115,10 +115,6 @@ func archDeps(t *testing.T, pattern string) []string {
 	return strings.Fields(string(out))
 }
 
-// archLibrary is below a command because nothing that can be imported from outside
-// could be anywhere else. No command is needed for it.
-const archLibrary = archModule + "/cmd/certgate/client"
-
 // TestArchitectureCommandsAreLeaves: programs are made of packages and no package
 // is made of programs; code that runs in production knows no tests.
 func TestArchitectureCommandsAreLeaves(t *testing.T) {
@@ -129,7 +125,7 @@ func TestArchitectureCommandsAreLeaves(t *testing.T) {
 			continue
 		}
 		for _, path := range pkg.Imports {
-			if strings.HasPrefix(path, archModule+"/cmd/") && path != archLibrary && !strings.Contains(filepath.ToSlash(dir), "/cmd/") {
+			if strings.HasPrefix(path, archModule+"/cmd/") && !strings.Contains(filepath.ToSlash(dir), "/cmd/") {
 				t.Errorf("%s imports %s: want cmd to import internal, never the other way", dir, path)
 			}
 			if path == "testing" || archIsBelow(path, archModule+"/internal/testkit") && !strings.Contains(filepath.ToSlash(dir), "internal/testkit") || archIsBelow(path, archModule+"/test") {

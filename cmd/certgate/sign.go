@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 // credentialFlags say whom requests speak for.
@@ -61,7 +61,7 @@ type requestFlags struct {
 }
 
 // prepare makes the request that is to be signed, and what signs it.
-func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFlags) (*http.Request, *client.Transport, error) {
+func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFlags) (*http.Request, *signing.Transport, error) {
 	if err := c.checkHeader(); err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +72,7 @@ func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFl
 	if err != nil {
 		return nil, nil, err
 	}
-	credential, err := client.Load(c.Cert, c.Key)
+	credential, err := signing.Load(c.Cert, c.Key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,7 +88,7 @@ func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFl
 	if f.ContentType != "" {
 		r.Header.Set("Content-Type", f.ContentType)
 	}
-	return r, &client.Transport{Credential: credential, Origin: u.Scheme + "://" + u.Host, Header: c.Header, MaxBodyBytes: maxInput}, nil
+	return r, &signing.Transport{Credential: credential, Origin: u.Scheme + "://" + u.Host, Header: c.Header, MaxBodyBytes: maxInput}, nil
 }
 
 func (f requestFlags) body(stdin io.Reader) ([]byte, error) {

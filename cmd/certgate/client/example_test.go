@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// A program adds an event at the schedule service, which is behind a gateway.
+// A program adds an event to the schedule service through the gateway.
 func ExampleTransport() {
 	gateway, files := newExample()
 	defer gateway.Close()
@@ -48,8 +49,8 @@ func ExampleTransport() {
 	// signed: ("@method" "@authority" "@path" "@query" "x-ssl-auth" "content-digest" "content-type")
 }
 
-// A program that runs for longer than its certificate is valid puts another in
-// force, say when the files have changed.
+// A program that runs longer than its certificate is valid replaces the credential,
+// for example when the files have changed.
 func ExampleTransport_source() {
 	gateway, files := newExample()
 	defer gateway.Close()
@@ -59,7 +60,7 @@ func ExampleTransport_source() {
 	renew := func() error {
 		credential, err := client.Load(filepath.Join(files, "mail.crt"), filepath.Join(files, "mail.key"))
 		if err != nil {
-			return err // the last good one stays
+			return err // the previous credential stays in use
 		}
 		current.Store(credential)
 		return nil
@@ -79,8 +80,44 @@ func ExampleTransport_source() {
 	// Output: 200
 }
 
-// newExample is what stands for a gateway here, and a folder with a certificate and
-// its key.
+// Sign prepares a request that is sent by other code.
+func ExampleTransport_Sign() {
+	gateway, files := newExample()
+	defer gateway.Close()
+	defer os.RemoveAll(files)
+
+	credential, err := client.Load(filepath.Join(files, "mail.crt"), filepath.Join(files, "mail.key"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	transport := client.Transport{Credential: credential, Origin: gateway.URL}
+	request, err := http.NewRequest(http.MethodGet, gateway.URL+"/events", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	signed, err := transport.Sign(request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(signed.Header.Get("X-SSL-Auth") != "", signed.Header.Get("Signature") != "")
+
+	elsewhere, err := http.NewRequest(http.MethodGet, "https://other.example/", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = transport.Sign(elsewhere)
+	fmt.Println(errors.Is(err, client.ErrOrigin))
+	// Output:
+	// true true
+	// true
+}
+
+// newExample starts a server in place of the gateway, and writes a certificate and
+// its key to a new folder.
 func newExample() (gateway *httptest.Server, files string) {
 	gateway = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		covered, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Signature-Input"), "sig1="), ";")

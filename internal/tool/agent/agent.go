@@ -23,7 +23,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 // Bounds of a local program's connection; those of the gateway's own listener have
@@ -37,7 +37,7 @@ const (
 
 // Options are what an [Agent] is made of.
 type Options struct {
-	// CertFile and KeyFile are regular files with what [client.Parse] wants. They are
+	// CertFile and KeyFile are regular files with what [signing.Parse] wants. They are
 	// read again when they change.
 	CertFile, KeyFile string
 	// Target is the gateway's origin, such as https://schedule.example.com.
@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 		log: o.Log, options: o, keeper: keeper, listener: l,
 		hosts: newHosts(o), base: newBase(o),
 	}
-	a.proxy = a.newProxy(&client.Transport{
+	a.proxy = a.newProxy(&signing.Transport{
 		Source: keeper.current.Load, Origin: o.Target.String(), Base: a.base,
 		Header: o.Header, MaxBodyBytes: o.MaxBodyBytes,
 	})

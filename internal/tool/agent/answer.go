@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 // refusal is an answer of the agent's own (RFC 9457). Its reasons begin with
@@ -68,11 +68,11 @@ func refusalOf(err error, connected bool) *refusal {
 	var timeout net.Error
 	var body *bodyError
 	switch {
-	case errors.Is(err, client.ErrBodyTooLarge):
+	case errors.Is(err, signing.ErrBodyTooLarge):
 		return bodyTooLarge()
 	case errors.As(err, &body):
 		return invalid()
-	case errors.Is(err, client.ErrUnsigned):
+	case errors.Is(err, signing.ErrUnsigned):
 		return unsigned()
 	case !connected:
 		return unreachable()

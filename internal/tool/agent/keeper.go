@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
 	"github.com/certgate/certgate/internal/filewatch"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 const (
@@ -38,7 +38,7 @@ type keeper struct {
 	ask     chan struct{}
 	watch   func(context.Context, filewatch.Options) error
 	known   map[string]filewatch.Sum
-	current atomic.Pointer[client.Credential] // the last good one, never nil
+	current atomic.Pointer[signing.Credential] // the last good one, never nil
 
 	mu        sync.Mutex
 	cert, key regularfile.File // the newest contents
@@ -68,7 +68,7 @@ func read(name string) regularfile.File {
 }
 
 // parse makes a credential of the newest contents.
-func (k *keeper) parse() (*client.Credential, error) {
+func (k *keeper) parse() (*signing.Credential, error) {
 	for _, f := range []regularfile.File{k.cert, k.key} {
 		if f.Err != nil {
 			return nil, f.Err
@@ -77,7 +77,7 @@ func (k *keeper) parse() (*client.Credential, error) {
 			return nil, fmt.Errorf("%s: want at most %d bytes, found more", f.Name, maxFile)
 		}
 	}
-	c, err := client.Parse(k.cert.Text, k.key.Text)
+	c, err := signing.Parse(k.cert.Text, k.key.Text)
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", k.cert.Name, k.key.Name, err)
 	}
@@ -179,7 +179,7 @@ func (k *keeper) judge(why occasion) {
 
 // check is an error when the certificate is out of its time: it is no better than
 // any in force.
-func (k *keeper) check(next *client.Credential) error {
+func (k *keeper) check(next *signing.Credential) error {
 	if stateOf(next, k.now()).usable() {
 		return nil
 	}
@@ -236,7 +236,7 @@ func (k *keeper) checkTime() {
 	}
 }
 
-func serial(c *client.Credential) string {
+func serial(c *signing.Credential) string {
 	return hex.EncodeToString(c.Certificate().SerialNumber.Bytes())
 }
 
@@ -255,7 +255,7 @@ func (s state) usable() bool { return s == fine || s == expiring }
 
 // stateOf calls the last quarter of a certificate's life its end: who renews in
 // time does so after two thirds.
-func stateOf(c *client.Credential, now time.Time) state {
+func stateOf(c *signing.Credential, now time.Time) state {
 	begin, end := c.Certificate().NotBefore, c.Certificate().NotAfter
 	switch {
 	case now.Before(begin):

@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
 	"github.com/certgate/certgate/internal/tool/agent"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 // TestTargetsGoOnAsTheyCome: byte for byte, and signed like that. What they mean,
@@ -233,7 +233,7 @@ func TestRefusals(t *testing.T) {
 		{os.ErrDeadlineExceeded, true, "agent_gateway_timeout"},
 		{os.ErrDeadlineExceeded, false, "agent_gateway_unreachable"},
 		{errors.New("reset"), true, "agent_gateway_failed"},
-		{client.ErrUnsigned, false, "agent_request_unsigned"},
+		{signing.ErrUnsigned, false, "agent_request_unsigned"},
 	} {
 		if found := agent.ReasonOf(test.err, test.connected); found != test.want {
 			t.Errorf("%v, connected %t: want %s, found %s", test.err, test.connected, test.want, found)

@@ -1,4 +1,4 @@
-package client
+package signing
 
 import (
 	"errors"
@@ -10,8 +10,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// check refuses a request that does not go to the origin.
-func (t *Transport) check(r *http.Request) error {
+// checkOrigin returns an [ErrOrigin] if the URL or the Host of the request is not
+// that of the transport's origin.
+func (t *Transport) checkOrigin(r *http.Request) error {
 	origin, err := parseOrigin(t.Origin)
 	if err != nil {
 		return err
@@ -27,12 +28,12 @@ func (t *Transport) check(r *http.Request) error {
 		return fmt.Errorf("%w %s, found one for the host %.200q", ErrOrigin, t.Origin, r.Host)
 	}
 	if r.Method == http.MethodConnect {
-		return errors.New("want a request that can be signed, found one for a tunnel")
+		return errors.New("want a request that can be signed, found a CONNECT request")
 	}
 	return nil
 }
 
-// parseOrigin reads an origin into the form of originOf.
+// parseOrigin reads an origin and returns it in the form of [originOf].
 func parseOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -44,18 +45,20 @@ func parseOrigin(text string) (string, error) {
 	return originOf(u.Scheme, u), nil
 }
 
-// originOf is the scheme, host and port in one spelling (RFC 6454, section 6.2).
+// originOf serializes scheme, host and port in lower case, with the port always
+// written out, so that equal origins are equal strings (RFC 6454, section 6.2).
 func originOf(scheme string, u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[scheme]
 	}
-	return strings.ToLower(scheme + "://" + wireHost(u.Hostname()) + ":" + port)
+	return strings.ToLower(scheme + "://" + toASCII(u.Hostname()) + ":" + port)
 }
 
-// wireHost is the host as net/http writes it; what it cannot write, it refuses
-// later.
-func wireHost(host string) string {
+// toASCII converts an international host name to Punycode, as net/http does before
+// it sends a request. It returns other hosts unchanged; net/http refuses those that
+// it cannot send.
+func toASCII(host string) string {
 	if ascii, err := httpguts.PunycodeHostPort(host); err == nil {
 		return ascii
 	}

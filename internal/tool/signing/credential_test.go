@@ -1,4 +1,4 @@
-package client_test
+package signing_test
 
 import (
 	"crypto"
@@ -22,10 +22,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
-// keyBlock is the type of a PEM block; what is before the words is put in front.
+// keyBlock returns the type of a PEM block with a private key, such as "RSA PRIVATE
+// KEY" for "RSA". Secret scanners would report the literal.
 func keyBlock(kind string) string { return strings.TrimSpace(kind+" PRIVATE") + " KEY" }
 
 func pkcs8(t *testing.T, key crypto.Signer) []byte {
@@ -33,9 +34,9 @@ func pkcs8(t *testing.T, key crypto.Signer) []byte {
 	return pemOf(keyBlock(""), must[[]byte](t)(x509.MarshalPKCS8PrivateKey(key)))
 }
 
-// TestKeys: whatever key a client holds, and however its file is written, the
-// gateway believes what it signs.
-func TestKeys(t *testing.T) {
+// TestLoadKeyTypes checks that the gateway accepts signatures with every supported
+// key type and PEM form.
+func TestLoadKeyTypes(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	g := newGateway(t, ca).start()
@@ -67,7 +68,7 @@ func TestKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c := must[*client.Credential](t)(client.Load(cert, key))
+			c := must[*signing.Credential](t)(signing.Load(cert, key))
 			if c.Client() != "mail" || string(c.Certificate().Raw) != string(pair.Certificate[0]) {
 				t.Errorf("want the credential of mail, found %v", c)
 			}
@@ -77,22 +78,22 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestChain: what stands behind the client's certificate goes with it.
-func TestChain(t *testing.T) {
+// TestNewSendsChain checks that intermediate certificates are sent with the client's.
+func TestNewSendsChain(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	g := newGateway(t, ca).start()
 	pair := issue(t, ca, newKey(t))
 	block, _ := pem.Decode(ca.CertificatePEM())
 	pair.Certificate = append(pair.Certificate, block.Bytes)
-	get(t, g.transport(t, must[*client.Credential](t)(client.New(pair))), g.URL+"/events")
+	get(t, g.transport(t, must[*signing.Credential](t)(signing.New(pair))), g.URL+"/events")
 	if value := g.wantOne(t).header.Get("X-SSL-Auth"); strings.Count(value, ",") != 1 {
 		t.Error("want two certificates in the header, found another number")
 	}
 }
 
-// TestParseRefuses: each case differs from the good one in one way, and the error
-// says in which, without the key or certificate.
+// TestParseRefuses checks the error for each kind of unusable pair. Each case differs
+// from the good one in one way.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -110,22 +111,22 @@ func TestParseRefuses(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		cert, key []byte
-		want      string // "": no error
+		want      string // part of the error, or "" for no error
 	}{
 		{"good", goodCert, goodKey, ""},
-		{"nothing", nil, nil, "want a certificate and its private key in PEM"},
-		{"a key for a certificate", goodKey, goodKey, "failed to find certificate PEM data"},
-		{"a certificate for a key", goodCert, goodCert, "found a certificate"},
-		{"another key", goodCert, pkcs8(t, newKey(t)), "private key does not match public key"},
-		{"a passphrase", goodCert, encrypted, "want a key without a passphrase"},
-		{"a passphrase, PKCS #8", goodCert, pemOf(keyBlock("ENCRYPTED"), []byte("x")), "want a key without a passphrase"},
+		{"empty", nil, nil, "want a certificate and its private key in PEM"},
+		{"key in place of the certificate", goodKey, goodKey, "failed to find certificate PEM data"},
+		{"certificate in place of the key", goodCert, goodCert, "found a certificate"},
+		{"key of another certificate", goodCert, pkcs8(t, newKey(t)), "private key does not match public key"},
+		{"encrypted, RFC 1421", goodCert, encrypted, "want a key without a passphrase"},
+		{"encrypted, PKCS #8", goodCert, pemOf(keyBlock("ENCRYPTED"), []byte("x")), "want a key without a passphrase"},
 		{"P-521", pemOf("CERTIFICATE", issue(t, ca, p521).Certificate[0]), pkcs8(t, p521), "want a key that can sign requests"},
-		{"a short key", pemOf("CERTIFICATE", certify(t, short)), pkcs8(t, short), "want a key that is long enough"},
-		{"self-signed", pemOf("CERTIFICATE", selfSigned(t, key)), goodKey, "want a certificate over a key of the client's own"},
+		{"short key", pemOf("CERTIFICATE", certify(t, short)), pkcs8(t, short), "want a key that is long enough"},
+		{"self-signed", pemOf("CERTIFICATE", selfSigned(t, key)), goodKey, "want a certificate for a key of the client's own"},
 		{"five certificates", slices.Repeat(goodCert, 5), goodKey, "want 1 to 4 certificates"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := client.Parse(test.cert, test.key)
+			_, err := signing.Parse(test.cert, test.key)
 			switch {
 			case test.want == "" && err != nil || test.want != "" && err == nil:
 				t.Fatalf("want the error %q, found %v", test.want, err)
@@ -136,7 +137,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// certify is a certificate by an authority that takes any key.
+// certify returns a certificate for any key, also for one that package pki refuses.
 func certify(t *testing.T, key crypto.Signer) []byte {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{OrganizationalUnit: []string{"mail"}}}
@@ -144,7 +145,8 @@ func certify(t *testing.T, key crypto.Signer) []byte {
 	return must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, parent, key.Public(), newKey(t)))
 }
 
-// selfSigned is the recipe of 2012.
+// selfSigned returns a certificate that is signed with its own key, as in the recipe
+// of 2012.
 func selfSigned(t *testing.T, key crypto.Signer) []byte {
 	t.Helper()
 	template := &x509.Certificate{
@@ -154,77 +156,80 @@ func selfSigned(t *testing.T, key crypto.Signer) []byte {
 	return must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 }
 
+// TestLoadNamesTheFile checks that the error contains the name of the unusable file.
 func TestLoadNamesTheFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "mail.crt"), filepath.Join(dir, "mail.key")
-	if _, err := client.Load(cert, key); err == nil || !strings.Contains(err.Error(), cert) {
+	if _, err := signing.Load(cert, key); err == nil || !strings.Contains(err.Error(), cert) {
 		t.Errorf("want an error with the file's name, found %v", err)
 	}
 	if err := os.WriteFile(cert, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Load(cert, key); err == nil || !strings.Contains(err.Error(), key) {
+	if _, err := signing.Load(cert, key); err == nil || !strings.Contains(err.Error(), key) {
 		t.Errorf("want an error with the file's name, found %v", err)
 	}
 }
 
-// TestLoadIsBounded: a device without an end is not read into the memory.
+// TestLoadIsBounded checks that Load stops reading at the limit of a file.
 func TestLoadIsBounded(t *testing.T) {
-	if _, err := client.Load("/dev/zero", "/dev/zero"); err == nil || !strings.Contains(err.Error(), "want at most 1048576 bytes") {
-		t.Errorf("want the bound, found %v", err)
+	if _, err := signing.Load("/dev/zero", "/dev/zero"); err == nil || !strings.Contains(err.Error(), "want at most 1048576 bytes") {
+		t.Errorf("want the limit, found %v", err)
 	}
 }
 
-// TestNewWantsAPair: package tls's pairs may be half filled.
-func TestNewWantsAPair(t *testing.T) {
+// TestNewRefusesIncompletePairs checks pairs of package tls that lack one part.
+func TestNewRefusesIncompletePairs(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	good := issue(t, ca, newKey(t))
 	for name, pair := range map[string]tls.Certificate{
-		"nothing":     {},
-		"no key":      {Certificate: good.Certificate},
-		"another key": {Certificate: good.Certificate, PrivateKey: newKey(t)},
-		"no cert":     {PrivateKey: good.PrivateKey},
-		"damaged":     {Certificate: [][]byte{{0x30}}, PrivateKey: good.PrivateKey},
+		"empty":                      {},
+		"no key":                     {Certificate: good.Certificate},
+		"key of another certificate": {Certificate: good.Certificate, PrivateKey: newKey(t)},
+		"no certificate":             {PrivateKey: good.PrivateKey},
+		"damaged certificate":        {Certificate: [][]byte{{0x30}}, PrivateKey: good.PrivateKey},
 	} {
-		if _, err := client.New(pair); err == nil || !strings.HasPrefix(err.Error(), "want ") {
-			t.Errorf("%s: want an error that says what is wanted, found %v", name, err)
+		if _, err := signing.New(pair); err == nil || !strings.HasPrefix(err.Error(), "want ") {
+			t.Errorf("%s: want an error that begins with \"want\", found %v", name, err)
 		}
 	}
 }
 
-// TestNothingPrintsTheCredential: with no verb, and not as a part of something else.
-func TestNothingPrintsTheCredential(t *testing.T) {
+// TestFormatHidesCredential checks that no verb of package fmt prints a part of the
+// certificate or the key, neither of a credential nor of a transport that has one.
+func TestFormatHidesCredential(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	pair := issue(t, newAuthority(t), key)
-	c := must[*client.Credential](t)(client.New(pair))
+	c := must[*signing.Credential](t)(signing.New(pair))
 	secret, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
 		t.Fatal("want an ECDSA key")
 	}
 	number := new(big.Int).SetBytes(must[[]byte](t)(secret.Bytes()))
 	pieces := []string{number.String()[5:25], fmt.Sprintf("%x", number)[5:25], fmt.Sprintf("%d", pair.Certificate[0])[1:40], fmt.Sprintf("%x", pair.Certificate[0])[:40], base64.StdEncoding.EncodeToString(pair.Certificate[0])[:40]}
-	var said strings.Builder
+	var printed strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%p"} {
-		fmt.Fprintf(&said, verb+verb+verb+"\n", c, &client.Transport{Credential: c}, client.Transport{Credential: c})
+		fmt.Fprintf(&printed, verb+verb+verb+"\n", c, &signing.Transport{Credential: c}, signing.Transport{Credential: c})
 	}
 	for i, piece := range pieces {
-		if strings.Contains(said.String(), piece) {
+		if strings.Contains(printed.String(), piece) {
 			t.Errorf("piece %d of the credential was printed", i)
 		}
 	}
 	if !strings.Contains(c.String(), `"mail"`) {
 		t.Errorf("want the client's name, found %s", c)
 	}
-	if zero := (&client.Credential{}).String(); zero != "no credential" {
+	if zero := (&signing.Credential{}).String(); zero != "no credential" {
 		t.Errorf("want no credential, found %s", zero)
 	}
 }
 
-// TestKeyElsewhere: a key that only signs, as a security module's.
-func TestKeyElsewhere(t *testing.T) {
+// TestNewAcceptsOpaqueSigner checks a key that can only sign, such as one in a
+// hardware security module.
+func TestNewAcceptsOpaqueSigner(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	g := newGateway(t, ca).start()
@@ -234,7 +239,7 @@ func TestKeyElsewhere(t *testing.T) {
 		t.Fatal("want a signer")
 	}
 	pair.PrivateKey = struct{ crypto.Signer }{key}
-	res := get(t, g.transport(t, must[*client.Credential](t)(client.New(pair))), g.URL+"/events")
+	res := get(t, g.transport(t, must[*signing.Credential](t)(signing.New(pair))), g.URL+"/events")
 	if g.wantOne(t); res.StatusCode != http.StatusOK {
 		t.Errorf("want 200, found %d", res.StatusCode)
 	}

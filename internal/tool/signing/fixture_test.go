@@ -1,4 +1,4 @@
-package client_test
+package signing_test
 
 import (
 	"crypto"
@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certgate/certgate/cmd/certgate/client"
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/core/identity"
@@ -23,6 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/surface/problem"
 	"github.com/certgate/certgate/internal/tool/pki"
+	"github.com/certgate/certgate/internal/tool/signing"
 )
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -48,7 +48,7 @@ func newKey(t testing.TB) crypto.Signer {
 	return must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 }
 
-// issue is a pair of the client mail.
+// issue returns a certificate of the client mail with its key.
 func issue(t testing.TB, ca *pki.Authority, key crypto.Signer) tls.Certificate {
 	t.Helper()
 	cert := must[*x509.Certificate](t)(ca.Issue(pki.Request{
@@ -57,34 +57,34 @@ func issue(t testing.TB, ca *pki.Authority, key crypto.Signer) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-func newCredential(t testing.TB, ca *pki.Authority) *client.Credential {
+func newCredential(t testing.TB, ca *pki.Authority) *signing.Credential {
 	t.Helper()
-	return must[*client.Credential](t)(client.New(issue(t, ca, newKey(t))))
+	return must[*signing.Credential](t)(signing.New(issue(t, ca, newKey(t))))
 }
 
 func pemOf(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// received is a request that the gateway has let pass.
+// received is a request that the gateway accepted.
 type received struct {
 	method, target, host, body string
 	length                     int64
 	header                     http.Header
 }
 
-// gateway is the part of certgate that clients meet: it lets pass what its client
-// has signed, once, and answers that with next.
+// gateway verifies requests as certgate does: it accepts a correctly signed request
+// once and passes it to handler.
 type gateway struct {
 	*httptest.Server
 	verifier *httpsig.Verifier
 	trust    *trust.Verifier
-	next     http.HandlerFunc
+	handler  http.HandlerFunc
 
-	mu     sync.Mutex
-	nonces map[httpsig.Nonce]bool
-	passed []received
-	denied []refusal.Reason
+	mu       sync.Mutex
+	nonces   map[httpsig.Nonce]bool
+	accepted []received
+	refused  []refusal.Reason
 }
 
 func newGateway(t testing.TB, ca *pki.Authority) *gateway {
@@ -92,7 +92,7 @@ func newGateway(t testing.TB, ca *pki.Authority) *gateway {
 	ring := must[*trust.Keyring](t)(trust.ParseKeyring(ca.PublicKeyPEM(), 2048))
 	g := &gateway{
 		trust: trust.NewVerifier(ring, nil, trust.Limits{}), nonces: map[httpsig.Nonce]bool{},
-		next: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
+		handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
 	}
 	g.verifier = &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: g}
 	g.Server = httptest.NewUnstartedServer(g)
@@ -101,7 +101,7 @@ func newGateway(t testing.TB, ca *pki.Authority) *gateway {
 	return g
 }
 
-// start is the gateway with a plain listener.
+// start starts the gateway without TLS.
 func (g *gateway) start() *gateway { g.Start(); return g }
 
 func (g *gateway) Spend(n httpsig.Nonce) error {
@@ -109,7 +109,7 @@ func (g *gateway) Spend(n httpsig.Nonce) error {
 	defer g.mu.Unlock()
 	key := httpsig.Nonce{Key: n.Key, Value: n.Value}
 	if g.nonces[key] {
-		return refusal.New(refusal.ProofReplayed, "seen before")
+		return refusal.New(refusal.ProofReplayed, "the nonce was used before")
 	}
 	g.nonces[key] = true
 	return nil
@@ -118,26 +118,26 @@ func (g *gateway) Spend(n httpsig.Nonce) error {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
-		err = g.judge(r, body)
+		err = g.verify(r, body)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	refusal := refusal.Of(err)
-	if err != nil && refusal == nil {
-		http.Error(w, "broken", http.StatusBadRequest)
+	if err != nil {
+		refused := refusal.Of(err)
+		if refused == nil {
+			http.Error(w, "fault", http.StatusBadRequest)
+			return
+		}
+		g.refused = append(g.refused, refused.Reason)
+		problem.Problem{Reason: refused.Reason, Status: refused.Reason.Status(), Header: "X-SSL-Auth"}.SetHeader(w.Header())
+		w.WriteHeader(refused.Reason.Status())
 		return
 	}
-	if refusal != nil {
-		g.denied = append(g.denied, refusal.Reason)
-		problem.Problem{Reason: refusal.Reason, Status: refusal.Reason.Status(), Header: "X-SSL-Auth"}.SetHeader(w.Header())
-		w.WriteHeader(refusal.Reason.Status())
-		return
-	}
-	g.passed = append(g.passed, received{r.Method, r.RequestURI, r.Host, string(body), r.ContentLength, r.Header})
-	g.next(w, r)
+	g.accepted = append(g.accepted, received{r.Method, r.RequestURI, r.Host, string(body), r.ContentLength, r.Header})
+	g.handler(w, r)
 }
 
-func (g *gateway) judge(r *http.Request, body []byte) error {
+func (g *gateway) verify(r *http.Request, body []byte) error {
 	now := time.Now()
 	chain, err := certheader.Parse(r.Header.Values(g.verifier.CredentialHeader), 16<<10)
 	if err != nil {
@@ -147,7 +147,7 @@ func (g *gateway) judge(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	who, err := identity.Of(verified)
+	caller, err := identity.Of(verified)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (g *gateway) judge(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	checked, err := g.verifier.Check(statement, m, who)
+	checked, err := g.verifier.Check(statement, m, caller)
 	if err != nil {
 		return err
 	}
@@ -167,35 +167,36 @@ func (g *gateway) judge(r *http.Request, body []byte) error {
 	return err
 }
 
-// seen is what the gateway let pass and refused since the last call.
-func (g *gateway) seen() ([]received, []refusal.Reason) {
+// requests returns the requests that the gateway accepted, and the reasons of its
+// refusals, since the last call.
+func (g *gateway) requests() ([]received, []refusal.Reason) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	passed, denied := g.passed, g.denied
-	g.passed, g.denied = nil, nil
-	return passed, denied
+	accepted, refused := g.accepted, g.refused
+	g.accepted, g.refused = nil, nil
+	return accepted, refused
 }
 
-// wantOne wants that one request has passed and nothing was refused.
+// wantOne returns the only request since the last call, which was accepted.
 func (g *gateway) wantOne(t *testing.T) received {
 	t.Helper()
-	passed, denied := g.seen()
-	if len(passed) != 1 || len(denied) != 0 {
-		t.Fatalf("want one request, found %d and refusals %v", len(passed), denied)
+	accepted, refused := g.requests()
+	if len(accepted) != 1 || len(refused) != 0 {
+		t.Fatalf("want one request, found %d and refusals %v", len(accepted), refused)
 	}
-	return passed[0]
+	return accepted[0]
 }
 
-// wantNone wants that nothing has arrived.
+// wantNone checks that no request has arrived since the last call.
 func (g *gateway) wantNone(t *testing.T) {
 	t.Helper()
-	if passed, denied := g.seen(); len(passed)+len(denied) != 0 {
-		t.Errorf("want no request, found %d and refusals %v", len(passed), denied)
+	if accepted, refused := g.requests(); len(accepted)+len(refused) != 0 {
+		t.Errorf("want no request, found %d and refusals %v", len(accepted), refused)
 	}
 }
 
-// transport sends to the gateway, over connections of its own.
-func (g *gateway) transport(t *testing.T, c *client.Credential) *client.Transport {
+// transport returns a transport to the gateway with a connection pool of its own.
+func (g *gateway) transport(t *testing.T, c *signing.Credential) *signing.Transport {
 	t.Helper()
 	base := &http.Transport{}
 	if g.TLS != nil {
@@ -204,5 +205,5 @@ func (g *gateway) transport(t *testing.T, c *client.Credential) *client.Transpor
 		base.ForceAttemptHTTP2 = true
 	}
 	t.Cleanup(base.CloseIdleConnections)
-	return &client.Transport{Credential: c, Origin: g.URL, Base: base}
+	return &signing.Transport{Credential: c, Origin: g.URL, Base: base}
 }
