@@ -10,10 +10,11 @@ import (
 func TestKnow(t *testing.T) {
 	hosts := sameorigin.NewHosts("ops.internal:9090", "", "Gateway", "::1")
 	for host, want := range map[string]bool{
-		"": true, "127.0.0.1": true, "127.0.0.1:9090": true, "10.1.2.3:9090": true, "[::1]": true, "[::1]:9090": true, "[fe80::1%25eth0]:9090": true,
+		"": true, "127.0.0.1": true, "127.0.0.1:9090": true, "10.1.2.3:9090": true, "[::1]": true, "[::1]:9090": true,
 		"localhost": true, "LOCALHOST:9090": true, "localhost.": true, "app.localhost:1": true,
 		"ops.internal": true, "Ops.Internal:80": true, "ops.internal.": true, "gateway:9090": true,
-		"0.0.0.0": false, "0.0.0.0:9090": false, "[::]:9090": false, "[::ffff:0.0.0.0]:9090": false, "[::%25lo]:1": false,
+		"0.0.0.0": false, "0.0.0.0:9090": false, "[::]:9090": false, "[::ffff:0.0.0.0]:9090": false, "[::%25lo]:1": false, "[fe80::1%25eth0]:9090": false,
+		"0.1.2.3": false, "[::ffff:127.0.0.1]:9090": false, "0": false, "127.1": false, "0x0": false, "gateway.1": false,
 		"evil.example": false, "evil.example:9090": false, "localhost.evil.example": false, "notlocalhost": false, "ops.internal.evil.example": false,
 		"internal": false, ".": false, ":9090": false, "127.0.0.1.evil.example": false, "127.0.0.1@evil.example": false, "0x7f.1": false, "2130706433": false,
 	} {
@@ -54,5 +55,21 @@ func TestIsForeign(t *testing.T) {
 				t.Errorf("foreign: %t, want %t", have, tt.want)
 			}
 		})
+	}
+}
+
+// TestIsUnmarked: a browser at a host to which it sends no Sec-Fetch-Site.
+func TestIsUnmarked(t *testing.T) {
+	const browser = "Mozilla/5.0 (X11; Linux x86_64)"
+	for host, want := range map[string]bool{
+		"127.0.0.1:9090": false, "[::1]:9090": false, "localhost": false, "app.localhost:1": false, "127.0.0.2": false,
+		"10.0.0.1": true, "gateway": true, "[::ffff:127.0.0.1]": true, "0.0.0.0": true, "": true,
+	} {
+		for agent, isBrowser := range map[string]bool{browser: true, "curl/8.5.0": false, "": false} {
+			r := &http.Request{Host: host, Header: http.Header{"User-Agent": {agent}}}
+			if have := sameorigin.IsUnmarked(r); have != (want && isBrowser) {
+				t.Errorf("%q at %q: unmarked %t, want %t", agent, host, have, want && isBrowser)
+			}
+		}
 	}
 }

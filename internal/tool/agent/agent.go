@@ -70,7 +70,7 @@ type Agent struct {
 	options  Options
 	keeper   *keeper
 	listener net.Listener
-	hosts    hosts
+	guard    guard
 	proxy    *httputil.ReverseProxy
 	base     *http.Transport
 }
@@ -89,7 +89,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		log: o.Log, options: o, keeper: keeper, listener: l,
-		hosts: newHosts(o), base: newBase(o),
+		guard: newGuard(o), base: newBase(o),
 	}
 	a.proxy = a.newProxy(&signing.Transport{
 		Source: keeper.current.Load, Origin: o.Target.String(), Base: a.base,

@@ -65,9 +65,9 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !strings.HasPrefix(r.RequestURI, "/"): // a proxy's form, or OPTIONS *
 		a.refuse(w, r, invalid(), errors.New(`want a request target that begins with "/"`))
-	case !a.hosts.know(r.Host):
+	case !a.guard.know(r.Host):
 		a.refuse(w, r, hostUnknown(), nil)
-	case a.hosts.isForeign(r):
+	case a.guard.isForeign(r):
 		a.refuse(w, r, crossOrigin(), nil)
 	case path == "/healthz":
 		a.health(w, state)
