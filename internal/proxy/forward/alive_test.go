@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 )
@@ -44,7 +43,7 @@ func TestAnyByteIsAlive(t *testing.T) {
 				}
 			})
 			p := pool(up.addr)
-			g := newGateway(t, options{way: w, pool: p, timeout: 3 * time.Second})
+			g := newGateway(t, options{way: w, pool: p, timeout: soon})
 			var all sync.WaitGroup
 			for range failures {
 				all.Go(func() { g.ask(t, get("/")) })

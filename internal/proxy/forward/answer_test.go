@@ -154,8 +154,9 @@ func TestUpstreamRefuses(t *testing.T) {
 func TestUpstreamNeverAnswers(t *testing.T) {
 	for _, w := range ways {
 		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
 			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{way: w, upstream: up.addr, timeout: 50 * time.Millisecond})
+			g := newGateway(t, options{way: w, upstream: up.addr, timeout: soon})
 			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
 				t.Errorf("status %d, want 504", res.StatusCode)
 			}

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -168,8 +167,9 @@ func TestBodyBreaksOff(t *testing.T) {
 func TestClientStalls(t *testing.T) {
 	for _, w := range ways {
 		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
 			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{way: w, upstream: up.addr, readTimeout: 100 * time.Millisecond})
+			g := newGateway(t, options{way: w, upstream: up.addr, readTimeout: soon})
 			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
 			if res.StatusCode != http.StatusRequestTimeout {
 				t.Errorf("status %d, want 408", res.StatusCode)
@@ -390,13 +390,14 @@ func TestClientLeaves(t *testing.T) {
 }
 
 func TestUpstreamStopsReading(t *testing.T) {
+	t.Parallel()
 	stuck := make(chan struct{})
 	up := newUpstream(t, func(_ int, c *conn) {
 		_, _ = c.head()
 		<-stuck
 	})
 	const huge = 64 << 20 // more than the sockets between them hold
-	g := newGateway(t, options{upstream: up.addr, timeout: 200 * time.Millisecond, maxBody: huge})
+	g := newGateway(t, options{upstream: up.addr, timeout: soon, maxBody: huge})
 	t.Cleanup(func() { close(stuck) })
 	c := dial(t, g.addr)
 	c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, ""))

@@ -102,6 +102,10 @@ type gateway struct {
 	server  interface{ Close() }
 }
 
+// soon is a timeout that a test waits for. What must happen before it happens in time
+// on a busy machine, too, so the tests that wait run in parallel.
+const soon = 3 * time.Second
+
 // A way is how a request goes to the upstream.
 type way string
 

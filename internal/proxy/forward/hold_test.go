@@ -222,7 +222,7 @@ func TestHoldRefuses(t *testing.T) {
 			t.Parallel()
 			o := options{way: way(w[1]), upstream: up.addr, readTimeout: time.Minute}
 			if tt.want == refusal.RequestTimeout {
-				o.readTimeout = 100 * time.Millisecond
+				o.readTimeout = soon
 			}
 			g := newHolding(t, holdOptions{serving: serving(w[0]), options: o})
 			c := dial(t, g.addr)
