@@ -106,6 +106,7 @@ func TestStrangersConnections(t *testing.T) {
 		}
 		c.Close()
 	}
+	eventually(t, "every record", func() bool { return len(b.records(t)) >= connections }) // after the end of the connection
 	lines := b.records(t)
 	if len(lines) != connections {
 		t.Fatalf("want %d records, found %d", connections, len(lines))
@@ -137,6 +138,7 @@ func TestMaxConnections(t *testing.T) {
 	if isAccepted(dial(t, addr)) {
 		t.Error("want the third connection closed, found it accepted")
 	}
+	eventually(t, "a record", func() bool { return len(b.records(t)) > 0 }) // after the end of the connection
 	if lines := b.records(t); len(lines) != 1 || lines[0]["reason"] != string(refusal.Overloaded) {
 		t.Errorf("records %v: want one with overloaded", lines)
 	}
