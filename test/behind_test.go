@@ -25,6 +25,7 @@ func mutualFiles() map[string]*strings.Replacer {
 		"haproxy-mtls.cfg":     strings.NewReplacer(" verify required ", " verify optional "),
 		"caddy-mtls.Caddyfile": strings.NewReplacer("mode require_and_verify", "mode verify_if_given"),
 		"apache-mtls.conf":     strings.NewReplacer("SSLVerifyClient require", "SSLVerifyClient optional"),
+		"envoy-mtls.yaml":      strings.NewReplacer("require_client_certificate: true", "require_client_certificate: false"),
 		"traefik-mtls.yaml":    strings.NewReplacer("clientAuthType: RequireAndVerifyClientCert", "clientAuthType: VerifyClientCertIfGiven"),
 	}
 }
@@ -89,7 +90,7 @@ func TestBehindTLS(t *testing.T) {
 func TestBehindHTTP2(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
-	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile", "traefik-mtls.yaml"} {
+	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile", "envoy-mtls.yaml", "traefik-mtls.yaml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, c, file)

@@ -86,10 +86,14 @@ func isTraefik(file string) bool { return strings.HasPrefix(file, "traefik-") }
 
 // headerOf returns the field in which the proxy of a file attaches the certificate.
 func headerOf(file string) string {
-	if isTraefik(file) {
+	switch program, _, _ := strings.Cut(file, "-"); program {
+	case "traefik":
 		return "X-Forwarded-Tls-Client-Cert"
+	case "envoy":
+		return "X-Forwarded-Client-Cert"
+	default:
+		return proxyHeader
 	}
-	return proxyHeader
 }
 
 func newFrontWith(t *testing.T, c *cast, file string, env environment) *front {
@@ -107,6 +111,7 @@ func (f *front) start(t *testing.T, file string, edit func(text string) string) 
 	t.Helper()
 	values := maps.Clone(f.files)
 	values["GATEWAY"] = f.tap.addr
+	values["GATEWAY_HOST"], values["GATEWAY_PORT"], _ = strings.Cut(f.tap.addr, ":")
 	f.addr = startProxy(t, proxyOptions{file, values, edit}).addr
 	if isTraefik(file) {
 		f.waitForRoute(t, f.handshakes()...)

@@ -17,7 +17,7 @@ func wantConfiguration(t *testing.T, file string) {
 	t.Helper()
 	values := map[string]string{
 		"SERVER_CERT": "/server.crt", "SERVER_KEY": "/server.key", "CLIENT_CA": "/ca.crt",
-		"GATEWAY": "127.0.0.1:8080", "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": "8080",
+		"GATEWAY": "127.0.0.1:8080",
 	}
 	text := proxyOptions{file: file}.fill(t, string(readScriptFile(t, proxyFolder, file)), values, "/run", "127.0.0.1:443")
 	var document map[string]any
@@ -82,11 +82,10 @@ func TestTraefikOnTheWire(t *testing.T) {
 	g.wantRefused(t, from(escaped), refusal.CredentialMalformed)
 }
 
-// TestEnvoyOnTheWire sends what Envoy writes, in small letters, and the examples
-// of its documentation, which hold no certificate.
+// TestEnvoyOnTheWire sends recorded values in the form that TestEnvoyXFCC finds, and the
+// examples of Envoy's documentation, which hold no certificate.
 func TestEnvoyOnTheWire(t *testing.T) {
 	t.Parallel()
-	wantConfiguration(t, "envoy-mtls.yaml")
 	g := wired(t, "X-Forwarded-Client-Cert")
 	from := func(value string) request {
 		return plainGet("/events").with("x-forwarded-proto: https",
