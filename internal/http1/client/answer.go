@@ -14,11 +14,9 @@ import (
 // Answer is an answer as the upstream gave it.
 type Answer struct {
 	Status int
-	Fields []Field // in their order, those of the connection among them; not to be changed
+	Fields []Field // in their order, those of the connection among them
 	Length int64   // of the body, as declared; -1: unknown
 	Body   io.ReadCloser
-	// Relay is what [Options.Relay] made of Fields. It is not to be changed.
-	Relay any
 }
 
 // Take gives the body, if all of it has come together with the header; then nothing
@@ -36,15 +34,13 @@ type Field struct{ Name, Value string }
 
 // answer is the header of a response.
 type answer struct {
-	text    string // all of it
 	status  int
-	fields  []Field // never changed
-	length  int64   // -1: until the connection ends
+	fields  []Field
+	length  int64 // -1: until the connection ends
 	chunked bool
 	keep    bool // the connection may serve again
 
 	version10 bool // HTTP/1.0
-	relay     any
 }
 
 // readHead reads up to and including the empty line. The result stands in the
@@ -53,10 +49,6 @@ func (cn *conn) readHead() ([]byte, error) {
 	seen := 0
 	for {
 		have := cn.buf[cn.start:cn.end]
-		if n := len(cn.last.text); n > 0 && len(have) >= n && string(have[:n]) == cn.last.text {
-			cn.start += n // as nearly always
-			return have[:n], nil
-		}
 		// The end may have come in two parts.
 		from := max(0, seen-3)
 		if i := bytes.Index(have[from:], []byte("\r\n\r\n")); i >= 0 {
@@ -84,7 +76,7 @@ func parseHead(head []byte) (answer, error) {
 	// One string; every name and value is a part of it.
 	text := string(head)
 	line, rest, _ := strings.Cut(text[:len(text)-2], "\r\n")
-	a := answer{text: text, length: -1}
+	a := answer{length: -1}
 	var err error
 	if a.status, a.keep, err = parseStatusLine(line); err != nil {
 		return a, err

@@ -32,7 +32,6 @@ type conn struct {
 	buf        []byte // what was read: buf[start:end]
 	start, end int
 	idleSince  time.Time
-	last       answer // the one before, for a service that answers alike
 }
 
 func newConn(nc net.Conn, c *Client) (*conn, error) {
@@ -262,7 +261,7 @@ func (cn *conn) converse(message []byte) (answer, error) {
 		case err != nil:
 			return answer{}, badAnswer(unexpected(err))
 		}
-		a, err := cn.parse(head)
+		a, err := parseHead(head)
 		if err != nil {
 			return answer{}, badAnswer(err)
 		}
@@ -277,27 +276,6 @@ func (cn *conn) converse(message []byte) (answer, error) {
 }
 
 func badAnswer(err error) error { return fmt.Errorf("%w: %w", ErrBadAnswer, err) }
-
-// maxRepeated bounds the header that a connection keeps in memory, in bytes.
-const maxRepeated = 4 << 10
-
-// parse reads a header, unless it is the one before, byte for byte.
-func (cn *conn) parse(head []byte) (answer, error) {
-	if string(head) == cn.last.text {
-		return cn.last, nil
-	}
-	a, err := parseHead(head)
-	if err != nil {
-		return a, err
-	}
-	if cn.options.Relay != nil {
-		a.relay = cn.options.Relay(a.fields)
-	}
-	if len(head) <= maxRepeated {
-		cn.last = a
-	}
-	return a, nil
-}
 
 // answer makes the answer's body from its framing.
 func (cn *conn) answer(m *Message, a answer) Answer {
@@ -323,7 +301,7 @@ func (cn *conn) answer(m *Message, a answer) Answer {
 	if length < 0 && !a.chunked {
 		b.keep = false
 	}
-	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b, Relay: a.relay}
+	return Answer{Status: a.status, Fields: a.fields, Length: a.length, Body: b}
 }
 
 // unhurry takes the deadline of the header off: a body may take its time.

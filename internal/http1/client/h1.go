@@ -27,7 +27,7 @@ var ErrUnreachable = errors.New("no connection")
 // one byte: the answer is not HTTP, too large, or not complete. The upstream is alive.
 var ErrBadAnswer = errors.New("bad answer")
 
-// Options are what a [Client] needs. All fields are required, except Relay.
+// Options are what a [Client] needs. All fields are required.
 type Options struct {
 	// Addr is the upstream's host:port.
 	Addr string
@@ -38,9 +38,6 @@ type Options struct {
 	MaxIdle int
 	// MaxHeaderBytes bounds the answer's header.
 	MaxHeaderBytes int
-	// Relay makes [Answer.Relay] of an answer's fields. Its result is used again for
-	// answers with the same header.
-	Relay func([]Field) any
 }
 
 // Client talks to one upstream. It is safe for concurrent use.

@@ -7,7 +7,7 @@ import (
 )
 
 // Message is a request as it goes on the wire, in one piece: [Message.Begin], then
-// [Message.Lines] and [Message.Field] for the field lines, then [Message.End]. What
+// [Message.Field] for each field line, then [Message.End]. What
 // could be read as more than one request is refused by [Client.Do]. A Message can be
 // used again, by one goroutine at a time.
 type Message struct {
@@ -32,9 +32,6 @@ func (m *Message) Begin(method, target, host string) {
 	m.b = append(append(append(append(m.b, method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
 	m.b = append(append(m.b, host...), "\r\n"...)
 }
-
-// Lines adds the field lines, as they are.
-func (m *Message) Lines(l *Lines) { m.b = l.AppendTo(m.b) }
 
 // Field adds a field line. What frames the message is no field: Content-Length is
 // written by [Message.End].
@@ -69,4 +66,19 @@ func (m *Message) repeatable() bool {
 // say so when it is empty, too (RFC 9110, section 8.6), as net/http does.
 func MethodHasContent(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+func checkField(name, value string) error {
+	switch {
+	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !isToken(name):
+		return fmt.Errorf("want a header name, found %.40q", name)
+	case !printable(value):
+		return fmt.Errorf("want a header value without control characters in %q", name)
+	default:
+		return nil
+	}
+}
+
+func appendField(b []byte, name, value string) []byte {
+	return append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
 }

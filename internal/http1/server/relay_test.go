@@ -11,11 +11,10 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// relayer is what package forward knows of the lane's writer.
-type relayer interface {
+// fastWriter is the interface that package forward expects of the server's ResponseWriter.
+type fastWriter interface {
 	http.ResponseWriter
-	Relay(status int, length int64, lines *client.Lines, own [2]client.Field)
-	Repeats() (place *any, generation uint64)
+	WriteFields(status int, length int64, fields []client.Field)
 }
 
 const theDate = "Sun, 22 Nov 2026 08:00:00 GMT"
@@ -35,9 +34,9 @@ func whole(t *testing.T, bare bool, method string, h http.HandlerFunc) string {
 	return strings.Join(sorted, "\n") + "\n\n" + rest
 }
 
-// TestRelay: an answer that is passed on is the one that net/http makes of the same
-// fields, and the connection goes on behind it.
-func TestRelay(t *testing.T) {
+// TestWriteFields: the response equals the one that net/http sends for the same fields,
+// and the connection can be used for another request after it.
+func TestWriteFields(t *testing.T) {
 	tests := []struct {
 		name, method string
 		status       int
@@ -73,11 +72,10 @@ func TestRelay(t *testing.T) {
 				}
 			}
 			have := whole(t, false, tt.method, handler(func(w http.ResponseWriter) {
-				var l client.Lines
-				_ = l.Add("Date", theDate)
-				_ = l.Add("Set-Cookie", "a")
-				_ = l.Add("Set-Cookie", "b")
-				w.(relayer).Relay(tt.status, tt.length, &l, [2]client.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
+				w.(fastWriter).WriteFields(tt.status, tt.length, []client.Field{
+					{Name: "Date", Value: theDate}, {Name: "Set-Cookie", Value: "a"}, {Name: "Set-Cookie", Value: "b"},
+					{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"},
+				})
 				w.Header().Set("X-Late", "1")
 				w.WriteHeader(http.StatusTeapot)
 			}))
@@ -94,13 +92,11 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// TestRelayLate: an answer that has begun stays what it is.
-func TestRelayLate(t *testing.T) {
+// TestWriteFieldsLate: WriteFields has no effect after WriteHeader.
+func TestWriteFieldsLate(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
-		var l client.Lines
-		_ = l.Add("X-A", "b")
-		w.(relayer).Relay(http.StatusOK, 5, &l, [2]client.Field{{Name: "X-Own", Value: "1"}, {Name: "X-Second", Value: "2"}})
+		w.(fastWriter).WriteFields(http.StatusOK, 5, []client.Field{{Name: "X-A", Value: "b"}, {Name: "X-Own", Value: "1"}})
 	})
 	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusTeapot, "")
 	if h["X-A"] != nil || h["X-Own"] != nil {
@@ -108,29 +104,13 @@ func TestRelayLate(t *testing.T) {
 	}
 }
 
-// TestRelayOwnField: the fields that are not of the lines cannot end their line.
-func TestRelayOwnField(t *testing.T) {
+// TestWriteFieldsKeepsLines: a value cannot end the line of its field.
+func TestWriteFieldsKeepsLines(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
-		w.(relayer).Relay(http.StatusOK, 0, new(client.Lines), [2]client.Field{{Name: "X-Own", Value: "a\r\nX-Evil: b"}, {Name: "X-Second", Value: "a\nX-Evil: b"}})
+		w.(fastWriter).WriteFields(http.StatusOK, 0, []client.Field{{Name: "X-Own", Value: "a\r\nX-Evil: b"}, {Name: "X-Second", Value: "a\nX-Evil: b"}})
 	})
 	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, "")
 	if h["X-Evil"] != nil || h.Get("X-Own") != "a  X-Evil: b" || h.Get("X-Second") != "a X-Evil: b" {
 		t.Errorf("header %v, want the value on one line", h)
-	}
-}
-
-// TestPlace: what a handler leaves there is found by the next request of the
-// connection, and by no other.
-func TestPlace(t *testing.T) {
-	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
-		place, _ := w.(relayer).Repeats()
-		n, _ := (*place).(int)
-		*place = n + 1
-		_, _ = fmt.Fprint(w, n)
-	})
-	one, two := r.dial(), r.dial()
-	for i := range 3 {
-		one.send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, fmt.Sprint(i))
-		two.send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, fmt.Sprint(i))
 	}
 }

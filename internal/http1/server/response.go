@@ -74,17 +74,17 @@ func (w *response) begun() {
 	}
 }
 
-// Relay is WriteHeader for an answer of a service, with a date: the lines and the two
-// fields are written beside those of Header, and the body has this length. Nothing of it
-// is guessed.
-func (w *response) Relay(status int, length int64, lines *client.Lines, own [2]client.Field) {
+// WriteFields is WriteHeader for a response from an upstream: it writes the fields after
+// those of Header, and the body has the given length in bytes. The fields include a Date,
+// and none that frames the message or concerns the connection. Nothing is added by
+// guessing, such as Content-Type. The slice may be changed afterwards.
+func (w *response) WriteFields(status int, length int64, fields []client.Field) {
 	if w.status != 0 {
 		return
 	}
 	w.status, w.length, w.typed, w.dated = status, length, true, true
 	w.begun()
-	w.out = lines.AppendTo(w.out)
-	for _, field := range own {
+	for _, field := range fields {
 		w.field(field.Name, field.Value)
 	}
 }

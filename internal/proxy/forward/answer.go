@@ -18,8 +18,8 @@ const bufferSize = 32 << 10
 // client would take a part for the whole. The error is a *denial.Error when the client
 // stopped reading.
 func (f *Forwarder) answer(w http.ResponseWriter, a client.Answer, listed headers.Options, m *message) (int64, error) {
-	if r := canRelay(a); m.relayer != nil && r != nil {
-		return f.relay(w, m, a, r)
+	if m.writer != nil && canWriteFast(a) {
+		return f.writeFast(w, m, a, listed)
 	}
 	h := w.Header()
 	// An upstream that says no type gets none: net/http would guess one.

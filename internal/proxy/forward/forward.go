@@ -60,7 +60,7 @@ func New(o Options) *Forwarder {
 		headers:   NewFilter(o.CredentialHeaders),
 		vary:      NewVary(o.CredentialHeaders),
 	}
-	f.lean = newLean(o.Pool, o.Timeout, f.relayed)
+	f.lean = newLean(o.Pool, o.Timeout)
 	return f
 }
 
@@ -119,7 +119,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, g access.Gra
 	defer endReading(w, body)
 	var visit upstream.Visit
 	defer visit.End()
-	result := f.exchange(w, &visit, &message{r, g, hop, body, listed, relayerOf(w)})
+	result := f.exchange(w, &visit, &message{r, g, hop, body, listed, fastWriterOf(w)})
 	result.BytesIn = body.n.Load()
 	if f.pool.Len() > 1 {
 		result.Upstream = visit.Name()

@@ -33,12 +33,16 @@ func NewFilter(credentials []string) Filter {
 	return f
 }
 
-// vouch calls give with each field that the gateway adds, except X-Request-Id.
-func vouch(m *message, give func(name, value string)) {
+// eachField calls give with each field of the request to the upstream: first those of
+// the client's fields that are forwarded, then the gateway's own, which no Connection
+// field of the client can remove.
+func (f *Forwarder) eachField(m *message, give func(name, value string)) {
+	f.headers.keep(m.r.Header, selection{m.listed, m.hop.SignaturesRead}, give)
 	identify(m.g, m.hop.Auth, give)
 	give(headers.ForwardedFor, m.hop.For)
 	give(headers.ForwardedProto, m.hop.Proto)
 	give(headers.ForwardedHost, m.hop.Host)
+	give(headers.RequestID, m.hop.RequestID)
 }
 
 // Identity calls give with each field that tells a service who is calling. It does

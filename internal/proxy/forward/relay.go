@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 
@@ -9,88 +8,41 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// relayer is a ResponseWriter that takes an answer's header as it is to be written,
-// and knows whether its client repeats itself. Package lane has one.
-type relayer interface {
+// fastWriter is a ResponseWriter that accepts all fields of a response at once, without a
+// map. The ResponseWriter of http1/server implements it.
+type fastWriter interface {
 	http.ResponseWriter
-	// Relay is WriteHeader with these fields beside those of Header, and with a body
-	// of this length.
-	Relay(status int, length int64, lines *client.Lines, own [2]client.Field)
-	// Repeats is a place that belongs to the client's connection, and a number that is
-	// another one whenever a request's fields are not those of the request before, its
-	// Content-Length aside.
-	Repeats() (place *any, generation uint64)
+	// WriteFields does what WriteHeader does, and adds the fields to those of Header. The
+	// body has the given length in bytes. The fields include a Date, and none that frames
+	// the message or concerns the connection. The slice may be changed afterwards.
+	WriteFields(status int, length int64, fields []client.Field)
 }
 
-// relayerOf finds it below what a framework has put around it.
-func relayerOf(w http.ResponseWriter) relayer {
-	if r, ok := w.(relayer); ok {
-		return r
+// fastWriterOf returns the fastWriter in w or in the writer that w wraps, or nil.
+func fastWriterOf(w http.ResponseWriter) fastWriter {
+	if fast, ok := w.(fastWriter); ok {
+		return fast
 	}
 	if outer, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-		r, _ := outer.Unwrap().(relayer)
-		return r
+		fast, _ := outer.Unwrap().(fastWriter)
+		return fast
 	}
 	return nil
 }
 
-// relayable is what of an answer's header goes on to the client. It is not changed once
-// it is made, and kept for a service that answers alike.
-type relayable struct {
-	lines client.Lines // in the order of their names, without the two below
-	vary  [2]string    // the value of Vary, by whether signatures count
+// canWriteFast reports whether the fields of the response make a complete header: the
+// length is known and there is a date. net/http sends no Content-Type with a 304, so such
+// a response goes through the header map.
+func canWriteFast(a client.Answer) bool {
+	return a.Length >= 0 && a.Status != http.StatusNotModified &&
+		slices.ContainsFunc(a.Fields, func(field client.Field) bool { return field.Name == "Date" })
 }
 
-// relayed returns the *relayable of an answer's fields; nil where the fields alone do
-// not make the header, because a date is missing.
-func (f *Forwarder) relayed(fields []client.Field) any {
-	fields = slices.Clone(fields)
-	slices.SortStableFunc(fields, func(a, b client.Field) int { return cmp.Compare(a.Name, b.Name) })
-	listed, err := listedIn(fields)
-	if err != nil {
-		return nil
-	}
-	var r relayable
-	var vary []string
-	dated := false
-	for _, field := range fields {
-		switch {
-		case field.Name == headers.ContentLength || field.Name == headers.RequestID || !passesBack(field.Name, listed):
-			continue
-		case field.Name == headers.Vary:
-			vary = append(vary, field.Value)
-			continue
-		}
-		if r.lines.Add(field.Name, field.Value) != nil {
-			return nil
-		}
-		dated = dated || field.Name == "Date"
-	}
-	if !dated {
-		return nil
-	}
-	r.vary = [2]string{f.vary.merge(vary, false), f.vary.merge(vary, true)}
-	return &r
-}
-
-// canRelay returns what of the answer can go on as it is, nil if it cannot. net/http
-// sends no type with a 304.
-func canRelay(a client.Answer) *relayable {
-	r, _ := a.Relay.(*relayable)
-	if a.Length < 0 || a.Status == http.StatusNotModified {
-		return nil
-	}
-	return r
-}
-
-// relay passes an answer on as it is. The body goes through w, which may be around
-// the relayer: a framework has to know that an answer has begun, or it would put a
-// page of its own behind it when something panics.
-func (f *Forwarder) relay(w http.ResponseWriter, m *message, a client.Answer, r *relayable) (int64, error) {
-	m.relayer.Relay(a.Status, a.Length, &r.lines, [2]client.Field{
-		{Name: headers.Vary, Value: r.vary[index(m.hop.SignaturesRead)]},
-		{Name: headers.RequestID, Value: m.hop.RequestID},
-	})
+// writeFast sends the response through the fastWriter. The body goes through w, which may
+// wrap the fastWriter: a framework has to know that the response has begun, or it would
+// append an error page when a handler panics.
+func (f *Forwarder) writeFast(w http.ResponseWriter, m *message, a client.Answer, listed headers.Options) (int64, error) {
+	m.writer.WriteFields(a.Status, a.Length, f.relayed(a.Fields, listed, m.hop))
 	body, ok := a.Take()
 	if !ok {
 		return f.copyBody(w, a)
@@ -100,4 +52,22 @@ func (f *Forwarder) relay(w http.ResponseWriter, m *message, a client.Answer, r 
 		return int64(n), stoppedReading(err)
 	}
 	return int64(n), nil
+}
+
+// relayed returns the fields of the response to the client. It reuses the memory of fields.
+func (f *Forwarder) relayed(fields []client.Field, listed headers.Options, hop Hop) []client.Field {
+	passed := fields[:0]
+	var vary []string
+	for _, field := range fields {
+		switch {
+		case field.Name == headers.ContentLength || field.Name == headers.RequestID || !passesBack(field.Name, listed):
+		case field.Name == headers.Vary:
+			vary = append(vary, field.Value)
+		default:
+			passed = append(passed, field)
+		}
+	}
+	return append(passed,
+		client.Field{Name: headers.Vary, Value: f.vary.merge(vary, hop.SignaturesRead)},
+		client.Field{Name: headers.RequestID, Value: hop.RequestID})
 }

@@ -3,8 +3,10 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/certgate/certgate/internal/core/access"
@@ -27,13 +29,12 @@ type message struct {
 	// listed are the fields that the client's Connection fields list.
 	listed headers.Options
 
-	relayer relayer // nil when the client's connection is net/http's
+	writer fastWriter // nil when the client's connection is net/http's
 }
 
 // parcel is a request in one piece, for the lean client.
 type parcel struct {
 	message client.Message
-	scratch repeat
 	body    []byte
 }
 
@@ -106,10 +107,7 @@ func (f *Forwarder) offer(visit *upstream.Visit, m *message, p *parcel) (client.
 		return f.roundTrip(visit.URL(), m)
 	}
 	p.message.Begin(m.g.Method(), m.g.Target().String(), visit.URL().Host)
-	if err := f.write(&p.message, m, &p.scratch); err != nil {
-		return client.Answer{}, err
-	}
-	p.message.Field(headers.RequestID, m.hop.RequestID)
+	f.eachField(m, p.message.Field)
 	p.message.End(p.body)
 	return f.lean[visit.Index()].Do(m.r.Context(), &p.message)
 }
@@ -136,8 +134,8 @@ func (f *Forwarder) roundTrip(to *url.URL, m *message) (client.Answer, error) {
 
 func answerOf(res *http.Response) client.Answer {
 	a := client.Answer{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
-	for name, values := range res.Header {
-		for _, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
+		for _, value := range res.Header[name] {
 			a.Fields = append(a.Fields, client.Field{Name: name, Value: value})
 		}
 	}
@@ -158,9 +156,7 @@ func (f *Forwarder) outbound(to *url.URL, m *message, u *use) *http.Request {
 		ContentLength: m.r.ContentLength,
 	}
 	give := func(name, value string) { out.Header[name] = append(out.Header[name], value) }
-	f.headers.keep(m.r.Header, selection{m.listed, m.hop.SignaturesRead}, give)
-	vouch(m, give)
-	give(headers.RequestID, m.hop.RequestID)
+	f.eachField(m, give)
 	forbidRepeat(out.Header)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport would add its own

@@ -99,7 +99,7 @@ func unreachable(err error) error { return fmt.Errorf("%w: %w", client.ErrUnreac
 
 // newLean makes the clients for plain requests, one for each address; nil when
 // there can be none.
-func newLean(pool *upstream.Pool, timeout time.Duration, relayed func([]client.Field) any) []*client.Client {
+func newLean(pool *upstream.Pool, timeout time.Duration) []*client.Client {
 	var clients []*client.Client
 	for i := range pool.Len() {
 		if pool.URL(i).Scheme != "http" {
@@ -107,7 +107,6 @@ func newLean(pool *upstream.Pool, timeout time.Duration, relayed func([]client.F
 		}
 		clients = append(clients, client.New(client.Options{
 			Addr: pool.Name(i), Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader,
-			Relay: relayed,
 		}))
 	}
 	return clients

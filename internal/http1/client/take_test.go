@@ -6,52 +6,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/certgate/certgate/internal/http1/client"
 )
-
-// TestLines: what could end a line, end the header or frame a message does not come
-// in, and leaves no trace.
-func TestLines(t *testing.T) {
-	tests := []struct {
-		name, value string
-		ok          bool
-	}{
-		{"X-A", "b", true},
-		{"X-A", "", true},
-		{"X-A", "b\tc \x80", true},
-		{"", "b", false},
-		{"X A", "b", false},
-		{"X-A:", "b", false},
-		{"X-A\r\nX-B", "b", false},
-		{"X-A", "b\r\nX-B: c", false},
-		{"X-A", "b\nX-B: c", false},
-		{"X-A", "b\r", false},
-		{"X-A", "b\x00", false},
-		{"X-A", "\r\n\r\nHTTP/1.1 200 OK", false},
-		{"Content-Length", "1", false},
-		{"Transfer-Encoding", "chunked", false},
-		{"Host", "b", false},
-	}
-	for _, tt := range tests {
-		t.Run(fmt.Sprintf("%q %q", tt.name, tt.value), func(t *testing.T) {
-			var l client.Lines
-			want := "X-First: 1\r\nX-Last: 2\r\n"
-			if tt.ok {
-				want = "X-First: 1\r\n" + tt.name + ": " + tt.value + "\r\nX-Last: 2\r\n"
-			}
-			err := errors.Join(l.Add("X-First", "1"), l.Add(tt.name, tt.value), l.Add("X-Last", "2"))
-			if have := string(l.AppendTo(nil)); have != want || (err == nil) != tt.ok || l.Len() != len(want) {
-				t.Errorf("lines %q and %v, want %q", have, err, want)
-			}
-			if l.Reset(); l.Len() != 0 {
-				t.Errorf("%d bytes are left", l.Len())
-			}
-		})
-	}
-}
 
 // taking is how far the body of an answer has come with its header.
 var taking = []struct {
@@ -154,37 +112,6 @@ func TestTakeOfAnother(t *testing.T) {
 	a := client.Answer{Body: io.NopCloser(strings.NewReader("hi"))}
 	if body, ok := a.Take(); ok {
 		t.Errorf("took %q", body)
-	}
-}
-
-// TestRelay: asked once about answers that repeat, and again about one that differs
-// in a byte.
-func TestRelay(t *testing.T) {
-	answers := []string{"a", "a", "b", "b", "a"}
-	up := newUpstream(t, func(_ int, c *conn) {
-		for _, value := range answers {
-			if _, _, err := c.request(); err != nil {
-				return
-			}
-			c.say("HTTP/1.1 200 OK\r\nX-A: " + value + "\r\nContent-Length: 0\r\n\r\n")
-		}
-	})
-	var asked atomic.Int64
-	c := newClient(t, up.addr, func(o *client.Options) {
-		o.Relay = func(fields []client.Field) any {
-			asked.Add(1)
-			return fields[0]
-		}
-	})
-	for _, value := range answers {
-		a := do(t, c, http.MethodGet)
-		_ = a.Body.Close()
-		if want := (client.Field{Name: "X-A", Value: value}); a.Relay != want {
-			t.Errorf("relay %v, want %v", a.Relay, want)
-		}
-	}
-	if n := asked.Load(); n != 3 {
-		t.Errorf("asked %d times, want 3", n)
 	}
 }
 

@@ -1,0 +1,228 @@
+package forward_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/proxy/forward"
+)
+
+// fastRecorder is a ResponseWriter with the method WriteFields. It counts the calls.
+type fastRecorder struct {
+	*httptest.ResponseRecorder
+	calls int
+}
+
+func (w *fastRecorder) WriteFields(status int, _ int64, _ []client.Field) {
+	w.calls++
+	w.WriteHeader(status)
+}
+
+// forwardedRequest contains everything that the request to the upstream is built from.
+type forwardedRequest struct {
+	method, target string
+	header         http.Header
+	hop            forward.Hop
+}
+
+// TestConsecutiveRequests: a request is built from its own fields only, also when the
+// request before differs from it in one of them.
+func TestConsecutiveRequests(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*forwardedRequest)
+	}{
+		{"nothing", func(*forwardedRequest) {}},
+		{"client header", func(r *forwardedRequest) { r.header = http.Header{"Accept": {"b"}} }},
+		{"method", func(r *forwardedRequest) { r.method = http.MethodPut }},
+		{"target", func(r *forwardedRequest) { r.target = "/a?c" }},
+		{"request id", func(r *forwardedRequest) { r.hop.RequestID = "r-2" }},
+		{"authentication method", func(r *forwardedRequest) { r.hop.Auth = "mtls" }},
+		{"address", func(r *forwardedRequest) { r.hop.For = "192.0.2.8" }},
+		{"scheme", func(r *forwardedRequest) { r.hop.Proto = "http" }},
+		{"host", func(r *forwardedRequest) { r.hop.Host = "other.example" }},
+		{"signatures read", func(r *forwardedRequest) { r.hop.SignaturesRead = true }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			first := forwardedRequest{http.MethodPost, "/a?b", http.Header{"Accept": {"a"}, "Signature": {"s"}}, hop}
+			second := first
+			tt.change(&second)
+			one, other := receivedHead(t, first), receivedHead(t, second)
+			up, got := recorder(t)
+			f := newForwarder(up.addr)
+			t.Cleanup(f.Close)
+			for _, request := range []struct {
+				forwardedRequest
+				want []string
+			}{{first, one}, {second, other}, {first, one}} {
+				if result := forwardRequest(t, f, request.forwardedRequest); result.Err != nil {
+					t.Fatal(result.Err)
+				}
+				if diff := cmp.Diff(request.want, withoutHost(<-got)); diff != "" {
+					t.Errorf("the upstream got (-want +have):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// receivedHead returns what the upstream receives of the first request of a new Forwarder.
+func receivedHead(t *testing.T, request forwardedRequest) []string {
+	t.Helper()
+	up, got := recorder(t)
+	f := newForwarder(up.addr)
+	defer f.Close()
+	if result := forwardRequest(t, f, request); result.Err != nil {
+		t.Fatal(result.Err)
+	}
+	return withoutHost(<-got)
+}
+
+// withoutHost returns the request line and the sorted header lines, without the Host.
+func withoutHost(head string) []string {
+	line, _, _ := strings.Cut(head, "\r\n")
+	all := append([]string{line}, headers(head)...)
+	return slices.DeleteFunc(all, func(l string) bool { return strings.HasPrefix(l, "Host: ") })
+}
+
+// forwardRequest forwards the request of the client "mail".
+func forwardRequest(t *testing.T, f *forward.Forwarder, request forwardedRequest) forward.Result {
+	t.Helper()
+	g, err := grant(request.method, request.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), request.method, request.target, nil)
+	r.Header = request.header
+	return f.Forward(&fastRecorder{ResponseRecorder: httptest.NewRecorder()}, r, g, request.hop)
+}
+
+// TestConsecutiveClients: equal requests of two clients, and of one client with two
+// certificates, carry the identity of their own certificate.
+func TestConsecutiveClients(t *testing.T) {
+	up, got := recorder(t)
+	f := newForwarder(up.addr)
+	t.Cleanup(f.Close)
+	for _, name := range []string{"mail", "social", "mail", "mail"} {
+		client, err := newClient(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forwardFor(t, f, client)
+		have := headers(<-got)
+		for _, want := range []string{"X-Client-Id: " + name, "X-Client-Cert-Fingerprint: " + client.Certificate().Fingerprint()} {
+			if !slices.Contains(have, want) {
+				t.Errorf("header %q, want %q", have, want)
+			}
+		}
+	}
+}
+
+// forwardFor forwards the same request for any client.
+func forwardFor(t *testing.T, f *forward.Forwarder, client identity.Client) {
+	t.Helper()
+	g, err := grantTo(client, http.MethodGet, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	if result := f.Forward(&fastRecorder{ResponseRecorder: httptest.NewRecorder()}, r, g, hop); result.Err != nil {
+		t.Fatal(result.Err)
+	}
+}
+
+// TestHostOfEachAddress: each address of the upstream receives its own name in Host.
+func TestHostOfEachAddress(t *testing.T) {
+	one, gotOne := recorder(t)
+	two, gotTwo := recorder(t)
+	f := forward.New(forward.Options{Pool: pool(one.addr, two.addr), Timeout: time.Minute, MaxBodyBytes: maxBody})
+	t.Cleanup(f.Close)
+	client, err := mail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		forwardFor(t, f, client)
+		select {
+		case head := <-gotOne:
+			wantHost(t, head, one.addr)
+		case head := <-gotTwo:
+			wantHost(t, head, two.addr)
+		}
+	}
+	if one.conns.Load() == 0 || two.conns.Load() == 0 {
+		t.Error("want requests at both addresses")
+	}
+}
+
+func wantHost(t *testing.T, head, host string) {
+	t.Helper()
+	if have := headers(head); !slices.Contains(have, "Host: "+host) {
+		t.Errorf("header %q, want host %s", have, host)
+	}
+}
+
+// TestUnsendableFields: a field value that could end its line is refused, and no part of
+// the request is sent.
+func TestUnsendableFields(t *testing.T) {
+	bad := hop
+	bad.Host = "a\r\nX-Evil: b"
+	tests := map[string]forwardedRequest{
+		"of the client":  {http.MethodGet, "/", http.Header{"Accept": {"a\r\nX-Evil: b"}}, hop},
+		"of the gateway": {http.MethodGet, "/", http.Header{}, bad},
+	}
+	for name, request := range tests {
+		t.Run(name, func(t *testing.T) {
+			up, got := recorder(t)
+			f := newForwarder(up.addr)
+			t.Cleanup(f.Close)
+			for range 3 {
+				if result := forwardRequest(t, f, request); reason(t, result) != refusal.UpstreamFailed {
+					t.Errorf("result %v, want upstream_failed", result)
+				}
+			}
+			if len(got) > 0 {
+				t.Errorf("the upstream got %q", <-got)
+			}
+		})
+	}
+}
+
+// framework wraps a ResponseWriter as a web framework does.
+type framework struct {
+	http.ResponseWriter
+
+	body strings.Builder
+}
+
+func (w *framework) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *framework) Write(p []byte) (int, error) { return w.body.Write(p) }
+
+// TestBodyPassesTheFramework: the body is written through the wrapping ResponseWriter
+// although the header bypasses it, so the framework appends no error page.
+func TestBodyPassesTheFramework(t *testing.T) {
+	up := answering(t, "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello")
+	f := newForwarder(up.addr)
+	defer f.Close()
+	g, err := grant(http.MethodGet, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
+	w := &framework{ResponseWriter: client}
+	result := f.Forward(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), g, hop)
+	if result.Err != nil || client.calls != 1 || w.body.String() != "hello" {
+		t.Errorf("result %v, %d calls of WriteFields, body %q through the framework", result, client.calls, &w.body)
+	}
+}
