@@ -494,3 +494,18 @@ func TestUnfinishedRequests(t *testing.T) {
 		})
 	}
 }
+
+// TestPanicInTheBackground checks that a panic of the gateway's own goroutines is in
+// the log, and ends the gateway with an error and not with a text of the Go runtime.
+func TestPanicInTheBackground(t *testing.T) {
+	var b buffer
+	log, _ := audit.NewLogger(zapcore.InfoLevel, "json", zapcore.AddSync(&b))
+	failed := make(chan error, 1)
+	(&Gateway{log: log}).supervise(failed, func() error { panic("on purpose") })
+	if err := <-failed; err == nil || !strings.Contains(err.Error(), "on purpose") {
+		t.Errorf("want the panic as an error, found %v", err)
+	}
+	if line := b.String(); !strings.Contains(line, `"level":"error"`) || !strings.Contains(line, `"panic":"on purpose","stack":"`) {
+		t.Errorf("want the panic in the log, found %s", line)
+	}
+}
