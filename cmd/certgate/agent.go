@@ -70,6 +70,9 @@ func (c agentCommand) Run(ctx context.Context, s surroundings) error {
 	if errors.Is(err, agent.ErrExposed) {
 		err = fmt.Errorf("--listen: %w; --exposed takes it all the same", err)
 	}
+	if errors.Is(err, agent.ErrOwnAddress) {
+		err = fmt.Errorf("--to: %w", err)
+	}
 	if err != nil {
 		return usageError{err}
 	}

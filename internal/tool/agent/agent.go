@@ -1,12 +1,14 @@
-// Package agent signs the requests of programs that cannot sign for themselves.
+// Package agent is a local reverse proxy that signs the requests of programs that
+// cannot sign for themselves.
 //
-// An agent listens beside the program, on this machine, and sends what comes to
-// one gateway, with the client's certificate attached and signed with its key.
-// The program knows nothing of either: it only has another base URL.
+// An agent listens on the same machine as the program. It forwards each request to
+// one gateway, with the client's certificate attached and signed with the
+// certificate's key. The program only needs another base URL.
 //
-// Whoever reaches an agent speaks as its client. So it listens on loopback
-// addresses and Unix sockets, unless it is told that more are meant, and answers no
-// web page of somebody else.
+// Every program that can connect to an agent can send requests as its client.
+// Therefore an agent listens on loopback addresses and Unix sockets only, unless
+// [Options.Exposed] is set, and refuses requests that a browser sends for a web page
+// of another origin.
 package agent
 
 import (
@@ -26,60 +28,65 @@ import (
 	"github.com/certgate/certgate/internal/tool/signing"
 )
 
-// Bounds of a local program's connection; those of the gateway's own listener have
-// the same values by default.
+// Limits of the connection from the local program. They equal the defaults of the
+// gateway's public listener.
 const (
 	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second // to the end of the body
+	readTimeout       = 60 * time.Second // for the request with its body
 	idleTimeout       = 120 * time.Second
 	maxHeaderBytes    = 64 << 10
 )
 
-// Options are what an [Agent] is made of.
+// Options configure an [Agent].
 type Options struct {
-	// CertFile and KeyFile are regular files with what [signing.Parse] wants. They are
-	// read again when they change.
+	// CertFile and KeyFile are regular files in the form that [signing.Parse]
+	// accepts. The agent loads them again when they change.
 	CertFile, KeyFile string
 	// Target is the gateway's origin, such as https://schedule.example.com.
 	Target *url.URL
-	// Listen is a host and port, or unix: and the path of a socket.
+	// Listen is a host and port, or "unix:" and the path of a socket.
 	Listen string
-	// Exposed takes an address that is not loopback.
+	// Exposed permits an address that other machines can reach.
 	Exposed bool
-	// Names are hosts by which the program knows the agent, in lower case, beside
-	// localhost, the one of Listen and every IP address.
+	// Names are further host names, in lower case, by which programs reach the
+	// agent. localhost, the host of Listen and IP addresses are always accepted.
 	Names []string
 	// Header is the gateway's AUTH_HEADER.
 	Header string
-	// Roots vouch for the target; nil: those of the machine.
+	// Roots are the CAs that may have signed the target's certificate. If nil, the
+	// CAs of the system are used.
 	Roots *x509.CertPool
-	// MaxBodyBytes is the longest body of a request.
+	// MaxBodyBytes is the limit for the body of a request.
 	MaxBodyBytes int64
-	// ShutdownTimeout is how long requests may go on once Run's context is done.
+	// ShutdownTimeout is how long open requests may take after Run's context ends.
 	ShutdownTimeout time.Duration
 	Log             *zap.Logger
 	Now             func() time.Time
 }
 
-// ErrExposed is that Listen is not a loopback address and Exposed is not set.
-var ErrExposed = errors.New("whoever reaches the agent speaks as its client: want a loopback address or a Unix socket")
+// ErrExposed is the error of [New] for an address that other machines can reach,
+// if Exposed is not set.
+var ErrExposed = errors.New("every program that reaches the agent can send requests as its client: want a loopback address or a Unix socket")
 
-// Agent is a listener with what stands behind it.
+// Agent is a local listener that signs requests and forwards them to the gateway.
 type Agent struct {
 	log      *zap.Logger
 	options  Options
-	keeper   *keeper
+	reloader *reloader
 	listener net.Listener
 	guard    guard
 	proxy    *httputil.ReverseProxy
 	base     *http.Transport
 }
 
-// New reads the certificate and binds the address; nothing is answered before
-// [Agent.Run]. The error is that of the files, an [ErrExposed], or that of the
-// address. A certificate that is out of its time is none: there may soon be another.
+// New loads the certificate and binds the address. The agent serves no request
+// before [Agent.Run].
+//
+// New returns an error if the files cannot be used or the address cannot be bound,
+// an [ErrExposed], or an [ErrOwnAddress]. A certificate that has expired or is not
+// valid yet is not an error, because it may be renewed while the agent runs.
 func New(ctx context.Context, o Options) (*Agent, error) {
-	keeper, err := newKeeper(o)
+	reloader, err := newReloader(o)
 	if err != nil {
 		return nil, err
 	}
@@ -87,40 +94,44 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isOwnAddress(o.Target, l.Addr(), o.Names) {
+		return nil, errors.Join(fmt.Errorf("%w, found %q", ErrOwnAddress, o.Target), l.Close())
+	}
 	a := &Agent{
-		log: o.Log, options: o, keeper: keeper, listener: l,
+		log: o.Log, options: o, reloader: reloader, listener: l,
 		guard: newGuard(o), base: newBase(o),
 	}
 	a.proxy = a.newProxy(&signing.Transport{
-		Source: keeper.current.Load, Origin: o.Target.String(), Base: a.base,
+		Source: reloader.current.Load, Origin: o.Target.String(), Base: a.base,
 		Header: o.Header, MaxBodyBytes: o.MaxBodyBytes,
 	})
 	return a, nil
 }
 
-// Addr is where the agent listens, with the port that was bound.
+// Addr returns the address of the listener, with the port that was bound.
 func (a *Agent) Addr() net.Addr { return a.listener.Addr() }
 
-// Reload asks for a look at the certificate and key, which happens in the
-// background while [Agent.Run] runs. The log has the result: the pair in force, an
-// error, with which the last good pair stays, or that a file was changed in place
-// less than [filewatch.Quiet] ago and has to stay the same first.
-func (a *Agent) Reload() { a.keeper.reload() }
+// Reload requests that the certificate and key are loaded again. It returns at once;
+// the files are read in the background while [Agent.Run] runs. The log contains the
+// result: the pair in force; an error, after which the previous pair stays in force;
+// or that a file was changed in place less than [filewatch.Quiet] ago and must first
+// stay unchanged.
+func (a *Agent) Reload() { a.reloader.requestReload() }
 
-// Run serves until ctx is done and then until the requests in flight are finished,
-// but no longer than ShutdownTimeout. It returns nil after that, and an error when
-// the listener failed or requests had to be cut.
+// Run serves requests until ctx is done. Then it waits for open requests for at most
+// ShutdownTimeout. Run returns an error if the listener failed or requests were
+// aborted.
 func (a *Agent) Run(ctx context.Context) error {
-	a.keeper.announce()
-	a.warn()
-	server := a.server()
+	a.reloader.logCertificate()
+	a.logWarnings()
+	server := a.newServer()
 	failed := make(chan error, 2)
 	var running sync.WaitGroup
 	defer running.Wait()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	running.Go(func() {
-		if err := a.keeper.run(watching); err != nil {
+		if err := a.reloader.run(watching); err != nil {
 			failed <- fmt.Errorf("watching the certificate: %w", err)
 		}
 	})
@@ -138,19 +149,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, a.shutdown(server))
 }
 
-// warn says what an operator should know of the options.
-func (a *Agent) warn() {
+// logWarnings logs options that weaken the agent's security.
+func (a *Agent) logWarnings() {
 	if !isPrivate(a.listener.Addr()) {
-		a.log.Warn("whoever reaches the agent speaks as its client, and it listens for more than this machine",
+		a.log.Warn("every program that reaches the agent can send requests as its client, and other machines can reach this address",
 			zap.String("addr", a.Addr().String()))
 	}
 	if a.options.Target.Scheme == "http" {
-		a.log.Warn("the target is not https: whoever is on the way can read and change requests and answers",
+		a.log.Warn("the target is not https: requests and responses can be read and changed in transit",
 			zap.String("to", a.options.Target.String()))
 	}
 }
 
-func (a *Agent) server() *http.Server {
+func (a *Agent) newServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &http.Server{
@@ -160,7 +171,7 @@ func (a *Agent) server() *http.Server {
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		// net/http would answer OPTIONS * itself.
+		// Otherwise net/http would respond to OPTIONS * itself.
 		DisableGeneralOptionsHandler: true,
 	}
 	if l, err := zap.NewStdLogAt(a.log, zap.WarnLevel); err == nil {
@@ -175,7 +186,7 @@ func (a *Agent) shutdown(server *http.Server) error {
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if err != nil {
-		err = fmt.Errorf("requests were cut after %s: %w", a.options.ShutdownTimeout, err)
+		err = fmt.Errorf("open requests were aborted after %s: %w", a.options.ShutdownTimeout, err)
 		_ = server.Close()
 	}
 	a.base.CloseIdleConnections()

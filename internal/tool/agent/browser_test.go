@@ -39,9 +39,9 @@ func browse(t *testing.T, url string) {
 	}
 }
 
-// TestForeignPage has a real browser load a foreign page that includes the agent under
-// every name and address that reaches it, as an image and as a frame, with a Referer
-// and without. The agent refuses all of these requests.
+// TestForeignPage makes a real browser load a page of another origin that includes the
+// agent under every name and address that reaches it, as an image and as a frame, with
+// and without a Referer. The agent refuses all of these requests.
 func TestForeignPage(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
@@ -53,7 +53,7 @@ func TestForeignPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// By the name in the URL, the Host field that Chromium sends.
+	// The keys are host names in URLs, the values the Host fields that Chromium sends.
 	names := map[string]string{
 		"127.0.0.1": "127.0.0.1", "127.1": "127.0.0.1", "2130706433": "127.0.0.1", "localhost": "localhost", "agent.localhost": "agent.localhost",
 		"certgate-agent": "certgate-agent", "rebound.example": "rebound.example",
@@ -90,8 +90,8 @@ func TestForeignPage(t *testing.T) {
 			t.Errorf("%s: want %d requests refused, found %d", host, n, found[host])
 		}
 	}
-	for len(g.passed) > 0 {
-		r := g.one(t)
+	for len(g.accepted) > 0 {
+		r := g.wantOne(t)
 		t.Errorf("want no request signed, found %s %s", r.method, r.target)
 	}
 }
@@ -134,14 +134,14 @@ func TestForeignPageOverIPv6(t *testing.T) {
 	g.wantNone(t)
 }
 
-// TestOwnPage checks that a page that a person opens is signed.
+// TestOwnPage checks that the agent signs the request for a page that a user opens.
 func TestOwnPage(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	s := start(t, options(f, g.url))
 	browse(t, "http://"+s.Addr().String()+"/events")
-	if r := g.one(t); r.method != http.MethodGet || r.target != "/events" {
+	if r := g.wantOne(t); r.method != http.MethodGet || r.target != "/events" {
 		t.Errorf("want GET /events, found %s %s", r.method, r.target)
 	}
 }

@@ -2,37 +2,44 @@ package agent
 
 import (
 	"context"
+	"net"
 	"net/url"
 
 	"github.com/certgate/certgate/internal/filewatch"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
-// Look does what the agent does every minute.
-func (a *Agent) Look() { a.keeper.look() }
+// Check runs the periodic check, which otherwise runs every minute.
+func (a *Agent) Check() { a.reloader.check() }
 
-// Unwatch leaves it to the test when the files are read. It is called before Run.
-func (a *Agent) Unwatch() {
-	a.keeper.watch = func(ctx context.Context, _ filewatch.Options) error {
+// DisableWatch turns the file watch off, so that the test decides when the files are
+// read. It is called before Run.
+func (a *Agent) DisableWatch() {
+	a.reloader.watch = func(ctx context.Context, _ filewatch.Options) error {
 		<-ctx.Done()
 		return nil
 	}
 }
 
-// Reread does what the agent does when its files have changed.
-func (a *Agent) Reread() { a.keeper.take(a.files(false)) }
+// FilesChanged reads the files, as the file watch does after a change.
+func (a *Agent) FilesChanged() { a.reloader.update(a.readFiles(false)) }
 
-// ReloadNow does what the agent does after Reload, whether or not a file has changed.
-func (a *Agent) ReloadNow() { a.keeper.take(a.files(true)) }
+// ReloadNow reads the files, as the file watch does after Reload.
+func (a *Agent) ReloadNow() { a.reloader.update(a.readFiles(true)) }
 
-func (a *Agent) files(asked bool) filewatch.Look {
-	return filewatch.Look{Changed: []regularfile.File{read(a.options.CertFile), read(a.options.KeyFile)}, Asked: asked}
+func (a *Agent) readFiles(requested bool) filewatch.Look {
+	return filewatch.Look{Changed: []regularfile.File{readFile(a.options.CertFile), readFile(a.options.KeyFile)}, Asked: requested}
 }
 
-// ReasonOf is the reason of an answer to an error of sending.
+// ReasonOf returns the reason of the refusal for an error of forwarding.
 func ReasonOf(err error, connected bool) string { return refusalOf(err, connected).reason }
 
-// URLOf is where the agent of a target sends a request with the request target.
-func URLOf(target *url.URL, raw string) *url.URL {
-	return (&Agent{options: Options{Target: target}}).url(raw)
+// TargetURL returns the URL to which an agent with the target forwards a request.
+func TargetURL(target *url.URL, raw string) *url.URL {
+	return (&Agent{options: Options{Target: target}}).targetURL(raw)
+}
+
+// IsOwnAddress reports whether the target is the address of the agent's listener.
+func IsOwnAddress(target *url.URL, own net.Addr, names ...string) bool {
+	return isOwnAddress(target, own, names)
 }

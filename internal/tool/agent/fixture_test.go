@@ -32,8 +32,8 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// patience bounds every wait; nothing is measured by it.
-const patience = 20 * time.Second
+// timeout limits every wait. No test depends on how long something takes.
+const timeout = 20 * time.Second
 
 func must[T any](t *testing.T) func(T, error) T {
 	t.Helper()
@@ -46,14 +46,14 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// files are where an agent finds its certificate and key.
+// files are the certificate and key files of an agent, and the CA that issues for them.
 type files struct {
 	t         *testing.T
 	ca        *pki.Authority
 	cert, key string
 }
 
-// newFiles holds a pair of mail, valid for an hour from now.
+// newFiles writes a certificate and key of the client mail, valid for an hour from now.
 func newFiles(t *testing.T) files {
 	t.Helper()
 	dir := t.TempDir()
@@ -69,7 +69,7 @@ func newAuthority(t *testing.T) *pki.Authority {
 	}))
 }
 
-// pair is a new one, for an hour.
+// pair returns a new certificate, valid for an hour, and its key.
 func (f files) pair(now time.Time) (cert *x509.Certificate, key []byte) {
 	f.t.Helper()
 	signer := must[crypto.Signer](f.t)(pki.P256.Generate())
@@ -77,7 +77,7 @@ func (f files) pair(now time.Time) (cert *x509.Certificate, key []byte) {
 	return cert, must[[]byte](f.t)(pki.EncodeKey(signer))
 }
 
-// renew puts a new pair into the files.
+// renew writes a new pair to the files and returns its certificate.
 func (f files) renew(now time.Time) *x509.Certificate {
 	f.t.Helper()
 	cert, key := f.pair(now)
@@ -93,28 +93,28 @@ func (f files) write(name string, text []byte) {
 	}
 }
 
-// received is a request that the target believed.
+// received is a request that the target accepted.
 type received struct {
 	method, target, host, body string
 	header                     http.Header
 	cert                       *x509.Certificate
 }
 
-// target is a gateway as far as an agent can see: it wants every request signed.
+// target verifies requests as the gateway does and accepts only signed ones.
 type target struct {
 	*httptest.Server
 	url      *url.URL
 	verifier httpsig.Verifier
 	trust    *trust.Verifier
-	next     http.HandlerFunc
-	passed   chan received
+	handler  http.HandlerFunc
+	accepted chan received
 }
 
-func newTarget(t *testing.T, f files, next http.HandlerFunc) *target {
+func newTarget(t *testing.T, f files, handler http.HandlerFunc) *target {
 	t.Helper()
 	ring := must[*trust.Keyring](t)(trust.ParseKeyring(f.ca.PublicKeyPEM(), 2048))
-	// The agent's clock may be another here; that of the signatures is not.
-	g := &target{trust: trust.NewVerifier(ring, nil, trust.Limits{ClockSkew: 400 * time.Hour}), next: next, passed: make(chan received, 1000)}
+	// Tests change the agent's clock for certificates; signatures use the real clock.
+	g := &target{trust: trust.NewVerifier(ring, nil, trust.Limits{ClockSkew: 400 * time.Hour}), handler: handler, accepted: make(chan received, 1000)}
 	g.verifier = httpsig.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: &nonces{}}
 	g.Server = httptest.NewServer(g)
 	t.Cleanup(g.Close)
@@ -125,19 +125,19 @@ func newTarget(t *testing.T, f files, next http.HandlerFunc) *target {
 func (g *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
-		err = g.judge(r, body)
+		err = g.verify(r, body)
 	}
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", `Certificate realm="certgate", error="x"`)
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
-	if g.next != nil {
-		g.next(w, r)
+	if g.handler != nil {
+		g.handler(w, r)
 	}
 }
 
-func (g *target) judge(r *http.Request, body []byte) error {
+func (g *target) verify(r *http.Request, body []byte) error {
 	now := time.Now()
 	chain, err := certheader.Parse(r.Header.Values("X-SSL-Auth"), 16<<10)
 	if err != nil {
@@ -147,7 +147,7 @@ func (g *target) judge(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	who, err := identity.Of(verified)
+	caller, err := identity.Of(verified)
 	if err != nil {
 		return err
 	}
@@ -159,33 +159,34 @@ func (g *target) judge(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	checked, err := g.verifier.Check(statement, m, who)
+	checked, err := g.verifier.Check(statement, m, caller)
 	if err != nil {
 		return err
 	}
 	if _, err := g.verifier.Spend(checked, m, now); err != nil {
 		return err
 	}
-	g.passed <- received{r.Method, r.RequestURI, r.Host, string(body), r.Header, chain.Leaf}
+	g.accepted <- received{r.Method, r.RequestURI, r.Host, string(body), r.Header, chain.Leaf}
 	return nil
 }
 
-type nonces struct{ seen sync.Map }
+// nonces is a nonce store without a limit.
+type nonces struct{ used sync.Map }
 
 func (n *nonces) Spend(one httpsig.Nonce) error {
-	if _, used := n.seen.LoadOrStore(one.Value, true); used {
+	if _, used := n.used.LoadOrStore(one.Value, true); used {
 		return io.ErrNoProgress
 	}
 	return nil
 }
 
-// one is the request that has passed.
-func (g *target) one(t *testing.T) received {
+// wantOne waits for the next accepted request and returns it.
+func (g *target) wantOne(t *testing.T) received {
 	t.Helper()
 	select {
-	case r := <-g.passed:
+	case r := <-g.accepted:
 		return r
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("want a request at the target, found none")
 		return received{}
 	}
@@ -193,7 +194,7 @@ func (g *target) one(t *testing.T) received {
 
 func (g *target) wantNone(t *testing.T) {
 	t.Helper()
-	if n := len(g.passed); n != 0 {
+	if n := len(g.accepted); n != 0 {
 		t.Errorf("want no request at the target, found %d", n)
 	}
 }
@@ -202,7 +203,7 @@ func (g *target) wantNone(t *testing.T) {
 type sidecar struct {
 	*agent.Agent
 	logs   *observer.ObservedLogs
-	clock  *atomic.Pointer[time.Time] // of its certificate's life; nil: the real one
+	clock  *atomic.Pointer[time.Time] // for the certificate's validity; the real clock if nil
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -210,17 +211,18 @@ type sidecar struct {
 func options(f files, to *url.URL) agent.Options {
 	return agent.Options{
 		CertFile: f.cert, KeyFile: f.key, Target: to, Listen: "127.0.0.1:0", Header: "X-SSL-Auth",
-		MaxBodyBytes: 100, ShutdownTimeout: patience,
+		MaxBodyBytes: 100, ShutdownTimeout: timeout,
 	}
 }
 
-// start runs an agent until the test ends, and wants that to go well.
+// start runs an agent without file watch until the test ends, and checks that Run
+// returns no error.
 func start(t *testing.T, o agent.Options) *sidecar {
 	t.Helper()
-	return startWith(t, o, (*agent.Agent).Unwatch)
+	return startWith(t, o, (*agent.Agent).DisableWatch)
 }
 
-// startWith starts an agent after a change of it.
+// startWith runs an agent that change has modified.
 func startWith(t *testing.T, o agent.Options, change func(*agent.Agent)) *sidecar {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -240,43 +242,43 @@ func startWith(t *testing.T, o agent.Options, change func(*agent.Agent)) *sideca
 	t.Cleanup(func() {
 		cancel()
 		if err := <-s.ended; err != nil {
-			t.Errorf("want the agent to end well, found %v", err)
+			t.Errorf("want no error from Run, found %v", err)
 		}
 	})
 	return s
 }
 
-// at sets the agent's clock.
-func (s *sidecar) at(now time.Time) { s.clock.Store(&now) }
+// setClock sets the agent's clock.
+func (s *sidecar) setClock(now time.Time) { s.clock.Store(&now) }
 
-// said counts the lines with the message at the level.
-func (s *sidecar) said(level zapcore.Level, message string) int {
+// countLogs returns the number of log lines of the level that contain the message.
+func (s *sidecar) countLogs(level zapcore.Level, message string) int {
 	return s.logs.FilterMessageSnippet(message).FilterLevelExact(level).Len()
 }
 
-// answer is what a local program gets.
-type answer struct {
+// response is a response with its body.
+type response struct {
 	*http.Response
 	body string
 }
 
-// send writes a request as it stands and reads the answer.
-func (s *sidecar) send(t *testing.T, method, raw string) answer {
+// sendRaw sends the bytes of a request and reads the response.
+func (s *sidecar) sendRaw(t *testing.T, method, raw string) response {
 	t.Helper()
-	c := must[net.Conn](t)((&net.Dialer{Timeout: patience}).DialContext(t.Context(), s.Addr().Network(), s.Addr().String()))
+	c := must[net.Conn](t)((&net.Dialer{Timeout: timeout}).DialContext(t.Context(), s.Addr().Network(), s.Addr().String()))
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		t.Fatal(err)
 	}
 	_ = must[int](t)(io.WriteString(c, raw))
 	res := must[*http.Response](t)(http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method}))
 	body := must[[]byte](t)(io.ReadAll(res.Body))
 	_ = res.Body.Close()
-	return answer{res, string(body)}
+	return response{res, string(body)}
 }
 
-// ask sends a request with the header lines and the body.
-func (s *sidecar) ask(t *testing.T, method, target, body string, lines ...string) answer {
+// request sends a request with the header lines and the body.
+func (s *sidecar) request(t *testing.T, method, target, body string, lines ...string) response {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(method + " " + target + " HTTP/1.1\r\n")
@@ -290,11 +292,11 @@ func (s *sidecar) ask(t *testing.T, method, target, body string, lines ...string
 	if body != "" && !strings.Contains(head, "transfer-encoding:") {
 		b.WriteString("Content-Length: " + strconv.Itoa(len(body)) + "\r\n")
 	}
-	return s.send(t, method, b.String()+"Connection: close\r\n\r\n"+body)
+	return s.sendRaw(t, method, b.String()+"Connection: close\r\n\r\n"+body)
 }
 
-// want wants an answer of the agent's own.
-func (a answer) want(t *testing.T, status int, reason string) {
+// wantRefusal checks that the response is a refusal of the agent itself.
+func (a response) wantRefusal(t *testing.T, status int, reason string) {
 	t.Helper()
 	var p struct {
 		Type, Title, Reason string

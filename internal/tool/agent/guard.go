@@ -2,15 +2,16 @@ package agent
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/certgate/certgate/internal/core/sameorigin"
 )
 
-// guard refuses what a browser sends for a page of another origin.
+// guard recognizes requests that a browser sends for a web page of another origin.
 type guard struct {
 	hosts sameorigin.Hosts
-	unix  bool // the agent listens on a Unix socket, which no browser reaches
+	unix  bool // whether the agent listens on a Unix socket, which browsers cannot reach
 }
 
 func newGuard(o Options) guard {
@@ -20,12 +21,24 @@ func newGuard(o Options) guard {
 	return guard{hosts: sameorigin.NewHosts(append([]string{o.Listen}, o.Names...)...)}
 }
 
-// know reports whether the Host field is one of the agent's; every one is on a Unix
-// socket.
-func (g guard) know(host string) bool { return g.unix || g.hosts.Know(host) }
+// knows reports whether the Host of a request is one of the agent's. On a Unix socket
+// every Host is.
+func (g guard) knows(host string) bool { return g.unix || g.hosts.Know(host) }
 
-// isForeign reports whether a browser sends the request, or may send it, for a page of
-// another origin. GET is included, because here a GET speaks as the client, too.
-func (g guard) isForeign(r *http.Request) bool {
+// isCrossOrigin reports whether a browser sent the request, or may have sent it, for a
+// page of another origin. It includes GET, which http.CrossOriginProtection accepts,
+// because the agent signs a GET as its client, too.
+func (g guard) isCrossOrigin(r *http.Request) bool {
 	return sameorigin.IsForeign(r) || !g.unix && sameorigin.IsUnmarked(r)
+}
+
+// hostname returns the host of a Host field without port, brackets and final dot, in
+// lower case.
+func hostname(hostport string) string {
+	name := (&url.URL{Host: hostport}).Hostname()
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
+
+func isLocalhost(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }

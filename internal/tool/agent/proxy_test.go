@@ -21,9 +21,9 @@ import (
 	"github.com/certgate/certgate/internal/tool/signing"
 )
 
-// TestTargetsGoOnAsTheyCome: byte for byte, and signed like that. What they mean,
-// the gateway judges.
-func TestTargetsGoOnAsTheyCome(t *testing.T) {
+// TestForwardsTargetUnchanged checks that request targets are signed and forwarded byte
+// for byte.
+func TestForwardsTargetUnchanged(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
@@ -35,45 +35,45 @@ func TestTargetsGoOnAsTheyCome(t *testing.T) {
 		"/{id}", "/a|b", "/a^b", "/a\"b", "/<a>", "/a'b", "/a;b=c", "/a,b", "/a:b", "/@a", "/*", "/a#b", "/a?b#c",
 		"/http://evil.example/", "/healthz/", "/healthz%20",
 	} {
-		a := s.ask(t, "GET", target, "")
+		a := s.request(t, "GET", target, "")
 		if a.StatusCode != http.StatusOK {
 			t.Errorf("%q: want 200, found %d and %s", target, a.StatusCode, a.body)
 			continue
 		}
-		if got := g.one(t).target; got != target {
+		if got := g.wantOne(t).target; got != target {
 			t.Errorf("want %q, found %q", target, got)
 		}
 	}
-	// What cannot be signed is not sent.
+	// A target that cannot be signed is not forwarded.
 	for _, target := range []string{"/\u00fc", "/?\u00fc"} {
-		s.ask(t, "GET", target, "").want(t, 400, "agent_request_unsigned")
+		s.request(t, "GET", target, "").wantRefusal(t, 400, "agent_request_unsigned")
 		g.wantNone(t)
 	}
-	// Package url can hold two slashes, and odd bytes, but not both.
-	if s.ask(t, "GET", "//a|b", ""); g.one(t).target != "//a%7Cb" {
+	// Package url cannot represent two slashes with bytes that it escapes.
+	if s.request(t, "GET", "//a|b", ""); g.wantOne(t).target != "//a%7Cb" {
 		t.Error("want two slashes to stay two")
 	}
 }
 
-// TestOtherTargets: an agent is no proxy.
-func TestOtherTargets(t *testing.T) {
+// TestRefusesOtherTargetForms checks that an agent cannot be used as a forward proxy.
+func TestRefusesOtherTargetForms(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	s := start(t, options(f, g.url))
-	s.ask(t, "GET", "http://localhost/events", "").want(t, 400, "agent_request_invalid")
-	s.ask(t, "GET", g.URL+"/events", "").want(t, 400, "agent_request_invalid")
-	s.ask(t, "OPTIONS", "*", "").want(t, 400, "agent_request_invalid")
-	s.ask(t, "CONNECT", "localhost:443", "", "Host: localhost:443").want(t, 400, "agent_request_invalid")
+	s.request(t, "GET", "http://localhost/events", "").wantRefusal(t, 400, "agent_request_invalid")
+	s.request(t, "GET", g.URL+"/events", "").wantRefusal(t, 400, "agent_request_invalid")
+	s.request(t, "OPTIONS", "*", "").wantRefusal(t, 400, "agent_request_invalid")
+	s.request(t, "CONNECT", "localhost:443", "", "Host: localhost:443").wantRefusal(t, 400, "agent_request_invalid")
 	g.wantNone(t)
 }
 
-// TestRequests: methods and bodies arrive, whatever way they came.
+// TestRequests checks that methods and bodies arrive, with every kind of body framing.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Answer", "theirs")
+		w.Header().Set("X-Response", "target")
 		w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(w, "done")
 	})
@@ -85,28 +85,28 @@ func TestRequests(t *testing.T) {
 	}{
 		{"GET", "GET", "", "", nil},
 		{"POST", "POST", "content", "content", []string{"Content-Type: text/plain"}},
-		{"POST without", "POST", "", "", []string{"Content-Length: 0"}},
+		{"POST without body", "POST", "", "", []string{"Content-Length: 0"}},
 		{"PUT", "PUT", "content", "content", nil},
 		{"PATCH", "PATCH", "content", "content", nil},
 		{"DELETE", "DELETE", "", "", nil},
-		{"DELETE with", "DELETE", "content", "content", nil},
+		{"DELETE with body", "DELETE", "content", "content", nil},
 		{"PURGE", "PURGE", "", "", nil},
-		{"chunks", "POST", chunks, "fourfive5", []string{"Transfer-Encoding: chunked", "Trailer: X-Trailer"}},
-		{"no chunks", "POST", "0\r\n\r\n", "", []string{"Transfer-Encoding: chunked"}},
-		{"expecting", "POST", "content", "content", []string{"Expect: 100-continue"}},
+		{"chunked", "POST", chunks, "fourfive5", []string{"Transfer-Encoding: chunked", "Trailer: X-Trailer"}},
+		{"chunked, empty", "POST", "0\r\n\r\n", "", []string{"Transfer-Encoding: chunked"}},
+		{"Expect", "POST", "content", "content", []string{"Expect: 100-continue"}},
 		{"at the limit", "POST", strings.Repeat("x", 100), strings.Repeat("x", 100), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var a answer
-			if test.name == "expecting" {
-				a = s.askExpecting(t, test.body)
+			var a response
+			if test.name == "Expect" {
+				a = s.requestExpecting(t, test.body)
 			} else {
-				a = s.ask(t, test.method, "/events", test.body, test.lines...)
+				a = s.request(t, test.method, "/events", test.body, test.lines...)
 			}
-			if a.StatusCode != http.StatusCreated || a.body != "done" || a.Header.Get("X-Answer") != "theirs" {
-				t.Fatalf("want the target's answer, found %d and %s", a.StatusCode, a.body)
+			if a.StatusCode != http.StatusCreated || a.body != "done" || a.Header.Get("X-Response") != "target" {
+				t.Fatalf("want the target's response, found %d and %s", a.StatusCode, a.body)
 			}
-			got := g.one(t)
+			got := g.wantOne(t)
 			if got.method != test.method || got.body != test.want || got.host != g.url.Host {
 				t.Errorf("want %s and %q for the target's host, found %+v", test.method, test.want, got)
 			}
@@ -119,32 +119,32 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// askExpecting waits for 100 Continue before it sends the body.
-func (s *sidecar) askExpecting(t *testing.T, body string) answer {
+// requestExpecting waits for 100 Continue before it sends the body.
+func (s *sidecar) requestExpecting(t *testing.T, body string) response {
 	t.Helper()
 	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Addr().String()+"/events", strings.NewReader(body)))
 	r.Header.Set("Expect", "100-continue")
-	transport := &http.Transport{ExpectContinueTimeout: patience}
+	transport := &http.Transport{ExpectContinueTimeout: timeout}
 	defer transport.CloseIdleConnections()
 	res := must[*http.Response](t)(transport.RoundTrip(r))
 	text := must[[]byte](t)(io.ReadAll(res.Body))
 	_ = res.Body.Close()
-	return answer{res, string(text)}
+	return response{res, string(text)}
 }
 
-// TestHeaders: what a program sends goes on, but for what the agent and the
-// gateway say, and for what is about its own connection.
+// TestHeaders checks that the agent removes the fields that it or the gateway sets, and
+// hop-by-hop fields, and forwards all others.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	s := start(t, options(f, g.url))
-	s.ask(t, "POST", "/events", "content",
-		"X-SSL-Auth: theirs", "X_SSL_Auth: theirs", "Signature: sig1=:AAAA:", `Signature-Input: sig1=();tag="certgate"`,
+	s.request(t, "POST", "/events", "content",
+		"X-SSL-Auth: other", "X_SSL_Auth: other", "Signature: sig1=:AAAA:", `Signature-Input: sig1=();tag="certgate"`,
 		"Content-Digest: sha-256=:AAAA:", "Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil.example",
 		"X-Forwarded-Proto: https", "Upgrade: websocket", "Connection: upgrade, x-hop", "X-Hop: 1", "Te: trailers", "Keep-Alive: 5",
-		"Proxy-Authorization: x", "User-Agent: theirs/1", "Accept-Encoding: br", "Cookie: a=b", "Authorization: Bearer x", "Idempotency-Key: 1")
-	got := g.one(t)
+		"Proxy-Authorization: x", "User-Agent: program/1", "Accept-Encoding: br", "Cookie: a=b", "Authorization: Bearer x", "Idempotency-Key: 1")
+	got := g.wantOne(t)
 	for _, name := range []string{
 		"X_ssl_auth", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 		"Upgrade", "Connection", "X-Hop", "Te", "Keep-Alive", "Proxy-Authorization",
@@ -154,27 +154,28 @@ func TestHeaders(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"User-Agent": "theirs/1", "Accept-Encoding": "br", "Cookie": "a=b", "Authorization": "Bearer x", "Idempotency-Key": "1",
+		"User-Agent": "program/1", "Accept-Encoding": "br", "Cookie": "a=b", "Authorization": "Bearer x", "Idempotency-Key": "1",
 	} {
 		if found := got.header.Get(name); found != want {
 			t.Errorf("%s: want %q, found %q", name, want, found)
 		}
 	}
-	if s.ask(t, "GET", "/", ""); g.one(t).header["User-Agent"] != nil {
-		t.Error("want no User-Agent where the program has none")
+	if s.request(t, "GET", "/", ""); g.wantOne(t).header["User-Agent"] != nil {
+		t.Error("want no User-Agent when the program sends none")
 	}
-	if s.ask(t, "GET", "/", ""); g.one(t).header["Accept-Encoding"] != nil {
-		t.Error("want no Accept-Encoding where the program has none")
+	if s.request(t, "GET", "/", ""); g.wantOne(t).header["Accept-Encoding"] != nil {
+		t.Error("want no Accept-Encoding when the program sends none")
 	}
 }
 
-// TestAnswersStream: the first line is here before there is a second.
-func TestAnswersStream(t *testing.T) {
+// TestResponseStreams checks that the first line of a response arrives before the target
+// sends the second.
+func TestResponseStreams(t *testing.T) {
 	t.Parallel()
 	read := make(chan struct{})
 	f := newFiles(t)
 	g := newTarget(t, f, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "8") // without it, ReverseProxy would not wait anyway
+		w.Header().Set("Content-Length", "8") // without it, ReverseProxy always flushes at once
 		_, _ = io.WriteString(w, "one\n")
 		_ = http.NewResponseController(w).Flush()
 		select {
@@ -197,33 +198,33 @@ func TestAnswersStream(t *testing.T) {
 	}
 }
 
-// TestRefusals: what the agent answers itself is told apart from what a gateway
-// says, and whether the request was sent.
+// TestRefusals checks the agent's own responses, whose reasons show whether the request
+// was sent.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	s := start(t, options(f, g.url))
-	s.ask(t, "POST", "/", strings.Repeat("x", 101)).want(t, 413, "agent_body_too_large")
-	s.ask(t, "POST", "/", "65\r\n"+strings.Repeat("x", 101)+"\r\n0\r\n\r\n", "Transfer-Encoding: chunked").want(t, 413, "agent_body_too_large")
-	s.ask(t, "POST", "/", "zz\r\n", "Transfer-Encoding: chunked").want(t, 400, "agent_request_invalid")
+	s.request(t, "POST", "/", strings.Repeat("x", 101)).wantRefusal(t, 413, "agent_body_too_large")
+	s.request(t, "POST", "/", "65\r\n"+strings.Repeat("x", 101)+"\r\n0\r\n\r\n", "Transfer-Encoding: chunked").wantRefusal(t, 413, "agent_body_too_large")
+	s.request(t, "POST", "/", "zz\r\n", "Transfer-Encoding: chunked").wantRefusal(t, 400, "agent_request_invalid")
 	g.wantNone(t)
-	s.ask(t, "POST", "/", "x").want(t, 502, "agent_gateway_failed")
-	g.one(t)
+	s.request(t, "POST", "/", "x").wantRefusal(t, 502, "agent_gateway_failed")
+	g.wantOne(t)
 
-	nobody := httptest.NewServer(nil)
-	nobody.Close()
-	s = start(t, options(f, must[*url.URL](t)(url.Parse(nobody.URL))))
-	s.ask(t, "POST", "/", "x").want(t, 502, "agent_gateway_unreachable")
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	s = start(t, options(f, must[*url.URL](t)(url.Parse(closed.URL))))
+	s.request(t, "POST", "/", "x").wantRefusal(t, 502, "agent_gateway_unreachable")
 
-	stranger := httptest.NewUnstartedServer(nil)
-	stranger.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	stranger.StartTLS()
-	t.Cleanup(stranger.Close)
-	s = start(t, options(f, must[*url.URL](t)(url.Parse(stranger.URL))))
-	s.ask(t, "POST", "/", "x").want(t, 502, "agent_gateway_unreachable")
-	if n := s.said(zapcore.WarnLevel, "refused"); n != 1 {
-		t.Errorf("want one line on it, found %d", n)
+	untrusted := httptest.NewUnstartedServer(nil)
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	untrusted.StartTLS()
+	t.Cleanup(untrusted.Close)
+	s = start(t, options(f, must[*url.URL](t)(url.Parse(untrusted.URL))))
+	s.request(t, "POST", "/", "x").wantRefusal(t, 502, "agent_gateway_unreachable")
+	if n := s.countLogs(zapcore.WarnLevel, "refused"); n != 1 {
+		t.Errorf("want one line about it in the log, found %d", n)
 	}
 	for _, test := range []struct {
 		err       error
@@ -241,23 +242,23 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestGatewaysRefusalOfTheCredential is the gateway's answer, and a line for the
-// operator.
-func TestGatewaysRefusalOfTheCredential(t *testing.T) {
+// TestCredentialRefused checks that the program gets the gateway's response, and the
+// operator a line in the log.
+func TestCredentialRefused(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
-	g := newTarget(t, newFiles(t), nil) // which trusts another master key
+	g := newTarget(t, newFiles(t), nil) // with another master key
 	s := start(t, options(f, g.url))
-	if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusUnauthorized || a.Header.Get("Www-Authenticate") == "" {
-		t.Errorf("want the gateway's answer, found %d", a.StatusCode)
+	if a := s.request(t, "GET", "/", ""); a.StatusCode != http.StatusUnauthorized || a.Header.Get("Www-Authenticate") == "" {
+		t.Errorf("want the gateway's response, found %d", a.StatusCode)
 	}
-	if n := s.said(zapcore.WarnLevel, "the gateway refuses the credential"); n != 1 {
+	if n := s.countLogs(zapcore.WarnLevel, "the gateway refuses the credential"); n != 1 {
 		t.Errorf("want one line, found %d", n)
 	}
 }
 
-// TestGuard: who could be a web page of somebody else is not answered, with any
-// method and on any path.
+// TestGuard checks which requests are refused because a browser may have sent them for a
+// page of another origin, with several methods and paths.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
@@ -270,15 +271,15 @@ func TestGuard(t *testing.T) {
 		name   string
 		lines  []string
 		status int
-		reason string // "": it passes
+		reason string // "" for an accepted request
 	}{
 		{"address", []string{"Host: " + own}, 200, ""},
 		{"another address", []string{"Host: 10.0.0.7"}, 200, ""},
 		{"IPv6", []string{"Host: [::1]:7000"}, 200, ""},
 		{"localhost", []string{"Host: localhost:7000"}, 200, ""},
-		{"case and dot", []string{"Host: LOCALHOST.:7000"}, 200, ""},
+		{"localhost in capitals, with dot", []string{"Host: LOCALHOST.:7000"}, 200, ""},
 		{"below localhost", []string{"Host: agent.localhost"}, 200, ""},
-		{"its name", []string{"Host: certgate-agent:7000"}, 200, ""},
+		{"own name", []string{"Host: certgate-agent:7000"}, 200, ""},
 		{"loopback", []string{"Host: 127.8.9.1:7000"}, 200, ""},
 		{"unspecified", []string{"Host: 0.0.0.0"}, 421, "agent_host_unknown"},
 		{"unspecified, with port", []string{"Host: 0.0.0.0:7000"}, 421, "agent_host_unknown"},
@@ -297,29 +298,29 @@ func TestGuard(t *testing.T) {
 		{"loopback, short", []string{"Host: 127.1"}, 421, "agent_host_unknown"},
 		{"loopback as a number", []string{"Host: 2130706433"}, 421, "agent_host_unknown"},
 		{"a zone", []string{"Host: [fe80::1%25lo]"}, 421, "agent_host_unknown"},
-		{"a number as its name", []string{"Host: 0x7f.1"}, 421, "agent_host_unknown"},
-		{"an unspecified address as its name", []string{"Host: 0.0.0.0:7001"}, 421, "agent_host_unknown"},
-		{"a browser at its name", []string{"Host: certgate-agent:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
+		{"a number as own name", []string{"Host: 0x7f.1"}, 421, "agent_host_unknown"},
+		{"an unspecified address as own name", []string{"Host: 0.0.0.0:7001"}, 421, "agent_host_unknown"},
+		{"a browser at own name", []string{"Host: certgate-agent:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
 		{"a browser at another address", []string{"Host: 10.0.0.7:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
 		{"a browser at localhost", []string{"Host: localhost:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
 		{"a browser at loopback", []string{"Host: [::1]:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
-		{"a program at its name", []string{"Host: certgate-agent:7000", "User-Agent: curl/7.88.1"}, 200, ""},
+		{"a program at own name", []string{"Host: certgate-agent:7000", "User-Agent: curl/7.88.1"}, 200, ""},
 		{"rebound", []string{"Host: evil.example"}, 421, "agent_host_unknown"},
 		{"rebound, with port", []string{"Host: evil.example:7000"}, 421, "agent_host_unknown"},
-		{"an address in front", []string{"Host: 127.0.0.1.evil.example"}, 421, "agent_host_unknown"},
-		{"localhost in front", []string{"Host: localhost.evil.example"}, 421, "agent_host_unknown"},
-		{"localhost behind", []string{"Host: evillocalhost"}, 421, "agent_host_unknown"},
-		{"the target's own", []string{"Host: schedule.example.com"}, 421, "agent_host_unknown"},
+		{"begins with an address", []string{"Host: 127.0.0.1.evil.example"}, 421, "agent_host_unknown"},
+		{"begins with localhost", []string{"Host: localhost.evil.example"}, 421, "agent_host_unknown"},
+		{"ends in localhost", []string{"Host: evillocalhost"}, 421, "agent_host_unknown"},
+		{"the target's name", []string{"Host: schedule.example.com"}, 421, "agent_host_unknown"},
 		{"cross-site", []string{"Sec-Fetch-Site: cross-site"}, 403, "agent_cross_origin"},
 		{"same-site", []string{"Sec-Fetch-Site: same-site"}, 403, "agent_cross_origin"},
 		{"unknown site", []string{"Sec-Fetch-Site: moon"}, 403, "agent_cross_origin"},
 		{"two sites", []string{"Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"}, 403, "agent_cross_origin"},
-		{"address line", []string{"Sec-Fetch-Site: none"}, 200, ""},
+		{"address bar", []string{"Sec-Fetch-Site: none"}, 200, ""},
 		{"own page", []string{"Sec-Fetch-Site: same-origin", "Host: " + own, "Origin: http://" + own}, 200, ""},
 		{"foreign origin", []string{"Origin: https://evil.example"}, 403, "agent_cross_origin"},
 		{"foreign port", []string{"Host: localhost:7000", "Origin: http://localhost:8000"}, 403, "agent_cross_origin"},
 		{"opaque origin", []string{"Origin: null"}, 403, "agent_cross_origin"},
-		{"no origin", []string{"Origin: "}, 403, "agent_cross_origin"},
+		{"empty origin", []string{"Origin: "}, 403, "agent_cross_origin"},
 		{"own Referer", []string{"Host: " + own, "Referer: http://" + own + "/events?day=1"}, 200, ""},
 		{"own Referer in capitals", []string{"Host: localhost:7000", "Referer: http://LOCALHOST:7000/"}, 200, ""},
 		{"foreign Referer", []string{"Host: " + own, "Referer: https://evil.example/"}, 403, "agent_cross_origin"},
@@ -334,29 +335,30 @@ func TestGuard(t *testing.T) {
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
 			t.Run(test.name+" "+method, func(t *testing.T) {
-				a := s.ask(t, method, "/events", "", test.lines...)
+				a := s.request(t, method, "/events", "", test.lines...)
 				if test.reason == "" {
-					if a.StatusCode != test.status || g.one(t).method != method {
+					if a.StatusCode != test.status || g.wantOne(t).method != method {
 						t.Errorf("want %d, found %d and %s", test.status, a.StatusCode, a.body)
 					}
 					return
 				}
-				a.want(t, test.status, test.reason)
+				a.wantRefusal(t, test.status, test.reason)
 				g.wantNone(t)
 			})
 		}
 		if test.reason != "" {
-			s.ask(t, "GET", "/healthz", "", test.lines...).want(t, test.status, test.reason)
+			s.request(t, "GET", "/healthz", "", test.lines...).wantRefusal(t, test.status, test.reason)
 		}
 	}
-	if a := s.send(t, "GET", "GET / HTTP/1.0\r\n\r\n"); a.StatusCode != http.StatusOK || g.one(t).target != "/" {
+	if a := s.sendRaw(t, "GET", "GET / HTTP/1.0\r\n\r\n"); a.StatusCode != http.StatusOK || g.wantOne(t).target != "/" {
 		t.Errorf("HTTP/1.0 without a host: want 200, found %d", a.StatusCode)
 	}
-	s.send(t, "GET", "GET / HTTP/1.0\r\nOrigin: null\r\n\r\n").want(t, 403, "agent_cross_origin")
+	s.sendRaw(t, "GET", "GET / HTTP/1.0\r\nOrigin: null\r\n\r\n").wantRefusal(t, 403, "agent_cross_origin")
 	g.wantNone(t)
 }
 
-// TestListen: an agent is for its own machine, unless more is meant.
+// TestListen checks that an agent binds an address that other machines can reach only
+// with Exposed, and logs a warning then.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
@@ -375,13 +377,13 @@ func TestListen(t *testing.T) {
 	o.Listen, o.Exposed = "0.0.0.0:0", true
 	s := start(t, o)
 	_, port, _ := net.SplitHostPort(s.Addr().String())
-	if a := s.ask(t, "GET", "/", "", "Host: 127.0.0.1:"+port); a.StatusCode != http.StatusOK {
+	if a := s.request(t, "GET", "/", "", "Host: 127.0.0.1:"+port); a.StatusCode != http.StatusOK {
 		t.Errorf("want 200, found %d", a.StatusCode)
 	}
-	if n := s.said(zapcore.WarnLevel, "whoever reaches the agent"); n != 1 {
+	if n := s.countLogs(zapcore.WarnLevel, "every program that reaches the agent"); n != 1 {
 		t.Errorf("want one warning, found %d", n)
 	}
-	if n := s.said(zapcore.WarnLevel, "the target is not https"); n != 1 {
+	if n := s.countLogs(zapcore.WarnLevel, "the target is not https"); n != 1 {
 		t.Errorf("want one warning of the target, found %d", n)
 	}
 }
@@ -392,40 +394,40 @@ func fails(t *testing.T, o agent.Options) bool {
 	return err != nil
 }
 
-// TestUnixSocket: for the agent's own user, known by any name, and the leavings of
-// an agent that was killed are no hindrance.
+// TestUnixSocket checks that only the agent's own user can connect to its socket, that
+// every Host is accepted there, and that the socket of a killed agent is replaced.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "agent.sock")
-	left := must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path}))
-	left.SetUnlinkOnClose(false)
-	_ = left.Close()
+	stale := must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path}))
+	stale.SetUnlinkOnClose(false)
+	_ = stale.Close()
 	o := options(f, g.url)
 	o.Listen = "unix:" + path
 	s := start(t, o)
 	if mode := must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != os.ModeSocket|0o600 {
 		t.Errorf("want a socket of mode 0600, found %s", mode)
 	}
-	if a := s.ask(t, "GET", "/", "", "Host: schedule.example.com"); a.StatusCode != http.StatusOK {
+	if a := s.request(t, "GET", "/", "", "Host: schedule.example.com"); a.StatusCode != http.StatusOK {
 		t.Errorf("want 200, found %d", a.StatusCode)
 	}
 	if !fails(t, o) {
 		t.Error("want a second agent on the same socket refused")
 	}
-	if a := s.ask(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
-		t.Errorf("want the first agent to stay, found %d", a.StatusCode)
+	if a := s.request(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
+		t.Errorf("want the first agent to serve on, found %d", a.StatusCode)
 	}
 	file := filepath.Join(dir, "file")
 	f.write(file, []byte("kept"))
 	if o.Listen = "unix:" + file; !fails(t, o) || string(must[[]byte](t)(os.ReadFile(file))) != "kept" {
-		t.Error("want a file in the way kept")
+		t.Error("want a regular file at the path kept")
 	}
 }
 
-// TestDrain: what is in flight is finished, and nobody new is let in.
+// TestDrain checks that an open request is finished after the listener was closed.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -436,13 +438,13 @@ func TestDrain(t *testing.T) {
 		_, _ = io.WriteString(w, "done")
 	})
 	s := start(t, options(f, g.url))
-	answers := make(chan answer, 1)
-	go func() { answers <- s.ask(t, "POST", "/", "x") }()
+	responses := make(chan response, 1)
+	go func() { responses <- s.request(t, "POST", "/", "x") }()
 	<-arrived
 	s.cancel()
-	deadline := time.Now().Add(patience)
-	for { // the listener is closed at some moment from now on
-		c, err := net.DialTimeout("tcp", s.Addr().String(), patience)
+	deadline := time.Now().Add(timeout)
+	for { // until the listener is closed
+		c, err := net.DialTimeout("tcp", s.Addr().String(), timeout)
 		if err != nil {
 			break
 		}
@@ -452,7 +454,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	close(release)
-	if a := <-answers; a.StatusCode != http.StatusOK || a.body != "done" {
-		t.Errorf("want the answer, found %d and %s", a.StatusCode, a.body)
+	if a := <-responses; a.StatusCode != http.StatusOK || a.body != "done" {
+		t.Errorf("want the response, found %d and %s", a.StatusCode, a.body)
 	}
 }
