@@ -6,7 +6,7 @@
 #   scripts/check.sh lint test      only these
 #   FUZZTIME=2m scripts/check.sh fuzz
 #
-# Steps, in order: tools format shell modules build vet lint test deploy slowlane
+# Steps, in order: tools format shell modules build vet lint test deploy nethttp
 # fuzz leaks binaries. The first one that fails ends the run. Every step's output stays in
 # .check/. With CI=true a missing tool is a failure; by hand it is a warning.
 set -euo pipefail
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZTIME=${FUZZTIME:-10s}
 GOLANGCI_VERSION=v2.15.0
 OUT=$PWD/.check
-STEPS=(tools format shell modules build vet lint test deploy slowlane fuzz leaks binaries)
+STEPS=(tools format shell modules build vet lint test deploy nethttp fuzz leaks binaries)
 
 if ! command -v go >/dev/null; then
   echo "go is not installed: want the version in go.mod or a later one" >&2
@@ -229,9 +229,9 @@ step_deploy() {
   go -C test/deploy test -count=1 ./...
 }
 
-# The way through net/http alone has to be as good as the fast lane.
-step_slowlane() {
-  TEST_FAST_LANE=false go test -shuffle=on -timeout=15m \
+# The same tests with net/http's server and transport only.
+step_nethttp() {
+  TEST_HTTP_FAST_PATH=false go test -shuffle=on -timeout=15m \
     ./internal/surface/public ./internal/gateway ./test
 }
 

@@ -63,7 +63,7 @@ func settings(publicKey string, u *upstream) environment {
 		"UPSTREAM_URL":      u.url,
 		"AUTH_FAILURE_RATE": "0",
 		// scripts/check.sh runs the tests a second time without the fast lane.
-		"FAST_LANE": cmp.Or(os.Getenv("TEST_FAST_LANE"), "true"),
+		"HTTP_FAST_PATH": cmp.Or(os.Getenv("TEST_HTTP_FAST_PATH"), "true"),
 	}
 }
 

@@ -36,7 +36,7 @@ func before(t *testing.T, m *master, more environment, services ...*service) *ga
 
 // lanes are the two ways through the gateway.
 func lanes() map[string]environment {
-	return map[string]environment{"fast": {"FAST_LANE": "true"}, "net/http": {"FAST_LANE": "false"}}
+	return map[string]environment{"fast": {"HTTP_FAST_PATH": "true"}, "net/http": {"HTTP_FAST_PATH": "false"}}
 }
 
 // turned waits for the log to say that an address went out or came back.

@@ -81,7 +81,7 @@ type Config struct {
 	WriteTimeout      time.Duration // of each part of an answer
 	IdleTimeout       time.Duration
 
-	FastLane       bool // whether plain requests are served past net/http
+	FastPath       bool // whether the fast path serves and forwards plain requests instead of net/http
 	MaxConnections int  // open at a time on the public listener
 
 	MaxBodyBytes       int64
@@ -139,7 +139,7 @@ func Load(environ map[string]string) (Config, error) {
 		ReadTimeout:        time.Duration(v.ReadTimeout),
 		WriteTimeout:       time.Duration(v.WriteTimeout),
 		IdleTimeout:        time.Duration(v.IdleTimeout),
-		FastLane:           bool(v.FastLane),
+		FastPath:           bool(v.FastPath),
 		MaxConnections:     int(v.MaxConnections),
 		MaxBodyBytes:       int64(v.MaxBody),
 		MaxCredentialBytes: int(v.MaxCredential),

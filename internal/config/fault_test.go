@@ -257,7 +257,8 @@ func TestBadValues(t *testing.T) {
 		{"ECHO_PATH", "/certgate?echo", `found "/certgate?echo"` + wantEcho},
 		{"ECHO_PATH", "/" + strings.Repeat("a", 200), "found " + described("/"+strings.Repeat("a", 200)) + wantEcho},
 		{"ECHO_PATH", "/healthz", `found "/healthz", which has a meaning of its own` + wantEcho},
-		{"FAST_LANE", "perhaps", `found "perhaps", want true or false`},
+		{"HTTP_FAST_PATH", "", "found an empty value, want true or false"},
+		{"HTTP_FAST_PATH", "perhaps", `found "perhaps", want true or false`},
 		{"IDLE_TIMEOUT", "", "found an empty value, want a duration above 0, such as 120s"},
 		{"IDLE_TIMEOUT", "0", `found "0", want a duration above 0, such as 120s`},
 		{"MAX_BODY_BYTES", "", "found an empty value" + wantBody},
@@ -360,8 +361,17 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-// TestRulesKeepTheirLine shows that faults of rules name the line, in the file
-// or in the variable.
+// TestFormerName: two names of one setting with different values are a fault.
+func TestFormerName(t *testing.T) {
+	environ := required(t)
+	environ["FAST_LANE"], environ["HTTP_FAST_PATH"] = "true", "false"
+	want := []config.Fault{{Variable: "HTTP_FAST_PATH", Problem: `found "false", and "true" in FAST_LANE, want HTTP_FAST_PATH only`}}
+	if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
+		t.Errorf("faults (-want +have):\n%s", diff)
+	}
+}
+
+// TestRulesKeepTheirLine: faults of rules name the line, in the file or in the variable.
 func TestRulesKeepTheirLine(t *testing.T) {
 	const bad = "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"POST /events\"]\n    colour: red\n"
 	file := filepath.Join(t.TempDir(), "rules.yaml")

@@ -34,6 +34,7 @@ func newLoader(environ map[string]string) *loader {
 	if l.environ == nil { // which the library takes for the process's own
 		l.environ = map[string]string{}
 	}
+	l.acceptFormerName("FAST_LANE", "HTTP_FAST_PATH")
 	return l
 }
 

@@ -53,7 +53,7 @@ type variables struct {
 	WriteTimeout      timeout        `env:"WRITE_TIMEOUT" envDefault:"60s" want:"a duration above 0, such as 60s" desc:"how long a client may take to read a part of the answer"`
 	IdleTimeout       timeout        `env:"IDLE_TIMEOUT" envDefault:"120s" want:"a duration above 0, such as 120s" desc:"how long a connection may wait for its next request"`
 	MaxConnections    most           `env:"MAX_CONNECTIONS" envDefault:"10000" want:"a whole number from 1 to 1000000" desc:"connections that are open at a time on the public listener; one more gets 503 and is closed"`
-	FastLane          decision       `env:"FAST_LANE" envDefault:"true" want:"true or false" desc:"false has every request read by Go's net/http, the plain ones too"`
+	FastPath          decision       `env:"HTTP_FAST_PATH" envDefault:"true" want:"true or false" desc:"false serves and forwards every request with Go's net/http only; FAST_LANE is the former name, accepted with a warning in this release"`
 	LogLevel          level          `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" desc:"warn and error hide the lines of allowed and refused requests"`
 	LogFormat         logFormat      `env:"LOG_FORMAT" envDefault:"json" want:"json or console" desc:"json for machines, console for people"`
 	LogFailure        logFailure     `env:"LOG_FAILURE" envDefault:"continue" want:"continue or refuse" desc:"while the log is stuck, full or gone: continue lets requests pass and counts the lines that are lost, refuse answers 503 while no line can be written"`

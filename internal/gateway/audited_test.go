@@ -15,7 +15,7 @@ import (
 
 // lanes are the two ways through the gateway.
 func lanes() map[string]map[string]string {
-	return map[string]map[string]string{"fast": {"FAST_LANE": "true"}, "net/http": {"FAST_LANE": "false"}}
+	return map[string]map[string]string{"fast": {"HTTP_FAST_PATH": "true"}, "net/http": {"HTTP_FAST_PATH": "false"}}
 }
 
 // refused is the problem and the audit line of a request.

@@ -106,7 +106,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.gate.Store(g.newGate())
 	g.pool = newPool(c, o.Log, registry)
 	g.forwarder = forward.New(forward.Options{
-		Pool: g.pool, Timeout: c.UpstreamTimeout,
+		Pool: g.pool, Timeout: c.UpstreamTimeout, FastPath: c.FastPath,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 	})
 	g.public.listener = o.Listener
@@ -153,15 +153,15 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// quick is a server past net/http for plain requests, unless FAST_LANE is off. Its
-// listener must be one of watch or watchPeers.
+// quick returns a server with the fast path for plain requests, or a net/http server if
+// HTTP_FAST_PATH is false. Its listener must be one of watch or watchPeers.
 func (g *Gateway) quick(h http.Handler) httpServer {
 	s := g.server(h)
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return ingress.Context(framing.Context(ctx, c), c)
 	}
 	s.ConnState = framing.State
-	if !g.config.FastLane {
+	if !g.config.FastPath {
 		return s
 	}
 	return server.New(s, g.config.WriteTimeout)

@@ -70,7 +70,7 @@ func load(t *testing.T, upstream string, set map[string]string) config.Config {
 	environ := map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": upstream,
 		"AUTH_PUBLIC_KEY": newWorld(t).publicKey,
-		"FAST_LANE":       cmp.Or(os.Getenv("TEST_FAST_LANE"), "true"),
+		"HTTP_FAST_PATH":  cmp.Or(os.Getenv("TEST_HTTP_FAST_PATH"), "true"),
 		"ACCESS_RULES":    "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n",
 	}
 	maps.Copy(environ, set)

@@ -20,7 +20,8 @@ import (
 
 func newForwarder(addr string) *forward.Forwarder {
 	return forward.New(forward.Options{
-		Pool: pool(addr), Timeout: time.Minute,
+		FastPath: true,
+		Pool:     pool(addr), Timeout: time.Minute,
 		MaxBodyBytes: maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 }

@@ -164,7 +164,8 @@ func newGateway(t testing.TB, o options) gateway {
 		o.pool = pool(o.upstream)
 	}
 	f := forward.New(forward.Options{
-		Pool: o.pool, Timeout: o.timeout,
+		FastPath: true,
+		Pool:     o.pool, Timeout: o.timeout,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 	if o.way == netHTTP {

@@ -34,6 +34,9 @@ type Options struct {
 	// CredentialHeaders are removed from every request, and every answer names them in
 	// Vary. Empty names are ignored.
 	CredentialHeaders []string
+	// FastPath selects the HTTP/1.1 client of http1/client for plain requests to an http
+	// upstream, on systems that have it. Otherwise net/http sends every request.
+	FastPath bool
 }
 
 // Forwarder talks to one service over pooled connections. It is safe for
@@ -60,7 +63,9 @@ func New(o Options) *Forwarder {
 		headers:   NewFilter(o.CredentialHeaders),
 		vary:      NewVary(o.CredentialHeaders),
 	}
-	f.lean = newLean(o.Pool, o.Timeout)
+	if o.FastPath {
+		f.lean = newLean(o.Pool, o.Timeout)
+	}
 	return f
 }
 

@@ -79,7 +79,7 @@ func newHolding(t *testing.T, o holdOptions) holding {
 	if o.maxBody == 0 {
 		o.maxBody = maxBody
 	}
-	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody})
+	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody, FastPath: true})
 	if o.way == netHTTP {
 		f.WithoutLean()
 	}
@@ -395,7 +395,7 @@ func TestHeldTogether(t *testing.T) {
 func TestHeldBelowTheMemoryLimit(t *testing.T) {
 	for limit, want := range map[int64]int64{math.MaxInt64: 256 << 20, 2 << 30: 256 << 20, 400 << 20: 100 << 20} {
 		before := debug.SetMemoryLimit(limit)
-		f := forward.New(forward.Options{Pool: pool("127.0.0.1:1"), Timeout: time.Second, MaxBodyBytes: maxBody})
+		f := forward.New(forward.Options{Pool: pool("127.0.0.1:1"), Timeout: time.Second, MaxBodyBytes: maxBody, FastPath: true})
 		debug.SetMemoryLimit(before)
 		f.Close()
 		if most := f.MostHeld(); most != want {

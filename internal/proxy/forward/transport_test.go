@@ -25,6 +25,18 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	}
 }
 
+// TestFastPathOption: without it net/http's transport sends every request.
+func TestFastPathOption(t *testing.T) {
+	pool := upstream.New(upstream.Options{Addresses: []*url.URL{{Scheme: "http", Host: "upstream.example"}}, MaxInFlight: 1, Now: time.Now})
+	for _, fast := range []bool{false, true} {
+		f := New(Options{Pool: pool, Timeout: time.Second, FastPath: fast})
+		if have := len(f.lean) > 0; have != fast {
+			t.Errorf("FastPath %v: found a client of http1/client: %v", fast, have)
+		}
+		f.Close()
+	}
+}
+
 // TestRewind: a body that was not loaded can be sent again only while none of it is
 // gone, and an attempt that was given up takes nothing of it.
 func TestRewind(t *testing.T) {

@@ -155,7 +155,7 @@ func (b *bench) serve(t *testing.T) string {
 		Serve(l net.Listener) error
 		Close() error
 	} = server.New(s, 0)
-	if os.Getenv("TEST_FAST_LANE") == "false" {
+	if os.Getenv("TEST_HTTP_FAST_PATH") == "false" {
 		server = s
 	}
 	served := make(chan struct{})

@@ -161,8 +161,9 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{
-			Pool:    upstream.New(upstream.Options{Addresses: []*url.URL{target}, MaxInFlight: 100, Now: time.Now}),
-			Timeout: time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
+			FastPath: os.Getenv("TEST_HTTP_FAST_PATH") != "false",
+			Pool:     upstream.New(upstream.Options{Addresses: []*url.URL{target}, MaxInFlight: 100, Now: time.Now}),
+			Timeout:  time.Minute, MaxBodyBytes: 1000, CredentialHeaders: []string{"X-SSL-Auth"},
 		}),
 		Recorder: audit.New(log, b.registry), Log: log,
 		Stopping: func() bool { return false },
@@ -211,7 +212,7 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 		s.Handler = lent(t, s.Handler)
 	}
 	b.server = server.New(s, 0)
-	if os.Getenv("TEST_FAST_LANE") == "false" {
+	if os.Getenv("TEST_HTTP_FAST_PATH") == "false" {
 		b.server = s
 	}
 	served = make(chan struct{})
