@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"log"
+	"log" //nolint:depguard // the logger that net/http writes to
 	"strings"
 	"testing"
 
