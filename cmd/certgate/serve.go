@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -32,16 +33,27 @@ func (serveCommand) Help() string {
 Environment variables:
 
 `)
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, v := range config.Variables() {
-		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", v.Name, v.Default, v.Meaning)
-	}
-	_ = table.Flush()
+	writeVariables(&b)
 	b.WriteString(`
 SIGTERM: health checks get 503 while requests are still accepted, for
 SHUTDOWN_DELAY, which a second signal ends. Then no new connections, requests in
 flight are finished within SHUTDOWN_TIMEOUT, exit 0.`)
 	return b.String()
+}
+
+// writeVariables writes the reference of the environment variables, one table with a
+// heading for each group.
+func writeVariables(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	group := ""
+	for _, v := range config.Variables() {
+		if v.Group != group {
+			group = v.Group
+			_, _ = fmt.Fprintf(table, "%s:\n", group)
+		}
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", v.Name, v.Default, v.Help)
+	}
+	_ = table.Flush()
 }
 
 // Run reads the configuration and serves until the context ends.

@@ -1,9 +1,9 @@
-// Package config turns the environment into a checked configuration.
+// Package config parses and validates the environment variables of the gateway.
 //
-// [Load] reports every fault of an environment in one run, each by the name of
-// its variable. Nothing that grants access has a default, an empty value is a
-// fault and never the default, and the contents of AUTH_PUBLIC_KEY and REDIS_URL
-// are in no error.
+// [Load] reports every fault of an environment in one run, each with the name of
+// its variable. Nothing that grants access has a default, an empty value is a fault
+// and never selects the default, and errors never contain the values of
+// AUTH_PUBLIC_KEY and REDIS_URL.
 package config
 
 import (
@@ -23,85 +23,86 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// Config is a configuration that [Load] has checked. The zero value trusts
-// nobody and allows nothing.
+// Config is a configuration that [Load] has validated. The zero value trusts no
+// certificate and grants no request.
 type Config struct {
 	ListenAddr string // host:port
-	AdminAddr  string // host:port, or empty: no operator's listener
-	// AdminHosts are the names by which the operator's listener may be asked, lower
-	// case, beside the one in AdminAddr, localhost and IP addresses.
+	AdminAddr  string // host:port, or empty to disable the admin listener
+	// AdminHosts lists host names that requests to the admin listener may use, in
+	// lower case, in addition to the host of AdminAddr, localhost and IP addresses.
 	AdminHosts []string
-	AuthzAddr  string // host:port, or empty: no listener for other proxies
-	// AuthzGRPCAddr is host:port, or empty: no listener for Envoy.
+	AuthzAddr  string // host:port, or empty to disable decisions over HTTP
+	// AuthzGRPCAddr is host:port, or empty to disable decisions over gRPC.
 	AuthzGRPCAddr string
-	// AuthzPeers are the proxies that may ask at the two, masked, IPv4 as IPv4; not
-	// empty when one of these is not.
+	// AuthzPeers lists the networks that may connect to AuthzAddr and AuthzGRPCAddr,
+	// masked, IPv4 as IPv4. It is not empty if either address is set.
 	AuthzPeers []netip.Prefix
 	AuthHeader string // as written, not in canonical form
-	// ProxyHeader is in what TrustedProxies attach the certificate of the TLS
-	// handshake, as written; or empty: there is none. It is never AuthHeader.
+	// ProxyHeader is the header field in which TrustedProxies send the client
+	// certificate of the TLS handshake, as written, or empty for none. It is never
+	// AuthHeader.
 	ProxyHeader string
 
 	Limits      trust.Limits
 	Keyring     *trust.Keyring
-	KeyringFile string // the file the keyring was read from, or empty
+	KeyringFile string // the file that contained the keyring, or empty
 	Rules       rules.Document
-	RulesFile   string // the file the rules were read from, or empty
+	RulesFile   string // the file that contained the rules, or empty
 
-	FailureRate int // failures of one source, a second; 0: any number
+	FailureRate int // failures per second and source; 0 means no limit
 
-	Proof access.Proof // for the rules that say nothing of it; never unsaid
-	// PublicAuthorities are the hosts that clients sign for, lower case, without
-	// port 80 and 443; nil: whatever a request asks for.
+	Proof access.Proof // for rules without a proof field; never empty
+	// PublicAuthorities lists the hosts for which clients sign, in lower case, without
+	// the ports 80 and 443. If it is nil, the Host of each request is used.
 	PublicAuthorities []string
-	LegacyRSAProof    bool // whether rsa-v1_5-sha256 is taken
+	LegacyRSAProof    bool // whether rsa-v1_5-sha256 is accepted
 
-	Redis replay.Server // where replicas remember nonces together, or the zero Server
-	// RedisRemember is whether the process remembers for itself while Redis is gone.
+	Redis replay.Server // stores nonces for all replicas; the zero Server means none
+	// RedisRemember makes the process store nonces itself while Redis is unreachable.
 	RedisRemember bool
 
-	// FileSums are the SHA-256 of the files that Keyring, Rules and CRLs were read
-	// from, by name.
+	// FileSums has the SHA-256 of each file that contained the keyring, the rules or a
+	// revocation list, by file name.
 	FileSums map[string][sha256.Size]byte
 
 	CRLs       []*trust.CRL       // signed by anchors of Keyring
-	CRLFiles   []string           // the files the lists were read from; nil: none
+	CRLFiles   []string           // the files that contained the lists; nil means none
 	CRLTexts   []regularfile.File // the contents of CRLFiles
 	CRLStaleOK bool               // whether a list is used past its nextUpdate
 
-	Upstreams          []*url.URL // 1 to 64 different ones, scheme and host only
+	Upstreams          []*url.URL // 1 to 64 different addresses, scheme and host only
 	UpstreamTimeout    time.Duration
-	UpstreamHealthPath string // what each address is asked, or empty: nothing
+	UpstreamHealthPath string // requested from each address, or empty for no health checks
 	MaxInFlight        int
 
-	ShutdownDelay     time.Duration // from SIGTERM until the drain; 0: none
+	ShutdownDelay     time.Duration // from SIGTERM until the drain
 	ShutdownTimeout   time.Duration
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration
-	WriteTimeout      time.Duration // of each part of an answer
+	WriteTimeout      time.Duration // for each part of a response
 	IdleTimeout       time.Duration
 
-	FastPath       bool // whether the fast path serves and forwards plain requests instead of net/http
-	MaxConnections int  // open at a time on the public listener
+	FastPath       bool // whether the fast path serves and forwards plain requests
+	MaxConnections int  // open connections on the public listener
 
 	MaxBodyBytes       int64
 	MaxCredentialBytes int
-	TrustedProxies     []netip.Prefix // masked, IPv4 as IPv4; nil: none
+	TrustedProxies     []netip.Prefix // masked, IPv4 as IPv4; nil means none
 
-	EchoPath string // the path of the echo for certgate doctor, or empty: there is none
+	EchoPath string // the path of the echo for certgate doctor, or empty for none
 
 	LogLevel  zapcore.Level
 	LogFormat string // "json" or "console"
-	// LogFailure is "continue" or "refuse": what happens to requests while the log
-	// cannot be written.
+	// LogFailure selects what happens to requests while the log cannot be written:
+	// "continue" or "refuse".
 	LogFailure string
 
-	Warnings []string // what works and is probably not meant, for the log at start
+	Warnings []string // valid settings that are probably unintended, logged at start
 }
 
-// Load checks an environment, such as env.ToMap(os.Environ()); nil is an empty
-// one. It reads the files that the _FILE variables name. The error is an
-// [*Error] with every fault, and then the Config is the zero value.
+// Load parses and validates an environment, such as env.ToMap(os.Environ()). A nil
+// map is an empty environment. Load reads the files that the _FILE variables name. The
+// error is an [*Error] with every fault; the Config is the zero value then.
 func Load(environ map[string]string) (Config, error) {
 	l := newLoader(environ)
 	v := l.parse()
@@ -128,7 +129,7 @@ func Load(environ map[string]string) (Config, error) {
 		RulesFile:          string(v.AccessRulesFile),
 		CRLs:               l.crls(v, ring),
 		CRLFiles:           v.CRLFile.list,
-		CRLStaleOK:         v.CRLStale.ok,
+		CRLStaleOK:         v.CRLStale.use,
 		Upstreams:          v.Upstreams.list,
 		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
 		UpstreamHealthPath: string(v.UpstreamHealth),
@@ -150,18 +151,18 @@ func Load(environ map[string]string) (Config, error) {
 		LogFailure:         string(v.LogFailure),
 	}
 	c.FileSums, c.CRLTexts = l.sums, l.crlTexts
-	l.compare(v)
+	l.checkRelations(v)
 	if err := l.err(); err != nil {
 		return Config{}, err
 	}
-	c.Warnings = slices.Concat(l.typos(), l.warnings, warnings(v))
-	if len(c.PublicAuthorities) == 0 && looksAtSignatures(c.Rules.Policy, c.Proof) {
+	c.Warnings = slices.Concat(l.typoWarnings(), l.warnings, warnings(v))
+	if len(c.PublicAuthorities) == 0 && checksSignatures(c.Rules.Policy, c.Proof) {
 		c.Warnings = append(c.Warnings, warnNoAuthority)
 	}
 	return c, nil
 }
 
-// limits returns what a certificate has to keep to.
+// limits returns the limits that every certificate must meet.
 func (v *variables) limits() trust.Limits {
 	return trust.Limits{
 		ClockSkew:       time.Duration(v.ClockSkew),
@@ -171,7 +172,7 @@ func (v *variables) limits() trust.Limits {
 	}
 }
 
-// UpstreamURL is the addresses as UPSTREAM_URL may have them.
+// UpstreamURL returns the upstream addresses in the syntax of UPSTREAM_URL.
 func (c Config) UpstreamURL() string {
 	var list []string
 	for _, u := range c.Upstreams {
@@ -180,9 +181,9 @@ func (c Config) UpstreamURL() string {
 	return strings.Join(list, ",")
 }
 
-// Verifier joins keyring, deny list, limits and revocation lists. To have a new
-// content of a file in force, change the field and ask for another Verifier. The
-// zero Config's trusts nobody.
+// Verifier returns a verifier with the keyring, deny list, limits and revocation lists
+// of the configuration. It does not change with the configuration: after a reload the
+// caller requests another one. The verifier of the zero Config trusts no certificate.
 func (c Config) Verifier() *trust.Verifier {
 	return trust.NewVerifier(c.Keyring, c.Rules.Revocations, c.Limits).WithCRLs(c.CRLs, c.CRLStaleOK)
 }

@@ -30,7 +30,7 @@ const goodRules = `rules:
     allow: ["POST /events"]
 `
 
-// publicPEM is a fresh public key.
+// publicPEM returns a public key in PEM.
 func publicPEM(tb testing.TB, key any) string {
 	tb.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
@@ -49,7 +49,7 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// required is the smallest environment that works.
+// required returns the smallest valid environment.
 func required(tb testing.TB) map[string]string {
 	tb.Helper()
 	return map[string]string{
@@ -68,7 +68,7 @@ func load(tb testing.TB, environ map[string]string) config.Config {
 	return c
 }
 
-// faults are the faults of an environment, nil when it has none.
+// faults returns the faults of an environment, or nil.
 func faults(tb testing.TB, environ map[string]string) []config.Fault {
 	tb.Helper()
 	c, err := config.Load(environ)
@@ -106,11 +106,12 @@ func TestDefaults(t *testing.T) {
 		access.ProofOff, 0, false,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("defaults (-want +have):\n%s", diff)
+		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
 }
 
-func TestGoodValues(t *testing.T) {
+// TestValidValues loads an environment with one valid value and compares the field.
+func TestValidValues(t *testing.T) {
 	prefixes := func(list ...string) (p []netip.Prefix) {
 		for _, s := range list {
 			p = append(p, netip.MustParsePrefix(s))
@@ -194,13 +195,13 @@ func TestGoodValues(t *testing.T) {
 			environ := required(t)
 			environ[tt.variable] = tt.value
 			if diff := cmp.Diff(tt.want, tt.have(load(t, environ)), samePrefix); diff != "" {
-				t.Errorf("(-want +have):\n%s", diff)
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestKeyForms takes the key as .env files and dashboards force it on people.
+// TestKeyForms loads the key in the forms that .env files and web dashboards produce.
 func TestKeyForms(t *testing.T) {
 	key := publicPEM(t, newKey(t).Public())
 	for name, value := range map[string]string{
@@ -240,7 +241,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// content is a file as a watch reads it.
+// content reads a file as package filewatch does.
 func content(name string) regularfile.File {
 	read, err := regularfile.Read(name, regularfile.MaxBytes)
 	return regularfile.File{Name: name, Text: read.Text, Err: err}
@@ -253,8 +254,8 @@ func contents(names ...string) (files []regularfile.File) {
 	return files
 }
 
-// TestReadAgain parses the files as the gateway does when they have changed.
-func TestReadAgain(t *testing.T) {
+// TestParseChangedFiles parses files as the gateway does after a change.
+func TestParseChangedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
@@ -293,7 +294,8 @@ func TestReadAgain(t *testing.T) {
 	}
 }
 
-func TestLoadLeavesTheEnvironmentAlone(t *testing.T) {
+// TestLoadKeepsArgument checks that Load does not modify its argument.
+func TestLoadKeepsArgument(t *testing.T) {
 	environ := required(t)
 	environ["ADMIN_ADDR"] = ""
 	before := maps.Clone(environ)
@@ -303,7 +305,8 @@ func TestLoadLeavesTheEnvironmentAlone(t *testing.T) {
 	}
 }
 
-// TestNilEnvironmentIsEmpty: the library takes nil for the process's own.
+// TestNilEnvironmentIsEmpty checks that a nil map does not select the environment of the
+// process.
 func TestNilEnvironmentIsEmpty(t *testing.T) {
 	for name, value := range required(t) {
 		t.Setenv(name, value)
@@ -313,7 +316,7 @@ func TestNilEnvironmentIsEmpty(t *testing.T) {
 		names = append(names, f.Variable)
 	}
 	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "ACCESS_RULES", "UPSTREAM_URL"}, names); diff != "" {
-		t.Errorf("faults (-want +have):\n%s", diff)
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }
 
@@ -326,48 +329,48 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const noAuthority = "PUBLIC_AUTHORITY: nothing says for which host"
+	const noAuthority = "PUBLIC_AUTHORITY: without it, signatures are verified"
 	tests := []struct {
 		name string
 		set  map[string]string
-		want []string // contained, one for each warning
+		want []string // one substring for each warning
 	}{
 		{"none", nil, nil},
-		{"operator's port for everybody", map[string]string{"ADMIN_ADDR": ":9090"}, []string{"ADMIN_ADDR: :9090 can be reached"}},
-		{"operator's port on a network", map[string]string{"ADMIN_ADDR": "192.0.2.7:9090"}, []string{"ADMIN_ADDR: 192.0.2.7:9090 can be"}},
-		{"operator's port on loopback", map[string]string{"ADMIN_ADDR": "[::1]:9090"}, nil},
-		{"operator's port off", map[string]string{"ADMIN_ADDR": ""}, nil},
-		{"much leeway", map[string]string{"AUTH_CLOCK_SKEW": "10m"}, nil},
-		{"too much leeway", map[string]string{"AUTH_CLOCK_SKEW": "10m1s"},
-			[]string{"AUTH_CLOCK_SKEW: a certificate is taken until 10m1s after it has expired"}},
+		{"admin port on all addresses", map[string]string{"ADMIN_ADDR": ":9090"}, []string{"ADMIN_ADDR: :9090 can be reached"}},
+		{"admin port on a network address", map[string]string{"ADMIN_ADDR": "192.0.2.7:9090"}, []string{"ADMIN_ADDR: 192.0.2.7:9090 can be"}},
+		{"admin port on loopback", map[string]string{"ADMIN_ADDR": "[::1]:9090"}, nil},
+		{"admin port off", map[string]string{"ADMIN_ADDR": ""}, nil},
+		{"longest clock skew without warning", map[string]string{"AUTH_CLOCK_SKEW": "10m"}, nil},
+		{"long clock skew", map[string]string{"AUTH_CLOCK_SKEW": "10m1s"},
+			[]string{"AUTH_CLOCK_SKEW: certificates are accepted until 10m1s after they have expired"}},
 		{"weak keys", map[string]string{"AUTH_MIN_RSA_BITS": "1024", "AUTH_PUBLIC_KEY": publicPEM(t, small.Public())},
 			[]string{"AUTH_MIN_RSA_BITS: RSA keys of 1024 bits"}},
 		{"a key twice", map[string]string{"AUTH_PUBLIC_KEY": publicPEM(t, twice.Public()) + publicPEM(t, twice.Public())},
 			[]string{"AUTH_PUBLIC_KEY: block 2 (line 5): found the key of block 1 again"}},
-		{"nearly enough", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
-		{"half of everybody", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
+		{"almost 2048 bits", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
+		{"half of all addresses", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
 			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
-		{"peers of nothing", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR or AUTHZ_GRPC_ADDR"}},
+		{"peers without listener", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR or AUTHZ_GRPC_ADDR"}},
 		{"peers", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_ADDR": ":9191"}, nil},
 		{"peers of Envoy only", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_GRPC_ADDR": ":9192"}, nil},
 		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
-		{"stale lists of nobody", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
-		{"a redis that is not there", map[string]string{"REDIS_DOWN": "remember"}, []string{"REDIS_DOWN: has no effect without REDIS_URL"}},
-		{"a redis that is", map[string]string{"REDIS_DOWN": "remember", "REDIS_URL": "redis://redis"}, nil},
-		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: /certgate/echo and what is below it is answered here"}},
-		{"signatures for whatever host", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
-		{"signatures of a rule for whatever host", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},
+		{"stale policy without lists", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
+		{"redis policy without redis", map[string]string{"REDIS_DOWN": "remember"}, []string{"REDIS_DOWN: has no effect without REDIS_URL"}},
+		{"redis policy with redis", map[string]string{"REDIS_DOWN": "remember", "REDIS_URL": "redis://redis"}, nil},
+		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: requests at and below /certgate/echo are answered by the gateway"}},
+		{"signatures without authority", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
+		{"signatures of one rule without authority", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},
 		{"signatures for a host", map[string]string{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "schedule"}, nil},
 		{"a host without signatures", map[string]string{"PUBLIC_AUTHORITY": "schedule"}, nil},
-		{"no rule looks at signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n"}, nil},
-		{"one of two rules does", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n  - {name: b, clients: [mail], allow: [GET /b]}\n"}, []string{noAuthority}},
+		{"no rule verifies signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n"}, nil},
+		{"one of two rules verifies signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n  - {name: b, clients: [mail], allow: [GET /b]}\n"}, []string{noAuthority}},
 		{"former name", map[string]string{"FAST_LANE": "false"}, []string{"FAST_LANE: the variable is called HTTP_FAST_PATH now"}},
 		{"former and present name", map[string]string{"FAST_LANE": "false", "HTTP_FAST_PATH": "false"}, []string{"FAST_LANE: the variable is called HTTP_FAST_PATH now"}},
-		{"quiet", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
-		{"a letter less", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is no variable of certgate and has no effect: AUTH_PUBLIC_KEY is`}},
-		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"MAX_BODY_BYTES is"}},
-		{"lower case", map[string]string{"auth_max_lifetime": "24h"}, []string{"AUTH_MAX_LIFETIME is"}},
-		{"somebody else's", map[string]string{"UPSTREAM_PORT": "1", "HOME": "/", "AUTH_PUBLIC": "x", "MAX": "1"}, nil},
+		{"log level above info", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
+		{"one letter missing", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is not a variable of certgate and has no effect; did you mean AUTH_PUBLIC_KEY?`}},
+		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"did you mean MAX_BODY_BYTES?"}},
+		{"lower case", map[string]string{"auth_max_lifetime": "24h"}, []string{"did you mean AUTH_MAX_LIFETIME?"}},
+		{"variables of other programs", map[string]string{"UPSTREAM_PORT": "1", "HOME": "/", "AUTH_PUBLIC": "x", "MAX": "1"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -386,13 +389,23 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// TestVariables checks that the documentation of every variable is complete and that
+// variables of one group are adjacent.
 func TestVariables(t *testing.T) {
-	seen := map[string]bool{}
+	names := map[string]bool{}
+	var groups []string
 	for _, v := range config.Variables() {
-		if v.Name == "" || v.Default == "" || v.Meaning == "" || strings.Contains(v.Meaning, "\n") || seen[v.Name] {
-			t.Errorf("%+v: want a new name, a default and one line of meaning", v)
+		if v.Name == "" || v.Default == "" || v.Help == "" || strings.Contains(v.Help, "\n") || names[v.Name] {
+			t.Errorf("%+v: want a unique name, a default and one line of help", v)
 		}
-		seen[v.Name] = true
+		names[v.Name] = true
+		if len(groups) == 0 || groups[len(groups)-1] != v.Group {
+			groups = append(groups, v.Group)
+		}
+	}
+	want := []string{"listeners", "trust", "rules", "upstream", "signatures", "limits", "logs", "old installations"}
+	if diff := cmp.Diff(want, groups); diff != "" {
+		t.Errorf("groups in their order (-want +got):\n%s", diff)
 	}
 	first := config.Variables()[0]
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {

@@ -13,17 +13,17 @@ import (
 // revoked certificates.
 const maxCRLFile = regularfile.MaxBytes
 
-// ParseCRLs reads the contents of the files that AUTH_CRL_FILE names, as [Load]
-// does. It takes all files or none: the error has one line for each file with a
-// fault, which it names. The lists are in the order of the files, and several of
-// one anchor all count. Every list must be signed by an anchor of the keyring, so
-// lists and keyring are to be read together when either changes.
+// ParseCRLs parses the contents of the files that AUTH_CRL_FILE names, as [Load] does.
+// It returns the lists of all files in the order of the files, or an error with one
+// line for each faulty file, which contains the name of the file. Several lists of one
+// anchor are combined. Every list must be signed by an anchor of the keyring, so the
+// caller parses the lists again after a change of the keyring.
 func ParseCRLs(files []regularfile.File, k *trust.Keyring) ([]*trust.CRL, error) {
 	var lists []*trust.CRL
 	var faults []error
 	for i, file := range files {
 		if file.Err != nil {
-			faults = append(faults, unreadableCRL(file, i, len(files)))
+			faults = append(faults, crlReadError(file, i, len(files)))
 			continue
 		}
 		found, err := parseCRLs(file.Name, file.Text, k)
@@ -38,10 +38,10 @@ func ParseCRLs(files []regularfile.File, k *trust.Keyring) ([]*trust.CRL, error)
 	return lists, nil
 }
 
-// unreadableCRL says which file it is by its number too, since a long name is not
-// quoted.
-func unreadableCRL(file regularfile.File, i, n int) error {
-	err := unreadable(file)
+// crlReadError returns the error of a file that cannot be read. It contains the
+// position of the file in the list, because a long name is not quoted.
+func crlReadError(file regularfile.File, i, n int) error {
+	err := readError(file)
 	if n > 1 {
 		return fmt.Errorf("%w (file %d of %d)", err, i+1, n)
 	}
@@ -56,14 +56,14 @@ func parseCRLs(file string, text []byte, k *trust.Keyring) ([]*trust.CRL, error)
 	return lists, nil
 }
 
-// paths are names of files. No name has a comma.
-type paths struct {
+// fileNames is a list of file names separated by commas. No name contains a comma.
+type fileNames struct {
 	list []string
 }
 
-func (p *paths) UnmarshalText(text []byte) error {
+func (p *fileNames) UnmarshalText(text []byte) error {
 	s := string(text)
-	if strings.Contains(s, "-----") || strings.ContainsAny(s, "\r\n") { // the list itself, or a key
+	if strings.Contains(s, "-----") || strings.ContainsAny(s, "\r\n") { // the content of a file instead of its name
 		return errors.New(quote(s))
 	}
 	var list []string
@@ -78,17 +78,17 @@ func (p *paths) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// stale is what is done with a revocation list past its nextUpdate.
-type stale struct {
-	ok bool // the list is used
+// crlStalePolicy selects the treatment of a revocation list past its nextUpdate.
+type crlStalePolicy struct {
+	use bool // keep using the list
 }
 
-func (s *stale) UnmarshalText(text []byte) error {
+func (s *crlStalePolicy) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "refuse":
-		s.ok = false
+		s.use = false
 	case "use":
-		s.ok = true
+		s.use = true
 	default:
 		return errors.New(quote(string(text)))
 	}

@@ -22,8 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// issuer is a CA whose lists are good for an hour and whose certificates are
-// good for a day.
+// issuer is a CA. Its revocation lists are valid for an hour, its certificates for a day.
 type issuer struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -59,7 +58,7 @@ func (i issuer) anchor() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw}))
 }
 
-// client is a certificate of one client; key is the client's.
+// client issues a client certificate for key.
 func (i issuer) client(tb testing.TB, serial int64, key *ecdsa.PrivateKey) *x509.Certificate {
 	tb.Helper()
 	return certificate(tb, &x509.Certificate{
@@ -68,7 +67,7 @@ func (i issuer) client(tb testing.TB, serial int64, key *ecdsa.PrivateKey) *x509
 	}, i.cert, key, i.key)
 }
 
-// list is a revocation list in DER.
+// list returns a revocation list in DER.
 func (i issuer) list(tb testing.TB, serials ...int64) []byte {
 	tb.Helper()
 	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: issued, NextUpdate: issued.Add(time.Hour)}
@@ -87,8 +86,8 @@ func asPEM(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 }
 
-// inFolder makes a folder with files the working directory, so that names are
-// short enough to be quoted.
+// inFolder changes the working directory to a new folder with the files, so that their
+// names are short enough for errors to quote.
 func inFolder(tb testing.TB, files map[string][]byte) {
 	tb.Helper()
 	tb.Chdir(tb.TempDir())
@@ -99,7 +98,7 @@ func inFolder(tb testing.TB, files map[string][]byte) {
 	}
 }
 
-// withLists is an environment that trusts the issuer alone.
+// withLists returns an environment that trusts only the issuer.
 func (i issuer) withLists(tb testing.TB, set map[string]string) map[string]string {
 	tb.Helper()
 	environ := required(tb)
@@ -108,8 +107,8 @@ func (i issuer) withLists(tb testing.TB, set map[string]string) map[string]strin
 	return environ
 }
 
-// TestVerifier sends one certificate, with serial number 7, through what the
-// variables say.
+// TestVerifier verifies a certificate with the serial number 7 with the verifiers of
+// different configurations.
 func TestVerifier(t *testing.T) {
 	ca := newIssuer(t)
 	client, shared := ca.client(t, 7, newKey(t)), ca.client(t, 7, ca.key)
@@ -124,7 +123,7 @@ func TestVerifier(t *testing.T) {
 		set  map[string]string
 		cert *x509.Certificate
 		at   time.Time
-		want refusal.Reason // "" is verified
+		want refusal.Reason // "" means verified
 	}{
 		{"without lists", nil, client, good, ""},
 		{"on no list", map[string]string{"AUTH_CRL_FILE": "none.pem"}, client, good, ""},
@@ -147,17 +146,17 @@ func TestVerifier(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, ca.withLists(t, tt.set)).Verifier().Verify(tt.cert, tt.at)
-			if have := reasonOf(err); have != tt.want {
+			if have := pathErrorCause(err); have != tt.want {
 				t.Errorf("refused with %q (%v), want %q", have, err, tt.want)
 			}
 		})
 	}
-	if _, err := (config.Config{}).Verifier().Verify(client, good); reasonOf(err) != refusal.CertificateUntrusted {
+	if _, err := (config.Config{}).Verifier().Verify(client, good); pathErrorCause(err) != refusal.CertificateUntrusted {
 		t.Errorf("the zero Config: %v, want %q", err, refusal.CertificateUntrusted)
 	}
 }
 
-func reasonOf(err error) refusal.Reason {
+func pathErrorCause(err error) refusal.Reason {
 	if refused := refusal.Of(err); refused != nil {
 		return refused.Reason
 	}
@@ -169,7 +168,7 @@ func TestCRLFiles(t *testing.T) {
 	inFolder(t, map[string][]byte{"a": ca.list(t), "b": append(asPEM(ca.list(t, 1)), asPEM(ca.list(t, 2, 3))...)})
 	c := load(t, ca.withLists(t, map[string]string{"AUTH_CRL_FILE": " a ,b"}))
 	if diff := cmp.Diff([]string{"a", "b"}, c.CRLFiles); diff != "" {
-		t.Errorf("files (-want +have):\n%s", diff)
+		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	again, err := config.ParseCRLs(contents(c.CRLFiles...), c.Keyring)
 	if err != nil {
@@ -181,12 +180,12 @@ func TestCRLFiles(t *testing.T) {
 			have = append(have, l.Len())
 		}
 		if diff := cmp.Diff([]int{0, 1, 2}, have); diff != "" {
-			t.Errorf("%s: revoked on each list (-want +have):\n%s", name, diff)
+			t.Errorf("%s: revoked on each list (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-// TestNoCRLs: without files there are no lists, and no fault.
+// TestNoCRLs checks that no files result in no lists and no error.
 func TestNoCRLs(t *testing.T) {
 	lists, err := config.ParseCRLs(nil, nil)
 	if len(lists) != 0 || err != nil {
@@ -194,8 +193,8 @@ func TestNoCRLs(t *testing.T) {
 	}
 }
 
-// TestCRLFaults: every file is read and every fault names its file, at start and
-// for those who watch.
+// TestCRLFaults checks that every file is parsed and that every fault contains the name
+// of its file, at start and after a change.
 func TestCRLFaults(t *testing.T) {
 	ca, other := newIssuer(t), newIssuer(t)
 	long := filepath.Join("folder", strings.Repeat("x", 80))
@@ -229,7 +228,7 @@ func TestCRLFaults(t *testing.T) {
 					t.Errorf("found a fault of %s", f.Variable)
 				}
 				if strings.HasPrefix(f.Problem, "found ") != strings.HasSuffix(f.Problem, wantLists) {
-					t.Errorf("fault %q, want a file that cannot be read to say what is wanted", f.Problem)
+					t.Errorf("fault %q, want the expectation if and only if the file cannot be read", f.Problem)
 				}
 				atStart = append(atStart, f.Problem)
 			}
@@ -246,8 +245,8 @@ func TestCRLFaults(t *testing.T) {
 	}
 }
 
-// TestCRLsWithoutKeys: files are looked for, and what nobody can have signed is
-// no fault of its own.
+// TestCRLsWithoutKeys checks that without a keyring missing files are reported and
+// unverifiable lists are not.
 func TestCRLsWithoutKeys(t *testing.T) {
 	ca := newIssuer(t)
 	inFolder(t, map[string][]byte{"good": ca.list(t), "text": []byte("?")})
@@ -257,7 +256,7 @@ func TestCRLsWithoutKeys(t *testing.T) {
 		have = append(have, f.Variable)
 	}
 	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "AUTH_CRL_FILE"}, have); diff != "" {
-		t.Errorf("faults (-want +have):\n%s", diff)
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	if lists, err := config.ParseCRLs(contents("good"), nil); err == nil || lists != nil {
 		t.Errorf("%d lists, %v: want a refusal without keys", len(lists), err)

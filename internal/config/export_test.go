@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// Reaches is machine.reaches on a machine with these addresses and name.
+// Reaches calls machine.reaches for a machine with the addresses and the host name.
 func Reaches(u *url.URL, listen, hostname string, addresses ...net.Addr) bool {
 	m := machine{
 		addresses: func() ([]net.Addr, error) { return addresses, nil },

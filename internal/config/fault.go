@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// Fault is what is wrong with one variable.
+// Fault describes the error in one variable.
 type Fault struct {
 	Variable string
-	Problem  string // "found …, want …", or what a parser of keys or rules says
+	Problem  string // "found …, want …", or the error of the parser of keys or rules
 }
 
-// Error is every fault of an environment, in the order of [Variables].
+// Error contains every fault of an environment, in the order of [Variables].
 type Error struct {
 	Faults []Fault
 }
 
-// Error is one line for each fault: "VARIABLE: problem", or "VARIABLE:LINE:
-// problem" for rules that are in the variable itself.
+// Error returns one line for each fault: "VARIABLE: problem", or "VARIABLE:LINE:
+// problem" if the variable itself contains the rules.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
@@ -31,12 +31,12 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxQuote is the longest value that an error quotes, in bytes: longer than any
-// sensible setting and shorter than any key.
+// maxQuote is the length of the longest value that an error quotes, in bytes. It is
+// longer than common settings and shorter than any key.
 const maxQuote = 64
 
-// quote is a value for an error. What could be a key that landed in the wrong
-// variable is described instead.
+// quote formats a value for an error. It describes a value that may be a key in the
+// wrong variable instead of quoting it.
 func quote(s string) string {
 	if s == "" {
 		return "an empty value"

@@ -21,29 +21,29 @@ import (
 const (
 	wantListen     = ", want host:port, such as :8080"
 	wantAuthz      = ", want host:port, such as 127.0.0.1:9191"
-	wantHeader     = ", want a header field name that is no other's, such as X-SSL-Auth"
-	wantAdminHosts = ", want 1 to 16 host names without port, such as certgate.internal, with commas between and each once"
+	wantHeader     = ", want a header field name without another purpose, such as X-SSL-Auth"
+	wantAdminHosts = ", want 1 to 16 host names without port, such as certgate.internal, separated by commas, without repetition"
 	wantProxy      = ", want the name of the header field that trusted proxies attach, such as Client-Cert"
-	wantLists      = ", want the names of readable files with commas between"
+	wantLists      = ", want the names of readable files, separated by commas"
 	wantSkew       = ", want a duration from 0s to 24h, such as 60s"
 	wantBits       = ", want a whole number from 1024 to 8192"
 	wantRate       = ", want a whole number from 0 to 1000000"
 	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
-	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path); or up to 64 with commas between, each once and all http or all https"
+	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path); or up to 64 separated by commas, without repetition, all http or all https"
 	wantHealth     = ", want a path, such as /healthz"
 	wantInFlight   = ", want a whole number from 1 to 1000000"
 	wantBody       = ", want a size from 1 to 1TiB, such as 1MiB"
 	wantCredential = ", want a size from 1KiB to 1MiB, such as 16KiB"
-	wantProxies    = ", want CIDRs or addresses with commas between, such as 10.0.0.0/8"
+	wantProxies    = ", want CIDRs or addresses separated by commas, such as 10.0.0.0/8"
 	wantKey        = ", want 1 to 8 PEM public keys or CA certificates, here or in AUTH_PUBLIC_KEY_FILE"
-	wantRedis      = ", want redis://HOST, or rediss://HOST for TLS; whole: redis://USER:PASSWORD@HOST:6379/0"
+	wantRedis      = ", want redis://HOST, or rediss://HOST for TLS; complete form: redis://USER:PASSWORD@HOST:6379/0"
 	wantRules      = ", want YAML rules, here or in ACCESS_RULES_FILE"
 	wantEcho       = ", want a path of letters, digits and . _ - between single slashes, such as /certgate/echo"
-	wantHosts      = ", want 1 to 16 hosts as clients see them, such as schedule.example.com or schedule.example.com:8443, with commas between and each once"
+	wantHosts      = ", want 1 to 16 hosts as clients address them, such as schedule.example.com or schedule.example.com:8443, separated by commas, without repetition"
 	wantFile       = ", want the name of a readable file"
 )
 
-// addresses are n for UPSTREAM_URL.
+// addresses returns a value of UPSTREAM_URL with n addresses.
 func addresses(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -52,10 +52,11 @@ func addresses(n int) string {
 	return strings.Join(list, ",")
 }
 
-// hosts are n for PUBLIC_AUTHORITY.
+// hosts returns a value of PUBLIC_AUTHORITY with n hosts.
 func hosts(n int) string { return strings.ReplaceAll(addresses(n), "http://", "") }
 
-func TestMostUpstreams(t *testing.T) {
+// TestMaximumUpstreams loads the largest number of upstream addresses.
+func TestMaximumUpstreams(t *testing.T) {
 	environ := required(t)
 	environ["UPSTREAM_URL"] = addresses(64)
 	if c := load(t, environ); len(c.Upstreams) != 64 {
@@ -63,7 +64,8 @@ func TestMostUpstreams(t *testing.T) {
 	}
 }
 
-func TestBadValues(t *testing.T) {
+// TestInvalidValues loads an environment with one invalid value and compares the fault.
+func TestInvalidValues(t *testing.T) {
 	tests := []struct{ variable, value, want string }{
 		{"LISTEN_ADDR", "", "found an empty value" + wantListen},
 		{"LISTEN_ADDR", "8080", `found "8080"` + wantListen},
@@ -79,7 +81,7 @@ func TestBadValues(t *testing.T) {
 		{"ADMIN_HOSTS", "a,,b", "found an empty value" + wantAdminHosts},
 		{"ADMIN_HOSTS", "ops,OPS", `found "ops" twice` + wantAdminHosts},
 		{"ADMIN_HOSTS", strings.Repeat("a,", 16) + "b", `found "a" twice` + wantAdminHosts},
-		{"ADMIN_ADDR", "9090", `found "9090", want host:port, such as 127.0.0.1:9090, or empty for none`},
+		{"ADMIN_ADDR", "9090", `found "9090", want host:port, such as 127.0.0.1:9090, or empty to turn it off`},
 		{"ADMIN_ADDR", "127.0.0.1:8080", `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`},
 		{"ADMIN_ADDR", "[::]:8080", `found "[::]:8080", want another port than LISTEN_ADDR ":8080"`},
 		{"AUTHZ_ADDR", "", "found an empty value" + wantAuthz},
@@ -87,52 +89,52 @@ func TestBadValues(t *testing.T) {
 		{"AUTHZ_GRPC_ADDR", "9192", `found "9192", want host:port, such as 127.0.0.1:9192`},
 		{"AUTHZ_PEERS", "", "found an empty value" + wantProxies},
 		{"AUTHZ_PEERS", "localhost", `found "localhost"` + wantProxies},
-		{"AUTHZ_PEERS", "0.0.0.0/0", `found "0.0.0.0/0", which is everybody` + wantProxies},
-		{"AUTHZ_PEERS", "::/0", `found "::/0", which is everybody` + wantProxies},
-		{"AUTHZ_PEERS", "::ffff:0:0/96", `found "::ffff:0:0/96", which is everybody` + wantProxies},
-		{"AUTH_HEADER", "X_Original_URI", `found "X_Original_URI", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X-Certgate-Reason", `found "X-Certgate-Reason", which has a meaning of its own` + wantHeader},
+		{"AUTHZ_PEERS", "0.0.0.0/0", `found "0.0.0.0/0", which contains every address` + wantProxies},
+		{"AUTHZ_PEERS", "::/0", `found "::/0", which contains every address` + wantProxies},
+		{"AUTHZ_PEERS", "::ffff:0:0/96", `found "::ffff:0:0/96", which contains every address` + wantProxies},
+		{"AUTH_HEADER", "X_Original_URI", `found "X_Original_URI", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X-Certgate-Reason", `found "X-Certgate-Reason", which has another purpose` + wantHeader},
 		{"AUTH_HEADER", "", "found an empty value" + wantHeader},
 		{"AUTH_HEADER", "X SSL", `found "X SSL"` + wantHeader},
 		{"AUTH_HEADER", "X-SSL-Auth:", `found "X-SSL-Auth:"` + wantHeader},
-		{"AUTH_HEADER", "host", `found "host", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Authorization", `found "Authorization", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Content-Length", `found "Content-Length", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Connection", `found "Connection", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Transfer-Encoding", `found "Transfer-Encoding", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X-Client-Id", `found "X-Client-Id", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "x_client_cert", `found "x_client_cert", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X-Forwarded-For", `found "X-Forwarded-For", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X-Request-ID", `found "X-Request-ID", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X.Client.Id", `found "X.Client.Id", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Remote~User", `found "Remote~User", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X_Accel_Redirect", `found "X_Accel_Redirect", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "X.SSL.Client.Cert", `found "X.SSL.Client.Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "cf_client_cert_der_base64", `found "cf_client_cert_der_base64", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_PROXY_HEADER", "X.Request.Id", `found "X.Request.Id", which has a meaning of its own, want the name of the header field that trusted proxies attach, such as Client-Cert`},
-		{"AUTH_PROXY_HEADER", "client.cert.chain", `found "client.cert.chain", which has every certificate but the client's, want the name of the header field that trusted proxies attach, such as Client-Cert`},
-		{"AUTH_HEADER", "Client-Cert", `found "Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "client_cert", `found "client_cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "Client-Cert-Chain", `found "Client-Cert-Chain", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-Forwarded-Client-Cert", `found "X-Forwarded-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-Forwarded-Tls-Client-Cert", `found "X-Forwarded-Tls-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert", `found "X-Amzn-Mtls-Clientcert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert-Leaf", `found "X-Amzn-Mtls-Clientcert-Leaf", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-SSL-Client-Cert", `found "X-SSL-Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "X-ARR-ClientCert", `found "X-ARR-ClientCert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "SSL_CLIENT_CERT", `found "SSL_CLIENT_CERT", which is for proxies and AUTH_PROXY_HEADER` + wantHeader},
-		{"AUTH_HEADER", "signature-input", `found "signature-input", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Signature", `found "Signature", which has a meaning of its own` + wantHeader},
-		{"AUTH_HEADER", "Content_Digest", `found "Content_Digest", which has a meaning of its own` + wantHeader},
+		{"AUTH_HEADER", "host", `found "host", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Authorization", `found "Authorization", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Content-Length", `found "Content-Length", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Connection", `found "Connection", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Transfer-Encoding", `found "Transfer-Encoding", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X-Client-Id", `found "X-Client-Id", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "x_client_cert", `found "x_client_cert", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-For", `found "X-Forwarded-For", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X-Request-ID", `found "X-Request-ID", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X.Client.Id", `found "X.Client.Id", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Remote~User", `found "Remote~User", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X_Accel_Redirect", `found "X_Accel_Redirect", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "X.SSL.Client.Cert", `found "X.SSL.Client.Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "cf_client_cert_der_base64", `found "cf_client_cert_der_base64", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_PROXY_HEADER", "X.Request.Id", `found "X.Request.Id", which has another purpose, want the name of the header field that trusted proxies attach, such as Client-Cert`},
+		{"AUTH_PROXY_HEADER", "client.cert.chain", `found "client.cert.chain", which contains every certificate except the client's, want the name of the header field that trusted proxies attach, such as Client-Cert`},
+		{"AUTH_HEADER", "Client-Cert", `found "Client-Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "client_cert", `found "client_cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "Client-Cert-Chain", `found "Client-Cert-Chain", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-Client-Cert", `found "X-Forwarded-Client-Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Forwarded-Tls-Client-Cert", `found "X-Forwarded-Tls-Client-Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert", `found "X-Amzn-Mtls-Clientcert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-Amzn-Mtls-Clientcert-Leaf", `found "X-Amzn-Mtls-Clientcert-Leaf", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-SSL-Client-Cert", `found "X-SSL-Client-Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "X-ARR-ClientCert", `found "X-ARR-ClientCert", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "SSL_CLIENT_CERT", `found "SSL_CLIENT_CERT", which is reserved for AUTH_PROXY_HEADER` + wantHeader},
+		{"AUTH_HEADER", "signature-input", `found "signature-input", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Signature", `found "Signature", which has another purpose` + wantHeader},
+		{"AUTH_HEADER", "Content_Digest", `found "Content_Digest", which has another purpose` + wantHeader},
 		{"AUTH_PROXY_HEADER", "", "found an empty value" + wantProxy},
 		{"AUTH_PROXY_HEADER", "Client Cert", `found "Client Cert"` + wantProxy},
 		{"AUTH_PROXY_HEADER", "Client-Cert,X-ARR-ClientCert", `found "Client-Cert,X-ARR-ClientCert"` + wantProxy},
-		{"AUTH_PROXY_HEADER", "Cookie", `found "Cookie", which has a meaning of its own` + wantProxy},
-		{"AUTH_PROXY_HEADER", "Forwarded", `found "Forwarded", which has a meaning of its own` + wantProxy},
-		{"AUTH_PROXY_HEADER", "x_forwarded_for", `found "x_forwarded_for", which has a meaning of its own` + wantProxy},
-		{"AUTH_PROXY_HEADER", "X-Forwarded-Tls-Client-Cert-Info", `found "X-Forwarded-Tls-Client-Cert-Info", which has a meaning of its own` + wantProxy},
-		{"AUTH_PROXY_HEADER", "X-Client-Id", `found "X-Client-Id", which has a meaning of its own` + wantProxy},
-		{"AUTH_PROXY_HEADER", "Client_Cert_Chain", `found "Client_Cert_Chain", which has every certificate but the client's` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Cookie", `found "Cookie", which has another purpose` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Forwarded", `found "Forwarded", which has another purpose` + wantProxy},
+		{"AUTH_PROXY_HEADER", "x_forwarded_for", `found "x_forwarded_for", which has another purpose` + wantProxy},
+		{"AUTH_PROXY_HEADER", "X-Forwarded-Tls-Client-Cert-Info", `found "X-Forwarded-Tls-Client-Cert-Info", which has another purpose` + wantProxy},
+		{"AUTH_PROXY_HEADER", "X-Client-Id", `found "X-Client-Id", which has another purpose` + wantProxy},
+		{"AUTH_PROXY_HEADER", "Client_Cert_Chain", `found "Client_Cert_Chain", which contains every certificate except the client's` + wantProxy},
 		{"AUTH_PROXY_HEADER", "Client-Cert", `found "Client-Cert" without TRUSTED_PROXIES, want the proxies that attach it in TRUSTED_PROXIES`},
 		{"AUTH_ALLOW_SHARED_KEY", "", "found an empty value, want true or false"},
 		{"AUTH_ALLOW_SHARED_KEY", "1", `found "1", want true or false`},
@@ -230,12 +232,12 @@ func TestBadValues(t *testing.T) {
 		{"MAX_IN_FLIGHT", "1000001", `found "1000001"` + wantInFlight},
 		{"MAX_IN_FLIGHT", "many", `found "many"` + wantInFlight},
 		{"UPSTREAM_URL", "http://schedule:65536", `found port "65536" in "http://schedule:65536"` + wantUpstream},
-		{"UPSTREAM_URL", "http://sche dule", `found "http://sche dule", which is no URL` + wantUpstream},
+		{"UPSTREAM_URL", "http://sche dule", `found "http://sche dule", which is not a URL` + wantUpstream},
 		{"UPSTREAM_TIMEOUT", "", "found an empty value, want a duration above 0, such as 30s"},
 		{"UPSTREAM_TIMEOUT", "0s", `found "0s", want a duration above 0, such as 30s`},
-		{"SHUTDOWN_DELAY", "", "found an empty value, want a duration from 0s on, such as 5s"},
-		{"SHUTDOWN_DELAY", "5", `found "5", want a duration from 0s on, such as 5s`},
-		{"SHUTDOWN_DELAY", "-1s", `found "-1s", want a duration from 0s on, such as 5s`},
+		{"SHUTDOWN_DELAY", "", "found an empty value, want a duration of at least 0s, such as 5s"},
+		{"SHUTDOWN_DELAY", "5", `found "5", want a duration of at least 0s, such as 5s`},
+		{"SHUTDOWN_DELAY", "-1s", `found "-1s", want a duration of at least 0s, such as 5s`},
 		{"SHUTDOWN_TIMEOUT", "", "found an empty value, want a duration above 0, such as 30s"},
 		{"SHUTDOWN_TIMEOUT", "soon", `found "soon", want a duration above 0, such as 30s`},
 		{"READ_HEADER_TIMEOUT", "", "found an empty value, want a duration above 0, such as 10s"},
@@ -255,8 +257,8 @@ func TestBadValues(t *testing.T) {
 		{"ECHO_PATH", "/certgate/../echo", `found "/certgate/../echo"` + wantEcho},
 		{"ECHO_PATH", "/certgate%2Fecho", `found "/certgate%2Fecho"` + wantEcho},
 		{"ECHO_PATH", "/certgate?echo", `found "/certgate?echo"` + wantEcho},
-		{"ECHO_PATH", "/" + strings.Repeat("a", 200), "found " + described("/"+strings.Repeat("a", 200)) + wantEcho},
-		{"ECHO_PATH", "/healthz", `found "/healthz", which has a meaning of its own` + wantEcho},
+		{"ECHO_PATH", "/" + strings.Repeat("a", 200), "found " + quoted("/"+strings.Repeat("a", 200)) + wantEcho},
+		{"ECHO_PATH", "/healthz", `found "/healthz", which has another purpose` + wantEcho},
 		{"HTTP_FAST_PATH", "", "found an empty value, want true or false"},
 		{"HTTP_FAST_PATH", "perhaps", `found "perhaps", want true or false`},
 		{"IDLE_TIMEOUT", "", "found an empty value, want a duration above 0, such as 120s"},
@@ -279,11 +281,11 @@ func TestBadValues(t *testing.T) {
 		{"TRUSTED_PROXIES", "10.0.0.1/8", `found "10.0.0.1/8", whose network is 10.0.0.0/8` + wantProxies},
 		{"TRUSTED_PROXIES", "proxy.internal", `found "proxy.internal"` + wantProxies},
 		{"TRUSTED_PROXIES", "fe80::1%eth0", `found "fe80::1%eth0"` + wantProxies},
-		{"TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", `found "0.0.0.0/0", which is everybody` + wantProxies},
-		{"TRUSTED_PROXIES", "::/0", `found "::/0", which is everybody` + wantProxies},
-		{"TRUSTED_PROXIES", "::ffff:0.0.0.0/96", `found "::ffff:0.0.0.0/96", which is everybody` + wantProxies},
-		{"TRUSTED_PROXIES", "::ffff:0:0/96", `found "::ffff:0:0/96", which is everybody` + wantProxies},
-		{"TRUSTED_PROXIES", "::/64", `found "::/64", which is everybody` + wantProxies},
+		{"TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", `found "0.0.0.0/0", which contains every address` + wantProxies},
+		{"TRUSTED_PROXIES", "::/0", `found "::/0", which contains every address` + wantProxies},
+		{"TRUSTED_PROXIES", "::ffff:0.0.0.0/96", `found "::ffff:0.0.0.0/96", which contains every address` + wantProxies},
+		{"TRUSTED_PROXIES", "::ffff:0:0/96", `found "::ffff:0:0/96", which contains every address` + wantProxies},
+		{"TRUSTED_PROXIES", "::/64", `found "::/64", which contains every address` + wantProxies},
 		{"LOG_LEVEL", "", "found an empty value, want debug, info, warn or error"},
 		{"LOG_LEVEL", "fatal", `found "fatal", want debug, info, warn or error`},
 		{"LOG_LEVEL", "INFO", `found "INFO", want debug, info, warn or error`},
@@ -302,21 +304,22 @@ func TestBadValues(t *testing.T) {
 			environ[tt.variable] = tt.value
 			want := []config.Fault{{Variable: tt.variable, Problem: tt.want}}
 			if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +have):\n%s", diff)
+				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// described is how an error speaks of a text that it does not quote.
-func described(s string) string {
+// quoted returns the form in which an error contains a text.
+func quoted(s string) string {
 	if len(s) <= 64 && !strings.Contains(s, "\n") {
 		return strconv.Quote(s)
 	}
 	return fmt.Sprintf("a text of %d bytes", len(s))
 }
 
-func TestTwins(t *testing.T) {
+// TestVariableOrFile tests the faults of a variable and its _FILE variable.
+func TestVariableOrFile(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -337,16 +340,16 @@ func TestTwins(t *testing.T) {
 		want config.Fault
 	}{
 		{"neither", nil, config.Fault{Variable: key, Problem: "found nothing" + wantKey}},
-		{"a name like it", map[string]string{"AUTH_PUBLICKEY": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBLICKEY"` + wantKey}},
-		{"a name like its file's", map[string]string{"AUTH_PUBKIC_KEY_FILE": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBKIC_KEY_FILE"` + wantKey}},
+		{"similar variable name", map[string]string{"AUTH_PUBLICKEY": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBLICKEY"` + wantKey}},
+		{"similar _FILE variable name", map[string]string{"AUTH_PUBKIC_KEY_FILE": good}, config.Fault{Variable: key, Problem: `found only "AUTH_PUBKIC_KEY_FILE"` + wantKey}},
 		{"both", map[string]string{key: good, file: empty}, config.Fault{Variable: key, Problem: "found AUTH_PUBLIC_KEY_FILE as well, want only one of the two"}},
 		{"empty name", map[string]string{file: ""}, config.Fault{Variable: file, Problem: "found an empty value" + wantFile}},
 		{"no such file", map[string]string{file: "/nowhere/key"}, config.Fault{Variable: file, Problem: `found "/nowhere/key": no such file or directory` + wantFile}},
 		{"a folder", map[string]string{file: "/"}, config.Fault{Variable: file, Problem: `found "/": is a directory` + wantFile}},
-		{"a named pipe", map[string]string{file: pipe}, config.Fault{Variable: file, Problem: `found ` + described(pipe) + `: named pipe, not a regular file` + wantFile}},
+		{"a named pipe", map[string]string{file: pipe}, config.Fault{Variable: file, Problem: `found ` + quoted(pipe) + `: named pipe, not a regular file` + wantFile}},
 		{"a device", map[string]string{file: "/dev/zero"}, config.Fault{Variable: file, Problem: `found "/dev/zero": device, not a regular file` + wantFile}},
-		{"too large", map[string]string{file: big}, config.Fault{Variable: file, Problem: `found ` + described(big) + `: more than 1048576 bytes` + wantFile}},
-		{"the key for a name", map[string]string{file: good}, config.Fault{Variable: file, Problem: "found " + described(good) + ": no such file or directory" + wantFile}},
+		{"too large", map[string]string{file: big}, config.Fault{Variable: file, Problem: `found ` + quoted(big) + `: more than 1048576 bytes` + wantFile}},
+		{"the key instead of a name", map[string]string{file: good}, config.Fault{Variable: file, Problem: "found " + quoted(good) + ": no such file or directory" + wantFile}},
 		{"empty file", map[string]string{file: empty}, config.Fault{Variable: file, Problem: "want 1 to 8 PEM blocks, found nothing"}},
 	}
 	for _, tt := range tests {
@@ -355,24 +358,25 @@ func TestTwins(t *testing.T) {
 			delete(environ, key)
 			maps.Copy(environ, tt.set)
 			if diff := cmp.Diff([]config.Fault{tt.want}, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +have):\n%s", diff)
+				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestFormerName: two names of one setting with different values are a fault.
+// TestFormerName checks that different values under two names of one setting are a fault.
 func TestFormerName(t *testing.T) {
 	environ := required(t)
 	environ["FAST_LANE"], environ["HTTP_FAST_PATH"] = "true", "false"
 	want := []config.Fault{{Variable: "HTTP_FAST_PATH", Problem: `found "false", and "true" in FAST_LANE, want HTTP_FAST_PATH only`}}
 	if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
-		t.Errorf("faults (-want +have):\n%s", diff)
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }
 
-// TestRulesKeepTheirLine: faults of rules name the line, in the file or in the variable.
-func TestRulesKeepTheirLine(t *testing.T) {
+// TestRuleFaultsContainLine checks that faults of rules contain the line in the file or
+// in the variable.
+func TestRuleFaultsContainLine(t *testing.T) {
 	const bad = "rules:\n  - name: a\n    clients: [mail]\n    allow: [\"POST /events\"]\n    colour: red\n"
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
@@ -399,8 +403,8 @@ func TestRulesKeepTheirLine(t *testing.T) {
 	}
 }
 
-// TestEveryFaultAtOnce gives every variable a bad value.
-func TestEveryFaultAtOnce(t *testing.T) {
+// TestAllFaultsReported sets every variable to an invalid value.
+func TestAllFaultsReported(t *testing.T) {
 	environ := map[string]string{}
 	var want []string
 	for _, v := range config.Variables() {
@@ -414,7 +418,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		have = append(have, f.Variable)
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("faulty variables, in their order (-want +have):\n%s", diff)
+		t.Errorf("faulty variables, in their order (-want +got):\n%s", diff)
 	}
 	_, err := config.Load(environ)
 	lines := strings.Split(err.Error(), "\n")
@@ -423,9 +427,9 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
-// TestNoKeyInErrors puts a key, whole and broken, into every variable: no error
-// may hold a piece of it.
-func TestNoKeyInErrors(t *testing.T) {
+// TestErrorsContainNoKey sets every variable to a key, complete and damaged. No error may
+// contain a part of the key.
+func TestErrorsContainNoKey(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(newKey(t))
 	if err != nil {
 		t.Fatal(err)
@@ -456,13 +460,13 @@ func TestNoKeyInErrors(t *testing.T) {
 				continue
 			}
 			if piece := sharedPiece(text, err.Error()); piece != "" {
-				t.Errorf("%s in %s: the error holds %q:\n%v", name, v.Name, piece, err)
+				t.Errorf("%s in %s: the error contains %q:\n%v", name, v.Name, piece, err)
 			}
 		}
 	}
 }
 
-// sharedPiece is a run of 12 bytes of a key's body that text holds, or "".
+// sharedPiece returns a sequence of 12 bytes of a key's body that text contains, or "".
 func sharedPiece(key, text string) string {
 	const length = 12
 	for i := 0; i+length <= len(key); i++ {
@@ -475,8 +479,8 @@ func sharedPiece(key, text string) string {
 	return ""
 }
 
-// FuzzLoad gives one variable one value: nothing panics, and no error holds a
-// long value.
+// FuzzLoad sets one variable to any value. Load must not panic, and no error may contain
+// a secret.
 func FuzzLoad(f *testing.F) {
 	for i := range config.Variables() {
 		f.Add(uint8(i), "10.0.0.0/8")
@@ -501,7 +505,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, fault := range faults(t, environ) {
-			// AUTHZ_ADDR and AUTHZ_PEERS are of no use without each other.
+			// AUTHZ_ADDR and AUTHZ_PEERS require each other.
 			both := strings.HasPrefix(name, "AUTHZ_") && strings.HasPrefix(fault.Variable, "AUTHZ_")
 			if fault.Variable != name && fault.Variable != "ADMIN_ADDR" && !both {
 				t.Errorf("%s=%q: found a fault of %s", name, value, fault.Variable)
@@ -512,12 +516,13 @@ func FuzzLoad(f *testing.F) {
 		}
 		isSecret := name == "AUTH_PUBLIC_KEY" || name == "REDIS_URL" || strings.Contains(value, "@") && name == "UPSTREAM_URL"
 		if isSecret && len(value) > 12 && strings.Contains(err.Error(), value) {
-			t.Errorf("%s: the error holds the value: %v", name, err)
+			t.Errorf("%s: the error contains the value: %v", name, err)
 		}
 	})
 }
 
-// TestAuthzFaults: who may ask is always said, and where is an address of its own.
+// TestAuthzFaults checks that listeners for other proxies require a list of peers and an
+// address of their own.
 func TestAuthzFaults(t *testing.T) {
 	const peers, here = "AUTHZ_PEERS", "127.0.0.1"
 	tests := []struct {
@@ -533,16 +538,16 @@ func TestAuthzFaults(t *testing.T) {
 		{"no peers on loopback", map[string]string{"AUTHZ_ADDR": "127.0.0.1:9191"}, []config.Fault{{Variable: peers, Problem: "found nothing" + wantProxies}}},
 		{"the public port", map[string]string{"AUTHZ_ADDR": "127.0.0.1:8080", peers: here},
 			[]config.Fault{{Variable: "AUTHZ_ADDR", Problem: `found "127.0.0.1:8080", want another port than LISTEN_ADDR ":8080"`}}},
-		{"the operator's port", map[string]string{"AUTHZ_ADDR": ":9090", peers: here},
+		{"the admin port", map[string]string{"AUTHZ_ADDR": ":9090", peers: here},
 			[]config.Fault{{Variable: "AUTHZ_ADDR", Problem: `found ":9090", want another port than ADMIN_ADDR "127.0.0.1:9090"`}}},
-		{"no operator's port", map[string]string{"AUTHZ_ADDR": ":9090", "ADMIN_ADDR": "", peers: here}, nil},
+		{"no admin port", map[string]string{"AUTHZ_ADDR": ":9090", "ADMIN_ADDR": "", peers: here}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := required(t)
 			maps.Copy(environ, tt.set)
 			if diff := cmp.Diff(tt.want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +have):\n%s", diff)
+				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
 	}

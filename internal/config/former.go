@@ -12,7 +12,7 @@ func (l *loader) acceptFormerName(former, name string) {
 	}
 	delete(l.environ, former)
 	if value, both := l.environ[name]; both && value != old {
-		l.add(name, fmt.Sprintf("found %s, and %s in %s, want %s only", quote(value), quote(old), former, name))
+		l.addFault(name, fmt.Sprintf("found %s, and %s in %s, want %s only", quote(value), quote(old), former, name))
 		return
 	}
 	l.environ[name] = old

@@ -9,7 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/config"
 )
 
-// TestProxyHeader: the same names that clients must not use.
+// TestProxyHeader checks the accepted names, which AUTH_HEADER refuses.
 func TestProxyHeader(t *testing.T) {
 	for _, name := range []string{
 		"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert",
@@ -41,21 +41,21 @@ func TestProxyHeaderFaults(t *testing.T) {
 		{"proxies without it", map[string]string{"TRUSTED_PROXIES": "10.0.0.0/8"}, nil},
 		{"without proxies", map[string]string{proxy: "X-Cert"}, []config.Fault{without}},
 		{"with faulty proxies", map[string]string{proxy: "X-Cert", "TRUSTED_PROXIES": "0.0.0.0/0"},
-			[]config.Fault{{Variable: "TRUSTED_PROXIES", Problem: `found "0.0.0.0/0", which is everybody` + wantProxies}}},
+			[]config.Fault{{Variable: "TRUSTED_PROXIES", Problem: `found "0.0.0.0/0", which contains every address` + wantProxies}}},
 		{"the clients' header", map[string]string{proxy: "X-SSL-Auth", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X-SSL-Auth", "X-SSL-Auth")}},
 		{"the clients' header, folded", map[string]string{proxy: "x_ssl-AUTH", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("x_ssl-AUTH", "X-SSL-Auth")}},
 		{"the clients' header, with dots", map[string]string{proxy: "X.SSL.Auth", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X.SSL.Auth", "X-SSL-Auth")}},
 		{"the clients' header, named", map[string]string{proxy: "X-Cert", "AUTH_HEADER": "X_CERT", "TRUSTED_PROXIES": "10.0.0.0/8"}, []config.Fault{same("X-Cert", "X_CERT")}},
 		{"both", map[string]string{proxy: "X-Cert", "AUTH_HEADER": "X-Cert"}, []config.Fault{without, same("X-Cert", "X-Cert")}},
 		{"in the clients' place", map[string]string{proxy: "Client-Cert", "AUTH_HEADER": "Client-Cert", "TRUSTED_PROXIES": "10.0.0.0/8"},
-			[]config.Fault{{Variable: "AUTH_HEADER", Problem: `found "Client-Cert", which is for proxies and AUTH_PROXY_HEADER` + wantHeader}}},
+			[]config.Fault{{Variable: "AUTH_HEADER", Problem: `found "Client-Cert", which is reserved for AUTH_PROXY_HEADER` + wantHeader}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := required(t)
 			maps.Copy(environ, tt.set)
 			if diff := cmp.Diff(tt.want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +have):\n%s", diff)
+				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// Part is one kind of content that decisions are made from. Its digest lets an
-// operator compare gateways.
+// Part describes one part of the configuration that decisions depend on. Operators
+// compare its digest between gateways.
 type Part struct {
 	Name   string // "keys", "rules", "denials" or "crls"
 	Count  int
-	Digest string // of what the content means, 16 hex digits
+	Digest string // of the meaning of the content, 16 hex digits
 }
 
-// Inventory is what decisions are made from: the keys, the rules, what is denied,
-// and the revocation lists, in this order. A digest changes with what a part says,
-// except that the digest of the revocation lists changes with any byte of their
-// files. Layout and comments of keys and rules, the reasons of denials and the
-// order of keys, denials and files do not matter.
+// Inventory returns the parts of the configuration that decisions depend on: keys,
+// rules, deny list and revocation lists, in this order. The digest of a part depends on
+// its meaning: layout, comments, reasons in the deny list and the order of keys, deny
+// list entries and files do not change it. The digest of the revocation lists is an
+// exception and changes with every byte of their files.
 func (c Config) Inventory() []Part {
 	var keys, lists []string
 	for _, a := range c.Keyring.Anchors() {
@@ -41,7 +41,8 @@ func (c Config) Inventory() []Part {
 	}
 }
 
-// digest does not depend on the order of the list. No element has a newline.
+// digest returns a digest that does not depend on the order of the list. No element
+// contains a newline.
 func digest(list []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(list)), "\n")))
 	return hex.EncodeToString(sum[:])[:16]

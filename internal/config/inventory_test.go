@@ -9,8 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/config"
 )
 
-// TestInventory: each part counts what it has, and its digest is that of what it
-// says.
+// TestInventory checks the count of each part and which changes modify its digest.
 func TestInventory(t *testing.T) {
 	one, two := publicPEM(t, newKey(t).Public()), publicPEM(t, newKey(t).Public())
 	inventory := func(set map[string]string) []config.Part {
@@ -30,7 +29,7 @@ func TestInventory(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]int{2, 1, 2, 0}, counts); diff != "" {
-		t.Errorf("counts (-want +found):\n%s", diff)
+		t.Errorf("counts (-want +got):\n%s", diff)
 	}
 	for _, tt := range []struct {
 		name    string
@@ -51,13 +50,14 @@ func TestInventory(t *testing.T) {
 			changed = append(changed, p.Digest != base[i].Digest)
 		}
 		if diff := cmp.Diff(tt.changed, changed); diff != "" {
-			t.Errorf("%s: changed digests (-want +found):\n%s", tt.name, diff)
+			t.Errorf("%s: changed digests (-want +got):\n%s", tt.name, diff)
 		}
 	}
 }
 
-// TestInventoryOfLists: revocation lists count, and a newer one has another digest.
-func TestInventoryOfLists(t *testing.T) {
+// TestInventoryOfCRLs checks that revocation lists are counted and that a newer list has
+// another digest.
+func TestInventoryOfCRLs(t *testing.T) {
 	ca := newIssuer(t)
 	inFolder(t, map[string][]byte{"a": ca.list(t), "b": ca.list(t, 1)})
 	part := func(files string) config.Part {

@@ -17,7 +17,7 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// address is host:port to listen on. The host may be empty, an IP address or a
+// address is the host:port of a listener. The host may be empty, an IP address or a
 // name; the port is a number.
 type address string
 
@@ -44,21 +44,22 @@ func portNumber(s string) (uint64, error) {
 	return strconv.ParseUint(s, 10, 16)
 }
 
-// isHost is generous: the system has the last word when it binds.
+// isHost reports whether s may be a host. It accepts some invalid names, which the
+// kernel or the resolver refuses later.
 func isHost(s string) bool {
 	return s == "" || httpguts.ValidHostHeader(s) && !strings.ContainsAny(s, `/?#@'"`)
 }
 
-// split is the host and the port, the host empty when it is every address.
+// split returns the host and the port. The host is empty for an unspecified address.
 func (a address) split() (host, port string) {
-	host, port, _ = net.SplitHostPort(string(a)) // UnmarshalText has taken it
+	host, port, _ = net.SplitHostPort(string(a)) // UnmarshalText has validated it
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		host = ""
 	}
 	return host, port
 }
 
-// clashes says whether both cannot be bound at once.
+// clashes reports whether the two addresses cannot be bound at the same time.
 func (a address) clashes(b address) bool {
 	hostA, portA := a.split()
 	hostB, portB := b.split()
@@ -74,17 +75,17 @@ func (a address) isLoopback() bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// maxHostNames is how many names the operator's listener has at most.
+// maxHostNames is the maximum number of names in ADMIN_HOSTS.
 const maxHostNames = 16
 
-// hostNames are host names in lower case, without port.
+// hostNames is a list of host names in lower case, without ports.
 type hostNames struct{ list []string }
 
 func (h *hostNames) UnmarshalText(text []byte) error {
 	var list []string
 	for item := range strings.SplitSeq(string(text), ",") {
 		name := strings.ToLower(strings.TrimSpace(item))
-		parts := authorityForm.FindStringSubmatch(name)
+		parts := authorityPattern.FindStringSubmatch(name)
 		switch {
 		case parts == nil, parts[1] != name:
 			return errors.New(quote(item))
@@ -99,15 +100,15 @@ func (h *hostNames) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// upstreams are the addresses of one service, each a scheme, host and port. Their
-// paths are empty.
+// upstreams is a list of the addresses of one service. Each URL has a scheme and a host
+// with an optional port, and no path.
 type upstreams struct {
 	list []*url.URL
 }
 
 func (u *upstreams) UnmarshalText(text []byte) error {
 	s := string(text)
-	if strings.Contains(s, "@") { // before anything can quote a password
+	if strings.Contains(s, "@") { // an error must not quote a password
 		return errors.New("a URL with user information")
 	}
 	var list []*url.URL
@@ -139,15 +140,16 @@ func parseUpstream(s string) (*url.URL, error) {
 	case s == "":
 		return nil, errors.New(quote(s))
 	case err != nil:
-		return nil, fmt.Errorf("%s, which is no URL", quote(s))
+		return nil, fmt.Errorf("%s, which is not a URL", quote(s))
 	}
-	if problem := upstreamProblem(parsed, s); problem != "" {
+	if problem := validateUpstream(parsed, s); problem != "" {
 		return nil, fmt.Errorf("%s in %s", problem, quote(s))
 	}
 	return &url.URL{Scheme: parsed.Scheme, Host: parsed.Host}, nil
 }
 
-func upstreamProblem(u *url.URL, text string) string {
+// validateUpstream returns the fault of an upstream URL, or "".
+func validateUpstream(u *url.URL, text string) string {
 	port := u.Port()
 	number, err := portNumber(port)
 	switch {
@@ -170,7 +172,7 @@ func upstreamProblem(u *url.URL, text string) string {
 	}
 }
 
-// healthPath is a path that starts with one slash, perhaps with a query.
+// healthPath is a path that starts with a single slash, with an optional query.
 type healthPath string
 
 func (h *healthPath) UnmarshalText(text []byte) error {
@@ -183,21 +185,21 @@ func (h *healthPath) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// echoPath is a path that names one thing to everybody, and not everything.
+// echoPath is a path that every server interprets in the same way, except "/".
 type echoPath string
 
-var echoPathForm = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+var echoPathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 
 func (p *echoPath) UnmarshalText(text []byte) error {
 	s := string(text)
-	if !echoPathForm.MatchString(s) || len(s) > 200 {
+	if !echoPathPattern.MatchString(s) || len(s) > 200 {
 		return errors.New(quote(s))
 	}
 	if _, err := access.ParseTarget(s); err != nil {
 		return errors.New(quote(s))
 	}
 	if s == "/healthz" {
-		return fmt.Errorf("%s, which has a meaning of its own", quote(s))
+		return fmt.Errorf("%s, which has another purpose", quote(s))
 	}
 	*p = echoPath(s)
 	return nil

@@ -6,8 +6,8 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// redisURL is a Redis server, and perhaps its password: what was found is described
-// and never quoted.
+// redisURL is the URL of a Redis server. Errors describe it and never quote it, because
+// it may contain a password.
 type redisURL struct {
 	server replay.Server
 }
@@ -17,9 +17,9 @@ func (r *redisURL) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// redisDown is what to do while the server gives no answers.
+// redisDown selects the behavior while the Redis server does not respond.
 type redisDown struct {
-	remember bool
+	remember bool // store nonces in the process
 }
 
 func (d *redisDown) UnmarshalText(text []byte) error {

@@ -10,57 +10,57 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The errors of the types below say what was found; the want tag of the
-// variable completes the sentence.
+// The errors of the types below describe the value that was found. The loader adds the
+// want tag of the variable.
 
 type timeout time.Duration
 
 func (t *timeout) UnmarshalText(text []byte) error {
-	d, err := duration(string(text), 1)
+	d, err := parseDuration(string(text), 1)
 	*t = timeout(d)
 	return err
 }
 
-// delay is a duration that may be 0.
+// delay is a duration of at least 0.
 type delay time.Duration
 
 func (d *delay) UnmarshalText(text []byte) error {
-	parsed, err := duration(string(text), 0)
+	parsed, err := parseDuration(string(text), 0)
 	*d = delay(parsed)
 	return err
 }
 
-type skew time.Duration
+type clockSkew time.Duration
 
 const (
 	maxSkew  = 24 * time.Hour
-	longSkew = 10 * time.Minute // above it there is a warning
+	longSkew = 10 * time.Minute // a longer one is valid, with a warning
 )
 
-func (s *skew) UnmarshalText(text []byte) error {
-	d, err := duration(string(text), 0)
+func (s *clockSkew) UnmarshalText(text []byte) error {
+	d, err := parseDuration(string(text), 0)
 	if err == nil && d > maxSkew {
 		err = errors.New(quote(string(text)))
 	}
-	*s = skew(d)
+	*s = clockSkew(d)
 	return err
 }
 
-// lifetime is 0 when off.
+// lifetime is a duration, or 0 for "off".
 type lifetime time.Duration
 
 func (l *lifetime) UnmarshalText(text []byte) error {
 	if string(text) == "off" {
 		return nil
 	}
-	d, err := duration(string(text), 1)
+	d, err := parseDuration(string(text), 1)
 	*l = lifetime(d)
 	return err
 }
 
-func duration(text string, least time.Duration) (time.Duration, error) {
+func parseDuration(text string, minimum time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
-	if err != nil || d < least {
+	if err != nil || d < minimum {
 		return 0, errors.New(quote(text))
 	}
 	return d, nil
@@ -70,37 +70,37 @@ type rsaBits int
 
 const (
 	minRSABits  = 1024
-	weakRSABits = 2048 // below it there is a warning
+	weakRSABits = 2048 // a shorter key is valid, with a warning
 	maxRSABits  = 8192
 )
 
 func (b *rsaBits) UnmarshalText(text []byte) error {
-	n, err := whole(string(text), minRSABits, maxRSABits)
+	n, err := parseInt(string(text), minRSABits, maxRSABits)
 	*b = rsaBits(n)
 	return err
 }
 
-// most is how many of something there may be at a time.
-type most int
+// countLimit is a limit on the number of things at a time.
+type countLimit int
 
-func (m *most) UnmarshalText(text []byte) error {
-	n, err := whole(string(text), 1, 1_000_000)
-	*m = most(n)
+func (m *countLimit) UnmarshalText(text []byte) error {
+	n, err := parseInt(string(text), 1, 1_000_000)
+	*m = countLimit(n)
 	return err
 }
 
-// failureRate is 0 when off.
+// failureRate is a number of failures per second; 0 means no limit.
 type failureRate int
 
 func (r *failureRate) UnmarshalText(text []byte) error {
-	n, err := whole(string(text), 0, 1_000_000)
+	n, err := parseInt(string(text), 0, 1_000_000)
 	*r = failureRate(n)
 	return err
 }
 
-func whole(text string, least, most int) (int, error) {
+func parseInt(text string, minimum, maximum int) (int, error) {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < least || n > most {
+	if err != nil || n < minimum || n > maximum {
 		return 0, errors.New(quote(text))
 	}
 	return n, nil
@@ -109,7 +109,7 @@ func whole(text string, least, most int) (int, error) {
 type bodySize int64
 
 func (s *bodySize) UnmarshalText(text []byte) error {
-	n, err := size(string(text), 1, humanize.TiByte)
+	n, err := parseSize(string(text), 1, humanize.TiByte)
 	*s = bodySize(n)
 	return err
 }
@@ -117,30 +117,30 @@ func (s *bodySize) UnmarshalText(text []byte) error {
 type credentialSize int
 
 func (s *credentialSize) UnmarshalText(text []byte) error {
-	n, err := size(string(text), humanize.KiByte, humanize.MiByte)
+	n, err := parseSize(string(text), humanize.KiByte, humanize.MiByte)
 	*s = credentialSize(n)
 	return err
 }
 
-// sizeForm is what humanize may read. It would also take "1,5MiB" for 15 MiB
-// and the "1k" of nginx, which is 1024, for 1000.
-var sizeForm = regexp.MustCompile(`^[0-9]+([kKmMgGtT][iI]?)?[bB]$|^[0-9]+$`)
+// sizePattern restricts the syntax that humanize accepts: it reads "1,5MiB" as 15 MiB,
+// and "1k", which is 1024 in the configuration of nginx, as 1000.
+var sizePattern = regexp.MustCompile(`^[0-9]+([kKmMgGtT][iI]?)?[bB]$|^[0-9]+$`)
 
-func size(text string, least, most uint64) (int64, error) {
-	if !sizeForm.MatchString(text) {
+func parseSize(text string, minimum, maximum uint64) (int64, error) {
+	if !sizePattern.MatchString(text) {
 		return 0, errors.New(quote(text))
 	}
 	n, err := humanize.ParseBytes(text)
-	if err != nil || n < least || n > most {
+	if err != nil || n < minimum || n > maximum {
 		return 0, errors.New(quote(text))
 	}
-	return int64(n), nil //nolint:gosec // most is far below 2^63
+	return int64(n), nil //nolint:gosec // maximum is far below 2^63
 }
 
-// decision is spelled in one way only.
-type decision bool
+// boolean accepts only "true" and "false".
+type boolean bool
 
-func (d *decision) UnmarshalText(text []byte) error {
+func (d *boolean) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "true":
 		*d = true
@@ -152,18 +152,18 @@ func (d *decision) UnmarshalText(text []byte) error {
 	return nil
 }
 
-type level zapcore.Level
+type logLevel zapcore.Level
 
-func (l *level) UnmarshalText(text []byte) error {
+func (l *logLevel) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "debug":
-		*l = level(zapcore.DebugLevel)
+		*l = logLevel(zapcore.DebugLevel)
 	case "info":
-		*l = level(zapcore.InfoLevel)
+		*l = logLevel(zapcore.InfoLevel)
 	case "warn":
-		*l = level(zapcore.WarnLevel)
+		*l = logLevel(zapcore.WarnLevel)
 	case "error":
-		*l = level(zapcore.ErrorLevel)
+		*l = logLevel(zapcore.ErrorLevel)
 	default:
 		return errors.New(quote(string(text)))
 	}
@@ -194,5 +194,5 @@ func (f *logFailure) UnmarshalText(text []byte) error {
 	}
 }
 
-// path is the name of a file. It is checked by reading the file.
-type path string
+// fileName is the name of a file. The loader validates it by reading the file.
+type fileName string

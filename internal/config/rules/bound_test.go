@@ -12,9 +12,9 @@ import (
 	"github.com/certgate/certgate/internal/config/rules"
 )
 
-// TestFaultsAreBounded: the first 20 faults are reported in the order of lines,
-// with the number of the others.
-func TestFaultsAreBounded(t *testing.T) {
+// TestFaultsAreLimited checks that the first 20 faults are reported in the order of
+// lines, with the number of further faults.
+func TestFaultsAreLimited(t *testing.T) {
 	for _, tt := range []struct{ name, text, last string }{
 		{"found while reading", "rules:\n" + strings.Repeat("  - x\n", 50), "r: 30 more faults"},
 		{"found by the deny list", rule("deny:\n" + strings.Repeat("  - serial: x\n", 21)), "r: 1 more faults"},
@@ -48,10 +48,10 @@ func errorsOf(err error) []error {
 	return []error{err}
 }
 
-// TestMemoryIsBounded: a faulty text of 8 MiB is refused before it is parsed when
-// it has too many elements, and the largest number of elements that is parsed has
-// a bounded cost, faults included.
-func TestMemoryIsBounded(t *testing.T) {
+// TestMemoryIsLimited checks that a faulty text of 8 MiB with too many elements is
+// refused before it is parsed, and that parsing the largest number of elements has a
+// limited cost, including the faults.
+func TestMemoryIsLimited(t *testing.T) {
 	const size = 8 << 20
 	fill := func(piece string, size int) string { return strings.Repeat(piece, size/len(piece)) }
 	shapes := map[string]struct{ before, piece string }{
@@ -67,7 +67,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		"clients that cannot be":        {"rules:\n- name: a\n  allow: [GET /]\n  clients: [", "' ',"},
 		"serial numbers that cannot be": {rule("deny:\n"), "- serial: x\n"},
 	}
-	const elements = 500_000 // as many as are read
+	const elements = 500_000 // the limit
 	for name, s := range shapes {
 		perPiece := strings.Count(s.piece, "\n") + strings.Count(s.piece, ",") + strings.Count(s.piece, "{") +
 			strings.Count(s.piece, "-") + strings.Count(s.piece, ":")
@@ -93,7 +93,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// allocatedBy is how many bytes f allocates, freed or not.
+// allocatedBy returns the number of bytes that f allocates, including freed memory.
 func allocatedBy(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -102,7 +102,7 @@ func allocatedBy(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestManyRules: the bound is far from what is in use.
+// TestManyRules checks that the limit admits far more rules than installations use.
 func TestManyRules(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("rules:\n")
@@ -114,8 +114,8 @@ func TestManyRules(t *testing.T) {
 	}
 }
 
-// TestDigests: the digest of the rules depends on what they say only, and the
-// denials have one spelling.
+// TestDigests checks that the digest of the rules depends only on their meaning, and
+// that the deny list has a canonical form.
 func TestDigests(t *testing.T) {
 	parse := func(text string) rules.Document {
 		t.Helper()
@@ -156,6 +156,6 @@ func TestDigests(t *testing.T) {
 		"certificate " + strings.Repeat("e3", 32), `client "mail"`, `client "social"`, "serial 4f3a09", "spki sha256/" + strings.Repeat("A", 43) + "=",
 	}
 	if diff := cmp.Diff(want, denied.Denials); diff != "" {
-		t.Errorf("denials (-want +found):\n%s", diff)
+		t.Errorf("denials (-want +got):\n%s", diff)
 	}
 }

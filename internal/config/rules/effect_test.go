@@ -20,14 +20,14 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestDocumentsTakeEffect sends one certificate, of client mail and with serial
-// number 0x1e5, through what documents say.
-func TestDocumentsTakeEffect(t *testing.T) {
+// TestDocumentDecisions decides on one certificate of the client mail, with the serial
+// number 0x1e5, under different documents.
+func TestDocumentDecisions(t *testing.T) {
 	cert, keyring := certificate(t)
 	fingerprint := fmt.Sprintf("%x", sha256.Sum256(cert.RawTBSCertificate))
 	tests := []struct {
 		name, text string
-		want       refusal.Reason // "" is granted
+		want       refusal.Reason // "" means granted
 	}{
 		{"allowed", rule(""), ""},
 		{"deny list about others", rule("deny: [{client: social}, {serial: 1e6}]\n"), ""},
@@ -55,8 +55,9 @@ func TestDocumentsTakeEffect(t *testing.T) {
 	}
 }
 
-// TestProofTakesEffect: YAML calls some of these words booleans.
-func TestProofTakesEffect(t *testing.T) {
+// TestProofField checks values of the field proof. YAML 1.1 reads some of them as
+// booleans.
+func TestProofField(t *testing.T) {
 	for text, want := range map[string]access.Proof{
 		rule(""): access.ProofUnsaid, rule("    proof: off\n"): access.ProofOff,
 		rule("    proof: 'observe'\n"): access.ProofObserve, rule("    proof: require\n"): access.ProofRequire,

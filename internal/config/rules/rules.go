@@ -15,13 +15,13 @@
 //	  - spki: "sha256/<base64>"
 //	  - certificate: "<64 hex digits>"
 //
-// [Parse] takes a whole document or nothing. What rules mean is the business of
-// package access, what revocations mean is that of package trust; this package
-// knows lines, fields and how to say where a fault is.
+// [Parse] accepts a whole document or nothing. Package access defines the meaning of
+// rules and package trust that of revocations; this package maps their errors to lines
+// of the document.
 //
-// Only plain YAML is read: anchors, aliases, merge keys and tags are refused,
-// so that what a rule says is written where the rule is. A scalar is taken as
-// its text, quoted or not: the serial 1e5 is those three characters.
+// Only a subset of YAML is accepted: anchors, aliases, merge keys and tags are faults,
+// so that the complete meaning of a rule is visible in the rule itself. The value of a
+// scalar is its text, quoted or not: the serial 1e5 has these three characters.
 package rules
 
 import (
@@ -35,8 +35,8 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Document is what one YAML document says. The zero value has a nil Policy,
-// which grants nothing.
+// Document is the content of a YAML document. The zero value has a nil Policy, which
+// grants nothing.
 type Document struct {
 	// Policy has the rules and the denied clients.
 	Policy *access.Policy
@@ -44,12 +44,12 @@ type Document struct {
 	Revocations *trust.Revocations
 	// RuleCount and DenyCount are the numbers of entries.
 	RuleCount, DenyCount int
-	// RulesDigest is the hex SHA-256 of the rules. It depends on what they say
-	// and on their order, and neither on layout and comments nor on the deny list.
+	// RulesDigest is the hex SHA-256 of the rules and their order. It does not depend
+	// on layout, comments and the deny list.
 	RulesDigest string
-	// Denials are the denied clients, serial numbers, keys and certificates in a
-	// canonical form, such as `client "social"` or "serial 4f3a09", sorted and
-	// each once.
+	// Denials lists the denied clients, serial numbers, keys and certificates in a
+	// canonical form, such as `client "social"` or "serial 4f3a09", sorted and without
+	// duplicates.
 	Denials []string
 }
 
@@ -58,29 +58,29 @@ type Document struct {
 type Error struct {
 	Name    string // of the document, as given to Parse
 	Line    int    // from 1
-	Problem string // what is wanted and what was found
+	Problem string // "want …, found …"
 }
 
-// Error is one line, "NAME:LINE: problem".
+// Error returns one line, "NAME:LINE: problem".
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.Name, e.Line, e.Problem) }
 
-// Parse reads one document; name is what errors call it, such as its file name.
+// Parse parses one document. Errors contain name, such as the name of the file.
 //
-// It fails closed: with any fault there is no document. The error joins the first
-// [MaxFaults] faults, each an [*Error], in the order of lines, and says how many
-// more there are. No text, no rules, an empty deny list without [], unknown and
-// repeated fields, a second document and values of the wrong type are faults, and
-// all that [access.Compile] and [trust.NewRevocations] refuse.
+// Parse fails closed: with any fault it returns no document. The error joins the first
+// [MaxFaults] faults, each an [*Error], in the order of lines, and the number of further
+// faults. Faults are an empty text, missing rules, an empty deny list without [],
+// unknown and repeated fields, a second document, values of the wrong type, and the
+// errors of [access.Compile] and [trust.NewRevocations].
 func Parse(name string, text []byte) (Document, error) {
 	r := reader{}
 	content := r.read(text)
 	if len(r.faults) >= MaxFaults {
-		return Document{}, r.err(name) // more of them would not be reported
+		return Document{}, r.err(name) // further faults would not be reported
 	}
 	policy, err := access.Compile(content.rules, content.denied)
-	r.ruleErrors(content, err)
+	r.addRuleErrors(content, err)
 	revocations, err := trust.NewRevocations(content.revoked)
-	r.revocationErrors(content, err)
+	r.addRevocationErrors(content, err)
 	if err := r.err(name); err != nil {
 		return Document{}, err
 	}
@@ -89,30 +89,32 @@ func Parse(name string, text []byte) (Document, error) {
 		Revocations: revocations,
 		RuleCount:   len(content.rules),
 		DenyCount:   len(content.denied) + len(content.revoked),
-		RulesDigest: digest(content.rules),
-		Denials:     denials(content.denied, revocations),
+		RulesDigest: rulesDigest(content.rules),
+		Denials:     denialList(content.denied, revocations),
 	}, nil
 }
 
-// read is the contents of a text, or the zero value after a fault.
+// read returns the contents of a document, or the zero value after a fault.
 func (r *reader) read(text []byte) contents {
-	root := r.load(text)
+	root := r.parseYAML(text)
 	if root == nil {
 		return contents{}
 	}
-	return r.contents(root)
+	return r.readContents(root)
 }
 
-func digest(list []access.Rule) string {
+// rulesDigest returns the hex SHA-256 of the rules in their order.
+func rulesDigest(list []access.Rule) string {
 	h := sha256.New()
 	for _, rule := range list {
-		// Every text is quoted, so that no two rules are written alike.
+		// Quoting makes the serialization of different rules different.
 		_, _ = fmt.Fprintf(h, "%q %q %q %q %q %q\n", rule.Name, rule.Clients, rule.Allow, rule.Rate, rule.Burst, rule.Proof)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func denials(clients []access.Denied, revoked *trust.Revocations) []string {
+// denialList returns [Document.Denials].
+func denialList(clients []access.Denied, revoked *trust.Revocations) []string {
 	list := revoked.Entries()
 	for _, d := range clients {
 		list = append(list, fmt.Sprintf("client %q", d.Client))
@@ -121,40 +123,40 @@ func denials(clients []access.Denied, revoked *trust.Revocations) []string {
 	return slices.Compact(list)
 }
 
-// ruleErrors gives the faults that access found their lines.
-func (r *reader) ruleErrors(c contents, err error) {
-	for _, e := range parts(err) {
+// addRuleErrors adds the errors of [access.Compile] with their lines.
+func (r *reader) addRuleErrors(c contents, err error) {
+	for _, e := range unjoin(err) {
 		fault, ok := errors.AsType[*access.RuleError](e)
 		if !ok {
-			r.fault(1, "%v", e)
+			r.addFault(1, "%v", e)
 			continue
 		}
 		entries := c.ruleEntries
 		if fault.List == "deny" {
 			entries = c.deniedEntries
 		}
-		if line, known := entries[fault.Index].line(fault.Field, fault.Item); !known {
-			r.fault(line, "%s", fault.Problem)
+		if line, known := entries[fault.Index].faultLine(fault.Field, fault.Item); !known {
+			r.addFault(line, "%s", fault.Problem)
 		}
 	}
 }
 
-// revocationErrors gives the faults that trust found their lines.
-func (r *reader) revocationErrors(c contents, err error) {
-	for _, e := range parts(err) {
+// addRevocationErrors adds the errors of [trust.NewRevocations] with their lines.
+func (r *reader) addRevocationErrors(c contents, err error) {
+	for _, e := range unjoin(err) {
 		fault, ok := errors.AsType[*trust.RevocationError](e)
 		if !ok {
-			r.fault(1, "%v", e)
+			r.addFault(1, "%v", e)
 			continue
 		}
 		e := c.revokedEntries[fault.Index]
-		line := max(e.fields["serial"].at, e.fields["spki"].at, e.fields["certificate"].at) // all but one are absent
-		r.fault(line, "%s", fault.Problem)
+		line := max(e.fields["serial"].startLine, e.fields["spki"].startLine, e.fields["certificate"].startLine) // the lines of absent fields are 0
+		r.addFault(line, "%s", fault.Problem)
 	}
 }
 
-// parts takes a joined error apart.
-func parts(err error) []error {
+// unjoin returns the errors inside a joined error.
+func unjoin(err error) []error {
 	if err == nil {
 		return nil
 	}

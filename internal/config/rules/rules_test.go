@@ -73,12 +73,13 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// rule is a sound document of four lines, and more behind it.
+// rule returns a valid document of four lines, followed by more.
 func rule(more string) string {
 	return "rules:\n  - name: r\n    clients: [mail]\n    allow: [GET /a]\n" + more
 }
 
-// Each text differs from a sound one in one way; all faults are given.
+// TestParseFaults parses documents that differ from a valid one in one respect and
+// compares all faults.
 func TestParseFaults(t *testing.T) {
 	edit := func(old, replacement string) string {
 		if !strings.Contains(rule(""), old) {
@@ -236,7 +237,7 @@ func TestParseFaults(t *testing.T) {
 	}
 }
 
-// bomb would expand to 10⁷ words.
+// bomb expands to 10⁷ words if aliases are expanded.
 func bomb() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
@@ -246,7 +247,7 @@ func bomb() string {
 	return b.String()
 }
 
-// Errors are typed, so that a caller can sort and show them in its own way.
+// TestParseErrorType checks that a caller can inspect the faults.
 func TestParseErrorType(t *testing.T) {
 	_, err := rules.Parse("ACCESS_RULES", []byte(rule("deny: [{serial: zz}]\n")))
 	fault, ok := errors.AsType[*rules.Error](err)
@@ -259,7 +260,8 @@ func TestParseErrorType(t *testing.T) {
 	}
 }
 
-// A mistyped path may point the gateway at a secret: no error shows much of it.
+// TestErrorsQuoteLittle checks that no error contains a long part of the document, which
+// may be a secret if the operator sets a wrong file name.
 func TestErrorsQuoteLittle(t *testing.T) {
 	long := strings.Repeat("s", 500)
 	for _, text := range []string{
@@ -284,15 +286,15 @@ func TestErrorsQuoteLittle(t *testing.T) {
 			continue
 		}
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			if n := strings.Count(line, "s"); n > 80+20 { // some belong to our words
+			if n := strings.Count(line, "s"); n > 80+20 { // the error's own text contains some
 				t.Errorf("%.60q: %q", text, line)
 			}
 		}
 	}
 }
 
-// FuzzParse: nothing panics, what is accepted has a rule, reading twice gives
-// the same, and every error has a line that exists.
+// FuzzParse parses any text. Parse must not panic, an accepted document has a rule, a
+// second call has the same result, and every error has an existing line.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		example, rule(""), "", "---\n---\n", "rules: [{}]\n", rule("deny: [{serial: 1e5}]\n"), bomb(), "rules: &a [*a]", "? [a]\n: {}\n", "rules: !!set {a}\n",

@@ -12,44 +12,44 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// load is the root of the only document, or nil after a fault. Nodes are read
-// and not Go values, because nodes have lines and the scalars' own text, and
-// because nothing is expanded, so that an alias bomb stays its own size.
-func (r *reader) load(text []byte) *yaml.Node {
+// parseYAML returns the root node of the only document, or nil after a fault. The
+// parser reads nodes instead of Go values, because nodes have lines and the original
+// text of scalars, and because aliases in nodes are not expanded.
+func (r *reader) parseYAML(text []byte) *yaml.Node {
 	if !r.checkText(text) || !r.checkSize(text) {
 		return nil
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(text))
 	if err != nil {
-		r.loadError(err)
+		r.addYAMLError(err)
 		return nil
 	}
 	var first, second yaml.Node
 	if err := loader.Load(&first); err != nil {
-		r.loadError(err)
+		r.addYAMLError(err)
 		return nil
 	}
-	// Whatever follows the first document would be ignored, and with it rules.
+	// The rules in a second document would be ignored.
 	switch err := loader.Load(&second); {
 	case err == nil:
-		r.fault(second.Line, "want one YAML document, found a second")
+		r.addFault(second.Line, "want one YAML document, found a second")
 	case !errors.Is(err, io.EOF):
-		r.loadError(err)
+		r.addYAMLError(err)
 	}
 	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 || isNull(first.Content[0]) {
-		r.fault(1, "want the fields rules and deny, found nothing")
+		r.addFault(1, "want the fields rules and deny, found nothing")
 		return nil
 	}
 	return first.Content[0]
 }
 
-// checkText refuses what is no text, for which the YAML library has no line,
-// and UTF-16, which it would accept.
+// checkText adds a fault for control characters and invalid UTF-8, for which the YAML
+// library reports no line. UTF-16, which the library accepts, is a fault, too.
 func (r *reader) checkText(text []byte) bool {
 	for i := 0; i < len(text); {
 		c, size := utf8.DecodeRune(text[i:])
 		if c == utf8.RuneError && size == 1 || c < ' ' && !strings.ContainsRune("\t\r\n", c) || c == 0x7f {
-			r.fault(1+bytes.Count(text[:i], []byte("\n")), "want text in UTF-8, found byte 0x%02x", text[i])
+			r.addFault(1+bytes.Count(text[:i], []byte("\n")), "want text in UTF-8, found byte 0x%02x", text[i])
 			return false
 		}
 		i += size
@@ -57,94 +57,97 @@ func (r *reader) checkText(text []byte) bool {
 	return true
 }
 
-func (r *reader) loadError(err error) {
+// addYAMLError adds an error of the YAML library.
+func (r *reader) addYAMLError(err error) {
 	if errors.Is(err, io.EOF) {
-		r.fault(1, "want the fields rules and deny, found nothing")
+		r.addFault(1, "want the fields rules and deny, found nothing")
 		return
 	}
 	line, problem := 1, err.Error()
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		line, problem = e.Mark.Line, e.Message
 	}
-	r.fault(line, "want YAML: %.80s", problem)
+	r.addFault(line, "want YAML: %.80s", problem)
 }
 
-// pair is one field of a mapping; the zero value is an absent one.
-type pair struct{ key, value *yaml.Node }
+// mappingField is one field of a mapping. The zero value is an absent field.
+type mappingField struct{ key, value *yaml.Node }
 
-// mapping is the fields of a mapping that has only known fields, each at most
-// once. Unknown and repeated ones are faults, and the rest is returned.
-func (r *reader) mapping(n *yaml.Node, want string, known ...string) (map[string]pair, bool) {
-	if !r.isPlain(n) {
+// mapping returns the fields of a mapping, except unknown and repeated fields, which are
+// faults.
+func (r *reader) mapping(n *yaml.Node, want string, known ...string) (map[string]mappingField, bool) {
+	if !r.requirePlain(n) {
 		return nil, false
 	}
 	if n.Kind != yaml.MappingNode {
-		r.fault(n.Line, "want %s, found %s", want, describe(n))
+		r.addFault(n.Line, "want %s, found %s", want, describeNode(n))
 		return nil, false
 	}
-	fields := map[string]pair{}
+	fields := map[string]mappingField{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if !r.isPlain(key) {
+		if !r.requirePlain(key) {
 			continue
 		}
 		if key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value) {
-			r.fault(key.Line, "want only the fields %s, found %s", strings.Join(known, ", "), describe(key))
+			r.addFault(key.Line, "want only the fields %s, found %s", strings.Join(known, ", "), describeNode(key))
 			continue
 		}
 		if earlier, ok := fields[key.Value]; ok {
-			r.fault(key.Line, "want the field %s once, found it again after line %d", key.Value, earlier.key.Line)
+			r.addFault(key.Line, "want the field %s once, found it again after line %d", key.Value, earlier.key.Line)
 			continue
 		}
-		fields[key.Value] = pair{key, value}
+		fields[key.Value] = mappingField{key, value}
 	}
 	return fields, true
 }
 
-// sequence is the elements of a list.
+// sequence returns the elements of a list.
 func (r *reader) sequence(n *yaml.Node, want string) ([]*yaml.Node, bool) {
-	if !r.isPlain(n) {
+	if !r.requirePlain(n) {
 		return nil, false
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.fault(n.Line, "want %s, found %s", want, describe(n))
+		r.addFault(n.Line, "want %s, found %s", want, describeNode(n))
 		return nil, false
 	}
 	return n.Content, true
 }
 
-// scalar is the text of a scalar as it is written, whatever type YAML sees in
-// it, but not null and not empty.
+// scalar returns the text of a scalar, regardless of its YAML type. Null and empty
+// scalars are faults.
 func (r *reader) scalar(n *yaml.Node, want string) (string, bool) {
-	if !r.isPlain(n) {
+	if !r.requirePlain(n) {
 		return "", false
 	}
 	if n.Kind != yaml.ScalarNode || isNull(n) || n.Value == "" {
-		r.fault(n.Line, "want %s, found %s", want, describe(n))
+		r.addFault(n.Line, "want %s, found %s", want, describeNode(n))
 		return "", false
 	}
 	return n.Value, true
 }
 
-// isPlain refuses what makes a value mean more than it shows.
-func (r *reader) isPlain(n *yaml.Node) bool {
+// requirePlain reports whether a node has no alias, anchor and tag, and adds a fault
+// otherwise.
+func (r *reader) requirePlain(n *yaml.Node) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		r.fault(n.Line, "want the value itself, found the alias *%.40s", n.Value)
+		r.addFault(n.Line, "want the value itself, found the alias *%.40s", n.Value)
 	case n.Anchor != "":
-		r.fault(n.Line, "want no anchors, found &%.40s", n.Anchor)
+		r.addFault(n.Line, "want no anchors, found &%.40s", n.Anchor)
 	case n.Style&yaml.TaggedStyle != 0:
-		r.fault(n.Line, "want no tags, found %.40q", n.Tag)
+		r.addFault(n.Line, "want no tags, found %.40q", n.Tag)
 	default:
 		return true
 	}
 	return false
 }
 
+// isNull reports whether a node is null or empty.
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// describe says what a node is, for people.
-func describe(n *yaml.Node) string {
+// describeNode describes a node for an error.
+func describeNode(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"

@@ -10,22 +10,23 @@ import (
 	"strings"
 )
 
-// machine answers what addresses and name this host has. No method asks a name
+// machine returns the addresses and the name of the host. Its methods use no name
 // server, which could delay the start.
 type machine struct {
 	addresses func() ([]net.Addr, error)
 	hostname  func() (string, error)
 }
 
+// thisMachine returns the machine that runs the process.
 func thisMachine() machine { return machine{net.InterfaceAddrs, os.Hostname} }
 
-// listener is one of the gateway's own, by the variable that sets its address.
+// listener is a listener of the gateway with the variable that sets its address.
 type listener struct {
 	variable string
 	addr     address
 }
 
-// listeners lists those that are on, in the order of the documentation.
+// listeners returns the enabled listeners in the order of the documentation.
 func listeners(v variables) []listener {
 	var list []listener
 	for _, l := range []listener{
@@ -38,49 +39,50 @@ func listeners(v variables) []listener {
 	return list
 }
 
-// compareUpstreams refuses an UPSTREAM_URL that leads back to the gateway: each
-// request would be forwarded in a circle until the gateway is overloaded.
-func (l *loader) compareUpstreams(v variables) {
-	if l.has("UPSTREAM_URL") {
+// checkUpstreams adds a fault for an UPSTREAM_URL that is an address of the gateway: a
+// request would be forwarded in a loop until the gateway is overloaded.
+func (l *loader) checkUpstreams(v variables) {
+	if l.hasFault("UPSTREAM_URL") {
 		return
 	}
 	for _, u := range v.Upstreams.list {
 		for _, own := range listeners(v) {
-			if l.has(own.variable) || own.variable == "LISTEN_ADDR" && l.inheritsSocket() {
+			if l.hasFault(own.variable) || own.variable == "LISTEN_ADDR" && l.inheritsSocket() {
 				continue
 			}
 			if thisMachine().reaches(u, own.addr) {
-				l.add("UPSTREAM_URL", ownAddress(u, own.variable, string(own.addr)))
+				l.addFault("UPSTREAM_URL", loopProblem(u, own.variable, string(own.addr)))
 			}
 		}
 	}
 }
 
 // inheritsSocket reports whether the service manager passes the public listener to
-// this process (sd_listen_fds(3)), so that LISTEN_ADDR is not used.
+// this process (sd_listen_fds(3)). LISTEN_ADDR has no effect then.
 func (l *loader) inheritsSocket() bool {
 	return l.environ["LISTEN_FDS"] != "" && l.environ["LISTEN_PID"] == strconv.Itoa(os.Getpid())
 }
 
-// CheckInherited refuses an UPSTREAM_URL that leads back to a listener that was
-// inherited instead of opened at LISTEN_ADDR.
+// CheckInherited returns an [*Error] if UPSTREAM_URL contains the address of an
+// inherited listener, which replaces LISTEN_ADDR.
 func (c Config) CheckInherited(listening net.Addr) error {
 	own := address(listening.String())
 	for _, u := range c.Upstreams {
 		if listening.Network() == "tcp" && thisMachine().reaches(u, own) {
-			return &Error{Faults: []Fault{{"UPSTREAM_URL", ownAddress(u, "inherited socket", string(own))}}}
+			return &Error{Faults: []Fault{{"UPSTREAM_URL", loopProblem(u, "inherited socket", string(own))}}}
 		}
 	}
 	return nil
 }
 
-func ownAddress(u *url.URL, variable, addr string) string {
+// loopProblem returns the fault for an upstream address that is a listener's.
+func loopProblem(u *url.URL, variable, addr string) string {
 	return fmt.Sprintf("found %s, which is the gateway's own %s %s, want the address of the service", quote(u.String()), variable, quote(addr))
 }
 
-// reaches reports whether a connection to u ends at a listener of this machine. Of
-// names it knows localhost and the machine's own, and of others only whether they
-// are equal.
+// reaches reports whether a connection to u reaches the listener with the address own
+// on this machine. It knows the names localhost and the machine's host name. Other names
+// reach the listener only if both are equal.
 func (m machine) reaches(u *url.URL, own address) bool {
 	host, port := own.split()
 	if port == "0" || port != upstreamPort(u) {
@@ -102,11 +104,12 @@ func (m machine) reaches(u *url.URL, own address) bool {
 	if err != nil {
 		return false
 	}
-	// The system takes a connection to an unspecified address for one to loopback.
+	// The kernel treats a connection to an unspecified address as one to loopback.
 	return ip.Unmap() == listens || ip.Unmap().IsUnspecified() && listens.IsLoopback()
 }
 
-// isLocal reports whether a listener on all addresses is reached at a host.
+// isLocal reports whether a connection to the host target reaches a listener on all
+// addresses of the machine.
 func (m machine) isLocal(target string) bool {
 	ip, err := netip.ParseAddr(target)
 	if err != nil {
@@ -118,7 +121,7 @@ func (m machine) isLocal(target string) bool {
 		return true
 	}
 	list, err := m.addresses()
-	if err != nil { // the sandbox may forbid to ask; the check is a help, not a guard
+	if err != nil { // a sandbox may forbid the call; the check is not a security boundary
 		return false
 	}
 	for _, a := range list {
@@ -130,7 +133,8 @@ func (m machine) isLocal(target string) bool {
 	return false
 }
 
-// sameName compares a listener's name with an upstream's host.
+// sameName reports whether the host name of a listener and the host of an upstream are
+// the same host.
 func sameName(name, target string) bool {
 	if !isLocalhost(name) {
 		return name == target
@@ -143,13 +147,13 @@ func sameName(name, target string) bool {
 	return ip.IsUnspecified() || ip == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || ip == netip.IPv6Loopback()
 }
 
-// isLocalhost reports whether a name is that of the loopback address (RFC 6761,
+// isLocalhost reports whether a name stands for the loopback address (RFC 6761,
 // section 6.3).
 func isLocalhost(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// upstreamPort is the port of a URL, or its scheme's.
+// upstreamPort returns the port of a URL, or the default port of its scheme.
 func upstreamPort(u *url.URL) string {
 	port := u.Port()
 	switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/certgate/certgate/internal/config"
 )
 
-// TestUpstreamIsOwnAddress: which upstreams lead back to which listener, on a
-// machine at 10.1.2.3, fd00::7 and fe80::1.
+// TestUpstreamIsOwnAddress checks which upstream addresses reach which listener on a
+// machine with the addresses 10.1.2.3, fd00::7 and fe80::1.
 func TestUpstreamIsOwnAddress(t *testing.T) {
 	t.Parallel()
 	var interfaces []net.Addr
@@ -27,8 +27,8 @@ func TestUpstreamIsOwnAddress(t *testing.T) {
 	}
 	tests := []struct {
 		listen    string
-		own       string // hosts with port, of which each is the listener
-		elsewhere string // and of which none is
+		own       string // hosts with ports that reach the listener
+		elsewhere string // hosts with ports that do not
 	}{
 		{
 			":8080",
@@ -67,8 +67,8 @@ func TestUpstreamIsOwnAddress(t *testing.T) {
 	}
 }
 
-// TestUpstreamIsOwnListener: each listener counts, each address is reported, and
-// the machine's real addresses are known.
+// TestUpstreamIsOwnListener checks every kind of listener and upstream, with the real
+// addresses of the machine.
 func TestUpstreamIsOwnListener(t *testing.T) {
 	t.Parallel()
 	const want = ", want the address of the service"
@@ -117,7 +117,7 @@ func TestUpstreamIsOwnListener(t *testing.T) {
 	}
 }
 
-// TestInheritedSocket: an inherited socket is compared by its own address.
+// TestInheritedSocket checks that the address of an inherited socket is used.
 func TestInheritedSocket(t *testing.T) {
 	t.Parallel()
 	environ := required(t)

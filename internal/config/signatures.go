@@ -13,31 +13,31 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 )
 
-// proof is what holds for the rules that say nothing of proof.
-type proof access.Proof
+// proofMode is the default of the rules' proof field.
+type proofMode access.Proof
 
-func (p *proof) UnmarshalText(text []byte) error {
+func (p *proofMode) UnmarshalText(text []byte) error {
 	switch s := access.Proof(text); s {
 	case access.ProofOff, access.ProofObserve, access.ProofRequire:
-		*p = proof(s)
+		*p = proofMode(s)
 		return nil
 	default:
 		return errors.New(quote(string(s)))
 	}
 }
 
-// maxAuthorities is how many names one service has at most.
+// maxAuthorities is the maximum number of hosts in PUBLIC_AUTHORITY.
 const maxAuthorities = 16
 
-// authorities are the hosts that clients know the service by, each in one spelling:
-// lower case, and without a port that a URL may leave out.
+// authorities is a list of hosts by which clients address the service, in lower case
+// and without the default ports of http and https.
 type authorities struct {
 	list []string
 }
 
 func (a *authorities) UnmarshalText(text []byte) error {
 	s := string(text)
-	if strings.Contains(s, "@") { // before anything can quote a password
+	if strings.Contains(s, "@") { // an error must not quote a password
 		return errors.New("a host with user information")
 	}
 	var list []string
@@ -57,13 +57,13 @@ func (a *authorities) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// authorityForm is a name, an IPv4 address or an IPv6 address in brackets, and
-// perhaps a port.
-var authorityForm = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*)(?::([0-9]+))?$`)
+// authorityPattern matches a name, an IPv4 address or an IPv6 address in brackets, with
+// an optional port.
+var authorityPattern = regexp.MustCompile(`^(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*)(?::([0-9]+))?$`)
 
 func parseAuthority(s string) (string, error) {
 	lower := strings.ToLower(s)
-	parts := authorityForm.FindStringSubmatch(lower)
+	parts := authorityPattern.FindStringSubmatch(lower)
 	if parts == nil {
 		return "", errors.New(quote(s))
 	}
@@ -82,10 +82,11 @@ func parseAuthority(s string) (string, error) {
 	return lower, nil
 }
 
-// looksAtSignatures is true when a rule does, by itself or by the setting.
-func looksAtSignatures(p *access.Policy, setting access.Proof) bool {
-	return !p.EveryRule(func(said access.Proof) bool { return cmp.Or(said, setting) == access.ProofOff })
+// checksSignatures reports whether any rule verifies signatures, by its own proof field
+// or by the default.
+func checksSignatures(p *access.Policy, setting access.Proof) bool {
+	return !p.EveryRule(func(rule access.Proof) bool { return cmp.Or(rule, setting) == access.ProofOff })
 }
 
-// warnNoAuthority is why a signature is worth less without PUBLIC_AUTHORITY.
-const warnNoAuthority = "PUBLIC_AUTHORITY: nothing says for which host clients sign, so the Host of each request counts: another service that receives a signed request can send it here under that Host; name the hosts of this service"
+// warnNoAuthority describes the risk of signatures without PUBLIC_AUTHORITY.
+const warnNoAuthority = "PUBLIC_AUTHORITY: without it, signatures are verified for the Host of each request: another service that receives a signed request can replay it here with that Host; set the hosts of this service"

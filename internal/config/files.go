@@ -11,35 +11,35 @@ import (
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
-// The largest files that are read, in bytes.
+// Limits of file sizes, in bytes.
 const (
 	maxKeyFile  = 1 << 20
 	maxRuleFile = regularfile.MaxBytes
 )
 
-// ParseKeyring reads the content of the file that AUTH_PUBLIC_KEY_FILE names, as
+// ParseKeyring parses the content of the file that AUTH_PUBLIC_KEY_FILE names, as
 // [Load] does. Errors never quote the content.
 func ParseKeyring(file regularfile.File, minRSABits int) (*trust.Keyring, error) {
 	switch {
 	case file.Err != nil:
-		return nil, unreadable(file)
+		return nil, readError(file)
 	case len(file.Text) > maxKeyFile:
 		return nil, fmt.Errorf("found %s: more than %d bytes", quote(file.Name), maxKeyFile)
 	}
 	return trust.ParseKeyring(file.Text, minRSABits)
 }
 
-// ParseRules reads the content of the file that ACCESS_RULES_FILE names, as [Load]
+// ParseRules parses the content of the file that ACCESS_RULES_FILE names, as [Load]
 // does. The error may have several lines, "file:LINE: problem".
 func ParseRules(file regularfile.File) (rules.Document, error) {
 	if file.Err != nil {
-		return rules.Document{}, unreadable(file)
+		return rules.Document{}, readError(file)
 	}
 	return parseRules(file.Name, file.Text)
 }
 
-// parseRules refuses what can be no rules before anybody quotes it: a key that
-// was put into the wrong place. Base64 has no colon.
+// parseRules parses YAML rules. It detects a key in place of the rules first, as PEM or
+// base64, because errors of the YAML parser quote the text. Base64 contains no colon.
 func parseRules(name string, text []byte) (rules.Document, error) {
 	if bytes.Contains(text, []byte("-----BEGIN ")) || bytes.Contains(text, []byte("-----END ")) {
 		return rules.Document{}, errors.New("found PEM, want YAML rules")
@@ -50,13 +50,14 @@ func parseRules(name string, text []byte) (rules.Document, error) {
 	return rules.Parse(name, text)
 }
 
-// unreadable has the system's reason and not the name as it is: a key that was
-// given for a name would be in it.
-func unreadable(file regularfile.File) error {
-	return fmt.Errorf("found %s: %w", quote(file.Name), reasonOf(file.Err))
+// readError returns the error of a file that cannot be read. It does not contain a long
+// file name, which may be a key in the wrong variable.
+func readError(file regularfile.File) error {
+	return fmt.Errorf("found %s: %w", quote(file.Name), pathErrorCause(file.Err))
 }
 
-func reasonOf(err error) error {
+// pathErrorCause returns the error inside a [*fs.PathError], which contains no name.
+func pathErrorCause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
