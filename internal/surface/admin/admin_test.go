@@ -135,7 +135,7 @@ func TestNotReady(t *testing.T) {
 			"reason": "draining", "detail": "got SIGTERM",
 		}},
 		{"a reason with another status", func() error { return refusal.New(refusal.UpstreamFailed, "refused") }, map[string]any{
-			"type": "urn:certgate:upstream_failed", "title": "The service behind the gateway could not be reached",
+			"type": "urn:certgate:upstream_failed", "title": "The upstream service could not be reached",
 			"status": 503.0, "reason": "upstream_failed", "detail": "refused",
 		}},
 	}

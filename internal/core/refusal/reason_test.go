@@ -1,8 +1,6 @@
 package refusal_test
 
 import (
-	"errors"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,9 +14,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// statuses is the contract with clients, written down a second time on purpose:
-// a changed or forgotten status must be changed here too, by somebody who means
-// it.
+// statuses repeats the contract with clients, so that a change of a status in the
+// package fails a test unless it is made here too.
 var statuses = map[refusal.Reason]int{
 	refusal.PathAmbiguous:          http.StatusBadRequest,
 	refusal.RequestAmbiguous:       http.StatusBadRequest,
@@ -82,9 +79,9 @@ func TestStatusOfEveryReason(t *testing.T) {
 	}
 }
 
-// TestEveryConstantHasAnAnswer reads the source, because a constant that is
+// TestEveryConstantHasAStatus reads the source file, because a constant that is
 // missing in the package's table is missing in Reasons too.
-func TestEveryConstantHasAnAnswer(t *testing.T) {
+func TestEveryConstantHasAStatus(t *testing.T) {
 	declared := declaredReasons(t)
 	if len(declared) == 0 {
 		t.Fatal("found no constants of type Reason")
@@ -92,24 +89,24 @@ func TestEveryConstantHasAnAnswer(t *testing.T) {
 	known := refusal.Reasons()
 	for name, reason := range declared {
 		if !slices.Contains(known, reason) {
-			t.Errorf("%s (%s): declared but without status and title", name, reason)
+			t.Errorf("%s (%s): want a status and a title, found neither", name, reason)
 		}
 	}
 	if len(known) != len(declared) {
-		t.Errorf("%d answers for %d constants", len(known), len(declared))
+		t.Errorf("%d reasons in the table, want %d as declared", len(known), len(declared))
 	}
 }
 
-// declaredReasons is every constant of type Reason in the package's files. Two
-// constants with one value fail the test.
+// declaredReasons returns every constant of type Reason in reason.go. The test fails
+// if two constants have the same value.
 func declaredReasons(t *testing.T) map[string]refusal.Reason {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "denial.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	declared := map[string]refusal.Reason{}
-	owner := map[string]string{}
+	constants := map[string]string{}
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || !isReason(spec.Type) {
@@ -117,10 +114,10 @@ func declaredReasons(t *testing.T) map[string]refusal.Reason {
 		}
 		for i, name := range spec.Names {
 			value := literal(t, spec, i)
-			if first, dup := owner[value]; dup {
+			if first, dup := constants[value]; dup {
 				t.Errorf("%s and %s are both %q", first, name.Name, value)
 			}
-			owner[value] = name.Name
+			constants[value] = name.Name
 			declared[name.Name] = refusal.Reason(value)
 		}
 		return true
@@ -149,13 +146,13 @@ func literal(t *testing.T, spec *ast.ValueSpec, i int) string {
 	return value
 }
 
-// TestRefusalsOfTheCallerAre401Or403 keeps nginx's auth_request possible, which
-// turns every other status into a 500.
-func TestRefusalsOfTheCallerAre401Or403(t *testing.T) {
+// TestClientRefusalsHaveStatus401Or403 checks what nginx's auth_request needs: nginx
+// turns every other status into 500.
+func TestClientRefusalsHaveStatus401Or403(t *testing.T) {
 	prefixes := []string{"peer_", "origin_", "credential_", "proxy_", "certificate_", "revocation_", "legacy_", "identity_", "access_"}
 	for _, reason := range refusal.Reasons() {
-		about := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(string(reason), p) })
-		if !about || reason == refusal.CredentialTooLarge {
+		aboutClient := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(string(reason), p) })
+		if !aboutClient || reason == refusal.CredentialTooLarge {
 			continue
 		}
 		if s := reason.Status(); s != http.StatusUnauthorized && s != http.StatusForbidden {
@@ -164,7 +161,7 @@ func TestRefusalsOfTheCallerAre401Or403(t *testing.T) {
 	}
 }
 
-func TestUnknownReasonIsOurFault(t *testing.T) {
+func TestUnknownReasonHasStatus500(t *testing.T) {
 	for _, reason := range []refusal.Reason{"", "no_such_reason", "ACCESS_DENIED"} {
 		if got := reason.Status(); got != http.StatusInternalServerError {
 			t.Errorf("%q: status %d, want 500", reason, got)
@@ -175,7 +172,7 @@ func TestUnknownReasonIsOurFault(t *testing.T) {
 	}
 }
 
-func TestReasonsAndTitlesAreFitForClients(t *testing.T) {
+func TestReasonsAndTitlesHaveAForm(t *testing.T) {
 	code := regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
 	title := regexp.MustCompile(`^[A-Z][a-zA-Z' ]+[a-z]$`)
 	reasons := refusal.Reasons()
@@ -197,58 +194,10 @@ func TestReasonsAndTitlesAreFitForClients(t *testing.T) {
 	}
 }
 
-// TestReasonsCannotBeChanged: the list is the caller's own.
-func TestReasonsCannotBeChanged(t *testing.T) {
+// TestReasonsReturnsACopy checks that a caller cannot change the table.
+func TestReasonsReturnsACopy(t *testing.T) {
 	refusal.Reasons()[0] = "changed"
 	if slices.Contains(refusal.Reasons(), "changed") {
 		t.Error("a caller changed the list of reasons")
-	}
-}
-
-func TestOf(t *testing.T) {
-	refused := refusal.New(refusal.AccessDenied, "client %q", "mail")
-	fault := errors.New("disk full")
-	tests := []struct {
-		name string
-		err  error
-		want *refusal.Error
-	}{
-		{"the refusal itself", refused, refused},
-		{"wrapped", fmt.Errorf("deciding: %w", refused), refused},
-		{"wrapped twice", fmt.Errorf("a: %w", fmt.Errorf("b: %w", refused)), refused},
-		{"joined with a fault", errors.Join(fault, refused), refused},
-		{"a fault", fault, nil},
-		{"a wrapped fault", fmt.Errorf("reading: %w", fault), nil},
-		{"the text of a refusal is not a refusal", errors.New(refused.Error()), nil},
-		{"nil", nil, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := refusal.Of(tt.err); got != tt.want {
-				t.Errorf("found %v, want %v", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestErrorIsReasonAndDetail(t *testing.T) {
-	err := refusal.New(refusal.IdentityInvalid, "organizational unit %q", "a\nb")
-	if want := `identity_invalid: organizational unit "a\nb"`; err.Error() != want {
-		t.Errorf("found %q, want %q", err.Error(), want)
-	}
-	if want := `organizational unit "a\nb"`; err.Detail != want {
-		t.Errorf("detail %q, want %q", err.Detail, want)
-	}
-}
-
-// TestHint: the client is told the hint and nothing else, the operator both.
-func TestHint(t *testing.T) {
-	plain := refusal.New(refusal.AccessDenied, "client %q", "mail")
-	advised := plain.WithHint("Ask the operator")
-	if advised.Hint != "Ask the operator" || advised.Detail != `client "mail". Ask the operator` || advised.Reason != refusal.AccessDenied {
-		t.Errorf("found %+v", advised)
-	}
-	if plain.Hint != "" || plain.Detail != `client "mail"` {
-		t.Errorf("want the refusal without a hint unchanged, found %+v", plain)
 	}
 }
