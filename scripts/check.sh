@@ -232,7 +232,7 @@ step_deploy() {
 # The same tests with net/http's server and transport only.
 step_nethttp() {
   TEST_HTTP_FAST_PATH=false go test -shuffle=on -timeout=15m \
-    ./internal/surface/public ./internal/gateway ./test
+    ./internal/surface/public ./internal/gateway ./test/e2e
 }
 
 # fuzz_targets prints "PACKAGE TARGET" lines.

@@ -31,7 +31,7 @@ func by(dir string, args ...string) []string {
 }
 
 // TestRequest: what goes where, and the exit code. Whether the gateway believes
-// the signature, ./test asks the gateway.
+// the signature, ./test/e2e asks the gateway.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	dir := newPair(t)

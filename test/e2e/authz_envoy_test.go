@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/test/harness"
+)
+
+// checkRequest asks about r as Envoy does: with the values of one name joined with
+// commas, or raw with encode_raw_headers.
+func checkRequest(r harness.Request, raw bool) *auth.CheckRequest {
+	attributes := &auth.AttributeContext_HttpRequest{
+		Id: "12797634331110153037", Method: r.Method, Path: r.Target, Host: "app.example", Scheme: "https", Protocol: "HTTP/1.1",
+	}
+	lines := append([]string{":method: " + r.Method, ":path: " + r.Target, ":authority: app.example", ":scheme: https"}, r.Header...)
+	if !raw {
+		attributes.Headers = map[string]string{}
+	} else {
+		attributes.HeaderMap = &core.HeaderMap{}
+	}
+	for _, line := range lines {
+		i := strings.Index(line[1:], ":") + 1
+		name, value := strings.ToLower(line[:i]), strings.TrimSpace(line[i+1:])
+		before, there := attributes.GetHeaders()[name]
+		switch {
+		case raw:
+			attributes.HeaderMap.Headers = append(attributes.HeaderMap.Headers, &core.HeaderValue{Key: name, RawValue: []byte(value)})
+		case there:
+			attributes.Headers[name] = before + "," + value
+		default:
+			attributes.Headers[name] = value
+		}
+	}
+	return &auth.CheckRequest{Attributes: &auth.AttributeContext{Request: &auth.AttributeContext_Request{Http: attributes}}}
+}
+
+// checkAt asks a gateway.
+func checkAt(t *testing.T, addr string, r *auth.CheckRequest) *auth.CheckResponse {
+	t.Helper()
+	c, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
+	defer cancel()
+	res, err := auth.NewAuthorizationClient(c).Check(ctx, r)
+	if err != nil {
+		t.Fatalf("want an answer, found %v", err)
+	}
+	return res
+}
+
+// byExtAuthz asks about the request as Envoy does.
+func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
+	return func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
+		t.Helper()
+		res := checkAt(t, g.Authz.GRPC, checkRequest(r, raw))
+		g.Upstream.WantNothing(t)
+		ok, denied := res.GetOkResponse(), res.GetDeniedResponse()
+		header := http.Header{}
+		for _, option := range append(ok.GetHeaders(), denied.GetHeaders()...) {
+			header.Add(option.Header.Key, option.Header.Value)
+		}
+		line := g.AuditLineOf(t, header.Get("X-Request-Id"))
+		if line.Surface != "ext_authz" || (line.Decision == "allowed") != (ok != nil) || (res.Status.GetCode() == 0) != (ok != nil) {
+			t.Errorf("want the answer in the log, found %+v", line)
+		}
+		if ok != nil {
+			return judgement{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}
+		}
+		g.WantProblem(t, harness.Response{Status: int(denied.GetStatus().GetCode()), Header: header, Body: denied.GetBody()}, refusal.Reason(header.Get("X-Certgate-Reason")))
+		return judgement{reason: header.Get("X-Certgate-Reason")}
+	}
+}

@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/certgate/certgate/test/harness"
+)
+
+// base64Run is longer than anything but a credential that a demo could print:
+// paths, addresses and ids are shorter or have other characters in them.
+var base64Run = regexp.MustCompile(`[A-Za-z0-9+=]{40,}|MI[A-Za-z0-9+/]{18,}`)
+
+// wantTranscript checks what each demo prints.
+func wantTranscript(t *testing.T, text string) {
+	t.Helper()
+	for _, want := range []string{
+		"1. The mail app adds an event", "2. The social app adds an event",
+		"< 201 Created", "< 200 OK", "< 401 Unauthorized", "< 403 Forbidden",
+		`"client": "mail"`, `"client": "social"`,
+		"X-Client-Id: mail, X-Client-Auth: bearer", "X-Client-Id: social, X-Client-Auth: signed",
+		`"reason": "proof_missing"`, `"reason": "proof_replayed"`, `"reason": "proof_digest"`, `"reason": "proof_invalid"`,
+		`"reason": "credential_missing"`, `"reason": "certificate_untrusted"`, `"reason": "certificate_expired"`, `"reason": "access_denied"`,
+		"\n13 of 13 answers were as expected.\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in the transcript, found none", want)
+		}
+	}
+	if strings.Contains(text, "!!") {
+		t.Error("want every answer as expected, found another")
+	}
+	if found := base64Run.FindString(text); found != "" {
+		t.Errorf("want no credential in the transcript, found %d characters of base64", len(found))
+	}
+}
+
+// wantEmpty: a demo leaves nothing behind.
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("want an empty folder, found %v and %v", left, err)
+	}
+}
+
+func TestDemoOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	result := harness.Run(t, "demo", harness.Env{"TMPDIR": dir}, "-once")
+	if result.ExitCode != 0 || result.Stderr != "" {
+		t.Errorf("want exit code 0 in silence, found %d and %s", result.ExitCode, result.Stderr)
+	}
+	wantTranscript(t, result.Stdout)
+	wantExcerpt(t, result.Stdout)
+	wantEmpty(t, dir)
+}
+
+// passing is what differs from run to run of the demo.
+var passing = regexp.MustCompile(`in [^ ]*/|(created|expires)=[0-9]+|[0-9]{4}-[0-9-]{5}T[0-9:.]+Z`)
+
+// wantExcerpt: what the README shows of the demo is what it prints. A line of … is
+// for any number of lines.
+func wantExcerpt(t *testing.T, printed string) {
+	t.Helper()
+	_, excerpt, found := strings.Cut(harness.Documents(t), "```\n1. The mail app adds an event\n")
+	excerpt, _, whole := strings.Cut(excerpt, "```\n")
+	if !found || !whole {
+		t.Fatal("want the demo's transcript in the README, found none")
+	}
+	plain := func(text string) string { return passing.ReplaceAllString(text, "(passing)") }
+	rest := plain(printed)
+	for part := range strings.SplitSeq(plain(excerpt), "   …\n") {
+		_, behind, found := strings.Cut(rest, part)
+		if !found {
+			t.Fatalf("want the README's lines in the transcript, found none like\n%s", part)
+		}
+		rest = behind
+	}
+}
+
+// TestDemoStaysUp does what the demo tells people to do, and leaves by Ctrl-C.
+func TestDemoStaysUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := harness.Start(t, "demo", harness.Env{"TMPDIR": dir})
+	if _, err := p.Stdout.WaitLine(func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") }); err != nil {
+		t.Fatal(err)
+	}
+	keepCredentials(t, dir)
+	wantTranscript(t, p.Stdout.String())
+	commands := toRepeat(t, p.Stdout.String())
+	if len(commands) != 3 {
+		t.Fatalf("want three commands to repeat, found %q", commands)
+	}
+	add, read, readSigned := commands[0], commands[1], commands[2]
+	for _, test := range []struct{ command, want string }{
+		{add, "HTTP/1.1 201 Created"},
+		{read, "HTTP/1.1 200 OK"},
+		{readSigned, `"client":"social"`},
+		{strings.Replace(add, "mail.header", "stranger.header", 1), "certificate_untrusted"},
+		{strings.Replace(read, "mail.header", "social.header", 1), "proof_missing"},
+	} {
+		if printed := shell(t, dir, test.command); !strings.Contains(printed, test.want) {
+			t.Errorf("%s: want %s, found %s", test.command, test.want, printed)
+		}
+	}
+	keepLog(t, dir)
+	p.Stop(t, syscall.SIGINT)
+	wantEmpty(t, dir)
+}
+
+// toRepeat are the commands in the text: curl without its progress, and certgate as
+// it is built already.
+func toRepeat(t *testing.T, text string) []string {
+	t.Helper()
+	runnable := strings.NewReplacer("curl ", "curl --silent --show-error ", "go run ./cmd/certgate", harness.BinaryPath(t, "certgate"))
+	var commands []string
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		command := strings.TrimSpace(paragraph)
+		if strings.HasPrefix(command, "curl ") || strings.HasPrefix(command, "go run ") {
+			commands = append(commands, runnable.Replace(command))
+		}
+	}
+	return commands
+}
+
+// keepCredentials makes the demo's credentials known to the search for leaks.
+func keepCredentials(t *testing.T, dir string) {
+	t.Helper()
+	for kind, keep := range map[string]func(text string){
+		"header": harness.KeepSecret,
+		"crt":    func(text string) { harness.KeepPEM([]byte(text)) },
+		"key":    func(text string) { harness.KeepPEM([]byte(text)) },
+	} {
+		files, err := filepath.Glob(filepath.Join(dir, "*", "*."+kind))
+		if err != nil || len(files) != 5 {
+			t.Fatalf("want five files of kind %s, found %q and %v", kind, files, err)
+		}
+		for _, file := range files {
+			keep(string(harness.ReadFile(t, file)))
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: want its owner alone to read it", file)
+			}
+		}
+	}
+}
+
+// keepLog hands the demo's log to the search, too.
+func keepLog(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*", "gateway.log"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("want a log, found %q and %v", files, err)
+	}
+	harness.RecordOutput("demo's log", string(harness.ReadFile(t, files[0])))
+}
+
+// TestDemoCommandLine: help is no fault, everything else unknown is one.
+func TestDemoCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-h"}, 0, "-once"},
+		{[]string{"-forever"}, 2, "-forever"},
+		{[]string{"now"}, 2, `"now"`},
+		{[]string{"-listen", "nowhere"}, 2, "-listen: want host:port"},
+	} {
+		dir := t.TempDir()
+		result := harness.Run(t, "demo", harness.Env{"TMPDIR": dir}, test.args...)
+		if result.ExitCode != test.code || !strings.Contains(result.Stderr, test.want) || result.Stdout != "" {
+			t.Errorf("%q: want exit code %d and %q, found %+v", test.args, test.code, test.want, result)
+		}
+		wantEmpty(t, dir)
+	}
+}
+
+// TestDemoInterruptedEarly: a Ctrl-C at any moment leaves no folder behind.
+func TestDemoInterruptedEarly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := harness.Start(t, "demo", harness.Env{"TMPDIR": dir}, "-once")
+	if _, err := p.Stdout.WaitLine(func(line string) bool { return strings.HasPrefix(line, "1. ") }); err != nil {
+		t.Fatal(err)
+	}
+	p.Signal(t, syscall.SIGINT)
+	<-p.Exited
+	p.ExitSeen = true // 0 or 1: the transcript may have been over
+	wantEmpty(t, dir)
+	if _, ok := p.Command.ProcessState.Sys().(syscall.WaitStatus); !ok || p.Command.ProcessState.ExitCode() < 0 {
+		t.Errorf("want an exit, found %v", p.Command.ProcessState)
+	}
+}

@@ -1,0 +1,316 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/test/harness"
+)
+
+// flooding is a number of connections, each of which sends bad credentials
+// without a pause, no two of them the same.
+type flooding struct {
+	addr string
+	mail harness.Certificate // of which the forgeries are made
+
+	sent    atomic.Uint32 // forgeries made
+	mu      sync.Mutex
+	counts  map[string]int // answers by reason
+	faults  []string
+	limited chan struct{} // closed with the first rate_limited
+	done    sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// forgery is a request with a certificate whose signature is wrong, another one
+// each time.
+func (f *flooding) forgery() harness.Request {
+	n := f.sent.Add(1)
+	der := append([]byte(nil), f.mail.Parsed.Raw...)
+	for i := range 4 {
+		der[len(der)-9-i] ^= byte(n >> (8 * i))
+	}
+	return harness.PlainGet("/events").With("X-SSL-Auth: " + certheader.Encode(certheader.Base64DER, der))
+}
+
+// flood begins a flood with one connection from each of the addresses; each ends
+// after so many requests, or with the test.
+func flood(t *testing.T, addr string, mail harness.Certificate, requests int, from ...string) *flooding {
+	t.Helper()
+	harness.KeepSecret(mail.HeaderValue(certheader.Base64DER)) // most of each forgery
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &flooding{addr: addr, mail: mail, counts: map[string]int{}, limited: make(chan struct{}), stop: cancel}
+	for _, source := range from {
+		f.done.Go(func() { f.work(ctx, source, requests) })
+	}
+	t.Cleanup(func() { f.end(t) })
+	return f
+}
+
+func (f *flooding) work(ctx context.Context, from string, requests int) {
+	c := &keepAlive{addr: f.addr, from: from}
+	defer c.close()
+	for range requests {
+		if ctx.Err() != nil {
+			return
+		}
+		status, reason, err := c.do(ctx, f.forgery().String())
+		f.mu.Lock()
+		f.counts[reason]++
+		if reason == string(refusal.RateLimited) && f.counts[reason] == 1 {
+			close(f.limited)
+		}
+		if err != nil && ctx.Err() == nil || err == nil && status < 400 {
+			f.faults = append(f.faults, fmt.Sprintf("status %d and the error %v", status, err))
+		}
+		f.mu.Unlock()
+	}
+}
+
+// end stops the flood and is the answers by reason.
+func (f *flooding) end(t *testing.T) map[string]int {
+	t.Helper()
+	f.stop()
+	return f.wait(t)
+}
+
+// wait wants every forgery refused in the end.
+func (f *flooding) wait(t *testing.T) map[string]int {
+	t.Helper()
+	f.done.Wait()
+	for _, fault := range f.faults[:min(len(f.faults), 10)] {
+		t.Error("a forgery: want it refused, found " + fault)
+	}
+	return f.counts
+}
+
+// held is how many answers the gateway has held back.
+func held(t *testing.T, g *harness.Gateway) int {
+	t.Helper()
+	n := counter(metrics(t, g)["certgate_held_answers_total"], nil)
+	if n < 0 {
+		t.Fatal("want certgate_held_answers_total, found none")
+	}
+	return int(n)
+}
+
+// wantHeld asks until the gateway has held back more than before.
+func wantHeld(t *testing.T, g *harness.Gateway, before int, ask func()) {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); {
+		ask()
+		if held(t, g) > before {
+			return
+		}
+	}
+	t.Fatal("want answers held back, found none")
+}
+
+// sendFrom sends one request on a connection from the address.
+func sendFrom(t *testing.T, g *harness.Gateway, from string, r harness.Request) (status int, reason string) {
+	t.Helper()
+	c := &keepAlive{addr: g.Addr, from: from}
+	defer c.close()
+	status, reason, err := c.do(t.Context(), r.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, reason
+}
+
+// TestFlood: while one address floods, those who are good do not notice: known or
+// not, even from the flooding address.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	var newcomers []harness.Certificate
+	for n := range 6 {
+		newcomers = append(newcomers, m.Issue(t, harness.OU("newcomer "+strconv.Itoa(n))))
+	}
+	u := harness.NewUpstream(t, nil)
+	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.Env{"AUTH_FAILURE_RATE": "20"}))
+	g.WantAllowed(t, harness.Get("/events", mail)) // known from now on
+	begin := time.Now()
+	f := flood(t, g.Addr, mail, 1_000_000, "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2")
+	wantHeld(t, g, 10, func() {})
+
+	for n, newcomer := range newcomers {
+		for range 10 {
+			wantGood(t, g, "127.0.0.1", mail)
+		}
+		wantGood(t, g, []string{"127.0.0.1", "127.0.0.2"}[n%2], newcomer)
+		if found := strings.Count(g.Upstream.Take(), "\r\nX-Client-Id: "); found != 11 {
+			t.Errorf("want 11 requests at the upstream, found %d", found)
+		}
+	}
+	counts := f.end(t)
+	n, elapsed := counts[string(refusal.CertificateUntrusted)], time.Since(begin)
+	// What is not held back is the budget's, and that grows by 20 a second.
+	if quick, most := n-held(t, g), 20+int(20*elapsed.Seconds())+8; quick > most {
+		t.Errorf("%d of %d failures in %v were answered at once, want at most %d", quick, n, elapsed, most)
+	}
+	delete(counts, "") // cut at the end
+	if len(counts) != 1 {
+		t.Errorf("want every forgery told certificate_untrusted, found %v", counts)
+	}
+}
+
+// TestFloodMemory: 20,000 credentials of which no two are the same, from many
+// addresses, leave nothing behind.
+func TestFloodMemory(t *testing.T) {
+	t.Parallel()
+	const sources = 500
+	each := 40
+	if harness.RaceDetector() { // and then nobody looks at the memory
+		each = 4
+	}
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	u := harness.NewUpstream(t, nil)
+	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.Env{"AUTH_FAILURE_RATE": "20"}))
+	quietly(t, g)
+	wantGood(t, g, "127.0.0.1", mail)
+	var from []string
+	for n := range sources {
+		from = append(from, net.IPv4(127, 1, byte(n/200), byte(1+n%200)).String())
+	}
+	total := 0
+	for _, n := range flood(t, g.Addr, mail, each, from...).wait(t) {
+		total += n
+	}
+	if total != sources*each {
+		t.Errorf("%d forgeries answered, want %d", total, sources*each)
+	}
+	wantGood(t, g, "127.0.0.1", mail)
+	wantSmall(t, g)
+}
+
+// TestFloodOfConnections: no more than so many answers are held back; whoever
+// fails beyond that is told to come later, and that is so for the source that
+// fails only.
+func TestFloodOfConnections(t *testing.T) {
+	t.Parallel()
+	const connections = 1200 // more than answers are held back
+	m := harness.NewMasterKey(t, "p256")
+	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+	u := harness.NewUpstream(t, nil)
+	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.Env{"AUTH_FAILURE_RATE": "1"}))
+	quietly(t, g)
+	wantGood(t, g, "127.0.0.2", mail)
+	f := flood(t, g.Addr, mail, 1_000_000, slices.Repeat([]string{"127.0.0.2"}, connections)...)
+	select {
+	case <-f.limited:
+	case <-time.After(harness.Timeout):
+		t.Error("want a forgery told rate_limited, found none")
+	}
+	wantGood(t, g, "127.0.0.2", mail)   // known
+	wantGood(t, g, "127.0.0.1", social) // from elsewhere
+	f.end(t)
+	wantSmall(t, g)
+}
+
+// quietly lets the gateway log no requests.
+func quietly(t *testing.T, g *harness.Gateway) {
+	t.Helper()
+	quiet := harness.Request{Method: "PUT", Target: "/loglevel", Header: []string{"Content-Type: application/json"}, Body: `{"level":"warn"}`}
+	if a := g.SendAdmin(t, quiet); a.Status != http.StatusOK {
+		t.Fatalf("want a quieter log, found %d", a.Status)
+	}
+}
+
+// wantGood sends one good request from the address.
+func wantGood(t *testing.T, g *harness.Gateway, from string, as harness.Certificate) {
+	t.Helper()
+	if status, reason := sendFrom(t, g, from, harness.Get("/events", as)); status != http.StatusOK {
+		t.Errorf("from %s: want 200, found %d %s", from, status, reason)
+	}
+}
+
+// wantSmall wants that the process never held more than 256 MiB in memory.
+func wantSmall(t *testing.T, g *harness.Gateway) {
+	t.Helper()
+	const most = 256 << 20
+	if n := peakMemory(t, g); n > most && !harness.RaceDetector() {
+		t.Errorf("a peak of %d MiB, want less than %d", n>>20, most>>20)
+	}
+}
+
+// peakMemory is the most that the process ever held in memory, in bytes.
+func peakMemory(t *testing.T, g *harness.Gateway) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Command.Process.Pid))
+	if err != nil {
+		t.Skip("no /proc: ", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n << 10
+}
+
+// TestFloodSources: a failure is counted against whom the gateway knows it to
+// come from: nobody escapes by what he says about himself, and nobody pays for
+// another.
+func TestFloodSources(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	f := &flooding{mail: m.Issue(t, harness.OU("mail"))}
+	const proxy, client, victim = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+	tests := []struct {
+		name          string
+		from          string
+		says, victims []string // X-Forwarded-For; the n is another number each time
+	}{
+		{"a client says nothing", client, nil, nil},
+		{"a client says it is another", client, []string{"X-Forwarded-For: " + victim}, nil},
+		{"a client says it is another each time", client, []string{"X-Forwarded-For: 198.51.100.n"}, nil},
+		{"a proxy says who it is", proxy, []string{"X-Forwarded-For: 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a client tells the proxy it is another", proxy, []string{"X-Forwarded-For: 198.51.100.2, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a client tells the proxy it is another each time", proxy, []string{"X-Forwarded-For: 203.0.113.n, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"the next address of an IPv6 network", proxy, []string{"X-Forwarded-For: 2001:db8::n"}, []string{"X-Forwarded-For: 2001:db8:1::1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := harness.NewGateway(t, m, harness.Env{"AUTH_FAILURE_RATE": "2", "TRUSTED_PROXIES": proxy})
+			n := 0
+			bad := func(from string, headers []string) {
+				n++
+				r := f.forgery()
+				for _, line := range headers {
+					r = r.With(strings.Replace(line, "n", strconv.Itoa(1+n%250), 1))
+				}
+				if status, reason := sendFrom(t, g, from, r); reason != string(refusal.CertificateUntrusted) {
+					t.Errorf("found %d %s, want %s", status, reason, refusal.CertificateUntrusted)
+				}
+			}
+			wantHeld(t, g, 0, func() { bad(test.from, test.says) })
+			before, other := held(t, g), victim
+			if test.victims != nil {
+				other = proxy
+			}
+			for range 2 { // all of a budget
+				bad(other, test.victims)
+			}
+			if n := held(t, g); n != before {
+				t.Errorf("%d answers of another source held back, want none", n-before)
+			}
+			wantHeld(t, g, before, func() { bad(other, test.victims) })
+		})
+	}
+}

@@ -1,0 +1,60 @@
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// CredentialFiles is a client's certificate and key in files of their own, which a renewal
+// writes again.
+type CredentialFiles struct {
+	master    *MasterKey
+	Cert, Key string
+}
+
+func (m *MasterKey) NewCredentialFiles(t *testing.T, o CertificateOptions) CredentialFiles {
+	t.Helper()
+	dir := t.TempDir()
+	p := CredentialFiles{m, filepath.Join(dir, "mail.crt"), filepath.Join(dir, "mail.key")}
+	p.Renew(t, o)
+	return p
+}
+
+// Renew replaces both files, the certificate first, as careful programs do.
+func (p CredentialFiles) Renew(t *testing.T, o CertificateOptions) Certificate {
+	t.Helper()
+	c := p.master.Issue(t, o)
+	key := o.Key
+	if key == "" {
+		key = "p256"
+	}
+	for name, text := range map[string][]byte{p.Cert: c.PEM, p.Key: p.master.ReadFile(t, key+".key")} {
+		if err := os.WriteFile(name+".new", text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{p.Cert, p.Key} {
+		if err := os.Rename(name+".new", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// Args is a command of certgate that acts as the pair's client.
+func (p CredentialFiles) Args(command string, args ...string) []string {
+	return append([]string{command, "--cert", p.Cert, "--key", p.Key}, args...)
+}
+
+// Agent is a running certgate agent.
+type Agent struct {
+	*Process
+	Addr string
+}
+
+func (p CredentialFiles) StartAgent(t *testing.T, to string, args ...string) Agent {
+	t.Helper()
+	agent := Start(t, "certgate", nil, p.Args("agent", append([]string{"--to", to, "--listen", "127.0.0.1:0"}, args...)...)...)
+	return Agent{agent, agent.WaitListening(t).Addr}
+}

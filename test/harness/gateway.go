@@ -1,0 +1,74 @@
+package harness
+
+import (
+	"cmp"
+	"os"
+	"testing"
+)
+
+// SignatureRequiredOnAddress are the settings of a gateway where every request must be signed, and
+// that clients know by its address.
+func SignatureRequiredOnAddress() Env { return Env{"AUTH_PROOF": "require"} }
+
+// AuthzEnabled is what a gateway needs to answer other proxies on loopback.
+var AuthzEnabled = Env{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1/32", "TRUSTED_PROXIES": "127.0.0.1/32"}
+
+const AllowAllRules = `rules:
+  - name: everybody
+    clients: ["*"]
+    allow: ["GET /{rest...}", "POST /{rest...}"]
+`
+
+// Gateway is a running certgate serve.
+type Gateway struct {
+	*Process
+	Addr, Admin string
+	Authz       AuthzAddrs
+	Upstream    *Upstream
+}
+
+// AuthzAddrs is where other proxies ask.
+type AuthzAddrs struct{ HTTP, GRPC string }
+
+// GatewayEnv are what every gateway of these tests is started with. The tests send
+// more bad requests than the guard against a flood lets pass unslowed; those of
+// the guard turn it on.
+func GatewayEnv(publicKey string, u *Upstream) Env {
+	return Env{
+		"LISTEN_ADDR":       "127.0.0.1:0",
+		"ADMIN_ADDR":        "127.0.0.1:0",
+		"AUTH_PUBLIC_KEY":   publicKey,
+		"ACCESS_RULES":      AllowAllRules,
+		"UPSTREAM_URL":      u.URL,
+		"AUTH_FAILURE_RATE": "0",
+		// scripts/check.sh runs the tests a second time without the fast lane.
+		"HTTP_FAST_PATH": cmp.Or(os.Getenv("TEST_HTTP_FAST_PATH"), "true"),
+	}
+}
+
+// StartGateway starts a gateway before u.
+func StartGateway(t *testing.T, u *Upstream, env Env) *Gateway {
+	t.Helper()
+	p := Start(t, "certgate", env, "serve")
+	l := p.WaitListening(t)
+	return &Gateway{p, l.Addr, l.AdminAddr, AuthzAddrs{l.AuthzAddr, l.GRPCAddr}, u}
+}
+
+// NewGateway is a gateway that trusts m, before an upstream that answers 200.
+func NewGateway(t *testing.T, m *MasterKey, more Env) *Gateway {
+	t.Helper()
+	u := NewUpstream(t, nil)
+	return StartGateway(t, u, GatewayEnv(m.PublicKey, u).With(more))
+}
+
+// SignatureRequired are the settings of a gateway where every request must be signed.
+func SignatureRequired() Env {
+	return Env{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "app.example"}
+}
+
+// SendAdmin sends a request to the operator's port, which accepts its own names only.
+func (g *Gateway) SendAdmin(t *testing.T, r Request) Response {
+	t.Helper()
+	r.Host = "localhost"
+	return Send(t, g.Admin, r)
+}

@@ -1,0 +1,167 @@
+package harness
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// MasterKey is a master key made by openssl, and a CA certificate over it.
+type MasterKey struct {
+	mu sync.Mutex // openssl ca keeps one book, and issue one set of files
+
+	Dir               string
+	KeyFile, CertFile string // files
+	PublicKey         string // PEM
+}
+
+const CaConfig = `[ca]
+default_ca = this
+[this]
+database = index.txt
+unique_subject = no
+new_certs_dir = .
+rand_serial = yes
+default_md = default
+policy = any
+[any]
+[req]
+distinguished_name = dn
+string_mask = utf8only
+[dn]
+[root]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+`
+
+// NewMasterKey makes a master key of an algorithm: rsa, rsa4096, rsa1024, p256 or ed25519.
+func NewMasterKey(t *testing.T, algorithm string) *MasterKey {
+	t.Helper()
+	m := &MasterKey{Dir: t.TempDir(), KeyFile: "master.key", CertFile: "master.crt"}
+	m.WriteFile(t, "ca.cnf", CaConfig)
+	m.WriteFile(t, "index.txt", "")
+	m.newKey(t, m.KeyFile, algorithm)
+	m.Openssl(t, "req", "-new", "-x509", "-config", "ca.cnf", "-extensions", "root", "-key", m.KeyFile,
+		"-subj", "/CN=master", "-days", "30", "-out", m.CertFile)
+	m.PublicKey = m.Openssl(t, "pkey", "-in", m.KeyFile, "-pubout")
+	KeepPEM([]byte(m.PublicKey))
+	KeepPEM(m.ReadFile(t, m.CertFile))
+	return m
+}
+
+// newKey writes a private key, unless the file is there.
+func (m *MasterKey) newKey(t *testing.T, file, algorithm string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(m.Dir, file)); err == nil {
+		return
+	}
+	options := map[string][]string{
+		"rsa":     {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
+		"rsa4096": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"},
+		"rsa1024": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"},
+		"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"},
+		"p384":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp384r1"},
+		"ed25519": {"-algorithm", "ED25519"},
+	}[algorithm]
+	m.Openssl(t, append([]string{"genpkey", "-out", file}, options...)...)
+	KeepPEM(m.ReadFile(t, file))
+}
+
+// CertificateOptions say what a certificate is to be; the zero value is a
+// client certificate as sitepoint.sh makes them, valid for ten days.
+type CertificateOptions struct {
+	Subject    string // as openssl's -subj
+	Extensions string // instead of the usual ones
+	Key        string // algorithm of the client's key, p256 by default
+	Digest     string // sha256 by default, where the master key needs one
+	NotBefore  time.Time
+	NotAfter   time.Time
+}
+
+func OU(ou string) CertificateOptions { return CertificateOptions{Subject: "/OU=" + ou} }
+
+const ClientExtensions = `basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+`
+
+// Issue signs a certificate.
+func (m *MasterKey) Issue(t *testing.T, o CertificateOptions) Certificate {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	const form = "20060102150405Z"
+	if o.NotBefore.IsZero() {
+		o.NotBefore = time.Now().Add(-time.Hour)
+	}
+	if o.NotAfter.IsZero() {
+		o.NotAfter = time.Now().Add(240 * time.Hour)
+	}
+	key := cmp.Or(o.Key, "p256")
+	m.newKey(t, key+".key", key)
+	m.WriteFile(t, "client.cnf", cmp.Or(o.Extensions, ClientExtensions))
+	m.Openssl(t, "req", "-new", "-config", "ca.cnf", "-utf8", "-key", key+".key", "-subj", o.Subject, "-out", "client.csr")
+	m.Openssl(t, "ca", "-batch", "-preserveDN", "-config", "ca.cnf", "-notext", "-utf8", "-in", "client.csr", "-out", "client.crt",
+		"-cert", m.CertFile, "-keyfile", m.KeyFile, "-md", cmp.Or(o.Digest, "default"), "-extfile", "client.cnf",
+		"-startdate", o.NotBefore.UTC().Format(form), "-enddate", o.NotAfter.UTC().Format(form))
+	return NewCertificate(t, m.ReadFile(t, "client.crt"))
+}
+
+// IssueOverMasterKey makes a certificate over the master key itself, as the recipe of 2012 does.
+func (m *MasterKey) IssueOverMasterKey(t *testing.T, ou string) Certificate {
+	t.Helper()
+	m.Openssl(t, "req", "-new", "-key", m.KeyFile, "-subj", "/OU="+ou, "-out", "shared.csr")
+	m.Openssl(t, "x509", "-req", "-in", "shared.csr", "-signkey", m.KeyFile, "-days", "10", "-out", "shared.crt")
+	return NewCertificate(t, m.ReadFile(t, "shared.crt"))
+}
+
+func (m *MasterKey) WriteFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.Dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *MasterKey) ReadFile(t *testing.T, name string) []byte {
+	t.Helper()
+	return ReadFile(t, m.Dir, name)
+}
+
+func (m *MasterKey) Openssl(t *testing.T, args ...string) string {
+	t.Helper()
+	return openssl(t, m.Dir, args...)
+}
+
+// openssl runs the real program in dir and returns its standard output.
+func openssl(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(t.Context(), "openssl", args...)
+	command.Dir, command.Stdout, command.Stderr = dir, &stdout, &stderr
+	if err := command.Run(); err != nil {
+		t.Fatalf("openssl %s: %v\n%s", args[0], err, &stderr)
+	}
+	return stdout.String()
+}
+
+func (m *MasterKey) ReadKey(t *testing.T, file string) crypto.Signer {
+	t.Helper()
+	block, _ := pem.Decode(m.ReadFile(t, file))
+	if block == nil {
+		t.Fatal("want a key in PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.(crypto.Signer)
+}

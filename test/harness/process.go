@@ -1,0 +1,95 @@
+package harness
+
+import (
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Terminate is how an orchestrator stops a process.
+const Terminate = syscall.SIGTERM
+
+// Process is a running binary.
+type Process struct {
+	name           string
+	Command        *exec.Cmd
+	Stdout, Stderr *output
+	Exited         chan struct{}
+	ExitSeen       bool // the test has seen its end
+}
+
+// Start runs cmd/NAME. When the test ends, a process that still runs is stopped
+// by SIGTERM and must exit with 0; a test that failed shows what it has said.
+func Start(t *testing.T, name string, env Env, args ...string) *Process {
+	t.Helper()
+	// Not the test's context: it would kill before the clean end.
+	return StartCommand(t, name, env, exec.Command(BinaryPath(t, name), args...))
+}
+
+// StartCommand is start for a command that is more than a binary with arguments.
+func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{name: name, Command: command, Stdout: newOutput(), Stderr: newOutput(), Exited: make(chan struct{})}
+	p.Command.Dir, p.Command.Env = t.TempDir(), env.list()
+	p.Command.Stdout = p.Stdout
+	if p.Command.Stderr == nil {
+		p.Command.Stderr = p.Stderr
+	}
+	if err := p.Command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.Command.Wait() // the exit code tells
+		p.Stdout.Close()
+		p.Stderr.Close()
+		close(p.Exited)
+	}()
+	t.Cleanup(func() { p.cleanUp(t) })
+	return p
+}
+
+func (p *Process) cleanUp(t *testing.T) {
+	t.Helper()
+	if !p.ExitSeen {
+		p.Stop(t, Terminate)
+	}
+	RecordOutput(p.name+" in "+t.Name(), p.Stdout.String()+"\n"+p.Stderr.String())
+	if strings.Contains(p.Stderr.String(), "DATA RACE") || strings.Contains(p.Stderr.String(), "panic") {
+		t.Errorf("%s: a race or a panic", p.name)
+	}
+	if t.Failed() {
+		t.Logf("%s has said\n%s%s", p.name, p.Stdout, p.Stderr)
+	}
+}
+
+// Stop sends the signal and wants exit code 0.
+func (p *Process) Stop(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	p.Signal(t, signal)
+	p.WantExit(t, 0)
+}
+
+func (p *Process) Signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.Command.Process.Signal(signal); err != nil {
+		t.Errorf("%s: %v", p.name, err)
+	}
+}
+
+// WantExit waits for the end of the process, and kills it when there is none.
+func (p *Process) WantExit(t *testing.T, code int) {
+	t.Helper()
+	p.ExitSeen = true
+	select {
+	case <-p.Exited:
+	case <-time.After(Timeout):
+		t.Errorf("%s: want an end, found none", p.name)
+		_ = p.Command.Process.Kill()
+		<-p.Exited
+	}
+	if found := p.Command.ProcessState.ExitCode(); found != code {
+		t.Errorf("%s: want exit code %d, found %d", p.name, code, found)
+	}
+}

@@ -1,0 +1,86 @@
+package harness
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+)
+
+// Request is written to the socket as it stands, so that it can be anything.
+type Request struct {
+	Method, Target string
+	Host           string   // app.example by default
+	Header         []string // "Name: value"
+	Body           string   // with a Content-Length, unless the header frames it
+}
+
+// Get asks for a path as a client.
+func Get(target string, as Certificate) Request {
+	return Request{Method: "GET", Target: target, Header: []string{"X-SSL-Auth: " + as.HeaderValue(certheader.Base64PEM)}}
+}
+
+// With is a copy with more header lines.
+func (r Request) With(lines ...string) Request {
+	r.Header = append(append([]string(nil), r.Header...), lines...)
+	return r
+}
+
+// Post is a copy that sends a body.
+func (r Request) Post(body string) Request {
+	r.Method, r.Body = "POST", body
+	return r
+}
+
+func (r Request) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.Target, cmp.Or(r.Host, "app.example"))
+	for _, line := range r.Header {
+		b.WriteString(line + "\r\n")
+	}
+	head := strings.ToLower(b.String())
+	if r.Body != "" && !strings.Contains(head, "transfer-encoding:") && !strings.Contains(head, "content-length:") {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.Body))
+	}
+	return b.String() + "\r\n" + r.Body
+}
+
+// EventJSON is an event in the form of the 2012 article.
+func EventJSON(name string) string {
+	return `{"event":{"start_time":"2013-08-01T16:20:00+00:00","end_time":"2013-08-01T18:20:00+00:00","name":"` + name + `"}}`
+}
+
+// Chunked is body in chunks of the size.
+func Chunked(body string, size int) string {
+	var b bytes.Buffer
+	for len(body) > 0 {
+		n := min(size, len(body))
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
+		body = body[n:]
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.String()
+}
+
+func PlainGet(target string) Request { return Request{Method: "GET", Target: target} }
+
+func PlainRequest(method, target string) Request { return Request{Method: method, Target: target} }
+
+// GetWithCredential is the header of a request that carries the value.
+func GetWithCredential(value string) Request {
+	KeepSecret(value)
+	return Request{Method: "GET", Target: "/events", Header: []string{"X-SSL-Auth: " + value}}
+}
+
+// Value is that of a field, with commas between lines.
+func (r Request) Value(field string) string {
+	var values []string
+	for _, line := range r.Header {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, field) {
+			values = append(values, strings.TrimSpace(value))
+		}
+	}
+	return strings.Join(values, ", ")
+}

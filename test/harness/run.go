@@ -1,0 +1,48 @@
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Result is what a process that ran to its end has left behind.
+type Result struct {
+	ExitCode       int
+	Stdout, Stderr string
+}
+
+// Run runs cmd/NAME to its end.
+func Run(t *testing.T, name string, env Env, args ...string) Result {
+	t.Helper()
+	return RunProgram(t, BinaryPath(t, name), env, args...)
+}
+
+// RunProgram runs any program in a folder of its own.
+func RunProgram(t *testing.T, program string, env Env, args ...string) Result {
+	t.Helper()
+	result := RunProgramUnrecorded(t, program, env, args...)
+	RecordOutput(filepath.Base(program)+" in "+t.Name(), result.Stdout+"\n"+result.Stderr)
+	return result
+}
+
+// RunProgramUnrecorded is runToEnd for a program whose task it is to say a credential.
+func RunProgramUnrecorded(t *testing.T, program string, env Env, args ...string) Result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Dir, command.Env = t.TempDir(), env.list()
+	command.Stdout, command.Stderr = &stdout, &stderr
+	command.WaitDelay = Timeout
+	timer := time.AfterFunc(2*Timeout, func() { _ = command.Process.Kill() })
+	defer timer.Stop()
+	err := command.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", program, err)
+	}
+	return Result{command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}

@@ -1,0 +1,32 @@
+package harness
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+)
+
+// TestLeaksAreFound: the search at the end of the run is worth something.
+func TestLeaksAreFound(t *testing.T) {
+	t.Parallel()
+	m := NewMasterKey(t, "p256")
+	mail := m.Issue(t, OU("mail"))
+	s := newSecrets()
+	s.keepPEM(mail.PEM)
+	clean := `{"level":"info","msg":"request","serial":"4f3a09","detail":"want one header line, found 2"}` + "\n"
+	s.recordOutput("quiet", clean)
+	s.keep("X-SSL-Auth: " + mail.HeaderValue(certheader.SpacedPEM))
+	s.recordOutput("complaining", "Invalid PEM encoding; must start with -----BEGIN CERTIFICATE-----\n")
+	if leaks := s.leaks(); len(leaks) != 0 {
+		t.Fatalf("want no leak, found %q", leaks)
+	}
+	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
+		header := mail.HeaderValue(form)
+		middle := len(header) / 2
+		s.recordOutput("talker of "+string(form), clean+"oops "+header[middle:middle+pieceLength]+"\n")
+	}
+	if leaks := s.leaks(); len(leaks) != 3 || !strings.Contains(leaks[0], `talker of base64, behind "oops "`) {
+		t.Errorf("want the three talkers, found %q", leaks)
+	}
+}

@@ -1,0 +1,275 @@
+package proxies
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/certheader"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/test/harness"
+)
+
+// asker is a proxy that asks a gateway about each request and forwards it itself.
+type asker struct {
+	*harness.Gateway
+	proxyAddr string
+	send      func(t *testing.T, r harness.Request) harness.Response // sends a request to the proxy
+}
+
+// startAsker runs a proxy before g, which asks at the address authz. edit, which may be
+// nil, changes the documented configuration.
+func startAsker(t *testing.T, g *harness.Gateway, authz, file string, edit *strings.Replacer) asker {
+	t.Helper()
+	o := proxyOptions{file: file, values: map[string]string{"AUTHZ": authz, "SERVICE": strings.TrimPrefix(g.Upstream.URL, "http://")}}
+	if edit != nil {
+		o.edit = edit.Replace
+	}
+	p := startProxy(t, o)
+	return asker{g, p.addr, func(t *testing.T, r harness.Request) harness.Response {
+		t.Helper()
+		return harness.Send(t, p.addr, r)
+	}}
+}
+
+const (
+	nginxAsks   = "nginx-auth-request.conf"
+	caddyAsks   = "caddy-forward-auth.Caddyfile"
+	traefikAsks = "traefik-forward-auth.yaml"
+)
+
+// without returns a replacer that turns lines into comments.
+func without(lines ...string) *strings.Replacer {
+	var pairs []string
+	for _, line := range lines {
+		pairs = append(pairs, line, "# ")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// wantPassed sends r to the proxy and wants it at the service, with mail's identity.
+func (a asker) wantPassed(t *testing.T, r harness.Request, c harness.Certificate) {
+	t.Helper()
+	if found := a.send(t, r); found.Status != http.StatusOK {
+		t.Fatalf("want 200, found %d and %s", found.Status, found.Body)
+	}
+	head := a.Upstream.WantOne(t)
+	harness.WantClientHeaders(t, head, "mail", "bearer", c)
+	if want := r.Method + " " + r.Target + " HTTP/1."; !strings.HasPrefix(head[0], want) {
+		t.Errorf("want %q at the service, found %q", want, head[0])
+	}
+	ids := harness.HeaderValues(head, "X-Request-Id")
+	if len(ids) != 1 {
+		t.Fatalf("want one X-Request-Id at the service, found %q", ids)
+	}
+	if line := a.AuditLineOf(t, ids[0]); line.Surface != "verify" || line.Client != "mail" || !strings.HasPrefix(r.Target, line.Path) {
+		t.Errorf("want the request of mail in the log, found %+v", line)
+	}
+}
+
+// wantStopped sends r to the proxy and wants the reason, and nothing at the service.
+func (a asker) wantStopped(t *testing.T, r harness.Request, reason refusal.Reason) {
+	t.Helper()
+	found := a.send(t, r)
+	a.Upstream.WantNothing(t)
+	want := http.StatusForbidden
+	if reason.Status() == http.StatusUnauthorized {
+		want = http.StatusUnauthorized
+	}
+	if found.Status != want || !strings.Contains(found.Body, `"reason":"`+string(reason)+`"`) {
+		t.Errorf("want %d and %s, found %d and %.300s", want, reason, found.Status, found.Body)
+	}
+	if challenged := found.Header.Get("WWW-Authenticate") != ""; challenged != (want == http.StatusUnauthorized) {
+		t.Errorf("status %d: want a challenge with 401 only, found %t", found.Status, challenged)
+	}
+}
+
+// TestNginxAsks runs the documented configuration with a real nginx. Clients try to make
+// certgate decide on another request than the one that they send.
+func TestNginxAsks(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
+	}))
+	nginx := startAsker(t, g, g.Authz.HTTP, nginxAsks, nil)
+	good := harness.Get("/events", mail)
+	secret := harness.Get("/secret", mail)
+
+	t.Run("passed", func(t *testing.T) {
+		nginx.wantPassed(t, good, mail)
+		nginx.wantPassed(t, harness.Get("/events?a=%2e%2e//&b=/../", mail), mail)
+		nginx.wantPassed(t, harness.Get("/files/a%20b/%C3%A9;v=1", mail), mail)
+		nginx.wantPassed(t, good.Post(strings.Repeat("a", 100<<10)), mail)
+		nginx.wantPassed(t, good.Post(harness.Chunked("hello", 2)).With("Transfer-Encoding: chunked"), mail)
+		nginx.wantPassed(t, good.With(spoofedFields()...), mail)
+		nginx.wantPassed(t, good.With("Connection: keep-alive, "+identityFields), mail)
+	})
+	nginx.wantNoAliases(t, mail)
+	t.Run("stopped", func(t *testing.T) {
+		for _, test := range []struct {
+			name    string
+			request harness.Request
+			reason  refusal.Reason
+		}{
+			{"no certificate", harness.PlainGet("/events"), refusal.CredentialMissing},
+			{"another client", harness.Get("/events", social), refusal.AccessDenied},
+			{"another path", secret, refusal.AccessDenied},
+			{"X-Original of an allowed one", secret.With("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+			{"X-Forwarded of an allowed one", secret.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+			{"all of an allowed one", secret.With("X-Original-Method: GET", "X-Original-URI: /events", "X-Forwarded-Method: GET",
+				"X-Forwarded-Uri: /events", "X-Original-URL: /events", "X-Rewrite-URL: /events", "X-HTTP-Method-Override: GET"), refusal.AccessDenied},
+			{"twice", secret.With("X-Original-URI: /events", "X-Original-URI: /events", "X-Original-Method: GET"), refusal.AccessDenied},
+			{"listed in Connection", secret.With("Connection: X-Original-URI, X-Original-Method", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+			{"another method", harness.Request{Method: "DELETE", Target: "/events", Header: good.Header}, refusal.AccessDenied},
+			{"another method behind an allowed one", harness.Request{Method: "DELETE", Target: "/events", Header: good.Header}.With("X-Original-Method: GET"), refusal.AccessDenied},
+			{"the question itself", harness.Get("/verify", mail), refusal.AccessDenied},
+			{"two certificates", good.With(good.Header...), refusal.CredentialDuplicated},
+			{"double slash", harness.Get("//events", mail), refusal.PathAmbiguous},
+			{"dot segment", harness.Get("/files/../events", mail), refusal.PathAmbiguous},
+			{"encoded dot segment", harness.Get("/files/%2e%2e/secret", mail), refusal.PathAmbiguous},
+			{"encoded slash", harness.Get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
+		} {
+			t.Run(test.name, func(t *testing.T) { nginx.wantStopped(t, test.request, test.reason) })
+		}
+	})
+	t.Run("nobody but nginx gets to the internal location", func(t *testing.T) {
+		if a := nginx.send(t, harness.Get("/certgate", mail)); a.Status != http.StatusNotFound {
+			t.Errorf("want 404, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+	t.Run("absolute form", func(t *testing.T) {
+		// nginx asks about the path, and forwards the path.
+		if a := nginx.send(t, harness.Get("http://app.example/secret", mail)); a.Status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+	t.Run("HTTP/1.0", func(t *testing.T) {
+		c := harness.Dial(t, nginx.proxyAddr)
+		c.Send(t, strings.Replace(secret.String(), " HTTP/1.1\r\n", " HTTP/1.0\r\n", 1))
+		if a := c.ReadResponse(t, "GET"); a.Status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+}
+
+// TestNginxAsksWrongly checks that an incomplete configuration makes certgate refuse
+// requests, and lets none pass.
+func TestNginxAsksWrongly(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
+	}))
+	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
+	spoofed := secret.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
+	t.Run("the other family passes", func(t *testing.T) {
+		nginx := startAsker(t, g, g.Authz.HTTP, nginxAsks, without("proxy_set_header X-Forwarded-Method", "proxy_set_header X-Forwarded-Uri"))
+		nginx.wantPassed(t, good, mail)
+		nginx.wantStopped(t, spoofed, refusal.OriginAmbiguous)
+		nginx.wantStopped(t, secret.With("X-Forwarded-Method: GET"), refusal.OriginMissing)
+	})
+	t.Run("no target", func(t *testing.T) {
+		nginx := startAsker(t, g, g.Authz.HTTP, nginxAsks, without("proxy_set_header X-Original-URI"))
+		nginx.wantStopped(t, good, refusal.OriginMissing)
+		nginx.wantStopped(t, spoofed, refusal.OriginMissing)
+	})
+	t.Run("no method", func(t *testing.T) {
+		nginx := startAsker(t, g, g.Authz.HTTP, nginxAsks, without("proxy_set_header X-Original-Method"))
+		nginx.wantStopped(t, good, refusal.OriginMissing)
+	})
+	t.Run("another path", func(t *testing.T) {
+		nginx := startAsker(t, g, g.Authz.HTTP, nginxAsks, strings.NewReplacer("/verify;", "/healthz;"))
+		nginx.wantStopped(t, good, refusal.RequestMalformed)
+	})
+	t.Run("the public listener", func(t *testing.T) {
+		// There "/verify" is a path as any other.
+		nginx := startAsker(t, g, g.Addr, nginxAsks, nil)
+		if a := nginx.send(t, good); a.Status != http.StatusForbidden {
+			t.Errorf("want 403, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+	t.Run("nobody listens", func(t *testing.T) {
+		nginx := startAsker(t, g, harness.FreeAddress(t), nginxAsks, nil)
+		if a := nginx.send(t, good); a.Status != http.StatusInternalServerError {
+			t.Errorf("want 500, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+}
+
+// TestCaddyAsks runs the documented configuration with a real Caddy.
+func TestCaddyAsks(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
+		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
+	}))
+	caddy := startAsker(t, g, g.Authz.HTTP, caddyAsks, nil)
+	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
+
+	caddy.wantPassed(t, good, mail)
+	caddy.wantPassed(t, harness.Get("/events?a=%2e%2e//&b=/../", mail), mail)
+	caddy.wantPassed(t, harness.Get("/files/a%20b/%C3%A9;v=1", mail), mail)
+	caddy.wantPassed(t, good.Post(strings.Repeat("a", 100<<10)), mail)
+	caddy.wantPassed(t, good.Post(harness.Chunked("hello", 2)).With("Transfer-Encoding: chunked"), mail)
+	caddy.wantPassed(t, good.With(spoofedFields()...), mail)
+	caddy.wantPassed(t, good.With("Connection: keep-alive, "+identityFields), mail)
+	caddy.wantNoAliases(t, mail)
+	for name, test := range map[string]struct {
+		request harness.Request
+		reason  refusal.Reason
+	}{
+		"no certificate":                {harness.PlainGet("/events"), refusal.CredentialMissing},
+		"another client":                {harness.Get("/events", social), refusal.AccessDenied},
+		"another path":                  {secret, refusal.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+		"X-Original of an allowed one":  {secret.With("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"listed in Connection":          {secret.With("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"another method":                {harness.Request{Method: "DELETE", Target: "/events", Header: good.Header}, refusal.AccessDenied},
+		"two certificates":              {good.With(good.Header...), refusal.CredentialDuplicated},
+		"double slash":                  {harness.Get("//events", mail), refusal.PathAmbiguous},
+		"dot segment":                   {harness.Get("/files/../events", mail), refusal.PathAmbiguous},
+		"encoded slash":                 {harness.Get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
+	} {
+		t.Run(name, func(t *testing.T) { caddy.wantStopped(t, test.request, test.reason) })
+	}
+}
+
+// TestRecordedQuestions sends requests that were recorded from Traefik's ForwardAuth and
+// Caddy's forward_auth.
+func TestRecordedQuestions(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled)
+	credential := "X-Ssl-Auth: " + mail.HeaderValue(certheader.Base64DER)
+	for name, lines := range map[string][]string{
+		traefikAsks: {"User-Agent: curl/8.5.0", "Accept: */*", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Host: app.example",
+			"X-Forwarded-Method: POST", "X-Forwarded-Port: 443", "X-Forwarded-Proto: https", "X-Forwarded-Server: traefik-0",
+			"X-Forwarded-Uri: /events?a=1", "X-Real-Ip: 203.0.113.7", "Accept-Encoding: gzip", credential},
+		caddyAsks: {"User-Agent: curl/8.5.0", "Accept: */*", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Host: app.example",
+			"X-Forwarded-Method: POST", "X-Forwarded-Proto: https", "X-Forwarded-Uri: /events?a=1", "Accept-Encoding: gzip", credential},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := harness.Send(t, g.Authz.HTTP, harness.Request{Method: "GET", Target: "/verify", Header: lines})
+			if a.Status != http.StatusOK || a.Header.Get("X-Client-Id") != "mail" {
+				t.Fatalf("want 200 and mail, found %d and %s", a.Status, a.Body)
+			}
+			if line := g.AuditLineOf(t, a.Header.Get("X-Request-Id")); line.Method != http.MethodPost || line.Path != "/events" || line.Source != "203.0.113.7" {
+				t.Errorf("want POST /events of 203.0.113.7 in the log, found %+v", line)
+			}
+			// What a client adds comes twice, or is not believed.
+			doubled := append(slices.Clone(lines), "X-Forwarded-Uri: /public")
+			harness.WantVerifyRefused(t, g, harness.Send(t, g.Authz.HTTP, harness.Request{Method: "GET", Target: "/verify", Header: doubled}), refusal.OriginAmbiguous)
+		})
+	}
+}

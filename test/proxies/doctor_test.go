@@ -1,0 +1,204 @@
+package proxies
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/test/harness"
+)
+
+// patient is a load balancer for the doctor.
+type patient struct {
+	url, ca, certificate string
+}
+
+// newPatient runs a configuration before g, with a certificate for its address.
+func newPatient(t *testing.T, g *harness.Gateway, mail harness.Certificate, file string, edit func(text string) string) patient {
+	t.Helper()
+	m := harness.NewMasterKey(t, "p256")
+	own := m.Issue(t, harness.CertificateOptions{Subject: "/CN=" + harness.ProxyAddress, Extensions: "subjectAltName = IP:" + harness.ProxyAddress + "\n"})
+	key := string(m.ReadFile(t, "p256.key"))
+	m.WriteFile(t, "server.crt", string(own.PEM))
+	m.WriteFile(t, "server.pem", string(own.PEM)+key)
+	m.WriteFile(t, "mail.crt", string(mail.PEM))
+	at := func(name string) string { return filepath.Join(m.Dir, name) }
+	p := startProxy(t, proxyOptions{file, map[string]string{
+		"SERVER_CERT": at("server.crt"), "SERVER_KEY": at("p256.key"), "SERVER_PEM": at("server.pem"), "GATEWAY": g.Addr,
+	}, edit})
+	return patient{"https://" + p.addr, at(m.CertFile), at("mail.crt")}
+}
+
+// examine wants these lines, each as verdict, check and a piece of the text, and
+// no problem beside them.
+func (p patient) examine(t *testing.T, code int, want ...[3]string) {
+	t.Helper()
+	result := harness.Run(t, "certgate", nil, "doctor", "--url", p.url, "--ca", p.ca, "--cert", p.certificate, "--json")
+	var said struct {
+		OK       bool                                    `json:"ok"`
+		Findings []struct{ Verdict, Check, Text string } `json:"findings"`
+	}
+	if err := json.Unmarshal([]byte(result.Stdout), &said); err != nil || result.Stderr != "" {
+		t.Fatalf("want JSON, found %+v: %v", result, err)
+	}
+	if result.ExitCode != code || said.OK != (code == 0) {
+		t.Errorf("want exit code %d, found %d", code, result.ExitCode)
+	}
+	problems := 0
+	for _, w := range want {
+		found := false
+		for _, f := range said.Findings {
+			found = found || f.Verdict == w[0] && f.Check == w[1] && strings.Contains(f.Text, w[2])
+		}
+		if !found {
+			t.Errorf("want %q, found\n%s", w, result.Stdout)
+		}
+		if w[0] == "problem" {
+			problems++
+		}
+	}
+	for _, f := range said.Findings {
+		if f.Verdict == "problem" {
+			problems--
+		}
+	}
+	if problems != 0 {
+		t.Errorf("want no other problem, found\n%s", result.Stdout)
+	}
+}
+
+// TestDoctor examines real proxies with the configurations that README.md
+// recommends, and nginx with flaws.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	env := harness.Env{"ECHO_PATH": "/certgate/echo", "TRUSTED_PROXIES": "127.0.0.1/32"}
+	g := harness.NewGateway(t, m, env)
+	for _, file := range tlsFiles() {
+		t.Run(file, func(t *testing.T) {
+			var edit func(string) string
+			if strings.HasPrefix(file, "caddy") { // which looks at the Host
+				edit = strings.NewReplacer("app.example", harness.ProxyAddress).Replace
+			}
+			authority := "ok"
+			if strings.HasPrefix(file, "nginx") { // whose $host has no port
+				authority = "note"
+			}
+			newPatient(t, g, mail, file, edit).examine(t, 0,
+				[3]string{"ok", "connection", " over TLS 1."},
+				[3]string{"ok", "echo", "of client mail"},
+				[3]string{"ok", "forms", "percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"},
+				[3]string{"ok", "header size", "16 KiB"},
+				[3]string{"ok", "headers", "once and under its name"},
+				[3]string{"ok", "X-Forwarded-For", `"127.0.0.1"`},
+				[3]string{"ok", "spoofed X-Forwarded-For", "replaced"},
+				[3]string{"ok", "proxy headers", "X-Forwarded-Host, X-Forwarded-Proto, X-Request-Id"},
+				[3]string{"ok", "path and query", "?q=a%20b+c%2Fd&q=&Q=1"},
+				[3]string{"ok", "path normalization", "/a//b"},
+				[3]string{"ok", "signature", "Content-Digest, Signature-Input, Signature"},
+				[3]string{authority, "authority", "sign for " + harness.ProxyAddress},
+				[3]string{"ok", "hop", "keeps its connections"})
+		})
+	}
+	ill := map[string]struct {
+		edit func(text string) string
+		want [][3]string
+	}{
+		"small buffers": {strings.NewReplacer("4 32k;", "4 2k;").Replace, [][3]string{{"problem", "header size", "only 1 KiB arrive"}}},
+		"underscores":   {strings.NewReplacer("4 32k;", "4 32k; underscores_in_headers on;").Replace, [][3]string{{"ok", "underscores", "under its name"}}},
+		"header overwritten": {strings.NewReplacer("proxy_set_header Host", "proxy_set_header X-SSL-Auth $ssl_client_escaped_cert; proxy_set_header Host").Replace,
+			[][3]string{{"problem", "echo", "finds no certificate in X-SSL-Auth: let the load balancer pass X-SSL-Auth on"}}},
+		"X-Forwarded-For passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-For $remote_addr;", "").Replace,
+			[][3]string{{"problem", "X-Forwarded-For", "sends none"}, {"problem", "spoofed X-Forwarded-For", "a client can choose its address"}}},
+		"X-Forwarded-Host passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-Host $host;", "").Replace,
+			[][3]string{{"problem", "proxy headers", "own X-Forwarded-Host"}}},
+		"X-Request-Id passed on": {strings.NewReplacer("proxy_set_header X-Request-Id $request_id;", "").Replace,
+			[][3]string{{"problem", "proxy headers", "own X-Request-Id arrives"}}},
+		"another host": {strings.NewReplacer("proxy_set_header Host $host;", "proxy_set_header Host gateway.internal;", "X-Forwarded-Host $host", "X-Forwarded-Host gateway.internal").Replace,
+			[][3]string{{"note", "authority", `expects "gateway.internal": set PUBLIC_AUTHORITY=` + harness.ProxyAddress}}},
+		"signature dropped": {strings.NewReplacer("proxy_set_header Host $host;", "proxy_set_header Host $host; proxy_set_header Signature \"\";").Replace,
+			[][3]string{{"problem", "signature", "Signature does not arrive"}}},
+		"path decoded": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;").Replace,
+			[][3]string{
+				{"problem", "path normalization", "normalizes paths before it forwards them: /a//b, /a/../b, /a/./b, /a/%2e%2e/b, /a%2Fb arrive"},
+				{"note", "path and query", "another spelling of the same path, which access rules do not tell apart: /%41"},
+			}},
+		"path decoded, slashes kept": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;", "location / {", "merge_slashes off; location / {").Replace,
+			[][3]string{
+				{"problem", "path normalization", "normalizes paths before it forwards them: /a/../b, /a/./b, /a/%2e%2e/b"},
+				{"ok", "path normalization", "the gateway refuses them: /a//b"},
+				{"note", "path and query", "/%41"},
+			}},
+		"no keep-alive": {strings.NewReplacer("proxy_http_version 1.1;", "").Replace,
+			[][3]string{{"note", "hop", "HTTP/1.0"}, {"note", "hop", "a connection of its own"}}},
+		"a form blocked, another cut": {strings.NewReplacer("location / {", `if ($http_x_ssl_auth ~ "^:") { return 403; }
+			if ($http_x_certgate_canary_form ~ "^:") { return 403; }
+			set $auth $http_x_ssl_auth;
+			if ($auth ~ "^(-----BEGIN CERTIFICATE-----M.{300})") { set $auth $1; }
+			set $form $http_x_certgate_canary_form;
+			if ($form ~ "^(-----BEGIN CERTIFICATE-----M.{300})") { set $form $1; }
+			location / { proxy_set_header X-SSL-Auth $auth; proxy_set_header X-Certgate-Canary-Form $form;`).Replace,
+			[][3]string{
+				{"problem", "form rfc9440", "the load balancer answers 403; send it as base64"}, {"problem", "form joined", "cut behind 328 of"},
+				{"ok", "forms", "percent, form, spaced, escaped, base64, der, xfcc"},
+			}},
+	}
+	for name, test := range ill {
+		t.Run(name, func(t *testing.T) {
+			code := 0
+			if test.want[0][0] == "problem" {
+				code = 1
+			}
+			newPatient(t, g, mail, "nginx-tls.conf", test.edit).examine(t, code, test.want...)
+		})
+	}
+	t.Run("certificate header passed on", func(t *testing.T) {
+		believing := harness.NewGateway(t, m, env.With(harness.Env{"AUTH_PROXY_HEADER": proxyHeader}))
+		newPatient(t, believing, mail, "nginx-tls.conf", nil).examine(t, 1,
+			[3]string{"problem", "proxy headers", "anybody can pose as any client: what a client itself sends as X-SSL-Client-Cert"})
+	})
+	t.Run("no echo", func(t *testing.T) {
+		silent := harness.NewGateway(t, m, harness.Env{"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [GET /events]}]"})
+		newPatient(t, silent, mail, "nginx-tls.conf", nil).examine(t, 1, [3]string{"problem", "echo", "set ECHO_PATH=/certgate/echo"})
+		silent.Upstream.WantNothing(t)
+	})
+}
+
+// TestEcho: off unless asked for, and then for those only whom the gateway knows.
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	harness.NewGateway(t, m, nil).WantAllowed(t, harness.Get("/certgate/echo", mail))
+
+	revoked, denied := m.Issue(t, harness.OU("social")), m.Issue(t, harness.OU("billing"))
+	g := harness.NewGateway(t, m, harness.Env{
+		"ECHO_PATH":    "/certgate/echo",
+		"ACCESS_RULES": harness.AllowAllRules + "deny:\n  - client: billing\n  - serial: \"" + revoked.Serial() + "\"\n",
+	})
+	if _, err := g.Stderr.WaitLine(func(line string) bool {
+		return strings.Contains(line, `"warn"`) && strings.Contains(line, "ECHO_PATH: /certgate/echo")
+	}); err != nil {
+		t.Errorf("want a warning: %v", err)
+	}
+	a := harness.Send(t, g.Addr, harness.Get("/certgate/echo", mail).With("Authorization: Bearer hidden"))
+	if a.Status != 200 || !strings.Contains(a.Body, `"client":"mail"`) || strings.Contains(a.Body, "hidden") || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("want the echo, found %d %s", a.Status, a.Body)
+	}
+	harness.RecordOutput("the echo in "+t.Name(), a.Body)
+	g.Upstream.WantNothing(t)
+	for reason, r := range map[refusal.Reason]harness.Request{
+		refusal.CredentialMissing:    harness.PlainGet("/certgate/echo"),
+		refusal.CertificateUntrusted: harness.Get("/certgate/echo", harness.NewMasterKey(t, "p256").Issue(t, harness.OU("mail"))),
+		refusal.CertificateRevoked:   harness.Get("/certgate/echo", revoked),
+		refusal.AccessDenied:         harness.Get("/certgate/echo", denied),
+		refusal.MethodNotAllowed:     harness.Get("/certgate/echo", mail).Post("x"),
+		refusal.PathAmbiguous:        harness.Get("/certgate/echo/../echo", mail),
+	} {
+		g.WantRefused(t, r, reason)
+	}
+	g.WantAllowed(t, harness.Get("/events", mail))
+}
