@@ -1,15 +1,13 @@
-// Package audit records what was decided on each request: one log line and a
-// few counters. It counts the reloads that decide the next one, too.
+// Package audit records the decision on each request as one log line and in metrics. It
+// also counts reloads of the configuration.
 //
-// The line is the only place where the full reason of a refusal can be read;
-// the client gets the reason's code and the request id that finds the line.
-// Lines are never sampled. A level above info hides the lines of allowed and
-// refused requests, as it hides every other line of that level; the counters
-// count on.
+// Only the log line contains the full reason of a refusal; the client gets the code of
+// the reason and the request id, which is in the line, too. Lines are never sampled. A
+// log level above info omits the lines of allowed and refused requests, as it omits all
+// lines of that level; the metrics are not affected.
 //
-// Untrusted text is cut to a fixed length and leaves the package as printable
-// ASCII, so a request is one line whatever its bytes are. Untrusted text never
-// becomes a metric label.
+// Untrusted text is truncated to a fixed length and written as printable ASCII, so that
+// each request is exactly one line. Untrusted text is never a metric label.
 package audit
 
 import (
@@ -26,28 +24,28 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Decision is how a request ended.
+// Decision is the outcome of a request.
 type Decision string
 
-// The decisions. A request that was granted is Allowed, whatever status the
-// upstream answered with, unless the upstream gave no answer: then it Failed.
+// The decisions. A granted request is Allowed regardless of the status of the upstream's
+// response. It is Failed if there was no response.
 const (
 	Allowed Decision = "allowed"
 	Refused Decision = "refused"
 	Failed  Decision = "failed"
 )
 
-// Surface is the way in by which a request came.
+// Surface is the listener that received a request.
 type Surface string
 
 // The surfaces.
 const (
-	Public   Surface = ""          // the request itself, which is forwarded; the line does not say
-	Verify   Surface = "verify"    // another proxy asks over HTTP
-	ExtAuthz Surface = "ext_authz" // Envoy asks over gRPC
+	Public   Surface = ""          // a request to forward; not part of the line
+	Verify   Surface = "verify"    // a decision for another proxy, over HTTP
+	ExtAuthz Surface = "ext_authz" // a decision for Envoy, over gRPC
 )
 
-// The longest untrusted texts that are written, in bytes.
+// Length limits of untrusted texts in the line, in bytes.
 const (
 	maxRequestID = 128
 	maxMethod    = 16
@@ -56,29 +54,28 @@ const (
 	maxSource    = 64
 )
 
-// Record is what there is to say about one request. Empty fields are left out
-// of the line.
+// Record describes one request. Empty fields are omitted from the line.
 type Record struct {
 	Time      time.Time // when the request arrived; zero means now
 	Surface   Surface
 	RequestID string
-	Client    string // the name in a certificate whose signature was verified, or empty
+	Client    string // the name in a certificate with a verified signature, or empty
 	Auth      string // bearer, signed, mtls
 	Method    string // as received
 	Path      string // as received
-	Rule      string // the rule that allows it, also when its rate does not
+	Rule      string // the rule that allows the request, even if its rate limit refuses it
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
 	NotAfter  time.Time // the end of the certificate's validity period
-	SharedKey bool      // the certificate's own key is the anchor's, as the 2012 recipe makes it
-	Source    string    // the address the request came from
-	Upstream  string    // the address that it went to, where there is a choice
+	SharedKey bool      // the certificate contains the anchor's key, as in the 2012 recipe
+	Source    string    // the client's address
+	Upstream  string    // the upstream address, if there are several
 
 	Decision Decision
 	Reason   refusal.Reason // empty when allowed
 	Detail   string         // for the operator only
-	// WouldRefuse is why it would be refused if proof were required and not only
-	// observed; else empty.
+	// WouldRefuse is the reason for which the request would be refused if proof were
+	// required instead of observed, or empty.
 	WouldRefuse refusal.Reason
 
 	Status            int
@@ -86,10 +83,10 @@ type Record struct {
 	BytesIn, BytesOut int64
 }
 
-// Learned fills in the results of the gate. The fields of the certificate, and with it
-// the client's name, are those of a certificate whose signature was verified, also
-// when another check refused it.
-func (rec *Record) Learned(d *gate.Decision) {
+// ApplyDecision sets the fields that the gate has determined. The client's name and the
+// fields of the certificate are set if an anchor's signature was verified, even if
+// another check refused the certificate.
+func (rec *Record) ApplyDecision(d *gate.Decision) {
 	rec.Client = d.Client.Name()
 	rec.Rule = d.Rule
 	if d.WouldRefuse != nil {
@@ -110,9 +107,9 @@ func (rec *Record) Learned(d *gate.Decision) {
 	}
 }
 
-// PathOf is the part of a request target that may be logged: queries can carry
-// secrets.
-func PathOf(target string) string {
+// PathWithoutQuery returns the part of a request target that may be logged. Queries can
+// contain secrets.
+func PathWithoutQuery(target string) string {
 	path, _, _ := strings.Cut(target, "?")
 	return path
 }
@@ -120,19 +117,18 @@ func PathOf(target string) string {
 // Recorder writes records. It is safe for concurrent use.
 type Recorder struct {
 	log      *zap.Logger
-	shortcut *shortcut // nil: each line goes through log
-	buffer   *Buffer   // nil: log has none, and its lines are never lost
+	jsonCore *jsonCore // nil if every line is written through log
+	buffer   *Buffer   // nil if log has no buffer; its lines are never lost then
 	metrics  *metrics
 }
 
-// New makes a recorder that logs to log and registers its metrics with reg. It
-// panics when reg has metrics of these names already, which only a second
-// recorder on the same registry can bring about.
+// New returns a recorder that logs to log and registers its metrics with reg. It panics
+// if reg contains metrics with these names, such as those of another recorder.
 func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
-	r := &Recorder{log: log, shortcut: shortcutOf(log), buffer: bufferOf(log.Core()), metrics: newMetrics(reg)}
+	r := &Recorder{log: log, jsonCore: jsonCoreOf(log), buffer: bufferOf(log.Core()), metrics: newMetrics(reg)}
 	promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{
 		Name: "certgate_log_lines_lost_total",
-		Help: "Lines of the log that were dropped because they could not be written.",
+		Help: "Log lines that were dropped because they could not be written.",
 	}, r.linesLost)
 	return r
 }
@@ -140,14 +136,14 @@ func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
 // requestMessage is the message of a request's line.
 const requestMessage = "request"
 
-// Record writes one line and counts it. The level is info for what was allowed
-// and for what a client was refused, error for what an operator must act on:
-// the reason internal, or a request that failed for a reason with a status of
-// 500 and above. A client that hangs up fails too, at info. rec is not kept.
+// Record writes the line of a request and counts the request. The level is error if an
+// operator must act: for the reason internal, and for a request that failed with a
+// status of 500 and above. Otherwise it is info, also for a request that failed because
+// the client closed the connection. Record does not retain rec.
 func (r *Recorder) Record(rec *Record) {
 	r.metrics.count(rec)
 	level := levelOf(rec)
-	if r.shortcut != nil && level == zapcore.InfoLevel && r.shortcut.take(rec) {
+	if r.jsonCore != nil && level == zapcore.InfoLevel && r.jsonCore.writeRecord(rec) {
 		return
 	}
 	entry := r.log.Check(level, requestMessage)
@@ -163,15 +159,16 @@ func (r *Recorder) Record(rec *Record) {
 // Enter counts a request as in flight until Leave.
 func (r *Recorder) Enter() { r.metrics.inFlight.Inc() }
 
-// Leave ends what Enter began.
+// Leave ends the count of a request that began with Enter.
 func (r *Recorder) Leave() { r.metrics.inFlight.Dec() }
 
-// usesSharedKey is also true when that was the reason to refuse: then there is
-// no verified certificate to ask.
+// usesSharedKey reports whether the certificate contains the anchor's key. If the request
+// was refused for that reason, the record has no verified certificate.
 func (rec *Record) usesSharedKey() bool {
 	return rec.SharedKey || rec.Reason == refusal.LegacySharedKey
 }
 
+// levelOf returns the level of the record's line.
 func levelOf(rec *Record) zapcore.Level {
 	failed := rec.Decision == Failed && rec.Reason.Status() >= http.StatusInternalServerError
 	if failed || rec.Reason == refusal.Internal {

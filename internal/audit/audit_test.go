@@ -20,7 +20,7 @@ import (
 
 var arrival = time.Date(2026, 11, 21, 10, 0, 0, 5000000, time.FixedZone("", 3600))
 
-// granted is a complete record of a request that was forwarded.
+// granted returns a record of a forwarded request with all usual fields.
 func granted() *audit.Record {
 	return &audit.Record{
 		Time: arrival, RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST", Path: "/events",
@@ -29,7 +29,7 @@ func granted() *audit.Record {
 	}
 }
 
-// refused is a record of a request that proved nothing about its sender.
+// refused returns a record of a request without a credential.
 func refused() *audit.Record {
 	return &audit.Record{
 		Time: arrival, RequestID: "r-2", Method: "GET", Path: "/events", Source: "192.0.2.7",
@@ -51,7 +51,7 @@ func newBench(level zapcore.Level, format string) bench {
 	return bench{audit.New(logger, reg), &log, reg}
 }
 
-// line is the only line of the log.
+// line returns the only line of the log.
 func (b bench) line(t *testing.T) map[string]any {
 	t.Helper()
 	text := b.log.String()
@@ -65,7 +65,7 @@ func (b bench) line(t *testing.T) map[string]any {
 	return fields
 }
 
-// counters are the values above zero of one counter, by its labels.
+// counters returns the values above zero of one counter, by label values.
 func (b bench) counters(t *testing.T, name string) map[string]float64 {
 	t.Helper()
 	values := map[string]float64{}
@@ -137,7 +137,7 @@ func TestRecordWritesOneLine(t *testing.T) {
 	}
 }
 
-func TestRecordWithoutTimeIsNow(t *testing.T) {
+func TestRecordWithoutTimeUsesCurrentTime(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	rec := granted()
 	rec.Time = time.Time{}
@@ -195,7 +195,8 @@ func TestLevelAboveInfoStillCounts(t *testing.T) {
 	}
 }
 
-func TestNothingIsSampled(t *testing.T) {
+// TestNoSampling checks that equal lines are not dropped.
+func TestNoSampling(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	for range 1000 {
 		b.Record(refused())
@@ -246,7 +247,7 @@ func TestUntrustedText(t *testing.T) {
 	}
 }
 
-func TestLongTextIsCut(t *testing.T) {
+func TestLongTextIsTruncated(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	long := strings.Repeat("x", 10000)
 	rec := refused()
@@ -302,7 +303,7 @@ func TestLoggerLevelCanChange(t *testing.T) {
 	}
 }
 
-// BenchmarkRecord is hot: it runs once for every request.
+// BenchmarkRecord measures the cost of the audit for one request.
 func BenchmarkRecord(b *testing.B) {
 	lines := audit.NewBuffer(discard{}, audit.Continue)
 	defer lines.Close()
@@ -321,12 +322,12 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// TestLearned: what would be refused is in the record with its detail, as a refusal
-// would be; who was not verified showed no possession.
-func TestLearned(t *testing.T) {
+// TestApplyDecision checks that the record of an unverified certificate has the reason
+// and detail of an observed failure, and no value of Auth.
+func TestApplyDecision(t *testing.T) {
 	var rec audit.Record
-	rec.Learned(&gate.Decision{Auth: gate.Bearer, WouldRefuse: refusal.New(refusal.ProofExpired, "too late")})
+	rec.ApplyDecision(&gate.Decision{Auth: gate.Bearer, WouldRefuse: refusal.New(refusal.ProofExpired, "too late")})
 	if want := (audit.Record{WouldRefuse: refusal.ProofExpired, Detail: "too late"}); rec != want {
-		t.Errorf("learned %+v, want %+v", rec, want)
+		t.Errorf("record %+v, want %+v", rec, want)
 	}
 }

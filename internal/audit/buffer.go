@@ -7,111 +7,110 @@ import (
 )
 
 const (
-	// batchSize is how many bytes of lines wait before they are written.
+	// batchSize is the number of queued bytes that starts a write.
 	batchSize = 64 << 10
-	// flushDelay is how long a line waits for others, and how long a failed write
-	// waits for its repetition.
+	// flushDelay is the longest time a line is queued, and the delay before a failed
+	// write is repeated.
 	flushDelay = 100 * time.Millisecond
-	// maxPending bounds the bytes of lines that are not written yet.
+	// maxPending limits the number of bytes that are not written yet.
 	maxPending = 1 << 20
-	// stallAfter is how long a write may take before the log counts as stuck.
+	// stallAfter is the duration of a write after which the log is considered stuck.
 	stallAfter = time.Second
 )
 
-// Policy says what happens to requests while the log cannot be written.
+// Policy selects the treatment of requests while the log cannot be written.
 type Policy string
 
 // The policies, the values of LOG_FAILURE.
 const (
-	Continue Policy = "continue" // requests go on, lines that find no room are lost
-	Refuse   Policy = "refuse"   // requests are refused while no line can be written
+	Continue Policy = "continue" // serve requests; lines are lost if the buffer is full
+	Refuse   Policy = "refuse"   // refuse requests while no line can be written
 )
 
-// class says how the buffer treats a line.
+// class selects the treatment of a line by the buffer.
 type class int
 
 const (
-	routine      class = iota // of a request: waits for others
-	classRefusal              // the same, of a request that was not forwarded
-	urgent                    // written at once, with all lines before it
+	routine      class = iota // the line of a request: written in a batch
+	classRefusal              // the line of a request that was not forwarded: written in a batch
+	urgent                    // written immediately, with all lines before it
 )
 
-// Buffer collects log lines and writes many of them with one system call, in a
-// goroutine of its own, so that no caller depends on the reader of the log.
+// Buffer queues log lines and writes many of them with one system call, in a separate
+// goroutine, so that a slow reader of the log does not delay requests.
 //
-// Lines of requests wait for 100 ms or 64 KiB, whichever comes first. The caller of
-// any other line waits until it is written, but not for a writer that returns an
-// error or that has taken one second without progress. Up to 1 MiB of lines is kept
-// while the writer is stuck or fails; a failed write is repeated from the byte at
-// which it failed. Further lines are dropped and counted. Lines keep their order and
-// are never torn.
+// Lines of requests are queued for 100 ms or until 64 KiB are queued. For any other line,
+// the caller waits until the line is written, or until the write fails or has made no
+// progress for one second. While the writer is stuck or fails, up to 1 MiB of lines is
+// kept, and further lines are dropped and counted. A failed write is repeated from the
+// first byte that was not written. Lines are written in order and never in part.
 //
-// A Buffer is safe for concurrent use. [NewBuffer] makes one; it must be closed
-// after the last line.
+// A Buffer is safe for concurrent use. [NewBuffer] returns one; it must be closed after
+// the last line.
 type Buffer struct {
 	w      io.Writer
 	policy Policy
 
-	mu      sync.Mutex
-	waiting []byte // lines that are in no batch
-	batch   []byte // lines that are being written, or the memory of the next waiting
-	offset  int    // how much of batch is written
-	timer   *time.Timer
-	armed   bool
+	mu           sync.Mutex
+	queued       []byte // lines after the batch
+	batch        []byte // lines that are being written, or memory for the next queue
+	offset       int    // number of written bytes of batch
+	timer        *time.Timer
+	timerRunning bool
 
-	// taken, written and due count bytes since the start: accepted, written, and to be
-	// written without further delay.
-	taken, written, due uint64
+	// accepted, written and due count bytes since the start. Bytes up to due are written
+	// without further delay.
+	accepted, written, due uint64
 
-	active   bool          // the goroutine of run exists
-	progress time.Time     // when the write that is running began
+	active   bool          // the goroutine of writePending is running
+	progress time.Time     // start of the current write
 	changed  chan struct{} // closed after each write
-	err      error         // of the latest write
+	err      error         // result of the latest write
 
 	lost       uint64 // dropped lines
-	lostBefore uint64 // lost when the latest batch was taken
-	told       uint64 // how many of the lost lines recovered was told of
+	lostBefore uint64 // value of lost at the start of the latest batch
+	reported   uint64 // number of lost lines that were passed to recovered
 	losing     bool   // see Losing
 	recovered  func(lines uint64)
 
-	ending   bool // no line waits
-	deadline time.Time
+	unbuffered bool // every line is urgent
+	deadline   time.Time
 }
 
-// NewBuffer returns a buffer that writes to w. Its methods never wait for w longer
-// than documented, even if w blocks for ever.
+// NewBuffer returns a buffer that writes to w. Its methods do not wait longer than
+// documented, even if w blocks forever.
 func NewBuffer(w io.Writer, p Policy) *Buffer {
 	return &Buffer{w: w, policy: p, changed: make(chan struct{})}
 }
 
-// put takes one line, or drops and counts it when there is no room.
+// put queues one line, or drops and counts it if the buffer is full.
 func (b *Buffer) put(line []byte, c class) {
 	b.mu.Lock()
-	if len(b.waiting)+b.unwritten()+len(line) > b.limit(c) {
+	if len(b.queued)+b.unwritten()+len(line) > b.limit(c) {
 		b.lost++
 		b.losing = true
 		b.mu.Unlock()
 		return
 	}
-	b.waiting = append(b.waiting, line...)
-	b.taken += uint64(len(line))
-	number := b.taken
-	wait := c == urgent || b.ending
+	b.queued = append(b.queued, line...)
+	b.accepted += uint64(len(line))
+	number := b.accepted
+	wait := c == urgent || b.unbuffered
 	switch {
-	case wait, len(b.waiting) >= batchSize:
-		b.push()
+	case wait, len(b.queued) >= batchSize:
+		b.requestWrite()
 	default:
-		b.arm()
+		b.startTimer()
 	}
 	b.mu.Unlock()
 	if wait {
-		_ = b.await(number, time.Time{}) // Losing and Unwritable report it
+		_ = b.awaitWritten(number, time.Time{}) // Losing and Unwritable return the error
 	}
 }
 
-// limit returns how many bytes may be pending with another line of the class. With
-// the policy Refuse, lines of refused requests use one half only: the other half
-// is for requests that were let through before the log failed.
+// limit returns the maximum number of pending bytes including a line of the class. With
+// the policy Refuse, lines of refused requests use one half. The other half is reserved
+// for requests that were accepted before the log failed.
 func (b *Buffer) limit(c class) int {
 	if b.policy == Refuse && c == classRefusal {
 		return maxPending / 2
@@ -119,82 +118,83 @@ func (b *Buffer) limit(c class) int {
 	return maxPending
 }
 
-// push has everything written that was taken so far. After a failed write that is
-// left to the timer. It must be called with mu held.
-func (b *Buffer) push() {
-	b.due = b.taken
+// requestWrite starts writing all queued lines. After a failed write the timer starts the
+// next attempt. It must be called with mu held.
+func (b *Buffer) requestWrite() {
+	b.due = b.accepted
 	if b.err == nil {
-		b.start()
+		b.startWriter()
 		return
 	}
-	b.arm()
+	b.startTimer()
 }
 
-// start begins to write. It must be called with mu held.
-func (b *Buffer) start() {
+// startWriter starts the goroutine of writePending unless it is running. It must be
+// called with mu held.
+func (b *Buffer) startWriter() {
 	if b.active {
 		return
 	}
 	b.active, b.progress = true, time.Now()
-	go b.run()
+	go b.writePending()
 }
 
-// arm starts the timer unless it runs. It must be called with mu held.
-func (b *Buffer) arm() {
+// startTimer starts the timer unless it is running. It must be called with mu held.
+func (b *Buffer) startTimer() {
 	switch {
-	case b.armed:
+	case b.timerRunning:
 		return
 	case b.timer == nil:
-		b.timer = time.AfterFunc(flushDelay, b.expire)
+		b.timer = time.AfterFunc(flushDelay, b.onTimer)
 	default:
 		b.timer.Reset(flushDelay)
 	}
-	b.armed = true
+	b.timerRunning = true
 }
 
-func (b *Buffer) expire() {
+// onTimer starts writing all queued lines, also after a failed write.
+func (b *Buffer) onTimer() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.armed = false
-	b.due = b.taken
-	b.start()
+	b.timerRunning = false
+	b.due = b.accepted
+	b.startWriter()
 }
 
-// onRecovery sets the function that is told, after lines were lost and when lines can
-// be written again, how many were lost. It may write to the buffer.
+// onRecovery sets the function that is called with the number of lost lines when lines
+// can be written again. The function may write to the buffer.
 func (b *Buffer) onRecovery(f func(lines uint64)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.recovered = f
 }
 
-// End makes every further line urgent, for the time between the first signal and
-// the end of the program. [Buffer.Close] waits until the deadline.
+// End makes every further line urgent. The program calls it after the first signal.
+// [Buffer.Close] waits until the deadline at most.
 func (b *Buffer) End(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ending, b.deadline = true, deadline
-	b.push()
+	b.unbuffered, b.deadline = true, deadline
+	b.requestWrite()
 }
 
-// Close writes what is pending and returns the error of the last attempt, if it
-// failed. For a writer that is stuck it waits until the deadline of [Buffer.End].
-// Later lines are written one by one. The writer stays open. Close may be called
-// more than once.
+// Close writes all pending lines and returns the error of the write, if it failed. It
+// waits for a stuck writer until the deadline of [Buffer.End]. Lines that follow are
+// urgent. Close does not close the writer. It may be called more than once.
 func (b *Buffer) Close() error {
 	b.mu.Lock()
-	b.ending = true
-	number, deadline := b.taken, b.deadline
+	b.unbuffered = true
+	number, deadline := b.accepted, b.deadline
 	b.due, b.err = number, nil // one more attempt after a failed one
 	if b.written < number {
-		b.start()
+		b.startWriter()
 	}
 	if b.timer != nil {
-		b.armed = false
+		b.timerRunning = false
 		b.timer.Stop()
 	}
 	b.mu.Unlock()
-	err := b.await(number, deadline)
-	b.tell()
+	err := b.awaitWritten(number, deadline)
+	b.reportLost()
 	return err
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// sink is a writer for a buffer. It can fail after some bytes, and block.
+// sink is a writer that can block, or fail after a number of bytes.
 type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
 	err    error
-	room   int // bytes that are taken before err, when err is set
-	// gate, when set, blocks each write until it can receive.
+	room   int // number of bytes that are written before err, if err is set
+	// gate blocks each write until it can receive, if it is set.
 	gate chan struct{}
 }
 
@@ -71,10 +71,11 @@ func put(b *Buffer, lines ...string) {
 	}
 }
 
-// line returns a line of n bytes.
+// lineOf returns a line of n bytes.
 func lineOf(letter string, n int) string { return strings.Repeat(letter, n-1) + "\n" }
 
-func TestBufferWritesLater(t *testing.T) {
+// TestBufferDelaysWrite checks that a line is written after the flush delay.
+func TestBufferDelaysWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
 		b := NewBuffer(&s, Continue)
@@ -92,7 +93,8 @@ func TestBufferWritesLater(t *testing.T) {
 	})
 }
 
-func TestBufferWritesABatch(t *testing.T) {
+// TestBufferWritesFullBatch checks that a full batch is written immediately.
+func TestBufferWritesFullBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
 		b := NewBuffer(&s, Continue)
@@ -131,8 +133,8 @@ func TestBufferClose(t *testing.T) {
 	})
 }
 
-// TestBufferEnd: after the first signal each line is written before its caller goes
-// on, because a second one ends the program at once.
+// TestBufferEnd checks that each line after End is written before the call returns,
+// because a second signal ends the program immediately.
 func TestBufferEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
@@ -147,9 +149,9 @@ func TestBufferEnd(t *testing.T) {
 	})
 }
 
-// TestBufferRepeatsAFailedWrite: the repetition begins at the byte at which the write
-// failed, so no line is torn when a full disk has room again.
-func TestBufferRepeatsAFailedWrite(t *testing.T) {
+// TestBufferRepeatsFailedWrite checks that the repetition begins at the first byte that
+// was not written, so that no line is damaged by a disk that was full for some time.
+func TestBufferRepeatsFailedWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
 		s.fail(errors.New("no space left"), 3)
@@ -175,9 +177,9 @@ func TestBufferRepeatsAFailedWrite(t *testing.T) {
 	})
 }
 
-// TestBufferDropsWhatFindsNoRoom: what is pending when the log gets stuck or fails is
-// kept up to 1 MiB, and every further line is counted.
-func TestBufferDropsWhatFindsNoRoom(t *testing.T) {
+// TestBufferDropsLinesWhenFull checks that up to 1 MiB of lines is kept while the writer
+// is stuck or fails, and that every further line is counted.
+func TestBufferDropsLinesWhenFull(t *testing.T) {
 	const size = 1 << 10
 	faults := map[string]struct {
 		ruin, repair func(*sink)
@@ -231,9 +233,9 @@ func TestBufferDropsWhatFindsNoRoom(t *testing.T) {
 	}
 }
 
-// TestBufferCountsWhileItDrops: a slow reader makes room again and again; as long as
-// lines are dropped meanwhile, the log is not in order.
-func TestBufferCountsWhileItDrops(t *testing.T) {
+// TestBufferLosingWithSlowReader checks that Losing returns an error as long as lines
+// are dropped, even if a slow reader makes room repeatedly.
+func TestBufferLosingWithSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sink{gate: make(chan struct{})}
 		b := NewBuffer(&s, Continue)
@@ -260,9 +262,9 @@ func TestBufferCountsWhileItDrops(t *testing.T) {
 	})
 }
 
-// TestBufferWaitsForAWriterOnce: a caller waits for a write at most until it counts as
-// stuck; later callers do not wait.
-func TestBufferWaitsForAWriterOnce(t *testing.T) {
+// TestBufferWaitsOnceForStuckWriter checks that a call waits until the write is
+// considered stuck, and that later calls do not wait.
+func TestBufferWaitsOnceForStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sink{gate: make(chan struct{})}
 		b := NewBuffer(&s, Continue)
@@ -284,9 +286,9 @@ func TestBufferWaitsForAWriterOnce(t *testing.T) {
 	})
 }
 
-// TestBufferCloseHasAnEnd: neither a stuck reader nor a full disk keeps the program
-// from ending.
-func TestBufferCloseHasAnEnd(t *testing.T) {
+// TestBufferCloseReturns checks that Close returns despite a stuck reader or a full
+// disk.
+func TestBufferCloseReturns(t *testing.T) {
 	full := errors.New("no space left")
 	tests := []struct {
 		name string
@@ -358,14 +360,14 @@ func TestBufferKeepsLinesWhole(t *testing.T) {
 	}
 }
 
-// TestOnlyRequestsWait: every line that is not of an ordinary request is out when its
-// caller goes on, with everything before it.
-func TestOnlyRequestsWait(t *testing.T) {
+// TestOnlyRequestLinesAreDelayed checks that every other line is written when the call
+// returns, with all lines before it.
+func TestOnlyRequestLinesAreDelayed(t *testing.T) {
 	then := usual().Time
 	tests := []struct {
 		name string
 		say  func(*zap.Logger, *Recorder)
-		want int // lines that are out
+		want int // number of written lines
 	}{
 		{"allowed", func(_ *zap.Logger, r *Recorder) { r.Record(&Record{Time: then, Decision: Allowed}) }, 0},
 		{"refused", func(_ *zap.Logger, r *Recorder) {

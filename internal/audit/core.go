@@ -28,8 +28,8 @@ func (c *core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Ch
 	return checked
 }
 
-// Write implements [zapcore.Core]. A line that cannot be written is not an error of
-// its caller: the buffer counts it.
+// Write implements [zapcore.Core]. It returns no error for a line that cannot be
+// written; the buffer counts the line.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	line, err := c.encoder.EncodeEntry(e, fields)
 	if err != nil {
@@ -40,8 +40,8 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// Sync implements [zapcore.Core]. It does nothing: no line needs it, because the
-// lines that zap would call it for are urgent.
+// Sync implements [zapcore.Core]. It does nothing, because the lines for which zap calls
+// Sync are written immediately.
 func (c *core) Sync() error { return nil }
 
 // classOf returns the class of a line. Lines of requests have one field, the record.
@@ -56,7 +56,7 @@ func classOf(e zapcore.Entry, fields []zapcore.Field) class {
 	return (*Record)(l).class()
 }
 
-// class returns the class of the record's line below the level error.
+// class returns the class of the record's line if its level is below error.
 func (rec *Record) class() class {
 	if rec.Decision == Refused {
 		return classRefusal
@@ -67,7 +67,7 @@ func (rec *Record) class() class {
 // bufferOf returns the buffer of a logger, or nil for a logger without one.
 func bufferOf(c zapcore.Core) *Buffer {
 	switch c := c.(type) {
-	case *shortcut:
+	case *jsonCore:
 		return c.buffer
 	case *core:
 		return c.buffer

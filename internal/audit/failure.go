@@ -7,11 +7,11 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// retryAfter tells clients when to try again while the log cannot be written.
+// retryAfter is the Retry-After of refusals while the log cannot be written.
 const retryAfter = time.Second
 
-// Refusal returns why a request must be refused before anything is decided, or nil.
-// With the policy [Refuse] that is [refusal.Overloaded] while no line can be written.
+// Refusal returns the refusal of a request that must not be processed, or nil. With the
+// policy [Refuse] it returns [refusal.Overloaded] while no log line can be written.
 func (r *Recorder) Refusal() *refusal.Error {
 	if r.buffer == nil || r.buffer.policy != Refuse {
 		return nil
@@ -20,13 +20,14 @@ func (r *Recorder) Refusal() *refusal.Error {
 	if err == nil {
 		return nil
 	}
-	d := refusal.New(refusal.Overloaded, "the log cannot be written: %v", err)
-	d.RetryAfter = retryAfter
-	return d
+	refused := refusal.New(refusal.Overloaded, "the log cannot be written: %v", err)
+	refused.RetryAfter = retryAfter
+	return refused
 }
 
-// Ready returns why the log is a reason to send requests elsewhere, or nil: lines
-// are being lost, or requests are refused because no line can be written.
+// Ready returns an error if load balancers should send requests to another gateway,
+// because log lines are being lost or because requests are refused while no line can be
+// written.
 func (r *Recorder) Ready() error {
 	if refused := r.Refusal(); refused != nil {
 		return refused

@@ -14,7 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// refusing is a recorder with the policy Refuse.
+// refusing returns a recorder with the policy Refuse.
 func refusing(s *sink) (*Buffer, *Recorder) {
 	b := NewBuffer(s, Refuse)
 	log, _ := NewBufferedLogger(zapcore.InfoLevel, "json", b)
@@ -35,9 +35,9 @@ func wantRefusal(t *testing.T, r *Recorder, detail string) {
 	}
 }
 
-// TestRefuseWhileTheLogFails: with LOG_FAILURE=refuse requests are refused from the
-// first failed write to the next good one, without waiting for lost lines.
-func TestRefuseWhileTheLogFails(t *testing.T) {
+// TestRefuseAfterFailedWrite checks that LOG_FAILURE=refuse refuses requests from the
+// first failed write to the next successful one, before lines are lost.
+func TestRefuseAfterFailedWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
 		b, r := refusing(&s)
@@ -58,7 +58,7 @@ func TestRefuseWhileTheLogFails(t *testing.T) {
 	})
 }
 
-func TestRefuseWhileTheLogIsStuck(t *testing.T) {
+func TestRefuseDuringStuckWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sink{gate: make(chan struct{})}
 		b, r := refusing(&s)
@@ -75,16 +75,16 @@ func TestRefuseWhileTheLogIsStuck(t *testing.T) {
 	})
 }
 
-// TestRefuseKeepsRoom: the lines of refused requests never take the room of requests
-// that were let through before the log failed.
-func TestRefuseKeepsRoom(t *testing.T) {
+// TestRefuseReservesBuffer checks that lines of refused requests do not use the half of
+// the buffer that is reserved for requests accepted before the log failed.
+func TestRefuseReservesBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sink{gate: make(chan struct{})}
 		b, r := refusing(&s)
 		refused := usual()
 		refused.Decision, refused.Reason, refused.RequestID = Refused, refusal.Overloaded, "refused"
 		through := usual()
-		through.RequestID = "r-\x01" // not by the shortcut
+		through.RequestID = "r-\x01" // through zap
 		for range maxPending / len(byZap(t, refused)) {
 			r.Record(refused)
 			synctest.Wait()
@@ -112,8 +112,8 @@ func TestRefuseKeepsRoom(t *testing.T) {
 	})
 }
 
-// TestLostLinesAreAMetric: also for a logger without a buffer, where it stays 0.
-func TestLostLinesAreAMetric(t *testing.T) {
+// TestLostLinesMetric checks the metric with a buffer, and without one, where it is 0.
+func TestLostLinesMetric(t *testing.T) {
 	b := NewBuffer(&sink{}, Continue)
 	defer b.Close()
 	buffered, _ := NewBufferedLogger(zapcore.InfoLevel, "console", b)

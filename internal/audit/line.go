@@ -6,30 +6,30 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// line is a record on its way through zap.
+// line is a record with sanitized texts, as zap encodes it.
 type line Record
 
-// newLine is what may be written of the record.
+// newLine returns the line of a record.
 func newLine(rec *Record) *line {
 	l := line(*rec)
-	l.RequestID, l.Method, l.Path = plain(l.RequestID, maxRequestID), plain(l.Method, maxMethod), plain(l.Path, maxPath)
-	l.Detail, l.Source = plain(l.Detail, maxDetail), plain(l.Source, maxSource)
+	l.RequestID, l.Method, l.Path = sanitize(l.RequestID, maxRequestID), sanitize(l.Method, maxMethod), sanitize(l.Path, maxPath)
+	l.Detail, l.Source = sanitize(l.Detail, maxDetail), sanitize(l.Source, maxSource)
 	return &l
 }
 
-// fits reports whether no untrusted text is too long.
+// fits reports whether every untrusted text is within its length limit.
 func (rec *Record) fits() bool {
 	return len(rec.RequestID) <= maxRequestID && len(rec.Method) <= maxMethod && len(rec.Path) <= maxPath &&
 		len(rec.Detail) <= maxDetail && len(rec.Source) <= maxSource
 }
 
-// word is a text of the record and its key.
-type word struct{ key, text string }
+// textField is a text of the record with its key.
+type textField struct{ key, text string }
 
-// words are in the order of the line. Their keys are part of the contract with
-// whoever reads the log. Empty ones are left out.
-func (rec *Record) words() [15]word {
-	return [...]word{
+// textFields returns the texts in the order of the line, which omits empty texts. The
+// keys are part of the documented log format.
+func (rec *Record) textFields() [15]textField {
+	return [...]textField{
 		{"surface", string(rec.Surface)},
 		{"request_id", rec.RequestID},
 		{"client", rec.Client},
@@ -51,9 +51,9 @@ func (rec *Record) words() [15]word {
 // MarshalLogObject implements [zapcore.ObjectMarshaler].
 func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	rec := (*Record)(l)
-	for _, w := range rec.words() {
-		if w.text != "" {
-			enc.AddString(w.key, w.text)
+	for _, f := range rec.textFields() {
+		if f.text != "" {
+			enc.AddString(f.key, f.text)
 		}
 	}
 	if !rec.NotAfter.IsZero() {

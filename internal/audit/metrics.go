@@ -10,8 +10,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// unknown is the label of a decision or reason that is not in the lists: a
-// label's values stay bounded even when a caller is wrong.
+// unknown is the label of an undefined decision or reason. It bounds the values of a
+// label even if a caller passes a wrong value.
 const unknown = "unknown"
 
 // outcome is one combination of labels of the request counter.
@@ -20,22 +20,23 @@ type outcome struct {
 	reason   refusal.Reason
 }
 
-// counters are what a request of one outcome counts in.
-type counters struct {
+// outcomeCounters are the metrics that a request of one outcome updates.
+type outcomeCounters struct {
 	requests  prometheus.Counter
 	durations prometheus.Observer
 }
 
-// metrics are resolved once for every outcome that is expected, and for every
-// client and rule when they first come, so counting a request hashes no label.
-// The maps here are never written to after newMetrics.
+// metrics are the metrics of requests and reloads. The counters of every expected
+// outcome are resolved by newMetrics, those of a client and rule with their first
+// request, so that counting a request hashes no label. The maps of metrics are read-only
+// after newMetrics.
 type metrics struct {
 	reasons   []refusal.Reason
 	requests  *prometheus.CounterVec
-	outcomes  map[outcome]counters
+	outcomes  map[outcome]outcomeCounters
 	durations map[Decision]prometheus.Observer
-	grants    clients
-	proofs    clients
+	grants    clientCounters
+	proofs    clientCounters
 	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
 	reloads   reloads
@@ -47,31 +48,31 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reasons: refusal.Reasons(),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_requests_total",
-			Help: "Requests by what was decided and, when refused or failed, why.",
+			Help: "Requests by decision and, if refused or failed, by reason.",
 		}, []string{"decision", "reason"}),
-		grants: newClients(factory, prometheus.CounterOpts{
+		grants: newClientCounters(factory, prometheus.CounterOpts{
 			Name: "certgate_client_requests_total",
-			Help: "Granted requests by verified client and by the rule that granted them.",
+			Help: "Granted requests by verified client and by the rule that allowed them.",
 		}, "rule"),
-		proofs: newClients(factory, prometheus.CounterOpts{
+		proofs: newClientCounters(factory, prometheus.CounterOpts{
 			Name: "certgate_client_proofs_total",
-			Help: "Granted requests whose signature was looked at, by verified client and by why it would be refused if proof were required; empty: it was proven.",
+			Help: "Granted requests with a verified or observed signature, by verified client and by the reason for which they would be refused if proof were required; empty if the signature is valid.",
 		}, "would_refuse"),
 		sharedKey: factory.NewCounter(prometheus.CounterOpts{
 			Name: "certgate_legacy_shared_key_requests_total",
-			Help: "Requests, granted or not, whose certificate holds the master key and not a key of the client's own.",
+			Help: "Requests, granted or not, with a certificate that contains the master key instead of a key of the client.",
 		}),
 		inFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "certgate_requests_in_flight",
-			Help: "Requests that are being handled now.",
+			Help: "Requests in progress.",
 		}),
 		reloads:   newReloads(factory),
-		outcomes:  map[outcome]counters{},
+		outcomes:  map[outcome]outcomeCounters{},
 		durations: map[Decision]prometheus.Observer{},
 	}
 	durations := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "certgate_request_duration_seconds",
-		Help:    "How long requests took, the upstream's time included.",
+		Help:    "Duration of requests by decision, including the time of the upstream.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"decision"})
 	for _, d := range []Decision{Allowed, Refused, Failed} {
@@ -84,6 +85,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// resolve creates the counters of the outcomes with a decision and each of the reasons.
 func (m *metrics) resolve(d Decision, reasons ...refusal.Reason) {
 	for _, r := range reasons {
 		o := outcome{d, r}
@@ -91,15 +93,16 @@ func (m *metrics) resolve(d Decision, reasons ...refusal.Reason) {
 	}
 }
 
-// counters wants an outcome that is bounded.
-func (m *metrics) counters(o outcome) counters {
-	return counters{m.requests.WithLabelValues(string(o.decision), string(o.reason)), m.durations[o.decision]}
+// counters returns the counters of an outcome with a known decision and reason.
+func (m *metrics) counters(o outcome) outcomeCounters {
+	return outcomeCounters{m.requests.WithLabelValues(string(o.decision), string(o.reason)), m.durations[o.decision]}
 }
 
+// count counts a request.
 func (m *metrics) count(rec *Record) {
 	c, expected := m.outcomes[outcome{rec.Decision, rec.Reason}]
 	if !expected {
-		c = m.counters(m.bounded(outcome{rec.Decision, rec.Reason}))
+		c = m.counters(m.knownOutcome(outcome{rec.Decision, rec.Reason}))
 	}
 	c.requests.Inc()
 	c.durations.Observe(rec.Duration.Seconds())
@@ -112,24 +115,25 @@ func (m *metrics) count(rec *Record) {
 	}
 }
 
-// countGranted counts what its client was granted, and on what proof.
+// countGranted counts a granted request by client, rule and signature.
 func (m *metrics) countGranted(rec *Record) {
-	m.grants.count(counted{rec.Client, rec.Rule})
+	m.grants.count(clientLabels{rec.Client, rec.Rule})
 	if rec.WouldRefuse != "" || rec.Auth == gate.Signed {
-		m.proofs.count(counted{rec.Client, string(m.boundedReason(rec.WouldRefuse))})
+		m.proofs.count(clientLabels{rec.Client, string(m.knownReason(rec.WouldRefuse))})
 	}
 }
 
-// bounded replaces what is not in the lists.
-func (m *metrics) bounded(o outcome) outcome {
+// knownOutcome replaces an undefined decision or reason with unknown.
+func (m *metrics) knownOutcome(o outcome) outcome {
 	if _, ok := m.durations[o.decision]; !ok {
 		o.decision = unknown
 	}
-	o.reason = m.boundedReason(o.reason)
+	o.reason = m.knownReason(o.reason)
 	return o
 }
 
-func (m *metrics) boundedReason(r refusal.Reason) refusal.Reason {
+// knownReason replaces an undefined reason with unknown.
+func (m *metrics) knownReason(r refusal.Reason) refusal.Reason {
 	if r != "" && !slices.Contains(m.reasons, r) {
 		return unknown
 	}

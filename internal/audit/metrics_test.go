@@ -22,7 +22,7 @@ func TestRequestCounter(t *testing.T) {
 		{audit.Allowed, ""},
 		{audit.Refused, refusal.AccessDenied},
 		{audit.Failed, refusal.UpstreamTimeout},
-		{audit.Failed, refusal.BodyTooLarge}, // not expected, and still in the lists
+		{audit.Failed, refusal.BodyTooLarge}, // unexpected, but a defined decision and reason
 		{"nonsense", "GET /secret"},
 		{audit.Refused, "GET /secret"},
 	}
@@ -84,8 +84,8 @@ func TestClientCounter(t *testing.T) {
 	}
 }
 
-// TestProofCounter: an operator sees for each client what would be refused, and
-// that what it sends is proven.
+// TestProofCounter checks that valid signatures and would-be refusals are counted for
+// each client.
 func TestProofCounter(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -115,7 +115,7 @@ func TestProofCounter(t *testing.T) {
 	}
 }
 
-// TestSharedKey: the line and the counter speak of the same requests.
+// TestSharedKey checks that the field legacy_shared_key and the counter agree.
 func TestSharedKey(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -140,16 +140,16 @@ func TestSharedKey(t *testing.T) {
 			if written != tt.want || written && value != true {
 				t.Errorf("legacy_shared_key in the line: %v, want it only when true: %v", value, tt.want)
 			}
-			counted := b.family(t, "certgate_legacy_shared_key_requests_total")[0].GetCounter().GetValue()
-			if (counted == 1) != tt.want || counted > 1 {
-				t.Errorf("counted %v, want %v", counted, tt.want)
+			shared := b.family(t, "certgate_legacy_shared_key_requests_total")[0].GetCounter().GetValue()
+			if (shared == 1) != tt.want || shared > 1 {
+				t.Errorf("counted %v, want %v", shared, tt.want)
 			}
 		})
 	}
 }
 
-// TestUntrustedTextIsNoLabel sends refused requests with fresh text in every
-// field: the number of series must not grow, and no label may hold the text.
+// TestUntrustedTextIsNoLabel records refused requests with new text in every field. The
+// number of series must not grow, and no label may contain the text.
 func TestUntrustedTextIsNoLabel(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	before := b.series(t)

@@ -5,8 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Source is what decisions are made from and what can change while the program
-// runs.
+// Source is a part of the configuration that can be reloaded.
 type Source string
 
 // The sources.
@@ -16,25 +15,25 @@ const (
 	CRLs  Source = "crls"  // the revocation lists
 )
 
-// Reloaded counts one attempt to put a source's newest content in force; err is
-// why it is not, nil when it is. The gauge certgate_last_reload_failed is 1 from
-// a failure to the next success. Nothing is logged: the caller knows which file
-// and line. It is safe for concurrent use; calls about one source should come in
-// the order of the attempts, because the last one decides the gauge.
+// Reloaded counts one attempt to load new content of a source, with its error, or nil.
+// The gauge certgate_last_reload_failed is 1 from a failure to the next success. Reloaded
+// writes no log line. It is safe for concurrent use. The last call sets the gauge, so
+// calls for one source should have the order of the attempts.
 func (r *Recorder) Reloaded(source Source, err error) {
-	r.metrics.reloads.of(source).count(err)
+	r.metrics.reloads.bySource(source).count(err)
 }
 
-// Loaded shows how many entries a part of the configuration in force has, such as
-// "rules", and the digest of what it says.
+// Loaded sets the number of entries and the digest of a part of the configuration in
+// force, such as "rules".
 func (r *Recorder) Loaded(part string, entries int, digest string) {
 	r.metrics.reloads.entries.WithLabelValues(part).Set(float64(entries))
 	r.metrics.reloads.info.DeletePartialMatch(prometheus.Labels{"part": part})
 	r.metrics.reloads.info.WithLabelValues(part, digest).Set(1)
 }
 
-// reloads are resolved once for every source, so that each is 0 before its first
-// reload: an alert can tell that from a missing program.
+// reloads are the metrics of the configuration. The counters of every source exist from
+// the start with the value 0, so that an alert can distinguish a source without reloads
+// from a missing gateway.
 type reloads struct {
 	total   *prometheus.CounterVec
 	failing *prometheus.GaugeVec
@@ -43,7 +42,7 @@ type reloads struct {
 	sources map[Source]reload
 }
 
-// reload is what is counted about one source.
+// reload has the metrics of one source.
 type reload struct {
 	ok, failed prometheus.Counter
 	failing    prometheus.Gauge
@@ -53,19 +52,19 @@ func newReloads(factory promauto.Factory) reloads {
 	r := reloads{
 		total: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_reloads_total",
-			Help: "Attempts to put new keys, rules or revocation lists in force.",
+			Help: "Attempts to load new keys, rules or revocation lists, by result.",
 		}, []string{"source", "result"}),
 		failing: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "certgate_last_reload_failed",
-			Help: "1 while the newest keys, rules or revocation lists are not in force.",
+			Help: "1 while the newest keys, rules or revocation lists are not in force because of an error.",
 		}, []string{"source"}),
 		entries: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "certgate_loaded_entries",
-			Help: "Keys, rules, denials and revocation lists in force.",
+			Help: "Number of keys, rules, deny list entries and revocation lists in force.",
 		}, []string{"part"}),
 		info: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "certgate_loaded_info",
-			Help: "1 for the digest of what is in force, by part: gateways with the same digest decide alike.",
+			Help: "1 for the digest of each part of the configuration in force; gateways with equal digests make equal decisions.",
 		}, []string{"part", "digest"}),
 		sources: map[Source]reload{},
 	}
@@ -83,8 +82,8 @@ func (r reloads) resolve(s Source) reload {
 	}
 }
 
-// of replaces a source that is not in the list.
-func (r reloads) of(s Source) reload {
+// bySource returns the metrics of a source, or those of unknown for an undefined one.
+func (r reloads) bySource(s Source) reload {
 	if known, ok := r.sources[s]; ok {
 		return known
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 )
 
-// gauges are all values of one gauge, by its labels.
+// gauges returns all values of one gauge, by label values.
 func (b bench) gauges(t *testing.T, name string) map[string]float64 {
 	t.Helper()
 	values := map[string]float64{}
@@ -103,7 +103,7 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 }
 
-// TestLoaded: each part has one digest at a time.
+// TestLoaded checks that each part has a single digest.
 func TestLoaded(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
 	b.Loaded("keys", 2, "aa")

@@ -81,7 +81,7 @@ func (q *inquiry) decide(describe func() (request, *refusal.Error)) gate.Decisio
 	if refused != nil {
 		return deniedResponse(refused)
 	}
-	q.record.Method, q.record.Path = r.method, audit.PathOf(r.target)
+	q.record.Method, q.record.Path = r.method, audit.PathWithoutQuery(r.target)
 	credential, refused := q.credential(r)
 	if refused != nil {
 		return deniedResponse(refused)
@@ -91,7 +91,7 @@ func (q *inquiry) decide(describe func() (request, *refusal.Error)) gate.Decisio
 		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
 	})
 	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
-	q.record.Learned(&d)
+	q.record.ApplyDecision(&d)
 	return granted(d)
 }
 

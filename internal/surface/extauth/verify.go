@@ -88,7 +88,7 @@ func (s *surface) begin(c *gin.Context) inquiry {
 	from := s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	return inquiry{Options: &s.Options, from: from, record: audit.Record{
 		Time: time.Now(), Surface: audit.Verify, RequestID: from.Hop.RequestID, Source: from.SourceText,
-		Method: r.Method, Path: audit.PathOf(r.RequestURI), // until it is known what is asked about
+		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // until it is known what is asked about
 	}}
 }
 

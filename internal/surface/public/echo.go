@@ -22,7 +22,7 @@ func below(path, target string) bool {
 // request itself; who is on the deny list is refused all the same.
 func (x *exchange) echo(asked gate.Request) {
 	d := x.Gate().Admit(asked)
-	x.record.Learned(&d)
+	x.record.ApplyDecision(&d)
 	if d.Denial != nil {
 		x.refuse(d.Denial)
 		return

@@ -154,7 +154,7 @@ func (s *surface) gated(c *gin.Context) {
 		return
 	}
 	d := s.Gate().Decide(asked)
-	x.record.Learned(&d)
+	x.record.ApplyDecision(&d)
 	if d.Denial != nil {
 		x.refuse(s.Provenance.Advised(d.Denial))
 		return
@@ -179,7 +179,7 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	r := c.Request
 	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	x.record.RequestID, x.record.Source = x.from.Hop.RequestID, x.from.SourceText
-	x.record.Method, x.record.Path = r.Method, audit.PathOf(r.RequestURI)
+	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
 
 // refuse answers with the denial and records it.

@@ -39,7 +39,7 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Re
 			source = addr.Addr().Unmap().String()
 		}
 		r.Record(&audit.Record{
-			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathOf(target), Source: source,
+			Time: now, Surface: surface, RequestID: p.RequestID, Method: method, Path: audit.PathWithoutQuery(target), Source: source,
 			Decision: audit.Refused, Reason: reason, Detail: detailOf(refused, p.Hint),
 			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),
 		})

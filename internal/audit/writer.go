@@ -12,31 +12,32 @@ var (
 	errSlow  = errors.New("the reader of the log is too slow")
 )
 
-// run writes until nothing is due, or until a write fails. There is one at a time.
-func (b *Buffer) run() {
+// writePending writes until no line is due or a write fails. At most one goroutine runs
+// it.
+func (b *Buffer) writePending() {
 	b.mu.Lock()
 	for b.written < b.due {
 		if b.unwritten() == 0 {
-			b.batch, b.waiting, b.offset = b.waiting, b.batch[:0], 0
+			b.batch, b.queued, b.offset = b.queued, b.batch[:0], 0
 			b.lostBefore = b.lost
 		}
 		if !b.writeChunk() {
 			break
 		}
-		if b.unwritten() == 0 && (b.lost == b.lostBefore || len(b.waiting) == 0) {
+		if b.unwritten() == 0 && (b.lost == b.lostBefore || len(b.queued) == 0) {
 			b.losing = false
 		}
 	}
 	b.active = false
-	if b.err != nil || len(b.waiting) > 0 {
-		b.arm()
+	if b.err != nil || len(b.queued) > 0 {
+		b.startTimer()
 	}
 	b.mu.Unlock()
-	b.tell()
+	b.reportLost()
 }
 
-// writeChunk writes lines of one chunk, and reports whether that succeeded. It must
-// be called with mu held, and releases it during the write.
+// writeChunk writes one chunk of lines and reports whether the write succeeded. It must
+// be called with mu held, and releases mu during the write.
 func (b *Buffer) writeChunk() bool {
 	chunk := firstLines(b.batch[b.offset:])
 	b.progress = time.Now()
@@ -51,12 +52,12 @@ func (b *Buffer) writeChunk() bool {
 	return err == nil
 }
 
-// unwritten returns how many bytes of the batch are not written yet. It must be
-// called with mu held.
+// unwritten returns the number of bytes of the batch that are not written yet. It must
+// be called with mu held.
 func (b *Buffer) unwritten() int { return len(b.batch) - b.offset }
 
-// firstLines returns the whole lines in the first [batchSize] bytes, so that the
-// progress of a slow reader can be seen.
+// firstLines returns the complete lines in the first [batchSize] bytes, so that progress
+// of a slow reader is detected.
 func firstLines(lines []byte) []byte {
 	if len(lines) <= batchSize {
 		return lines
@@ -67,22 +68,22 @@ func firstLines(lines []byte) []byte {
 	return lines[:batchSize]
 }
 
-// tell reports the dropped lines once lines can be written again.
-func (b *Buffer) tell() {
+// reportLost reports dropped lines if lines can be written again.
+func (b *Buffer) reportLost() {
 	b.mu.Lock()
-	lines := b.lost - b.told
+	lines := b.lost - b.reported
 	if b.losing || lines == 0 || b.recovered == nil {
 		b.mu.Unlock()
 		return
 	}
-	b.told = b.lost
+	b.reported = b.lost
 	b.mu.Unlock()
 	b.recovered(lines)
 }
 
-// await waits until the first bytes, this many, are written. It returns early when
-// a write fails, and when one is stuck and the deadline has passed.
-func (b *Buffer) await(number uint64, deadline time.Time) error {
+// awaitWritten waits until number bytes are written since the start. It returns an error
+// if a write fails, or if the writer is stuck and the deadline has passed.
+func (b *Buffer) awaitWritten(number uint64, deadline time.Time) error {
 	for {
 		b.mu.Lock()
 		changed, err, done := b.changed, b.err, b.written >= number
@@ -107,15 +108,15 @@ func (b *Buffer) await(number uint64, deadline time.Time) error {
 	}
 }
 
-// Lost returns how many lines have been dropped.
+// Lost returns the number of dropped lines.
 func (b *Buffer) Lost() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lost
 }
 
-// Losing returns why lines are being lost, or nil. Lines are being lost from the
-// first one that is dropped until a batch is written without further drops.
+// Losing returns the reason for which lines are being lost, or nil. Lines are being lost
+// from the first dropped line until a batch is written without a further drop.
 func (b *Buffer) Losing() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,21 +126,22 @@ func (b *Buffer) Losing() error {
 	return cmp.Or(b.fault(), errSlow)
 }
 
-// Unwritable returns why no line can be written, or nil: the latest write failed or
-// is stuck, lines are being lost, or half of the room is taken.
+// Unwritable returns an error if lines cannot be written: the latest write failed or is
+// stuck, lines are being lost, or half of the buffer is in use.
 func (b *Buffer) Unwritable() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.fault(); err != nil {
 		return err
 	}
-	if b.losing || len(b.waiting)+b.unwritten() >= maxPending/2 {
+	if b.losing || len(b.queued)+b.unwritten() >= maxPending/2 {
 		return errSlow
 	}
 	return nil
 }
 
-// fault must be called with mu held.
+// fault returns the error of a failed or stuck write, or nil. It must be called with mu
+// held.
 func (b *Buffer) fault() error {
 	switch {
 	case b.err != nil:

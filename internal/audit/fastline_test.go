@@ -17,7 +17,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// usual is a record of a request that was allowed.
+// usual returns a record of an allowed request.
 func usual() *Record {
 	return &Record{
 		Time: time.Unix(1795305600, 5).In(time.FixedZone("", 3600)), RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST",
@@ -26,13 +26,13 @@ func usual() *Record {
 	}
 }
 
-// recording is a recorder that writes JSON through a buffer.
+// recording returns a recorder that writes JSON through a buffer.
 func recording(b *Buffer) (*Recorder, *zap.Logger, zap.AtomicLevel) {
 	log, level := NewBufferedLogger(zapcore.InfoLevel, "json", b)
 	return New(log, prometheus.NewRegistry()), log, level
 }
 
-// byZap is the line as zap's own encoder writes it.
+// byZap returns the line as zap's encoder writes it.
 func byZap(t *testing.T, rec *Record) string {
 	t.Helper()
 	entry := zapcore.Entry{Level: zapcore.InfoLevel, Time: rec.Time, Message: requestMessage}
@@ -43,7 +43,7 @@ func byZap(t *testing.T, rec *Record) string {
 	return b.String()
 }
 
-// FuzzLine: what takes the shortcut is the line that zap's own encoder writes.
+// FuzzLine compares directly serialized lines with those of zap's encoder.
 func FuzzLine(f *testing.F) {
 	f.Add("r-1", "mail", "/events", "", "apps", int64(1795305600), int64(0), int64(1500), int64(120), 201)
 	f.Add("r-1", "", "/a\n", `issuer "CN=\x"`, "", int64(0), int64(5), int64(0), int64(-1), 0)
@@ -58,8 +58,8 @@ func FuzzLine(f *testing.F) {
 		rec.Time = time.Unix(seconds, nanoseconds).In(rec.Time.Location())
 		rec.Duration = time.Duration(microseconds) * time.Microsecond
 		rec.BytesIn, rec.BytesOut, rec.SharedKey = bytes, -bytes, bytes%2 == 0
-		var s shortcut
-		for range 2 { // the second time, the second is known
+		var s jsonCore
+		for range 2 { // the second iteration uses the cached second
 			if have, ok := s.appendLine(nil, rec); ok && string(have) != byZap(t, rec) {
 				t.Errorf("%s, want\n%s", have, byZap(t, rec))
 			}
@@ -67,9 +67,9 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-// TestShortcutIsTaken: the usual lines do not go through zap, and what they have
-// written is what zap would have.
-func TestShortcutIsTaken(t *testing.T) {
+// TestWriteRecord checks which lines are serialized directly, and that they equal the
+// lines of zap's encoder.
+func TestWriteRecord(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Record)
@@ -79,12 +79,12 @@ func TestShortcutIsTaken(t *testing.T) {
 		{"refused", func(r *Record) {
 			r.Decision, r.Reason, r.Detail = Refused, refusal.AccessDenied, `issuer "CN=certgate CA"`
 		}, true},
-		{"asked by a proxy, observed", func(r *Record) { r.Surface, r.WouldRefuse, r.SharedKey = Verify, refusal.ProofMissing, true }, true},
-		{"as long as can be", func(r *Record) { r.Path, r.Detail = strings.Repeat("x", maxPath), strings.Repeat(`"`, maxDetail) }, true},
-		{"longer than most lines", func(r *Record) { r.Rule = strings.Repeat("x", 2*usualLine) }, true},
+		{"decision for a proxy, observed", func(r *Record) { r.Surface, r.WouldRefuse, r.SharedKey = Verify, refusal.ProofMissing, true }, true},
+		{"longest texts", func(r *Record) { r.Path, r.Detail = strings.Repeat("x", maxPath), strings.Repeat(`"`, maxDetail) }, true},
+		{"longer than most lines", func(r *Record) { r.Rule = strings.Repeat("x", 2*typicalLineSize) }, true},
 		{"without a time", func(r *Record) { r.Time = time.Time{} }, false},
-		{"backwards", func(r *Record) { r.Duration = -1 }, false},
-		{"longer than floating point can count", func(r *Record) { r.Duration = math.MaxInt64 }, false},
+		{"negative duration", func(r *Record) { r.Duration = -1 }, false},
+		{"longest duration", func(r *Record) { r.Duration = math.MaxInt64 }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,8 +93,8 @@ func TestShortcutIsTaken(t *testing.T) {
 			r, _, _ := recording(b)
 			rec := usual()
 			tt.change(rec)
-			if have := r.shortcut.take(rec); have != tt.want {
-				t.Fatalf("taken: %v, want %v", have, tt.want)
+			if have := r.jsonCore.writeRecord(rec); have != tt.want {
+				t.Fatalf("written directly: %v, want %v", have, tt.want)
 			}
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
@@ -106,9 +106,9 @@ func TestShortcutIsTaken(t *testing.T) {
 	}
 }
 
-// TestEveryTextOfARecord: whatever is in a record, its line on a buffer is the one
-// that any other writer gets.
-func TestEveryTextOfARecord(t *testing.T) {
+// TestEveryText checks with different texts in every field that the lines of a buffered
+// logger equal those of an unbuffered one.
+func TestEveryText(t *testing.T) {
 	texts := []string{"", string(Failed), string(refusal.Internal), `a"b\c`, "a\nb", "\x7f", "für", "\u2028", "a\xff", "<&>"}
 	for _, limit := range []int{maxMethod, maxSource, maxRequestID, maxPath, maxDetail} {
 		texts = append(texts, strings.Repeat("x", limit), strings.Repeat("x", limit+1))
@@ -138,9 +138,10 @@ func TestEveryTextOfARecord(t *testing.T) {
 	}
 }
 
-// TestTimesOfLines: requests do not come to the log in the order of their arrival.
-func TestTimesOfLines(t *testing.T) {
-	var s shortcut
+// TestTimesOutOfOrder checks the cached second with lines that are not in the order of
+// time.
+func TestTimesOutOfOrder(t *testing.T) {
+	var s jsonCore
 	for _, after := range []time.Duration{0, 1, time.Second - 5, time.Second, 999999994, -1, time.Hour, -time.Hour, 2 * time.Hour, time.Hour + 1} {
 		rec := usual()
 		rec.Time = rec.Time.Add(after)
@@ -149,22 +150,22 @@ func TestTimesOfLines(t *testing.T) {
 		}
 	}
 	if want := usual().Time.Add(2 * time.Hour).Unix(); s.second.Load().unix != want {
-		t.Errorf("kept second %d, want the latest, %d", s.second.Load().unix, want)
+		t.Errorf("cached second %d, want the latest, %d", s.second.Load().unix, want)
 	}
 }
 
-// TestShortcutIsOfTheLogger: a logger that says more in each line than the
-// program's, or somewhere else, is not passed by.
-func TestShortcutIsOfTheLogger(t *testing.T) {
+// TestJSONCoreOf checks that lines of loggers with additional fields, names or hooks go
+// through zap.
+func TestJSONCoreOf(t *testing.T) {
 	tests := []struct {
 		name   string
 		format string
 		change func(*zap.Logger) *zap.Logger
 		want   string // in the line
-		taken  bool
+		direct bool
 	}{
-		{"the program's", "json", func(l *zap.Logger) *zap.Logger { return l }, `"decision":"allowed"`, true},
-		{"for people", "console", func(l *zap.Logger) *zap.Logger { return l }, `"decision": "allowed"`, false},
+		{"the logger of the program", "json", func(l *zap.Logger) *zap.Logger { return l }, `"decision":"allowed"`, true},
+		{"console format", "console", func(l *zap.Logger) *zap.Logger { return l }, `"decision": "allowed"`, false},
 		{"with a field", "json", func(l *zap.Logger) *zap.Logger { return l.With(zap.String("of", "its own")) }, `"of":"its own"`, false},
 		{"with a name", "json", func(l *zap.Logger) *zap.Logger { return l.Named("named") }, `"logger":"named"`, false},
 		{"with a hook", "json", func(l *zap.Logger) *zap.Logger {
@@ -177,11 +178,11 @@ func TestShortcutIsOfTheLogger(t *testing.T) {
 			b := NewBuffer(&out, Continue)
 			log, _ := NewBufferedLogger(zapcore.InfoLevel, tt.format, b)
 			r := New(tt.change(log), prometheus.NewRegistry())
-			if taken := r.shortcut != nil; taken != tt.taken {
-				t.Errorf("shortcut: %v, want %v", taken, tt.taken)
+			if direct := r.jsonCore != nil; direct != tt.direct {
+				t.Errorf("jsonCore: %v, want %v", direct, tt.direct)
 			}
 			r.Record(usual())
-			out.wants(t, "", 0) // it waits all the same
+			out.wants(t, "", 0) // the line is queued in any case
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -192,23 +193,22 @@ func TestShortcutIsOfTheLogger(t *testing.T) {
 	}
 }
 
-// said are the request ids and other messages of a log, in its order.
-func said(log string) string {
-	var words []string
+// messages returns the request ids and other messages of a log in their order.
+func messages(log string) string {
+	var list []string
 	for line := range strings.Lines(log) {
-		word := strings.SplitN(line, `"request_id":"`, 2)
-		if len(word) == 1 {
-			word = strings.SplitN(line, `"msg":"`, 2)
+		parts := strings.SplitN(line, `"request_id":"`, 2)
+		if len(parts) == 1 {
+			parts = strings.SplitN(line, `"msg":"`, 2)
 		}
-		text, _, _ := strings.Cut(word[len(word)-1], `"`)
-		words = append(words, text)
+		text, _, _ := strings.Cut(parts[len(parts)-1], `"`)
+		list = append(list, text)
 	}
-	return strings.Join(words, " ")
+	return strings.Join(list, " ")
 }
 
-// TestOrderOfLines: lines that take the shortcut and lines that do not stay in
-// order, also when the level
-// changes and after the buffer was closed.
+// TestOrderOfLines checks that all lines are written in order, also after a change of the
+// level and after the buffer was closed.
 func TestOrderOfLines(t *testing.T) {
 	var out sink
 	b := NewBuffer(&out, Continue)
@@ -231,7 +231,7 @@ func TestOrderOfLines(t *testing.T) {
 	level.SetLevel(zapcore.InfoLevel)
 	record("8\n", refusal.ClientClosed) // through zap
 	record("9", refusal.ClientClosed)
-	if have, want := said(out.String()), "1 2 3 4 5 6 7"; have != want {
+	if have, want := messages(out.String()), "1 2 3 4 5 6 7"; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}
 	if err := b.Close(); err != nil {
@@ -240,13 +240,13 @@ func TestOrderOfLines(t *testing.T) {
 	record("10", refusal.ClientClosed)
 	log.Info("11")
 	record("12", refusal.ClientClosed)
-	if have, want := said(out.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
+	if have, want := messages(out.String()), `1 2 3 4 5 6 7 8\\x0a 9 10 11 12`; have != want {
 		t.Errorf("out: %s, want %s", have, want)
 	}
 }
 
-// TestNoLineIsLost: many write while the level changes, the program ends and zap's
-// own lines come between.
+// TestNoLineIsLost writes lines of requests and other lines concurrently with changes of
+// the level and the end of the program.
 func TestNoLineIsLost(t *testing.T) {
 	var out sink
 	b := NewBuffer(&out, Continue)
@@ -272,7 +272,7 @@ func TestNoLineIsLost(t *testing.T) {
 	}
 	all.Wait()
 	var next [writers]int
-	for word := range strings.FieldsSeq(said(out.String())) {
+	for word := range strings.FieldsSeq(messages(out.String())) {
 		var w, i int
 		if _, err := fmt.Sscanf(word, "%d-%d", &w, &i); err != nil {
 			continue
