@@ -6,8 +6,8 @@
 #   scripts/check.sh lint test      only these
 #   FUZZTIME=2m scripts/check.sh fuzz
 #
-# Steps, in order: tools format shell modules build vet lint test deploy nethttp
-# fuzz leaks binaries. The first one that fails ends the run. Every step's output stays in
+# Steps, in order: tools format shell modules build cross vet lint test deploy
+# nethttp fuzz leaks binaries. The first one that fails ends the run. Every step's output stays in
 # .check/. With CI=true a missing tool is a failure; by hand it is a warning.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZTIME=${FUZZTIME:-10s}
 GOLANGCI_VERSION=v2.15.0
 OUT=$PWD/.check
-STEPS=(tools format shell modules build vet lint test deploy nethttp fuzz leaks binaries)
+STEPS=(tools format shell modules build cross vet lint test deploy nethttp fuzz leaks binaries)
 
 if ! command -v go >/dev/null; then
   echo "go is not installed: want the version in go.mod or a later one" >&2
@@ -122,6 +122,17 @@ step_modules() {
 }
 
 step_build() { go build ./...; }
+
+# The commands build on every system that developers and operators use.
+step_cross() {
+  local os arch
+  for os in linux darwin windows; do
+    for arch in amd64 arm64; do
+      echo "$os/$arch"
+      GOOS=$os GOARCH=$arch CGO_ENABLED=0 go build ./cmd/...
+    done
+  done
+}
 
 step_vet() { go vet ./...; }
 

@@ -63,14 +63,6 @@ func (cn *conn) release() {
 // nobody asked for. Nothing was sent on it.
 var errStale = errors.New("the kept connection is of no use")
 
-// Silent reports whether the connection is open and nothing waits to be read. It
-// takes no bytes.
-func Silent(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return errors.Is(err, syscall.EAGAIN)
-}
-
 // talk is one question and the first bytes of its answer.
 type talk struct {
 	cn      *conn
@@ -92,7 +84,7 @@ func (k *talk) step(fd uintptr) bool {
 		k.err = errStale
 		return true
 	}
-	k.sent, k.err = ignoringInterrupts(syscall.Write, fd, k.message)
+	k.sent, k.err = writeSocket(fd, k.message)
 	if errors.Is(k.err, syscall.EAGAIN) {
 		k.sent, k.err = 0, nil
 	}
@@ -100,7 +92,7 @@ func (k *talk) step(fd uintptr) bool {
 }
 
 func (k *talk) read(fd uintptr) bool {
-	n, err := ignoringInterrupts(syscall.Read, fd, k.cn.buf)
+	n, err := readSocket(fd, k.cn.buf)
 	if errors.Is(err, syscall.EAGAIN) {
 		return false
 	}
@@ -109,15 +101,6 @@ func (k *talk) read(fd uintptr) bool {
 	}
 	k.cn.start, k.cn.end, k.err = 0, max(n, 0), err
 	return true
-}
-
-func ignoringInterrupts(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
-	for {
-		n, err := call(int(fd), p)
-		if !errors.Is(err, syscall.EINTR) {
-			return n, err
-		}
-	}
 }
 
 // ask writes the message and waits for the answer to begin.

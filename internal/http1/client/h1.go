@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -46,6 +47,10 @@ type Client struct {
 	dialer  net.Dialer
 	pool    pool
 }
+
+// Supported reports whether a [Client] works on this system. It has been tested on Linux
+// only; elsewhere net/http has to send the requests.
+const Supported = runtime.GOOS == "linux"
 
 // New makes a client; nothing is connected before the first request.
 func New(o Options) *Client {

@@ -63,7 +63,7 @@ func New(o Options) *Forwarder {
 		headers:   NewFilter(o.CredentialHeaders),
 		vary:      NewVary(o.CredentialHeaders),
 	}
-	if o.FastPath {
+	if o.FastPath && client.Supported {
 		f.lean = newLean(o.Pool, o.Timeout)
 	}
 	return f

@@ -33,6 +33,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ResponseHeaderTimeout:  timeout,
 		DisableCompression:     true,
+		DisableKeepAlives:      !canInspect,
 		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 }

@@ -100,18 +100,13 @@ func isAddressOfMachine(addr netip.Addr) bool {
 	})
 }
 
-// listenUnix creates a socket with [socketMode]. It sets the mode of the socket
-// before bind, because Linux gives the file the same mode: at no moment can another
-// user connect.
+// listenUnix creates a socket with [socketMode], to which at no moment another user can
+// connect.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }), err)
-	}}
-	return lc.Listen(ctx, "unix", path)
+	return bindUnix(ctx, path)
 }
 
 // removeStale removes a socket on which no process listens, such as the socket of an

@@ -1,15 +1,5 @@
-// Package server serves plain requests before net/http has to.
-//
-// net/http's server can do everything that HTTP/1.1 has, and each request pays
-// for it: a second goroutine that waits for the client to hang up, readers over
-// readers, a writer over a writer. Nearly all requests to a gateway are of the
-// plainest kind. So a [Server] reads each connection itself, answers what is
-// plain beyond doubt with the same handler, and hands the connection, with every
-// byte that it has not used, to net/http at the first sign of anything else. It
-// never judges: what it does not know is no error, it is net/http's.
-//
-// That is safe only as long as it sees a subset: for every input that it takes,
-// net/http yields the same request. Package lane's fuzz tests compare the two.
+//go:build linux
+
 package server
 
 import (
