@@ -220,7 +220,7 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 }
 
 // inLane says which server answers.
-func inLane(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*lane.response" }
+func inLane(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*server.response" }
 
 func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
 
