@@ -56,13 +56,9 @@ func clientPrograms() []clientProgram {
 // need skips where the client's language is not installed; in CI it must be.
 func (c clientProgram) need(t *testing.T) {
 	t.Helper()
-	if exec.CommandContext(t.Context(), c.probe[0], c.probe[1:]...).Run() == nil {
-		return
+	if exec.CommandContext(t.Context(), c.probe[0], c.probe[1:]...).Run() != nil {
+		harness.SkipMissing(t, c.from)
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("want %s in CI, found none", c.from)
-	}
-	t.Skipf("%s is not installed: this client is not tried", c.from)
 }
 
 func (c clientProgram) path(t *testing.T) string {

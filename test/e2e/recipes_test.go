@@ -18,7 +18,7 @@ import (
 // shell runs a recipe as a person types it and returns what it prints.
 func shell(t *testing.T, dir, script string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	command := exec.CommandContext(t.Context(), harness.LookProgram(t, "bash"), "-euo", "pipefail", "-c", script)
 	command.Dir = dir
 	printed, err := command.Output()
 	if err != nil {

@@ -28,6 +28,8 @@ type scriptResult struct {
 // runScript runs scripts/NAME in dir, with input as its standard input.
 func runScript(t *testing.T, dir, input, name string, arguments ...string) scriptResult {
 	t.Helper()
+	harness.LookProgram(t, "bash")
+	harness.LookProgram(t, "openssl")
 	script, err := filepath.Abs(filepath.Join(harness.Root, "scripts", name))
 	if err != nil {
 		t.Fatal(err)

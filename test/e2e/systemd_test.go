@@ -18,19 +18,6 @@ import (
 // What is left over is that a gateway talks to the network.
 const worstExposure = 10
 
-// needProgram skips the test without the program, and fails it in CI.
-func needProgram(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil && os.Getenv("CI") == "true" {
-		t.Fatalf("want %s in CI, found none", name)
-	}
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
 // units are copies of the units that start the tested binary.
 func units(t *testing.T) (service, socket string) {
 	t.Helper()
@@ -46,7 +33,7 @@ func units(t *testing.T) (service, socket string) {
 // TestUnitsVerify: systemd finds nothing to complain of.
 func TestUnitsVerify(t *testing.T) {
 	t.Parallel()
-	analyze := needProgram(t, "systemd-analyze")
+	analyze := harness.LookProgram(t, "systemd-analyze")
 	service, socket := units(t)
 	verify := func() harness.Result {
 		return harness.RunProgram(t, analyze, nil, "verify", "--man=no", service, socket)
@@ -63,7 +50,7 @@ func TestUnitsVerify(t *testing.T) {
 // TestUnitIsHardened asks systemd how much the service could do.
 func TestUnitIsHardened(t *testing.T) {
 	t.Parallel()
-	analyze := needProgram(t, "systemd-analyze")
+	analyze := harness.LookProgram(t, "systemd-analyze")
 	service, _ := units(t)
 	result := harness.RunProgram(t, analyze, nil, "security", "--no-pager", "--offline=true", "--threshold="+strconv.Itoa(worstExposure), service)
 	if result.ExitCode != 0 {
@@ -131,24 +118,14 @@ func permitted(t *testing.T, analyze string) map[string]bool {
 	return calls
 }
 
-// shipped is the gateway as the Dockerfile builds it, whatever this test's is: the
-// race detector and the C library make system calls of their own.
-func shipped(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "certgate")
-	command := exec.CommandContext(t.Context(), "go", "build", "-tags", "nomsgpack", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/certgate")
-	command.Dir, command.Env = harness.Root, append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, said)
-	}
-	return binary
-}
-
 // traced is what the kernel is asked by a gateway that is started, verifies,
 // forwards by name, refuses, reloads and drains.
 func traced(t *testing.T) string {
 	t.Helper()
-	strace := needProgram(t, "strace")
+	strace := harness.LookProgram(t, "strace")
+	if harness.RaceDetector() {
+		t.Skip("the race detector makes system calls of its own")
+	}
 	log := filepath.Join(t.TempDir(), "strace")
 	if err := exec.CommandContext(t.Context(), strace, "-o", log, "true").Run(); err != nil {
 		t.Skipf("strace may not trace here: %v", err)
@@ -161,7 +138,7 @@ func traced(t *testing.T) string {
 	})
 	// With -D the process of this test is the gateway, and strace a child of it that
 	// ends with it: signals arrive.
-	p := harness.StartCommand(t, "certgate", env, exec.Command(strace, "-D", "-f", "-o", log, shipped(t), "serve"))
+	p := harness.StartCommand(t, "certgate", env, exec.Command(strace, "-D", "-f", "-o", log, harness.BinaryPath(t, "certgate"), "serve"))
 	l := p.WaitListening(t)
 	g := &harness.Gateway{Process: p, Addr: l.Addr, Admin: l.AdminAddr, Authz: harness.AuthzAddrs{HTTP: l.AuthzAddr, GRPC: l.GRPCAddr}, Upstream: u}
 	waitWatching(t, g, "keys")
@@ -185,7 +162,7 @@ func traced(t *testing.T) string {
 // test looks with strace, because the unit needs a system to run.
 func TestUnitLetsTheGatewayWork(t *testing.T) {
 	t.Parallel()
-	analyze := needProgram(t, "systemd-analyze")
+	analyze := harness.LookProgram(t, "systemd-analyze")
 	calls, trace := permitted(t, analyze), traced(t)
 	seen := map[string]bool{}
 	for _, m := range systemCall.FindAllStringSubmatch(trace, -1) {
@@ -238,7 +215,7 @@ func TestUnitHasTimeAndFiles(t *testing.T) {
 func TestAgentUnit(t *testing.T) {
 	t.Parallel()
 	const worst = 11 // tenths: the gateway may be anywhere, and the socket is one
-	analyze := needProgram(t, "systemd-analyze")
+	analyze := harness.LookProgram(t, "systemd-analyze")
 	text := readDeployed(t, "systemd", "certgate-agent@.service")
 	unit := harness.WriteFile(t, strings.Replace(text, "/usr/local/bin/certgate", harness.BinaryPath(t, "certgate"), 1), t.TempDir(), "certgate-agent@daemon.service")
 	if result := harness.RunProgram(t, analyze, nil, "verify", "--man=no", unit); result.ExitCode != 0 || result.Stdout+result.Stderr != "" {

@@ -117,6 +117,7 @@ func readmeBlock(t *testing.T, first string) string {
 
 // TestReadmeQuickStart types what the README says, in a copy of what it needs.
 func TestReadmeQuickStart(t *testing.T) {
+	harness.SkipIfShort(t)
 	needFreePorts(t, "127.0.0.1:8081", ":8080", "127.0.0.1:9090")
 	serving, asking := readmeBlock(t, "go build"), readmeBlock(t, "certgate issue --client mail")
 	dir := t.TempDir()
@@ -134,8 +135,9 @@ trap 'kill $(jobs -p); wait' EXIT
 %s
 curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-connrefused http://127.0.0.1:8080/healthz
 %s`, serving, asking)
-	command := exec.CommandContext(t.Context(), "bash", "-c", script)
-	command.Dir = dir
+	harness.LookProgram(t, "curl")
+	command := exec.CommandContext(t.Context(), harness.LookProgram(t, "bash"), "-c", script)
+	command.Dir, command.Env = dir, append(os.Environ(), "GOFLAGS=-tags=nomsgpack -trimpath", "CGO_ENABLED=0") // as the harness builds
 	said, err := command.CombinedOutput()
 	for _, name := range []string{"certgate.log", "schedule.log"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {

@@ -42,13 +42,7 @@ server.serve_forever()
 // python runs the program, which prints its port, and returns its URL.
 func python(t *testing.T, program string) string {
 	t.Helper()
-	interpreter, err := exec.LookPath("python3")
-	if err != nil && os.Getenv("CI") == "true" {
-		t.Fatal("want python3 in CI, found none")
-	}
-	if err != nil {
-		t.Skip("python3 is not installed: this service is not tried")
-	}
+	interpreter := harness.LookProgram(t, "python3")
 	command := exec.Command(interpreter, "-c", program)
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()

@@ -2,87 +2,145 @@ package harness
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 )
 
-// Timeout bounds every wait for something that takes milliseconds on an idle
-// machine. Nothing is measured by it: it only keeps a failure from hanging.
+// Timeout bounds every wait for an event that takes milliseconds on an idle machine. It
+// keeps a failure from hanging; no test measures time with it.
 const Timeout = time.Minute
 
-// PollInterval is the time between two looks at a condition that does not announce itself.
+// PollInterval is the time between two checks of a condition that cannot be waited for.
 const PollInterval = 5 * time.Millisecond
 
-// shared is what all tests of this run share: the binaries and everything that
-// their processes have said.
-var shared = &session{secrets: newSecrets()}
+// Root is the root of the repository, from the folder of every package below test.
+const Root = "../.."
 
-// session builds the binaries when the first test needs one.
+// parallelTests is the number of tests of one package that run at once. Most of them wait
+// for a process more than they compute, so it exceeds the number of cores.
+const parallelTests = "8"
+
+// shared is the state of all tests of a package.
+var shared = session{secrets: newSecrets(), binaries: map[string]string{}}
+
+// session holds the built programs and the output of all processes.
 type session struct {
 	secrets *secrets
 
-	once sync.Once
-	dir  string // of the binaries
-	err  error
+	mu       sync.Mutex
+	dir      string            // of the built programs
+	binaries map[string]string // path by name
 }
 
-// Main runs the tests of a package. It removes the binaries afterwards, and fails when
-// the output of any process contains a piece of a credential.
+// Main runs the tests of a package, as [testing.M.Run] does, and returns the exit code. It
+// removes the built programs afterwards, and fails when the output of any process contains
+// a part of a credential.
 func Main(m *testing.M) int {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := parallel.Value.Set(parallelTests); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
-	if err := os.RemoveAll(shared.dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if shared.dir != "" {
+		if err := os.RemoveAll(shared.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	}
 	for _, leak := range shared.secrets.leaks() {
-		fmt.Fprintln(os.Stderr, "FAIL: a piece of a credential in the output of "+leak)
+		fmt.Fprintln(os.Stderr, "FAIL: a part of a credential in the output of "+leak)
 		code = 1
 	}
 	return code
 }
 
-// Root is the root of the repository, from the folder of every package below test.
-const Root = "../.."
-
-// RaceDetector reports whether the binaries are built with the race detector, which
-// TEST_RACE=true asks for.
+// RaceDetector reports whether the programs are built with the race detector, which
+// TEST_RACE=true requests.
 func RaceDetector() bool { return os.Getenv("TEST_RACE") == "true" }
 
-// BinaryPath returns the path of cmd/NAME, which the first call builds.
+// BinaryPath returns the path of the program cmd/NAME. The first call for a name builds it,
+// with the flags of the Dockerfile unless [RaceDetector] asks for other ones.
 func BinaryPath(t testing.TB, name string) string {
 	t.Helper()
-	return shared.binary(t, name)
-}
-
-// binary is the path of cmd/NAME, built as it is shipped.
-func (r *session) binary(t testing.TB, name string) string {
-	t.Helper()
-	r.once.Do(func() { r.dir, r.err = build() })
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	return filepath.Join(r.dir, name)
-}
-
-func build() (string, error) {
-	dir, err := os.MkdirTemp("", "certgate-test-")
+	SkipIfShort(t)
+	path, err := shared.binary(name)
 	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (s *session) binary(name string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path := s.binaries[name]; path != "" {
+		return path, nil
+	}
+	if s.dir == "" {
+		if err := readSources(); err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp("", "certgate-test-")
+		if err != nil {
+			return "", err
+		}
+		s.dir = dir
+	}
+	path := filepath.Join(s.dir, name)
+	if err := build(path, "./cmd/"+name); err != nil {
 		return "", err
 	}
+	s.binaries[name] = path
+	return path, nil
+}
+
+// build compiles a program. Without the race detector the flags are those of the shipped
+// program, so that the build cache serves scripts/check.sh and the tests alike.
+func build(path, source string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	args := []string{"build", "-tags", "nomsgpack", "-ldflags", "-s -w", "-o", dir}
+	args, env := []string{"-trimpath"}, "CGO_ENABLED=0"
 	if RaceDetector() {
-		args = append(args, "-race")
+		args, env = []string{"-race"}, "CGO_ENABLED=1"
 	}
-	command := exec.CommandContext(ctx, "go", append(args, "./cmd/certgate", "./cmd/schedule", "./cmd/demo")...)
-	command.Dir = Root
-	if said, err := command.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("go build: %w\n%s", err, said)
+	args = append([]string{"build", "-tags", "nomsgpack", "-ldflags", "-s -w", "-o", path}, append(args, source)...)
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Dir, command.Env = Root, append(os.Environ(), env)
+	if text, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", source, err, text)
 	}
-	return dir, nil
+	return nil
+}
+
+// readSources opens every source file of the programs. The go command takes note of the
+// files that a test opens, and does not reuse the result of the test when one has changed.
+func readSources() error {
+	for _, name := range []string{"go.mod", "go.sum"} {
+		if _, err := os.Stat(filepath.Join(Root, name)); err != nil {
+			return err
+		}
+	}
+	for _, folder := range []string{"cmd", "internal"} {
+		err := filepath.WalkDir(filepath.Join(Root, folder), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			_, err = os.Stat(path)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

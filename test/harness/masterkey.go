@@ -145,7 +145,7 @@ func (m *MasterKey) Openssl(t *testing.T, args ...string) string {
 func openssl(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	command := exec.CommandContext(t.Context(), "openssl", args...)
+	command := exec.CommandContext(t.Context(), LookProgram(t, "openssl"), args...)
 	command.Dir, command.Stdout, command.Stderr = dir, &stdout, &stderr
 	if err := command.Run(); err != nil {
 		t.Fatalf("openssl %s: %v\n%s", args[0], err, &stderr)

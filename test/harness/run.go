@@ -21,7 +21,8 @@ func Run(t *testing.T, name string, env Env, args ...string) Result {
 	return RunProgram(t, BinaryPath(t, name), env, args...)
 }
 
-// RunProgram runs any program in a folder of its own.
+// RunProgram runs any program to its end, in a folder of its own. A program that is not
+// installed skips the test.
 func RunProgram(t *testing.T, program string, env Env, args ...string) Result {
 	t.Helper()
 	result := RunProgramUnrecorded(t, program, env, args...)
@@ -33,6 +34,7 @@ func RunProgram(t *testing.T, program string, env Env, args ...string) Result {
 func RunProgramUnrecorded(t *testing.T, program string, env Env, args ...string) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
+	program = LookProgram(t, program)
 	command := exec.CommandContext(t.Context(), program, args...)
 	command.Dir, command.Env = t.TempDir(), env.list()
 	command.Stdout, command.Stderr = &stdout, &stderr

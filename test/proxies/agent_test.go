@@ -14,7 +14,7 @@ func TestAgentBehindTLS(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			program, _, _ := strings.Cut(file, "-")
-			LookProgram(t, proxyCommands()[program].name)
+			harness.LookProgram(t, proxyCommands()[program].name)
 			m := harness.NewMasterKey(t, "p256")
 			g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress().With(harness.Env{"TRUSTED_PROXIES": "127.0.0.1/32"}))
 			mail := m.NewCredentialFiles(t, harness.OU("mail"))

@@ -34,7 +34,7 @@ func (c *cast) withServerNames(t *testing.T) {
 // detail that it can add, and what certgate makes of it.
 func TestEnvoyXFCC(t *testing.T) {
 	t.Parallel()
-	LookProgram(t, "envoy")
+	harness.LookProgram(t, "envoy")
 	c := newCast(t)
 	c.withServerNames(t)
 	named := func(names string) tls.Certificate {
@@ -103,7 +103,7 @@ func TestEnvoyXFCC(t *testing.T) {
 // two others the client chooses its identity.
 func TestEnvoySpoofedXFCC(t *testing.T) {
 	t.Parallel()
-	LookProgram(t, "envoy")
+	harness.LookProgram(t, "envoy")
 	c := newCast(t)
 	for value, want := range map[string]struct {
 		client string

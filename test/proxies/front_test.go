@@ -100,7 +100,7 @@ func headerOf(file string) string {
 func newFrontWith(t *testing.T, c *cast, file string, env harness.Env) *front {
 	t.Helper()
 	program, _, _ := strings.Cut(file, "-")
-	LookProgram(t, proxyCommands()[program].name) // before anything else is started
+	harness.LookProgram(t, proxyCommands()[program].name) // before anything else is started
 	g := harness.NewGateway(t, c.clients, env)
 	return &front{
 		cast: c, header: headerOf(file), decodes: isTraefik(file), mutual: isMutual(file), gateway: g, recorder: harness.NewRecorder(t, g.Addr),

@@ -107,7 +107,7 @@ func TestProxyVersions(t *testing.T) {
 			continue
 		}
 		t.Run(row.file, func(t *testing.T) {
-			said, err := exec.CommandContext(t.Context(), LookProgram(t, proxyCommands()[program].name), flags[program]).CombinedOutput()
+			said, err := exec.CommandContext(t.Context(), harness.LookProgram(t, proxyCommands()[program].name), flags[program]).CombinedOutput()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,6 @@ package proxies
 import (
 	"maps"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -59,7 +58,7 @@ func startProxy(t *testing.T, o proxyOptions) proxy {
 	t.Helper()
 	program, _, _ := strings.Cut(o.file, "-")
 	command := proxyCommands()[program]
-	path := LookProgram(t, command.name)
+	path := harness.LookProgram(t, command.name)
 	dir, addr := t.TempDir(), harness.FreeAddress(t)
 	file := o.write(t, command, dir, addr)
 	env := harness.Env{"HOME": dir, "XDG_CONFIG_HOME": dir, "XDG_DATA_HOME": dir}
@@ -96,22 +95,6 @@ func (o proxyOptions) write(t *testing.T, command proxyCommand, dir, addr string
 		t.Fatalf("%s: want the configuration changed, found it as before", o.file)
 	}
 	return file
-}
-
-// LookProgram returns the path of a program. A program that is not installed skips the test,
-// and in CI fails it.
-func LookProgram(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatalf("want %s in CI, found none", name)
-	default:
-		t.Skipf("%s is not installed: this proxy is not tried", name)
-	}
-	return ""
 }
 
 // placeholder has no other meaning in the configurations: the variables of nginx, HAProxy

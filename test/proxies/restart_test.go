@@ -27,7 +27,7 @@ type twoGateways struct {
 func newTwoGateways(t *testing.T, c *cast, file string, checks bool) *twoGateways {
 	t.Helper()
 	program, _, _ := strings.Cut(file, "-")
-	LookProgram(t, proxyCommands()[program].name)
+	harness.LookProgram(t, proxyCommands()[program].name)
 	p := &twoGateways{front: &front{cast: c}, checks: checks, arrived: map[string]int{}}
 	values := maps.Clone(c.files)
 	for i, name := range []string{"GATEWAY_A", "GATEWAY_B"} {

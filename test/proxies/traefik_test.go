@@ -35,7 +35,7 @@ func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Repla
 // TestTraefikAsks runs the documented configuration with the real Traefik.
 func TestTraefikAsks(t *testing.T) {
 	t.Parallel()
-	LookProgram(t, "traefik")
+	harness.LookProgram(t, "traefik")
 	c := newCast(t)
 	mail, social := c.mail, c.social
 	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{
@@ -77,7 +77,7 @@ func TestTraefikAsks(t *testing.T) {
 // attack that each line prevents to succeed.
 func TestTraefikAsksWrongly(t *testing.T) {
 	t.Parallel()
-	LookProgram(t, "traefik")
+	harness.LookProgram(t, "traefik")
 	c := newCast(t)
 	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
