@@ -13,13 +13,13 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// lanes are the two ways through the gateway.
-func lanes() map[string]map[string]string {
+// servers returns the settings of both server implementations by name.
+func servers() map[string]map[string]string {
 	return map[string]map[string]string{"fast": {"HTTP_FAST_PATH": "true"}, "net/http": {"HTTP_FAST_PATH": "false"}}
 }
 
-// refused is the problem and the audit line of a request.
-type refused struct {
+// refusedRequest has the common fields of a problem document and an audit line.
+type refusedRequest struct {
 	Reason    refusal.Reason `json:"reason"`
 	Status    int            `json:"status"`
 	RequestID string         `json:"request_id"`
@@ -27,8 +27,8 @@ type refused struct {
 	Path      string         `json:"path"`
 }
 
-// lineOf waits for the audit line of a request.
-func (r *running) lineOf(t *testing.T, requestID string) (line refused) {
+// auditLine waits for the audit line of a request.
+func (r *running) auditLine(t *testing.T, requestID string) (line refusedRequest) {
 	t.Helper()
 	eventually(t, "the audit line of "+requestID, func() bool {
 		for text := range strings.Lines(r.log.String()) {
@@ -41,13 +41,13 @@ func (r *running) lineOf(t *testing.T, requestID string) (line refused) {
 	return line
 }
 
-// TestEveryRequestIsAudited: a request that net/http refuses itself is answered with a
-// problem document and has an audit line, on a new connection and behind another request.
+// TestEveryRequestIsAudited checks that a request that net/http refuses gets a problem
+// document and an audit line, on a new connection and after another request.
 func TestEveryRequestIsAudited(t *testing.T) {
 	before := map[string]string{
-		"on a new connection": "",
-		"behind a plain one":  "GET /first HTTP/1.1\r\nHost: h\r\n\r\n",
-		"behind net/http's":   "GET /first HTTP/1.1\r\nHost:  h\r\nPragma: x\r\n\r\n",
+		"on a new connection":          "",
+		"after a plain request":        "GET /first HTTP/1.1\r\nHost: h\r\n\r\n",
+		"after a request for net/http": "GET /first HTTP/1.1\r\nHost:  h\r\nPragma: x\r\n\r\n",
 	}
 	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("a", 500)
 	tests := []struct {
@@ -68,16 +68,16 @@ func TestEveryRequestIsAudited(t *testing.T) {
 		{"unknown transfer coding", "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", refusal.RequestAmbiguous, "POST", "/a"},
 		{"NUL in a header", "GET /a HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", refusal.RequestMalformed, "GET", "/a"},
 	}
-	for lane, set := range lanes() {
+	for implementation, set := range servers() {
 		r := start(t, load(t, "http://127.0.0.1:1", set))
 		for _, tt := range tests {
 			for when, first := range before {
-				t.Run(lane+" "+tt.name+" "+when, func(t *testing.T) {
-					res := r.last(t, first, tt.request)
+				t.Run(implementation+" "+tt.name+" "+when, func(t *testing.T) {
+					res := r.refuse(t, first, tt.request)
 					if res.Status != tt.want.Status() || res.Reason != tt.want {
-						t.Fatalf("answered %d %s, want %d %s", res.Status, res.Reason, tt.want.Status(), tt.want)
+						t.Fatalf("response %d %s, want %d %s", res.Status, res.Reason, tt.want.Status(), tt.want)
 					}
-					line := r.lineOf(t, res.RequestID)
+					line := r.auditLine(t, res.RequestID)
 					if line.Status != res.Status || line.Reason != tt.want {
 						t.Errorf("audit line %+v, want %d %s", line, tt.want.Status(), tt.want)
 					}
@@ -90,9 +90,9 @@ func TestEveryRequestIsAudited(t *testing.T) {
 	}
 }
 
-// last sends a request behind another one, if there is any, and returns the problem that
-// it is answered with. The connection ends behind it.
-func (r *running) last(t *testing.T, first, request string) (found refused) {
+// refuse sends a request after another one, if first is not empty, and returns the
+// problem document of its response. It requires that the server closes the connection.
+func (r *running) refuse(t *testing.T, first, request string) (found refusedRequest) {
 	t.Helper()
 	c, err := net.Dial("tcp", r.Addr().String())
 	if err != nil {
@@ -100,17 +100,17 @@ func (r *running) last(t *testing.T, first, request string) (found refused) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	answers := bufio.NewReader(c)
+	responses := bufio.NewReader(c)
 	if first != "" {
 		_, _ = io.WriteString(c, first)
-		res, err := http.ReadResponse(answers, nil)
+		res, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 	}
 	_, _ = io.WriteString(c, request)
-	res, err := http.ReadResponse(answers, nil)
+	res, err := http.ReadResponse(responses, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,8 @@ func (r *running) last(t *testing.T, first, request string) (found refused) {
 	return found
 }
 
-// TestChunkExtensions: a control character in a chunk extension makes the body malformed.
+// TestChunkExtensions checks that a control character in a chunk extension makes the
+// request malformed.
 func TestChunkExtensions(t *testing.T) {
 	up, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -133,18 +134,18 @@ func TestChunkExtensions(t *testing.T) {
 	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })}
 	go s.Serve(up)
 	defer s.Close()
-	for lane, set := range lanes() {
+	for implementation, set := range servers() {
 		set["ACCESS_RULES"] = `rules: [{name: events, clients: [mail], allow: ["POST /events"]}]`
 		r := start(t, load(t, "http://"+up.Addr().String(), set))
-		head := "POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX-SSL-Auth: " + newWorld(t).header + "\r\n\r\n"
+		head := "POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX-SSL-Auth: " + newCredentials(t).header + "\r\n\r\n"
 		for _, body := range []string{
 			"5;a\x00\r\nhello\r\n0\r\n\r\n", "5;\x00\r\nhello\r\n0\r\n\r\n", "5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0;a\x00\r\n\r\n", "5\r\nhello\r\n0;\x01\r\n\r\n",
 			"5\x00\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\x00\r\n\r\n",
 		} {
-			t.Run(lane+" "+body, func(t *testing.T) {
-				res := r.last(t, "", head+body)
-				if line := r.lineOf(t, res.RequestID); res.Reason != refusal.RequestMalformed || line.Reason != refusal.RequestMalformed || line.Status != http.StatusBadRequest {
-					t.Errorf("answered %+v, audit line %+v: want request_malformed", res, line)
+			t.Run(implementation+" "+body, func(t *testing.T) {
+				res := r.refuse(t, "", head+body)
+				if line := r.auditLine(t, res.RequestID); res.Reason != refusal.RequestMalformed || line.Reason != refusal.RequestMalformed || line.Status != http.StatusBadRequest {
+					t.Errorf("response %+v, audit line %+v: want request_malformed", res, line)
 				}
 			})
 		}

@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// question is what a proxy asks about GET /events of mail.
-func question(t *testing.T) string {
+// verifyRequest returns the request of a proxy for a decision on GET /events of mail.
+func verifyRequest(t *testing.T) string {
 	t.Helper()
-	return "GET /verify HTTP/1.1\r\nHost: h\r\nX-Original-Method: GET\r\nX-Original-URI: /events\r\nX-SSL-Auth: " + newWorld(t).header + "\r\n\r\n"
+	return "GET /verify HTTP/1.1\r\nHost: h\r\nX-Original-Method: GET\r\nX-Original-URI: /events\r\nX-SSL-Auth: " + newCredentials(t).header + "\r\n\r\n"
 }
 
 func startAuthz(t *testing.T, set map[string]string) *running {
@@ -39,15 +39,16 @@ func dialAuthz(t *testing.T, r *running) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// The listener for other proxies is watched and hardened as the public one.
+// TestAuthzRawRequests checks that the listener for other proxies has the limits of the
+// public one.
 func TestAuthzRawRequests(t *testing.T) {
-	good := question(t)
+	good := verifyRequest(t)
 	tests := []struct {
 		name, request string
 		status        int
@@ -65,14 +66,14 @@ func TestAuthzRawRequests(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := dialAuthz(t, r)
 			_, _ = io.WriteString(c, tt.request)
-			// The server ends every one of these.
+			// The server closes each of these connections.
 			have, err := io.ReadAll(c)
 			status := "HTTP/1.1 403 "
 			if tt.status == http.StatusOK {
 				status = "HTTP/1.1 200 "
 			}
 			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(string(have), status) || !strings.Contains(string(have), tt.want) {
-				t.Errorf("answer %.300q, %v: want %d, %q and the end", have, err, tt.status, tt.want)
+				t.Errorf("response %.300q, %v: want %d, %q and the end", have, err, tt.status, tt.want)
 			}
 		})
 	}
@@ -81,22 +82,22 @@ func TestAuthzRawRequests(t *testing.T) {
 	}
 }
 
-// A question in flight is answered while the gateway drains, and a connection that
-// is open is told to close.
+// TestAuthzDrain checks that a request on an open connection gets a response with
+// Connection: close while the gateway drains.
 func TestAuthzDrain(t *testing.T) {
 	r := startAuthz(t, nil)
 	c := dialAuthz(t, r)
-	answers := bufio.NewReader(c)
+	responses := bufio.NewReader(c)
 	for _, draining := range []bool{false, true} {
 		if draining {
-			r.drainIdle = patience // or the connection, which is idle, could be closed first
+			r.drainIdle = testTimeout // otherwise the idle connection may be closed first
 			r.cancel()
 			eventually(t, "draining", r.draining.Load)
 		}
-		if _, err := io.WriteString(c, question(t)); err != nil {
+		if _, err := io.WriteString(c, verifyRequest(t)); err != nil {
 			t.Fatal(err)
 		}
-		res, err := http.ReadResponse(answers, nil)
+		res, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestAuthzDrain(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !free(r.AuthzAddr()) {
+	if !isFree(r.AuthzAddr()) {
 		t.Error("want the address free after Run")
 	}
 }
@@ -119,8 +120,9 @@ func TestWithoutAuthz(t *testing.T) {
 	}
 }
 
-// Envoy's listener alone, from the configuration to the end of the drain.
-func TestEnvoyAsks(t *testing.T) {
+// TestEnvoyListener checks the gRPC listener alone, from the configuration to the end of
+// the drain.
+func TestEnvoyListener(t *testing.T) {
 	r := start(t, load(t, "http://127.0.0.1:1", map[string]string{
 		"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1", "MAX_CREDENTIAL_BYTES": "2KiB", "MAX_BODY_BYTES": "4KiB",
 	}))
@@ -136,7 +138,7 @@ func TestEnvoyAsks(t *testing.T) {
 			}},
 		}})
 	}
-	if res, err := ask(newWorld(t).header); err != nil || res.GetOkResponse() == nil {
+	if res, err := ask(newCredentials(t).header); err != nil || res.GetOkResponse() == nil {
 		t.Errorf("%v, %v: want leave", res, err)
 	}
 	if res, err := ask(strings.Repeat("M", 30<<10)); err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusRequestHeaderFieldsTooLarge {
@@ -152,14 +154,14 @@ func TestEnvoyAsks(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !free(r.AuthzGRPCAddr()) {
+	if !isFree(r.AuthzGRPCAddr()) {
 		t.Error("want the address free after Run")
 	}
 }
 
-// TestAuthzStrangers checks that both listeners refuse a connection that is not from
-// AUTHZ_PEERS before a byte is read: over HTTP with an answer, over gRPC without.
-func TestAuthzStrangers(t *testing.T) {
+// TestAuthzForeignPeers checks that both listeners refuse a connection from outside of
+// AUTHZ_PEERS before they read: over HTTP with a response, over gRPC without.
+func TestAuthzForeignPeers(t *testing.T) {
 	r := startAuthz(t, map[string]string{"AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "192.0.2.1", "READ_HEADER_TIMEOUT": "1h"})
 	for _, tt := range []struct {
 		name, addr, want string
@@ -173,12 +175,12 @@ func TestAuthzStrangers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 				t.Fatal(err)
 			}
-			answer, err := io.ReadAll(c) // nothing is sent
-			if err != nil || (len(answer) == 0) != (tt.want == "") || !strings.Contains(string(answer), tt.want) {
-				t.Errorf("answer %q, %v: want %q and the end", answer, err, tt.want)
+			response, err := io.ReadAll(c) // nothing is sent
+			if err != nil || (len(response) == 0) != (tt.want == "") || !strings.Contains(string(response), tt.want) {
+				t.Errorf("response %q, %v: want %q and the end", response, err, tt.want)
 			}
 		})
 	}

@@ -10,15 +10,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// drainIdle is how long connections may stay idle once the gateway drains. A
-// client or load balancer that sends its next request meanwhile gets an answer,
-// with Connection: close, instead of a connection that vanished under it.
+// drainIdle is the time for which idle connections stay open after the start of the
+// drain. A client or load balancer that sends its next request in this time gets a
+// response with Connection: close instead of a closed connection.
 const drainIdle = time.Second
 
-// delay lets health checks fail while everything else goes on, for
-// SHUTDOWN_DELAY, so that load balancers choose other gateways before this one
-// closes its listeners. An interruption or the failure of a listener, which it
-// returns, ends the delay.
+// delay makes health checks fail and waits for SHUTDOWN_DELAY while requests are served,
+// so that load balancers choose other gateways before the listeners are closed. An
+// interruption ends the delay. The failure of a listener ends it, too, and is returned.
 func (g *Gateway) delay(failed <-chan error) error {
 	g.stopping.Store(true)
 	if g.config.ShutdownDelay == 0 {
@@ -40,8 +39,8 @@ func (g *Gateway) delay(failed <-chan error) error {
 	}
 }
 
-// shutdown drains every server but the operator's, which stays until the end, so
-// that the drain can be watched.
+// shutdown drains every server except the admin server, which is closed last, so that
+// operators can monitor the drain. It returns an error if requests were cut.
 func (g *Gateway) shutdown() error {
 	g.stopping.Store(true)
 	g.draining.Store(true)
@@ -49,15 +48,16 @@ func (g *Gateway) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	g.log.Info("draining", zap.Duration("timeout", timeout))
-	drained := g.drained()
-	for _, e := range drained {
+	drainable := g.drainable()
+	for _, e := range drainable {
 		_ = e.listener.Close()
 	}
 	g.awaitIdle(ctx)
 	var all []error
-	for _, e := range drained {
+	for _, e := range drainable {
 		err := e.server.Shutdown(ctx)
-		if err == nil || errors.Is(err, net.ErrClosed) { // the listener, above; Shutdown has waited all the same
+		// The listener was closed above; Shutdown has waited for the requests nevertheless.
+		if err == nil || errors.Is(err, net.ErrClosed) {
 			continue
 		}
 		all = append(all, fmt.Errorf("requests were cut after SHUTDOWN_TIMEOUT (%s): %w", timeout, err))
@@ -70,8 +70,8 @@ func (g *Gateway) shutdown() error {
 	return errors.Join(all...)
 }
 
-// drained are the endpoints but the operator's.
-func (g *Gateway) drained() (list []*endpoint) {
+// drainable returns every endpoint except the admin endpoint.
+func (g *Gateway) drainable() (list []*endpoint) {
 	for _, e := range g.endpoints() {
 		if e != &g.admin {
 			list = append(list, e)
@@ -80,15 +80,15 @@ func (g *Gateway) drained() (list []*endpoint) {
 	return list
 }
 
-// awaitIdle waits until every connection is closed, but no longer than
-// g.drainIdle: what is open then is idle, or in the middle of a request, which
-// Shutdown waits for.
+// awaitIdle waits until every connection is closed, for g.drainIdle at most. The
+// connections that are open then are idle or have a request in flight, for which Shutdown
+// waits.
 func (g *Gateway) awaitIdle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, g.drainIdle)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for g.open() > 0 {
+	for g.openConnections() > 0 {
 		select {
 		case <-ctx.Done():
 			return
@@ -97,11 +97,12 @@ func (g *Gateway) awaitIdle(ctx context.Context) {
 	}
 }
 
-// open is how many connections are open.
-func (g *Gateway) open() (n int64) {
+// openConnections returns the number of open HTTP/1.1 connections, except those of the
+// admin listener.
+func (g *Gateway) openConnections() (n int64) {
 	for _, e := range g.endpoints() {
-		if e.watched != nil {
-			n += e.watched.Open()
+		if e.framed != nil {
+			n += e.framed.Open()
 		}
 	}
 	return n

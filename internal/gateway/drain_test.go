@@ -11,8 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// startWithDelay starts a gateway whose SHUTDOWN_DELAY ends when interrupt is
-// called, or by itself after the configured time.
+// startWithDelay starts a gateway. A call of interrupt ends its SHUTDOWN_DELAY.
 func startWithDelay(t *testing.T, c config.Config) (r *running, interrupt context.CancelFunc) {
 	t.Helper()
 	interrupted, interrupt := context.WithCancel(context.Background())
@@ -32,11 +31,10 @@ func startWithDelay(t *testing.T, c config.Config) (r *running, interrupt contex
 	return runInBackground(t, g, &b), interrupt
 }
 
-// TestShutdownDelay: after the first signal health checks fail while new
-// connections are accepted, stay open and are answered; the second signal ends
-// the delay.
+// TestShutdownDelay checks that after the first signal health checks fail while new
+// connections are accepted and served, and that the second signal ends the delay.
 func TestShutdownDelay(t *testing.T) {
-	s := newSources(t)
+	s := newFiles(t)
 	c := load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "1h", "AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules})
 	r, interrupt := startWithDelay(t, c)
 	want(t, r, r.Addr(), "/healthz", http.StatusOK, "ok")
@@ -51,7 +49,7 @@ func TestShutdownDelay(t *testing.T) {
 	if strings.Contains(r.log.String(), `"draining"`) {
 		t.Errorf("want no drain before the delay has ended, found %s", r.log)
 	}
-	write(t, s.rules, denies)
+	write(t, s.rules, deniesMail)
 	eventually(t, "the rules reloaded during the delay", func() bool {
 		status, _, err := r.get(t, r.Addr(), "/events")
 		return err == nil && status == http.StatusForbidden
@@ -66,7 +64,7 @@ func TestShutdownDelay(t *testing.T) {
 	}
 }
 
-// TestShutdownDelayEnds: the delay ends by itself, also without Interrupted.
+// TestShutdownDelayEnds checks that the delay ends after its time without Interrupted.
 func TestShutdownDelayEnds(t *testing.T) {
 	c := load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "10ms"})
 	withSignal, interrupt := startWithDelay(t, c)
@@ -76,13 +74,13 @@ func TestShutdownDelayEnds(t *testing.T) {
 		if err := <-r.done; err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if !strings.Contains(r.log.String(), "stopping") || !free(r.Addr()) {
+		if !strings.Contains(r.log.String(), "stopping") || !isFree(r.Addr()) {
 			t.Errorf("want a delay and the address free, found %s", r.log)
 		}
 	}
 }
 
-// TestListenerFailsDuringDelay: the failure ends the delay and is returned.
+// TestListenerFailsDuringDelay checks that the failure ends the delay and is returned.
 func TestListenerFailsDuringDelay(t *testing.T) {
 	r, interrupt := startWithDelay(t, load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "1h"}))
 	defer interrupt()

@@ -32,30 +32,30 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is a master key and a client's certificate in the header.
-type world struct {
+// credentials are a master key and a certificate of the client mail, as a header value.
+type credentials struct {
 	publicKey, header string
 }
 
-var made = sync.OnceValues(func() (world, error) {
+var made = sync.OnceValues(func() (credentials, error) {
 	now := time.Now()
 	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.Ed25519, Lifetime: 24 * time.Hour, Now: now})
 	if err != nil {
-		return world{}, err
+		return credentials{}, err
 	}
 	key, err := pki.P256.Generate()
 	if err != nil {
-		return world{}, err
+		return credentials{}, err
 	}
 	var cert *x509.Certificate
 	cert, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
 	if err != nil {
-		return world{}, err
+		return credentials{}, err
 	}
-	return world{string(ca.PublicKeyPEM()), certheader.Encode(certheader.Base64DER, cert.Raw)}, nil
+	return credentials{string(ca.PublicKeyPEM()), certheader.Encode(certheader.Base64DER, cert.Raw)}, nil
 })
 
-func newWorld(t *testing.T) world {
+func newCredentials(t *testing.T) credentials {
 	t.Helper()
 	w, err := made()
 	if err != nil {
@@ -64,12 +64,12 @@ func newWorld(t *testing.T) world {
 	return w
 }
 
-// load is a checked configuration: a small one, and what the test sets.
+// load returns a small configuration with additional settings.
 func load(t *testing.T, upstream string, set map[string]string) config.Config {
 	t.Helper()
 	environ := map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM_URL": upstream,
-		"AUTH_PUBLIC_KEY": newWorld(t).publicKey,
+		"AUTH_PUBLIC_KEY": newCredentials(t).publicKey,
 		"HTTP_FAST_PATH":  cmp.Or(os.Getenv("TEST_HTTP_FAST_PATH"), "true"),
 		"ACCESS_RULES":    "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n",
 	}
@@ -86,7 +86,7 @@ func load(t *testing.T, upstream string, set map[string]string) config.Config {
 	return c
 }
 
-// buffer is a log that can be read while it is written.
+// buffer is a log that is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -104,7 +104,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// running is a gateway between New and the end of Run.
+// running is a gateway that runs in the background.
 type running struct {
 	*Gateway
 	log    *buffer
@@ -137,7 +137,7 @@ func runInBackground(t *testing.T, g *Gateway, log *buffer) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
 		Gateway: g, log: log, cancel: cancel, done: make(chan error, 1),
-		client: &http.Client{Transport: &http.Transport{}, Timeout: patience},
+		client: &http.Client{Transport: &http.Transport{}, Timeout: testTimeout},
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -152,14 +152,14 @@ func runInBackground(t *testing.T, g *Gateway, log *buffer) *running {
 	return r
 }
 
-// get asks for a path with mail's certificate.
+// get requests a path with the certificate of mail.
 func (r *running) get(t *testing.T, addr net.Addr, path string) (status int, body string, err error) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, "http://"+addr.String()+path, http.NoBody)
 	if err != nil {
 		return 0, "", err
 	}
-	req.Header.Set("X-SSL-Auth", newWorld(t).header)
+	req.Header.Set("X-SSL-Auth", newCredentials(t).header)
 	res, err := r.client.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -177,21 +177,22 @@ func want(t *testing.T, r *running, addr net.Addr, path string, status int, text
 	}
 }
 
-// patience is how long anything may take on a busy machine.
-const patience = 20 * time.Second
+// testTimeout is the deadline of every condition, for a busy machine.
+const testTimeout = 20 * time.Second
 
-// eventually asks every few milliseconds until the answer is true.
-func eventually(t *testing.T, what string, ask func() bool) {
+// eventually waits until the condition is true.
+func eventually(t *testing.T, description string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ask() {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if condition() {
 			return
 		}
 	}
-	t.Fatalf("want %s, waited in vain", what)
+	t.Fatalf("want %s within %s", description, testTimeout)
 }
 
-func free(addr net.Addr) bool {
+// isFree reports whether an address can be bound.
+func isFree(addr net.Addr) bool {
 	l, err := net.Listen("tcp", addr.String())
 	if err != nil {
 		return false
@@ -200,6 +201,7 @@ func free(addr net.Addr) bool {
 	return true
 }
 
+// hello starts an upstream and returns its URL.
 func hello(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
@@ -221,7 +223,7 @@ func TestRun(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !free(r.Addr()) || !free(r.AdminAddr()) {
+	if !isFree(r.Addr()) || !isFree(r.AdminAddr()) {
 		t.Error("want both addresses free after Run")
 	}
 	for _, text := range []string{`"trusted key"`, `"listening"`, r.Addr().String(), r.AdminAddr().String(), `"draining"`} {
@@ -231,17 +233,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Health checks end with the gateway.
+// TestHealthChecksEnd checks that health checks of the upstream end with the gateway.
 func TestHealthChecksEnd(t *testing.T) {
-	asked := make(chan struct{}, 100)
+	checked := make(chan struct{}, 100)
 	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
-			asked <- struct{}{}
+			checked <- struct{}{}
 		}
 	}))
 	defer service.Close()
 	r := start(t, load(t, service.URL, map[string]string{"UPSTREAM_HEALTH_PATH": "/healthz"}))
-	<-asked
+	<-checked
 	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_upstream_up{upstream="`+strings.TrimPrefix(service.URL, "http://")+`"} 1`)
 	r.cancel()
 	if err := <-r.done; err != nil {
@@ -253,7 +255,7 @@ func TestWithoutAdmin(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"ADMIN_ADDR": ""}))
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 	if a := r.AdminAddr(); a != nil {
-		t.Errorf("operator's address %v, want none", a)
+		t.Errorf("admin address %v, want none", a)
 	}
 	want(t, r, r.Addr(), "/metrics", http.StatusForbidden, "access_denied")
 	r.client.CloseIdleConnections()
@@ -263,8 +265,9 @@ func TestWithoutAdmin(t *testing.T) {
 	}
 }
 
-// slow is an upstream that says when a request has come and answers when told.
-func slow(t *testing.T) (addr string, arrived chan struct{}, release func()) {
+// blockingUpstream starts an upstream that reports the arrival of a request and responds
+// after the call of release.
+func blockingUpstream(t *testing.T) (addr string, arrived chan struct{}, release func()) {
 	t.Helper()
 	arrived, released := make(chan struct{}, 1), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -285,8 +288,9 @@ type result struct {
 	err    error
 }
 
+// TestDrain checks that a request in flight is finished while the gateway drains.
 func TestDrain(t *testing.T) {
-	addr, arrived, release := slow(t)
+	addr, arrived, release := blockingUpstream(t)
 	r := start(t, load(t, addr, nil))
 	inFlight := make(chan result, 1)
 	go func() {
@@ -313,7 +317,7 @@ func TestDrain(t *testing.T) {
 	}
 	release()
 	if have := <-inFlight; have.err != nil || have.status != http.StatusOK || have.body != "late" {
-		t.Errorf("request in flight: %+v, want its answer", have)
+		t.Errorf("request in flight: %+v, want its response", have)
 	}
 	r.client.CloseIdleConnections()
 	if err := <-r.done; err != nil {
@@ -321,8 +325,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-func TestDrainTakesTooLong(t *testing.T) {
-	addr, arrived, release := slow(t)
+func TestDrainTimeout(t *testing.T) {
+	addr, arrived, release := blockingUpstream(t)
 	defer release()
 	r := start(t, load(t, addr, map[string]string{"SHUTDOWN_TIMEOUT": "50ms"}))
 	inFlight := make(chan result, 1)
@@ -344,7 +348,7 @@ func TestDrainTakesTooLong(t *testing.T) {
 func TestCancelledBeforeRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for range 20 { // what could go wrong is a race
+	for range 20 { // to provoke a race
 		g, _, err := build(t, load(t, "http://127.0.0.1:1", map[string]string{
 			"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1",
 		}))
@@ -354,7 +358,7 @@ func TestCancelledBeforeRun(t *testing.T) {
 		if err := g.Run(ctx); err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if !free(g.Addr()) || !free(g.AuthzAddr()) || !free(g.AuthzGRPCAddr()) || !free(g.AdminAddr()) {
+		if !isFree(g.Addr()) || !isFree(g.AuthzAddr()) || !isFree(g.AuthzGRPCAddr()) || !isFree(g.AdminAddr()) {
 			t.Fatal("want all addresses free after Run")
 		}
 	}
@@ -386,14 +390,14 @@ func TestBusyAddress(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), tt.variable+": ") || !strings.Contains(err.Error(), busy.Addr().String()) {
 				t.Errorf("New: %v, want an error that names %s and the address", err, tt.variable)
 			}
-			if !free(spare.Addr()) {
+			if !isFree(spare.Addr()) {
 				t.Error("want the other address free again")
 			}
 		})
 	}
 }
 
-// A listener that fails ends everything, and the reason is told.
+// TestListenerFails checks that the failure of a listener ends the gateway with an error.
 func TestListenerFails(t *testing.T) {
 	for _, name := range []string{"public", "operator's"} {
 		r := start(t, load(t, hello(t), nil))
@@ -407,38 +411,39 @@ func TestListenerFails(t *testing.T) {
 		if err := <-r.done; err == nil || !strings.Contains(err.Error(), broken.Addr().String()) {
 			t.Errorf("%s: Run: %v, want an error that names the listener", name, err)
 		}
-		if !free(r.Addr()) || !free(r.AdminAddr()) {
+		if !isFree(r.Addr()) || !isFree(r.AdminAddr()) {
 			t.Errorf("%s: want both addresses free after Run", name)
 		}
 	}
 }
 
-// No wait without an end. (That net/http keeps to its settings is its business.)
+// TestTimeouts checks that net/http gets the configured timeouts.
 func TestTimeouts(t *testing.T) {
 	c := load(t, "http://127.0.0.1:1", map[string]string{"READ_HEADER_TIMEOUT": "11s", "READ_TIMEOUT": "22s", "IDLE_TIMEOUT": "33s"})
 	r := start(t, c)
-	s := r.server(nil) // as the public one and the operator's are made
+	s := r.newServer(nil) // as for the public and the admin endpoint
 	have := [3]time.Duration{s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout}
 	if want := [3]time.Duration{11 * time.Second, 22 * time.Second, 33 * time.Second}; have != want {
 		t.Errorf("timeouts %v, want %v", have, want)
 	}
 }
 
-// What net/http complains about reaches the operator.
+// TestErrorLog checks that messages of net/http are in the log.
 func TestErrorLog(t *testing.T) {
 	r := start(t, load(t, hello(t), nil))
-	r.server(nil).ErrorLog.Print("accept error")
+	r.newServer(nil).ErrorLog.Print("accept error")
 	for line := range strings.Lines(r.log.String()) {
 		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, `"msg":"accept error"`) {
 			return
 		}
 	}
-	t.Errorf("log %s: want the complaint as a warning", r.log)
+	t.Errorf("log %s: want the message as a warning", r.log)
 }
 
-// The server behind the public address is the watched and hardened one.
+// TestRawRequests checks that the public server has the listener, protocols and limits of
+// the configuration.
 func TestRawRequests(t *testing.T) {
-	w := newWorld(t)
+	w := newCredentials(t)
 	tests := []struct{ name, request, want string }{
 		{"two lengths", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "request_ambiguous"},
 		{"options of the server", "OPTIONS * HTTP/1.1\r\nHost: h\r\nX-SSL-Auth: " + w.header + "\r\n\r\n", "path_ambiguous"},
@@ -454,11 +459,11 @@ func TestRawRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 				t.Fatal(err)
 			}
 			_, _ = io.WriteString(c, tt.request)
-			// The server ends every one of these.
+			// The server closes each of these connections.
 			have, err := io.ReadAll(c)
 			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(string(have), tt.want) {
 				t.Errorf("answer %q, %v: want %q and the end", have, err, tt.want)
@@ -467,8 +472,8 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// TestUnfinishedRequests: the timeouts of the configuration end what a client does not
-// finish. Each one is set alone, and a busy machine answers within it.
+// TestUnfinishedRequests checks that each timeout of the configuration ends a request
+// that the client does not finish.
 func TestUnfinishedRequests(t *testing.T) {
 	for _, tt := range []struct{ name, timeout, request, want string }{
 		{"a header that does not end", "READ_HEADER_TIMEOUT", "GET /events HTTP/1.1\r\nHost: h\r\n", ""},
@@ -483,7 +488,7 @@ func TestUnfinishedRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 				t.Fatal(err)
 			}
 			_, _ = io.WriteString(c, tt.request)
@@ -495,9 +500,9 @@ func TestUnfinishedRequests(t *testing.T) {
 	}
 }
 
-// TestPanicInTheBackground checks that a panic of the gateway's own goroutines is in
-// the log, and ends the gateway with an error and not with a text of the Go runtime.
-func TestPanicInTheBackground(t *testing.T) {
+// TestBackgroundPanic checks that a panic of a goroutine of Run is logged and returned as
+// an error, without output of the Go runtime.
+func TestBackgroundPanic(t *testing.T) {
 	var b buffer
 	log, _ := audit.NewLogger(zapcore.InfoLevel, "json", zapcore.AddSync(&b))
 	failed := make(chan error, 1)

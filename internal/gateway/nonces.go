@@ -12,17 +12,18 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// nonces is where it is remembered which signatures were used: in Redis, in the
-// process, or in both. It outlives the gates, for a reload forgets no signature.
-type nonces struct {
+// nonceStore stores the nonces of verified signatures: in Redis, in the process, or in
+// both. It outlives the gates, because a reload must not make a used nonce valid again.
+type nonceStore struct {
 	httpsig.Nonces
-	redis *replay.Redis // nil: there is none
+
+	redis *replay.Redis // nil without Redis
 }
 
-// newNonces is what a configuration asks for, with metrics registered with r.
-func newNonces(c config.Config, log *zap.Logger, r prometheus.Registerer) nonces {
+// newNonceStore returns the nonce store of a configuration and registers its metrics.
+func newNonceStore(c config.Config, log *zap.Logger, r prometheus.Registerer) nonceStore {
 	if c.Redis.IsZero() {
-		return nonces{Nonces: newMemory(r)}
+		return nonceStore{Nonces: newMemory(r)}
 	}
 	o := replay.RedisOptions{Server: c.Redis, ClockSkew: c.Limits.ClockSkew, Report: redisReporter(c, log)}
 	if c.RedisRemember {
@@ -31,49 +32,45 @@ func newNonces(c config.Config, log *zap.Logger, r prometheus.Registerer) nonces
 	redis := replay.NewRedis(o)
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "certgate_redis_up",
-		Help: "1 while Redis takes the nonces of signed requests, 0 while it gives no answers.",
-	}, func() float64 {
-		if redis.Up() {
-			return 1
-		}
-		return 0
-	}))
-	return nonces{redis, redis}
+		Help: "1 while Redis stores the nonces of signed requests, 0 while it does not respond.",
+	}, func() float64 { return toFloat(redis.Up()) }))
+	return nonceStore{redis, redis}
 }
 
-// watch returns when ctx is done; at once when there is nothing to watch.
-func (n nonces) watch(ctx context.Context) {
+// watch monitors Redis until ctx is done. Without Redis it returns immediately.
+func (n nonceStore) watch(ctx context.Context) {
 	if n.redis != nil {
 		n.redis.Watch(ctx)
 	}
 }
 
+// newMemory returns a nonce store in the process and registers its metrics.
 func newMemory(r prometheus.Registerer) *replay.Memory {
 	m := replay.NewMemory()
 	r.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "certgate_nonces",
-			Help: "Nonces of signed requests that this process remembers.",
+			Help: "Nonces of signed requests that the process stores.",
 		}, func() float64 { return float64(m.Len(time.Now())) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "certgate_nonces_capacity",
-			Help: "Nonces that it can remember; a client may hold as many as are free.",
+			Help: "Nonces that the process can store; one client may use all free places.",
 		}, func() float64 { return replay.Capacity }),
 	)
 	return m
 }
 
-// redisReporter logs what becomes of Redis, each change once.
+// redisReporter returns a function that logs each change of the state of Redis.
 func redisReporter(c config.Config, log *zap.Logger) func(replay.Event, error) {
 	log = log.With(zap.String("redis", c.Redis.String()))
-	lost := "redis is out: signed requests are refused"
+	gone := "redis is out: signed requests are refused"
 	if c.RedisRemember {
-		lost = "redis is out: each replica remembers signatures for itself"
+		gone = "redis is out: each replica stores nonces itself"
 	}
 	return func(event replay.Event, err error) {
 		switch event {
 		case replay.Gone:
-			log.Error(lost, zap.Error(err))
+			log.Error(gone, zap.Error(err))
 		case replay.Back:
 			log.Info("redis is back")
 		case replay.Forgetful:

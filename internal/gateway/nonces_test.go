@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestRedisIsWatched: an operator hears of a Redis that is not there before any
-// client does, and the watch ends with the gateway.
+// TestRedisIsWatched checks that an unreachable Redis is logged without a request, and
+// that the monitoring ends with the gateway.
 func TestRedisIsWatched(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -15,7 +15,7 @@ func TestRedisIsWatched(t *testing.T) {
 	}
 	l.Close()
 	r := start(t, load(t, hello(t), map[string]string{"REDIS_URL": "redis://:s3cret-word@" + l.Addr().String(), "REDIS_DOWN": "remember"}))
-	eventually(t, "a line about redis", func() bool { return strings.Contains(r.log.String(), "redis is out: each replica remembers") })
+	eventually(t, "a line about redis", func() bool { return strings.Contains(r.log.String(), "redis is out: each replica stores nonces") })
 	want(t, r, r.AdminAddr(), "/metrics", 200, "certgate_redis_up 0\n")
 	want(t, r, r.AdminAddr(), "/metrics", 200, "certgate_nonces 0\n")
 	want(t, r, r.AdminAddr(), "/readyz", 200, "")

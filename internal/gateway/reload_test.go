@@ -25,33 +25,33 @@ import (
 )
 
 const (
-	letsMail = "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n"
-	letsWeb  = "rules:\n  - name: events\n    clients: [web]\n    allow: [\"GET /events\"]\n"
-	denies   = letsMail + "deny:\n  - client: mail\n    reason: key leaked\n"
+	allowsMail = "rules:\n  - name: events\n    clients: [mail]\n    allow: [\"GET /events\"]\n"
+	allowsWeb  = "rules:\n  - name: events\n    clients: [web]\n    allow: [\"GET /events\"]\n"
+	deniesMail = allowsMail + "deny:\n  - client: mail\n    reason: key leaked\n"
 )
 
-// sources are the two files of a configuration.
-type sources struct{ keys, rules string }
+// files are the names of the files of a configuration.
+type files struct{ keys, rules string }
 
-func newSources(t *testing.T) sources {
+func newFiles(t *testing.T) files {
 	t.Helper()
 	dir := t.TempDir()
-	s := sources{filepath.Join(dir, "keys.pem"), filepath.Join(dir, "rules.yaml")}
-	write(t, s.keys, newWorld(t).publicKey)
-	write(t, s.rules, letsMail)
+	s := files{filepath.Join(dir, "keys.pem"), filepath.Join(dir, "rules.yaml")}
+	write(t, s.keys, newCredentials(t).publicKey)
+	write(t, s.rules, allowsMail)
 	return s
 }
 
-func (s sources) start(t *testing.T) *running {
+func (s files) start(t *testing.T) *running {
 	t.Helper()
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
-	r.Reload() // the answer shows that the watch has begun
-	eventually(t, "an answer", func() bool { return len(r.lines("unchanged")) == 2 })
+	r.Reload() // its log lines show that the watch has started
+	eventually(t, "the log lines of Reload", func() bool { return len(r.lines("unchanged")) == 2 })
 	return r
 }
 
-// line is a line of the log about a source.
+// line is a log line about a source.
 type line struct {
 	Level, Msg, Source, File, Error string
 	Keys, Rules, Denials, CRLs      *int
@@ -63,7 +63,7 @@ type line struct {
 	DroppedDenials                  []string `json:"dropped_denials"`
 }
 
-// lines are those with a message.
+// lines returns the log lines with a message.
 func (r *running) lines(message string) (found []line) {
 	for text := range strings.Lines(r.log.String()) {
 		var l line
@@ -74,7 +74,7 @@ func (r *running) lines(message string) (found []line) {
 	return found
 }
 
-// write replaces a file at once, as a careful operator does.
+// write replaces a file in one step.
 func write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name+".new", []byte(text), 0o600); err != nil {
@@ -85,8 +85,8 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// stranger is a public key that signed nothing.
-var stranger = sync.OnceValues(func() (string, error) {
+// foreignKey returns a public key that has not signed the client's certificate.
+var foreignKey = sync.OnceValues(func() (string, error) {
 	other, err := pki.New(pki.Options{Name: "other", Algorithm: pki.Ed25519, Lifetime: time.Hour, Now: time.Now()})
 	if err != nil {
 		return "", err
@@ -99,39 +99,39 @@ const (
 	notReloaded = "not reloaded, the last good content stays in force"
 )
 
-// TestReload: new content is in force for the next request and bad content changes
-// nothing. Each source stands for itself, and only the sources whose content has
-// changed are in the log.
+// TestReload checks that valid new content is in force for the next request and that
+// invalid content has no effect, independently for each source, and that only changed
+// sources are logged.
 func TestReload(t *testing.T) {
-	foreign, err := stranger()
+	foreign, err := foreignKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := newWorld(t).publicKey
+	good := newCredentials(t).publicKey
 	tests := []struct {
 		name, keys, rules string
 		status            int
 		text              string
-		wantKeys          string // the message about this source; none when empty
+		wantKeys          string // the message about this source, or empty
 		wantRules         string
 	}{
-		{"nothing changes", good, letsMail, http.StatusOK, "hello", "", ""},
-		{"a rule is gone", good, letsWeb, http.StatusForbidden, "access_denied", "", reloaded},
-		{"a client is denied", good, denies, http.StatusForbidden, "access_denied", "", reloaded},
-		{"the key is gone", foreign, letsMail, http.StatusForbidden, "certificate_untrusted", reloaded, ""},
-		{"a key is added", foreign + good, letsMail, http.StatusOK, "hello", reloaded, ""},
-		{"the rules are nonsense", good, "rules: [", http.StatusOK, "hello", "", notReloaded},
-		{"the rules are empty", good, "", http.StatusOK, "hello", "", notReloaded},
-		{"the deny list is cut off", good, letsMail + "deny:\n", http.StatusOK, "hello", "", notReloaded},
-		{"the keys are nonsense", "nonsense", letsMail, http.StatusOK, "hello", notReloaded, ""},
-		{"the keys are empty", "", letsMail, http.StatusOK, "hello", notReloaded, ""},
-		{"bad keys do not keep a denied client", "", denies, http.StatusForbidden, "access_denied", notReloaded, reloaded},
-		{"bad rules do not keep a removed key", foreign, "rules: [", http.StatusForbidden, "certificate_untrusted", reloaded, notReloaded},
+		{"no change", good, allowsMail, http.StatusOK, "hello", "", ""},
+		{"removed rule", good, allowsWeb, http.StatusForbidden, "access_denied", "", reloaded},
+		{"denied client", good, deniesMail, http.StatusForbidden, "access_denied", "", reloaded},
+		{"removed key", foreign, allowsMail, http.StatusForbidden, "certificate_untrusted", reloaded, ""},
+		{"added key", foreign + good, allowsMail, http.StatusOK, "hello", reloaded, ""},
+		{"invalid rules", good, "rules: [", http.StatusOK, "hello", "", notReloaded},
+		{"empty rules", good, "", http.StatusOK, "hello", "", notReloaded},
+		{"truncated deny list", good, allowsMail + "deny:\n", http.StatusOK, "hello", "", notReloaded},
+		{"invalid keys", "nonsense", allowsMail, http.StatusOK, "hello", notReloaded, ""},
+		{"empty keys", "", allowsMail, http.StatusOK, "hello", notReloaded, ""},
+		{"denied client despite invalid keys", "", deniesMail, http.StatusForbidden, "access_denied", notReloaded, reloaded},
+		{"removed key despite invalid rules", foreign, "rules: [", http.StatusForbidden, "certificate_untrusted", reloaded, notReloaded},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSources(t)
+			s := newFiles(t)
 			r := s.start(t)
 			if n := len(r.lines(reloaded)); n != 0 {
 				t.Errorf("want nothing reloaded at the start, found %d lines", n)
@@ -141,22 +141,22 @@ func TestReload(t *testing.T) {
 			wanted := map[string]string{"keys": tt.wantKeys, "rules": tt.wantRules}
 			for source, message := range wanted {
 				if message != "" {
-					eventually(t, message+" "+source, func() bool { return r.said(message, source) == 1 })
+					eventually(t, message+" "+source, func() bool { return r.count(message, source) == 1 })
 				}
 			}
 			want(t, r, r.Addr(), "/events", tt.status, tt.text)
 			want(t, r, r.AdminAddr(), "/readyz", http.StatusOK, "ready")
-			// The answer to Reload shows that nothing else comes.
+			// After the log lines of Reload no other line follows.
 			r.Reload()
 			for source, message := range wanted {
 				switch message {
-				case notReloaded: // said again
-					eventually(t, "the error again", func() bool { return r.said(notReloaded, source) == 2 })
+				case notReloaded: // logged again
+					eventually(t, "the error again", func() bool { return r.count(notReloaded, source) == 2 })
 				case reloaded:
-					eventually(t, "no change", func() bool { return r.said("unchanged", source) == 2 })
+					eventually(t, "no change", func() bool { return r.count("unchanged", source) == 2 })
 				default:
-					eventually(t, "no change", func() bool { return r.said("unchanged", source) == 2 })
-					if n := r.said(reloaded, source) + r.said(notReloaded, source); n != 0 {
+					eventually(t, "no change", func() bool { return r.count("unchanged", source) == 2 })
+					if n := r.count(reloaded, source) + r.count(notReloaded, source); n != 0 {
 						t.Errorf("%s: want no line, found %d", source, n)
 					}
 				}
@@ -168,8 +168,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// said is how many lines with a message there are about a source.
-func (r *running) said(message, source string) (n int) {
+// count returns the number of log lines with a message about a source.
+func (r *running) count(message, source string) (n int) {
 	for _, l := range r.lines(message) {
 		if l.Source == source {
 			n++
@@ -178,17 +178,17 @@ func (r *running) said(message, source string) (n int) {
 	return n
 }
 
-// TestInventoryIsLogged: the start and every reload log numbers and digests, which
-// the metrics show too.
+// TestInventoryIsLogged checks that the start and every reload log the numbers and digests
+// that the metrics report.
 func TestInventoryIsLogged(t *testing.T) {
-	s := newSources(t)
+	s := newFiles(t)
 	r := s.start(t)
 	first := r.lines("configuration in force")
 	if len(first) != 1 || *first[0].Keys != 1 || *first[0].Rules != 1 || *first[0].Denials != 0 || *first[0].CRLs != 0 {
 		t.Fatalf("want one key and one rule at the start, found %+v", first)
 	}
-	write(t, s.rules, denies+"  - serial: 4f\n")
-	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	write(t, s.rules, deniesMail+"  - serial: 4f\n")
+	eventually(t, "the rules reloaded", func() bool { return r.count(reloaded, "rules") == 1 })
 	l := r.lines(reloaded)[0]
 	if *l.Rules != 1 || *l.Denials != 2 || l.RulesDigest != first[0].RulesDigest || l.DenialsDigest == first[0].DenialsDigest || l.Keys != nil {
 		t.Errorf("want the same rule and two denials, found %+v", l)
@@ -199,41 +199,40 @@ func TestInventoryIsLogged(t *testing.T) {
 	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+first[0].KeysDigest+`",part="keys"} 1`)
 }
 
-// TestDroppedDenials: rules that deny less than those before are a warning that
-// names what is not denied any more, up to a number.
+// TestDroppedDenials checks the warning about removed entries of the deny list, which
+// contains a limited number of them.
 func TestDroppedDenials(t *testing.T) {
-	s := newSources(t)
-	many := denies + "  - serial: 'FF:01'\n"
+	s := newFiles(t)
+	many := deniesMail + "  - serial: 'FF:01'\n"
 	for i := range 30 {
 		many += fmt.Sprintf("  - client: client-%02d\n", i)
 	}
 	write(t, s.rules, many)
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
-	const warning = "the new rules deny less than those before"
-	write(t, s.rules, denies+"  - client: another\n")
+	const warning = "the new rules deny less than the previous rules"
+	write(t, s.rules, deniesMail+"  - client: another\n")
 	eventually(t, "a warning", func() bool { return len(r.lines(warning)) == 1 })
 	l := r.lines(warning)[0]
 	if l.Level != "warn" || l.Dropped != 31 || len(l.DroppedDenials) != 20 || l.DroppedDenials[0] != `client "client-00"` || l.File != s.rules {
 		t.Errorf("want a warning about 31 denials, found %+v", l)
 	}
-	write(t, s.rules, letsMail)
+	write(t, s.rules, allowsMail)
 	eventually(t, "another warning", func() bool { return len(r.lines(warning)) == 2 })
 	if l := r.lines(warning)[1]; !slices.Equal(l.DroppedDenials, []string{`client "another"`, `client "mail"`}) {
 		t.Errorf("want both denials named, found %+v", l)
 	}
-	write(t, s.rules, denies)
-	eventually(t, "the denial again", func() bool { return r.said(reloaded, "rules") == 3 })
+	write(t, s.rules, deniesMail)
+	eventually(t, "the denial again", func() bool { return r.count(reloaded, "rules") == 3 })
 	if n := len(r.lines(warning)); n != 2 {
 		t.Errorf("want no warning about more denials, found %d", n)
 	}
 }
 
-// TestKeyTwiceIsLogged checks that a reload warns of a key that is there twice, and
-// that the key counts.
-func TestKeyTwiceIsLogged(t *testing.T) {
-	s := newSources(t)
+// TestDuplicateKeyIsLogged checks that a reload warns of a duplicate key and trusts it.
+func TestDuplicateKeyIsLogged(t *testing.T) {
+	s := newFiles(t)
 	r := s.start(t)
-	key := newWorld(t).publicKey
+	key := newCredentials(t).publicKey
 	write(t, s.keys, key+key)
 	eventually(t, "a warning", func() bool { return len(r.lines("configuration")) == 1 })
 	got := r.lines("configuration")[0]
@@ -243,27 +242,27 @@ func TestKeyTwiceIsLogged(t *testing.T) {
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 }
 
-// TestWrittenInPlace: a file that is written in place is reloaded when it has stayed
-// the same. Who asks before is told to wait. (Package watch tests the waiting.)
+// TestWrittenInPlace checks that a file that is written in place is reloaded later, and
+// that Reload logs this state. Package filewatch tests the delay.
 func TestWrittenInPlace(t *testing.T) {
-	s := newSources(t)
+	s := newFiles(t)
 	r := s.start(t)
 	r.reload(filewatch.Look{Asked: true, Waiting: []string{s.rules}})
-	const waits = "changed in place: the content counts when it has stayed the same for a while"
-	if r.said(waits, "rules") != 1 || r.said("unchanged", "keys") != 2 {
+	const waiting = "changed in place: the content takes effect after it has not changed for a while"
+	if r.count(waiting, "rules") != 1 || r.count("unchanged", "keys") != 2 {
 		t.Errorf("want the rules waiting, found %s", r.log)
 	}
-	if err := os.WriteFile(s.rules, []byte(denies), 0o600); err != nil {
+	if err := os.WriteFile(s.rules, []byte(deniesMail), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	eventually(t, "the rules reloaded", func() bool { return r.count(reloaded, "rules") == 1 })
 	want(t, r, r.Addr(), "/events", http.StatusForbidden, "access_denied")
 }
 
-// TestPipeAsFile: a named pipe in the place of a file neither stops the requests
-// nor the reload of the other file nor the end.
+// TestPipeAsFile checks that a named pipe in the place of a file blocks neither requests,
+// nor reloads of other files, nor the end.
 func TestPipeAsFile(t *testing.T) {
-	s := newSources(t)
+	s := newFiles(t)
 	r := s.start(t)
 	if err := syscall.Mkfifo(s.keys+".new", 0o600); err != nil {
 		t.Fatal(err)
@@ -271,12 +270,12 @@ func TestPipeAsFile(t *testing.T) {
 	if err := os.Rename(s.keys+".new", s.keys); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "an error about the keys", func() bool { return r.said(notReloaded, "keys") == 1 })
+	eventually(t, "an error about the keys", func() bool { return r.count(notReloaded, "keys") == 1 })
 	if l := r.lines(notReloaded)[0]; !strings.Contains(l.Error, "named pipe, not a regular file") {
 		t.Errorf("want the pipe named, found %+v", l)
 	}
-	write(t, s.rules, denies)
-	eventually(t, "the rules reloaded", func() bool { return r.said(reloaded, "rules") == 1 })
+	write(t, s.rules, deniesMail)
+	eventually(t, "the rules reloaded", func() bool { return r.count(reloaded, "rules") == 1 })
 	want(t, r, r.Addr(), "/events", http.StatusForbidden, "access_denied")
 	r.cancel()
 	r.client.CloseIdleConnections()
@@ -285,7 +284,7 @@ func TestPipeAsFile(t *testing.T) {
 	}
 }
 
-// TestNothingToReload: without files Reload says so, also before Run.
+// TestNothingToReload checks the log line of Reload without files, before Run.
 func TestNothingToReload(t *testing.T) {
 	g, log, err := build(t, load(t, hello(t), nil))
 	if err != nil {
@@ -293,7 +292,7 @@ func TestNothingToReload(t *testing.T) {
 	}
 	g.Reload()
 	if !strings.Contains(log.String(), "nothing to reload") {
-		t.Errorf("want an answer, found %s", log)
+		t.Errorf("want a log line, found %s", log)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -302,10 +301,9 @@ func TestNothingToReload(t *testing.T) {
 	}
 }
 
-// TestReloadUnderWay: with many reloads and many requests at once, from the first
-// moment on, every request sees one whole state.
-func TestReloadUnderWay(t *testing.T) {
-	s := newSources(t)
+// TestConcurrentReloads checks that requests are decided correctly during reloads.
+func TestConcurrentReloads(t *testing.T) {
+	s := newFiles(t)
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules}))
 	done := make(chan struct{})
 	var all sync.WaitGroup
@@ -317,7 +315,7 @@ func TestReloadUnderWay(t *testing.T) {
 					return
 				default:
 					if i == 0 {
-						write(t, s.rules, letsMail+fmt.Sprintf("# %d\n", n))
+						write(t, s.rules, allowsMail+fmt.Sprintf("# %d\n", n))
 					}
 					r.Reload()
 				}
@@ -331,9 +329,9 @@ func TestReloadUnderWay(t *testing.T) {
 	all.Wait()
 }
 
-// TestListsFollowTheKeys: revocation lists are read again for other keys, and are in
-// the log only when that makes a difference.
-func TestListsFollowTheKeys(t *testing.T) {
+// TestCRLsFollowKeys checks that revocation lists are verified again after a change of the
+// keys, and logged only if the result changes.
+func TestCRLsFollowKeys(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -349,9 +347,9 @@ func TestListsFollowTheKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSources(t)
+	s := newFiles(t)
 	signer := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
-	both, crl := newWorld(t).publicKey+signer, filepath.Join(t.TempDir(), "list.crl")
+	both, crl := newCredentials(t).publicKey+signer, filepath.Join(t.TempDir(), "list.crl")
 	write(t, s.keys, both)
 	write(t, crl, string(list))
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "AUTH_CRL_FILE": crl}))
@@ -359,18 +357,18 @@ func TestListsFollowTheKeys(t *testing.T) {
 		name, keys         string
 		reloads, crlErrors int
 	}{
-		{"the same keys in another order", signer + newWorld(t).publicKey, 0, 0},
-		{"without the key of the list", newWorld(t).publicKey, 0, 1},
+		{"the same keys in another order", signer + newCredentials(t).publicKey, 0, 0},
+		{"without the key of the list", newCredentials(t).publicKey, 0, 1},
 		{"with it again", both, 1, 1},
 	}
 	for i, step := range steps {
 		write(t, s.keys, step.keys)
-		eventually(t, step.name, func() bool { return r.said(reloaded, "keys") == i+1 })
+		eventually(t, step.name, func() bool { return r.count(reloaded, "keys") == i+1 })
 		r.Reload()
-		eventually(t, "an answer", func() bool { return r.said("unchanged", "keys") == i+1 })
-		eventually(t, step.name+": the lists", func() bool { return r.said(reloaded, "crls") == step.reloads })
-		// The question makes the error one that is repeated.
-		if n := r.said(notReloaded, "crls"); n < step.crlErrors || n > 2*step.crlErrors {
+		eventually(t, "the log lines of Reload", func() bool { return r.count("unchanged", "keys") == i+1 })
+		eventually(t, step.name+": the lists", func() bool { return r.count(reloaded, "crls") == step.reloads })
+		// Reload repeats the error.
+		if n := r.count(notReloaded, "crls"); n < step.crlErrors || n > 2*step.crlErrors {
 			t.Errorf("%s: want %d errors about the lists, found %d", step.name, step.crlErrors, n)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Where every request must be signed, and only there, a signature that cannot be read
-// is refused before anybody asks for the certificate.
-func TestSignedEverywhere(t *testing.T) {
+// TestSignaturesRequiredEverywhere checks that a malformed signature is refused before the
+// certificate is read if and only if every rule requires signatures.
+func TestSignaturesRequiredEverywhere(t *testing.T) {
 	const require = `rules: [{name: a, clients: [mail], allow: ["GET /a"], proof: require}]`
 	for _, tt := range []struct {
 		setting, rules string
@@ -36,11 +36,12 @@ func TestSignedEverywhere(t *testing.T) {
 	}
 }
 
-// Who is only observed passes, and cannot have signatures verified without end.
-func TestObserverOfProofs(t *testing.T) {
+// TestObservedSignatures checks that requests with invalid signatures are allowed with
+// AUTH_PROOF=observe, and that the number of verifications is limited.
+func TestObservedSignatures(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "observe", "AUTH_FAILURE_RATE": "1"}))
 	now := time.Now()
-	header := newWorld(t).header
+	header := newCredentials(t).header
 	wrong := gate.Request{
 		Time: now, Credential: []string{header}, Method: http.MethodGet, Target: "/events", Authority: "app.example",
 		Header: http.Header{
@@ -60,7 +61,7 @@ func TestObserverOfProofs(t *testing.T) {
 	if len(seen) != 2 || !seen[refusal.ProofInvalid] {
 		t.Errorf("%v on record, want %s first", seen, refusal.ProofInvalid)
 	}
-	if n := r.guard.Held(); n != 0 {
-		t.Errorf("%d held back, want none", n)
+	if n := r.throttle.Held(); n != 0 {
+		t.Errorf("%d delayed, want none", n)
 	}
 }
