@@ -20,25 +20,27 @@ type agentCommand struct {
 	credentialFlags `embed:""`
 	gatewayFlags    `embed:""`
 
-	To        string        `help:"The gateway, such as https://schedule.example.com; nothing is sent anywhere else." required:"" placeholder:"URL"`
-	Listen    string        `help:"Where the program finds the agent: host:port, or unix: and the path of a socket." default:"127.0.0.1:7000"`
-	Exposed   bool          `help:"Take an address that other machines reach, too."`
-	Name      []string      `help:"A host name by which the program knows the agent, beside localhost and IP addresses; may be repeated." placeholder:"HOST"`
-	MaxBody   int64         `help:"The largest body that is signed, in bytes." default:"1048576"`
+	To        string        `help:"The gateway, such as https://schedule.example.com. Requests are sent nowhere else. The agent's own address is an error." required:"" placeholder:"URL"`
+	Listen    string        `help:"The address of the agent: host:port, or unix: and the path of a socket." default:"127.0.0.1:7000"`
+	Exposed   bool          `help:"Permit an address that other machines can reach."`
+	Name      []string      `help:"A host name by which programs reach the agent, besides localhost and IP addresses. May be repeated." placeholder:"HOST"`
+	MaxBody   int64         `help:"The limit for the body of a request, in bytes." default:"1048576"`
 	Drain     time.Duration `help:"How long open requests may take after SIGTERM." default:"30s"`
-	LogLevel  string        `help:"debug shows a line for each request." default:"info" enum:"debug,info,warn,error"`
-	LogFormat string        `help:"json for machines, console for people." default:"json" enum:"json,console"`
+	LogLevel  string        `help:"The lowest level that is logged: debug, with a line for each request, info, warn or error." default:"info" enum:"debug,info,warn,error"`
+	LogFormat string        `help:"The format of the log: json, or console for reading at a terminal." default:"json" enum:"json,console"`
 }
 
 // Help is the long text of certgate agent --help.
 func (agentCommand) Help() string {
-	return `Runs beside a program that cannot sign, and sends its requests to the gateway with
-the client's certificate attached and signed with its key. The program has another
-base URL and nothing else. Whoever reaches the agent speaks as the client.
+	return `Runs a local reverse proxy for a program that cannot sign requests. It attaches the
+client's certificate to each request, signs the request and forwards it to the gateway.
+The program only needs another base URL. Every program that reaches the agent can send
+requests as the client.
 
-The files are read again when they change and on SIGHUP; what is no pair keeps the
-last good one. GET /healthz, which the agent answers itself, is 200 while requests can
-be signed and else 503. SIGTERM drains.
+The certificate and key are loaded again when the files change and on SIGHUP. Files that
+cannot be used leave the previous pair in force. The agent responds to GET /healthz
+itself: 200 while requests can be signed, otherwise 503. On SIGTERM the agent finishes
+open requests and ends.
 
 Example:
 
@@ -46,9 +48,9 @@ Example:
   curl http://127.0.0.1:7000/events`
 }
 
-// Run serves until the context ends.
-func (c agentCommand) Run(ctx context.Context, s surroundings) error {
-	o, err := c.options(s)
+// Run serves requests until the context ends.
+func (c agentCommand) Run(ctx context.Context, env environment) error {
+	o, err := c.options(env)
 	if err != nil {
 		return usageError{err}
 	}
@@ -56,8 +58,8 @@ func (c agentCommand) Run(ctx context.Context, s surroundings) error {
 	if err != nil {
 		return usageError{err}
 	}
-	surviveReader()
-	lines := audit.NewBuffer(s.stderr, audit.Continue)
+	ignoreBrokenPipe()
+	lines := audit.NewBuffer(env.stderr, audit.Continue)
 	defer func() { _ = lines.Close() }()
 	defer context.AfterFunc(ctx, func() { lines.End(time.Now().Add(c.Drain)) })()
 	log, _ := audit.NewBufferedLogger(level, c.LogFormat, lines)
@@ -68,7 +70,7 @@ func (c agentCommand) Run(ctx context.Context, s surroundings) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	if errors.Is(err, agent.ErrExposed) {
-		err = fmt.Errorf("--listen: %w; --exposed takes it all the same", err)
+		err = fmt.Errorf("--listen: %w; --exposed permits it", err)
 	}
 	if errors.Is(err, agent.ErrOwnAddress) {
 		err = fmt.Errorf("--to: %w", err)
@@ -85,7 +87,7 @@ func (c agentCommand) Run(ctx context.Context, s surroundings) error {
 	return nil
 }
 
-func (c agentCommand) options(s surroundings) (agent.Options, error) {
+func (c agentCommand) options(env environment) (agent.Options, error) {
 	to, err := origin(c.To)
 	switch {
 	case err != nil:
@@ -98,7 +100,7 @@ func (c agentCommand) options(s surroundings) (agent.Options, error) {
 	if err := c.checkHeader(); err != nil {
 		return agent.Options{}, err
 	}
-	roots, err := c.roots(s)
+	roots, err := c.roots(env)
 	if err != nil {
 		return agent.Options{}, err
 	}
@@ -114,7 +116,7 @@ func (c agentCommand) options(s surroundings) (agent.Options, error) {
 	}, nil
 }
 
-// origin reads a URL that has a scheme and a host only.
+// origin parses a URL that has a scheme and a host only.
 func origin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

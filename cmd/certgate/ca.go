@@ -11,12 +11,12 @@ import (
 
 const (
 	day = 24 * time.Hour
-	// maxDays keeps a slip of the finger from overflowing a time.Duration.
+	// maxDays keeps a typing error from overflowing a time.Duration.
 	maxDays = 36500
 )
 
-// lifetimeOf is what --days means.
-func lifetimeOf(days int) (time.Duration, error) {
+// parseDays converts the value of --days.
+func parseDays(days int) (time.Duration, error) {
 	if days < 1 || days > maxDays {
 		return 0, usageError{fmt.Errorf("--days: want 1 to %d, found %d", maxDays, days)}
 	}
@@ -24,22 +24,22 @@ func lifetimeOf(days int) (time.Duration, error) {
 }
 
 type caCommand struct {
-	Init caInitCommand `cmd:"" help:"Make a master key and its CA certificate."`
+	Init caInitCommand `cmd:"" help:"Create a master key and its CA certificate."`
 }
 
 type caInitCommand struct {
-	Dir       string        `help:"The folder to write to; made if need be." default:"keys"`
-	Name      string        `help:"Common name of the CA." default:"certgate CA"`
-	Algorithm pki.Algorithm `help:"Of the master key: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	Days      int           `help:"Validity of the CA certificate in days; no client certificate outlives it." default:"1825"`
+	Dir       string        `help:"The output folder. It is created if it does not exist." default:"keys"`
+	Name      string        `help:"The common name of the CA." default:"certgate CA"`
+	Algorithm pki.Algorithm `help:"The algorithm of the master key: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	Days      int           `help:"The validity of the CA certificate in days. Client certificates cannot be valid for longer." default:"1825"`
 }
 
 // Help is the long text of certgate ca init --help.
 func (caInitCommand) Help() string {
-	return `Writes ca.key (0600: it signs for every client and stays with the operator), and
-ca.pub and ca.crt, either of which is given to the gateway: the bare key is good
-until it is taken out, the certificate until its validity ends. Nothing is
-overwritten.
+	return `Writes three files: ca.key (mode 0600), which signs every client certificate and stays
+with the operator; ca.pub, the public key; and ca.crt, the CA certificate. The gateway
+needs either ca.pub, which it trusts until it is removed, or ca.crt, which it trusts
+until the certificate expires. Existing files are never overwritten.
 
 Example:
 
@@ -48,9 +48,9 @@ Example:
     UPSTREAM_URL=http://127.0.0.1:8081 certgate serve`
 }
 
-// Run makes the three files.
-func (c caInitCommand) Run(s surroundings) error {
-	lifetime, err := lifetimeOf(c.Days)
+// Run creates the three files.
+func (c caInitCommand) Run(env environment) error {
+	lifetime, err := parseDays(c.Days)
 	if err != nil {
 		return err
 	}
@@ -73,9 +73,9 @@ func (c caInitCommand) Run(s surroundings) error {
 	if err := writeNew(files...); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.stdout, `%s  private: signs for every client, never at the gateway
-%s  public: the CA certificate, with an end
-%s  public: the bare key; AUTH_PUBLIC_KEY_FILE of the gateway is one of these two
+	_, err = fmt.Fprintf(env.stdout, `%s  private: signs every client certificate; never copy it to the gateway
+%s  public: the CA certificate, trusted until it expires
+%s  public: the public key; AUTH_PUBLIC_KEY_FILE of the gateway is one of these two
 `, files[0].name, files[1].name, files[2].name)
 	return err
 }

@@ -9,26 +9,26 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 )
 
-// loadConfig reads the configuration as serve does, except that what the command
-// has no use for need not be set.
-func loadConfig(s surroundings, unused ...placeholder) (config.Config, error) {
-	c, err := config.Load(filled(s.variables(), unused...))
+// loadConfig reads the configuration as certgate serve does, except that the variables
+// of the placeholders may be unset. Every error is a [usageError].
+func loadConfig(env environment, unused ...placeholder) (config.Config, error) {
+	c, err := config.Load(withPlaceholders(env.variables(), unused...))
 	if err != nil {
-		return c, usageError{fmt.Errorf("the environment is not a configuration:\n%w", err)}
+		return c, usageError{fmt.Errorf("the configuration is invalid:\n%w", err)}
 	}
 	return c, nil
 }
 
 type checkCommand struct {
-	JSON bool `help:"Print JSON, faults too." name:"json"`
+	JSON bool `help:"Print JSON, also for faults." name:"json"`
 }
 
 // Help is the long text of certgate check --help.
 func (checkCommand) Help() string {
-	return `Reads the whole configuration from the environment, as certgate serve would, and
-starts nothing. Exit code 0 when it is right, 2 when it has faults: all of them
-are printed, on standard error or, with --json, in the JSON. The digests are those
-that serve logs with "configuration in force" and "reloaded".
+	return `Reads the whole configuration from the environment, as certgate serve does, and does
+not start the gateway. The exit code is 0 if the configuration is valid, and 2 if it has
+faults. All faults are printed on standard error or, with --json, in the JSON. The
+digests are those that certgate serve logs with "configuration in force" and "reloaded".
 
 Example:
 
@@ -36,8 +36,8 @@ Example:
     UPSTREAM_URL=http://127.0.0.1:8081 certgate check`
 }
 
-// checkReport is the outcome. Its JSON always has every key; beside faults, what
-// is right is not counted.
+// checkReport is the result of the check. Its JSON always has every key. If there are
+// faults, the numbers are 0.
 type checkReport struct {
 	OK       bool         `json:"ok"`
 	Faults   []checkFault `json:"faults"`
@@ -52,7 +52,7 @@ type checkReport struct {
 	Digests  checkDigests `json:"digests"`
 }
 
-// checkDigests are those that serve logs and shows as metrics, to compare with.
+// checkDigests are the digests that certgate serve logs and exports as metrics.
 type checkDigests struct {
 	Keys    string `json:"keys"`
 	Rules   string `json:"rules"`
@@ -80,16 +80,17 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	}
 	if r.OK {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
-		r.Require, r.Observe = proofs(c)
+		r.Require, r.Observe = countProofRules(c)
 		r.Upstream, r.Digests = c.UpstreamURL(), newCheckDigests(c)
 	}
 	return r
 }
 
-// proofs counts the rules that look at signatures, by themselves or by the setting.
-func proofs(c config.Config) (require, observe int) {
-	c.Rules.Policy.EveryRule(func(said access.Proof) bool {
-		switch cmp.Or(said, c.Proof) {
+// countProofRules counts the rules that require or observe signatures, by their own
+// value of proof or by AUTH_PROOF.
+func countProofRules(c config.Config) (require, observe int) {
+	c.Rules.Policy.EveryRule(func(own access.Proof) bool {
+		switch cmp.Or(own, c.Proof) {
 		case access.ProofRequire:
 			require++
 		case access.ProofObserve:
@@ -100,37 +101,38 @@ func proofs(c config.Config) (require, observe int) {
 	return require, observe
 }
 
-// ofRules says it for people: nothing where no rule looks.
-func (r checkReport) ofRules() string {
+// proofSummary returns the number of rules that require or observe signatures, as text.
+// It returns "" if there are none.
+func (r checkReport) proofSummary() string {
 	if r.Require+r.Observe == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (of which %d require proof and %d observe it)", r.Require, r.Observe)
+	return fmt.Sprintf(" (%d require proof, %d observe it)", r.Require, r.Observe)
 }
 
-// Run checks.
-func (k checkCommand) Run(s surroundings) error {
-	c, err := loadConfig(s)
+// Run checks the configuration and prints the report.
+func (k checkCommand) Run(env environment) error {
+	c, err := loadConfig(env)
 	if k.JSON {
-		return checkJSON(s, c, err)
+		return checkJSON(env, c, err)
 	}
 	if err != nil {
 		return err
 	}
 	r := newCheckReport(c, nil)
 	for _, w := range r.Warnings {
-		if _, err := fmt.Fprintf(s.stdout, "warning: %s\n", w); err != nil {
+		if _, err := fmt.Fprintf(env.stdout, "warning: %s\n", w); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(s.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.ofRules(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
+	_, err = fmt.Fprintf(env.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
 		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
 	return err
 }
 
-// checkJSON prints what loadConfig has found.
-func checkJSON(s surroundings, c config.Config, loadErr error) error {
+// checkJSON prints the result of loadConfig as JSON.
+func checkJSON(env environment, c config.Config, loadErr error) error {
 	var faults []config.Fault
 	if loadErr != nil {
 		e, ok := errors.AsType[*config.Error](loadErr)
@@ -139,11 +141,11 @@ func checkJSON(s surroundings, c config.Config, loadErr error) error {
 		}
 		faults = e.Faults
 	}
-	if err := printJSON(s.stdout, newCheckReport(c, faults)); err != nil {
+	if err := printJSON(env.stdout, newCheckReport(c, faults)); err != nil {
 		return err
 	}
 	if loadErr != nil {
-		return usageError{errNo}
+		return usageError{errSilent}
 	}
 	return nil
 }

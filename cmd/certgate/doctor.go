@@ -22,28 +22,28 @@ import (
 type doctorCommand struct {
 	gatewayFlags `embed:""`
 
-	URL    string `help:"The load balancer, https:// or http://; with ${echo_path} behind it unless it has a path." required:"" placeholder:"URL"`
-	Cert   string `help:"A client's certificate, as PEM, DER or header value, with its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
+	URL    string `help:"The load balancer, https:// or http://. Without a path, ${echo_path} is used." required:"" placeholder:"URL"`
+	Cert   string `help:"A client's certificate as PEM, DER or header value, followed by its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
 	Header string `help:"The gateway's AUTH_HEADER." default:"X-SSL-Auth"`
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
 const (
-	canaryTimeout = 10 * time.Second // for one request
-	visitTimeout  = 3 * time.Minute  // for all
+	probeTimeout       = 10 * time.Second // for one request
+	examinationTimeout = 3 * time.Minute  // for all
 )
 
 // Help is the long text of certgate doctor --help.
 func (doctorCommand) Help() string {
 	return `Sends up to 80 small requests through the load balancer to the gateway's echo and
-says what arrives of them: the certificate in each form, long, doubled and renamed
-headers, X-Forwarded-For, paths and queries, and whether a client's own X-Request-Id or
-another header of a proxy gets through, or paths with // and .. are normalized. It needs
-ECHO_PATH at the gateway, while it runs, and no access rule. It sends the certificate,
-which is a credential, to --url and nowhere else, and prints nothing of it.
+reports how they arrive: the certificate in each form; long, repeated and renamed
+headers; X-Forwarded-For; paths and queries. It also reports whether a client can set
+X-Request-Id or a header of a proxy, and whether the load balancer normalizes paths with
+// and "..". The gateway needs ECHO_PATH while the doctor runs, and no access rule. The
+doctor sends the certificate, which is a credential, to --url only, and never prints it.
 
-Exit code 0 when nothing is wrong, 1 when something is damaged or unsafe, 2 when the
-command line is wrong or a file cannot be read.
+The exit code is 0 if no problem was found, 1 if something is damaged or unsafe, and 2 if
+the command line is wrong or a file cannot be read.
 
 Example:
 
@@ -51,37 +51,37 @@ Example:
   certgate doctor --url https://schedule.example.com --cert mail.crt`
 }
 
-// diagnosis is what the doctor says, as JSON.
+// diagnosis is the result of the doctor as JSON.
 type diagnosis struct {
 	OK       bool             `json:"ok"`
 	Findings []doctor.Finding `json:"findings"`
 }
 
-// Run examines.
-func (c doctorCommand) Run(ctx context.Context, s surroundings) error {
-	o, err := c.options(s)
+// Run examines the load balancer and prints the findings.
+func (c doctorCommand) Run(ctx context.Context, env environment) error {
+	o, err := c.options(env)
 	if err != nil {
 		return err
 	}
 	defer o.Client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, examinationTimeout)
 	defer cancel()
 	d := diagnosis{OK: true, Findings: doctor.Examine(ctx, o)}
 	for _, f := range d.Findings {
 		d.OK = d.OK && f.Verdict != doctor.Problem
 	}
 	if c.JSON {
-		err = printJSON(s.stdout, d)
+		err = printJSON(env.stdout, d)
 	} else {
-		err = d.print(s.stdout)
+		err = d.print(env.stdout)
 	}
 	if err == nil && !d.OK {
-		err = errNo
+		err = errSilent
 	}
 	return err
 }
 
-func (c doctorCommand) options(s surroundings) (doctor.Options, error) {
+func (c doctorCommand) options(env environment) (doctor.Options, error) {
 	u, err := echoURL(c.URL)
 	if err != nil {
 		return doctor.Options{}, usageError{err}
@@ -89,20 +89,20 @@ func (c doctorCommand) options(s surroundings) (doctor.Options, error) {
 	if !httpguts.ValidHeaderFieldName(c.Header) {
 		return doctor.Options{}, usageError{fmt.Errorf("--header: want the name of a header field, found %q", c.Header)}
 	}
-	certs, err := readClient(c.Cert, s.stdin)
+	certs, err := readClient(c.Cert, env.stdin)
 	if err != nil {
 		return doctor.Options{}, usageError{err}
 	}
 	o := doctor.Options{URL: u, Header: c.Header, Certificates: rawOf(certs)}
-	roots, err := c.roots(s)
+	roots, err := c.roots(env)
 	if err != nil {
 		return doctor.Options{}, usageError{err}
 	}
-	o.Client = newVisitor(roots)
+	o.Client = newProbeClient(roots)
 	return o, nil
 }
 
-// echoURL is where the echo is.
+// echoURL returns the URL of the echo.
 func echoURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -117,11 +117,12 @@ func echoURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// newVisitor is a client as most are: it offers HTTP/2. It asks no proxy, whose
-// work would be taken for the load balancer's, and follows nobody elsewhere.
-func newVisitor(roots *x509.CertPool) *http.Client {
+// newProbeClient returns a client that offers HTTP/2, as most clients do. It uses no
+// forward proxy, whose changes could not be told from the load balancer's, and follows no
+// redirects.
+func newProbeClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
-		Timeout: canaryTimeout,
+		Timeout: probeTimeout,
 		Transport: &http.Transport{
 			Proxy:             nil,
 			ForceAttemptHTTP2: true,
@@ -131,22 +132,22 @@ func newVisitor(roots *x509.CertPool) *http.Client {
 	}
 }
 
-// print writes each finding as a paragraph behind its verdict.
+// print writes each finding as a paragraph with its verdict in the left column.
 func (d diagnosis) print(w io.Writer) error {
 	var b strings.Builder
 	found := map[doctor.Verdict]int{}
 	for _, f := range d.Findings {
 		found[f.Verdict]++
-		_, _ = fmt.Fprintf(&b, "%-9s%s\n", f.Verdict, wrapped(f.Check+": "+printable(f.Text), 9))
+		_, _ = fmt.Fprintf(&b, "%-9s%s\n", f.Verdict, wrapText(f.Check+": "+printable(f.Text), 9))
 	}
 	_, _ = fmt.Fprintf(&b, "%s, %s, %d ok\n", count(found[doctor.Problem], "problem"), count(found[doctor.Note], "note"), found[doctor.OK])
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// wrapped breaks text between words, to be at most 80 characters wide where a
-// word is not longer, with lines behind the first indented.
-func wrapped(text string, indent int) string {
+// wrapText breaks text between words into lines of at most 80 characters and indents
+// every line except the first. Longer words get a line of their own.
+func wrapText(text string, indent int) string {
 	var b strings.Builder
 	column := indent
 	for i, word := range strings.Fields(text) {

@@ -16,30 +16,30 @@ func TestDoctorUsage(t *testing.T) {
 	if code, _, stderr := call(t.Context(), nil, "issue", "--client", "mail", "--ca-dir", dir); code != exitOK {
 		t.Fatal(stderr)
 	}
-	mail, nothing := filepath.Join(dir, "mail.crt"), filepath.Join(dir, "nothing")
-	if err := os.WriteFile(nothing, nil, 0o600); err != nil {
+	mail, empty := filepath.Join(dir, "mail.crt"), filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const nobody = "http://127.0.0.1:1"
+	const closed = "http://127.0.0.1:1"
 	tests := []struct {
 		name string
 		args []string
 		code int
 		want string
 	}{
-		{"nobody there", []string{"--url", nobody, "--cert", mail}, exitFailure, "problem  connection: 127.0.0.1:1 does not answer"},
-		{"the same as JSON", []string{"--url", nobody, "--cert", mail, "--json"}, exitFailure, `"verdict": "problem"`},
+		{"no server", []string{"--url", closed, "--cert", mail}, exitFailure, "problem  connection: 127.0.0.1:1 does not answer"},
+		{"no server, as JSON", []string{"--url", closed, "--cert", mail, "--json"}, exitFailure, `"verdict": "problem"`},
 		{"no URL", []string{"--cert", mail}, exitUsage, "--url"},
-		{"no certificate", []string{"--url", nobody}, exitUsage, "--cert"},
+		{"no certificate", []string{"--url", closed}, exitUsage, "--cert"},
 		{"no scheme", []string{"--url", "127.0.0.1:1", "--cert", mail}, exitUsage, "want http:// or https:// with a host"},
 		{"another scheme", []string{"--url", "ftp://127.0.0.1", "--cert", mail}, exitUsage, "want http:// or https:// with a host"},
-		{"a query", []string{"--url", nobody + "?a", "--cert", mail}, exitUsage, "want no user, query or fragment"},
+		{"a query", []string{"--url", closed + "?a", "--cert", mail}, exitUsage, "want no user, query or fragment"},
 		{"a password", []string{"--url", "http://a:b@127.0.0.1:1", "--cert", mail}, exitUsage, "want no user, query or fragment"},
-		{"no such file", []string{"--url", nobody, "--cert", dir + "/none"}, exitUsage, "no such file"},
-		{"no certificate in it", []string{"--url", nobody, "--cert", nothing}, exitUsage, "want a certificate"},
-		{"a key", []string{"--url", nobody, "--cert", dir + "/mail.key"}, exitUsage, "want a certificate"},
-		{"no header's name", []string{"--url", nobody, "--cert", mail, "--header", "X SSL"}, exitUsage, "--header"},
-		{"no authority", []string{"--url", nobody, "--cert", mail, "--ca", nothing}, exitUsage, "--ca"},
+		{"no such file", []string{"--url", closed, "--cert", dir + "/none"}, exitUsage, "no such file"},
+		{"an empty file", []string{"--url", closed, "--cert", empty}, exitUsage, "want a certificate"},
+		{"a key", []string{"--url", closed, "--cert", dir + "/mail.key"}, exitUsage, "want a certificate"},
+		{"invalid header name", []string{"--url", closed, "--cert", mail, "--header", "X SSL"}, exitUsage, "--header"},
+		{"no CA certificate", []string{"--url", closed, "--cert", mail, "--ca", empty}, exitUsage, "--ca"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -65,10 +65,10 @@ func TestEchoURL(t *testing.T) {
 	}
 }
 
-func TestWrapped(t *testing.T) {
+func TestWrapText(t *testing.T) {
 	t.Parallel()
 	text := strings.TrimSpace(strings.Repeat("fünf ", 20))
-	if found, want := wrapped(text, 9), strings.TrimSpace(strings.Repeat("fünf ", 14))+"\n         "+strings.TrimSpace(strings.Repeat("fünf ", 6)); found != want {
+	if found, want := wrapText(text, 9), strings.TrimSpace(strings.Repeat("fünf ", 14))+"\n         "+strings.TrimSpace(strings.Repeat("fünf ", 6)); found != want {
 		t.Errorf("want %q, found %q", want, found)
 	}
 }

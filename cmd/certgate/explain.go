@@ -18,71 +18,71 @@ import (
 )
 
 type explainCommand struct {
-	Cert   string `help:"The client's certificate, as PEM, DER or header value, with its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
-	Method string `arg:"" help:"The request's method, such as GET; upper and lower case differ."`
-	Target string `arg:"" help:"The request's path and query, as they stand in the request line."`
-	Signed bool   `help:"Explain the request as if it were signed as it must be."`
+	Cert   string `help:"The client's certificate as PEM, DER or header value, followed by its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
+	Method string `arg:"" help:"The request's method, such as GET. It is case-sensitive."`
+	Target string `arg:"" help:"The request's path and query, as in the request line."`
+	Signed bool   `help:"Explain the request as if it had a valid signature."`
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
 // Help is the long text of certgate explain --help.
 func (explainCommand) Help() string {
-	return `Asks the gateway's own code, with the gateway's environment, what it would say to
-a request, and shows each step. Nothing is sent: UPSTREAM_URL need not be set.
-Of a rate it shows what the rule says: how much of it the client has used, only
-the gateway knows. The request has no signature; with --signed it is explained as
-if it had a good one, which takes no key: what is left to ask is whether the
-certificate's own could make it. Exit code 0 when the request would be forwarded,
-1 when it would be refused, 2 when the environment is not a configuration.
+	return `Evaluates a request with the gateway's code and configuration, and shows the result of
+each step. No request is sent, and UPSTREAM_URL may be unset. For a rate limit, explain
+shows the rate of the rule; only the running gateway knows how much of it is used. The
+request has no signature. With --signed it is evaluated as if it had a valid one; no key
+is needed, and explain checks only whether the certificate's key can make signatures
+that the gateway accepts. The exit code is 0 if the request would be forwarded, 1 if it
+would be refused, and 2 if the configuration is invalid.
 
 Example:
 
   certgate explain --cert keys/mail.crt POST /events`
 }
 
-// explanation is the verdict with its steps. Its JSON always has every key, with
-// "" for what the steps did not come to.
+// explanation is the decision with its steps. Its JSON always has every key, with an
+// empty value for a result of a step that was not reached.
 type explanation struct {
-	Decision string      `json:"decision"` // "allowed" or "refused"
-	Status   int         `json:"status"`   // of the refusal; 0 when the upstream would answer
-	Reason   string      `json:"reason"`
-	Client   string      `json:"client"`
-	Rule     string      `json:"rule"`
-	KeyID    string      `json:"key_id"`
-	Steps    []stepTaken `json:"steps"`
+	Decision string       `json:"decision"` // "allowed" or "refused"
+	Status   int          `json:"status"`   // of the refusal, or 0 if the request would be forwarded
+	Reason   string       `json:"reason"`
+	Client   string       `json:"client"`
+	Rule     string       `json:"rule"`
+	KeyID    string       `json:"key_id"`
+	Steps    []stepResult `json:"steps"`
 }
 
-type stepTaken struct {
+type stepResult struct {
 	Step   gate.Step `json:"step"`
 	Result string    `json:"result"` // "passed", "failed" or "not reached"
 	Detail string    `json:"detail"`
 }
 
 // Run explains one request.
-func (c explainCommand) Run(s surroundings) error {
-	conf, err := loadConfig(s, unusedUpstream())
+func (c explainCommand) Run(env environment) error {
+	conf, err := loadConfig(env, unusedUpstream())
 	if err != nil {
 		return err
 	}
-	certs, err := readCertificates(c.Cert, s.stdin)
+	certs, err := readCertificates(c.Cert, env.stdin)
 	if err != nil {
 		return err
 	}
 	e := explain(c.decide(conf, certs))
 	if c.JSON {
-		err = printJSON(s.stdout, e)
+		err = printJSON(env.stdout, e)
 	} else {
-		err = e.print(s.stdout)
+		err = e.print(env.stdout)
 	}
 	if err == nil && e.Decision == refused {
-		err = errNo
+		err = errSilent
 	}
 	return err
 }
 
-// decide asks the gate. A signature that is as it must be is nothing that a gate
-// without the client's key could look at; so possession counts as shown, and what is
-// left of the proof is asked afterwards.
+// decide returns the gate's decision. Without the client's key there is no signature to
+// verify, so for --signed the gate treats possession as proven, and withSignature checks
+// the rest of the proof.
 func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) gate.Decision {
 	verifier := &httpsig.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
 	g := gate.Gate{
@@ -99,24 +99,24 @@ func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) ga
 		return g.Decide(r)
 	}
 	r.Auth = gate.MTLS
-	return signed(g.Decide(r), verifier)
+	return withSignature(g.Decide(r), verifier)
 }
 
-// signed is the decision on a request whose possession counted as shown, for one
-// that is signed.
-func signed(d gate.Decision, v *httpsig.Verifier) gate.Decision {
+// withSignature converts the decision about a request whose possession was treated as
+// proven to the decision about a request with a valid signature.
+func withSignature(d gate.Decision, v *httpsig.Verifier) gate.Decision {
 	d.Auth = gate.Bearer
 	if !d.LooksAtSignatures() {
 		return d
 	}
-	refused := refusal.Of(v.Able(d.Client))
+	unable := refusal.Of(v.Able(d.Client))
 	switch {
-	case refused == nil:
+	case unable == nil:
 		d.Auth = gate.Signed
 	case d.Proof == access.ProofObserve:
-		d.WouldRefuse = refused
+		d.WouldRefuse = unable
 	default:
-		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, refused
+		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, unable
 	}
 	return d
 }
@@ -135,21 +135,21 @@ func explain(d gate.Decision) explanation {
 	}
 	result := "passed"
 	for _, step := range gate.Steps() {
-		taken := stepTaken{Step: step, Result: result}
+		s := stepResult{Step: step, Result: result}
 		switch {
 		case d.Denial != nil && step == d.Last:
-			taken.Result, taken.Detail = "failed", d.Denial.Detail
+			s.Result, s.Detail = "failed", d.Denial.Detail
 			result = "not reached"
 		case result == "passed":
-			taken.Detail = passed(step, d)
+			s.Detail = describeStep(step, d)
 		}
-		e.Steps = append(e.Steps, taken)
+		e.Steps = append(e.Steps, s)
 	}
 	return e
 }
 
-// passed says what a step found.
-func passed(step gate.Step, d gate.Decision) string {
+// describeStep returns the result of a step that passed.
+func describeStep(step gate.Step, d gate.Decision) string {
 	switch step {
 	case gate.Target:
 		return d.Target.String()
@@ -157,14 +157,14 @@ func passed(step gate.Step, d gate.Decision) string {
 		return "a certificate"
 	case gate.Trust:
 		cert := d.Certificate.Certificate()
-		return fmt.Sprintf("key %s vouches for serial %s, valid to %s", d.Certificate.ShortKeyID(),
+		return fmt.Sprintf("signed by key %s, serial %s, valid to %s", d.Certificate.ShortKeyID(),
 			d.Certificate.Serial(), cert.NotAfter.UTC().Format(time.RFC3339))
 	case gate.Identity:
 		return "client " + d.Client.Name()
 	case gate.Access:
 		return "rule " + d.Rule
 	case gate.Proof:
-		return proofPassed(d)
+		return describeProof(d)
 	case gate.Rate:
 		return cmp.Or(d.Grant.Rate(), "no rate")
 	default:
@@ -172,12 +172,12 @@ func passed(step gate.Step, d gate.Decision) string {
 	}
 }
 
-func proofPassed(d gate.Decision) string {
+func describeProof(d gate.Decision) string {
 	switch {
 	case d.WouldRefuse != nil:
-		return fmt.Sprintf("only observed; required, it would be refused: %s", d.WouldRefuse.Reason)
+		return fmt.Sprintf("observed only; a rule that requires proof would refuse: %s", d.WouldRefuse.Reason)
 	case d.Proof == access.ProofOff:
-		return "not asked for"
+		return "not required"
 	default:
 		return d.Auth
 	}

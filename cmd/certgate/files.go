@@ -16,7 +16,7 @@ import (
 	"github.com/certgate/certgate/internal/core/x509diag"
 )
 
-// maxInput bounds what a command reads from a file or standard input.
+// maxInput is the limit, in bytes, for a file or standard input.
 const maxInput = 1 << 20
 
 // readInput reads a file, or standard input for "-". The error is a [usageError]
@@ -41,7 +41,7 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// inputName is what an error calls the input.
+// inputName returns the name of the input for error messages.
 func inputName(name string) string {
 	if name == "-" {
 		return "standard input"
@@ -49,9 +49,9 @@ func inputName(name string) string {
 	return name
 }
 
-// readCertificates reads every certificate of a file in order: PEM, DER, or a
-// value of the gateway's header. The gateway refuses other text and PEM blocks
-// beside the certificates; this function skips them.
+// readCertificates reads every certificate of a file in order. The file is PEM, DER or
+// a value of the gateway's header. readCertificates skips other text and other PEM
+// blocks; the gateway refuses them.
 func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error) {
 	text, err := readInput(name, stdin)
 	if err != nil {
@@ -60,8 +60,8 @@ func readCertificates(name string, stdin io.Reader) ([]*x509.Certificate, error)
 	return parseCertificates(name, text)
 }
 
-// readClient reads a client's certificate and its chain, and refuses those that the
-// gateway could not read in any form.
+// readClient reads a client's certificate and its chain. It refuses certificates that
+// the gateway cannot read in any form.
 func readClient(name string, stdin io.Reader) ([]*x509.Certificate, error) {
 	certs, err := readCertificates(name, stdin)
 	if err != nil {
@@ -85,10 +85,10 @@ func rawOf(certs []*x509.Certificate) [][]byte {
 	return ders
 }
 
-// parseCertificates is readCertificates for the content of a file.
+// parseCertificates parses the content of a file as readCertificates does.
 func parseCertificates(name string, text []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
-	var others []string
+	var others []string // types of other PEM blocks
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			others = append(others, block.Type)
@@ -96,7 +96,7 @@ func parseCertificates(name string, text []byte) ([]*x509.Certificate, error) {
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: certificate %d: %w", inputName(name), len(certs)+1, explained(block.Bytes, err))
+			return nil, fmt.Errorf("%s: certificate %d: %w", inputName(name), len(certs)+1, describeParseError(block.Bytes, err))
 		}
 		certs = append(certs, cert)
 	}
@@ -104,48 +104,48 @@ func parseCertificates(name string, text []byte) ([]*x509.Certificate, error) {
 	case len(certs) > 0:
 		return certs, nil
 	case len(others) > 0:
-		return nil, fmt.Errorf("%s: want a certificate, found %.200q: %s", inputName(name), others, remedy(others[0]))
+		return nil, fmt.Errorf("%s: want a certificate, found %.200q: %s", inputName(name), others, hint(others[0]))
 	}
-	certs, err := unarmoured(text)
+	certs, err := parseUnarmored(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), found(text, err))
+		return nil, fmt.Errorf("%s: want a certificate as PEM, DER or header value, found %s", inputName(name), describeInput(text, err))
 	}
 	return certs, nil
 }
 
-// explained returns the reason why crypto/x509 cannot read a certificate in
-// operators' terms, or err where package x509diag knows none.
-func explained(der []byte, err error) error {
+// describeParseError returns the reason why crypto/x509 cannot read a certificate, or
+// err if package x509diag does not know it.
+func describeParseError(der []byte, err error) error {
 	if fault, ok := x509diag.Unreadable(der); ok {
 		return fmt.Errorf("it has %s, which is not supported: %s", fault.Found, fault.Remedy)
 	}
 	return err
 }
 
-// remedy says where the certificate is, given the type of the PEM block that is
-// in its place.
-func remedy(blockType string) string {
+// hint returns where to find the certificate, given the type of the PEM block that was
+// found in its place.
+func hint(blockType string) string {
 	switch {
 	case strings.HasSuffix(blockType, "PRIVATE KEY"):
-		return "the certificate over this key is in another file, and the key stays where it is"
+		return "the certificate of this key is in another file, and the key must not be sent"
 	case strings.HasSuffix(blockType, "CERTIFICATE REQUEST"):
-		return "the operator makes a certificate of it: certgate issue --client NAME --csr FILE"
+		return "the operator issues a certificate for it: certgate issue --client NAME --csr FILE"
 	case strings.HasSuffix(blockType, "PUBLIC KEY"):
-		return "certgate keys shows public keys; the certificate over this one is in another file"
+		return "certgate keys shows public keys; the certificate of this key is in another file"
 	case strings.HasPrefix(blockType, "PKCS7"):
-		return "openssl pkcs7 -in FILE -print_certs takes the certificates out"
+		return "openssl pkcs7 -in FILE -print_certs extracts the certificates"
 	default:
 		return "want a block that begins with BEGIN CERTIFICATE"
 	}
 }
 
-// unarmoured reads DER or a header value.
-func unarmoured(text []byte) ([]*x509.Certificate, error) {
+// parseUnarmored parses DER or a header value.
+func parseUnarmored(text []byte) ([]*x509.Certificate, error) {
 	if cert, err := x509.ParseCertificate(text); err == nil {
 		return []*x509.Certificate{cert}, nil
 	}
 	value := strings.TrimSpace(string(text))
-	if !utf8.Valid(text) { // DER of something else
+	if !utf8.Valid(text) { // DER, but not of a certificate
 		value = base64.StdEncoding.EncodeToString(text)
 	}
 	chain, err := certheader.Parse([]string{value}, maxInput)
@@ -155,22 +155,23 @@ func unarmoured(text []byte) ([]*x509.Certificate, error) {
 	return append([]*x509.Certificate{chain.Leaf}, chain.Intermediates...), nil
 }
 
-// found describes what is no certificate, without quoting it: it may be a key.
-func found(text []byte, err error) string {
+// describeInput describes input that is not a certificate. It never quotes the input,
+// which may be a key.
+func describeInput(text []byte, err error) string {
 	refused := refusal.Of(err)
 	switch {
 	case len(text) == 0:
 		return "nothing"
 	case refused != nil && refused.Reason == refusal.CredentialPrivateKey:
-		return "a private key: " + remedy("PRIVATE KEY") + "; of a PKCS #12 file openssl pkcs12 -in FILE -clcerts -nokeys takes the certificate out"
+		return "a private key: " + hint("PRIVATE KEY") + "; openssl pkcs12 -in FILE -clcerts -nokeys extracts the certificate of a PKCS #12 file"
 	case refused == nil || refused.Hint == "":
-		return fmt.Sprintf("none in %d bytes", len(text))
+		return fmt.Sprintf("%d bytes without one", len(text))
 	default:
-		return fmt.Sprintf("none that it can use in %d bytes. %s", len(text), refused.Hint)
+		return fmt.Sprintf("%d bytes without a usable one. %s", len(text), refused.Hint)
 	}
 }
 
-// newFile is one file that a command makes.
+// newFile is a file that a command creates.
 type newFile struct {
 	name string
 	text []byte
@@ -182,14 +183,13 @@ const (
 	public  os.FileMode = 0o644
 )
 
-// writeNew writes all files or, where one of them exists or cannot be written,
-// none. What is there is never overwritten, for it may be the only copy of a
-// key, and a link is not followed. What a failed run wrote is removed again:
-// half a pair of files would be in the way of the next one.
+// writeNew creates all files. If one of them exists or cannot be written, it creates
+// none and removes those that it has created, so that the command can be repeated. It
+// never overwrites a file, which may be the only copy of a key, and follows no links.
 func writeNew(files ...newFile) error {
 	for _, f := range files {
 		if _, err := os.Lstat(f.name); err == nil {
-			return fmt.Errorf("%s exists: nothing is overwritten, nothing was written", f.name)
+			return fmt.Errorf("%s exists: files are never overwritten, and no file was written", f.name)
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -202,8 +202,7 @@ func writeNew(files ...newFile) error {
 	return nil
 }
 
-// writeOne makes a file that did not exist and brings it to the disk, or leaves
-// none.
+// writeOne creates a file and syncs it to the disk. It removes the file if that fails.
 func writeOne(f newFile) error {
 	w, err := os.OpenFile(f.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
 	if err != nil {
@@ -219,7 +218,7 @@ func writeOne(f newFile) error {
 	return nil
 }
 
-// remove takes back files that this run has made.
+// remove removes files.
 func remove(files []newFile) error {
 	var errs []error
 	for _, f := range files {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestWriteNewAllOrNone: whatever is in the way of one file, no other is left
-// behind, and what was there is as it was.
+// TestWriteNewAllOrNone checks that no file is left if one of them cannot be created, and
+// that existing files stay unchanged.
 func TestWriteNewAllOrNone(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -21,17 +21,17 @@ func TestWriteNewAllOrNone(t *testing.T) {
 		{"no folder for the second", "nowhere/mail.crt", func(*testing.T, string) {}, fs.ErrNotExist},
 		{"the second exists", "mail.crt", func(t *testing.T, path string) {
 			t.Helper()
-			if err := os.WriteFile(path, []byte("there"), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte("existing"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
-		{"a folder in the place of the second", "mail.crt", func(t *testing.T, path string) {
+		{"a folder with the name of the second", "mail.crt", func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
-		{"a link that leads nowhere", "mail.crt", func(t *testing.T, path string) {
+		{"a dangling link", "mail.crt", func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.Symlink("nowhere", path); err != nil {
 				t.Fatal(err)
@@ -52,8 +52,8 @@ func TestWriteNewAllOrNone(t *testing.T) {
 			if _, err := os.Lstat(first); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("want no first file, found one (%v)", err)
 			}
-			if text, err := os.ReadFile(second); err == nil && string(text) != "there" {
-				t.Errorf("want the second as it was, found %q", text)
+			if text, err := os.ReadFile(second); err == nil && string(text) != "existing" {
+				t.Errorf("want the second unchanged, found %q", text)
 			}
 		})
 	}

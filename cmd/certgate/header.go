@@ -8,19 +8,19 @@ import (
 )
 
 type headerCommand struct {
-	File string `arg:"" help:"The certificate, as PEM, DER or header value; - is standard input. Several make a chain, the client's first."`
-	Form string `help:"How to write it: ${form_list}." default:"base64" enum:"${forms}"`
+	File string `arg:"" help:"The certificate as PEM, DER or header value; - is standard input. Several certificates are a chain, the client's first."`
+	Form string `help:"The form of the value: ${form_list}." default:"base64" enum:"${forms}"`
 }
 
-// sender is a proxy by whose name a form may be asked for.
-type sender struct {
+// proxyForm is the form in which a proxy sends certificates.
+type proxyForm struct {
 	name string
 	form certheader.Form
 }
 
-// senders lists the proxies with the form in which each sends a certificate.
-func senders() []sender {
-	return []sender{
+// proxyForms lists the proxies whose names can be used in place of a form.
+func proxyForms() []proxyForm {
+	return []proxyForm{
 		{"nginx", certheader.PercentPEM},
 		{"alb", certheader.PercentPEM},
 		{"apache", certheader.SpacedPEM},
@@ -30,21 +30,21 @@ func senders() []sender {
 	}
 }
 
-// formNames are the forms and the proxies, for the grammar.
+// formNames returns the names of the forms and the proxies.
 func formNames(separator string) string {
 	var names []string
 	for _, f := range certheader.Forms() {
 		names = append(names, string(f))
 	}
-	for _, s := range senders() {
+	for _, s := range proxyForms() {
 		names = append(names, s.name)
 	}
 	return strings.Join(names, separator)
 }
 
-// form is the form that a name of formNames stands for.
-func form(name string) certheader.Form {
-	for _, s := range senders() {
+// formOf returns the form for a name of formNames.
+func formOf(name string) certheader.Form {
+	for _, s := range proxyForms() {
 		if s.name == name {
 			return s.form
 		}
@@ -54,16 +54,16 @@ func form(name string) certheader.Form {
 
 // Help is the long text of certgate header --help.
 func (headerCommand) Help() string {
-	return `Prints one line for X-SSL-Auth. Whoever sees it can send it: it is a credential.
-The gateway takes every form and tells them apart by itself:
+	return `Prints one line for the X-SSL-Auth header. Keep it confidential: it is a credential,
+and everyone who has it can send it. The gateway recognizes each of these forms:
 
   base64   base64 of the PEM         der      base64 of the DER, the shortest
   percent  nginx, AWS ALB, Envoy     form     as HTML forms encode it
-  spaced   Apache                    escaped  the two characters \n
+  spaced   Apache                    escaped  with \n for line breaks
   joined   without line breaks       rfc9440  :base64: of RFC 9440
   xfcc     Envoy's X-Forwarded-Client-Cert
 
-By the name of the proxy whose header it imitates:
+A form can also be given by the name of the proxy that sends it:
 
   nginx, alb  percent                haproxy, traefik  der
   apache      spaced                 envoy             xfcc
@@ -73,12 +73,12 @@ Example:
   curl -H "X-SSL-Auth: $(certgate header keys/mail.crt)" http://127.0.0.1:8080/events`
 }
 
-// Run prints the value.
-func (h headerCommand) Run(s surroundings) error {
-	certs, err := readClient(h.File, s.stdin)
+// Run prints the header value.
+func (h headerCommand) Run(env environment) error {
+	certs, err := readClient(h.File, env.stdin)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(s.stdout, certheader.Encode(form(h.Form), rawOf(certs)...))
+	_, err = fmt.Fprintln(env.stdout, certheader.Encode(formOf(h.Form), rawOf(certs)...))
 	return err
 }

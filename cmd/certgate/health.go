@@ -10,25 +10,26 @@ import (
 )
 
 type healthCommand struct {
-	URL string `help:"What to ask; by default /healthz at LISTEN_ADDR (default :8080) on this machine." placeholder:"URL"`
+	URL string `help:"The URL of the health check. Default: /healthz at LISTEN_ADDR (default :8080) on this machine." placeholder:"URL"`
 }
 
 // Help is the long text of certgate health --help.
 func (healthCommand) Help() string {
-	return `Exit code 0 when the gateway answers 200 within three seconds, else 1. It is the container's
-HEALTHCHECK: it needs no shell and no curl.
+	return `The exit code is 0 if the gateway responds with 200 within three seconds, otherwise 1.
+The container image uses this command as its HEALTHCHECK, because it needs no shell and
+no curl.
 
 Example:
 
   LISTEN_ADDR=:8080 certgate health`
 }
 
-// Run asks once.
-func (h healthCommand) Run(ctx context.Context, s surroundings) error {
+// Run sends one request to the health check.
+func (h healthCommand) Run(ctx context.Context, env environment) error {
 	url := h.URL
 	if url == "" {
 		var err error
-		if url, err = healthURL(s.variables()["LISTEN_ADDR"]); err != nil {
+		if url, err = healthURL(env.variables()["LISTEN_ADDR"]); err != nil {
 			return usageError{err}
 		}
 	}
@@ -40,7 +41,7 @@ func (h healthCommand) Run(ctx context.Context, s surroundings) error {
 	}
 	client := &http.Client{
 		Transport: &http.Transport{Proxy: nil},
-		// Another place's 200 says nothing about the gateway.
+		// The status of another URL is not the gateway's health.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)
@@ -51,11 +52,11 @@ func (h healthCommand) Run(ctx context.Context, s surroundings) error {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: want 200, found %s", url, res.Status)
 	}
-	_, err = fmt.Fprintln(s.stdout, "ok")
+	_, err = fmt.Fprintln(env.stdout, "ok")
 	return err
 }
 
-// healthURL is /healthz at a LISTEN_ADDR, which may name no host.
+// healthURL returns the URL of /healthz at a LISTEN_ADDR, whose host may be empty.
 func healthURL(listen string) (string, error) {
 	if listen == "" {
 		listen = ":8080"
@@ -65,7 +66,7 @@ func healthURL(listen string) (string, error) {
 		return "", fmt.Errorf("LISTEN_ADDR: want host:port, found %q", listen)
 	}
 	if port == "0" {
-		return "", errors.New("LISTEN_ADDR: port 0 does not tell where the gateway listens; give --url")
+		return "", errors.New("LISTEN_ADDR: want the port on which the gateway listens, found 0; use --url")
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

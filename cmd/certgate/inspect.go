@@ -15,22 +15,23 @@ import (
 )
 
 type inspectCommand struct {
-	File string `arg:"" help:"The certificate, as PEM, DER or header value; - is standard input."`
+	File string `arg:"" help:"The certificate as PEM, DER or header value; - is standard input."`
 	JSON bool   `help:"Print JSON." name:"json"`
 }
 
 // Help is the long text of certgate inspect --help.
 func (inspectCommand) Help() string {
-	return `Shows the fields of the file's first certificate, and every reason for which
-certgate would refuse it, independent of its issuer. The file is judged as it is: one
-that also holds a private key or other text is refused, because base64 of the whole
-file is no credential. Where AUTH_PUBLIC_KEY or its file is set, it also says whether
-one of these keys signed the certificate, through the other certificates of the file
-if need be, and where ACCESS_RULES or its file is set, whether the deny list names it.
-certgate explain shows what the access rules allow.
+	return `Shows the fields of the first certificate in the file, and every reason for which the
+gateway would refuse it, whatever its issuer. The whole file is checked, because clients
+often send base64 of the file: a file that also contains a private key or other text is
+refused. If AUTH_PUBLIC_KEY or AUTH_PUBLIC_KEY_FILE is set, inspect also checks whether
+one of these keys signed the certificate, directly or through the other certificates in
+the file. If ACCESS_RULES or ACCESS_RULES_FILE is set, it checks the deny list. certgate
+explain shows which requests the access rules allow.
 
-Exit code 0 when the file can be sent as it is, 1 when it would be refused or holds no
-certificate, 2 when the command line, the environment or reading the file fails.
+The exit code is 0 if the file can be sent as a credential, 1 if it would be refused or
+contains no certificate, and 2 if the command line or the configuration is wrong or the
+file cannot be read.
 
 Example:
 
@@ -39,13 +40,12 @@ Example:
   echo "$X_SSL_AUTH" | certgate inspect -`
 }
 
-// certificateReport is what inspect knows about a certificate. Its JSON always
-// has every key.
+// certificateReport describes a certificate. Its JSON always has every key.
 type certificateReport struct {
-	Client      string   `json:"client"` // "" when it names none
+	Client      string   `json:"client"` // "" if the certificate has no valid client name
 	Subject     string   `json:"subject"`
 	Issuer      string   `json:"issuer"`
-	IssuerKeyID string   `json:"issuer_key_id"` // authority key identifier, hex; "" when it names none
+	IssuerKeyID string   `json:"issuer_key_id"` // authority key identifier in hex, or ""
 	Serial      string   `json:"serial"`
 	NotBefore   string   `json:"not_before"`
 	NotAfter    string   `json:"not_after"`
@@ -55,16 +55,15 @@ type certificateReport struct {
 	SPKI        string   `json:"spki"`
 	Certificate string   `json:"certificate"`
 	SharedKey   bool     `json:"legacy_shared_key"`
-	Others      int      `json:"others"` // certificates behind it in the file
+	Others      int      `json:"others"` // number of further certificates in the file
 	Trust       string   `json:"trust"`  // trusted, refused or not asked
-	KeyID       string   `json:"key_id"` // of the key that vouches for it
+	KeyID       string   `json:"key_id"` // of the anchor that signed it, or ""
 	Faults      []string `json:"faults"`
 
-	validity string // for people
-	notAsked string // why the keys in force were not consulted
-	noDenies bool   // whether no deny list was consulted
-
-	unreadable bool // whether the gateway cannot read the certificate in any form
+	validity      string // as text
+	notAsked      string // why the certificate was not verified against the trusted keys
+	denyListUnset bool   // whether there was no deny list to check
+	unreadable    bool   // whether the gateway cannot read the certificate in any form
 }
 
 const (
@@ -74,12 +73,12 @@ const (
 )
 
 // Run prints the report on the file's first certificate.
-func (c inspectCommand) Run(s surroundings) error {
-	conf, err := loadInForce(s)
+func (c inspectCommand) Run(env environment) error {
+	conf, err := loadGatewayConfig(env)
 	if err != nil {
 		return err
 	}
-	text, err := readInput(c.File, s.stdin)
+	text, err := readInput(c.File, env.stdin)
 	if err != nil {
 		return err
 	}
@@ -89,20 +88,20 @@ func (c inspectCommand) Run(s surroundings) error {
 	}
 	now := time.Now()
 	r := describe(certs, now)
-	r.judge(certs, now, conf)
-	r.judgeFile(text, conf.MaxCredentialBytes)
+	r.check(certs, now, conf)
+	r.checkFile(text, conf.MaxCredentialBytes)
 	if c.JSON {
-		err = printJSON(s.stdout, r)
+		err = printJSON(env.stdout, r)
 	} else {
-		err = r.print(s.stdout)
+		err = r.print(env.stdout)
 	}
 	if err == nil && len(r.Faults) > 0 {
-		err = errNo
+		err = errSilent
 	}
 	return err
 }
 
-// describe reads the certificate and decides nothing.
+// describe returns the fields of the first certificate, without any checks.
 func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 	cert := certs[0]
 	spki, tbs := sha256.Sum256(cert.RawSubjectPublicKeyInfo), sha256.Sum256(cert.RawTBSCertificate)
@@ -114,7 +113,7 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 		Key:         keyName(cert), Signature: cert.SignatureAlgorithm.String(),
 		SPKI:        "sha256/" + base64.StdEncoding.EncodeToString(spki[:]),
 		Certificate: hex.EncodeToString(tbs[:]),
-		// Signed with its own key and no CA: the 2012 recipe.
+		// A client certificate that is signed with its own key, as in the recipe of 2012.
 		SharedKey: !cert.IsCA && cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil,
 		Others:    len(certs) - 1,
 		Trust:     notAsked,
@@ -131,7 +130,7 @@ func keyName(cert *x509.Certificate) string {
 	return trust.DescribeKey(cert.PublicKey)
 }
 
-// serial is the serial number as the deny list and the log write it.
+// serial returns the serial number in the form of the deny list and the log.
 func serial(cert *x509.Certificate) string {
 	if cert.SerialNumber.Sign() == 0 {
 		return "00"
@@ -139,7 +138,8 @@ func serial(cert *x509.Certificate) string {
 	return hex.EncodeToString(cert.SerialNumber.Bytes())
 }
 
-// daysLeft counts whole days in seconds: a time.Duration ends at 292 years.
+// daysLeft returns the whole days until the certificate expires. It computes with
+// seconds, because a time.Duration has at most 292 years.
 func daysLeft(cert *x509.Certificate, now time.Time) int {
 	return int((cert.NotAfter.Unix() - now.Unix()) / int64(day/time.Second))
 }
@@ -172,19 +172,19 @@ func (r *certificateReport) print(w io.Writer) error {
 	row("deny by key", "spki: "+r.SPKI)
 	row("deny this one", "certificate: "+r.Certificate)
 	if r.SharedKey {
-		row("shared key", "yes: signed over its own key (legacy_shared_key); the client owns no key of its own")
+		row("shared key", "yes: signed with its own key (legacy_shared_key); the client has no key of its own")
 	}
 	if r.Others > 0 {
-		row("also there", count(r.Others, "more certificate")+", taken for the chain")
+		row("also there", count(r.Others, "more certificate")+", used as the chain")
 	}
 	switch r.Trust {
 	case trusted:
 		row("trusted by", "key "+r.KeyID)
-		if r.noDenies {
-			row("deny list", "not asked: ACCESS_RULES and ACCESS_RULES_FILE are not set")
+		if r.denyListUnset {
+			row("deny list", "not checked: ACCESS_RULES and ACCESS_RULES_FILE are not set")
 		}
 	case notAsked:
-		row("trusted by", "not asked: "+r.notAsked)
+		row("trusted by", "not checked: "+r.notAsked)
 	}
 	if len(r.Faults) == 0 {
 		row("refused for", "nothing in the certificate or the file")

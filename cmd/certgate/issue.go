@@ -16,20 +16,21 @@ import (
 )
 
 type issueCommand struct {
-	Client    string        `help:"The client's name, the certificate's organizational unit." required:"" placeholder:"NAME"`
-	Days      int           `help:"Validity in days." default:"90"`
-	CSR       string        `help:"Certify the key of this request, PEM or DER, - for standard input, instead of a new one; of the request only the key counts." placeholder:"FILE"`
-	Algorithm pki.Algorithm `help:"Of the new key, so not with --csr: ed25519, p256, rsa2048 or rsa4096." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
-	CADir     string        `help:"The folder of ca.key and ca.crt. By default --dir if ca.key is there, else keys." name:"ca-dir" placeholder:"DIR"`
-	Dir       string        `help:"The folder to write to; made if need be. By default --ca-dir." placeholder:"DIR"`
-	Name      string        `help:"The name of the files, without .crt and .key. By default the client's, with - for / : and space." placeholder:"NAME"`
+	Client    string        `help:"The client's name, which becomes the certificate's organizational unit." required:"" placeholder:"NAME"`
+	Days      int           `help:"The validity in days." default:"90"`
+	CSR       string        `help:"A certificate request, PEM or DER, whose key is certified instead of a new one; - is standard input. Its other contents are ignored." placeholder:"FILE"`
+	Algorithm pki.Algorithm `help:"The algorithm of the new key: ed25519, p256, rsa2048 or rsa4096. Not with --csr." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
+	CADir     string        `help:"The folder with ca.key and ca.crt. By default --dir if it contains ca.key, otherwise keys." name:"ca-dir" placeholder:"DIR"`
+	Dir       string        `help:"The output folder. It is created if it does not exist. By default --ca-dir." placeholder:"DIR"`
+	Name      string        `help:"The name of the files, without .crt and .key. By default the client's name, with - for / : and space." placeholder:"NAME"`
 }
 
 // Help is the long text of certgate issue --help.
 func (issueCommand) Help() string {
-	return `Writes NAME.crt and, without --csr, NAME.key (0600). Nothing is overwritten.
-The certificate has a random 128-bit serial number, the purpose clientAuth and
-begins one minute ago. It cannot outlive the CA's.
+	return `Writes NAME.crt and, without --csr, NAME.key (mode 0600). Existing files are never
+overwritten. The certificate has a random 128-bit serial number, the extended key usage
+clientAuth, and a validity that begins one minute ago. It cannot be valid for longer than
+the CA certificate.
 
 Example:
 
@@ -38,14 +39,14 @@ Example:
 }
 
 // Run issues one certificate.
-func (c issueCommand) Run(s surroundings) error {
+func (c issueCommand) Run(env environment) error {
 	if err := identity.CheckName(c.Client); err != nil {
 		return usageError{fmt.Errorf("--client: %w", err)}
 	}
 	if c.CSR != "" && c.Algorithm != pki.P256 {
-		return usageError{fmt.Errorf("--algorithm: want none with --csr, whose key is certified; found %q", c.Algorithm)}
+		return usageError{fmt.Errorf("--algorithm: want none with --csr, which has a key already; found %q", c.Algorithm)}
 	}
-	lifetime, err := lifetimeOf(c.Days)
+	lifetime, err := parseDays(c.Days)
 	if err != nil {
 		return err
 	}
@@ -53,13 +54,13 @@ func (c issueCommand) Run(s surroundings) error {
 	if err != nil {
 		return usageError{err}
 	}
-	c = c.withFolders()
+	c = c.withDefaultFolders()
 	ca, err := c.authority()
 	if err != nil {
 		return fmt.Errorf("--ca-dir: %w", err)
 	}
 	base := filepath.Join(c.Dir, name)
-	key, files, err := c.key(s, base)
+	key, files, err := c.publicKey(env, base)
 	if err != nil {
 		return err
 	}
@@ -74,20 +75,20 @@ func (c issueCommand) Run(s surroundings) error {
 	if err := writeNew(files...); err != nil {
 		return err
 	}
-	return printNames(s, files)
+	return printNames(env, files)
 }
 
-func printNames(s surroundings, files []newFile) error {
+func printNames(env environment, files []newFile) error {
 	for _, f := range files {
-		if _, err := fmt.Fprintln(s.stdout, f.name); err != nil {
+		if _, err := fmt.Fprintln(env.stdout, f.name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// withFolders fills in the folders that were not given.
-func (c issueCommand) withFolders() issueCommand {
+// withDefaultFolders sets the folders that were not given.
+func (c issueCommand) withDefaultFolders() issueCommand {
 	if c.CADir == "" {
 		c.CADir = "keys"
 		if _, err := os.Lstat(filepath.Join(c.Dir, "ca.key")); c.Dir != "" && err == nil {
@@ -100,8 +101,8 @@ func (c issueCommand) withFolders() issueCommand {
 	return c
 }
 
-// fileName is the name of the files, as scripts/ make it: one element of a path,
-// and not the CA's.
+// fileName returns the name of the files, as the scripts in scripts/ choose it: one path
+// element that is not the name of the CA's files.
 func (c issueCommand) fileName() (string, error) {
 	name := c.Name
 	if name == "" {
@@ -113,9 +114,9 @@ func (c issueCommand) fileName() (string, error) {
 	if strings.ContainsAny(name, "/: ") {
 		return "", fmt.Errorf("--name: want the name of a file without / : and space, found %q", name)
 	}
-	// Some file systems do not tell CA.key from ca.key.
+	// Some file systems are not case-sensitive.
 	if strings.EqualFold(name, "ca") {
-		return "", fmt.Errorf("--name: want another than %q, the master key's own; the client may be called so all the same", name)
+		return "", fmt.Errorf("--name: want another name than %q, which is that of the master key's files; the client may have this name", name)
 	}
 	return name, nil
 }
@@ -123,7 +124,7 @@ func (c issueCommand) fileName() (string, error) {
 func (c issueCommand) authority() (*pki.Authority, error) {
 	key, err := readInput(filepath.Join(c.CADir, "ca.key"), nil)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w; certgate ca init makes it", err)
+		return nil, fmt.Errorf("%w; certgate ca init creates it", err)
 	}
 	if err != nil {
 		return nil, err
@@ -139,11 +140,11 @@ func (c issueCommand) authority() (*pki.Authority, error) {
 	return a, nil
 }
 
-// key is the public key to certify: a new one, whose private half is the first
-// file to write, or the request's.
-func (c issueCommand) key(s surroundings, base string) (crypto.PublicKey, []newFile, error) {
+// publicKey returns the public key to certify: that of the certificate request, or a new
+// one, whose private key is the first of the files to write.
+func (c issueCommand) publicKey(env environment, base string) (crypto.PublicKey, []newFile, error) {
 	if c.CSR != "" {
-		key, err := requestedKey(c.CSR, s)
+		key, err := csrKey(c.CSR, env)
 		return key, nil, err
 	}
 	key, err := c.Algorithm.Generate()
@@ -157,14 +158,14 @@ func (c issueCommand) key(s surroundings, base string) (crypto.PublicKey, []newF
 	return key.Public(), []newFile{{base + ".key", text, private}}, nil
 }
 
-// requestedKey reads a certification request (RFC 2986) and checks that whoever
-// made it holds the key.
-func requestedKey(name string, s surroundings) (crypto.PublicKey, error) {
-	text, err := readInput(name, s.stdin)
+// csrKey returns the public key of a certificate request (RFC 2986). The request must be
+// signed with that key, which shows that its author has the private key.
+func csrKey(name string, env environment) (crypto.PublicKey, error) {
+	text, err := readInput(name, env.stdin)
 	if err != nil {
 		return nil, err
 	}
-	der, err := requestDER(text)
+	der, err := csrDER(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", inputName(name), err)
 	}
@@ -178,9 +179,9 @@ func requestedKey(name string, s surroundings) (crypto.PublicKey, error) {
 	return csr.PublicKey, nil
 }
 
-// requestDER is the only request among the PEM blocks, or the whole text, which
-// is DER then.
-func requestDER(text []byte) ([]byte, error) {
+// csrDER returns the only certificate request among the PEM blocks or, if there is no PEM
+// block, the whole text.
+func csrDER(text []byte) ([]byte, error) {
 	var requests [][]byte
 	var others []string
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {

@@ -11,16 +11,15 @@ import (
 )
 
 type keysCommand struct {
-	File string `arg:"" optional:"" help:"A file as AUTH_PUBLIC_KEY_FILE would name it; - is standard input. By default the gateway's environment."`
+	File string `arg:"" optional:"" help:"A file in the form of AUTH_PUBLIC_KEY_FILE; - is standard input. Default: the gateway's configuration in the environment."`
 	JSON bool   `help:"Print JSON." name:"json"`
 }
 
 // Help is the long text of certgate keys --help.
 func (keysCommand) Help() string {
-	return `Lists the keys in force by the id that the log gives them (key_id), or the keys
-that a file would bring into force. Several keys are an overlap: certificates of
-each pass, until the old key is taken out. Of the environment only the AUTH_
-variables need be set.
+	return `Lists the keys that the gateway trusts, or the keys in a file, with the id that the log
+contains (key_id). With several keys, as during a rotation, the gateway accepts
+certificates that any of them signed. Only the AUTH_ variables have to be set.
 
 Example:
 
@@ -28,8 +27,8 @@ Example:
   cat old.pub new.pub | certgate keys -`
 }
 
-// keyReport is one anchor. Its JSON always has every key; a bare public key has
-// no subject and no end.
+// keyReport describes one anchor. Its JSON always has every key. The subject and the end
+// of a bare public key are empty.
 type keyReport struct {
 	KeyID     string `json:"key_id"`
 	SPKI      string `json:"spki_sha256"`
@@ -40,31 +39,31 @@ type keyReport struct {
 	Expired   bool   `json:"expired"`
 }
 
-// legacyMinRSABits is the least that AUTH_MIN_RSA_BITS can be.
+// legacyMinRSABits is the smallest value of AUTH_MIN_RSA_BITS.
 const legacyMinRSABits = 1024
 
 // Run lists the keys.
-func (k keysCommand) Run(s surroundings) error {
-	ring, err := k.keyring(s)
+func (k keysCommand) Run(env environment) error {
+	ring, err := k.keyring(env)
 	if err != nil {
 		return err
 	}
 	for _, warning := range ring.Warnings() {
-		_, _ = fmt.Fprintf(s.stderr, "warning: %s\n", warning)
+		_, _ = fmt.Fprintf(env.stderr, "warning: %s\n", warning)
 	}
 	list := keyReports(ring, time.Now())
 	if k.JSON {
-		return printJSON(s.stdout, list)
+		return printJSON(env.stdout, list)
 	}
-	return k.print(s.stdout, list)
+	return k.print(env.stdout, list)
 }
 
-func (k keysCommand) keyring(s surroundings) (*trust.Keyring, error) {
+func (k keysCommand) keyring(env environment) (*trust.Keyring, error) {
 	if k.File == "" {
-		c, err := loadConfig(s, unusedRules(), unusedUpstream())
+		c, err := loadConfig(env, unusedRules(), unusedUpstream())
 		return c.Keyring, err
 	}
-	text, err := readInput(k.File, s.stdin)
+	text, err := readInput(k.File, env.stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +72,7 @@ func (k keysCommand) keyring(s surroundings) (*trust.Keyring, error) {
 		return ring, nil
 	}
 	if ring, legacyErr := trust.ParseKeyring(text, legacyMinRSABits); legacyErr == nil {
-		_, _ = fmt.Fprintf(s.stderr, "warning: the gateway takes this file only with AUTH_MIN_RSA_BITS=%d\n", legacyMinRSABits)
+		_, _ = fmt.Fprintf(env.stderr, "warning: the gateway accepts this file only with AUTH_MIN_RSA_BITS=%d\n", legacyMinRSABits)
 		return ring, nil
 	}
 	return nil, fmt.Errorf("%s: %w", inputName(k.File), err)
@@ -95,11 +94,11 @@ func keyReports(ring *trust.Keyring, now time.Time) []keyReport {
 func (k keysCommand) print(w io.Writer, list []keyReport) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range list {
-		words := []string{r.KeyID, r.Algorithm, r.Kind}
+		cells := []string{r.KeyID, r.Algorithm, r.Kind}
 		if r.NotAfter != "" {
-			words = append(words, printable(orNone(r.Subject)), r.end())
+			cells = append(cells, printable(orNone(r.Subject)), r.validity())
 		}
-		_, _ = fmt.Fprintln(table, strings.Join(words, "\t"))
+		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -108,18 +107,18 @@ func (k keysCommand) print(w io.Writer, list []keyReport) error {
 	if k.File != "" {
 		where = "in " + printable(inputName(k.File))
 	}
-	closing := count(len(list), "key") + " " + where
+	summary := count(len(list), "key") + " " + where
 	if len(list) > 1 {
-		closing += ": certificates of each pass (overlap)"
+		summary += ": certificates of each are accepted (overlap)"
 	}
-	_, err := fmt.Fprintln(w, closing)
+	_, err := fmt.Fprintln(w, summary)
 	return err
 }
 
-// end says how long the key's certificate lasts.
-func (r keyReport) end() string {
+// validity describes the end of the validity period of a CA certificate.
+func (r keyReport) validity() string {
 	if r.Expired {
-		return "expired " + r.NotAfter + ": vouches for nothing"
+		return "expired " + r.NotAfter + ": its certificates are refused"
 	}
 	return "valid to " + r.NotAfter
 }

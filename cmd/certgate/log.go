@@ -18,26 +18,25 @@ import (
 	"github.com/certgate/certgate/internal/config"
 )
 
-// failureMessage is the message of the line that says why the gateway did not start
-// or ended with an error.
+// failureMessage is the message of the log line with the error for which the gateway
+// did not start or ended.
 const failureMessage = "gateway failed"
 
-// surviveReader makes writes to a pipe without a reader return an error. Without it
+// ignoreBrokenPipe makes writes to a pipe without a reader return an error. Otherwise
 // the Go runtime ends the program when that pipe is standard error.
-func surviveReader() { signal.Ignore(syscall.SIGPIPE) }
+func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
 
-// captureLogs sends what the libraries write to standard error through log, until
-// restore is called for the standard library's logger. The others are not used after
-// the gateway has ended.
+// captureLogs redirects the log output of libraries to log. restore undoes this for the
+// standard library's logger; the other loggers are not used after the gateway has ended.
 func captureLogs(log *zap.Logger) (restore func()) {
 	// gRPC writes errors only, unless an environment variable asks for more.
 	grpclog.SetLoggerV2(zapgrpc.NewLogger(log.Named("grpc").WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))))
 	return zap.RedirectStdLog(log)
 }
 
-// crash logs a panic and ends the program, as the Go runtime would, which writes plain
-// text. It must be deferred.
-func crash(log *zap.Logger, lines *audit.Buffer) {
+// logPanic logs a panic and ends the program with exit code 2. The Go runtime would
+// write the panic as plain text instead. logPanic must be deferred.
+func logPanic(log *zap.Logger, lines *audit.Buffer) {
 	reason := recover()
 	if reason == nil {
 		return
@@ -47,10 +46,10 @@ func crash(log *zap.Logger, lines *audit.Buffer) {
 	os.Exit(2)
 }
 
-// logsErrors reports whether the errors of a command are lines of a log: those of the
-// gateway are, unless a person reads them at a terminal.
-func logsErrors(args []string, s surroundings) bool {
-	return len(args) > 0 && args[0] == "serve" && !isTerminal(s.stderr)
+// logsErrorsAsLines reports whether the error of a command is written as a log line:
+// the error of certgate serve is, unless standard error is a terminal.
+func logsErrorsAsLines(args []string, env environment) bool {
+	return len(args) > 0 && args[0] == "serve" && !isTerminal(env.stderr)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -58,13 +57,13 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// logFailure writes the error to standard error in the format of LOG_FORMAT, one line
-// for each fault of the configuration. It does not wait for a reader that is stuck.
-func logFailure(s surroundings, err error) {
-	surviveReader()
-	lines := audit.NewBuffer(s.stderr, audit.Continue)
+// logFailure writes the error to standard error in the format of LOG_FORMAT, with one
+// line for each fault of the configuration. It does not wait for a stuck reader.
+func logFailure(env environment, err error) {
+	ignoreBrokenPipe()
+	lines := audit.NewBuffer(env.stderr, audit.Continue)
 	defer func() { _ = lines.Close() }()
-	format := s.variables()["LOG_FORMAT"]
+	format := env.variables()["LOG_FORMAT"]
 	if format != "console" {
 		format = "json"
 	}
@@ -78,16 +77,16 @@ func logFailure(s surroundings, err error) {
 	log.Error(failureMessage, zap.String("error", printableLines(err.Error())))
 }
 
-// report tells the user of the error and returns its exit code.
-func report(args []string, s surroundings, err error) int {
+// exitCode prints the error of a command and returns its exit code.
+func exitCode(args []string, env environment, err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNo): // said already
-	case logsErrors(args, s):
-		logFailure(s, err)
+	case errors.Is(err, errSilent): // the command has printed its verdict
+	case logsErrorsAsLines(args, env):
+		logFailure(env, err)
 	default:
-		_, _ = fmt.Fprintf(s.stderr, "certgate: %s\n", printableLines(err.Error()))
+		_, _ = fmt.Fprintf(env.stderr, "certgate: %s\n", printableLines(err.Error()))
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage

@@ -46,7 +46,7 @@ func TestLogsErrors(t *testing.T) {
 		args []string
 		want bool
 	}{{[]string{"serve"}, true}, {[]string{"serve", "--flag"}, true}, {[]string{"check"}, false}, {nil, false}} {
-		if found := logsErrors(tt.args, surroundings{stderr: &buffer}); found != tt.want {
+		if found := logsErrorsAsLines(tt.args, environment{stderr: &buffer}); found != tt.want {
 			t.Errorf("%q: found %t, want %t", tt.args, found, tt.want)
 		}
 	}

@@ -8,14 +8,14 @@ import (
 	"maps"
 )
 
-// placeholder is a value for a variable that config.Load requires and a command
-// does not use. A command that fills one in takes no decision from it.
+// placeholder is a value for a variable that config.Load requires and that the command
+// does not use. The result of the command does not depend on it.
 type placeholder struct{ variable, value string }
 
-// unusedUpstream is nowhere (RFC 6761, section 6.4).
+// unusedUpstream returns the URL of a host that never exists (RFC 6761, section 6.4).
 func unusedUpstream() placeholder { return placeholder{"UPSTREAM_URL", "http://unused.invalid"} }
 
-// unusedRules allow nobody anything: their only client is denied.
+// unusedRules returns rules that allow no request: their only client is on the deny list.
 func unusedRules() placeholder {
 	return placeholder{"ACCESS_RULES", `rules:
   - name: unused
@@ -41,16 +41,16 @@ func unusedKey() (placeholder, error) {
 	return placeholder{"AUTH_PUBLIC_KEY", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}, nil
 }
 
-// isSet says whether the variable or its _FILE twin is set, if only to nothing.
+// isSet reports whether the variable or its _FILE variant is set, even to an empty value.
 func isSet(environ map[string]string, variable string) bool {
 	_, inline := environ[variable]
 	_, file := environ[variable+"_FILE"]
 	return inline || file
 }
 
-// filled is the environment with placeholders for what is not set at all. What
-// is set stays as it is, with its faults.
-func filled(environ map[string]string, unused ...placeholder) map[string]string {
+// withPlaceholders returns a copy of the environment with placeholders for the variables
+// that are not set. Variables that are set stay unchanged, even with invalid values.
+func withPlaceholders(environ map[string]string, unused ...placeholder) map[string]string {
 	copied := maps.Clone(environ)
 	if copied == nil {
 		copied = map[string]string{}

@@ -12,9 +12,9 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// TestFilled: a placeholder takes the place of nothing that is set, even to an
-// empty value, and the environment stays as it was.
-func TestFilled(t *testing.T) {
+// TestWithPlaceholders checks that a placeholder replaces no variable that is set, even to
+// an empty value, and that the given environment stays unchanged.
+func TestWithPlaceholders(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -24,30 +24,30 @@ func TestFilled(t *testing.T) {
 		{"no environment", nil, unusedRules().value},
 		{"not set", map[string]string{"ACCESS_RULE": "x"}, unusedRules().value},
 		{"set", map[string]string{"ACCESS_RULES": "x"}, "x"},
-		{"set to nothing", map[string]string{"ACCESS_RULES": ""}, ""},
-		{"the file set", map[string]string{"ACCESS_RULES_FILE": "x"}, ""},
-		{"the file set to nothing", map[string]string{"ACCESS_RULES_FILE": ""}, ""},
+		{"set to an empty value", map[string]string{"ACCESS_RULES": ""}, ""},
+		{"the file is set", map[string]string{"ACCESS_RULES_FILE": "x"}, ""},
+		{"the file is set to an empty value", map[string]string{"ACCESS_RULES_FILE": ""}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			before := maps.Clone(test.environ)
-			if found := filled(test.environ, unusedRules())["ACCESS_RULES"]; found != test.want {
+			if found := withPlaceholders(test.environ, unusedRules())["ACCESS_RULES"]; found != test.want {
 				t.Errorf("want %q, found %q", test.want, found)
 			}
 			if !maps.Equal(test.environ, before) {
-				t.Errorf("want the environment as it was, found %v", test.environ)
+				t.Errorf("want the environment unchanged, found %v", test.environ)
 			}
 		})
 	}
 }
 
-// TestPlaceholdersAllowNobody: should they ever decide, they refuse even the
-// client that they name.
-func TestPlaceholdersAllowNobody(t *testing.T) {
+// TestPlaceholdersAllowNothing checks that the placeholders refuse every request, even of
+// the client that they name.
+func TestPlaceholdersAllowNothing(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	ca, _ := issued(t, now)
+	ca, _ := newCertificate(t, now)
 	key, err := pki.Ed25519.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func TestPlaceholdersAllowNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	environ := map[string]string{"AUTH_PUBLIC_KEY": string(ca.PublicKeyPEM())}
-	c, err := config.Load(filled(environ, unusedRules(), unusedUpstream()))
+	c, err := config.Load(withPlaceholders(environ, unusedRules(), unusedUpstream()))
 	if err != nil || len(c.Warnings) != 0 || c.UpstreamURL() != unusedUpstream().value {
-		t.Fatalf("want a configuration with an upstream that is nowhere and no warning, found %s, %q and %v", c.UpstreamURL(), c.Warnings, err)
+		t.Fatalf("want a configuration with the unused upstream and no warning, found %s, %q and %v", c.UpstreamURL(), c.Warnings, err)
 	}
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes},

@@ -20,15 +20,15 @@ type requestCommand struct {
 	gatewayFlags    `embed:""`
 	requestFlags    `embed:""`
 
-	Include bool `help:"Print the status line and the header of the answer before its body, on standard output." short:"i"`
+	Include bool `help:"Print the status line and the header of the response before its body, on standard output." short:"i"`
 }
 
 // Help is the long text of certgate request --help.
 func (requestCommand) Help() string {
-	return `Signs one request, sends it and prints the body of the answer on standard output; the
-status line, and what a refusal says, on standard error. Redirects are not followed.
-Exit code 0 when the answer is 2xx, 1 when it is another or there is none, 2 when the
-command line or a file is wrong.
+	return `Signs one request, sends it, and prints the body of the response on standard output.
+The status line and the text of a refusal are printed on standard error. Redirects are
+not followed. The exit code is 0 for a 2xx response, 1 for another response or none, and
+2 if the command line is wrong or a file cannot be used.
 
 Example:
 
@@ -37,16 +37,16 @@ Example:
 }
 
 // Run sends the request.
-func (c requestCommand) Run(ctx context.Context, s surroundings) error {
-	r, transport, err := prepare(ctx, s, c.requestFlags, c.credentialFlags)
+func (c requestCommand) Run(ctx context.Context, env environment) error {
+	r, transport, err := newRequest(ctx, env, c.requestFlags, c.credentialFlags)
 	if err != nil {
 		return usageError{err}
 	}
-	roots, err := c.roots(s)
+	roots, err := c.roots(env)
 	if err != nil {
 		return usageError{err}
 	}
-	base := newSender(r.URL.Scheme, roots)
+	base := newTransport(r.URL.Scheme, roots)
 	defer base.CloseIdleConnections()
 	transport.Base = base
 	res, err := transport.RoundTrip(r)
@@ -54,70 +54,70 @@ func (c requestCommand) Run(ctx context.Context, s surroundings) error {
 		return err
 	}
 	defer func() { _ = res.Body.Close() }()
-	return c.print(s, res)
+	return c.print(env, res)
 }
 
-// newSender sends one request.
-func newSender(scheme string, roots *x509.CertPool) *http.Transport {
+// newTransport returns the transport that sends the request.
+func newTransport(scheme string, roots *x509.CertPool) *http.Transport {
 	t := &http.Transport{
 		ForceAttemptHTTP2:  true,
 		DisableCompression: true,
 		TLSClientConfig:    &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
-	if scheme == "https" { // in plain text a proxy would read the certificate
+	if scheme == "https" { // over http, a forward proxy could read the certificate
 		t.Proxy = http.ProxyFromEnvironment
 	}
 	return t
 }
 
-// maxProblem is how much of a body is read to find a problem in it.
+// maxProblem is the limit, in bytes, for a problem document.
 const maxProblem = 64 << 10
 
-// print writes the answer, and returns an error when it is not 2xx.
-func (c requestCommand) print(s surroundings, res *http.Response) error {
-	head := s.stderr
+// print writes the response. It returns an error if the status is not 2xx.
+func (c requestCommand) print(env environment, res *http.Response) error {
+	head := env.stderr
 	if c.Include {
-		head = s.stdout
+		head = env.stdout
 	}
 	if _, err := fmt.Fprintln(head, printable(res.Proto+" "+res.Status)); err != nil {
 		return err
 	}
 	if c.Include {
 		var fields bytes.Buffer
-		_ = res.Header.Write(&fields) // a buffer takes everything
+		_ = res.Header.Write(&fields) // a buffer returns no error
 		text := strings.ReplaceAll(fields.String(), "\r\n", "\n")
 		if _, err := fmt.Fprintln(head, printableLines(text)); err != nil {
 			return err
 		}
 	}
-	var begin bytes.Buffer
-	if _, err := io.Copy(s.stdout, io.TeeReader(res.Body, &limitedBuffer{&begin, maxProblem})); err != nil {
+	var prefix bytes.Buffer
+	if _, err := io.Copy(env.stdout, io.TeeReader(res.Body, &prefixBuffer{&prefix, maxProblem})); err != nil {
 		return err
 	}
 	if res.StatusCode >= 200 && res.StatusCode < 300 {
 		return nil
 	}
-	return refusalOf(res, begin.Bytes())
+	return problemError(res, prefix.Bytes())
 }
 
-// limitedBuffer keeps the first bytes and drops the others.
-type limitedBuffer struct {
+// prefixBuffer is a buffer that keeps the first bytes and drops the others.
+type prefixBuffer struct {
 	*bytes.Buffer
 	limit int
 }
 
-func (b *limitedBuffer) Write(p []byte) (int, error) {
+func (b *prefixBuffer) Write(p []byte) (int, error) {
 	_, _ = b.Buffer.Write(p[:min(len(p), b.limit-b.Len())])
 	return len(p), nil
 }
 
-// refusalOf says in words what the problem in the body says, if there is one (RFC
-// 9457).
-func refusalOf(res *http.Response, body []byte) error {
+// problemError returns the text of the problem document in the body (RFC 9457) as an
+// error, or errSilent if the body is not a problem document.
+func problemError(res *http.Response, body []byte) error {
 	var p struct{ Title, Detail, Reason string }
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if kind != problem.ContentType || json.Unmarshal(body, &p) != nil || p.Title == "" {
-		return errNo
+		return errSilent
 	}
 	text := p.Title
 	if p.Detail != "" {
@@ -126,5 +126,5 @@ func refusalOf(res *http.Response, body []byte) error {
 	if p.Reason != "" {
 		text = p.Reason + ": " + text
 	}
-	return fmt.Errorf("refused: %s", printable(text)) // in one line
+	return fmt.Errorf("refused: %s", printable(text)) // on one line
 }

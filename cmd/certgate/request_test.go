@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"testing"
 )
 
-// newPair is a folder with mail.crt and mail.key.
+// newPair returns a folder with mail.crt, mail.key and the files of their CA.
 func newPair(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,13 +26,13 @@ func newPair(t *testing.T) string {
 	return dir
 }
 
-// by are the flags that name the pair.
-func by(dir string, args ...string) []string {
+// withPair adds the flags that name the pair after the command.
+func withPair(dir string, args ...string) []string {
 	return append([]string{args[0], "--cert", filepath.Join(dir, "mail.crt"), "--key", filepath.Join(dir, "mail.key")}, args[1:]...)
 }
 
-// TestRequest: what goes where, and the exit code. Whether the gateway believes
-// the signature, ./test/e2e asks the gateway.
+// TestRequest checks the request, the output and the exit code. The end-to-end tests
+// check that the gateway accepts the signature.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	dir := newPair(t)
@@ -39,31 +40,31 @@ func TestRequest(t *testing.T) {
 	if err := os.WriteFile(event, []byte("{\r\n}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(http.HandlerFunc(answer))
+	server := httptest.NewServer(http.HandlerFunc(respond))
 	t.Cleanup(server.Close)
 	for _, test := range []struct {
 		name           string
 		args           []string
 		stdin          string
 		code           int
-		stdout, stderr string // exactly
+		stdout, stderr string // complete
 	}{
 		{"GET", []string{"GET", "/events?x=1"}, "", exitOK, "GET /events?x=1 0 \"\" signed\n", "HTTP/1.1 200 OK\n"},
 		{"no path", []string{"GET", ""}, "", exitOK, "GET / 0 \"\" signed\n", "HTTP/1.1 200 OK\n"},
 		{"text", []string{"POST", "/events", "--data", "{}", "--content-type", "application/json"}, "", exitOK, "POST /events 2 \"application/json\" signed {}\n", "HTTP/1.1 200 OK\n"},
 		{"file", []string{"PUT", "/events", "--data", "@" + event}, "", exitOK, "PUT /events 5 \"\" signed {\r\n}\n\n", "HTTP/1.1 200 OK\n"},
-		{"standard input", []string{"PUT", "/events", "--data", "@-"}, "from there", exitOK, "PUT /events 10 \"\" signed from there\n", "HTTP/1.1 200 OK\n"},
-		{"include", []string{"GET", "/include", "-i"}, "", exitOK, "HTTP/1.1 204 No Content\nDate: now\nX-Answer: yes\n\n", ""},
+		{"standard input", []string{"PUT", "/events", "--data", "@-"}, "from stdin", exitOK, "PUT /events 10 \"\" signed from stdin\n", "HTTP/1.1 200 OK\n"},
+		{"include", []string{"GET", "/include", "-i"}, "", exitOK, "HTTP/1.1 204 No Content\nDate: now\nX-Response: yes\n\n", ""},
 		{"refused", []string{"GET", "/refused"}, "", exitFailure, hostileProblem, "HTTP/1.1 401 Unauthorized\ncertgate: refused: proof_missing: No\\n\\x1b[31m. Sign it\n"},
-		{"another answer", []string{"GET", "/missing"}, "", exitFailure, "404 page not found\n", "HTTP/1.1 404 Not Found\n"},
-		{"a redirect", []string{"GET", "/away"}, "", exitFailure, "", "HTTP/1.1 302 Found\n"},
+		{"status 404", []string{"GET", "/missing"}, "", exitFailure, "404 page not found\n", "HTTP/1.1 404 Not Found\n"},
+		{"redirect", []string{"GET", "/away"}, "", exitFailure, "", "HTTP/1.1 302 Found\n"},
 		{"another header", []string{"GET", "/named", "--header", "X-Other"}, "", exitOK, "named\n", "HTTP/1.1 200 OK\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.args[1] = server.URL + test.args[1]
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), by(dir, append([]string{"request"}, test.args...)...), surroundings{
+			code := run(t.Context(), withPair(dir, append([]string{"request"}, test.args...)...), environment{
 				stdin: strings.NewReader(test.stdin), stdout: &stdout, stderr: &stderr,
 			})
 			if code != test.code || stdout.String() != test.stdout || stderr.String() != test.stderr {
@@ -75,11 +76,11 @@ func TestRequest(t *testing.T) {
 
 const hostileProblem = `{"title":"No\n\u001b[31m","detail":"Sign it","reason":"proof_missing"}`
 
-func answer(w http.ResponseWriter, r *http.Request) {
+func respond(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/include":
 		w.Header()["Date"] = []string{"now"}
-		w.Header().Set("X-Answer", "yes")
+		w.Header().Set("X-Response", "yes")
 		w.WriteHeader(http.StatusNoContent)
 	case "/refused":
 		w.Header().Set("Content-Type", "application/problem+json; charset=utf-8")
@@ -108,7 +109,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestSign prints fields that curl can read, in the order in which a person does.
+// TestSign checks the names and the order of the header fields that sign prints.
 func TestSign(t *testing.T) {
 	t.Parallel()
 	dir := newPair(t)
@@ -123,7 +124,7 @@ func TestSign(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			code, stdout, stderr := call(t.Context(), nil, by(dir, append([]string{"sign"}, test.args...)...)...)
+			code, stdout, stderr := call(t.Context(), nil, withPair(dir, append([]string{"sign"}, test.args...)...)...)
 			var names []string
 			for line := range strings.Lines(stdout) {
 				name, _, _ := strings.Cut(line, ": ")
@@ -136,51 +137,68 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestClientUsage: what is wrong with a command line is told before anything is
-// sent, and none of it costs a key its secret.
-func TestClientUsage(t *testing.T) {
+// freeAddress returns a host and port that no program listens on. Where the system
+// permits it, the address is one that no other test uses.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.77.0.2:0")
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// TestSigningUsage checks that errors in the command line of sign, request and agent are
+// reported before a request is sent, and that nothing is printed on standard output.
+func TestSigningUsage(t *testing.T) {
 	t.Parallel()
 	dir := newPair(t)
-	nothing, large := filepath.Join(dir, "nothing"), filepath.Join(dir, "large")
-	for name, size := range map[string]int{nothing: 0, large: maxInput + 1} {
+	empty, large := filepath.Join(dir, "empty"), filepath.Join(dir, "large")
+	for name, size := range map[string]int{empty: 0, large: maxInput + 1} {
 		if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	const nobody, to = "http://127.0.0.1:1/", "http://127.0.0.1:1"
+	own := freeAddress(t)
+	const closed, to = "http://127.0.0.1:1/", "http://127.0.0.1:1"
 	for _, test := range []struct {
 		name string
 		args []string
 		code int
 		want string
 	}{
-		{"nobody there", by(dir, "request", "GET", nobody), exitFailure, "connection refused"},
-		{"no method", by(dir, "request", nobody), exitUsage, "<url>"},
-		{"bad method", by(dir, "sign", "G T", nobody), exitUsage, "method"},
-		{"no scheme", by(dir, "sign", "GET", "127.0.0.1:1"), exitUsage, "want http:// or https://"},
-		{"another scheme", by(dir, "sign", "GET", "ftp://127.0.0.1/"), exitUsage, "want http:// or https://"},
-		{"a password", by(dir, "sign", "GET", "http://a:b@127.0.0.1/"), exitUsage, "without user and fragment"},
-		{"a fragment", by(dir, "sign", "GET", nobody+"#x"), exitUsage, "without user and fragment"},
-		{"odd characters", by(dir, "sign", "GET", nobody+"{id}"), exitUsage, `such as "/%7Bid%7D"`},
-		{"dots", by(dir, "sign", "GET", nobody+"a/../b"), exitUsage, "want a URL that the gateway would take"},
-		{"no such file", by(dir, "sign", "POST", nobody, "--data", "@"+dir+"/none"), exitUsage, "no such file"},
-		{"a large file", by(dir, "sign", "POST", nobody, "--data", "@"+large), exitUsage, "want at most 1048576 bytes"},
-		{"no header's name", by(dir, "sign", "GET", nobody, "--header", "X SSL"), exitUsage, "--header"},
-		{"a broken type", by(dir, "sign", "POST", nobody, "--data", "x", "--content-type", "a\nb"), exitUsage, "--content-type"},
-		{"no certificate", []string{"sign", "--cert", nothing, "--key", dir + "/mail.key", "GET", nobody}, exitUsage, "want a certificate and its private key"},
-		{"another key", []string{"sign", "--cert", dir + "/mail.crt", "--key", dir + "/ca.key", "GET", nobody}, exitUsage, "private key does not match"},
-		{"no authority", by(dir, "request", "GET", nobody, "--ca", nothing), exitUsage, "--ca"},
-		{"agent without target", by(dir, "agent"), exitUsage, "--to"},
-		{"agent with a path", by(dir, "agent", "--to", nobody+"v1"), exitUsage, "--to: want no user, path"},
-		{"agent with another scheme", by(dir, "agent", "--to", "unix:/x"), exitUsage, "--to: want http:// or https://"},
-		{"agent for everybody", by(dir, "agent", "--to", to, "--listen", "0.0.0.0:0"), exitUsage, "--exposed takes it all the same"},
-		{"agent nowhere", by(dir, "agent", "--to", to, "--listen", "192.0.2.1:1"), exitFailure, "--listen"},
-		{"agent without a certificate", []string{"agent", "--to", to, "--cert", nothing, "--key", nothing}, exitUsage, "want a certificate and its private key"},
-		{"agent without bodies", by(dir, "agent", "--to", to, "--max-body", "0"), exitUsage, "--max-body"},
-		{"agent without a drain", by(dir, "agent", "--to", to, "--drain", "-1s"), exitUsage, "--drain"},
-		{"agent with a port", by(dir, "agent", "--to", to, "--name", "agent:7000"), exitUsage, "--name"},
-		{"agent with a header", by(dir, "agent", "--to", to, "--header", ""), exitUsage, "--header"},
-		{"agent without an authority", by(dir, "agent", "--to", to, "--ca", nothing), exitUsage, "--ca"},
+		{"no server", withPair(dir, "request", "GET", closed), exitFailure, "connection refused"},
+		{"no method", withPair(dir, "request", closed), exitUsage, "<url>"},
+		{"bad method", withPair(dir, "sign", "G T", closed), exitUsage, "method"},
+		{"no scheme", withPair(dir, "sign", "GET", "127.0.0.1:1"), exitUsage, "want http:// or https://"},
+		{"another scheme", withPair(dir, "sign", "GET", "ftp://127.0.0.1/"), exitUsage, "want http:// or https://"},
+		{"a password", withPair(dir, "sign", "GET", "http://a:b@127.0.0.1/"), exitUsage, "without user and fragment"},
+		{"a fragment", withPair(dir, "sign", "GET", closed+"#x"), exitUsage, "without user and fragment"},
+		{"special characters", withPair(dir, "sign", "GET", closed+"{id}"), exitUsage, `such as "/%7Bid%7D"`},
+		{"dots", withPair(dir, "sign", "GET", closed+"a/../b"), exitUsage, "want a URL that the gateway accepts"},
+		{"no such file", withPair(dir, "sign", "POST", closed, "--data", "@"+dir+"/none"), exitUsage, "no such file"},
+		{"a large file", withPair(dir, "sign", "POST", closed, "--data", "@"+large), exitUsage, "want at most 1048576 bytes"},
+		{"invalid header name", withPair(dir, "sign", "GET", closed, "--header", "X SSL"), exitUsage, "--header"},
+		{"invalid content type", withPair(dir, "sign", "POST", closed, "--data", "x", "--content-type", "a\nb"), exitUsage, "--content-type"},
+		{"no certificate", []string{"sign", "--cert", empty, "--key", dir + "/mail.key", "GET", closed}, exitUsage, "want a certificate and its private key"},
+		{"another key", []string{"sign", "--cert", dir + "/mail.crt", "--key", dir + "/ca.key", "GET", closed}, exitUsage, "private key does not match"},
+		{"no CA certificate", withPair(dir, "request", "GET", closed, "--ca", empty), exitUsage, "--ca"},
+		{"agent without target", withPair(dir, "agent"), exitUsage, "--to"},
+		{"agent with a path", withPair(dir, "agent", "--to", closed+"v1"), exitUsage, "--to: want no user, path"},
+		{"agent with another scheme", withPair(dir, "agent", "--to", "unix:/x"), exitUsage, "--to: want http:// or https://"},
+		{"agent to itself", withPair(dir, "agent", "--to", "http://"+own, "--listen", own), exitUsage, "--to: want the address of the gateway, not the agent's own"},
+		{"agent exposed", withPair(dir, "agent", "--to", to, "--listen", "0.0.0.0:0"), exitUsage, "--exposed permits it"},
+		{"agent at an address that cannot be bound", withPair(dir, "agent", "--to", to, "--listen", "192.0.2.1:1"), exitFailure, "--listen"},
+		{"agent without a certificate", []string{"agent", "--to", to, "--cert", empty, "--key", empty}, exitUsage, "want a certificate and its private key"},
+		{"agent with body limit 0", withPair(dir, "agent", "--to", to, "--max-body", "0"), exitUsage, "--max-body"},
+		{"agent with negative drain", withPair(dir, "agent", "--to", to, "--drain", "-1s"), exitUsage, "--drain"},
+		{"agent with a name with a port", withPair(dir, "agent", "--to", to, "--name", "agent:7000"), exitUsage, "--name"},
+		{"agent without a header name", withPair(dir, "agent", "--to", to, "--header", ""), exitUsage, "--header"},
+		{"agent without a CA certificate", withPair(dir, "agent", "--to", to, "--ca", empty), exitUsage, "--ca"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

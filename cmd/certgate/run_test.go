@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// call runs the program as main does, with nothing but what the test gives.
+// call runs the program as main does, with the given environment variables and arguments.
 func call(ctx context.Context, environ []string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	code = run(ctx, args, surroundings{environ: environ, stdin: strings.NewReader(""), stdout: &out, stderr: &err})
+	code = run(ctx, args, environment{environ: environ, stdin: strings.NewReader(""), stdout: &out, stderr: &err})
 	return code, out.String(), err.String()
 }
 
@@ -31,14 +31,14 @@ func TestHealth(t *testing.T) {
 		environ []string
 		args    []string
 		code    int
-		want    string // in what is said
+		want    string // part of the output
 	}{
 		{"LISTEN_ADDR", []string{"LISTEN_ADDR=" + address}, nil, exitOK, "ok"},
 		{"no host in LISTEN_ADDR", []string{"LISTEN_ADDR=:" + address[strings.LastIndex(address, ":")+1:]}, nil, exitOK, "ok"},
 		{"--url", nil, []string{"--url", server.URL + "/healthz"}, exitOK, "ok"},
-		{"a proxy is not asked", []string{"HTTP_PROXY=http://127.0.0.1:1"}, []string{"--url", server.URL + "/healthz"}, exitOK, "ok"},
+		{"no forward proxy", []string{"HTTP_PROXY=http://127.0.0.1:1"}, []string{"--url", server.URL + "/healthz"}, exitOK, "ok"},
 		{"draining", nil, []string{"--url", server.URL + "/draining"}, exitFailure, "want 200, found 503"},
-		{"redirected to what is well", nil, []string{"--url", server.URL + "/elsewhere"}, exitFailure, "want 200, found 302"},
+		{"redirected to a healthy URL", nil, []string{"--url", server.URL + "/elsewhere"}, exitFailure, "want 200, found 302"},
 		{"no scheme", nil, []string{"--url", address}, exitUsage, "--url"},
 		{"another scheme", nil, []string{"--url", "file:///etc/hostname"}, exitUsage, "--url"},
 		{"no host", nil, []string{"--url", "http:///healthz"}, exitUsage, "--url"},
@@ -73,15 +73,15 @@ func TestHealthURL(t *testing.T) {
 	}
 }
 
-// errClosed is what a reader who has gone leaves behind.
-var errClosed = errors.New("nobody reads")
+// errClosed is the error of a write to a pipe without a reader.
+var errClosed = errors.New("the pipe has no reader")
 
 type closedPipe struct{}
 
 func (closedPipe) Write([]byte) (int, error) { return 0, errClosed }
 
-// TestNobodyReads: output that is lost is a failure, not a success.
-func TestNobodyReads(t *testing.T) {
+// TestOutputLost checks that a command fails if its output cannot be written.
+func TestOutputLost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if code, _, stderr := call(t.Context(), nil, "ca", "init", "--dir", dir); code != exitOK {
@@ -96,9 +96,9 @@ func TestNobodyReads(t *testing.T) {
 		{"keys", dir + "/ca.pub"}, {"keys", "--json", dir + "/ca.pub"},
 	} {
 		var stderr bytes.Buffer
-		code := run(t.Context(), args, surroundings{stdin: strings.NewReader(""), stdout: closedPipe{}, stderr: &stderr})
+		code := run(t.Context(), args, environment{stdin: strings.NewReader(""), stdout: closedPipe{}, stderr: &stderr})
 		if code != exitFailure || !strings.Contains(stderr.String(), errClosed.Error()) {
-			t.Errorf("%q: want exit code 1 and why, found %d and %q", args, code, stderr.String())
+			t.Errorf("%q: want exit code 1 and the error, found %d and %q", args, code, stderr.String())
 		}
 	}
 }

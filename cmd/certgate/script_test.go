@@ -16,10 +16,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"certgate": main})
 }
 
-// TestStories plays the operator's stories of testdata/script with the real
-// program and real keys. A story sends certificates and keys to files, never to
-// its standard output, which the log of the tests keeps.
-func TestStories(t *testing.T) {
+// TestScripts runs the scripts of testdata/script with the real program and real keys.
+// A script writes certificates and keys to files only, because the test log contains its
+// standard output.
+func TestScripts(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("openssl is not installed")
@@ -35,7 +35,7 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// exits CODE PROGRAM ARGUMENT... runs a program and wants its exit code.
+// exits CODE PROGRAM ARGUMENT... runs a program and checks its exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits code program [argument...]")
@@ -54,7 +54,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// mode PERMISSIONS FILE... wants files with these permissions, in octal.
+// mode PERMISSIONS FILE... checks that the files are regular and have these permissions,
+// in octal.
 func mode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: mode permissions file...")

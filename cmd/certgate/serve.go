@@ -35,9 +35,9 @@ Environment variables:
 `)
 	writeVariables(&b)
 	b.WriteString(`
-SIGTERM: health checks get 503 while requests are still accepted, for
-SHUTDOWN_DELAY, which a second signal ends. Then no new connections, requests in
-flight are finished within SHUTDOWN_TIMEOUT, exit 0.`)
+On SIGTERM, health checks get 503 while the gateway still accepts requests, for
+SHUTDOWN_DELAY or until a second signal. Then the gateway accepts no new connections,
+finishes open requests within SHUTDOWN_TIMEOUT, and ends with exit code 0.`)
 	return b.String()
 }
 
@@ -57,20 +57,20 @@ func writeVariables(w io.Writer) {
 }
 
 // Run reads the configuration and serves until the context ends.
-func (serveCommand) Run(ctx context.Context, s surroundings) error {
-	surviveReader()
-	c, err := loadConfig(s)
+func (serveCommand) Run(ctx context.Context, env environment) error {
+	ignoreBrokenPipe()
+	c, err := loadConfig(env)
 	if err != nil {
 		return err
 	}
-	lines := audit.NewBuffer(s.stderr, audit.Policy(c.LogFailure))
+	lines := audit.NewBuffer(env.stderr, audit.Policy(c.LogFailure))
 	defer func() { _ = lines.Close() }()
-	// The signal after the one that begins the drain ends the program at once, so
-	// from the first one on no line waits for others.
+	// A signal during the drain ends the program at once. So no line is buffered for
+	// long after the first signal.
 	defer context.AfterFunc(ctx, func() { lines.End(time.Now().Add(c.ShutdownDelay + c.ShutdownTimeout)) })()
 	log, level := audit.NewBufferedLogger(c.LogLevel, c.LogFormat, lines)
 	defer captureLogs(log)()
-	defer crash(log, lines)
+	defer logPanic(log, lines)
 	for _, w := range c.Warnings {
 		log.Warn("configuration", zap.String("warning", w))
 	}
@@ -88,7 +88,7 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 		return err
 	}
 	stop := onHangup(func() {
-		defer crash(log, lines)
+		defer logPanic(log, lines)
 		g.Reload()
 	})
 	defer stop()
@@ -96,30 +96,29 @@ func (serveCommand) Run(ctx context.Context, s surroundings) error {
 	switch {
 	case err == nil:
 		log.Info("stopped")
-	case !isTerminal(s.stderr):
-		// Not by report: what is written there must stand behind the lines that a
-		// reader has not taken yet.
+	case !isTerminal(env.stderr):
+		// The line must follow the lines in the buffer, so exitCode must not write it.
 		log.Error(failureMessage, zap.Error(err))
-		return errNo
+		return errSilent
 	}
 	return err
 }
 
-// nextSignal derives a context that ends with the next SIGTERM or SIGINT.
+// nextSignal returns a context that is canceled by the next SIGTERM or SIGINT.
 func nextSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 }
 
-// inheritedListener is the socket that a parent process holds for the gateway
-// (sd_listen_fds(3)), or nil. With one, a second gateway can take over from the
-// first without a refused connection: both accept from the same queue.
+// inheritedListener returns the listening socket that the parent process passes on
+// (socket activation, sd_listen_fds(3)), or nil. A restart then refuses no connection,
+// because the old and the new gateway accept from the same queue.
 func inheritedListener() (net.Listener, error) {
 	listeners, err := activation.Listeners()
 	switch {
 	case err != nil || len(listeners) == 0:
 		return nil, err
 	case len(listeners) > 1 || listeners[0] == nil:
-		return nil, usageError{fmt.Errorf("LISTEN_FDS: want one listening stream socket, found %d of some kind", len(listeners))}
+		return nil, usageError{fmt.Errorf("LISTEN_FDS: want one listening stream socket, found %d sockets", len(listeners))}
 	default:
 		return listeners[0], nil
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/certgate/certgate/internal/tool/signing"
 )
 
-// credentialFlags say whom requests speak for.
+// credentialFlags name the certificate and the key that sign requests.
 type credentialFlags struct {
-	Cert   string `help:"The client's certificate in PEM, with its chain if it has one." required:"" placeholder:"FILE"`
+	Cert   string `help:"The client's certificate in PEM, followed by its chain if it has one." required:"" placeholder:"FILE"`
 	Key    string `help:"Its private key in PEM, without a passphrase." required:"" placeholder:"FILE"`
 	Header string `help:"The gateway's AUTH_HEADER." default:"X-SSL-Auth"`
 }
@@ -31,17 +31,17 @@ func (f credentialFlags) checkHeader() error {
 	return nil
 }
 
-// gatewayFlags say how the gateway, or the load balancer before it, is known.
+// gatewayFlags define which servers are trusted as the gateway or its load balancer.
 type gatewayFlags struct {
-	CA string `help:"The certificates of the authorities that may have signed the server's, instead of those that the machine knows." name:"ca" placeholder:"FILE"`
+	CA string `help:"CA certificates that are trusted to sign the server's certificate, instead of those of the system." name:"ca" placeholder:"FILE"`
 }
 
-// roots are the authorities of --ca, or nil for those of the machine.
-func (f gatewayFlags) roots(s surroundings) (*x509.CertPool, error) {
+// roots returns the certificates of --ca, or nil for those of the system.
+func (f gatewayFlags) roots(env environment) (*x509.CertPool, error) {
 	if f.CA == "" {
 		return nil, nil
 	}
-	certs, err := readCertificates(f.CA, s.stdin)
+	certs, err := readCertificates(f.CA, env.stdin)
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
@@ -52,16 +52,16 @@ func (f gatewayFlags) roots(s surroundings) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// requestFlags are one request.
+// requestFlags define one request.
 type requestFlags struct {
 	Method      string `arg:"" help:"The request's method, such as POST."`
-	URL         string `arg:"" help:"Where it goes, as the gateway's clients know it: https://host/path?query."`
-	Data        string `help:"The body, byte for byte; @FILE reads it from a file, @- from standard input. At most 1 MiB." placeholder:"BODY"`
-	ContentType string `help:"The body's Content-Type; it is signed, too." placeholder:"TYPE"`
+	URL         string `arg:"" help:"The URL, as clients of the gateway know it: https://host/path?query."`
+	Data        string `help:"The body. @FILE reads it from a file, @- from standard input. At most 1 MiB." placeholder:"BODY"`
+	ContentType string `help:"The Content-Type of the body. It is signed, too." placeholder:"TYPE"`
 }
 
-// prepare makes the request that is to be signed, and what signs it.
-func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFlags) (*http.Request, *signing.Transport, error) {
+// newRequest returns the request of the flags, and the transport that signs it.
+func newRequest(ctx context.Context, env environment, f requestFlags, c credentialFlags) (*http.Request, *signing.Transport, error) {
 	if err := c.checkHeader(); err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +76,7 @@ func prepare(ctx context.Context, s surroundings, f requestFlags, c credentialFl
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := f.body(s.stdin)
+	body, err := f.body(env.stdin)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--data: %w", err)
 	}
@@ -98,24 +98,24 @@ func (f requestFlags) body(stdin io.Reader) ([]byte, error) {
 	return []byte(f.Data), nil
 }
 
-// requestURL reads a URL whose path and query are sent as they stand: what would
-// be written in another way is refused, for another program would write it in a
-// third, and only one of them can be signed.
+// requestURL parses a URL. It refuses characters that package url would escape, because
+// the program that sends a signed request may escape them in another way, and then the
+// signature would not match.
 func requestURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("want http:// or https:// with a host, found %q", text)
 	}
 	if u.User != nil || u.Fragment != "" {
-		return nil, errors.New("want a URL without user and fragment, found one")
+		return nil, errors.New("want a URL without user and fragment, found a user or a fragment")
 	}
 	_, rest, _ := strings.Cut(text, "://")
 	target := strings.TrimPrefix(rest[strings.IndexAny(rest+"/", "/?"):], "/")
 	if found := u.RequestURI(); found != "/"+target {
-		return nil, fmt.Errorf("want a path and query with every odd character percent-encoded, such as %q, found %q", found, "/"+target)
+		return nil, fmt.Errorf("want a path and query with all special characters percent-encoded, such as %q, found %q", found, "/"+target)
 	}
 	if _, err := access.ParseTarget(u.RequestURI()); err != nil {
-		return nil, fmt.Errorf("want a URL that the gateway would take: %w", err)
+		return nil, fmt.Errorf("want a URL that the gateway accepts: %w", err)
 	}
 	return u, nil
 }
@@ -127,10 +127,10 @@ type signCommand struct {
 
 // Help is the long text of certgate sign --help.
 func (signCommand) Help() string {
-	return `Prints the header fields with which one request has to be sent: to this URL, with this
-method and body, once and within a minute. Whoever sees them can do that as well. curl
-reads them from a file or, with @-, from standard input; --data-binary sends a file as
-it is, where --data would leave out its line ends.
+	return `Prints the header fields of one signed request. They are valid for this URL, method and
+body, once, for one minute. Keep them confidential: everyone who has them can send the
+request. curl -H reads them from a file or, with @-, from standard input. Use
+--data-binary for the body, because curl --data removes line breaks.
 
 Example:
 
@@ -139,9 +139,9 @@ Example:
     curl -H @- --data-binary @event.json https://schedule.example.com/events`
 }
 
-// Run prints the fields.
-func (c signCommand) Run(ctx context.Context, s surroundings) error {
-	r, transport, err := prepare(ctx, s, c.requestFlags, c.credentialFlags)
+// Run prints the header fields.
+func (c signCommand) Run(ctx context.Context, env environment) error {
+	r, transport, err := newRequest(ctx, env, c.requestFlags, c.credentialFlags)
 	if err != nil {
 		return usageError{err}
 	}
@@ -151,7 +151,7 @@ func (c signCommand) Run(ctx context.Context, s surroundings) error {
 	}
 	for _, name := range []string{c.Header, "Content-Type", "Content-Digest", "Signature-Input", "Signature"} {
 		for _, value := range signed.Header.Values(name) {
-			if _, err := fmt.Fprintf(s.stdout, "%s: %s\n", name, value); err != nil {
+			if _, err := fmt.Fprintf(env.stdout, "%s: %s\n", name, value); err != nil {
 				return err
 			}
 		}

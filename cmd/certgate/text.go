@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// printable makes untrusted text safe for a terminal: what cannot be seen
-// (control characters, escape sequences, directional marks, broken UTF-8) is
-// written as in a Go string. Anybody may write anything into a certificate.
+// printable makes untrusted text, such as a name in a certificate, safe for a terminal.
+// It escapes control characters, escape sequences, directional marks and invalid UTF-8
+// as in a Go string.
 func printable(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
@@ -32,7 +32,7 @@ func printable(text string) string {
 	return b.String()
 }
 
-// printableLines is printable for text of several lines.
+// printableLines applies printable to each line of a text.
 func printableLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -41,8 +41,8 @@ func printableLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// printJSON writes v indented. encoding/json leaves DEL, the C1 controls and
-// directional marks as they are; here they are escaped too.
+// printJSON writes v as indented JSON. It also escapes DEL, the C1 control characters
+// and directional marks, which encoding/json does not escape.
 func printJSON(w io.Writer, v any) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -65,7 +65,7 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// orNone is the text, or "none" where there is none.
+// orNone returns the text, or "none" if it is empty.
 func orNone(s string) string {
 	if s == "" {
 		return "none"
@@ -73,7 +73,7 @@ func orNone(s string) string {
 	return s
 }
 
-// count is "1 key", "2 keys".
+// count returns a number with its noun, such as "1 key" or "2 keys".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

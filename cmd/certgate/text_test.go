@@ -11,17 +11,17 @@ func TestPrintable(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, text, want string }{
 		{"plain", `O=Example\, Inc.,OU=mail`, `O=Example\, Inc.,OU=mail`},
-		{"letters of the world", "Müller 東京", "Müller 東京"},
-		{"nothing", "", ""},
+		{"letters of other scripts", "Müller 東京", "Müller 東京"},
+		{"empty", "", ""},
 		{"quotes", `it's "mail"`, `it's "mail"`},
 		{"escape sequence", "\x1b[31mred", `\x1b[31mred`},
 		{"one-byte escape sequence", "\u009b31m", `\u009b31m`},
 		{"line feed", "a\nb", `a\nb`},
-		{"tab, a column of the table", "a\tb", `a\tb`},
-		{"turns the line around", "a\u202eb", `a\u202eb`},
+		{"tab, a column separator of the table", "a\tb", `a\tb`},
+		{"right-to-left override", "a\u202eb", `a\u202eb`},
 		{"invisible", "a\u200bb", `a\u200bb`},
 		{"delete", "a\x7f", `a\x7f`},
-		{"no UTF-8", "a\xffb", `a\xffb`},
+		{"invalid UTF-8", "a\xffb", `a\xffb`},
 		{"a literal replacement character", "\ufffd", "\ufffd"},
 		{"NUL", "\x00", `\x00`},
 	}
@@ -42,7 +42,8 @@ func TestPrintableLines(t *testing.T) {
 	}
 }
 
-// FuzzPrintJSON: whatever the text, the JSON can be shown and reads back.
+// FuzzPrintJSON checks that the JSON of any text has printable characters only and
+// decodes to the same text.
 func FuzzPrintJSON(f *testing.F) {
 	for _, seed := range []string{"", "mail", "\x1b[31m", "\u009b\u007f", "\u202e", "😀\U000e0041", "<&>", "\"\\", "\xff\x00", "東京"} {
 		f.Add(seed)
@@ -54,7 +55,7 @@ func FuzzPrintJSON(f *testing.F) {
 		}
 		for _, r := range b.String() {
 			if r != '\n' && !unicode.IsPrint(r) {
-				t.Fatalf("want characters that can be seen, found %q", r)
+				t.Fatalf("want printable characters, found %q", r)
 			}
 		}
 		var back map[string]string

@@ -142,7 +142,7 @@ func TestCommandLine(t *testing.T) {
 		{"help", []string{"--help"}, nil, 0, []string{"serve", "health", "version", "Exit codes: 0 success, 1 failure or refusal, 2"}},
 		{"help of serve", []string{"serve", "--help"}, nil, 0, []string{"Example:", "AUTH_PUBLIC_KEY", "ACCESS_RULES_FILE", "SIGTERM"}},
 		{"help of health", []string{"health", "--help"}, nil, 0, []string{"Example:", "--url"}},
-		{"version", []string{"version"}, nil, 0, []string{"dev\n"}},
+		{"version", []string{"version"}, nil, 0, []string{"certgate ", "\ncommit ", "\ngo1."}},
 		{"no command", nil, nil, 2, []string{"certgate --help"}},
 		{"unknown command", []string{"server"}, nil, 2, []string{"server", "certgate --help"}},
 		{"unknown flag", []string{"serve", "--port=8080"}, nil, 2, []string{"--port", "certgate --help"}},

@@ -22,7 +22,7 @@ func TestFailedStartAtATerminal(t *testing.T) {
 	p := harness.StartCommand(t, "certgate", nil, command)
 	p.WantExit(t, 2)
 	line, err := bufio.NewReader(primary).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != "certgate: the environment is not a configuration:" {
+	if err != nil || strings.TrimSpace(line) != "certgate: the configuration is invalid:" {
 		t.Errorf("want plain text, found %q, %v", line, err)
 	}
 }

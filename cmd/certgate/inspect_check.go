@@ -15,31 +15,32 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// inForce is the gateway's configuration, of which a part may be placeholders.
-type inForce struct {
+// gatewayConfig is the gateway's configuration, in which placeholders may replace
+// variables that are not set.
+type gatewayConfig struct {
 	config.Config
 
-	keys, denyList bool // whether the environment sets them
+	keys, denyList bool // whether the variables with keys and with a deny list are set
 }
 
-// loadInForce reads the gateway's environment. Keys, rules and upstream need not be
-// set; a faulty environment is a [usageError].
-func loadInForce(s surroundings) (inForce, error) {
+// loadGatewayConfig reads the gateway's configuration. Keys, rules and upstream may be
+// unset. Every error is a [usageError].
+func loadGatewayConfig(env environment) (gatewayConfig, error) {
 	key, err := unusedKey()
 	if err != nil {
-		return inForce{}, err
+		return gatewayConfig{}, err
 	}
-	environ := s.variables()
-	conf, err := loadConfig(s, key, unusedRules(), unusedUpstream())
-	return inForce{conf, isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")}, err
+	environ := env.variables()
+	conf, err := loadConfig(env, key, unusedRules(), unusedUpstream())
+	return gatewayConfig{conf, isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")}, err
 }
 
-// judge adds the reasons for which the certificate would be refused: first those
-// that do not depend on its issuer, then those of the keys in force, if the
-// environment names any.
-func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, conf inForce) {
+// check adds the reasons for which the gateway would refuse the certificate: those that
+// do not depend on its issuer and, if there are none, those that depend on the trusted
+// keys of the configuration.
+func (r *certificateReport) check(certs []*x509.Certificate, now time.Time, conf gatewayConfig) {
 	if err := unreadable(certs[0]); err != nil {
-		r.unreadable, r.notAsked = true, "refused whoever signed it"
+		r.unreadable, r.notAsked = true, "refused whatever its issuer"
 		r.Faults = append(r.Faults, err.Error())
 		return
 	}
@@ -53,9 +54,9 @@ func (r *certificateReport) judge(certs []*x509.Certificate, now time.Time, conf
 	case !conf.keys:
 		r.notAsked = "AUTH_PUBLIC_KEY and AUTH_PUBLIC_KEY_FILE are not set"
 	case len(faults) > 0:
-		r.notAsked = "refused whoever signed it"
+		r.notAsked = "refused whatever its issuer"
 	default:
-		r.noDenies = !conf.denyList
+		r.denyListUnset = !conf.denyList
 		v, err := conf.Verifier().Verify(certs[0], now, certs[1:]...)
 		if r.Trust, r.KeyID = trusted, v.ShortKeyID(); err != nil {
 			r.Trust, r.KeyID = refused, ""
@@ -76,9 +77,9 @@ func unreadable(cert *x509.Certificate) error {
 	return err
 }
 
-// judgeFile adds the reason for which the gateway would refuse the whole file as a
-// credential: a header value as it stands, another file as base64.
-func (r *certificateReport) judgeFile(text []byte, maxBytes int) {
+// checkFile adds the reason for which the gateway would refuse the whole file as a
+// credential: a header value unchanged, PEM or DER in base64.
+func (r *certificateReport) checkFile(text []byte, maxBytes int) {
 	value := strings.TrimSpace(string(text))
 	if block, _ := pem.Decode(text); block != nil || !utf8.Valid(text) {
 		value = base64.StdEncoding.EncodeToString(text)
@@ -90,7 +91,7 @@ func (r *certificateReport) judgeFile(text []byte, maxBytes int) {
 	}
 	detail := refused.Detail
 	if refused.Reason == refusal.CredentialPrivateKey {
-		detail = "it also holds a private key, which must never be sent"
+		detail = "it also contains a private key, which must never be sent"
 	}
-	r.Faults = append(r.Faults, fmt.Sprintf("%s: the file as it is: %s. openssl x509 -in FILE -outform DER | base64 -w0 takes the certificate out", refused.Reason, detail))
+	r.Faults = append(r.Faults, fmt.Sprintf("%s: the file as it is: %s. openssl x509 -in FILE -outform DER | base64 -w0 extracts the certificate", refused.Reason, detail))
 }
