@@ -1,18 +1,16 @@
-// Package pki makes the master key, its CA certificate and client
-// certificates.
+// Package pki creates the master key, its CA certificate and client certificates.
 //
-// It is the operator's side of certgate: [New] makes a master key, [Load] reads
-// one back, [Authority.Issue] certifies the public key of a client under the
-// client's name. The gateway needs none of it: it is given the result of
-// [Authority.PublicKeyPEM] or [Authority.CertificatePEM] and nothing else.
+// Operators use it through the certgate command: [New] creates a master key, [Load]
+// loads an existing one, and [Authority.Issue] issues a certificate for a client's name
+// and public key. The gateway does not use this package. It needs only the result of
+// [Authority.PublicKeyPEM] or [Authority.CertificatePEM].
 //
-// The package reads no file, asks no clock and keeps no record of what it has
-// issued. Whoever calls it stores the bytes, says what time it is and remembers
-// the serial numbers. It makes no revocation lists: certgate's deny list does
-// that work.
+// The package reads no files and no clock, and keeps no record of the certificates that
+// it has issued. The caller stores the keys and certificates and passes the current time.
+// The package creates no revocation lists; operators use the gateway's deny list.
 //
-// Certificates follow the profile of RFC 5280. The 2012 recipe, a certificate
-// over the master key itself, is scripts/collective-idea.sh.
+// Certificates follow the profile of RFC 5280. The recipe of 2012, a certificate for the
+// master key itself, is scripts/collective-idea.sh.
 package pki
 
 import (
@@ -27,31 +25,31 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 )
 
-// errNoAuthority is the answer of every method of a zero Authority.
+// errNoAuthority is the error of the methods of a zero Authority.
 var errNoAuthority = errors.New("want an authority made by New or Load, found its zero value")
 
-// An Authority is a master key with its CA certificate. The zero value holds no
-// key and issues nothing. An Authority does not change after it is made, and
-// several goroutines may use one.
+// An Authority is a master key with its CA certificate. [New] and [Load] return valid
+// ones. The methods of the zero value return errors or nil. An Authority is immutable
+// and safe for concurrent use.
 type Authority struct {
 	key         crypto.Signer
 	certificate *x509.Certificate
 }
 
-// Options says what authority [New] makes. Every field is required.
+// Options define the authority that [New] creates. Every field is required.
 type Options struct {
 	// Name becomes the common name of the CA certificate: 1–64 characters
 	// (RFC 5280 appendix A.1, ub-common-name), none of them a control character.
 	Name string
-	// Algorithm is the kind of master key.
+	// Algorithm is the algorithm of the master key.
 	Algorithm Algorithm
-	// Lifetime is NotAfter−NotBefore. No client certificate can outlive it.
+	// Lifetime is NotAfter−NotBefore. Client certificates cannot be valid for longer.
 	Lifetime time.Duration
-	// Now is the time of making; validity starts one minute earlier.
+	// Now is the current time. The validity begins one minute earlier.
 	Now time.Time
 }
 
-// New makes a master key and a CA certificate that it signs itself.
+// New creates a master key and a self-signed CA certificate.
 //
 // The certificate has a critical basicConstraints (CA, path length 0: it signs
 // clients and no further CAs; RFC 5280 section 4.2.1.9), a critical keyUsage of
@@ -80,13 +78,13 @@ func New(o Options) (*Authority, error) {
 	return &Authority{key: key, certificate: certificate}, nil
 }
 
-// Load reads a master key (see [ParseKey]) and its CA certificate, one PEM
-// block of type CERTIFICATE, made here or by openssl.
+// Load parses a master key (see [ParseKey]) and its CA certificate, one PEM block of
+// type CERTIFICATE. Both may come from this package or from openssl.
 //
-// It fails when the key is not the one in the certificate, when the key is
-// weak, and when the certificate may not sign others: basicConstraints without
-// CA, or a keyUsage without keyCertSign (RFC 5280 sections 4.2.1.9, 4.2.1.3).
-// It does not look at the dates: [Authority.Issue] does.
+// Load returns an error if the key does not belong to the certificate, if the key is
+// weak, or if the certificate must not sign certificates: basicConstraints without CA,
+// or a keyUsage without keyCertSign (RFC 5280 sections 4.2.1.9, 4.2.1.3). It does not
+// check the validity period; [Authority.Issue] does.
 func Load(keyPEM, certPEM []byte) (*Authority, error) {
 	key, err := ParseKey(keyPEM)
 	if err != nil {
@@ -127,8 +125,8 @@ func (a *Authority) CertificatePEM() []byte {
 	return EncodeCertificate(a.certificate)
 }
 
-// PrivateKeyPEM returns the master key as [EncodeKey] writes it: unencrypted.
-// Whoever reads it can speak as every client.
+// PrivateKeyPEM returns the master key in the form of [EncodeKey], which is not
+// encrypted. Everyone who has it can issue certificates for every client.
 func (a *Authority) PrivateKeyPEM() ([]byte, error) {
 	if !a.ready() {
 		return nil, errNoAuthority
@@ -136,8 +134,8 @@ func (a *Authority) PrivateKeyPEM() ([]byte, error) {
 	return EncodeKey(a.key)
 }
 
-// String names the authority by its subject and the first 16 characters of its
-// key id. With GoString it keeps the private key out of logs and panics.
+// String returns the subject of the authority and the first 16 characters of its key id.
+// Together with GoString it keeps the private key out of logs and panics.
 func (a Authority) String() string {
 	if !a.ready() {
 		return "authority without a key"
@@ -146,40 +144,37 @@ func (a Authority) String() string {
 	return fmt.Sprintf("authority %q %x", a.certificate.Subject.String(), id[:8])
 }
 
-// GoString is String, for %#v.
+// GoString returns the result of String for the verb %#v.
 func (a Authority) GoString() string { return a.String() }
 
 func (a *Authority) ready() bool {
 	return a != nil && a.key != nil && a.certificate != nil
 }
 
-// A Request says what certificate [Authority.Issue] makes. Every field is
+// A Request defines the certificate that [Authority.Issue] issues. Every field is
 // required.
 type Request struct {
-	// Client is the name the certificate speaks for, as identity.CheckName
-	// wants it.
+	// Client is the client's name. identity.CheckName must accept it.
 	Client string
-	// PublicKey is the client's own: *rsa.PublicKey of 2048 to 8192 bits,
+	// PublicKey is the client's key: *rsa.PublicKey of 2048 to 8192 bits,
 	// *ecdsa.PublicKey on P-256, P-384 or P-521, or ed25519.PublicKey.
 	PublicKey crypto.PublicKey
-	// Lifetime is NotAfter−NotBefore, so a gateway whose AUTH_MAX_LIFETIME is
-	// the same value accepts the certificate.
+	// Lifetime is NotAfter−NotBefore. A gateway with the same AUTH_MAX_LIFETIME accepts
+	// the certificate.
 	Lifetime time.Duration
-	// Now is the time of issue.
+	// Now is the current time.
 	Now time.Time
 }
 
-// Issue makes a client certificate: OU and CN are the client's name, NotBefore
-// is one minute before Now (clocks differ), the serial is a random positive
-// number of up to 128 bits (RFC 5280 section 4.1.2.2). Its extensions are
-// basicConstraints without CA, keyUsage digitalSignature (both critical),
-// extendedKeyUsage clientAuth (section 4.2.1.12) and the authority key
-// identifier (section 4.2.1.1).
+// Issue issues a client certificate. OU and CN are the client's name, NotBefore is one
+// minute before Now, because clocks differ, and the serial is a random positive number
+// of up to 128 bits (RFC 5280 section 4.1.2.2). The extensions are basicConstraints
+// without CA and keyUsage digitalSignature (both critical), extendedKeyUsage clientAuth
+// (section 4.2.1.12) and the authority key identifier (section 4.2.1.1).
 //
-// It issues nothing that could not be used or should not be: not outside the
-// validity of the CA certificate (a client certificate is refused, never
-// silently cut shorter), not for a weak key, not for the master key itself, and
-// not under the CA's own subject.
+// Issue returns an error if the certificate would not be valid within the validity of
+// the CA certificate (it never shortens the lifetime), if the key is weak or the master
+// key, or if the subject equals that of the CA.
 func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	if !a.ready() {
 		return nil, errNoAuthority
@@ -198,14 +193,14 @@ func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Go derives the authority key identifier only if the two names differ.
+	// crypto/x509 sets the authority key identifier only if subject and issuer differ.
 	template.AuthorityKeyId = a.certificate.SubjectKeyId
 	certificate, err := sign(template, a.certificate, r.PublicKey, a.key)
 	if err != nil {
 		return nil, err
 	}
-	// With equal names a verifier takes the certificate for self-issued
-	// (RFC 5280 section 3.2) and looks for its own key as the issuer's.
+	// With equal names, a verifier treats the certificate as self-issued (RFC 5280
+	// section 3.2) and verifies the signature with the certificate's own key.
 	if bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
 		return nil, fmt.Errorf("want a client whose subject is not the CA's, found %q for both", certificate.Subject.String())
 	}
@@ -222,8 +217,8 @@ func (a *Authority) checkClientKey(public crypto.PublicKey) error {
 	return nil
 }
 
-// periodWithin is the validity of a client certificate, inside that of the CA
-// certificate at both ends.
+// periodWithin returns the validity period of a client certificate. It lies within that
+// of the CA certificate.
 func (a *Authority) periodWithin(now time.Time, lifetime time.Duration) (validity, error) {
 	period, err := newValidity(now, lifetime)
 	if err != nil {
@@ -232,11 +227,11 @@ func (a *Authority) periodWithin(now time.Time, lifetime time.Duration) (validit
 	ca := a.certificate
 	if now.Before(ca.NotBefore) || now.After(ca.NotAfter) {
 		return validity{}, fmt.Errorf("want a CA certificate valid at %s, found one valid from %s to %s",
-			stamp(now), stamp(ca.NotBefore), stamp(ca.NotAfter))
+			timestamp(now), timestamp(ca.NotBefore), timestamp(ca.NotAfter))
 	}
 	if period.notAfter.After(ca.NotAfter) {
-		return validity{}, fmt.Errorf("want a certificate that ends by %s, when the CA certificate does, found an end at %s",
-			stamp(ca.NotAfter), stamp(period.notAfter))
+		return validity{}, fmt.Errorf("want a certificate that expires by %s, when the CA certificate expires, found one that expires at %s",
+			timestamp(ca.NotAfter), timestamp(period.notAfter))
 	}
 	if period.notBefore.Before(ca.NotBefore) {
 		period.notBefore = ca.NotBefore

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// epoch is the clock of these tests.
+// epoch is the current time in these tests.
 var epoch = time.Date(2026, time.November, 21, 12, 0, 0, 0, time.UTC)
 
 const (
@@ -41,7 +41,7 @@ func mustGenerate(t *testing.T, algorithm Algorithm) crypto.Signer {
 	return key
 }
 
-// wantError asserts the reason of a refusal; "" is success.
+// wantError checks that the error contains a text, or that it is nil if want is "".
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
@@ -84,7 +84,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func TestNewMakesACertificateOfAnAuthority(t *testing.T) {
+func TestNewCertificate(t *testing.T) {
 	a := mustNew(t, goodOptions())
 	certificate, err := parseCertificate(a.CertificatePEM())
 	if err != nil {
@@ -130,7 +130,7 @@ func TestIssue(t *testing.T) {
 		t.Errorf("want a lifetime of %s, found %s", day, found)
 	}
 	if certificate.IsCA || !certificate.BasicConstraintsValid {
-		t.Error("want basicConstraints that say no CA")
+		t.Error("want basicConstraints without CA")
 	}
 	if certificate.KeyUsage != x509.KeyUsageDigitalSignature {
 		t.Errorf("want the key usage digitalSignature, found %b", certificate.KeyUsage)
@@ -157,10 +157,10 @@ func TestIssueChecksTheRequest(t *testing.T) {
 		{"outer space", func(r *Request) { r.Client = "mail " }, "client name: want a letter or digit at the end"},
 		{"newline", func(r *Request) { r.Client = "ma\nil" }, "client name: want only ASCII letters"},
 		{"no lifetime", func(r *Request) { r.Lifetime = 0 }, "want a lifetime longer than"},
-		{"over before now", func(r *Request) { r.Lifetime = time.Minute }, "want a lifetime longer than"},
+		{"expires before now", func(r *Request) { r.Lifetime = time.Minute }, "want a lifetime longer than"},
 		{"no time", func(r *Request) { r.Now = time.Time{} }, "want the time of issue"},
-		{"ends with the CA", func(r *Request) { r.Lifetime = year }, ""},
-		{"outlives the CA by a second", func(r *Request) { r.Lifetime = year + time.Second }, "when the CA certificate does, found an end at 2027-11-21T11:59:01Z"},
+		{"expires with the CA", func(r *Request) { r.Lifetime = year }, ""},
+		{"outlives the CA by a second", func(r *Request) { r.Lifetime = year + time.Second }, "when the CA certificate expires, found one that expires at 2027-11-21T11:59:01Z"},
 		{"CA expired", func(r *Request) { r.Now = epoch.Add(year) }, "want a CA certificate valid at 2027-11-21T12:00:00Z"},
 		{"CA not yet valid", func(r *Request) { r.Now = epoch.Add(-time.Hour) }, "want a CA certificate valid at"},
 		{"no key", func(r *Request) { r.PublicKey = nil }, "want an RSA, ECDSA or Ed25519 key, found <nil>"},
@@ -179,7 +179,7 @@ func TestIssueChecksTheRequest(t *testing.T) {
 	}
 }
 
-func TestIssueStartsNoEarlierThanTheAuthority(t *testing.T) {
+func TestIssueBeginsWithinCAValidity(t *testing.T) {
 	a := mustNew(t, goodOptions())
 	now := a.certificate.NotBefore
 	certificate, err := a.Issue(Request{Client: "mail", PublicKey: mustGenerate(t, P256).Public(), Lifetime: day, Now: now})
@@ -189,9 +189,9 @@ func TestIssueStartsNoEarlierThanTheAuthority(t *testing.T) {
 	}
 }
 
-// A certificate with one name for subject and issuer would be taken for a
-// self-issued one.
-func TestIssueRefusesTheSubjectOfTheAuthority(t *testing.T) {
+// TestIssueRefusesSubjectOfCA checks that no certificate has the same subject and issuer,
+// because verifiers would treat it as self-issued.
+func TestIssueRefusesSubjectOfCA(t *testing.T) {
 	key := mustGenerate(t, P256)
 	template, err := clientTemplate("mail", validity{epoch, epoch.Add(year)})
 	wantError(t, err, "")
@@ -208,7 +208,7 @@ func TestIssueRefusesTheSubjectOfTheAuthority(t *testing.T) {
 	wantError(t, err, "")
 }
 
-func TestZeroAuthorityIssuesNothing(t *testing.T) {
+func TestZeroAuthority(t *testing.T) {
 	for _, a := range []*Authority{nil, {}} {
 		_, err := a.Issue(Request{Client: "mail", PublicKey: mustGenerate(t, P256).Public(), Lifetime: day, Now: epoch})
 		wantError(t, err, "found its zero value")
@@ -238,9 +238,9 @@ func TestSerialsArePositiveAndRandom(t *testing.T) {
 	}
 }
 
-// A printed authority must not print its key; an Ed25519 key is a plain slice
-// of bytes.
-func TestPrintingKeepsTheKey(t *testing.T) {
+// TestStringHidesKey checks that no verb of package fmt prints the private key. The test
+// uses Ed25519, because its keys are plain byte slices.
+func TestStringHidesKey(t *testing.T) {
 	options := goodOptions()
 	options.Algorithm = Ed25519
 	a := mustNew(t, options)

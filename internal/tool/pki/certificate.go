@@ -15,12 +15,13 @@ import (
 )
 
 const (
-	// backdate lets a gateway whose clock is a little slow accept a certificate
-	// that was issued a moment ago.
+	// backdate is how long before the time of issue a validity period begins, so that
+	// a gateway whose clock is slow accepts a new certificate.
 	backdate = time.Minute
 	// maxCommonName is ub-common-name of RFC 5280 appendix A.1.
 	maxCommonName = 64
-	// serialBytes: 128 random bits; RFC 5280 section 4.1.2.2 allows 20 octets.
+	// serialBytes is the length of a random serial number. RFC 5280 section 4.1.2.2
+	// allows 20 octets.
 	serialBytes = 16
 )
 
@@ -44,12 +45,12 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(blocks[0].Bytes)
 }
 
-// checkAuthorityCertificate refuses a certificate that may not sign others. A
-// certificate without keyUsage may do anything (RFC 5280 section 4.2.1.3);
-// openssl makes such CA certificates.
+// checkAuthorityCertificate refuses a certificate that must not sign certificates. A
+// certificate without keyUsage has no restrictions (RFC 5280 section 4.2.1.3); openssl
+// makes such CA certificates.
 func checkAuthorityCertificate(certificate *x509.Certificate) error {
 	if !certificate.BasicConstraintsValid || !certificate.IsCA {
-		return errors.New("want basicConstraints with CA:TRUE, found a certificate that is not a CA's")
+		return errors.New("want basicConstraints with CA:TRUE, found a certificate that is not a CA certificate")
 	}
 	if certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return errors.New("want a keyUsage with keyCertSign, found one without")
@@ -106,8 +107,8 @@ func newTemplate(subject pkix.Name, period validity) (*x509.Certificate, error) 
 	}, nil
 }
 
-// newSerial draws from 1 to 2^128−1: a serial must be positive and unique
-// under its issuer, and no record is kept to count from.
+// newSerial returns a random number from 1 to 2^128−1. Serial numbers must be positive
+// and unique per issuer, and the package keeps no record of those in use.
 func newSerial() (*big.Int, error) {
 	limit := new(big.Int).Lsh(big.NewInt(1), 8*serialBytes)
 	serial, err := rand.Int(rand.Reader, limit.Sub(limit, big.NewInt(1)))
@@ -117,7 +118,7 @@ func newSerial() (*big.Int, error) {
 	return serial.Add(serial, big.NewInt(1)), nil
 }
 
-// sign returns the certificate as a reader of its bytes sees it.
+// sign creates a certificate and returns it as parsed from its DER encoding.
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {
@@ -126,21 +127,21 @@ func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypt
 	return x509.ParseCertificate(der)
 }
 
-// validity is a period in whole seconds, all that a certificate can say
-// (RFC 5280 section 4.1.2.5).
+// validity is a validity period in whole seconds, the precision of certificates (RFC
+// 5280 section 4.1.2.5).
 type validity struct{ notBefore, notAfter time.Time }
 
-// newValidity starts one minute before now. A lifetime that would be over by
-// now is an error.
+// newValidity returns a period that begins [backdate] before now. It returns an error
+// if the period would end before now.
 func newValidity(now time.Time, lifetime time.Duration) (validity, error) {
 	if now.IsZero() {
 		return validity{}, errors.New("want the time of issue, found none")
 	}
 	if lifetime <= backdate {
-		return validity{}, fmt.Errorf("want a lifetime longer than %s (validity starts that long in the past), found %s", backdate, lifetime)
+		return validity{}, fmt.Errorf("want a lifetime longer than %s, because the validity begins that long before now, found %s", backdate, lifetime)
 	}
 	start := now.UTC().Add(-backdate).Truncate(time.Second)
 	return validity{notBefore: start, notAfter: start.Add(lifetime.Truncate(time.Second))}, nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

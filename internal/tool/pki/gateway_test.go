@@ -9,9 +9,10 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// The gateway accepts what is made here, with AUTH_MAX_LIFETIME set to the very
-// lifetime that was asked for, under the CA certificate and the bare key.
-func TestGatewayAcceptsWhatIsMade(t *testing.T) {
+// TestVerifierAcceptsIssuedCertificates checks that the gateway's verifier accepts issued
+// certificates under the CA certificate and under the bare key, with a maximum lifetime
+// that equals the certificate's.
+func TestVerifierAcceptsIssuedCertificates(t *testing.T) {
 	for _, algorithm := range []Algorithm{Ed25519, P256, RSA2048} {
 		options := goodOptions()
 		options.Algorithm = algorithm
@@ -29,7 +30,7 @@ func TestGatewayAcceptsWhatIsMade(t *testing.T) {
 		}
 		for _, test := range tests {
 			t.Run(string(algorithm)+" "+test.name, func(t *testing.T) {
-				verified, err := gateway(t, test.anchor).Verify(test.certificate, epoch)
+				verified, err := newVerifier(t, test.anchor).Verify(test.certificate, epoch)
 				wantError(t, err, "")
 				client, err := identity.Of(verified)
 				wantError(t, err, "")
@@ -41,7 +42,7 @@ func TestGatewayAcceptsWhatIsMade(t *testing.T) {
 	}
 }
 
-func gateway(t *testing.T, anchor []byte) *trust.Verifier {
+func newVerifier(t *testing.T, anchor []byte) *trust.Verifier {
 	t.Helper()
 	keyring, err := trust.ParseKeyring(anchor, minRSABits)
 	wantError(t, err, "")

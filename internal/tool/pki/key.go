@@ -12,12 +12,12 @@ import (
 	"fmt"
 )
 
-// Algorithm is a kind of key that can be made, by the name an operator types.
-// The empty Algorithm makes nothing: which key to use is always said.
+// Algorithm is the algorithm of a new key, by the name in the command line. There is no
+// default: Generate returns an error for the empty Algorithm.
 type Algorithm string
 
-// The algorithms. Ed25519 and P256 keys are small and sign fast; RSA keys are
-// for clients and proxies that know nothing else, and the cheapest to verify.
+// The algorithms. Ed25519 and P256 keys are small and sign fast. RSA keys are for clients
+// and proxies that support no other algorithm; they are the fastest to verify.
 const (
 	Ed25519 Algorithm = "ed25519"
 	P256    Algorithm = "p256"
@@ -27,13 +27,13 @@ const (
 
 const (
 	minRSABits = 2048
-	// maxRSABits bounds what one verification can cost; crypto/tls has the same.
+	// maxRSABits limits the cost of one verification. crypto/tls has the same limit.
 	maxRSABits = 8192
-	// minRSAExponent is the least public exponent of FIPS 186-5 section 5.1.
+	// minRSAExponent is the smallest public exponent that FIPS 186-5 section 5.1 permits.
 	minRSAExponent = 65537
 )
 
-// Generate makes a private key.
+// Generate returns a new private key.
 func (a Algorithm) Generate() (crypto.Signer, error) {
 	switch a {
 	case Ed25519:
@@ -50,8 +50,7 @@ func (a Algorithm) Generate() (crypto.Signer, error) {
 	}
 }
 
-// checkPublicKey refuses keys too weak to speak for somebody, and kinds that
-// cannot sign.
+// checkPublicKey refuses keys that are too weak, and types that cannot sign.
 func checkPublicKey(public crypto.PublicKey) error {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
@@ -90,23 +89,22 @@ func checkECDSAKey(key *ecdsa.PublicKey) error {
 	default:
 		return fmt.Errorf("want an ECDSA key on P-256, P-384 or P-521, found %s", key.Params().Name)
 	}
-	// ECDH is asked only because it is where Go checks that the point is on the
-	// curve.
+	// ECDH checks that the point is on the curve.
 	if _, err := key.ECDH(); err != nil {
 		return fmt.Errorf("want a point on %s: %w", key.Params().Name, err)
 	}
 	return nil
 }
 
-// sameKey compares two public keys by value.
+// sameKey reports whether two public keys are equal.
 func sameKey(a, b crypto.PublicKey) bool {
 	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && key.Equal(b)
 }
 
-// knownSigner narrows what a parser returned to the kinds this package handles:
-// X25519 keys, for one, parse and cannot sign.
-func knownSigner(key any, err error) (crypto.Signer, error) {
+// supportedSigner returns the key of a parser if this package supports its type. X25519
+// keys, for example, can be parsed, but cannot sign.
+func supportedSigner(key any, err error) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +123,11 @@ func knownSigner(key any, err error) (crypto.Signer, error) {
 func parsePrivateKey(kind string, der []byte) (crypto.Signer, error) {
 	switch kind {
 	case "PRIVATE KEY":
-		return knownSigner(x509.ParsePKCS8PrivateKey(der))
+		return supportedSigner(x509.ParsePKCS8PrivateKey(der))
 	case "EC PRIVATE KEY":
-		return knownSigner(x509.ParseECPrivateKey(der))
+		return supportedSigner(x509.ParseECPrivateKey(der))
 	case "RSA PRIVATE KEY":
-		return knownSigner(x509.ParsePKCS1PrivateKey(der))
+		return supportedSigner(x509.ParsePKCS1PrivateKey(der))
 	default:
 		return nil, fmt.Errorf("want a PEM block PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY, found %.40q", kind)
 	}

@@ -54,9 +54,10 @@ func TestCheckPublicKey(t *testing.T) {
 	}
 }
 
-// offCurve takes the fields apart because no constructor makes such a key.
+// offCurve returns a key whose point is not on the curve. It sets the fields, because no
+// constructor returns such a key.
 func offCurve(key *ecdsa.PublicKey) *ecdsa.PublicKey {
-	//nolint:staticcheck // A bad point can be made in no other way.
+	//nolint:staticcheck // No function returns an invalid point.
 	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: key.X, Y: new(big.Int).Add(key.Y, big.NewInt(1))}
 }
 
@@ -93,11 +94,11 @@ func TestParseKey(t *testing.T) {
 		{"two keys", bytes.Repeat(pkcs8, 2), `want one private key, found "PRIVATE KEY", "PRIVATE KEY"`},
 		{"text before", append([]byte("hunter2\n"), pkcs8...), "found other text"},
 		{"text after", append(bytes.Clone(pkcs8), "hunter2\n"...), "found other text"},
-		{"cut short", pkcs8[:len(pkcs8)-20], "found a damaged one"},
+		{"truncated", pkcs8[:len(pkcs8)-20], "found a damaged one"},
 		{"damaged before", append(bytes.Replace(pkcs8, []byte("\n"), []byte("\n!"), 1), pkcs8...), "found a damaged one"},
 		{"public key", pemBlock("PUBLIC KEY", []byte{1}), `found "PUBLIC KEY"`},
 		{"encrypted", pemBlock("ENCRYPTED PRIVATE KEY", []byte{1}), "want an unencrypted private key"},
-		{"encrypted as of old", legacy, "want an unencrypted private key"},
+		{"encrypted, RFC 1421", legacy, "want an unencrypted private key"},
 		{"X25519", pemBlock("PRIVATE KEY", x25519), "want an RSA, ECDSA or Ed25519 private key, found *ecdh.PrivateKey"},
 		{"no DER", pemBlock("PRIVATE KEY", []byte("hunter2")), "asn1"},
 	}
@@ -122,7 +123,7 @@ func TestEncodeKeyRoundTrip(t *testing.T) {
 			read, err := ParseKey(encode(t, key))
 			wantError(t, err, "")
 			if same, ok := key.(interface{ Equal(crypto.PrivateKey) bool }); !ok || !same.Equal(read) {
-				t.Error("want the key that was written")
+				t.Error("want the encoded key")
 			}
 			wantError(t, checkPublicKey(read.Public()), "")
 		})
@@ -131,13 +132,14 @@ func TestEncodeKeyRoundTrip(t *testing.T) {
 	wantError(t, err, "want a private key, found none")
 }
 
-func TestEncodeCertificateOfNothing(t *testing.T) {
+func TestEncodeNilCertificate(t *testing.T) {
 	if found := EncodeCertificate(nil); found != nil {
 		t.Errorf("want no text, found %q", found)
 	}
 }
 
-// What ParseKey accepts, EncodeKey writes, and reading that gives the same key.
+// FuzzParseKey checks that every key that ParseKey accepts can be encoded, and that
+// parsing the result returns the same key.
 func FuzzParseKey(f *testing.F) {
 	for _, algorithm := range []Algorithm{Ed25519, P256, RSA2048} {
 		key, err := algorithm.Generate()
@@ -161,11 +163,11 @@ func FuzzParseKey(f *testing.F) {
 		}
 		again, err := EncodeKey(key)
 		if err != nil {
-			t.Fatalf("want what was parsed to be written: %v", err)
+			t.Fatalf("want a parsed key to be encoded, found %v", err)
 		}
 		read, err := ParseKey(again)
 		if err != nil {
-			t.Fatalf("want what was written to be parsed: %v", err)
+			t.Fatalf("want an encoded key to be parsed, found %v", err)
 		}
 		if !sameKey(key.Public(), read.Public()) {
 			t.Fatal("want the same key")

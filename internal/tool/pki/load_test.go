@@ -24,7 +24,7 @@ func TestLoad(t *testing.T) {
 		{"another key", other, certificate, "want the key of the CA certificate, found another master key"},
 		{"not a CA", key, EncodeCertificate(client), "want basicConstraints with CA:TRUE"},
 		{"swapped", certificate, key, `master key: want a PEM block PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY, found "CERTIFICATE"`},
-		{"key for certificate", key, key, `CA certificate: want one PEM block CERTIFICATE, found "PRIVATE KEY"`},
+		{"key in place of the certificate", key, key, `CA certificate: want one PEM block CERTIFICATE, found "PRIVATE KEY"`},
 		{"two certificates", key, bytes.Repeat(certificate, 2), `found "CERTIFICATE", "CERTIFICATE"`},
 		{"no key", nil, certificate, "master key: want one private key, found none"},
 		{"no certificate", key, nil, "CA certificate: want one PEM block CERTIFICATE, found none"},
@@ -37,7 +37,7 @@ func TestLoad(t *testing.T) {
 			loaded, err := Load(test.key, test.certificate)
 			wantError(t, err, test.want)
 			if err == nil && !bytes.Equal(loaded.CertificatePEM(), test.certificate) {
-				t.Error("want the certificate that was loaded")
+				t.Error("want the given certificate")
 			}
 		})
 	}
@@ -47,23 +47,23 @@ func TestLoadedAuthorityIssues(t *testing.T) {
 	for _, algorithm := range []Algorithm{Ed25519, P256, RSA2048} {
 		options := goodOptions()
 		options.Algorithm = algorithm
-		made := mustNew(t, options)
-		key, err := made.PrivateKeyPEM()
+		created := mustNew(t, options)
+		key, err := created.PrivateKeyPEM()
 		wantError(t, err, "")
-		loaded, err := Load(key, made.CertificatePEM())
+		loaded, err := Load(key, created.CertificatePEM())
 		wantError(t, err, "")
-		if !bytes.Equal(loaded.PublicKeyPEM(), made.PublicKeyPEM()) {
+		if !bytes.Equal(loaded.PublicKeyPEM(), created.PublicKeyPEM()) {
 			t.Errorf("%s: want the same public key", algorithm)
 		}
 		certificate, err := loaded.Issue(Request{Client: "mail", PublicKey: mustGenerate(t, P256).Public(), Lifetime: day, Now: epoch})
 		wantError(t, err, "")
-		if err := certificate.CheckSignatureFrom(made.certificate); err != nil {
+		if err := certificate.CheckSignatureFrom(created.certificate); err != nil {
 			t.Errorf("%s: %v", algorithm, err)
 		}
 	}
 }
 
-// withUsage remakes the CA certificate with another key usage.
+// withUsage returns a CA certificate for the same key with another key usage.
 func withUsage(t *testing.T, a *Authority, usage x509.KeyUsage) []byte {
 	t.Helper()
 	template, err := authorityTemplate("Example CA", validity{epoch, epoch.Add(year)})

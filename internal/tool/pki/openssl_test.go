@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// openssl runs the tool in dir and returns all it says.
+// openssl runs openssl in a folder and returns its output.
 func openssl(t *testing.T, dir string, arguments ...string) (string, error) {
 	t.Helper()
 	command := exec.Command("openssl", arguments...)
@@ -25,8 +25,9 @@ func write(t *testing.T, dir, name string, text []byte) {
 	}
 }
 
-// openssl has the real clock, so this test uses it, too.
-func TestOpenSSLReadsWhatIsMade(t *testing.T) {
+// TestOpenSSLVerifies checks that openssl reads and verifies keys and certificates of this
+// package. It uses the real clock, as openssl does.
+func TestOpenSSLVerifies(t *testing.T) {
 	for _, algorithm := range []Algorithm{Ed25519, P256, RSA2048} {
 		t.Run(string(algorithm), func(t *testing.T) {
 			dir := t.TempDir()
@@ -56,7 +57,7 @@ func TestOpenSSLReadsWhatIsMade(t *testing.T) {
 				"verify -CAfile ca.crt -purpose sslserver mail.crt",
 			} {
 				if output, err := openssl(t, dir, strings.Fields(line)...); err == nil {
-					t.Errorf("openssl %s: want a refusal, found %s", line, output)
+					t.Errorf("openssl %s: want an error, found %s", line, output)
 				}
 			}
 			checkText(t, dir)
@@ -79,8 +80,8 @@ func checkText(t *testing.T, dir string) {
 	}
 }
 
-// Load and ParseKey read what openssl makes, in each of its private key forms.
-func TestReadsWhatOpenSSLMakes(t *testing.T) {
+// TestLoadOpenSSL checks that Load reads keys of openssl in every form.
+func TestLoadOpenSSL(t *testing.T) {
 	tests := []struct{ name, make string }{
 		{"RSA", "genrsa -out ca.key 2048"},
 		{"RSA traditional", "genrsa -traditional -out ca.key 2048"},

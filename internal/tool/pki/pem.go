@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// EncodeKey returns the private key as one PEM block of type PRIVATE KEY
-// (PKCS #8, RFC 5958), unencrypted. The keys it knows are those of [ParseKey].
+// EncodeKey returns the private key as one unencrypted PEM block of type PRIVATE KEY
+// (PKCS #8, RFC 5958). It supports the same types of keys as [ParseKey].
 func EncodeKey(key crypto.Signer) ([]byte, error) {
 	if key == nil {
 		return nil, errors.New("want a private key, found none")
@@ -23,10 +23,10 @@ func EncodeKey(key crypto.Signer) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// ParseKey reads one unencrypted private key, RSA, ECDSA or Ed25519, from PEM:
-// PRIVATE KEY (PKCS #8), EC PRIVATE KEY or RSA PRIVATE KEY, with nothing beside
-// it but the EC PARAMETERS that openssl ecparam writes. The strength of the key
-// is not judged. Errors never quote the text.
+// ParseKey parses one unencrypted RSA, ECDSA or Ed25519 private key in PEM: PRIVATE KEY
+// (PKCS #8), EC PRIVATE KEY or RSA PRIVATE KEY. The only other block that the text may
+// contain is EC PARAMETERS, which openssl ecparam writes. ParseKey does not check the
+// strength of the key. Its errors never quote the text.
 func ParseKey(text []byte) (crypto.Signer, error) {
 	blocks, err := decodeBlocks(text)
 	if err != nil {
@@ -52,20 +52,19 @@ func encodePublicKey(spki []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
 }
 
-// decodeBlocks splits PEM text into its blocks. Text outside of blocks is an
-// error, except white space: pem.Decode would skip it, and with it a block that
-// was damaged.
+// decodeBlocks returns the PEM blocks of a text. Text other than white space between the
+// blocks is an error, because pem.Decode skips such text and, with it, damaged blocks.
 func decodeBlocks(text []byte) ([]*pem.Block, error) {
 	var blocks []*pem.Block
 	rest := bytes.TrimSpace(text)
 	for len(rest) > 0 {
 		if !bytes.HasPrefix(rest, []byte("-----BEGIN ")) {
-			return nil, errors.New("want PEM blocks and nothing else, found other text")
+			return nil, errors.New("want PEM blocks only, found other text")
 		}
 		block, tail := pem.Decode(rest)
-		read := rest[:len(rest)-len(tail)]
-		// A second BEGIN in what was read: a damaged block was skipped.
-		if block == nil || bytes.Count(read, []byte("-----BEGIN ")) != 1 {
+		decoded := rest[:len(rest)-len(tail)]
+		// With a second BEGIN, pem.Decode has skipped a damaged block.
+		if block == nil || bytes.Count(decoded, []byte("-----BEGIN ")) != 1 {
 			return nil, errors.New("want whole PEM blocks, found a damaged one")
 		}
 		blocks = append(blocks, block)
@@ -74,14 +73,14 @@ func decodeBlocks(text []byte) ([]*pem.Block, error) {
 	return blocks, nil
 }
 
-// describe lists the kinds of blocks, never what is in them.
+// describe returns the types of the blocks, without their contents.
 func describe(blocks []*pem.Block) string {
 	if len(blocks) == 0 {
 		return "none"
 	}
-	kinds := make([]string, 0, len(blocks))
+	types := make([]string, 0, len(blocks))
 	for _, block := range blocks {
-		kinds = append(kinds, fmt.Sprintf("%.40q", block.Type))
+		types = append(types, fmt.Sprintf("%.40q", block.Type))
 	}
-	return strings.Join(kinds, ", ")
+	return strings.Join(types, ", ")
 }
