@@ -117,7 +117,7 @@ func parseCertificates(name string, text []byte) ([]*x509.Certificate, error) {
 // err if package x509diag does not know it.
 func describeParseError(der []byte, err error) error {
 	if fault, ok := x509diag.Unreadable(der); ok {
-		return fmt.Errorf("it has %s, which is not supported: %s", fault.Found, fault.Remedy)
+		return fmt.Errorf("it has %s, which is not supported: %s", fault.Description, fault.Hint)
 	}
 	return err
 }

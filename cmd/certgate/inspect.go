@@ -125,7 +125,7 @@ func describe(certs []*x509.Certificate, now time.Time) certificateReport {
 // keyName names the algorithm and size of the certificate's key.
 func keyName(cert *x509.Certificate) string {
 	if fault, ok := x509diag.UnsupportedKey(cert); ok {
-		return fault.Found + ", not supported"
+		return fault.Description + ", not supported"
 	}
 	return trust.DescribeKey(cert.PublicKey)
 }

@@ -152,7 +152,7 @@ func parseDER(der []byte) (*x509.Certificate, error) {
 // hint is about the certificate.
 func unsupported(fault x509diag.Fault) error {
 	return refusal.New(refusal.CredentialMalformed, "want a certificate that Go's crypto/x509 supports, found another").
-		WithHint("The certificate has " + fault.Found + ", which is not supported: " + fault.Remedy)
+		WithHint("The certificate has " + fault.Description + ", which is not supported: " + fault.Hint)
 }
 
 // bareElements reports whether the content of the certificate's SEQUENCE is

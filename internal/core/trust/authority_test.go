@@ -18,11 +18,11 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestAuthorityCertificate: a CA certificate is a key and what the CA says of
-// itself; a keyring takes only one that says it may sign certificates.
+// TestAuthorityCertificate checks that a keyring accepts a CA certificate only if its
+// extensions allow it to sign certificates.
 func TestAuthorityCertificate(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("ca", "ec:P-256")
 	o.openssl("req", "-new", "-config", "req.cnf", "-key", "ca.key", "-subj", "/CN=Example CA", "-out", "v1.csr")
 	version1 := o.openssl("x509", "-req", "-in", "v1.csr", "-signkey", "ca.key")
@@ -30,20 +30,20 @@ func TestAuthorityCertificate(t *testing.T) {
 	tests := []struct {
 		name string
 		text []byte
-		want string // of the error, "" is accepted
+		want string // part of the error; "" if accepted
 	}{
-		{"CA", o.root(root{name: "ca"}), ""},
-		{"CA without key usage", o.root(root{name: "ca", extensions: ca}), ""},
-		{"CA with a path length", o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:TRUE,pathlen:0"}), ""},
-		{"not a CA", o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:FALSE"}), "want a CA certificate"},
-		{"no basic constraints", o.root(root{name: "ca", extensions: "keyUsage=keyCertSign"}), "want a CA certificate"},
+		{"CA", o.root(rootOptions{name: "ca"}), ""},
+		{"CA without key usage", o.root(rootOptions{name: "ca", extensions: ca}), ""},
+		{"CA with a path length", o.root(rootOptions{name: "ca", extensions: "basicConstraints=critical,CA:TRUE,pathlen:0"}), ""},
+		{"not a CA", o.root(rootOptions{name: "ca", extensions: "basicConstraints=critical,CA:FALSE"}), "want a CA certificate"},
+		{"no basic constraints", o.root(rootOptions{name: "ca", extensions: "keyUsage=keyCertSign"}), "want a CA certificate"},
 		{"version 1", version1, "want a CA certificate"},
-		{"no keyCertSign", o.root(root{name: "ca", extensions: ca + "keyUsage=critical,cRLSign"}), "keyCertSign"},
-		{"no key usage allowed at all", o.root(root{name: "ca", extensions: ca + "keyUsage=critical,DER:030100"}), "keyCertSign"},
-		{"unknown critical extension", o.root(root{name: "ca", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}), "critical extensions"},
-		{"critical name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;DNS:example.org"}), ""},
-		{"critical directory name constraints", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;dirName:example\n[example]\nO=Example"}), ""},
-		{"critical constraints on another kind", o.root(root{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;RID:1.2.3"}), "found one on registeredID"},
+		{"no keyCertSign", o.root(rootOptions{name: "ca", extensions: ca + "keyUsage=critical,cRLSign"}), "keyCertSign"},
+		{"an empty key usage", o.root(rootOptions{name: "ca", extensions: ca + "keyUsage=critical,DER:030100"}), "keyCertSign"},
+		{"unknown critical extension", o.root(rootOptions{name: "ca", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}), "critical extensions"},
+		{"critical name constraints", o.root(rootOptions{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;DNS:example.org"}), ""},
+		{"critical directory name constraints", o.root(rootOptions{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;dirName:example\n[example]\nO=Example"}), ""},
+		{"critical constraints on another kind", o.root(rootOptions{name: "ca", extensions: caExtensions + "\nnameConstraints=critical,permitted;RID:1.2.3"}), "found one on registeredID"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,15 +64,15 @@ func TestAuthorityCertificate(t *testing.T) {
 	}
 }
 
-// TestAuthorityTime: a CA whose certificate is over vouches for nobody; its bare
-// key has no end.
+// TestAuthorityTime checks that the validity period of a CA certificate applies to the
+// certificates that the CA signed. A bare key does not expire.
 func TestAuthorityTime(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("ca", "ec:P-256")
-	short := o.root(root{name: "ca", days: 10})
+	short := o.root(rootOptions{name: "ca", days: 10})
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"}) // 365 days
+	cert := o.client(clientOptions{ca: "ca", key: "mail"}) // 365 days
 	end := parsed(t, short).NotAfter
 	tests := []struct {
 		name   string
@@ -82,9 +82,9 @@ func TestAuthorityTime(t *testing.T) {
 		want   refusal.Reason
 	}{
 		{"last second", short, end, 0, ""},
-		{"a second late", short, end.Add(time.Second), 0, refusal.CertificateUntrusted},
+		{"one second late", short, end.Add(time.Second), 0, refusal.CertificateUntrusted},
 		{"within the skew", short, end.Add(time.Minute), time.Minute, ""},
-		{"a second more than the skew", short, end.Add(61 * time.Second), time.Minute, refusal.CertificateUntrusted},
+		{"one second more than the skew", short, end.Add(61 * time.Second), time.Minute, refusal.CertificateUntrusted},
 		{"the bare key", o.public("ca"), end.Add(time.Second), 0, ""},
 	}
 	for _, tt := range tests {
@@ -95,7 +95,8 @@ func TestAuthorityTime(t *testing.T) {
 	}
 }
 
-// TestAuthorityNotYetValid uses crypto/x509: openssl 3.0 can only begin now.
+// TestAuthorityNotYetValid uses crypto/x509, because openssl 3.0 cannot set the start of
+// a validity period.
 func TestAuthorityNotYetValid(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -123,9 +124,9 @@ func TestAuthorityNotYetValid(t *testing.T) {
 		want refusal.Reason
 	}{
 		{"first second", begin, 0, ""},
-		{"a second early", begin.Add(-time.Second), 0, refusal.CertificateUntrusted},
+		{"one second early", begin.Add(-time.Second), 0, refusal.CertificateUntrusted},
 		{"within the skew", begin.Add(-time.Minute), time.Minute, ""},
-		{"a second more than the skew", begin.Add(-61 * time.Second), time.Minute, refusal.CertificateUntrusted},
+		{"one second more than the skew", begin.Add(-61 * time.Second), time.Minute, refusal.CertificateUntrusted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,15 +139,15 @@ func TestAuthorityNotYetValid(t *testing.T) {
 	}
 }
 
-// TestIssuerName: the CA's certificate must be the issuer by name as well as by
-// key; a bare key has no name.
+// TestIssuerName checks that the subject of the CA certificate must equal the issuer of
+// the client's certificate. A bare key has no name to compare.
 func TestIssuerName(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, certificate := o.authority("ca", "ec:P-256")
-	renamed := o.root(root{name: "ca", subject: "/O=Example/CN=Other CA", out: "renamed.crt"})
+	o := newOpenSSL(t)
+	public, certificate := o.newCA("ca", "ec:P-256")
+	renamed := o.root(rootOptions{name: "ca", subject: "/O=Example/CN=Other CA", out: "renamed.crt"})
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	tests := []struct {
 		name   string
 		anchor []byte
@@ -164,7 +165,8 @@ func TestIssuerName(t *testing.T) {
 	}
 }
 
-// TestExponents uses crypto/x509, because openssl makes no such keys.
+// TestExponents checks that keys with a tiny or even RSA exponent are refused. It uses
+// crypto/x509, because openssl does not make such keys.
 func TestExponents(t *testing.T) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -14,28 +14,28 @@ import (
 
 type chain = []*x509.Certificate
 
-// TestChains: mail is below one, sub below one, deep below sub. Only what is
-// attached beside the client's certificate differs.
+// TestChains verifies client certificates below the CA "ca" and below the intermediates
+// one, sub (below one) and deep (below sub), with different certificates attached.
 func TestChains(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, ca := o.authority("ca", "rsa:2048")
-	_, stranger := o.authority("stranger", "ec:P-256") // of the same name as the CA
+	o := newOpenSSL(t)
+	public, ca := o.newCA("ca", "rsa:2048")
+	_, otherCA := o.newCA("otherCA", "ec:P-256") // with the same name as the CA
 	root := parsed(t, ca)
-	one := o.intermediate(issuer{name: "one", ca: "ca"})
-	sub := o.intermediate(issuer{name: "sub", ca: "one", kind: "ed25519"})
-	deep := o.intermediate(issuer{name: "deep", ca: "sub", kind: "rsa:2048"})
-	other := o.intermediate(issuer{name: "other", ca: "ca"})
-	foreign := o.intermediate(issuer{name: "foreign", ca: "stranger"})
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca"})
+	sub := o.intermediate(intermediateOptions{name: "sub", ca: "one", kind: "ed25519"})
+	deep := o.intermediate(intermediateOptions{name: "deep", ca: "sub", kind: "rsa:2048"})
+	other := o.intermediate(intermediateOptions{name: "other", ca: "ca"})
+	otherIntermediate := o.intermediate(intermediateOptions{name: "otherIntermediate", ca: "otherCA"})
 	o.key("mail", "ec:P-256")
-	direct := o.client(order{ca: "ca", key: "mail"})
-	below1 := o.client(order{ca: "one", key: "mail"})
-	below2 := o.client(order{ca: "sub", key: "mail"})
-	below3 := o.client(order{ca: "deep", key: "mail"})
-	strange := o.client(order{ca: "foreign", key: "mail"})
-	forged := o.client(order{ca: "stranger", key: "mail"})
+	direct := o.client(clientOptions{ca: "ca", key: "mail"})
+	below1 := o.client(clientOptions{ca: "one", key: "mail"})
+	below2 := o.client(clientOptions{ca: "sub", key: "mail"})
+	below3 := o.client(clientOptions{ca: "deep", key: "mail"})
+	otherClient := o.client(clientOptions{ca: "otherIntermediate", key: "mail"})
+	forged := o.client(clientOptions{ca: "otherCA", key: "mail"})
 	o.write("mail.crt", string(pemOf("CERTIFICATE", direct.Raw)))
-	ofClient := o.client(order{ca: "mail", key: "mail"})
+	ofClient := o.client(clientOptions{ca: "mail", key: "mail"})
 	const no = refusal.CertificateUntrusted
 	tests := []struct {
 		name   string
@@ -50,14 +50,14 @@ func TestChains(t *testing.T) {
 		{"three", below3, chain{deep, sub, one}, ca, ""},
 		{"four", below3, chain{deep, sub, one, other}, ca, no},
 		{"wrong order", below3, chain{one, deep, sub}, ca, ""},
-		{"surplus", below1, chain{other, one, foreign}, ca, ""},
-		{"surplus beside a direct one", direct, chain{other, foreign}, ca, ""},
-		{"surplus beside a bare key", direct, chain{other, foreign}, public, ""},
+		{"surplus", below1, chain{other, one, otherIntermediate}, ca, ""},
+		{"surplus beside a direct one", direct, chain{other, otherIntermediate}, ca, ""},
+		{"surplus beside a bare key", direct, chain{other, otherIntermediate}, public, ""},
 		{"the same twice", below1, chain{one, one}, ca, ""},
-		{"the client's again", below1, chain{below1, one}, ca, ""},
+		{"the client certificate again", below1, chain{below1, one}, ca, ""},
 		{"the root too", below1, chain{one, root}, ca, ""},
-		{"the root of a stranger too", below1, chain{one, parsed(t, stranger)}, ca, ""},
-		{"another client's too", below1, chain{direct, one}, ca, ""},
+		{"the root of another CA too", below1, chain{one, parsed(t, otherCA)}, ca, ""},
+		{"another client's certificate too", below1, chain{direct, one}, ca, ""},
 		{"missing", below1, nil, ca, no},
 		{"the lower one missing", below2, chain{one}, ca, no},
 		{"the upper one missing", below2, chain{sub}, ca, no},
@@ -65,19 +65,19 @@ func TestChains(t *testing.T) {
 		{"bare key", below1, chain{one}, public, no},
 		{"the intermediate's own key", below1, nil, o.public("one"), ""},
 		{"the intermediate as anchor", below1, nil, o.read("one.crt"), ""},
-		{"stranger's, with a genuine intermediate", forged, chain{one}, ca, no},
-		{"stranger's, with the whole genuine chain", forged, chain{deep, sub, one}, ca, no},
-		{"stranger's, with a genuine root", forged, chain{root}, ca, no},
-		{"stranger's, with the stranger's root", forged, chain{parsed(t, stranger)}, ca, no},
-		{"stranger's chain", strange, chain{foreign}, ca, no},
-		{"stranger's chain with root", strange, chain{foreign, parsed(t, stranger)}, ca, no},
-		{"genuine below a stranger's anchor", below1, chain{one}, stranger, no},
-		{"a client is no intermediate", ofClient, chain{direct}, ca, no},
-		{"an intermediate is no client", one, nil, ca, refusal.CertificateUnsuitable},
-		{"a lower intermediate is no client", sub, chain{one}, ca, refusal.CertificateUnsuitable},
-		{"the root is no client", root, nil, ca, refusal.CertificateUnsuitable},
-		{"the root is no client, with intermediates", root, chain{one}, ca, refusal.CertificateUnsuitable},
-		{"the root is no client of its bare key", root, nil, public, refusal.CertificateUnsuitable},
+		{"forged, with a genuine intermediate", forged, chain{one}, ca, no},
+		{"forged, with the whole genuine chain", forged, chain{deep, sub, one}, ca, no},
+		{"forged, with a genuine root", forged, chain{root}, ca, no},
+		{"forged, with the other CA's root", forged, chain{parsed(t, otherCA)}, ca, no},
+		{"another CA's chain", otherClient, chain{otherIntermediate}, ca, no},
+		{"another CA's chain with its root", otherClient, chain{otherIntermediate, parsed(t, otherCA)}, ca, no},
+		{"genuine, with another anchor", below1, chain{one}, otherCA, no},
+		{"client certificate as intermediate", ofClient, chain{direct}, ca, no},
+		{"intermediate as client", one, nil, ca, refusal.CertificateUnsuitable},
+		{"lower intermediate as client", sub, chain{one}, ca, refusal.CertificateUnsuitable},
+		{"root as client", root, nil, ca, refusal.CertificateUnsuitable},
+		{"root as client, with intermediates", root, chain{one}, ca, refusal.CertificateUnsuitable},
+		{"root as client, bare key", root, nil, public, refusal.CertificateUnsuitable},
 		{"nil intermediate", below1, chain{one, nil}, ca, no},
 		{"zero intermediate", below1, chain{{}}, ca, no},
 	}
@@ -92,77 +92,77 @@ func TestChains(t *testing.T) {
 	}
 }
 
-// TestIntermediates: the same path, the same client; only the intermediate
-// differs.
+// TestIntermediates verifies the same client below intermediates that differ in one
+// property each.
 func TestIntermediates(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "rsa:2048")
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "rsa:2048")
 	o.key("one", "ec:P-256")
 	o.key("short", "rsa:1024")
 	o.key("mail", "ec:P-256")
 	const isCA = "basicConstraints=critical,CA:TRUE"
 	tests := []struct {
 		name string
-		with issuer
+		with intermediateOptions
 		want refusal.Reason
 	}{
-		{"good", issuer{name: "one"}, ""},
-		{"no key usage", issuer{name: "one", extensions: isCA}, ""},
-		{"not critical", issuer{name: "one", extensions: "basicConstraints=CA:TRUE\nkeyUsage=keyCertSign"}, ""},
-		{"clientAuth", issuer{name: "one", extensions: caExtensions + "\nextendedKeyUsage=clientAuth"}, ""},
-		{"unknown extension", issuer{name: "one", extensions: caExtensions + "\n1.2.3.4=ASN1:UTF8String:x"}, ""},
-		{"not a CA", issuer{name: "one", extensions: "basicConstraints=critical,CA:FALSE"}, refusal.CertificateUntrusted},
-		{"not a CA, with keyCertSign", issuer{name: "one", extensions: "keyUsage=keyCertSign"}, refusal.CertificateUntrusted},
-		{"no keyCertSign", issuer{name: "one", extensions: isCA + "\nkeyUsage=critical,digitalSignature,cRLSign"}, refusal.CertificateUntrusted},
-		{"no key usage allowed at all", issuer{name: "one", extensions: isCA + "\nkeyUsage=critical,DER:030100"}, refusal.CertificateUntrusted},
-		{"unknown critical extension", issuer{name: "one", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}, refusal.CertificateUntrusted},
-		{"serverAuth only", issuer{name: "one", extensions: caExtensions + "\nextendedKeyUsage=serverAuth"}, refusal.CertificateUnsuitable},
-		{"signed with SHA-1", issuer{name: "one", digest: "-sha1"}, refusal.CertificateWeak},
-		{"signed with MD5", issuer{name: "one", digest: "-md5"}, refusal.CertificateWeak},
-		{"short key", issuer{name: "short"}, refusal.CertificateWeak},
+		{"good", intermediateOptions{name: "one"}, ""},
+		{"no key usage", intermediateOptions{name: "one", extensions: isCA}, ""},
+		{"not critical", intermediateOptions{name: "one", extensions: "basicConstraints=CA:TRUE\nkeyUsage=keyCertSign"}, ""},
+		{"clientAuth", intermediateOptions{name: "one", extensions: caExtensions + "\nextendedKeyUsage=clientAuth"}, ""},
+		{"unknown extension", intermediateOptions{name: "one", extensions: caExtensions + "\n1.2.3.4=ASN1:UTF8String:x"}, ""},
+		{"not a CA", intermediateOptions{name: "one", extensions: "basicConstraints=critical,CA:FALSE"}, refusal.CertificateUntrusted},
+		{"not a CA, with keyCertSign", intermediateOptions{name: "one", extensions: "keyUsage=keyCertSign"}, refusal.CertificateUntrusted},
+		{"no keyCertSign", intermediateOptions{name: "one", extensions: isCA + "\nkeyUsage=critical,digitalSignature,cRLSign"}, refusal.CertificateUntrusted},
+		{"an empty key usage", intermediateOptions{name: "one", extensions: isCA + "\nkeyUsage=critical,DER:030100"}, refusal.CertificateUntrusted},
+		{"unknown critical extension", intermediateOptions{name: "one", extensions: caExtensions + "\n1.2.3.4=critical,ASN1:UTF8String:x"}, refusal.CertificateUntrusted},
+		{"serverAuth only", intermediateOptions{name: "one", extensions: caExtensions + "\nextendedKeyUsage=serverAuth"}, refusal.CertificateUnsuitable},
+		{"signed with SHA-1", intermediateOptions{name: "one", digest: "-sha1"}, refusal.CertificateWeak},
+		{"signed with MD5", intermediateOptions{name: "one", digest: "-md5"}, refusal.CertificateWeak},
+		{"short key", intermediateOptions{name: "short"}, refusal.CertificateWeak},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.with.ca = "ca"
 			one := o.intermediate(tt.with)
-			leaf := o.client(order{ca: tt.with.name, key: "mail"})
+			leaf := o.client(clientOptions{ca: tt.with.name, key: "mail"})
 			v, err := verifyChain(t, leaf, chain{one}, ca)
 			check(t, leaf, v, err, tt.want)
 		})
 	}
 	t.Run("version 1", func(t *testing.T) {
-		one := o.client(order{ca: "ca", key: "one", subject: "/O=Example/CN=one"})
+		one := o.client(clientOptions{ca: "ca", key: "one", subject: "/O=Example/CN=one"})
 		o.write("one.crt", string(pemOf("CERTIFICATE", one.Raw)))
-		leaf := o.client(order{ca: "one", key: "mail"})
+		leaf := o.client(clientOptions{ca: "one", key: "mail"})
 		v, err := verifyChain(t, leaf, chain{one}, ca)
 		check(t, leaf, v, err, refusal.CertificateUntrusted)
 	})
 }
 
-// TestWeakRoot: nobody needs a root's own signature, so an old one that came
-// along takes no chain away and is no reason.
+// TestWeakRoot checks that a root with a weak self-signature, sent with a chain, does not
+// affect the result: the self-signature of a root is not needed.
 func TestWeakRoot(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("ca", "rsa:2048")
 	o.write("root.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[v3]\n"+caExtensions+"\n")
 	o.openssl("req", "-new", "-x509", "-sha1", "-config", "root.cnf", "-extensions", "v3", "-key", "ca.key", "-subj", "/CN=Old CA", "-days", "999", "-out", "ca.crt")
 	ca := o.read("ca.crt")
-	one := o.intermediate(issuer{name: "one", ca: "ca"})
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca"})
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "one", key: "mail"})
+	leaf := o.client(clientOptions{ca: "one", key: "mail"})
 	v, err := verifyChain(t, leaf, chain{one, parsed(t, ca)}, ca)
 	check(t, leaf, v, err, "")
 	v, err = verifyChain(t, leaf, chain{parsed(t, ca)}, ca)
 	check(t, leaf, v, err, refusal.CertificateUntrusted)
 }
 
-// TestPurposesNest: what the anchor or an intermediate may not issue for, the
-// client cannot have.
+// TestPurposesNest checks that the extended key usage of the anchor and of an
+// intermediate limits the purposes of the client's certificate.
 func TestPurposesNest(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	for extensions, want := range map[string]refusal.Reason{
@@ -171,12 +171,12 @@ func TestPurposesNest(t *testing.T) {
 		"\nextendedKeyUsage=serverAuth": refusal.CertificateUnsuitable,
 		"\nextendedKeyUsage=critical,OCSPSigning": refusal.CertificateUnsuitable,
 	} {
-		ca := o.root(root{name: "ca", extensions: caExtensions + extensions})
-		leaf := o.client(order{ca: "ca", key: "mail", extensions: "extendedKeyUsage=clientAuth"})
+		ca := o.root(rootOptions{name: "ca", extensions: caExtensions + extensions})
+		leaf := o.client(clientOptions{ca: "ca", key: "mail", extensions: "extendedKeyUsage=clientAuth"})
 		v, err := verify(t, leaf, ca)
 		check(t, leaf, v, err, want)
-		one := o.intermediate(issuer{name: "one", ca: "ca"})
-		leaf = o.client(order{ca: "one", key: "mail", extensions: "extendedKeyUsage=clientAuth"})
+		one := o.intermediate(intermediateOptions{name: "one", ca: "ca"})
+		leaf = o.client(clientOptions{ca: "one", key: "mail", extensions: "extendedKeyUsage=clientAuth"})
 		v, err = verifyChain(t, leaf, chain{one}, ca)
 		check(t, leaf, v, err, want)
 	}
@@ -184,7 +184,7 @@ func TestPurposesNest(t *testing.T) {
 
 func TestPathLength(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	const limited = "basicConstraints=critical,CA:TRUE,pathlen:"
@@ -200,16 +200,16 @@ func TestPathLength(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ca := o.root(root{name: "ca", extensions: tt.ca})
-			one := o.intermediate(issuer{name: "one", ca: "ca", extensions: tt.one})
-			sub := o.intermediate(issuer{name: "sub", ca: "one"})
-			direct := o.client(order{ca: "ca", key: "mail"})
+			ca := o.root(rootOptions{name: "ca", extensions: tt.ca})
+			one := o.intermediate(intermediateOptions{name: "one", ca: "ca", extensions: tt.one})
+			sub := o.intermediate(intermediateOptions{name: "sub", ca: "one"})
+			direct := o.client(clientOptions{ca: "ca", key: "mail"})
 			v, err := verify(t, direct, ca)
 			check(t, direct, v, err, "")
-			leaf := o.client(order{ca: "one", key: "mail"})
+			leaf := o.client(clientOptions{ca: "one", key: "mail"})
 			v, err = verifyChain(t, leaf, chain{one}, ca)
 			check(t, leaf, v, err, tt.below1)
-			leaf = o.client(order{ca: "sub", key: "mail"})
+			leaf = o.client(clientOptions{ca: "sub", key: "mail"})
 			v, err = verifyChain(t, leaf, chain{sub, one}, ca)
 			check(t, leaf, v, err, tt.below2)
 		})
@@ -218,8 +218,8 @@ func TestPathLength(t *testing.T) {
 
 func TestNameConstraints(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, plain := o.authority("plain", "ec:P-256")
+	o := newOpenSSL(t)
+	_, plain := o.newCA("plain", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	const permitted = "\nnameConstraints=critical,permitted;DNS:example.org"
 	const excluded = "\nnameConstraints=critical,excluded;DNS:example.org"
@@ -240,28 +240,28 @@ func TestNameConstraints(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			o.key("ca", "ec:P-256")
-			ca := o.root(root{name: "ca", extensions: caExtensions + tt.constraint})
-			leaf := o.client(order{ca: "ca", key: "mail", extensions: tt.leaf})
+			ca := o.root(rootOptions{name: "ca", extensions: caExtensions + tt.constraint})
+			leaf := o.client(clientOptions{ca: "ca", key: "mail", extensions: tt.leaf})
 			v, err := verify(t, leaf, ca)
 			check(t, leaf, v, err, tt.want)
-			one := o.intermediate(issuer{name: "one", ca: "plain", extensions: caExtensions + tt.constraint})
-			leaf = o.client(order{ca: "one", key: "mail", extensions: tt.leaf})
+			one := o.intermediate(intermediateOptions{name: "one", ca: "plain", extensions: caExtensions + tt.constraint})
+			leaf = o.client(clientOptions{ca: "one", key: "mail", extensions: tt.leaf})
 			v, err = verifyChain(t, leaf, chain{one}, plain)
 			check(t, leaf, v, err, tt.want)
 		})
 	}
 }
 
-// TestChainTime: every certificate's own period counts; the client's gives the
-// reason when it is over, whatever else is.
+// TestChainTime checks that the validity period of every certificate applies. An expired
+// client certificate is refused as expired, even if other certificates have expired too.
 func TestChainTime(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	one := o.intermediate(issuer{name: "one", ca: "ca", days: "10"})
-	leaf := o.client(order{ca: "one", key: "mail"})
-	brief := o.client(order{ca: "one", key: "mail", more: []string{"-days", "5"}})
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca", days: "10"})
+	leaf := o.client(clientOptions{ca: "one", key: "mail"})
+	brief := o.client(clientOptions{ca: "one", key: "mail", more: []string{"-days", "5"}})
 	end := one.NotAfter
 	tests := []struct {
 		name string
@@ -271,14 +271,14 @@ func TestChainTime(t *testing.T) {
 		want refusal.Reason
 	}{
 		{"last second of the intermediate", leaf, end, 0, ""},
-		{"a second late", leaf, end.Add(time.Second), 0, refusal.CertificateUntrusted},
+		{"one second late", leaf, end.Add(time.Second), 0, refusal.CertificateUntrusted},
 		{"within the skew", leaf, end.Add(time.Minute), time.Minute, ""},
-		{"a second more than the skew", leaf, end.Add(61 * time.Second), time.Minute, refusal.CertificateUntrusted},
-		{"the client's is over", brief, brief.NotAfter.Add(time.Second), 0, refusal.CertificateExpired},
-		{"both are over", brief, end.Add(time.Hour), 0, refusal.CertificateExpired},
-		{"everything is over", brief, end.AddDate(50, 0, 0), time.Minute, refusal.CertificateExpired},
-		{"nothing has begun", leaf, leaf.NotBefore.Add(-time.Hour), time.Minute, refusal.CertificateNotYetValid},
-		{"no clock", leaf, time.Time{}, time.Minute, refusal.CertificateNotYetValid},
+		{"one second more than the skew", leaf, end.Add(61 * time.Second), time.Minute, refusal.CertificateUntrusted},
+		{"client certificate expired", brief, brief.NotAfter.Add(time.Second), 0, refusal.CertificateExpired},
+		{"both expired", brief, end.Add(time.Hour), 0, refusal.CertificateExpired},
+		{"everything expired", brief, end.AddDate(50, 0, 0), time.Minute, refusal.CertificateExpired},
+		{"nothing valid yet", leaf, leaf.NotBefore.Add(-time.Hour), time.Minute, refusal.CertificateNotYetValid},
+		{"zero time", leaf, time.Time{}, time.Minute, refusal.CertificateNotYetValid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -288,59 +288,59 @@ func TestChainTime(t *testing.T) {
 	}
 }
 
-// TestReasonOfTheRightAnchor: that other anchors know nothing of a certificate
-// does not hide what the right one says of it.
+// TestReasonOfTheRightAnchor checks that the reason comes from the anchor that signed the
+// certificate, at any position in the keyring.
 func TestReasonOfTheRightAnchor(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	bare, _ := o.authority("bare", "ed25519")
-	_, stranger := o.authority("stranger", "ec:P-256")
+	o := newOpenSSL(t)
+	bare, _ := o.newCA("bare", "ed25519")
+	_, otherCA := o.newCA("otherCA", "ec:P-256")
 	o.key("ca", "ec:P-256")
-	ca := o.root(root{name: "ca", extensions: caExtensions + "\nextendedKeyUsage=serverAuth"})
+	ca := o.root(rootOptions{name: "ca", extensions: caExtensions + "\nextendedKeyUsage=serverAuth"})
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "ca", key: "mail"})
-	for _, ring := range [][][]byte{{ca, bare, stranger}, {bare, stranger, ca}, {stranger, ca, bare}} {
+	leaf := o.client(clientOptions{ca: "ca", key: "mail"})
+	for _, ring := range [][][]byte{{ca, bare, otherCA}, {bare, otherCA, ca}, {otherCA, ca, bare}} {
 		v, err := verify(t, leaf, ring...)
 		check(t, leaf, v, err, refusal.CertificateUnsuitable)
 	}
 }
 
-// TestMixedKeyring: keys and CA certificates side by side, in any order. The
-// anchor that accepted is the one that signed, whatever the certificate says of
-// its issuer's key.
+// TestMixedKeyring verifies with keyrings of keys and CA certificates in any order. The
+// result has the id of the anchor that signed, whatever the authority key identifier of
+// the certificate is.
 func TestMixedKeyring(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	const named = caExtensions + "\nsubjectKeyIdentifier=hash"
 	o.key("bare", "ec:P-256")
-	o.root(root{name: "bare", extensions: named})
+	o.root(rootOptions{name: "bare", extensions: named})
 	o.key("ca", "ec:P-256")
-	ca := o.root(root{name: "ca", extensions: named}) // of the same name
+	ca := o.root(rootOptions{name: "ca", extensions: named}) // with the same name
 	bare := o.public("bare")
-	_, third := o.authority("third", "ed25519")
-	one := o.intermediate(issuer{name: "one", ca: "ca", extensions: named})
+	_, third := o.newCA("third", "ed25519")
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca", extensions: named})
 	o.key("mail", "ec:P-256")
 	id := func(block []byte) trust.KeyID { return keyring(t, block).Anchors()[0].ID() }
 	tests := []struct {
 		name   string
 		signer string
-		names  []byte // what the certificate says signed it
+		names  []byte // authority key identifier
 		want   []byte
 	}{
 		{"key", "bare", parsed(t, o.read("bare.crt")).SubjectKeyId, bare},
 		{"CA", "ca", parsed(t, ca).SubjectKeyId, ca},
 		{"below the CA", "one", one.SubjectKeyId, ca},
-		{"key, said to be the CA", "bare", parsed(t, ca).SubjectKeyId, bare},
-		{"CA, said to be the key", "ca", parsed(t, o.read("bare.crt")).SubjectKeyId, ca},
-		{"below the CA, said to be the key", "one", parsed(t, o.read("bare.crt")).SubjectKeyId, ca},
-		{"below the CA, said to be directly", "one", parsed(t, ca).SubjectKeyId, ca},
-		{"nobody's, said to be the CA", "third", parsed(t, ca).SubjectKeyId, nil},
+		{"key, identifier of the CA", "bare", parsed(t, ca).SubjectKeyId, bare},
+		{"CA, identifier of the key", "ca", parsed(t, o.read("bare.crt")).SubjectKeyId, ca},
+		{"below the CA, identifier of the key", "one", parsed(t, o.read("bare.crt")).SubjectKeyId, ca},
+		{"below the CA, identifier of the CA", "one", parsed(t, ca).SubjectKeyId, ca},
+		{"no anchor, identifier of the CA", "third", parsed(t, ca).SubjectKeyId, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			leaf := o.client(order{ca: tt.signer, key: "mail", extensions: fmt.Sprintf("2.5.29.35=DER:30168014%x", tt.names)})
+			leaf := o.client(clientOptions{ca: tt.signer, key: "mail", extensions: fmt.Sprintf("2.5.29.35=DER:30168014%x", tt.names)})
 			if !bytes.Equal(leaf.AuthorityKeyId, tt.names) {
-				t.Fatalf("the fixture names %x", leaf.AuthorityKeyId)
+				t.Fatalf("the fixture has the identifier %x", leaf.AuthorityKeyId)
 			}
 			for _, ring := range [][][]byte{{bare, ca}, {ca, bare}, {bare, ca, third}, {third, ca, bare}} {
 				v, err := verifyChain(t, leaf, chain{one}, ring...)
@@ -357,47 +357,48 @@ func TestMixedKeyring(t *testing.T) {
 	}
 }
 
-// TestNamedAnchorFirst: where two anchors vouch, the one that the certificate
-// names answers.
+// TestNamedAnchorFirst checks that the anchor named by the authority key identifier is
+// used if two anchors are possible.
 func TestNamedAnchorFirst(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
-	one := o.intermediate(issuer{name: "one", ca: "ca", extensions: caExtensions + "\nsubjectKeyIdentifier=hash"})
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca", extensions: caExtensions + "\nsubjectKeyIdentifier=hash"})
 	o.key("mail", "ec:P-256")
-	named := o.client(order{ca: "one", key: "mail", extensions: "authorityKeyIdentifier=keyid"})
-	unnamed := o.client(order{ca: "one", key: "mail"})
+	named := o.client(clientOptions{ca: "one", key: "mail", extensions: "authorityKeyIdentifier=keyid"})
+	unnamed := o.client(clientOptions{ca: "one", key: "mail"})
 	ring := keyring(t, ca, o.read("one.crt"))
 	for leaf, want := range map[*x509.Certificate]trust.KeyID{named: ring.Anchors()[1].ID(), unnamed: ring.Anchors()[0].ID()} {
-		v, err := trust.NewVerifier(ring, nil, trust.Limits{}).Verify(leaf, midlife(leaf), one)
+		v, err := trust.NewVerifier(ring, nil, trust.Limits{}).Verify(leaf, midValidity(leaf), one)
 		check(t, leaf, v, err, "")
 		if v.KeyID() != want {
-			t.Error("want the other anchor to answer")
+			t.Error("want the id of the other anchor")
 		}
 	}
 }
 
-// TestCrossSigned: one intermediate's key under two CAs. Each CA vouches through
-// its own certificate of it, and loops lead nowhere.
+// TestCrossSigned verifies a certificate below an intermediate key that two CAs have
+// certified. A path exists for each CA whose certificate of the key is sent, and loops
+// end the search.
 func TestCrossSigned(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("a", "ec:P-256")
-	a := o.root(root{name: "a", subject: "/CN=A"})
+	a := o.root(rootOptions{name: "a", subject: "/CN=A"})
 	o.key("b", "ec:P-256")
-	b := o.root(root{name: "b", subject: "/CN=B"})
-	byA := o.intermediate(issuer{name: "one", ca: "a"})
-	other := o.intermediate(issuer{name: "two", ca: "one"})
-	byOther := o.intermediate(issuer{name: "one", ca: "two"}) // a loop: one signs two signs one
-	byB := o.intermediate(issuer{name: "one", ca: "b"})
+	b := o.root(rootOptions{name: "b", subject: "/CN=B"})
+	byA := o.intermediate(intermediateOptions{name: "one", ca: "a"})
+	other := o.intermediate(intermediateOptions{name: "two", ca: "one"})
+	byOther := o.intermediate(intermediateOptions{name: "one", ca: "two"}) // a loop: one signs two signs one
+	byB := o.intermediate(intermediateOptions{name: "one", ca: "b"})
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "one", key: "mail"})
+	leaf := o.client(clientOptions{ca: "one", key: "mail"})
 	id := func(block []byte) trust.KeyID { return keyring(t, block).Anchors()[0].ID() }
 	tests := []struct {
 		name string
 		with chain
 		ring [][]byte
-		want []byte // the anchor that vouches, nil for none
+		want []byte // the anchor of the path; nil for none
 	}{
 		{"A's", chain{byA}, [][]byte{a, b}, a},
 		{"B's", chain{byB}, [][]byte{a, b}, b},
@@ -405,7 +406,7 @@ func TestCrossSigned(t *testing.T) {
 		{"both, under B", chain{byA, byB}, [][]byte{b}, b},
 		{"B's under A", chain{byB}, [][]byte{a}, nil},
 		{"a loop", chain{byOther, other}, [][]byte{a, b}, nil},
-		{"a loop and a way out", chain{byOther, other, byA}, [][]byte{a, b}, a},
+		{"a loop and a path to A", chain{byOther, other, byA}, [][]byte{a, b}, a},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -422,14 +423,13 @@ func TestCrossSigned(t *testing.T) {
 	}
 }
 
-// TestHostileChain: a stranger's certificates, made so that every one could have
-// signed every other, under the CA's name. Nobody follows them: no anchor signed
-// any.
-func TestHostileChain(t *testing.T) {
-	leaf, intermediates, ring := hostile(t)
-	v, err := trust.NewVerifier(ring, nil, trust.Limits{}).Verify(leaf, midlife(leaf), intermediates...)
+// TestForgedChain verifies forged certificates under the CA's name, each of which could
+// have signed every other. The search must not follow them, because no anchor signed one.
+func TestForgedChain(t *testing.T) {
+	leaf, intermediates, ring := forgedChain(t)
+	v, err := trust.NewVerifier(ring, nil, trust.Limits{}).Verify(leaf, midValidity(leaf), intermediates...)
 	check(t, leaf, v, err, refusal.CertificateUntrusted)
-	if d := refusal.Of(err); d == nil || !strings.Contains(d.Detail, "no key in force vouches for it") {
-		t.Errorf("want no anchor to look further than its own signature, found %v", err)
+	if d := refusal.Of(err); d == nil || !strings.Contains(d.Detail, "no anchor signed it") {
+		t.Errorf("want a search that checks the anchors' signatures only, found %v", err)
 	}
 }

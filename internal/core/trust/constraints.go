@@ -29,14 +29,14 @@ const (
 )
 
 // directoryConstraints are the directoryName subtrees of one CA's name constraints.
-// crypto/x509 evaluates those of the other kinds. The zero value permits every name.
+// crypto/x509 evaluates the other kinds. The zero value permits every name.
 type directoryConstraints struct {
 	permitted, excluded []distinguishedName
 }
 
-// constraintsOf reads the directoryName constraints of a CA certificate. Constraints
-// of a kind that is evaluated neither here nor by crypto/x509 are an error: ignoring
-// them would trust the CA for names that it must not issue.
+// constraintsOf returns the directoryName constraints of a CA certificate. A constraint
+// of a kind that neither this package nor crypto/x509 evaluates is an error: ignoring it
+// would accept certificates that the CA must not issue.
 func constraintsOf(ca *x509.Certificate) (c directoryConstraints, err error) {
 	i := slices.IndexFunc(ca.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidNameConstraints) })
 	if i < 0 {
@@ -64,7 +64,7 @@ func subtrees(list []asn1.RawValue) ([]distinguishedName, error) {
 	for _, subtree := range list {
 		var base asn1.RawValue
 		rest, err := asn1.Unmarshal(subtree.Bytes, &base)
-		// Section 4.2.1.10: minimum is 0, which DER leaves out, and maximum is absent.
+		// Section 4.2.1.10: minimum is 0, which DER omits, and maximum is absent.
 		if err != nil || len(rest) > 0 || base.Class != asn1.ClassContextSpecific {
 			return nil, errors.New("want name constraints without minimum and maximum, found another encoding")
 		}
@@ -83,7 +83,7 @@ func subtrees(list []asn1.RawValue) ([]distinguishedName, error) {
 	return names, nil
 }
 
-// kindOf returns the name of a kind of GeneralName that is not evaluated.
+// kindOf returns the name of an unsupported kind of GeneralName.
 func kindOf(tag int) string {
 	switch tag {
 	case tagOtherName:
@@ -100,7 +100,7 @@ func kindOf(tag int) string {
 }
 
 // checkDirectoryNames applies the directoryName constraints of every CA of a chain,
-// the anchor's included, to the certificates below it (RFC 5280, sections 6.1.3 (b)
+// including the anchor, to the certificates below it (RFC 5280, sections 6.1.3 (b)
 // and (c) and 6.1.4 (g)). The chain begins with the client's certificate.
 func checkDirectoryNames(chain []*x509.Certificate) error {
 	for i, ca := range chain[1:] {
@@ -126,7 +126,7 @@ func checkDirectoryNames(chain []*x509.Certificate) error {
 
 func (c directoryConstraints) isEmpty() bool { return len(c.permitted) == 0 && len(c.excluded) == 0 }
 
-// check applies the constraints to the subject, unless that is empty, and to every
+// check applies the constraints to the subject, unless it is empty, and to every
 // directoryName in the subject alternative names.
 func (c directoryConstraints) check(cert *x509.Certificate) error {
 	names, err := directoryNames(cert)
@@ -144,6 +144,8 @@ func (c directoryConstraints) check(cert *x509.Certificate) error {
 	return nil
 }
 
+// directoryNames returns the names of a certificate that directoryName constraints
+// apply to.
 func directoryNames(cert *x509.Certificate) ([]distinguishedName, error) {
 	subject, err := parseName(cert.RawSubject)
 	if err != nil {
@@ -159,7 +161,7 @@ func directoryNames(cert *x509.Certificate) ([]distinguishedName, error) {
 		}
 		var alternatives []asn1.RawValue
 		if rest, err := asn1.Unmarshal(e.Value, &alternatives); err != nil || len(rest) > 0 {
-			return nil, errors.New("want readable subject alternative names")
+			return nil, errors.New("want subject alternative names in DER, found another encoding")
 		}
 		for _, a := range alternatives {
 			if a.Class != asn1.ClassContextSpecific || a.Tag != tagDirectoryName {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // FuzzNameConstraints puts any content into the nameConstraints extension of a CA.
@@ -23,26 +24,26 @@ func FuzzNameConstraints(f *testing.F) {
 		f.Add(content, true)
 		f.Add(content, false)
 	}
-	plain := newForge(f, func(c *x509.Certificate) { c.Subject.CommonName = "root" })
-	leaf := clientTemplate()
+	plain := ca.New(f, func(c *x509.Certificate) { c.Subject.CommonName = "root" })
+	leaf := ca.ClientTemplate()
 	f.Fuzz(func(t *testing.T, content []byte, critical bool) {
-		template := caTemplate("constrained")
+		template := ca.Template("constrained")
 		template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: critical, Value: content}}
-		constrained := forge{tb: t, key: plain.key}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, plain.key.Public(), plain.key)
+		constrained := ca.CA{Key: plain.Key}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, plain.Key.Public(), plain.Key)
 		if err != nil {
 			t.Skip(err)
 		}
-		if constrained.ca, err = x509.ParseCertificate(der); err != nil {
+		if constrained.Certificate, err = x509.ParseCertificate(der); err != nil {
 			t.Skip(err)
 		}
-		cert := constrained.sign(leaf, constrained.ca, plain.key.Public())
-		root := forge{tb: t, key: plain.key, ca: plain.ca}
-		intermediate := root.sign(template, plain.ca, plain.key.Public())
-		_, below := trust.NewVerifier(keyring(t, root.anchor()), nil, trust.Limits{}).Verify(cert, noon(), intermediate)
-		ring, err := trust.ParseKeyring(constrained.anchor(), 0)
+		cert := ca.Sign(t, leaf, constrained.Certificate, plain.Key.Public(), constrained.Key)
+		root := ca.CA{Key: plain.Key, Certificate: plain.Certificate}
+		intermediate := ca.Sign(t, template, plain.Certificate, plain.Key.Public(), root.Key)
+		_, below := trust.NewVerifier(keyring(t, root.CertificatePEM()), nil, trust.Limits{}).Verify(cert, ca.Now(), intermediate)
+		ring, err := trust.ParseKeyring(constrained.CertificatePEM(), 0)
 		if err == nil {
-			_, err = trust.NewVerifier(ring, nil, trust.Limits{}).Verify(cert, noon())
+			_, err = trust.NewVerifier(ring, nil, trust.Limits{}).Verify(cert, ca.Now())
 		}
 		if (err == nil) != (below == nil) {
 			t.Errorf("%x: below the anchor: %v; below the intermediate: %v", content, err, below)

@@ -12,10 +12,11 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// dn is a distinguished name in the notation of openssl's -subj: "/O=a/OU=b", with
-// "+" between the attributes of one relative name. "O:p=" encodes the value as a
+// dn returns a distinguished name in DER. The text is in the notation of openssl's -subj,
+// such as "/O=a/OU=b", with "+" between the attributes of one relative name. "O:p=" encodes the value as a
 // PrintableString, "O:i=" as an INTEGER, and without either it is a UTF8String.
 func dn(t testing.TB, text string) []byte {
 	t.Helper()
@@ -42,7 +43,7 @@ type attributeDER struct {
 	Value asn1.RawValue
 }
 
-// nameDER is a Name with its relative names, which are ASN.1 SETs.
+// nameDER is a Name. Its relative names are ASN.1 SETs.
 type nameDER struct{ Relative [][]attributeDER }
 
 func encode(t testing.TB, value any) []byte {
@@ -65,17 +66,17 @@ func encode(t testing.TB, value any) []byte {
 	return der
 }
 
-// general is one GeneralName.
+// general returns one GeneralName.
 func general(tag int, content []byte) asn1.RawValue {
 	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, IsCompound: tag == 0 || tag == 3 || tag == 4 || tag == 5, Bytes: content}
 }
 
-// subtreesDER is a GeneralSubtrees with an optional field behind each base.
-func subtreesDER(t testing.TB, tag int, behind []byte, bases ...asn1.RawValue) []byte {
+// subtreesDER returns a GeneralSubtrees with an optional field after each base.
+func subtreesDER(t testing.TB, tag int, after []byte, bases ...asn1.RawValue) []byte {
 	t.Helper()
 	var content []byte
 	for _, base := range bases {
-		inner := slices.Concat(encode(t, base), behind)
+		inner := slices.Concat(encode(t, base), after)
 		content = append(content, encode(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: inner})...)
 	}
 	if len(bases) == 0 {
@@ -112,8 +113,8 @@ func subject(t *testing.T, text string) func(*x509.Certificate) {
 }
 
 // TestDirectoryNameConstraints checks the constraints of an anchor and of an
-// intermediate, critical or not, against the same client certificates. Where
-// openssl is sure to agree, it is asked too.
+// intermediate, critical or not, against the same client certificates. It compares with
+// openssl, except in the cases that differ on purpose.
 func TestDirectoryNameConstraints(t *testing.T) {
 	const tenant = "/O=Tenant/OU=tenant"
 	tests := []struct {
@@ -123,7 +124,7 @@ func TestDirectoryNameConstraints(t *testing.T) {
 		want                bool
 		differs             bool // from openssl, on purpose
 	}{
-		{name: "the very name", permitted: []string{tenant}, leaf: tenant, want: true},
+		{name: "the same name", permitted: []string{tenant}, leaf: tenant, want: true},
 		{name: "a name below", permitted: []string{tenant}, leaf: tenant + "/CN=mail", want: true},
 		{name: "a name above", permitted: []string{tenant}, leaf: "/O=Tenant"},
 		{name: "another unit", permitted: []string{tenant}, leaf: "/O=Tenant/OU=admin"},
@@ -145,7 +146,7 @@ func TestDirectoryNameConstraints(t *testing.T) {
 		{name: "no organization at all", permitted: []string{tenant}, leaf: ""},
 		{name: "everything", permitted: []string{""}, leaf: tenant, want: true},
 
-		{name: "excluded, the very name", excluded: []string{"/O=Tenant/OU=admin"}, leaf: "/O=Tenant/OU=admin"},
+		{name: "excluded, the same name", excluded: []string{"/O=Tenant/OU=admin"}, leaf: "/O=Tenant/OU=admin"},
 		{name: "excluded, below", excluded: []string{"/O=Tenant/OU=admin"}, leaf: "/O=Tenant/OU=admin/CN=x"},
 		{name: "excluded, above", excluded: []string{"/O=Tenant/OU=admin"}, leaf: "/O=Tenant", want: true},
 		{name: "excluded, another", excluded: []string{"/O=Tenant/OU=admin"}, leaf: tenant, want: true},
@@ -155,7 +156,7 @@ func TestDirectoryNameConstraints(t *testing.T) {
 		{name: "excluded, one of two", excluded: []string{"/O=Other", "/O=Tenant"}, leaf: tenant},
 		{name: "excluded, everything", excluded: []string{""}, leaf: tenant},
 		{name: "permitted and excluded", permitted: []string{"/O=Tenant"}, excluded: []string{"/O=Tenant/OU=admin"}, leaf: tenant, want: true},
-		{name: "permitted, but excluded", permitted: []string{"/O=Tenant"}, excluded: []string{tenant}, leaf: tenant},
+		{name: "permitted and itself excluded", permitted: []string{"/O=Tenant"}, excluded: []string{tenant}, leaf: tenant},
 
 		{name: "alternative name inside", permitted: []string{tenant}, leaf: tenant, alternative: tenant + "/CN=x", want: true},
 		{name: "alternative name outside", permitted: []string{tenant}, leaf: tenant, alternative: "/O=Tenant/OU=admin"},
@@ -169,27 +170,27 @@ func TestDirectoryNameConstraints(t *testing.T) {
 			}
 			for _, critical := range []bool{true, false} {
 				limit := directories(t, critical, tt.permitted, tt.excluded)
-				leaf := clientTemplate()
+				leaf := ca.ClientTemplate()
 				subject(t, tt.leaf)(leaf)
 				if tt.alternative != "" {
 					alternatives := encode(t, []asn1.RawValue{general(4, dn(t, tt.alternative))})
 					leaf.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: alternatives}}
 				}
-				anchor := newForge(t, subject(t, "/CN=root"), limit)
-				cert := anchor.sign(leaf, anchor.ca, newKey(t).Public())
-				v, err := verifyAt(t, cert, nil, anchor.anchor())
+				anchor := ca.New(t, subject(t, "/CN=root"), limit)
+				cert := ca.Sign(t, leaf, anchor.Certificate, ca.Key(t).Public(), anchor.Key)
+				v, err := verifyAt(t, cert, nil, anchor.CertificatePEM())
 				check(t, cert, v, err, want)
 
-				plain := newForge(t, subject(t, "/CN=root"))
-				between := caTemplate("")
+				plain := ca.New(t, subject(t, "/CN=root"))
+				between := ca.Template("")
 				subject(t, "/CN=between")(between)
 				limit(between)
-				one := plain.sign(between, plain.ca, plain.key.Public())
-				below := plain.sign(leaf, one, newKey(t).Public())
-				v, err = verifyAt(t, below, chain{one}, plain.anchor())
+				one := ca.Sign(t, between, plain.Certificate, plain.Key.Public(), plain.Key)
+				below := ca.Sign(t, leaf, one, ca.Key(t).Public(), plain.Key)
+				v, err = verifyAt(t, below, chain{one}, plain.CertificatePEM())
 				check(t, below, v, err, want)
-				if critical && !tt.differs && opensslVerifies(t, below, one, plain.ca) != (want == "") {
-					t.Error("openssl does not agree")
+				if critical && !tt.differs && opensslVerifies(t, below, one, plain.Certificate) != (want == "") {
+					t.Error("openssl disagrees")
 				}
 			}
 		})
@@ -198,13 +199,13 @@ func TestDirectoryNameConstraints(t *testing.T) {
 
 func verifyAt(t *testing.T, leaf *x509.Certificate, with chain, anchor []byte) (trust.Verified, error) {
 	t.Helper()
-	return trust.NewVerifier(keyring(t, anchor), nil, trust.Limits{}).Verify(leaf, noon(), with...)
+	return trust.NewVerifier(keyring(t, anchor), nil, trust.Limits{}).Verify(leaf, ca.Now(), with...)
 }
 
 // opensslVerifies reports whether openssl verifies the path.
 func opensslVerifies(t *testing.T, leaf, between, root *x509.Certificate) bool {
 	t.Helper()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	for name, c := range map[string]*x509.Certificate{"leaf": leaf, "between": between, "root": root} {
 		o.write(name+".pem", string(pemOf("CERTIFICATE", c.Raw)))
 	}
@@ -217,8 +218,8 @@ func opensslVerifies(t *testing.T, leaf, between, root *x509.Certificate) bool {
 	return err == nil
 }
 
-// TestDirectoryNameConstraintsNest checks that each CA's constraints count for every
-// certificate below it, except for self-issued ones in the middle of a path.
+// TestDirectoryNameConstraintsNest checks that the constraints of each CA apply to every
+// certificate below it, except to self-issued intermediates.
 func TestDirectoryNameConstraintsNest(t *testing.T) {
 	wide, narrow := []string{"/O=Tenant"}, []string{"/O=Tenant/OU=tenant"}
 	tests := []struct {
@@ -240,50 +241,50 @@ func TestDirectoryNameConstraintsNest(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			limited := func(name string, permitted []string) *x509.Certificate {
-				template := caTemplate("")
+				template := ca.Template("")
 				subject(t, name)(template)
 				if permitted != nil {
 					directories(t, true, permitted, nil)(template)
 				}
 				return template
 			}
-			f := newForge(t, func(c *x509.Certificate) { *c = *limited("/CN=root", tt.root) })
-			below := forge{tb: t, key: newKey(t)} // another key than the root's
-			one := f.sign(limited(or(tt.oneName, "/O=Tenant/CN=one"), tt.one), f.ca, below.key.Public())
-			sub := below.sign(limited("/O=Tenant/OU=tenant/CN=sub", tt.sub), one, below.key.Public())
-			template := clientTemplate()
+			f := ca.New(t, func(c *x509.Certificate) { *c = *limited("/CN=root", tt.root) })
+			below := ca.CA{Key: ca.Key(t)} // another key than the root's
+			one := ca.Sign(t, limited(or(tt.oneName, "/O=Tenant/CN=one"), tt.one), f.Certificate, below.Key.Public(), f.Key)
+			sub := ca.Sign(t, limited("/O=Tenant/OU=tenant/CN=sub", tt.sub), one, below.Key.Public(), below.Key)
+			template := ca.ClientTemplate()
 			subject(t, tt.leaf)(template)
-			leaf := below.sign(template, sub, newKey(t).Public())
+			leaf := ca.Sign(t, template, sub, ca.Key(t).Public(), below.Key)
 			want := refusal.CertificateUntrusted
 			if tt.want {
 				want = ""
 			}
-			v, err := verifyAt(t, leaf, chain{sub, one}, f.anchor())
+			v, err := verifyAt(t, leaf, chain{sub, one}, f.CertificatePEM())
 			check(t, leaf, v, err, want)
 		})
 	}
 	t.Run("a self-issued client outside", func(t *testing.T) {
-		f := newForge(t, subject(t, "/O=Other/OU=mail"), directories(t, true, wide, nil))
-		template := clientTemplate()
+		f := ca.New(t, subject(t, "/O=Other/OU=mail"), directories(t, true, wide, nil))
+		template := ca.ClientTemplate()
 		subject(t, "/O=Other/OU=mail")(template)
-		leaf := f.sign(template, f.ca, newKey(t).Public())
-		v, err := verifyAt(t, leaf, nil, f.anchor())
+		leaf := ca.Sign(t, template, f.Certificate, ca.Key(t).Public(), f.Key)
+		v, err := verifyAt(t, leaf, nil, f.CertificatePEM())
 		check(t, leaf, v, err, refusal.CertificateUntrusted)
 	})
 	t.Run("another path", func(t *testing.T) {
-		f := newForge(t, subject(t, "/CN=root"))
+		f := ca.New(t, subject(t, "/CN=root"))
 		template := func(permitted string) *x509.Certificate {
-			c := caTemplate("")
+			c := ca.Template("")
 			subject(t, "/O=Tenant/CN=one")(c)
 			directories(t, true, []string{permitted}, nil)(c)
 			return c
 		}
-		no, yes := f.sign(template("/O=Other"), f.ca, f.key.Public()), f.sign(template("/O=Tenant"), f.ca, f.key.Public())
-		leaf := clientTemplate()
+		no, yes := ca.Sign(t, template("/O=Other"), f.Certificate, f.Key.Public(), f.Key), ca.Sign(t, template("/O=Tenant"), f.Certificate, f.Key.Public(), f.Key)
+		leaf := ca.ClientTemplate()
 		subject(t, "/O=Tenant/OU=tenant")(leaf)
-		cert := f.sign(leaf, yes, newKey(t).Public())
+		cert := ca.Sign(t, leaf, yes, ca.Key(t).Public(), f.Key)
 		for _, with := range []chain{{no, yes}, {yes, no}} {
-			v, err := verifyAt(t, cert, with, f.anchor())
+			v, err := verifyAt(t, cert, with, f.CertificatePEM())
 			check(t, cert, v, err, "")
 		}
 	})
@@ -298,7 +299,7 @@ func TestConstraintKinds(t *testing.T) {
 	tests := []struct {
 		name    string
 		content []byte
-		want    string // "": evaluated
+		want    string // part of the error; "" if evaluated
 	}{
 		{"directoryName", subtreesDER(t, 0, nil, directory), ""},
 		{"DNS", subtreesDER(t, 0, nil, general(2, []byte("example.org"))), ""},
@@ -322,21 +323,21 @@ func TestConstraintKinds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, critical := range []bool{true, false} {
 				limit := constraint(t, critical, tt.content)
-				f := newForge(t, limit)
-				_, err := trust.ParseKeyring(f.anchor(), 0)
+				f := ca.New(t, limit)
+				_, err := trust.ParseKeyring(f.CertificatePEM(), 0)
 				if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("critical %t: anchor: want an error with %q, found %v", critical, tt.want, err)
 				}
-				plain := newForge(t)
-				between := caTemplate("between")
+				plain := ca.New(t)
+				between := ca.Template("between")
 				limit(between)
-				one := plain.sign(between, plain.ca, plain.key.Public())
-				leaf := plain.sign(clientTemplate(), one, newKey(t).Public())
+				one := ca.Sign(t, between, plain.Certificate, plain.Key.Public(), plain.Key)
+				leaf := ca.Sign(t, ca.ClientTemplate(), one, ca.Key(t).Public(), plain.Key)
 				want := refusal.CertificateUntrusted
 				if tt.want == "" {
 					want = ""
 				}
-				v, err := verifyAt(t, leaf, chain{one}, plain.anchor())
+				v, err := verifyAt(t, leaf, chain{one}, plain.CertificatePEM())
 				check(t, leaf, v, err, want)
 				if err != nil && !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("critical %t: intermediate: want %q, found %v", critical, tt.want, err)

@@ -12,8 +12,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// CRL is one certificate revocation list (RFC 5280, section 5) whose signature
-// an anchor made. It is immutable.
+// CRL is one certificate revocation list (RFC 5280, section 5) that an anchor signed. It
+// is immutable.
 type CRL struct {
 	keyID      KeyID
 	thisUpdate time.Time
@@ -21,24 +21,24 @@ type CRL struct {
 	serials    map[string]bool
 }
 
-// KeyID is the anchor that signed the list; the list speaks for the
-// certificates of that anchor only.
+// KeyID returns the id of the anchor that signed the list. The list applies only to
+// certificates that this anchor issued.
 func (c *CRL) KeyID() KeyID { return c.keyID }
 
-// ThisUpdate is when the list was issued, NextUpdate when it goes stale.
+// ThisUpdate returns the time at which the list was issued.
 func (c *CRL) ThisUpdate() time.Time { return c.thisUpdate }
 
-// NextUpdate is when a newer list must be there.
+// NextUpdate returns the time until which the list is current.
 func (c *CRL) NextUpdate() time.Time { return c.nextUpdate }
 
-// Len is the number of certificates that the list revokes.
+// Len returns the number of certificates that the list revokes.
 func (c *CRL) Len() int { return len(c.serials) }
 
-// ParseCRLs reads the lists in one file: a DER, or PEM blocks "X509 CRL". Each
-// must be signed by an anchor of the keyring with SHA-256 or better, carry
-// NextUpdate, and have no critical extension: those narrow or widen what a list
-// speaks for (delta lists, indirect lists, partitions), and a list that is
-// misunderstood revokes too little.
+// ParseCRLs reads the lists of one file, which holds one list in DER or PEM blocks of
+// type "X509 CRL". Each list must be signed by an anchor of the keyring with SHA-256 or
+// better and must have nextUpdate. Critical extensions are refused: they change the set
+// of certificates to which a list applies (delta lists, indirect lists, partitions), and
+// ignoring one could accept a revoked certificate.
 func ParseCRLs(text []byte, k *Keyring) ([]*CRL, error) {
 	ders := [][]byte{text}
 	if bytes.Contains(text, pemBegin) {
@@ -75,7 +75,7 @@ func crlBlocks(text []byte) ([][]byte, error) {
 
 func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	list, err := x509.ParseRevocationList(der)
-	// The library does not look behind the list; what is there may be another.
+	// ParseRevocationList ignores bytes after the list, which may be another list.
 	if err != nil || len(list.Raw) != len(der) {
 		return nil, errors.New("want a version 2 revocation list in DER or PEM, found one that cannot be read")
 	}
@@ -87,7 +87,7 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	}
 	signer, ok := crlSigner(list, k)
 	if !ok {
-		return nil, fmt.Errorf("want a list signed by a key in force (for a CA certificate: with its subject as issuer, and cRLSign), found one of issuer %.200q", nameText(list.RawIssuer, list.Issuer))
+		return nil, fmt.Errorf("want a list signed by a key in force (a CA certificate must have the list's issuer as subject, and cRLSign), found one of issuer %.200q", nameText(list.RawIssuer, list.Issuer))
 	}
 	crl := &CRL{keyID: signer.id, thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate, serials: map[string]bool{}}
 	if err := checkExtensions(list.Extensions); err != nil {
@@ -102,7 +102,8 @@ func parseCRL(der []byte, k *Keyring) (*CRL, error) {
 	return crl, nil
 }
 
-// checkExtensions refuses critical extensions. None of a list is evaluated.
+// checkExtensions refuses critical extensions, because no extension of a list is
+// evaluated.
 func checkExtensions(list []pkix.Extension) error {
 	for _, e := range list {
 		if !e.Critical {
@@ -112,12 +113,12 @@ func checkExtensions(list []pkix.Extension) error {
 		if name == e.Id.String() {
 			return fmt.Errorf("found %s", name)
 		}
-		return fmt.Errorf("found %s: partitioned, indirect and delta lists cannot be used", name)
+		return fmt.Errorf("found %s: partitioned, indirect and delta lists are not supported", name)
 	}
 	return nil
 }
 
-// crlSigner finds the anchor. A CA certificate must be allowed to sign lists and
+// crlSigner returns the anchor that signed the list. A CA certificate must be allowed to sign lists and
 // have the list's issuer as its subject (RFC 5280, section 6.3.3).
 func crlSigner(list *x509.RevocationList, k *Keyring) (Anchor, bool) {
 	for _, a := range k.Anchors() {
@@ -138,15 +139,14 @@ func (c *CRL) checkSerial(serial string) error {
 	return nil
 }
 
-// checkTime asks whether the list speaks for now. One from the future comes from
-// a clock or a file that is not what the operator thinks, and says nothing of
-// today.
+// checkTime refuses if the list is not current at the time now. A list from the future
+// means that the clock or the file is wrong.
 func (c *CRL) checkTime(now time.Time, skew time.Duration) error {
 	if now.Add(skew).Before(c.thisUpdate) {
-		return refusal.New(refusal.RevocationUnknown, "the revocation list of key %s is not in force before %s", c.keyID.Short(), c.thisUpdate.UTC().Format(time.RFC3339))
+		return refusal.New(refusal.RevocationUnknown, "the revocation list of key %s is not valid before %s", c.keyID.Short(), c.thisUpdate.UTC().Format(time.RFC3339))
 	}
 	if now.After(c.nextUpdate) {
-		return refusal.New(refusal.RevocationUnknown, "the revocation list of key %s went stale at %s", c.keyID.Short(), c.nextUpdate.UTC().Format(time.RFC3339))
+		return refusal.New(refusal.RevocationUnknown, "the revocation list of key %s is outdated since %s", c.keyID.Short(), c.nextUpdate.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// crl is what differs between one revocation list and the next. The zero value
-// but for ca is a good one: issued now, for a week, revoking nothing.
+// crl describes a revocation list. With ca only, it is a valid one: issued now, for a
+// week, without entries.
 type crl struct {
 	ca         string
 	revoked    []string // serial numbers as openssl prints them
@@ -30,8 +30,8 @@ type crl struct {
 	entry      string   // reason
 }
 
-// crl is in PEM, as openssl ca -gencrl makes it.
-func (o office) crl(w crl) []byte {
+// crl returns a list in PEM, as openssl ca -gencrl makes it.
+func (o opensslCA) crl(w crl) []byte {
 	o.tb.Helper()
 	section := "crl_extensions=ext\n[ext]\n" + or(w.extensions, "2.5.29.20=ASN1:INTEGER:1") + "\n"
 	if w.extensions == "-" {
@@ -77,12 +77,12 @@ func lists(tb testing.TB, ring *trust.Keyring, texts ...[]byte) []*trust.CRL {
 	return all
 }
 
-// TestCRLSpellings: one file may hold one list in DER or several in PEM.
-func TestCRLSpellings(t *testing.T) {
+// TestCRLForms checks that a file may hold one list in DER or several in PEM.
+func TestCRLForms(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	aKey, a := o.authority("a", "rsa:2048")
-	_, b := o.authority("b", "ec:P-256")
+	o := newOpenSSL(t)
+	aKey, a := o.newCA("a", "rsa:2048")
+	_, b := o.newCA("b", "ec:P-256")
 	first := o.crl(crl{ca: "a", revoked: []string{"4F3A09", "01"}})
 	second := o.crl(crl{ca: "b"})
 	both := keyring(t, a, b)
@@ -124,42 +124,42 @@ func TestCRLSpellings(t *testing.T) {
 
 func TestCRLFaults(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	key, ca := o.authority("ca", "rsa:2048")
-	o.authority("stranger", "rsa:2048") // of the same name
+	o := newOpenSSL(t)
+	key, ca := o.newCA("ca", "rsa:2048")
+	o.newCA("otherCA", "rsa:2048") // with the same name
 	good := o.crl(crl{ca: "ca"})
 	der := derOf(t, good)
-	stranger := o.crl(crl{ca: "stranger"})
+	otherCA := o.crl(crl{ca: "otherCA"})
 	sha1 := o.crl(crl{ca: "ca", digest: "sha1"})
 	sha224 := o.crl(crl{ca: "ca", digest: "sha224"})
 	version1 := o.crl(crl{ca: "ca", extensions: "-"})
 	delta := o.crl(crl{ca: "ca", extensions: "2.5.29.27=critical,ASN1:INTEGER:1"})
 	partition := o.crl(crl{ca: "ca", extensions: "issuingDistributionPoint=critical,@idp\n[idp]\nonlyuser=TRUE"})
 	unknown := o.crl(crl{ca: "ca", extensions: "1.2.3.4=critical,ASN1:UTF8String:x"})
-	noSign := o.root(root{name: "ca", extensions: "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign", out: "nosign.crt"})
-	renamed := o.root(root{name: "ca", subject: "/CN=Other CA", out: "renamed.crt"})
+	noSign := o.root(rootOptions{name: "ca", extensions: "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign", out: "nosign.crt"})
+	renamed := o.root(rootOptions{name: "ca", subject: "/CN=Other CA", out: "renamed.crt"})
 	flipped := bytes.Clone(der)
 	flipped[len(flipped)-1] ^= 1
 	tests := []struct {
 		name   string
 		text   []byte
 		anchor []byte
-		want   string // of the error, "" is accepted
+		want   string // part of the error; "" if accepted
 	}{
 		{"good", good, ca, ""},
 		{"good, bare key", good, key, ""},
 		{"an unknown extension", o.crl(crl{ca: "ca", extensions: "1.2.3.4=ASN1:UTF8String:x"}), ca, ""},
 		{"a reason", o.crl(crl{ca: "ca", revoked: []string{"01"}, entry: ",keyCompromise"}), ca, ""},
-		{"stranger", stranger, ca, "signed by a key in force"},
-		{"stranger, bare key", stranger, key, "signed by a key in force"},
+		{"another CA", otherCA, ca, "signed by a key in force"},
+		{"another CA, bare key", otherCA, key, "signed by a key in force"},
 		{"another signature", flipped, ca, "signed by a key in force"},
-		{"the second is a stranger's", slices.Concat(good, stranger), ca, "list 2: want a list signed by"},
+		{"the second of another CA", slices.Concat(good, otherCA), ca, "list 2: want a list signed by"},
 		{"CA without cRLSign", good, noSign, "signed by a key in force"},
 		{"CA of another name", good, renamed, "signed by a key in force"},
 		{"SHA-1", sha1, ca, "want a signature with SHA-256 or better, found SHA1-RSA"},
-		{"SHA-224", sha224, ca, "want a signature with SHA-256 or better, found one that is not supported"},
+		{"SHA-224", sha224, ca, "want a signature with SHA-256 or better, found an unsupported algorithm"},
 		{"version 1", version1, ca, "version 2"},
-		{"delta", delta, ca, "critical extensions, found deltaCRLIndicator (2.5.29.27): partitioned, indirect and delta lists cannot be used"},
+		{"delta", delta, ca, "critical extensions, found deltaCRLIndicator (2.5.29.27): partitioned, indirect and delta lists are not supported"},
 		{"only client certificates", partition, ca, "critical extensions, found issuingDistributionPoint (2.5.29.28): partitioned"},
 		{"unknown critical extension", unknown, ca, "critical extensions, found 1.2.3.4"},
 		{"empty", nil, ca, "cannot be read"},
@@ -169,12 +169,12 @@ func TestCRLFaults(t *testing.T) {
 		{"a certificate in DER", derOf(t, ca), ca, "cannot be read"},
 		{"truncated DER", der[:len(der)-1], ca, "cannot be read"},
 		{"two in DER", slices.Concat(der, der), ca, "cannot be read"},
-		{"a byte behind DER", append(bytes.Clone(der), 0), ca, "cannot be read"},
+		{"a byte after DER", append(bytes.Clone(der), 0), ca, "cannot be read"},
 		{"two in one PEM block", pemOf("X509 CRL", slices.Concat(der, der)), ca, "cannot be read"},
 		{"truncated PEM", good[:len(good)-10], ca, "damaged"},
 		{"the first damaged", slices.Concat(good[:len(good)-30], good), ca, "damaged"},
 		{"text before", append([]byte("Certificate Revocation List:\n"), good...), ca, "other text"},
-		{"text behind", append(bytes.Clone(good), "x\n"...), ca, "other text"},
+		{"text after", append(bytes.Clone(good), "x\n"...), ca, "other text"},
 		{"headers", []byte(strings.Replace(string(good), "\n", "\na: b\n\n", 1)), ca, "headers"},
 		{"only in a comment", []byte("# -----BEGIN X509 CRL-----\n"), ca, "found none"},
 	}
@@ -187,22 +187,23 @@ func TestCRLFaults(t *testing.T) {
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("want an error about %q, found %v", tt.want, err)
 			case tt.want != "" && got != nil:
-				t.Error("want nothing beside the error, found lists")
+				t.Error("want no lists with an error, found some")
 			}
 		})
 	}
-	for _, nobody := range []*trust.Keyring{nil, {}} {
-		if got, err := trust.ParseCRLs(good, nobody); err == nil || got != nil {
-			t.Error("want no list signed by nobody")
+	for _, empty := range []*trust.Keyring{nil, {}} {
+		if got, err := trust.ParseCRLs(good, empty); err == nil || got != nil {
+			t.Error("want an error with an empty keyring")
 		}
 	}
 }
 
-// TestCRLWithoutEnd uses crypto/x509's parts: openssl always writes nextUpdate.
-func TestCRLWithoutEnd(t *testing.T) {
+// TestCRLWithoutNextUpdate builds the list by hand, because openssl always writes
+// nextUpdate.
+func TestCRLWithoutNextUpdate(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	key, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	key, _ := o.newCA("ca", "ec:P-256")
 	for _, end := range []bool{true, false} {
 		text := handmadeCRL(t, o, end, nil)
 		_, err := trust.ParseCRLs(text, keyring(t, key))
@@ -215,9 +216,9 @@ func TestCRLWithoutEnd(t *testing.T) {
 	}
 }
 
-// handmadeCRL is a list of ca.key, in PEM, of one serial number whose entry has an
-// extension unless critical is nil.
-func handmadeCRL(t *testing.T, o office, end bool, critical *bool) []byte {
+// handmadeCRL returns a list in PEM, signed with ca.key, with one serial number. Its entry
+// has an extension unless critical is nil.
+func handmadeCRL(t *testing.T, o opensslCA, end bool, critical *bool) []byte {
 	t.Helper()
 	type entry struct {
 		Serial     *big.Int
@@ -264,12 +265,13 @@ func handmadeCRL(t *testing.T, o office, end bool, critical *bool) []byte {
 	}{asn1.RawValue{FullBytes: body}, algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}}))
 }
 
-// TestCRLEntries: an entry with a critical extension, such as the certificate
-// issuer of an indirect list, means another certificate than it seems.
+// TestCRLEntries checks that entries with a critical extension are refused. Such an
+// extension, for example the certificate issuer in an indirect list, may change which
+// certificate the entry revokes.
 func TestCRLEntries(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	key, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	key, _ := o.newCA("ca", "ec:P-256")
 	for critical, want := range map[bool]string{false: "", true: "entries without critical"} {
 		_, err := trust.ParseCRLs(handmadeCRL(t, o, true, &critical), keyring(t, key))
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
@@ -278,22 +280,21 @@ func TestCRLEntries(t *testing.T) {
 	}
 }
 
-// TestCRL: one list of the anchor; the certificate, the moment and the setting
-// differ.
+// TestCRL checks one list of the anchor with different certificates, times and settings.
 func TestCRL(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	key, ca := o.authority("ca", "rsa:2048")
+	o := newOpenSSL(t)
+	key, ca := o.newCA("ca", "rsa:2048")
 	o.key("mail", "ec:P-256")
-	good := o.client(order{ca: "ca", key: "mail", serial: "0x0a"})
-	bad := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	good := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x0a"})
+	bad := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x4f3a09"})
 	text := o.crl(crl{ca: "ca", revoked: []string{"4F3A09"}})
-	const gone, unknown = refusal.CertificateRevoked, refusal.RevocationUnknown
+	const revoked, unknown = refusal.CertificateRevoked, refusal.RevocationUnknown
 	for name, anchor := range map[string][]byte{"CA": ca, "bare key": key} {
 		ring := keyring(t, anchor)
 		list := lists(t, ring, text)
 		begin, end := list[0].ThisUpdate(), list[0].NextUpdate()
-		// So that the certificates are in time before the list is.
+		// With the skew, the certificates are valid before the list is.
 		limits := trust.Limits{ClockSkew: time.Minute}
 		tests := []struct {
 			name      string
@@ -301,14 +302,14 @@ func TestCRL(t *testing.T) {
 			stale     bool
 			good, bad refusal.Reason
 		}{
-			{"in force", end.Add(-time.Hour), false, "", gone},
-			{"last second", end, false, "", gone},
-			{"a second late", end.Add(time.Second), false, unknown, gone},
-			{"a nanosecond late", end.Add(1), false, unknown, gone},
-			{"a second late, allowed", end.Add(time.Second), true, "", gone},
-			{"months late, allowed", end.AddDate(0, 6, 0), true, "", gone},
-			{"first second", begin, false, "", gone},
-			{"early, within the skew", begin.Add(-30 * time.Second), false, "", gone},
+			{"current", end.Add(-time.Hour), false, "", revoked},
+			{"last second", end, false, "", revoked},
+			{"one second late", end.Add(time.Second), false, unknown, revoked},
+			{"one nanosecond late", end.Add(1), false, unknown, revoked},
+			{"one second late, allowed", end.Add(time.Second), true, "", revoked},
+			{"months late, allowed", end.AddDate(0, 6, 0), true, "", revoked},
+			{"first second", begin, false, "", revoked},
+			{"early, within the skew", begin.Add(-30 * time.Second), false, "", revoked},
 		}
 		for _, tt := range tests {
 			t.Run(name+"/"+tt.name, func(t *testing.T) {
@@ -322,15 +323,16 @@ func TestCRL(t *testing.T) {
 	}
 }
 
-// TestCRLOfTheFuture: a list that is not in force yet says nothing of today.
+// TestCRLOfTheFuture checks that a list that is not valid yet refuses the certificates of
+// its anchor.
 func TestCRLOfTheFuture(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	good := o.client(order{ca: "ca", key: "mail", serial: "0x0a"})
-	bad := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
-	begin := midlife(good).UTC().Truncate(time.Second)
+	good := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x0a"})
+	bad := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	begin := midValidity(good).UTC().Truncate(time.Second)
 	const asn1Time = "20060102150405Z"
 	ring := keyring(t, ca)
 	list := lists(t, ring, o.crl(crl{ca: "ca", revoked: []string{"4F3A09"}, this: begin.Format(asn1Time), next: begin.Add(time.Hour).Format(asn1Time)}))
@@ -342,11 +344,11 @@ func TestCRLOfTheFuture(t *testing.T) {
 		good  refusal.Reason
 	}{
 		{"first second", begin, 0, false, ""},
-		{"a second early", begin.Add(-time.Second), 0, false, refusal.RevocationUnknown},
+		{"one second early", begin.Add(-time.Second), 0, false, refusal.RevocationUnknown},
 		{"the whole skew early", begin.Add(-time.Minute), time.Minute, false, ""},
-		{"a second more", begin.Add(-61 * time.Second), time.Minute, false, refusal.RevocationUnknown},
-		{"a second early, allowed", begin.Add(-time.Second), 0, true, ""},
-		{"late, the skew is no help", begin.Add(time.Hour + time.Second), time.Minute, false, refusal.RevocationUnknown},
+		{"one second more", begin.Add(-61 * time.Second), time.Minute, false, refusal.RevocationUnknown},
+		{"one second early, allowed", begin.Add(-time.Second), 0, true, ""},
+		{"late, within the skew", begin.Add(time.Hour + time.Second), time.Minute, false, refusal.RevocationUnknown},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -359,16 +361,16 @@ func TestCRLOfTheFuture(t *testing.T) {
 	}
 }
 
-// TestCRLOfOneAnchor: a list speaks for its own anchor. Serial numbers are
-// another matter with another.
+// TestCRLOfOneAnchor checks that a list applies to certificates of its own anchor only.
+// Another anchor may use the same serial numbers.
 func TestCRLOfOneAnchor(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, a := o.authority("a", "ec:P-256")
-	b, _ := o.authority("b", "ec:P-256") // of the same name
+	o := newOpenSSL(t)
+	_, a := o.newCA("a", "ec:P-256")
+	b, _ := o.newCA("b", "ec:P-256") // with the same name
 	o.key("mail", "ec:P-256")
-	ofA := o.client(order{ca: "a", key: "mail", serial: "0x05"})
-	ofB := o.client(order{ca: "b", key: "mail", serial: "0x05"})
+	ofA := o.client(clientOptions{ca: "a", key: "mail", serial: "0x05"})
+	ofB := o.client(clientOptions{ca: "b", key: "mail", serial: "0x05"})
 	ring := keyring(t, a, b)
 	list := lists(t, ring, o.crl(crl{ca: "a", revoked: []string{"05"}}))
 	for _, now := range []time.Time{list[0].NextUpdate(), list[0].NextUpdate().Add(time.Second)} {
@@ -380,15 +382,15 @@ func TestCRLOfOneAnchor(t *testing.T) {
 	}
 }
 
-// TestSeveralCRLs of one anchor: what one of them revokes is revoked, in any
-// order, and each must be current.
+// TestSeveralCRLs checks several lists of one anchor: a certificate is revoked if any of
+// them contains it, in any order, and each list must be current.
 func TestSeveralCRLs(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "ca", key: "mail", serial: "0x05"})
-	now := midlife(leaf)
+	leaf := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x05"})
+	now := midValidity(leaf)
 	ring := keyring(t, ca)
 	current := func(revoked ...string) []byte {
 		return o.crl(crl{ca: "ca", revoked: revoked, next: leaf.NotAfter.Format("20060102150405Z")})
@@ -419,9 +421,9 @@ func TestSeveralCRLs(t *testing.T) {
 		})
 	}
 	t.Run("the caller's slice", func(t *testing.T) {
-		mine := slices.Clone(full)
-		verifier := trust.NewVerifier(ring, nil, trust.Limits{}).WithCRLs(mine, false)
-		mine[0] = clean[0]
+		changed := slices.Clone(full)
+		verifier := trust.NewVerifier(ring, nil, trust.Limits{}).WithCRLs(changed, false)
+		changed[0] = clean[0]
 		v, err := verifier.Verify(leaf, now)
 		check(t, leaf, v, err, refusal.CertificateRevoked)
 	})
@@ -432,16 +434,16 @@ func TestSeveralCRLs(t *testing.T) {
 	})
 }
 
-// TestCRLInAChain: the anchor's list revokes an intermediate, and says nothing of
-// what that one signed. Where the intermediate is an anchor too, its list is
-// heard whichever of the two the path begins at.
+// TestCRLInAChain checks that the anchor's list applies to an intermediate, and not to the
+// certificates that the intermediate signed. If the intermediate is an anchor too, its own
+// list applies to them, whichever of the two anchors the path starts at.
 func TestCRLInAChain(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
-	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca"}) // serial 11
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "one", key: "mail", serial: "0x05"})
+	leaf := o.client(clientOptions{ca: "one", key: "mail", serial: "0x05"})
 	root, both := keyring(t, ca), keyring(t, ca, o.read("one.crt"))
 	tests := []struct {
 		name string
@@ -450,29 +452,30 @@ func TestCRLInAChain(t *testing.T) {
 		want refusal.Reason
 	}{
 		{"the intermediate", root, crl{ca: "ca", revoked: []string{"11"}}, refusal.CertificateRevoked},
-		{"a namesake of the client's", root, crl{ca: "ca", revoked: []string{"05"}}, ""},
+		{"the client's serial number", root, crl{ca: "ca", revoked: []string{"05"}}, ""},
 		{"the client's, by the intermediate", both, crl{ca: "one", revoked: []string{"05"}}, refusal.CertificateRevoked},
-		{"a namesake of the intermediate", both, crl{ca: "one", revoked: []string{"11"}}, ""},
+		{"the intermediate's serial number, by the intermediate", both, crl{ca: "one", revoked: []string{"11"}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.list.next = leaf.NotAfter.Format("20060102150405Z")
 			verifier := trust.NewVerifier(tt.ring, nil, trust.Limits{}).WithCRLs(lists(t, tt.ring, o.crl(tt.list)), false)
-			v, err := verifier.Verify(leaf, midlife(leaf), one)
+			v, err := verifier.Verify(leaf, midValidity(leaf), one)
 			check(t, leaf, v, err, tt.want)
 		})
 	}
 }
 
-// FuzzParseCRLs: nothing panics, and what is accepted in PEM is accepted in DER.
+// FuzzParseCRLs checks that no input panics and that a list accepted in PEM is accepted in
+// DER.
 func FuzzParseCRLs(f *testing.F) {
-	o := newOffice(f)
-	_, ca := o.authority("ca", "ec:P-256")
-	o.authority("stranger", "ec:P-256")
+	o := newOpenSSL(f)
+	_, ca := o.newCA("ca", "ec:P-256")
+	o.newCA("otherCA", "ec:P-256")
 	ring := keyring(f, ca)
 	good := o.crl(crl{ca: "ca", revoked: []string{"05", "4F3A09"}})
 	for _, seed := range [][]byte{
-		good, derOf(f, good), slices.Concat(good, good), o.crl(crl{ca: "stranger"}), ca, nil, []byte("# -----BEGIN "),
+		good, derOf(f, good), slices.Concat(good, good), o.crl(crl{ca: "otherCA"}), ca, nil, []byte("# -----BEGIN "),
 		o.crl(crl{ca: "ca", extensions: "2.5.29.27=critical,ASN1:INTEGER:1"}), good[:100], derOf(f, good)[:100],
 	} {
 		f.Add(seed)
@@ -484,12 +487,12 @@ func FuzzParseCRLs(f *testing.F) {
 		}
 		for _, list := range got {
 			if list.KeyID() != ring.Anchors()[0].ID() || list.NextUpdate().IsZero() {
-				t.Fatal("want a list of the anchor with an end")
+				t.Fatal("want a list of the anchor with nextUpdate")
 			}
 		}
 		if block, _ := pem.Decode(text); err == nil && block != nil {
 			if _, err := trust.ParseCRLs(block.Bytes, ring); err != nil {
-				t.Fatalf("accepted in PEM and not in DER: %v", err)
+				t.Fatalf("accepted in PEM, refused in DER: %v", err)
 			}
 		}
 	})

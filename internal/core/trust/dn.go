@@ -17,18 +17,18 @@ type relativeName []attribute
 
 type attribute struct {
 	kind asn1.ObjectIdentifier
-	text string // whichever string type encodes it
+	text string // decoded from any string type
 }
 
-// attributeSET is one RelativeDistinguishedName in DER: encoding/asn1 reads a type
+// attributeSET is one RelativeDistinguishedName in DER. encoding/asn1 decodes a type
 // whose name ends in SET as an ASN.1 SET.
 type attributeSET []struct {
 	Type  asn1.ObjectIdentifier
 	Value asn1.RawValue
 }
 
-// parseName reads a Name whose values are all text. crypto/x509 reads no certificate
-// with other values.
+// parseName decodes a Name whose values are all strings. crypto/x509 refuses
+// certificates with other values.
 func parseName(der []byte) (distinguishedName, error) {
 	var raw []attributeSET
 	if rest, err := asn1.Unmarshal(der, &raw); err != nil || len(rest) > 0 {
@@ -51,29 +51,29 @@ func parseName(der []byte) (distinguishedName, error) {
 	return name, nil
 }
 
-// isPermittedBy reports whether the name is in a permitted subtree: whether its first
-// relative names are those of the base (RFC 5280, section 7.1). Values are compared
-// without regard to case, string type and the number of spaces, but organizational
-// units byte for byte, because a client's name is: a CA for the client "tenant" must
-// not issue for the client "Tenant".
+// isPermittedBy reports whether the name is in a permitted subtree, which means that it
+// begins with the relative names of the base (RFC 5280, section 7.1). Values are compared
+// without regard to case, string type and the number of spaces. Organizational units are
+// compared byte for byte, as client names are: a CA for the client "tenant" must not
+// issue certificates for the client "Tenant".
 func (n distinguishedName) isPermittedBy(base distinguishedName) bool {
 	return n.beginsWith(base, func(a, b relativeName) bool {
-		return a.containsAll(b, attribute.isSame) && b.containsAll(a, attribute.isSame)
+		return a.containsAll(b, attribute.equalsPermitted) && b.containsAll(a, attribute.equalsPermitted)
 	})
 }
 
-// isExcludedBy reports whether the name is in an excluded subtree. In doubt it is: an
-// organizational unit is compared without regard to case, and a relative name may
-// have attributes that the base has not.
+// isExcludedBy reports whether the name is in an excluded subtree. The comparison is
+// wider than for permitted subtrees: organizational units are compared without regard to
+// case, and a relative name may have attributes that the base does not have.
 func (n distinguishedName) isExcludedBy(base distinguishedName) bool {
-	return n.beginsWith(base, func(a, b relativeName) bool { return a.containsAll(b, attribute.isSimilar) })
+	return n.beginsWith(base, func(a, b relativeName) bool { return a.containsAll(b, attribute.equalsFolded) })
 }
 
 func (n distinguishedName) beginsWith(base distinguishedName, equal func(a, b relativeName) bool) bool {
 	return len(n) >= len(base) && slices.EqualFunc(n[:len(base)], base, equal)
 }
 
-// containsAll reports whether for each attribute of other r has an equal one.
+// containsAll reports whether r has an equal attribute for each attribute of other.
 func (r relativeName) containsAll(other relativeName, equal func(a, b attribute) bool) bool {
 	return !slices.ContainsFunc(other, func(b attribute) bool {
 		return !slices.ContainsFunc(r, func(a attribute) bool { return equal(a, b) })
@@ -82,14 +82,16 @@ func (r relativeName) containsAll(other relativeName, equal func(a, b attribute)
 
 var oidOrganizationalUnit = asn1.ObjectIdentifier{2, 5, 4, 11}
 
-func (a attribute) isSame(b attribute) bool {
+// equalsPermitted compares attributes for permitted subtrees.
+func (a attribute) equalsPermitted(b attribute) bool {
 	if a.kind.Equal(oidOrganizationalUnit) && a.text != b.text {
 		return false
 	}
-	return a.isSimilar(b)
+	return a.equalsFolded(b)
 }
 
-func (a attribute) isSimilar(b attribute) bool {
+// equalsFolded compares attributes without regard to case and spaces.
+func (a attribute) equalsFolded(b attribute) bool {
 	return a.kind.Equal(b.kind) && fold(a.text) == fold(b.text)
 }
 

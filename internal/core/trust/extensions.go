@@ -18,8 +18,8 @@ func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {
 	return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(id) })
 }
 
-// extensionName returns the name of an extension that may be refused when it is
-// critical, with its object identifier, or the identifier alone.
+// extensionName returns the object identifier of an extension for a message, with its
+// name if the extension is one that is often critical.
 func extensionName(id asn1.ObjectIdentifier) string {
 	names := map[string]string{
 		"2.5.29.17": "subjectAltName",

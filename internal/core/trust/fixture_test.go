@@ -19,24 +19,25 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// office makes keys and certificates with openssl, in a directory of its own.
-// Names are file names: key "ca" is ca.key, its certificate ca.crt.
-type office struct {
+// opensslCA makes keys and certificates with openssl in its own directory. Names are
+// file names: key "ca" is ca.key, and its certificate is ca.crt.
+type opensslCA struct {
 	tb  testing.TB
 	dir string
 }
 
-func newOffice(tb testing.TB) office {
+func newOpenSSL(tb testing.TB) opensslCA {
 	tb.Helper()
-	o := office{tb: tb, dir: tb.TempDir()}
-	// Nothing is taken from the machine's openssl.cnf.
+	o := opensslCA{tb: tb, dir: tb.TempDir()}
+	// The machine's openssl.cnf must not influence the fixtures.
 	o.write("req.cnf", "[req]\ndistinguished_name=dn\n[dn]\n")
 	return o
 }
 
-func (o office) openssl(args ...string) []byte {
+func (o opensslCA) openssl(args ...string) []byte {
 	o.tb.Helper()
 	cmd := exec.Command("openssl", args...)
 	cmd.Dir = o.dir
@@ -49,14 +50,14 @@ func (o office) openssl(args ...string) []byte {
 	return out
 }
 
-func (o office) write(name, text string) {
+func (o opensslCA) write(name, text string) {
 	o.tb.Helper()
 	if err := os.WriteFile(filepath.Join(o.dir, name), []byte(text), 0o600); err != nil {
 		o.tb.Fatal(err)
 	}
 }
 
-func (o office) read(name string) []byte {
+func (o opensslCA) read(name string) []byte {
 	o.tb.Helper()
 	text, err := os.ReadFile(filepath.Join(o.dir, name))
 	if err != nil {
@@ -65,14 +66,15 @@ func (o office) read(name string) []byte {
 	return text
 }
 
-// key makes NAME.key; kind is "rsa:BITS", "ec:CURVE" or an algorithm's name. Offices
-// share their keys, but no office gets the same key twice.
-func (o office) key(name, kind string) {
+// key writes NAME.key. The kind is "rsa:BITS", "ec:CURVE" or the name of an algorithm.
+// Tests share the cached keys, and one opensslCA gets each key once.
+func (o opensslCA) key(name, kind string) {
 	o.tb.Helper()
 	o.write(name+".key", string(shared.key(o, kind)))
 }
 
-func (o office) newKey(kind string) []byte {
+// newKey returns a new key of a kind in PEM.
+func (o opensslCA) newKey(kind string) []byte {
 	o.tb.Helper()
 	algorithm, parameter, _ := strings.Cut(kind, ":")
 	switch {
@@ -87,10 +89,10 @@ func (o office) newKey(kind string) []byte {
 	}
 }
 
-// newPrivateKey makes a key without openssl.
+// newPrivateKey returns a PEM key made with the Go library.
 func newPrivateKey(tb testing.TB, kind string) []byte {
 	tb.Helper()
-	var key any = newKey(tb)
+	var key any = ca.Key(tb)
 	if kind == "ed25519" {
 		var err error
 		if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
@@ -104,18 +106,18 @@ func newPrivateKey(tb testing.TB, kind string) []byte {
 	return pemOf("PRIVATE KEY", der)
 }
 
-// pool has the keys and certificates that all tests share: making them takes most of
-// the time of a test, and what comes of them does not depend on who made them.
+// pool caches the keys and certificates of all tests, because making them takes most of
+// the time of a test.
 type pool struct {
 	mu           sync.Mutex
 	keys         map[string][][]byte // by kind
-	used         map[string]int      // by office and kind
-	certificates map[string][]byte   // by everything that they are made of
+	used         map[string]int      // by directory and kind
+	certificates map[string][]byte   // by all inputs
 }
 
 var shared = pool{keys: map[string][][]byte{}, used: map[string]int{}, certificates: map[string][]byte{}}
 
-func (p *pool) key(o office, kind string) []byte {
+func (p *pool) key(o opensslCA, kind string) []byte {
 	o.tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,9 +129,10 @@ func (p *pool) key(o office, kind string) []byte {
 	return p.keys[kind][i]
 }
 
-// certificate returns what openssl makes of the arguments. The files that they name
-// count with their content, but a request with what it was made from.
-func (p *pool) certificate(o office, args []string, request ...string) []byte {
+// certificate returns the output of openssl with the arguments, from the cache if all
+// inputs are equal: the arguments, the content of the files among them, and the key and
+// subject of the request.
+func (p *pool) certificate(o opensslCA, args []string, request ...string) []byte {
 	o.tb.Helper()
 	parts := slices.Clone(args)
 	for i, name := range parts {
@@ -155,14 +158,14 @@ func (p *pool) certificate(o office, args []string, request ...string) []byte {
 }
 
 // public returns the PUBLIC KEY block of NAME.key.
-func (o office) public(name string) []byte {
+func (o opensslCA) public(name string) []byte {
 	o.tb.Helper()
 	block, _ := pem.Decode(o.read(name + ".key"))
 	if block == nil {
 		o.tb.Fatalf("%s.key is not PEM", name)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil { // an algorithm that crypto/x509 does not read
+	if err != nil { // an algorithm that crypto/x509 does not support
 		return o.openssl("pkey", "-in", name+".key", "-pubout")
 	}
 	der, err := x509.MarshalPKIXPublicKey(key.(interface{ Public() crypto.PublicKey }).Public())
@@ -172,11 +175,11 @@ func (o office) public(name string) []byte {
 	return pemOf("PUBLIC KEY", der)
 }
 
-// caExtensions is what a CA certificate says of itself.
+// caExtensions are the extensions of a CA certificate.
 const caExtensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign"
 
-// root is a certificate that NAME.key signs for itself: by default a CA's.
-type root struct {
+// rootOptions describe a self-signed certificate over NAME.key, by default of a CA.
+type rootOptions struct {
 	name       string
 	subject    string // default /O=Example/CN=Example CA
 	days       int    // default 3650
@@ -184,7 +187,7 @@ type root struct {
 	out        string // default NAME.crt
 }
 
-func (o office) root(r root) []byte {
+func (o opensslCA) root(r rootOptions) []byte {
 	o.tb.Helper()
 	r.subject = or(r.subject, "/O=Example/CN=Example CA")
 	r.extensions = or(r.extensions, caExtensions)
@@ -197,19 +200,18 @@ func (o office) root(r root) []byte {
 	return certificate
 }
 
-// authority makes NAME.key and its CA certificate.
-func (o office) authority(name, kind string) (public, certificate []byte) {
+// newCA makes NAME.key and its CA certificate.
+func (o opensslCA) newCA(name, kind string) (public, certificate []byte) {
 	o.tb.Helper()
 	o.key(name, kind)
-	certificate = o.root(root{name: name})
+	certificate = o.root(rootOptions{name: name})
 	return o.public(name), certificate
 }
 
-// order is what differs between one client certificate and the next. The zero
-// value but for ca and key is a good certificate without extensions (version 1),
-// as in the articles.
-type order struct {
-	ca         string // signed with CA.key under the name in CA.crt
+// clientOptions describe a client certificate. With ca and key only, it is a valid
+// certificate without extensions (version 1), as in the articles.
+type clientOptions struct {
+	ca         string // signed with CA.key, issuer from CA.crt
 	key        string // for KEY.key
 	subject    string // default /O=Example/OU=mail/CN=mail
 	digest     string // such as "-sha1"; default openssl's own
@@ -218,7 +220,7 @@ type order struct {
 	more       []string
 }
 
-func (o office) client(w order) *x509.Certificate {
+func (o opensslCA) client(w clientOptions) *x509.Certificate {
 	o.tb.Helper()
 	args := []string{"x509", "-req", "-in", "client.csr", "-CA", w.ca + ".crt", "-CAkey", w.ca + ".key",
 		"-set_serial", or(w.serial, "0x4f3a09"), "-days", "365"}
@@ -233,9 +235,9 @@ func (o office) client(w order) *x509.Certificate {
 	return parsed(o.tb, shared.certificate(o, append(args, w.more...), string(o.read(w.key+".key")), subject))
 }
 
-// request writes client.csr, with crypto/x509 where that can sign with the key: the
-// request carries nothing but the subject and the key, and openssl takes long to start.
-func (o office) request(key []byte, subject string) {
+// request writes client.csr. It uses crypto/x509 if that supports the key, because
+// starting openssl takes longer.
+func (o opensslCA) request(key []byte, subject string) {
 	o.tb.Helper()
 	block, _ := pem.Decode(key)
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -251,10 +253,10 @@ func (o office) request(key []byte, subject string) {
 	o.write("client.csr", string(pemOf("CERTIFICATE REQUEST", der)))
 }
 
-// issuer is what differs between one intermediate and the next. The zero value
-// but for name and ca is a good CA certificate.
-type issuer struct {
-	name       string // NAME.key is made unless it is there, NAME.crt written
+// intermediateOptions describe an intermediate. With name and ca only, it is a valid CA
+// certificate.
+type intermediateOptions struct {
+	name       string // NAME.key is made unless it exists; NAME.crt is written
 	ca         string
 	kind       string // default ec:P-256
 	subject    string // default /O=Example/CN=NAME
@@ -263,12 +265,12 @@ type issuer struct {
 	days       string // default 365
 }
 
-func (o office) intermediate(i issuer) *x509.Certificate {
+func (o opensslCA) intermediate(i intermediateOptions) *x509.Certificate {
 	o.tb.Helper()
 	if _, err := os.Stat(filepath.Join(o.dir, i.name+".key")); err != nil {
 		o.key(i.name, or(i.kind, "ec:P-256"))
 	}
-	cert := o.client(order{
+	cert := o.client(clientOptions{
 		ca: i.ca, key: i.name, subject: or(i.subject, "/O=Example/CN="+i.name), serial: "0x11", digest: i.digest,
 		extensions: or(i.extensions, caExtensions), more: []string{"-days", or(i.days, "365")},
 	})
@@ -289,7 +291,7 @@ func parsed(tb testing.TB, text []byte) *x509.Certificate {
 	return cert
 }
 
-// or is value, or other where value is the zero value.
+// or returns value, or other if value is the zero value.
 func or[T comparable](value, other T) T {
 	var zero T
 	if value == zero {
@@ -298,7 +300,7 @@ func or[T comparable](value, other T) T {
 	return value
 }
 
-// keyring reads the blocks one after the other.
+// keyring returns the keyring of the PEM blocks.
 func keyring(tb testing.TB, blocks ...[]byte) *trust.Keyring {
 	tb.Helper()
 	ring, err := trust.ParseKeyring(bytes.Join(blocks, nil), 1024)
@@ -308,27 +310,27 @@ func keyring(tb testing.TB, blocks ...[]byte) *trust.Keyring {
 	return ring
 }
 
-// verify asks a verifier without revocations and with limit of 2048 bits, at a
-// time in the certificate's life.
+// verify verifies a certificate without revocations and with a minimum of 2048 bits, at
+// a time in its validity period.
 func verify(tb testing.TB, cert *x509.Certificate, anchors ...[]byte) (trust.Verified, error) {
 	tb.Helper()
 	limits := trust.Limits{MinRSABits: 2048}
-	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(cert, midlife(cert))
+	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(cert, midValidity(cert))
 }
 
-// verifyChain is verify with intermediates.
+// verifyChain verifies like verify, with intermediates.
 func verifyChain(tb testing.TB, leaf *x509.Certificate, intermediates []*x509.Certificate, anchors ...[]byte) (trust.Verified, error) {
 	tb.Helper()
 	limits := trust.Limits{MinRSABits: 2048}
-	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(leaf, midlife(leaf), intermediates...)
+	return trust.NewVerifier(keyring(tb, anchors...), nil, limits).Verify(leaf, midValidity(leaf), intermediates...)
 }
 
-func midlife(cert *x509.Certificate) time.Time {
+func midValidity(cert *x509.Certificate) time.Time {
 	return cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) / 2)
 }
 
-// check wants a refusal with the reason and a zero Verified, or a valid Verified
-// of cert where the reason is "".
+// check fails unless the result is a refusal with the wanted reason and a zero Verified,
+// or, if the reason is "", a valid Verified of cert.
 func check(tb testing.TB, cert *x509.Certificate, got trust.Verified, err error, want refusal.Reason) {
 	tb.Helper()
 	if want == "" {
@@ -341,6 +343,6 @@ func check(tb testing.TB, cert *x509.Certificate, got trust.Verified, err error,
 		tb.Errorf("want %s, found %v", want, err)
 	}
 	if got != (trust.Verified{}) {
-		tb.Error("want nothing beside the refusal, found a Verified")
+		tb.Error("want the zero Verified with a refusal, found another")
 	}
 }

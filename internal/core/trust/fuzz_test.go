@@ -9,18 +9,18 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// FuzzParseKeyring holds any text to these properties: nothing panics; what is
-// accepted has 1 to MaxAnchors different anchors; the same text in base64 or
-// with CRLF has the same ones.
+// FuzzParseKeyring checks three properties for any text: ParseKeyring does not panic, an
+// accepted text has 1 to MaxAnchors different anchors, and the same text in base64 or with
+// CRLF has the same anchors.
 func FuzzParseKeyring(f *testing.F) {
-	o := newOffice(f)
-	public, certificate := o.authority("ca", "ec:P-256")
-	other, _ := o.authority("other", "ed25519")
+	o := newOpenSSL(f)
+	public, certificate := o.newCA("ca", "ec:P-256")
+	other, _ := o.newCA("other", "ed25519")
 	plain := string(public) + "# next\n" + string(other)
 	for _, seed := range []string{
 		plain, string(certificate), string(o.read("ca.key")), "", "#", string(public) + string(public),
-		strings.ReplaceAll(plain, "\n", `\n`), spaced(string(public) + string(other)), strings.ReplaceAll(plain, "\n", "\r\n"), damaged(public) + string(other),
-		base64.StdEncoding.EncodeToString([]byte(plain)), retyped(public, "X"), strings.Replace(plain, "\n", "\na: b\n\n", 1),
+		strings.ReplaceAll(plain, "\n", `\n`), withSpaces(string(public) + string(other)), strings.ReplaceAll(plain, "\n", "\r\n"), withDamagedBase64(public) + string(other),
+		base64.StdEncoding.EncodeToString([]byte(plain)), withType(public, "X"), strings.Replace(plain, "\n", "\na: b\n\n", 1),
 	} {
 		f.Add(seed)
 	}
@@ -37,12 +37,12 @@ func FuzzParseKeyring(f *testing.F) {
 			t.Fatalf("want 1 to %d anchors, found %d", trust.MaxAnchors, n)
 		}
 		if !strings.Contains(text, "-----BEGIN ") || strings.Contains(text, "\r") {
-			return // another spelling already
+			return // already in another form
 		}
-		for _, spelling := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), strings.ReplaceAll(text, "\n", "\r\n")} {
-			again, err := trust.ParseKeyring([]byte(spelling), 1024)
+		for _, variant := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), strings.ReplaceAll(text, "\n", "\r\n")} {
+			again, err := trust.ParseKeyring([]byte(variant), 1024)
 			if err != nil || fmt.Sprint(ids(again)) != fmt.Sprint(want) {
-				t.Fatalf("another spelling has other anchors: %v", err)
+				t.Fatalf("another form of the text has other anchors: %v", err)
 			}
 		}
 	})

@@ -3,7 +3,7 @@ package trust_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // such a key is refused
+	"crypto/dsa" //nolint:staticcheck // tests the refusal of such a key
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/rsa"
@@ -14,19 +14,20 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// TestKeyringSpellings: files, .env lines and dashboards all mean the same two
-// anchors, in the order they are given.
-func TestKeyringSpellings(t *testing.T) {
+// TestKeyringForms checks that all forms of a PEM text, as files, .env lines and dashboards
+// contain it, give the same two anchors in the same order.
+func TestKeyringForms(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	first, _ := o.authority("one", "rsa:2048")
-	_, second := o.authority("two", "ec:P-256")
+	o := newOpenSSL(t)
+	first, _ := o.newCA("one", "rsa:2048")
+	_, second := o.newCA("two", "ec:P-256")
 	plain := string(first) + string(second)
 	whole := base64.StdEncoding.EncodeToString([]byte(plain))
 	crlf := strings.ReplaceAll(plain, "\n", "\r\n")
-	spellings := map[string]string{
+	forms := map[string]string{
 		"plain":                           plain,
 		"no final newline":                strings.TrimSpace(plain),
 		"blank lines around":              "\n\n" + string(first) + "\n \t\n" + string(second) + "\n\n",
@@ -55,7 +56,7 @@ func TestKeyringSpellings(t *testing.T) {
 	if len(want) != 2 {
 		t.Fatalf("want 2 anchors, found %v", want)
 	}
-	for name, text := range spellings {
+	for name, text := range forms {
 		t.Run(name, func(t *testing.T) {
 			ring, err := trust.ParseKeyring([]byte(text), 2048)
 			if err != nil {
@@ -68,11 +69,11 @@ func TestKeyringSpellings(t *testing.T) {
 	}
 }
 
-// TestKeyID: a key has one id, as bare key in either form and in a certificate.
+// TestKeyID checks that a bare key in both forms and a certificate over it have the same id.
 func TestKeyID(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, certificate := o.authority("ca", "rsa:2048")
+	o := newOpenSSL(t)
+	public, certificate := o.newCA("ca", "rsa:2048")
 	pkcs1 := o.openssl("rsa", "-in", "ca.key", "-RSAPublicKey_out")
 	want := ids(keyring(t, public))[0]
 	for name, text := range map[string][]byte{"RSA PUBLIC KEY": pkcs1, "CERTIFICATE": certificate} {
@@ -93,9 +94,9 @@ func ids(ring *trust.Keyring) []string {
 	return all
 }
 
-// spaced writes PEM with a space for each line break, as an unquoted variable in a
-// shell does.
-func spaced(text string) string {
+// withSpaces returns PEM with a space for each newline, as an unquoted variable in a
+// shell produces it.
+func withSpaces(text string) string {
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", " ")
 }
 
@@ -108,13 +109,13 @@ func wrap(text string, width int, end string) string {
 	return b.String() + text + end
 }
 
-// TestKeyringFaults: one text for each thing that can be wrong. The error says
-// what was wanted and where, and quotes nothing.
+// TestKeyringFaults checks one text for each mistake. The error contains the position and
+// the requirement, and does not quote the text.
 func TestKeyringFaults(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	good, certificate := o.authority("good", "ec:P-256")
-	other, _ := o.authority("other", "ec:P-256")
+	o := newOpenSSL(t)
+	good, certificate := o.newCA("good", "ec:P-256")
+	other, _ := o.newCA("other", "ec:P-256")
 	o.key("short", "rsa:1024")
 	o.key("p224", "ec:P-224")
 	o.key("x25519", "x25519")
@@ -135,18 +136,18 @@ func TestKeyringFaults(t *testing.T) {
 		{"empty", "", []string{"found nothing"}},
 		{"spaces and newlines", " \n\t\r\n ", []string{"found nothing"}},
 		{"only a comment", "# later: -----BEGIN PUBLIC KEY-----\n", []string{"found none"}},
-		{"single spaces, a comment between", spaced(g) + " # from November " + spaced(g), []string{"block 1 (line 1)", "damaged"}},
-		{"single spaces, a comment before", "# from November " + spaced(g), []string{"found none"}},
-		{"single spaces, two in a row", strings.Replace(spaced(g), "----- ", "-----  ", 1), []string{"damaged"}},
-		{"single spaces, a tab", strings.Replace(spaced(g), "----- ", "-----\t", 1), []string{"damaged"}},
-		{"single spaces, one newline", strings.Replace(spaced(g)+" "+spaced(g), "----- -----", "-----\n-----", 1), []string{"damaged"}},
-		{"single spaces, one newline in a block", strings.Replace(spaced(g), " -----END", "\n-----END", 1), []string{"damaged"}},
-		{"single spaces, one carriage return", strings.Replace(spaced(g), " -----END", "\r-----END", 1), []string{"damaged"}},
-		{"single spaces, no end", spaced(g[:len(g)/2]), []string{"damaged"}},
-		{"single spaces, another end", strings.Replace(spaced(g), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{"damaged"}},
-		{"single spaces, blocks without one", spaced(g) + spaced(g), []string{"damaged"}},
-		{"single spaces, text behind", spaced(g) + " and more", []string{"damaged"}},
-		{"single spaces, the private key", spaced(string(o.read("good.key"))), []string{"PRIVATE key"}},
+		{"single spaces, a comment between", withSpaces(g) + " # from November " + withSpaces(g), []string{"block 1 (line 1)", "damaged"}},
+		{"single spaces, a comment before", "# from November " + withSpaces(g), []string{"found none"}},
+		{"single spaces, two in a row", strings.Replace(withSpaces(g), "----- ", "-----  ", 1), []string{"damaged"}},
+		{"single spaces, a tab", strings.Replace(withSpaces(g), "----- ", "-----\t", 1), []string{"damaged"}},
+		{"single spaces, one newline", strings.Replace(withSpaces(g)+" "+withSpaces(g), "----- -----", "-----\n-----", 1), []string{"damaged"}},
+		{"single spaces, one newline in a block", strings.Replace(withSpaces(g), " -----END", "\n-----END", 1), []string{"damaged"}},
+		{"single spaces, one carriage return", strings.Replace(withSpaces(g), " -----END", "\r-----END", 1), []string{"damaged"}},
+		{"single spaces, no end", withSpaces(g[:len(g)/2]), []string{"damaged"}},
+		{"single spaces, another end", strings.Replace(withSpaces(g), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{"damaged"}},
+		{"single spaces, blocks without one", withSpaces(g) + withSpaces(g), []string{"damaged"}},
+		{"single spaces, text after", withSpaces(g) + " and more", []string{"damaged"}},
+		{"single spaces, the private key", withSpaces(string(o.read("good.key"))), []string{"PRIVATE key"}},
 		{"words", "no key yet", []string{"found neither"}},
 		{"base64 of words", "bm8ga2V5IHlldA==", []string{"found neither"}},
 		{"base64 of the DER", strings.Join(strings.Split(strings.TrimSpace(g), "\n")[1:lines-1], ""), []string{"found neither"}},
@@ -155,34 +156,34 @@ func TestKeyringFaults(t *testing.T) {
 		{"text before", "key:\n" + g, []string{"line 1:", "other text"}},
 		{"text between", g + "key:\n" + string(other), []string{fmt.Sprintf("line %d:", second), "other text"}},
 		{"text after", g + "x", []string{fmt.Sprintf("line %d:", second), "other text"}},
-		{"text before, behind blank lines", "\n\n# comment\nkey:\n" + g, []string{"line 4:", "other text"}},
+		{"text before, after blank lines", "\n\n# comment\nkey:\n" + g, []string{"line 4:", "other text"}},
 		{"NUL after", g + "\x00", []string{fmt.Sprintf("line %d:", second)}},
 		{"private key", string(o.read("good.key")), []string{"block 1 (line 1)", private}},
 		{"RSA private key", string(o.openssl("rsa", "-in", "short.key", "-traditional")), []string{"block 1 (line 1)", private}},
 		{"EC private key", string(o.openssl("ec", "-in", "good.key")), []string{"block 1 (line 1)", private}},
 		{"encrypted private key", string(o.openssl("pkcs8", "-topk8", "-in", "good.key", "-passout", "pass:x")), []string{"block 1 (line 1)", private}},
-		{"ssh private key", retyped(good, "OPENSSH PRIVATE KEY"), []string{"block 1 (line 1)", private}},
+		{"ssh private key", withType(good, "OPENSSH PRIVATE KEY"), []string{"block 1 (line 1)", private}},
 		{"public and private key", g + string(o.read("good.key")), []string{fmt.Sprintf("block 2 (line %d)", second), private}},
 		{"private key in base64", base64.StdEncoding.EncodeToString(o.read("good.key")), []string{"block 1 (line 1)", private}},
 		{"certificate request", string(o.read("good.csr")), []string{"block 1 (line 1)", "certificate request"}},
-		{"unknown type", retyped(good, "SOMETHING ELSE ALTOGETHER"), []string{"block 1 (line 1)", "another type"}},
+		{"unknown type", withType(good, "SOMETHING ELSE ALTOGETHER"), []string{"block 1 (line 1)", "another type"}},
 		{"parameters", string(o.openssl("ecparam", "-name", "prime256v1")), []string{"block 1 (line 1)", "another type"}},
 		{"nine keys", string(bytes.Join(nine, nil)), []string{"at most 8", "found 9"}},
-		{"damaged body between two", g + damaged(other) + string(certificate), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
-		{"no end line between two", g + unended(other) + g, []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
+		{"damaged body between two", g + withDamagedBase64(other) + string(certificate), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
+		{"no end line between two", g + withoutEnd(other) + g, []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"another end line", g + strings.Replace(string(other), "END PUBLIC KEY", "END CERTIFICATE", 1), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"damaged begin line", strings.Replace(g, "KEY-----", "KEY----", 1) + string(other), []string{"block 1 (line 1)", "damaged"}},
-		{"text behind the begin line", strings.Replace(g, "KEY-----", "KEY----- x", 1), []string{"block 1 (line 1)", "damaged"}},
+		{"text after the begin line", strings.Replace(g, "KEY-----", "KEY----- x", 1), []string{"block 1 (line 1)", "damaged"}},
 		{"truncated", g + string(other[:len(other)/2]), []string{fmt.Sprintf("block 2 (line %d)", second), "damaged"}},
 		{"newlines lost", strings.ReplaceAll(g, "\n", ""), []string{"block 1 (line 1)", "damaged"}},
 		{"comment inside", strings.Replace(g, "\n", "\n# comment\n", 1), []string{"block 1 (line 1)", "damaged"}},
 		{"PEM headers", strings.Replace(g, "\n", "\nKey-Id: 7\n\n", 1), []string{"block 1 (line 1)", "headers"}},
 		{"PEM headers in the third", g + string(other) + strings.Replace(g, "\n", "\nKey-Id: 7\n\n", 1), []string{fmt.Sprintf("block 3 (line %d)", third), "headers"}},
-		{"third block behind a comment and a blank line", g + "# new\n\n" + damaged(other), []string{fmt.Sprintf("block 2 (line %d)", second+2), "damaged"}},
+		{"third block after a comment and a blank line", g + "# new\n\n" + withDamagedBase64(other), []string{fmt.Sprintf("block 2 (line %d)", second+2), "damaged"}},
 		{"empty block", "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", []string{"block 1 (line 1)", "SubjectPublicKeyInfo"}},
-		{"certificate called a key", retyped(certificate, "PUBLIC KEY"), []string{"block 1 (line 1)", "SubjectPublicKeyInfo"}},
-		{"key called a certificate", retyped(good, "CERTIFICATE"), []string{"block 1 (line 1)", "want a certificate"}},
-		{"key called RSA", retyped(good, "RSA PUBLIC KEY"), []string{"block 1 (line 1)", "PKCS #1"}},
+		{"certificate called a key", withType(certificate, "PUBLIC KEY"), []string{"block 1 (line 1)", "SubjectPublicKeyInfo"}},
+		{"key called a certificate", withType(good, "CERTIFICATE"), []string{"block 1 (line 1)", "want a certificate"}},
+		{"key called RSA", withType(good, "RSA PUBLIC KEY"), []string{"block 1 (line 1)", "PKCS #1"}},
 		{"short RSA key", string(o.public("short")), []string{"block 1 (line 1)", "at least 2048 bits, found 1024"}},
 		{"P-224 key", string(o.public("p224")), []string{"block 1 (line 1)", "found P-224"}},
 		{"X25519 key", string(o.public("x25519")), []string{"block 1 (line 1)", "want an RSA, ECDSA or Ed25519 key"}},
@@ -195,7 +196,7 @@ func TestKeyringFaults(t *testing.T) {
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("want an error that says %q, found %q", want, err)
+					t.Errorf("want an error with %q, found %q", want, err)
 				}
 			}
 			checkQuotesNothing(t, err, tt.text)
@@ -203,10 +204,11 @@ func TestKeyringFaults(t *testing.T) {
 	}
 }
 
-// TestKeyringMinRSABits: no limit is not any length.
+// TestKeyringMinRSABits checks the minimum length of RSA keys. A limit of 0 or less is the
+// default, not "any length".
 func TestKeyringMinRSABits(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("short", "rsa:1024")
 	o.key("long", "rsa:2048")
 	short, long := o.public("short"), o.public("long")
@@ -230,10 +232,10 @@ func TestKeyringMinRSABits(t *testing.T) {
 	}
 }
 
-// TestEightKeys is the most that a keyring holds.
+// TestEightKeys checks that a keyring holds the maximum number of keys.
 func TestEightKeys(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	var text []byte
 	for range trust.MaxAnchors {
 		o.key("many", "ed25519")
@@ -244,23 +246,25 @@ func TestEightKeys(t *testing.T) {
 	}
 }
 
-func retyped(block []byte, kind string) string {
+// withType returns the block with another type.
+func withType(block []byte, kind string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(string(block), "-----BEGIN "), "-----")
 	return strings.ReplaceAll(string(block), first, kind)
 }
 
-// damaged has one character in its base64 that is none.
-func damaged(block []byte) string {
+// withDamagedBase64 returns the block with one invalid character in its base64.
+func withDamagedBase64(block []byte) string {
 	return strings.Replace(string(block), "\nM", "\n*", 1)
 }
 
-func unended(block []byte) string {
+// withoutEnd returns the block without its END line.
+func withoutEnd(block []byte) string {
 	text, _, _ := strings.Cut(string(block), "-----END")
 	return text
 }
 
-// checkQuotesNothing wants no 16 bytes of what stands between the boundary lines
-// in the error.
+// checkQuotesNothing fails if the error contains 16 successive bytes of a line of the
+// text, except of its boundary lines.
 func checkQuotesNothing(t *testing.T, err error, text string) {
 	t.Helper()
 	const piece = 16
@@ -276,7 +280,7 @@ func checkQuotesNothing(t *testing.T, err error, text string) {
 	}
 }
 
-// TestUnsupportedKeys: the refusal of a key that is of no use names its kind.
+// TestUnsupportedKeys checks that the refusal of an unsupported key contains its algorithm.
 func TestUnsupportedKeys(t *testing.T) {
 	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
@@ -293,13 +297,13 @@ func TestUnsupportedKeys(t *testing.T) {
 	}
 }
 
-// TestKeyTwice checks that a key that is there twice is a warning and not an error,
-// and which of the blocks count.
+// TestKeyTwice checks that a key that occurs twice is a warning and not an error, and
+// which blocks become anchors.
 func TestKeyTwice(t *testing.T) {
-	f, other := newForge(t), newForge(t)
-	spki := string(f.bare())
-	certificate := string(f.anchor())
-	renewed := string(pemOf("CERTIFICATE", f.sign(caTemplate("Example CA"), f.ca, f.key.Public()).Raw))
+	f, other := ca.New(t), ca.New(t)
+	spki := string(f.PublicKeyPEM())
+	certificate := string(f.CertificatePEM())
+	renewed := string(pemOf("CERTIFICATE", ca.Sign(t, ca.Template("Example CA"), f.Certificate, f.Key.Public(), f.Key).Raw))
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -315,10 +319,10 @@ func TestKeyTwice(t *testing.T) {
 		anchors    int
 		want       []string // in the only warning
 	}{
-		{"once", spki + string(other.bare()), 2, nil},
+		{"once", spki + string(other.PublicKeyPEM()), 2, nil},
 		{"twice", spki + spki, 1, []string{fmt.Sprintf("block 2 (line %d)", line), "the key of block 1 again", noEffect}},
-		{"twice, with another between", spki + string(other.bare()) + spki, 2, []string{fmt.Sprintf("block 3 (line %d)", 2*line-1), "block 1 again", noEffect}},
-		{"in both spellings", string(pemOf("PUBLIC KEY", der)) + string(pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey))), 1, []string{noEffect}},
+		{"twice, with another between", spki + string(other.PublicKeyPEM()) + spki, 2, []string{fmt.Sprintf("block 3 (line %d)", 2*line-1), "block 1 again", noEffect}},
+		{"in both PEM types", string(pemOf("PUBLIC KEY", der)) + string(pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey))), 1, []string{noEffect}},
 		{"the same certificate", certificate + certificate, 1, []string{noEffect}},
 		{"a key and its certificate", spki + certificate, 2, []string{fmt.Sprintf("block 2 (line %d)", line), "block 1 again", another}},
 		{"a certificate and its key", certificate + spki, 2, []string{another}},
@@ -346,12 +350,12 @@ func TestKeyTwice(t *testing.T) {
 	}
 	var full []string
 	for range trust.MaxAnchors {
-		full = append(full, string(newForge(t).bare()))
+		full = append(full, string(ca.New(t).PublicKeyPEM()))
 	}
 	if ring, err := trust.ParseKeyring([]byte(strings.Join(append(full, full...), "")), 0); err != nil || len(ring.Anchors()) != trust.MaxAnchors {
-		t.Errorf("want a keyring of eight keys that are there twice, found %v", err)
+		t.Errorf("want a keyring of eight keys that occur twice, found %v", err)
 	}
 	if (*trust.Keyring)(nil).Warnings() != nil {
-		t.Error("want no warning of a nil keyring")
+		t.Error("want no warnings from a nil keyring")
 	}
 }

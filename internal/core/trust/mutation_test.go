@@ -13,10 +13,10 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestNoByteIsFree changes every byte of a good certificate, one at a time, and
-// sends the result the way a request would: no mutant may be accepted, neither
-// one that changes what was signed nor one that only spells it differently.
-func TestNoByteIsFree(t *testing.T) {
+// TestEveryByteOfACertificateCounts changes every byte of a valid certificate, one at a
+// time, and parses and verifies the result as a header value. Every mutant must be
+// refused, whether the change is inside the signed part or in the encoding around it.
+func TestEveryByteOfACertificateCounts(t *testing.T) {
 	tests := []struct{ name, ca, client string }{
 		{"RSA", "rsa:2048", "rsa:2048"},
 		{"P-256", "ec:P-256", "ec:P-256"},
@@ -26,19 +26,19 @@ func TestNoByteIsFree(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
-			public, _ := o.authority("ca", tt.ca)
+			o := newOpenSSL(t)
+			public, _ := o.newCA("ca", tt.ca)
 			o.key("mail", tt.client)
 			for name, ext := range map[string]string{"version 1": "", "version 3": extensions} {
-				cert := o.client(order{ca: "ca", key: "mail", extensions: ext})
+				cert := o.client(clientOptions{ca: "ca", key: "mail", extensions: ext})
 				verifier := trust.NewVerifier(keyring(t, public), nil, trust.Limits{})
-				if !accepts(verifier, midlife(cert), cert.Raw) {
+				if !accepts(verifier, midValidity(cert), cert.Raw) {
 					t.Fatalf("%s: the original is refused", name)
 				}
 				for i, change := range mutations(cert.Raw) {
 					mutant := bytes.Clone(cert.Raw)
 					mutant[i] ^= change
-					if accepts(verifier, midlife(cert), mutant) {
+					if accepts(verifier, midValidity(cert), mutant) {
 						t.Errorf("%s: accepted with byte %d of %d changed by %#02x", name, i, len(mutant), change)
 					}
 				}
@@ -47,20 +47,20 @@ func TestNoByteIsFree(t *testing.T) {
 	}
 }
 
-// TestNoByteOfAChainIsFree is the same for a certificate below an intermediate:
-// every byte of either.
-func TestNoByteOfAChainIsFree(t *testing.T) {
+// TestEveryByteOfAChainCounts changes every byte of a client certificate and of the
+// intermediate above it.
+func TestEveryByteOfAChainCounts(t *testing.T) {
 	for _, kind := range []string{"rsa:2048", "ec:P-256", "ed25519"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
-			_, ca := o.authority("ca", kind)
-			one := o.intermediate(issuer{name: "one", ca: "ca", kind: kind})
+			o := newOpenSSL(t)
+			_, ca := o.newCA("ca", kind)
+			one := o.intermediate(intermediateOptions{name: "one", ca: "ca", kind: kind})
 			o.key("mail", kind)
-			leaf := o.client(order{ca: "one", key: "mail"})
+			leaf := o.client(clientOptions{ca: "one", key: "mail"})
 			verifier := trust.NewVerifier(keyring(t, ca), nil, trust.Limits{})
 			good := [][]byte{leaf.Raw, one.Raw}
-			if !accepts(verifier, midlife(leaf), good...) {
+			if !accepts(verifier, midValidity(leaf), good...) {
 				t.Fatal("the original is refused")
 			}
 			for which, der := range good {
@@ -68,7 +68,7 @@ func TestNoByteOfAChainIsFree(t *testing.T) {
 					mutants := slices.Clone(good)
 					mutants[which] = bytes.Clone(der)
 					mutants[which][i] ^= change
-					if accepts(verifier, midlife(leaf), mutants...) {
+					if accepts(verifier, midValidity(leaf), mutants...) {
 						t.Errorf("accepted with byte %d of certificate %d changed by %#02x", i, which, change)
 					}
 				}
@@ -77,7 +77,7 @@ func TestNoByteOfAChainIsFree(t *testing.T) {
 	}
 }
 
-// mutations is every position with every change that is tried there.
+// mutations yields every position with every change to try there.
 func mutations(der []byte) iter.Seq2[int, byte] {
 	return func(yield func(int, byte) bool) {
 		for i := range der {
@@ -90,7 +90,8 @@ func mutations(der []byte) iter.Seq2[int, byte] {
 	}
 }
 
-// accepts sends the certificates, the client's first, through the header and the verifier.
+// accepts parses the certificates as a header value, the client's first, and reports
+// whether the verifier accepts them.
 func accepts(verifier *trust.Verifier, now time.Time, ders ...[]byte) bool {
 	var encoded []string
 	for _, der := range ders {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // units returns the distinguished name of an organization and n organizational
@@ -21,44 +22,44 @@ func units(n int) pkix.Name {
 	return name
 }
 
-// TestNameText checks that a name is written out up to 512 bytes of DER.
+// TestNameText checks that names of up to 512 bytes of DER are formatted.
 func TestNameText(t *testing.T) {
-	f := newForge(t)
+	f := ca.New(t)
 	for n, want := range map[int]string{1: "OU=abc,O=Example", 400: "a name of "} {
-		cert := f.client(f.key.Public(), func(c *x509.Certificate) { c.Subject = units(n) })
+		cert := f.Client(t, f.Key.Public(), func(c *x509.Certificate) { c.Subject = units(n) })
 		if got := trust.SubjectText(cert); !strings.HasPrefix(got, want) {
 			t.Errorf("%d units: want the subject to begin with %q, found %.80q", n, want, got)
 		}
-		below := f.sign(clientTemplate(), cert, newKey(t).Public())
+		below := ca.Sign(t, ca.ClientTemplate(), cert, ca.Key(t).Public(), f.Key)
 		if got := trust.IssuerText(below); !strings.HasPrefix(got, want) {
 			t.Errorf("%d units: want the issuer to begin with %q, found %.80q", n, want, got)
 		}
 	}
 	longest := 0
 	for n := 1; n < 100; n++ {
-		cert := f.client(newKey(t).Public(), func(c *x509.Certificate) { c.Subject = units(n) })
+		cert := f.Client(t, ca.Key(t).Public(), func(c *x509.Certificate) { c.Subject = units(n) })
 		if !strings.HasPrefix(trust.SubjectText(cert), "a name of") {
 			longest = len(cert.RawSubject)
 		}
 	}
 	if longest < 480 || longest > 512 {
-		t.Errorf("want names of up to 512 bytes to be written out, the longest has %d", longest)
+		t.Errorf("want names of up to 512 bytes formatted, the longest has %d", longest)
 	}
 }
 
-// TestRefusalsOfLongNames checks that no refusal writes a long name out: that takes
-// memory quadratic in the number of attributes, before or behind the signature.
+// TestRefusalsOfLongNames checks that no refusal formats a long name, which takes memory
+// quadratic in the number of attributes, whether or not the signature is valid.
 func TestRefusalsOfLongNames(t *testing.T) {
-	const attributes, most = 2000, 1 << 20
+	const attributes, maxBytes = 2000, 1 << 20
 	long := func(c *x509.Certificate) { c.Subject = units(attributes) }
-	f, stranger := newForge(t, long), newForge(t, long)
-	plain := newForge(t)
-	key := newKey(t).Public()
+	f, otherCA := ca.New(t, long), ca.New(t, long)
+	plain := ca.New(t)
+	key := ca.Key(t).Public()
 	intermediate := func(change func(*x509.Certificate)) chain {
-		template := caTemplate("")
+		template := ca.Template("")
 		long(template)
 		change(template)
-		return chain{plain.sign(template, plain.ca, plain.key.Public())}
+		return chain{ca.Sign(t, template, plain.Certificate, plain.Key.Public(), plain.Key)}
 	}
 	weak := intermediate(func(*x509.Certificate) {})
 	weak[0].SignatureAlgorithm = x509.SHA1WithRSA
@@ -67,10 +68,10 @@ func TestRefusalsOfLongNames(t *testing.T) {
 	})
 	named := func(c *x509.Certificate) { long(c); c.DNSNames = []string{"example.com"} }
 	server := intermediate(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-	below := func(ca *x509.Certificate) *x509.Certificate {
-		template := clientTemplate()
+	below := func(issuer *x509.Certificate) *x509.Certificate {
+		template := ca.ClientTemplate()
 		named(template)
-		return plain.sign(template, ca, key)
+		return ca.Sign(t, template, issuer, key, plain.Key)
 	}
 	tests := []struct {
 		name   string
@@ -79,11 +80,11 @@ func TestRefusalsOfLongNames(t *testing.T) {
 		anchor []byte
 		want   refusal.Reason
 	}{
-		{"issuer, bare key", stranger.client(key), nil, plain.bare(), refusal.CertificateUntrusted},
-		{"issuer, CA", stranger.client(key), nil, f.anchor(), refusal.CertificateUntrusted},
-		{"weak intermediate", below(weak[0]), weak, plain.anchor(), refusal.CertificateWeak},
-		{"name constraint", below(constrained[0]), constrained, plain.anchor(), refusal.CertificateUntrusted},
-		{"purpose", below(server[0]), server, plain.anchor(), refusal.CertificateUnsuitable},
+		{"issuer, bare key", otherCA.Client(t, key), nil, plain.PublicKeyPEM(), refusal.CertificateUntrusted},
+		{"issuer, CA", otherCA.Client(t, key), nil, f.CertificatePEM(), refusal.CertificateUntrusted},
+		{"weak intermediate", below(weak[0]), weak, plain.CertificatePEM(), refusal.CertificateWeak},
+		{"name constraint", below(constrained[0]), constrained, plain.CertificatePEM(), refusal.CertificateUntrusted},
+		{"purpose", below(server[0]), server, plain.CertificatePEM(), refusal.CertificateUnsuitable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -92,36 +93,36 @@ func TestRefusalsOfLongNames(t *testing.T) {
 			var err error
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			got, err = v.Verify(tt.leaf, noon(), tt.with...)
+			got, err = v.Verify(tt.leaf, ca.Now(), tt.with...)
 			runtime.ReadMemStats(&after)
 			check(t, tt.leaf, got, err, tt.want)
-			if n := after.TotalAlloc - before.TotalAlloc; n > most {
-				t.Errorf("want at most %d bytes allocated, found %d", most, n)
+			if n := after.TotalAlloc - before.TotalAlloc; n > maxBytes {
+				t.Errorf("want at most %d bytes allocated, found %d", maxBytes, n)
 			}
 		})
 	}
 }
 
-// TestFailedSignaturesAreBounded checks that forged certificates that each anchor
-// could have signed cost 16 signatures at most, and that a genuine chain passes with
-// as many anchors of one name and with the root sent along.
+// TestFailedSignaturesAreBounded checks that forged certificates that each anchor could
+// have signed cost at most 16 signature checks, and that a genuine chain is accepted with
+// as many anchors of one name and with the root in the chain.
 func TestFailedSignaturesAreBounded(t *testing.T) {
 	var anchors [][]byte
-	var last forge
+	var last ca.CA
 	for range trust.MaxAnchors {
-		last = newForge(t)
-		anchors = append(anchors, last.anchor())
+		last = ca.New(t)
+		anchors = append(anchors, last.CertificatePEM())
 	}
 	verifier := trust.NewVerifier(keyring(t, anchors...), nil, trust.Limits{})
-	leaf, intermediates := strangers(t, newKey(t))
-	v, err := verifier.Verify(leaf, noon(), intermediates...)
+	leaf, intermediates := forgedCertificates(t, ca.Key(t))
+	v, err := verifier.Verify(leaf, ca.Now(), intermediates...)
 	check(t, leaf, v, err, refusal.CertificateUntrusted)
-	if d := refusal.Of(err); d == nil || !strings.Contains(d.Detail, "ended after 16 signatures") {
+	if d := refusal.Of(err); d == nil || !strings.Contains(d.Detail, "ended after 16 failed signatures") {
 		t.Errorf("want the search to end after 16 signatures, found %v", err)
 	}
-	one := last.sign(caTemplate("one"), last.ca, last.key.Public())
-	sub := last.sign(caTemplate("sub"), one, last.key.Public())
-	genuine := last.sign(clientTemplate(), sub, newKey(t).Public())
-	v, err = verifier.Verify(genuine, noon(), sub, one, last.ca)
+	one := ca.Sign(t, ca.Template("one"), last.Certificate, last.Key.Public(), last.Key)
+	sub := ca.Sign(t, ca.Template("sub"), one, last.Key.Public(), last.Key)
+	genuine := ca.Sign(t, ca.ClientTemplate(), sub, ca.Key(t).Public(), last.Key)
+	v, err = verifier.Verify(genuine, ca.Now(), sub, one, last.Certificate)
 	check(t, genuine, v, err, "")
 }

@@ -11,19 +11,19 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// maxIntermediates bounds a path; with the client's certificate it is 4 long.
+// maxIntermediates is the maximum number of intermediates, so that a path below the
+// anchor has up to four certificates.
 const maxIntermediates = 3
 
-// path leads from an anchor to a client's certificate: whom to believe because
-// of whom.
+// path is the sequence of issuers of a client's certificate.
 type path struct {
 	anchor Anchor
-	// intermediates stand between the two, the client's issuer first.
+	// intermediates are in the order from the client's issuer to the anchor.
 	intermediates []*x509.Certificate
 }
 
-// issuer is the key that signed the client's certificate (0), its issuer's (1),
-// and so on.
+// issuer returns the id of the key that signed a certificate of the path: the client's
+// certificate for i = 0, the first intermediate for i = 1, and so on.
 func (p path) issuer(i int) KeyID {
 	if i < len(p.intermediates) {
 		return keyIDOf(p.intermediates[i])
@@ -31,22 +31,22 @@ func (p path) issuer(i int) KeyID {
 	return p.anchor.id
 }
 
-// buildChain lets the standard library find and check the path: signatures,
-// names, periods, basicConstraints, pathLenConstraint, keyUsage, extended key
-// usage and name constraints, except those on directory names, which are checked
-// here. The client's own period and purposes are checked later, with reasons of
-// their own, so the path is checked at a moment when the client's certificate is in
-// time.
+// buildChain finds and checks the path with crypto/x509: signatures, names, validity
+// periods, basicConstraints, pathLenConstraint, keyUsage, extended key usage and name
+// constraints. crypto/x509 does not evaluate constraints on directory names, so buildChain
+// checks those itself. The validity period and purposes of the client's certificate are
+// checked later and have their own reasons; the path is therefore checked at a time
+// inside that period.
 func (v *Verifier) buildChain(ca, leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	probe := v.lenient(leaf)
-	probe.UnhandledCriticalExtensions = nil // checked later, too
+	leafCopy := v.withSkew(leaf)
+	leafCopy.UnhandledCriticalExtensions = nil // checked later, too
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(v.lenientIssuer(ca))
+	roots.AddCert(v.issuerWithSkew(ca))
 	for _, c := range intermediates {
-		between.AddCert(v.lenientIssuer(c))
+		between.AddCert(v.issuerWithSkew(c))
 	}
-	chains, err := probe.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: within(now, probe),
+	chains, err := leafCopy.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: clampToValidity(now, leafCopy),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
@@ -60,36 +60,38 @@ func (v *Verifier) buildChain(ca, leaf *x509.Certificate, intermediates []*x509.
 	return nil, err
 }
 
-// lenientIssuer is lenient for a CA whose name constraints are evaluated:
-// crypto/x509 takes a critical directoryName constraint for an unknown extension.
-func (v *Verifier) lenientIssuer(ca *x509.Certificate) *x509.Certificate {
-	wide := v.lenient(ca)
-	wide.UnhandledCriticalExtensions = unknownCritical(ca)
-	return wide
+// issuerWithSkew returns a copy of a CA certificate as withSkew does, without name
+// constraints among the unknown critical extensions: crypto/x509 treats a critical
+// directoryName constraint as unknown, and this package evaluates it.
+func (v *Verifier) issuerWithSkew(ca *x509.Certificate) *x509.Certificate {
+	extended := v.withSkew(ca)
+	extended.UnhandledCriticalExtensions = unknownCritical(ca)
+	return extended
 }
 
-// unknownCritical returns the critical extensions of a CA that are evaluated neither
-// by crypto/x509 nor by this package.
+// unknownCritical returns the critical extensions of a CA that neither crypto/x509 nor
+// this package evaluates.
 func unknownCritical(ca *x509.Certificate) []asn1.ObjectIdentifier {
 	return slices.DeleteFunc(slices.Clone(ca.UnhandledCriticalExtensions), oidNameConstraints.Equal)
 }
 
-// lenient returns a copy for x509.Verify with the clock skew added to the validity
-// period, because x509.Verify has no leeway. What was signed is untouched.
-func (v *Verifier) lenient(cert *x509.Certificate) *x509.Certificate {
-	wide := *cert
-	addSubjectEmail(&wide)
-	wide.NotBefore = cert.NotBefore.Add(-v.limits.ClockSkew)
-	wide.NotAfter = cert.NotAfter.Add(v.limits.ClockSkew)
-	return &wide
+// withSkew returns a copy for x509.Verify with the clock skew added to the validity
+// period, because x509.Verify has no option for it. The signed bytes are unchanged.
+func (v *Verifier) withSkew(cert *x509.Certificate) *x509.Certificate {
+	extended := *cert
+	addSubjectEmail(&extended)
+	extended.NotBefore = cert.NotBefore.Add(-v.limits.ClockSkew)
+	extended.NotAfter = cert.NotAfter.Add(v.limits.ClockSkew)
+	return &extended
 }
 
 // RFC 5280, section 4.1.2.6.
 var oidEmailAddress = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 
-// addSubjectEmail gives a certificate without subject alternative names one for each
-// emailAddress of its subject: name constraints on email addresses apply to these as
-// well (RFC 5280, section 4.2.1.10), and crypto/x509 looks at alternative names only.
+// addSubjectEmail adds a subject alternative name for each emailAddress of the subject
+// if the certificate has no alternative names. Name constraints on email addresses apply
+// to the subject too (RFC 5280, section 4.2.1.10), and crypto/x509 checks alternative
+// names only.
 func addSubjectEmail(cert *x509.Certificate) {
 	if hasExtension(cert, oidSubjectAltName) {
 		return
@@ -108,8 +110,9 @@ func addSubjectEmail(cert *x509.Certificate) {
 
 func emptySequence() []byte { return []byte{0x30, 0} }
 
-// within moves a time into the certificate's validity period.
-func within(at time.Time, cert *x509.Certificate) time.Time {
+// clampToValidity returns the time in the certificate's validity period that is nearest
+// to at.
+func clampToValidity(at time.Time, cert *x509.Certificate) time.Time {
 	switch {
 	case at.Before(cert.NotBefore):
 		return cert.NotBefore
@@ -120,15 +123,15 @@ func within(at time.Time, cert *x509.Certificate) time.Time {
 	}
 }
 
-// explain gives the standard library's refusal a reason. What it says of another
-// issuer than ours is only "not this one".
-func explain(err error, ca, leaf *x509.Certificate) error {
+// chainRefusal turns an error of x509.Verify into a refusal. An unknown issuer means that
+// another anchor may have signed the certificate.
+func chainRefusal(err error, ca, leaf *x509.Certificate) error {
 	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
-		return errNotThisOne
+		return errOtherAnchor
 	}
 	reason := refusal.CertificateUntrusted
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.IncompatibleUsage {
 		reason = refusal.CertificateUnsuitable
 	}
-	return refusal.New(reason, "the CA %.200q does not vouch for %.200q: %.300v", SubjectText(ca), SubjectText(leaf), err)
+	return refusal.New(reason, "the path from the CA %.200q to %.200q is not valid: %.300v", SubjectText(ca), SubjectText(leaf), err)
 }

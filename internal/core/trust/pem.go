@@ -13,10 +13,11 @@ var (
 	pemEnd   = []byte("-----END ")
 )
 
-// plainPEM undoes what .env files, shells and dashboards do to a PEM: newlines as
-// the two characters \n (or \r\n) or as single spaces, or base64 around the whole.
-func plainPEM(text []byte) ([]byte, error) {
-	// Not TrimSpace: the lines are counted for the errors.
+// normalizePEM restores the newlines of PEM that passed through .env files, shells or
+// dashboards: literal \n or \r\n sequences, a single space for each newline, or base64 of
+// the whole PEM.
+func normalizePEM(text []byte) ([]byte, error) {
+	// TrimSpace would remove leading newlines, and errors contain line numbers.
 	text = bytes.Trim(text, " \t")
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("want 1 to 8 PEM blocks, found nothing")
@@ -30,21 +31,21 @@ func plainPEM(text []byte) ([]byte, error) {
 	}
 	text = bytes.ReplaceAll(text, []byte(`\r\n`), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte(`\n`), []byte("\n"))
-	return unspaced(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), nil
+	return restoreLineBreaks(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), nil
 }
 
-// unspaced restores the line breaks of PEM in which each one became a single space,
-// as an unquoted $KEY in a shell does. It returns every other text unchanged: PEM
-// with a line break of its own, with two spaces in a row, or with text between the
-// blocks. A comment would have no end there.
-func unspaced(text []byte) []byte {
+// restoreLineBreaks restores PEM in which every newline became a single space, as an
+// unquoted $KEY in a shell does. It returns other text unchanged: PEM that contains a
+// newline, two spaces in a row or text between the blocks. A comment could not be
+// separated from the block after it.
+func restoreLineBreaks(text []byte) []byte {
 	rest := bytes.TrimSpace(text)
 	if bytes.ContainsAny(rest, "\r\n\t") || bytes.Contains(rest, []byte("  ")) {
 		return text
 	}
 	var lines []byte
 	for {
-		block, after, ok := unspacedBlock(rest)
+		block, after, ok := restoreBlock(rest)
 		if !ok {
 			return text
 		}
@@ -58,9 +59,9 @@ func unspaced(text []byte) []byte {
 	}
 }
 
-// unspacedBlock reads one block at the start of text. Only the spaces of its body
-// and behind its BEGIN line were line breaks.
-func unspacedBlock(text []byte) (block, after []byte, ok bool) {
+// restoreBlock restores one block at the start of text. Only the spaces in its body and
+// after its BEGIN line were newlines.
+func restoreBlock(text []byte) (block, after []byte, ok bool) {
 	text, ok = bytes.CutPrefix(text, pemBegin)
 	if !ok {
 		return nil, nil, false
@@ -76,11 +77,11 @@ func unspacedBlock(text []byte) (block, after []byte, ok bool) {
 }
 
 func unwrapBase64(text []byte) ([]byte, error) {
-	// Fields drops the line breaks that base64(1) puts in.
+	// Fields removes the newlines that base64(1) inserts.
 	joined := bytes.Join(bytes.Fields(text), nil)
 	decoded, err := base64.StdEncoding.Strict().DecodeString(string(joined))
 	if err != nil || !bytes.Contains(decoded, pemBegin) {
-		return nil, errors.New(`want PEM ("-----BEGIN PUBLIC KEY-----" …) or the base64 of it, found neither`)
+		return nil, errors.New(`want PEM ("-----BEGIN PUBLIC KEY-----" …) or its base64, found neither`)
 	}
 	return decoded, nil
 }
@@ -90,14 +91,14 @@ type numberedBlock struct {
 	line  int
 }
 
-// splitPEM is strict where pem.Decode is not: text outside blocks, a block that
-// pem.Decode would skip and PEM headers are all errors. A key silently lost
-// from a keyring is an outage or, worse, a half-finished rotation.
+// splitPEM returns all PEM blocks of a text. Text outside blocks, damaged blocks and PEM
+// headers are errors, whereas pem.Decode skips damaged blocks. A key that was silently
+// missing in a keyring would cause an outage or an incomplete rotation.
 func splitPEM(text []byte) ([]numberedBlock, error) {
 	var blocks []numberedBlock
 	line := 1
 	for len(text) > 0 {
-		if n := skippable(text); n > 0 {
+		if n := skippableBytes(text); n > 0 {
 			line += bytes.Count(text[:n], []byte("\n"))
 			text = text[n:]
 			continue
@@ -108,7 +109,7 @@ func splitPEM(text []byte) ([]numberedBlock, error) {
 		block, rest := pem.Decode(text)
 		used := text[:len(text)-len(rest)]
 		if block == nil || bytes.Count(used, pemBegin) != 1 {
-			return nil, fmt.Errorf("block %d (line %d): want a whole PEM block, found a damaged one", len(blocks)+1, line)
+			return nil, fmt.Errorf("block %d (line %d): want a complete PEM block, found a damaged one", len(blocks)+1, line)
 		}
 		if len(block.Headers) > 0 {
 			return nil, fmt.Errorf("block %d (line %d): want a PEM block without headers, found headers", len(blocks)+1, line)
@@ -123,8 +124,9 @@ func splitPEM(text []byte) ([]numberedBlock, error) {
 	return blocks, nil
 }
 
-// skippable is the length of one blank or comment line at the start of text.
-func skippable(text []byte) int {
+// skippableBytes returns the length of the blank or comment line at the start of text,
+// or 0.
+func skippableBytes(text []byte) int {
 	line := text
 	n := len(text)
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {

@@ -11,11 +11,11 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestMasterKeyRecipe is the first article's: no CA at all, the master key signs
-// the client's request as if it were its own.
+// TestMasterKeyRecipe follows the first article: there is no CA, and the master key signs
+// the client's request as its own.
 func TestMasterKeyRecipe(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.openssl("genrsa", "-out", "master.key", "2048")
 	o.openssl("req", "-new", "-config", "req.cnf", "-key", "master.key", "-subj", "/O=Example/OU=mail/CN=mail", "-out", "mail.csr")
 	o.openssl("x509", "-req", "-in", "mail.csr", "-signkey", "master.key", "-out", "mail.crt")
@@ -27,14 +27,15 @@ func TestMasterKeyRecipe(t *testing.T) {
 
 	v, err := verify(t, cert, public)
 	check(t, cert, v, err, "")
-	checkFacts(t, o, v, "mail.crt", "master")
+	checkDetails(t, o, v, "mail.crt", "master")
 }
 
-// TestSelfSignedRecipe checks what openssl req -x509 makes of the master key and a
-// client's name: a CA certificate, unless it is told otherwise. The refusal says how.
+// TestSelfSignedRecipe checks certificates that openssl req -x509 makes with the master
+// key and a client's name. By default they are CA certificates and are refused with a hint
+// at the option that changes this.
 func TestSelfSignedRecipe(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.key("master", "rsa:2048")
 	const how = "add -addext basicConstraints=critical,CA:FALSE"
 	for _, tt := range []struct {
@@ -43,12 +44,12 @@ func TestSelfSignedRecipe(t *testing.T) {
 		want refusal.Reason
 		hint bool
 	}{
-		{"as it is", nil, refusal.CertificateUnsuitable, true},
-		{"told otherwise", []string{"-addext", "basicConstraints=critical,CA:FALSE"}, "", false},
-		{"a CA that says so twice", []string{"-addext", "keyUsage=critical,keyCertSign"}, refusal.CertificateUnsuitable, false},
+		{"default", nil, refusal.CertificateUnsuitable, true},
+		{"CA:FALSE", []string{"-addext", "basicConstraints=critical,CA:FALSE"}, "", false},
+		{"a CA with keyCertSign", []string{"-addext", "keyUsage=critical,keyCertSign"}, refusal.CertificateUnsuitable, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// openssl's own configuration here, as people use it.
+			// This test uses the default configuration of openssl on purpose.
 			args := []string{"req", "-new", "-x509", "-key", "master.key", "-subj", "/O=Example/OU=mail", "-days", "30"}
 			cert := parsed(t, o.openssl(append(args, tt.more...)...))
 			v, err := verify(t, cert, o.public("master"))
@@ -60,14 +61,13 @@ func TestSelfSignedRecipe(t *testing.T) {
 	}
 }
 
-// TestAuthorityRecipe is the second article's: a CA signs the request of a client
-// that has a key of its own. The gateway may know the CA by its bare key or by
-// its certificate.
+// TestAuthorityRecipe follows the second article: a CA signs the request of a client that
+// has its own key. The anchor may be the CA's bare key or its certificate.
 func TestAuthorityRecipe(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newOpenSSL(t)
 	o.openssl("genrsa", "-out", "ca.key", "2048")
-	// openssl's own configuration here, as in the article.
+	// This test uses the default configuration of openssl, as the article does.
 	o.openssl("req", "-new", "-x509", "-key", "ca.key", "-subj", "/O=Example/CN=Example CA", "-days", "365", "-out", "ca.crt")
 	o.openssl("genrsa", "-out", "mail.key", "2048")
 	o.openssl("req", "-new", "-config", "req.cnf", "-key", "mail.key", "-subj", "/O=Example/OU=mail/CN=mail", "-out", "mail.csr")
@@ -83,7 +83,7 @@ func TestAuthorityRecipe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v, err := verify(t, cert, anchor)
 			check(t, cert, v, err, "")
-			checkFacts(t, o, v, "mail.crt", "ca")
+			checkDetails(t, o, v, "mail.crt", "ca")
 		})
 	}
 	t.Run("the client's own key", func(t *testing.T) {
@@ -92,26 +92,26 @@ func TestAuthorityRecipe(t *testing.T) {
 	})
 }
 
-// checkFacts compares a Verified with what openssl says of the same file, and of
+// checkDetails compares a Verified with the output of openssl for the same file and for
 // the key that signed it.
-func checkFacts(t *testing.T, o office, v trust.Verified, file, signer string) {
+func checkDetails(t *testing.T, o opensslCA, v trust.Verified, file, signer string) {
 	t.Helper()
 	serial := strings.TrimSpace(strings.TrimPrefix(string(o.openssl("x509", "-in", file, "-noout", "-serial")), "serial="))
 	if want := strings.ToLower(serial); v.Serial() != want {
-		t.Errorf("serial %q, openssl says %q", v.Serial(), want)
+		t.Errorf("serial %q, want %q as openssl prints it", v.Serial(), want)
 	}
 	spki := sha256.Sum256(o.openssl("pkey", "-in", signer+".key", "-pubout", "-outform", "DER"))
 	if want := hex.EncodeToString(spki[:]); v.KeyID().String() != want || v.KeyID().Short() != want[:16] || v.ShortKeyID() != want[:16] {
-		t.Errorf("key id %s (%s, %s), openssl's key has %s", v.KeyID(), v.KeyID().Short(), v.ShortKeyID(), want)
+		t.Errorf("key id %s (%s, %s), want %s as openssl computes it", v.KeyID(), v.KeyID().Short(), v.ShortKeyID(), want)
 	}
 	tbs := sha256.Sum256(v.Certificate().RawTBSCertificate)
 	if want := hex.EncodeToString(tbs[:]); v.Fingerprint() != want {
-		t.Errorf("fingerprint %s, the signed bytes have %s", v.Fingerprint(), want)
+		t.Errorf("fingerprint %s, want %s, the hash of the signed bytes", v.Fingerprint(), want)
 	}
 }
 
-// TestAnchorAlgorithms: every kind of key, as bare key and as CA certificate,
-// accepts its own and refuses another's of the same kind.
+// TestAnchorAlgorithms checks every kind of key, as bare key and as CA certificate: it
+// accepts certificates that it signed and refuses those of another key of the same kind.
 func TestAnchorAlgorithms(t *testing.T) {
 	tests := []struct{ kind, want string }{
 		{"rsa:2048", "RSA-2048"},
@@ -124,11 +124,11 @@ func TestAnchorAlgorithms(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
-			public, certificate := o.authority("ca", tt.kind)
-			strangerPublic, strangerCertificate := o.authority("stranger", strings.Replace(tt.kind, "3072", "2048", 1))
+			o := newOpenSSL(t)
+			public, certificate := o.newCA("ca", tt.kind)
+			otherPublic, otherCertificate := o.newCA("otherCA", strings.Replace(tt.kind, "3072", "2048", 1))
 			o.key("mail", "ec:P-256")
-			cert := o.client(order{ca: "ca", key: "mail"})
+			cert := o.client(clientOptions{ca: "ca", key: "mail"})
 			for _, anchor := range [][]byte{public, certificate} {
 				if got := keyring(t, anchor).Anchors()[0].Algorithm(); got != tt.want {
 					t.Errorf("algorithm %q, want %q", got, tt.want)
@@ -136,7 +136,7 @@ func TestAnchorAlgorithms(t *testing.T) {
 				v, err := verify(t, cert, anchor)
 				check(t, cert, v, err, "")
 			}
-			for _, anchor := range [][]byte{strangerPublic, strangerCertificate} {
+			for _, anchor := range [][]byte{otherPublic, otherCertificate} {
 				v, err := verify(t, cert, anchor)
 				check(t, cert, v, err, refusal.CertificateUntrusted)
 			}
@@ -144,19 +144,20 @@ func TestAnchorAlgorithms(t *testing.T) {
 	}
 }
 
-// found is how a detail names an algorithm.
-func found(a x509.SignatureAlgorithm) string {
+// algorithmText returns the name of an algorithm in the detail of a refusal.
+func algorithmText(a x509.SignatureAlgorithm) string {
 	if a == x509.UnknownSignatureAlgorithm {
-		return "one that is not supported"
+		return "an unsupported algorithm"
 	}
 	return a.String()
 }
 
-// TestDigests: an RSA anchor takes every SHA-2 signature, with either padding.
+// TestDigests checks that an RSA anchor accepts signatures with SHA-256, SHA-384 and
+// SHA-512, with either padding, and no others.
 func TestDigests(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "rsa:2048")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "rsa:2048")
 	o.key("mail", "ec:P-256")
 	pss := []string{"-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"}
 	longSalt := []string{"-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:max"}
@@ -180,20 +181,20 @@ func TestDigests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.want.String()+tt.digest, func(t *testing.T) {
-			cert := o.client(order{ca: "ca", key: "mail", digest: tt.digest, more: tt.more})
+			cert := o.client(clientOptions{ca: "ca", key: "mail", digest: tt.digest, more: tt.more})
 			if cert.SignatureAlgorithm != tt.want {
 				t.Fatalf("the fixture has a %v signature", cert.SignatureAlgorithm)
 			}
 			v, err := verify(t, cert, public)
 			check(t, cert, v, err, tt.reason)
-			if want := "found " + found(tt.want); err != nil && !strings.HasSuffix(err.Error(), want) {
+			if want := "found " + algorithmText(tt.want); err != nil && !strings.HasSuffix(err.Error(), want) {
 				t.Errorf("want a detail that ends with %q, found %v", want, err)
 			}
 		})
 	}
 	t.Run("ECDSA-SHA1", func(t *testing.T) {
-		public, _ := o.authority("ec", "ec:P-256")
-		cert := o.client(order{ca: "ec", key: "mail", digest: "-sha1"})
+		public, _ := o.newCA("ec", "ec:P-256")
+		cert := o.client(clientOptions{ca: "ec", key: "mail", digest: "-sha1"})
 		v, err := verify(t, cert, public)
 		check(t, cert, v, err, refusal.CertificateWeak)
 	})

@@ -14,65 +14,65 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Revocation withdraws trust from certificates. Exactly one of Serial, SPKI and
-// Certificate is set.
+// Revocation is one entry of the deny list. Exactly one of Serial, SPKI and Certificate
+// must be set.
 type Revocation struct {
-	// Serial is a serial number in hex, either case, colons allowed. Serial
-	// numbers are unique per issuer only: with several anchors it revokes the
-	// number under each of them, which can refuse too much and never too little.
+	// Serial is a serial number in hex digits of either case, with optional colons.
+	// Serial numbers are unique per issuer only. With several anchors, the entry
+	// applies to the certificates of all of them.
 	Serial string
-	// SPKI is "sha256/" and the base64 of the SHA-256 of the certificate's
-	// SubjectPublicKeyInfo: every certificate of one key.
+	// SPKI is "sha256/" and the base64 of the SHA-256 of a SubjectPublicKeyInfo. It
+	// revokes every certificate over that key.
 	SPKI string
-	// Certificate is the SHA-256 of the certificate's signed part
-	// (RawTBSCertificate) in hex, what [Verified.Fingerprint] gives: this one
-	// certificate, however its signature is encoded.
+	// Certificate is the fingerprint of one certificate as [Verified.Fingerprint]
+	// returns it: the SHA-256 of RawTBSCertificate in hex. It does not depend on the
+	// encoding of the signature.
 	Certificate string
-	// Reason is for the log.
+	// Reason appears in the log.
 	Reason string
 }
 
-// RevocationError is one entry that cannot be read. Index counts from 0.
+// RevocationError is the error for one invalid entry. Index counts from 0.
 type RevocationError struct {
 	Index   int
 	Problem string
 }
 
-// Error says which entry and what is wanted.
+// Error returns the number of the entry, counted from 1, and the problem.
 func (e *RevocationError) Error() string {
 	return fmt.Sprintf("revocation %d: %s", e.Index+1, e.Problem)
 }
 
-// Revocations is an immutable set of revocations with constant-time look-up.
-// Nil revokes nothing.
+// Revocations is an immutable set of revocations. A lookup takes the same time for any
+// number of entries. Nil revokes nothing.
 type Revocations struct {
 	serials      map[string]string
 	spkis        map[[sha256.Size]byte]string
 	certificates map[[sha256.Size]byte]string
 }
 
-// NewRevocations checks every entry and joins all faults, each a
-// [*RevocationError].
+// NewRevocations parses all entries. The error joins the errors of all invalid entries,
+// each a [*RevocationError].
 func NewRevocations(list []Revocation) (*Revocations, error) {
 	r := &Revocations{
 		serials:      map[string]string{},
 		spkis:        map[[sha256.Size]byte]string{},
 		certificates: map[[sha256.Size]byte]string{},
 	}
-	var faults []error
+	var errs []error
 	for i, entry := range list {
 		if err := r.add(entry); err != nil {
-			faults = append(faults, &RevocationError{Index: i, Problem: err.Error()})
+			errs = append(errs, &RevocationError{Index: i, Problem: err.Error()})
 		}
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return r, nil
 }
 
-// Entries lists what is revoked in a canonical form, such as "serial 4f3a09",
-// sorted and without reasons.
+// Entries returns the sorted entries in a canonical form without reasons, such as
+// "serial 4f3a09".
 func (r *Revocations) Entries() []string {
 	if r == nil {
 		return nil
@@ -126,7 +126,7 @@ func (r *Revocations) add(entry Revocation) error {
 
 func parseSerial(text string) (string, error) {
 	digits := strings.ReplaceAll(text, ":", "")
-	// RFC 5280, section 4.1.2.2: at most 20 octets; some are longer in practice.
+	// RFC 5280, section 4.1.2.2: at most 20 octets. Some issuers use longer ones.
 	if len(digits) == 0 || len(digits) > 64 || strings.Trim(strings.ToLower(digits), "0123456789abcdef") != "" {
 		return "", fmt.Errorf("want a serial number in hex such as 4f3a09, found %.80q", text)
 	}
@@ -134,7 +134,8 @@ func parseSerial(text string) (string, error) {
 	return serialText(n), nil
 }
 
-// serialText is the one spelling of a serial number: lower case, whole bytes.
+// serialText returns the canonical form of a serial number: lower-case hex of whole
+// bytes.
 func serialText(n *big.Int) string {
 	if n.Sign() == 0 {
 		return "00"
@@ -165,21 +166,22 @@ func (r *Revocations) check(cert *x509.Certificate) error {
 	if r == nil {
 		return nil
 	}
-	if why, hit := r.serials[serialText(cert.SerialNumber)]; hit {
-		return refusal.New(refusal.CertificateRevoked, "serial %s is on the deny list (%s)", serialText(cert.SerialNumber), noted(why))
+	if reason, hit := r.serials[serialText(cert.SerialNumber)]; hit {
+		return refusal.New(refusal.CertificateRevoked, "serial %s is on the deny list (%s)", serialText(cert.SerialNumber), reasonText(reason))
 	}
-	if why, hit := r.spkis[sha256.Sum256(cert.RawSubjectPublicKeyInfo)]; hit {
-		return refusal.New(refusal.CertificateRevoked, "the certificate's key is on the deny list (%s)", noted(why))
+	if reason, hit := r.spkis[sha256.Sum256(cert.RawSubjectPublicKeyInfo)]; hit {
+		return refusal.New(refusal.CertificateRevoked, "the certificate's key is on the deny list (%s)", reasonText(reason))
 	}
-	if why, hit := r.certificates[sha256.Sum256(cert.RawTBSCertificate)]; hit {
-		return refusal.New(refusal.CertificateRevoked, "the certificate is on the deny list (%s)", noted(why))
+	if reason, hit := r.certificates[sha256.Sum256(cert.RawTBSCertificate)]; hit {
+		return refusal.New(refusal.CertificateRevoked, "the certificate is on the deny list (%s)", reasonText(reason))
 	}
 	return nil
 }
 
-func noted(why string) string {
-	if why == "" {
+// reasonText returns the operator's reason for a message.
+func reasonText(reason string) string {
+	if reason == "" {
 		return "no reason given"
 	}
-	return why
+	return reason
 }

@@ -20,10 +20,10 @@ import (
 
 func TestRevocation(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail", serial: "0x4f3a09"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail", serial: "0x4f3a09"})
 	ring := keyring(t, public)
 	spki := spkiOf(cert.RawSubjectPublicKeyInfo)
 	otherSPKI := spkiOf(public)
@@ -42,8 +42,8 @@ func TestRevocation(t *testing.T) {
 		{"key", trust.Revocation{SPKI: spki}, refusal.CertificateRevoked},
 		{"certificate", trust.Revocation{Certificate: fingerprint}, refusal.CertificateRevoked},
 		{"certificate, upper case", trust.Revocation{Certificate: strings.ToUpper(fingerprint)}, refusal.CertificateRevoked},
-		{"certificate, colons", trust.Revocation{Certificate: colons(fingerprint)}, refusal.CertificateRevoked},
-		{"certificate, as openssl prints digests", trust.Revocation{Certificate: strings.ToUpper(colons(fingerprint))}, refusal.CertificateRevoked},
+		{"certificate, colons", trust.Revocation{Certificate: withColons(fingerprint)}, refusal.CertificateRevoked},
+		{"certificate, as openssl prints digests", trust.Revocation{Certificate: strings.ToUpper(withColons(fingerprint))}, refusal.CertificateRevoked},
 		{"the hash of the whole certificate", trust.Revocation{Certificate: hexSum(cert.Raw)}, ""},
 		{"another serial", trust.Revocation{Serial: "4f3a08"}, ""},
 		{"a longer serial", trust.Revocation{Serial: "014f3a09"}, ""},
@@ -57,24 +57,24 @@ func TestRevocation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := trust.NewVerifier(ring, revocations, trust.Limits{}).Verify(cert, midlife(cert))
+			v, err := trust.NewVerifier(ring, revocations, trust.Limits{}).Verify(cert, midValidity(cert))
 			check(t, cert, v, err, tt.want)
 		})
 	}
 	t.Run("none", func(t *testing.T) {
 		for _, none := range []*trust.Revocations{nil, {}} {
-			v, err := trust.NewVerifier(ring, none, trust.Limits{}).Verify(cert, midlife(cert))
+			v, err := trust.NewVerifier(ring, none, trust.Limits{}).Verify(cert, midValidity(cert))
 			check(t, cert, v, err, "")
 		}
 	})
 }
 
-// TestSerialSpellings: a revoked serial is found whatever its length in the
-// certificate.
-func TestSerialSpellings(t *testing.T) {
+// TestSerialLengths checks that serial numbers of any length are revoked by the value
+// that Serial returns.
+func TestSerialLengths(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	tests := []struct{ serial, want string }{
 		{"0x01", "01"},
@@ -85,7 +85,7 @@ func TestSerialSpellings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
-			cert := o.client(order{ca: "ca", key: "mail", serial: tt.serial})
+			cert := o.client(clientOptions{ca: "ca", key: "mail", serial: tt.serial})
 			v, err := verify(t, cert, public)
 			check(t, cert, v, err, "")
 			if v.Serial() != tt.want {
@@ -95,7 +95,7 @@ func TestSerialSpellings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err = trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(cert, midlife(cert))
+			v, err = trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(cert, midValidity(cert))
 			check(t, cert, v, err, refusal.CertificateRevoked)
 			if refused := refusal.Of(err); refused == nil || !strings.Contains(refused.Detail, "key leaked") {
 				t.Errorf("want the operator's reason in the detail, found %v", err)
@@ -109,8 +109,8 @@ func hexSum(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// colons puts one behind every byte, as openssl does.
-func colons(digits string) string {
+// withColons inserts a colon between bytes, as openssl does.
+func withColons(digits string) string {
 	var parts []string
 	for pair := range slices.Chunk([]byte(digits), 2) {
 		parts = append(parts, string(pair))
@@ -129,7 +129,7 @@ func TestRevocationFaults(t *testing.T) {
 	tests := []struct {
 		name  string
 		entry trust.Revocation
-		want  string // of the problem; "" is accepted
+		want  string // part of the problem; "" if accepted
 	}{
 		{"serial", trust.Revocation{Serial: "4f3a09"}, ""},
 		{"serial zero", trust.Revocation{Serial: "0"}, ""},
@@ -167,7 +167,7 @@ func TestRevocationFaults(t *testing.T) {
 		{"no padding", trust.Revocation{SPKI: strings.TrimSuffix(spki, "=")}, "32 bytes"},
 		{"unused bits set", trust.Revocation{SPKI: "sha256/" + strings.Repeat("A", 42) + "B="}, "32 bytes"},
 		{"newline inside", trust.Revocation{SPKI: spki[:20] + "\n" + spki[20:]}, "32 bytes"},
-		{"newline behind", trust.Revocation{SPKI: spki + "\n"}, "32 bytes"},
+		{"newline after", trust.Revocation{SPKI: spki + "\n"}, "32 bytes"},
 		{"hex", trust.Revocation{SPKI: "sha256/" + strings.Repeat("ab", 32)}, "32 bytes"},
 	}
 	for _, tt := range tests {
@@ -180,13 +180,14 @@ func TestRevocationFaults(t *testing.T) {
 			case tt.want != "" && (!errors.As(err, &fault) || !strings.Contains(fault.Problem, tt.want)):
 				t.Errorf("want a problem about %q, found %v", tt.want, err)
 			case tt.want != "" && r != nil:
-				t.Error("want nothing beside the error, found revocations")
+				t.Error("want no revocations with an error, found some")
 			}
 		})
 	}
 }
 
-// TestEveryRevocationFaultIsReported: an operator repairs a list once.
+// TestEveryRevocationFaultIsReported checks that one error reports all invalid entries, so
+// that the operator can correct them in one step.
 func TestEveryRevocationFaultIsReported(t *testing.T) {
 	_, err := trust.NewRevocations([]trust.Revocation{{Serial: "zz"}, {Serial: "4f"}, {SPKI: "x"}, {}})
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -205,19 +206,18 @@ func TestEveryRevocationFaultIsReported(t *testing.T) {
 		t.Errorf("faults in entries %v, want %v", found, want)
 	}
 	if !strings.Contains(err.Error(), "revocation 3: ") {
-		t.Errorf("want entries counted from 1 for people, found %q", err)
+		t.Errorf("want entries counted from 1 in the message, found %q", err)
 	}
 }
 
-// TestReencodedSignature: for ECDSA anybody can turn s into n-s, and the
-// signature still verifies. The certificate must stay the same one: same
-// fingerprint, and still revoked.
+// TestReencodedSignature replaces s of an ECDSA signature by n-s, which anyone can do and
+// which still verifies. The certificate must keep its fingerprint and stay revoked.
 func TestReencodedSignature(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	twin := otherSignature(t, cert)
 	if bytes.Equal(twin.Raw, cert.Raw) || !bytes.Equal(twin.RawTBSCertificate, cert.RawTBSCertificate) {
 		t.Fatal("want the same signed bytes under another signature")
@@ -227,30 +227,29 @@ func TestReencodedSignature(t *testing.T) {
 	second, err := verify(t, twin, public)
 	check(t, twin, second, err, "")
 	if first.Fingerprint() != second.Fingerprint() || first.Serial() != second.Serial() {
-		t.Error("one certificate has two names")
+		t.Error("want the same fingerprint and serial for both encodings")
 	}
 	for _, entry := range []trust.Revocation{{Serial: first.Serial()}, {SPKI: spkiOf(cert.RawSubjectPublicKeyInfo)}, {Certificate: first.Fingerprint()}} {
 		revocations, err := trust.NewRevocations([]trust.Revocation{entry})
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(twin, midlife(twin))
+		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(twin, midValidity(twin))
 		check(t, twin, v, err, refusal.CertificateRevoked)
 	}
 }
 
-// TestRevokedChain: the deny list is asked about every certificate below the
-// anchor, under either spelling of its signature. One that only came along does
-// not matter.
+// TestRevokedChain checks that the deny list applies to every certificate below the anchor,
+// with either encoding of its signature. Certificates outside the path do not matter.
 func TestRevokedChain(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	_, ca := o.authority("ca", "ec:P-256")
-	one := o.intermediate(issuer{name: "one", ca: "ca"}) // serial 11
-	sub := o.intermediate(issuer{name: "sub", ca: "one"})
+	o := newOpenSSL(t)
+	_, ca := o.newCA("ca", "ec:P-256")
+	one := o.intermediate(intermediateOptions{name: "one", ca: "ca"}) // serial 11
+	sub := o.intermediate(intermediateOptions{name: "sub", ca: "one"})
 	o.key("mail", "ec:P-256")
-	leaf := o.client(order{ca: "sub", key: "mail"})
-	direct := o.client(order{ca: "ca", key: "mail"})
+	leaf := o.client(clientOptions{ca: "sub", key: "mail"})
+	direct := o.client(clientOptions{ca: "ca", key: "mail"})
 	ring := keyring(t, ca)
 	for name, c := range map[string]*x509.Certificate{"client": leaf, "issuer": sub, "issuer's issuer": one} {
 		for kind, entry := range map[string]trust.Revocation{
@@ -264,13 +263,13 @@ func TestRevokedChain(t *testing.T) {
 					t.Fatal(err)
 				}
 				verifier := trust.NewVerifier(ring, revocations, trust.Limits{})
-				v, err := verifier.Verify(leaf, midlife(leaf), sub, one)
+				v, err := verifier.Verify(leaf, midValidity(leaf), sub, one)
 				check(t, leaf, v, err, refusal.CertificateRevoked)
 				twin := otherSignature(t, leaf)
-				v, err = verifier.Verify(twin, midlife(leaf), otherSignature(t, sub), otherSignature(t, one))
+				v, err = verifier.Verify(twin, midValidity(leaf), otherSignature(t, sub), otherSignature(t, one))
 				check(t, twin, v, err, refusal.CertificateRevoked)
 				if c != leaf {
-					v, err = verifier.Verify(direct, midlife(direct), sub, one)
+					v, err = verifier.Verify(direct, midValidity(direct), sub, one)
 					check(t, direct, v, err, "")
 				}
 			})
@@ -278,7 +277,8 @@ func TestRevokedChain(t *testing.T) {
 	}
 }
 
-// otherSignature is a P-256 certificate with (r, n-s) for (r, s).
+// otherSignature returns the P-256 certificate with the signature (r, n-s) instead of
+// (r, s).
 func otherSignature(t *testing.T, cert *x509.Certificate) *x509.Certificate {
 	t.Helper()
 	var outer struct{ TBS, Algorithm, Signature asn1.RawValue }

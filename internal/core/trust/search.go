@@ -14,62 +14,61 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// maxFailedSignatures bounds the signatures that fail in one search for a path.
-// An anchor costs one for each certificate that names it as its issuer, so eight
-// anchors of one name and a chain of four forged certificates would cost 32. A
-// chain that an anchor signed needs one for each other anchor of the same name, and
-// one more for each self-signed or cross-signed certificate sent along.
+// maxFailedSignatures is the number of failed signature checks after which one search
+// for a path ends. Each anchor is tried for each certificate that names it as issuer, so
+// eight anchors with one name and a chain of four forged certificates would cost 32
+// checks. A genuine chain fails once for each other anchor of the same name, and once
+// more for each self-signed or cross-signed certificate that is sent with it.
 const maxFailedSignatures = 2 * MaxAnchors
 
-// search looks for a path to one client's certificate.
+// search finds a path from an anchor to one client certificate.
 type search struct {
 	*Verifier
 
 	leaf          *x509.Certificate
 	intermediates []*x509.Certificate
 	now           time.Time
-	// failed counts the signatures that no key of the path made.
+	// failed counts the failed signature checks.
 	failed int
-	// weakSignature is the first certificate whose signature algorithm proves
-	// nothing.
+	// weakSignature is the first certificate with a weak signature algorithm, or nil.
 	weakSignature *x509.Certificate
 	// weakKey is the refusal of the first intermediate that a CA signed and whose key
-	// must not be used.
+	// is too weak or too large, or nil.
 	weakKey error
 }
 
-// findPath asks each anchor whether it vouches for the certificate, first those
-// that the certificate names as its issuer's key (RFC 5280, section 4.2.1.1).
-// The name is a hint: it decides the order and nothing else.
+// findPath tries each anchor and returns the first path. Anchors that match the
+// certificate's authority key identifier (RFC 5280, section 4.2.1.1) are tried first.
+// The identifier affects the order only.
 func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) (path, error) {
 	if v.keyring == nil || len(v.keyring.anchors) == 0 {
 		return path{}, refusal.New(refusal.CertificateUntrusted, "the keyring is empty")
 	}
 	s := &search{Verifier: v, leaf: leaf, intermediates: intermediates, now: now}
-	var why error
+	var first error
 	for _, named := range []bool{true, false} {
 		for _, a := range v.keyring.anchors {
-			if a.named(leaf.AuthorityKeyId) != named {
+			if a.isNamedBy(leaf.AuthorityKeyId) != named {
 				continue
 			}
-			p, err := s.from(a)
+			p, err := s.pathFrom(a)
 			if err == nil {
 				return p, nil
 			}
-			// A reason tells more than "not this one" does.
-			if why == nil && refusal.Of(err) != nil {
-				why = err
+			// errOtherAnchor is not a refusal and explains nothing.
+			if first == nil && refusal.Of(err) != nil {
+				first = err
 			}
 		}
 	}
-	if why != nil {
-		return path{}, why
+	if first != nil {
+		return path{}, first
 	}
-	return path{}, s.refusal()
+	return path{}, s.untrusted()
 }
 
-// refusal says why no anchor vouches for the certificate.
-func (s *search) refusal() error {
+// untrusted returns the refusal of a certificate to which no path was found.
+func (s *search) untrusted() error {
 	if c := s.weakSignature; c != nil {
 		return refusal.New(refusal.CertificateWeak, "the certificate %.200q: %s", SubjectText(c), refusal.Of(checkSignatureAlgorithm(c)).Detail)
 	}
@@ -77,24 +76,25 @@ func (s *search) refusal() error {
 		return s.weakKey
 	}
 	if s.failed >= maxFailedSignatures {
-		return refusal.New(refusal.CertificateUntrusted, "no key in force vouches for it, and the search ended after %d signatures; issuer %.200q", s.failed, IssuerText(s.leaf))
+		return refusal.New(refusal.CertificateUntrusted, "no anchor signed it, and the search ended after %d failed signatures; issuer %.200q", s.failed, IssuerText(s.leaf))
 	}
-	return refusal.New(refusal.CertificateUntrusted, "no key in force vouches for it; issuer %.200q", IssuerText(s.leaf))
+	return refusal.New(refusal.CertificateUntrusted, "no anchor signed it; issuer %.200q", IssuerText(s.leaf))
 }
 
-// from asks one anchor. A bare key vouches for what it signed itself; a CA
-// certificate for whatever a path of RFC 5280, section 6.1 leads to.
-func (s *search) from(a Anchor) (path, error) {
+// pathFrom returns the path from one anchor. A bare key must have signed the client's
+// certificate itself. A CA certificate may be followed by intermediates (RFC 5280,
+// section 6.1).
+func (s *search) pathFrom(a Anchor) (path, error) {
 	if a.bare {
-		if !couldSign(a.key, s.leaf) || s.leaf.CheckSignatureFrom(a.issuer) != nil {
-			return path{}, errNotThisOne
+		if !hasPossibleLength(a.key, s.leaf) || s.leaf.CheckSignatureFrom(a.issuer) != nil {
+			return path{}, errOtherAnchor
 		}
 		return path{anchor: a}, nil
 	}
-	// The anchor's own certificate is public, and x509.Verify takes a root for a
-	// whole path.
+	// The anchor's certificate is public, and x509.Verify accepts a root as a complete
+	// path.
 	if bytes.Equal(s.leaf.Raw, a.issuer.Raw) {
-		return path{}, errAuthority(s.leaf)
+		return path{}, refuseCA(s.leaf)
 	}
 	signed, err := s.descend(a.issuer)
 	if err != nil {
@@ -102,31 +102,30 @@ func (s *search) from(a Anchor) (path, error) {
 	}
 	chain, err := s.buildChain(a.issuer, s.leaf, signed, s.now)
 	if err != nil {
-		return path{}, explain(err, a.issuer, s.leaf)
+		return path{}, chainRefusal(err, a.issuer, s.leaf)
 	}
 	return path{anchor: a, intermediates: chain[1 : len(chain)-1]}, nil
 }
 
-// errNotThisOne says that another anchor may still vouch.
-var errNotThisOne = errors.New("not signed by this anchor")
+// errOtherAnchor means that another anchor may have signed the certificate.
+var errOtherAnchor = errors.New("not signed by this anchor")
 
-// descend returns those intermediates that the CA signed, directly or through each
-// other. It refuses when the client's certificate is not below them.
+// descend returns the intermediates that the CA signed, directly or through other
+// intermediates. It returns errOtherAnchor if the client's certificate is not below them.
 //
-// x509.Verify climbs from the client's certificate and believes, until it arrives
-// at a root, every name and key that a stranger put into the certificates: up to
-// 100 signatures for each anchor, by keys as large as fit a header. Going down from
-// the CA, no key is used before the CA vouches for it, and a stranger's certificates
-// cost one signature each.
+// x509.Verify starts at the client's certificate and uses every name and key in the
+// certificates that the client sent until it reaches a root: up to 100 signature checks
+// for each anchor, with keys as large as a header allows. The search from the CA downward
+// uses no key that the CA has not signed, and checks each forged certificate once.
 func (s *search) descend(ca *x509.Certificate) ([]*x509.Certificate, error) {
 	if len(s.intermediates) == 0 {
-		if !bytes.Equal(s.leaf.RawIssuer, ca.RawSubject) || !couldSign(ca.PublicKey, s.leaf) {
-			return nil, errNotThisOne
+		if !bytes.Equal(s.leaf.RawIssuer, ca.RawSubject) || !hasPossibleLength(ca.PublicKey, s.leaf) {
+			return nil, errOtherAnchor
 		}
 		return nil, nil // buildChain verifies the only signature
 	}
 	var below []*x509.Certificate
-	found := false
+	leafFound := false
 	unsigned := append([]*x509.Certificate{s.leaf}, s.intermediates...)
 	for issuers := []*x509.Certificate{ca}; len(issuers) > 0; issuers = issuers[1:] {
 		unsigned = slices.DeleteFunc(unsigned, func(c *x509.Certificate) bool {
@@ -134,21 +133,21 @@ func (s *search) descend(ca *x509.Certificate) ([]*x509.Certificate, error) {
 				return false
 			}
 			if c == s.leaf {
-				found = true
-			} else if s.mayIssue(c) {
+				leafFound = true
+			} else if s.isUsableIssuer(c) {
 				issuers, below = append(issuers, c), append(below, c)
 			}
 			return true
 		})
 	}
-	if !found {
-		return nil, errNotThisOne
+	if !leafFound {
+		return nil, errOtherAnchor
 	}
 	return below, nil
 }
 
-// signedBy reports whether the issuer signed c. It notes a signature that could
-// prove nothing; a root's own signature does not have to.
+// signedBy reports whether the issuer signed c. It records the first weak signature,
+// except on a self-issued certificate, whose signature no path needs.
 func (s *search) signedBy(issuer, c *x509.Certificate) bool {
 	if !bytes.Equal(c.RawIssuer, issuer.RawSubject) {
 		return false
@@ -159,7 +158,7 @@ func (s *search) signedBy(issuer, c *x509.Certificate) bool {
 		}
 		return false
 	}
-	if !couldSign(issuer.PublicKey, c) || s.failed >= maxFailedSignatures {
+	if !hasPossibleLength(issuer.PublicKey, c) || s.failed >= maxFailedSignatures {
 		return false
 	}
 	if c.CheckSignatureFrom(issuer) != nil {
@@ -169,10 +168,10 @@ func (s *search) signedBy(issuer, c *x509.Certificate) bool {
 	return true
 }
 
-// couldSign reports whether the signature is as long as the key's are. A forgery
-// that is not costs no public key operation and no chain: crypto/rsa would set up
-// the key's arithmetic before it looks at the length. It proves nothing.
-func couldSign(key crypto.PublicKey, c *x509.Certificate) bool {
+// hasPossibleLength reports whether the signature of c has a length that the key can
+// produce. It saves a public key operation for forgeries of another length: crypto/rsa
+// precomputes values of the key before it checks the length. It does not verify anything.
+func hasPossibleLength(key crypto.PublicKey, c *x509.Certificate) bool {
 	switch k := key.(type) {
 	case *rsa.PublicKey: // RFC 8017, section 8.2.2, step 1
 		return len(c.Signature) == k.Size()
@@ -187,11 +186,10 @@ func couldSign(key crypto.PublicKey, c *x509.Certificate) bool {
 	}
 }
 
-// mayIssue reports whether the key of a certificate that a CA signed may verify
-// others: the certificate says so (RFC 5280, sections 4.2.1.9 and 4.2.1.3), and the
-// key is neither weak nor so large that each signature takes half a second. The key
-// is not used before.
-func (s *search) mayIssue(c *x509.Certificate) bool {
+// isUsableIssuer reports whether the key of an intermediate may be used to verify other
+// certificates. The certificate must allow it (RFC 5280, sections 4.2.1.9 and 4.2.1.3),
+// and the key must be neither weak nor so large that each check takes half a second.
+func (s *search) isUsableIssuer(c *x509.Certificate) bool {
 	if !isIssuer(c) {
 		return false
 	}
@@ -207,8 +205,8 @@ func isIssuer(c *x509.Certificate) bool {
 		(c.KeyUsage&x509.KeyUsageCertSign != 0 || !hasExtension(c, oidKeyUsage))
 }
 
-// named reports whether a certificate's authority key identifier names the
-// anchor.
-func (a Anchor) named(authorityKeyID []byte) bool {
+// isNamedBy reports whether the authority key identifier of a certificate identifies
+// the anchor.
+func (a Anchor) isNamedBy(authorityKeyID []byte) bool {
 	return len(authorityKeyID) > 0 && slices.ContainsFunc(a.subjectKeyIDs, func(id []byte) bool { return bytes.Equal(id, authorityKeyID) })
 }

@@ -7,10 +7,10 @@ import (
 )
 
 // Signed describes a certificate that an anchor signed, directly or through
-// intermediates, and that [Verifier.Verify] refused for another reason: it has
-// expired, is revoked or is not a client certificate, for example. It is for the
-// log and grants nothing. The zero value describes no certificate.
-type Signed struct{ details *found }
+// intermediates, and that [Verifier.Verify] refused for another reason, such as
+// expiry or revocation. It is for the log and grants nothing. The zero value
+// describes no certificate.
+type Signed struct{ verification *verification }
 
 // RefusedCertificate returns the certificate that err refuses, if err comes from
 // [Verifier.Verify] and the signature on the certificate was verified. Otherwise
@@ -23,33 +23,34 @@ func RefusedCertificate(err error) Signed {
 }
 
 // Valid reports whether the value describes a certificate.
-func (s Signed) Valid() bool { return s.details != nil }
+func (s Signed) Valid() bool { return s.verification != nil }
 
-func (s Signed) orEmpty() *found {
-	if s.details == nil {
-		return &found{}
+// details returns the verification result, or an empty one for the zero Signed.
+func (s Signed) details() *verification {
+	if s.verification == nil {
+		return &verification{}
 	}
-	return s.details
+	return s.verification
 }
 
 // Certificate returns the refused certificate, or nil for the zero value. The
 // caller must not change it.
-func (s Signed) Certificate() *x509.Certificate { return s.orEmpty().cert }
+func (s Signed) Certificate() *x509.Certificate { return s.details().cert }
 
 // ShortKeyID returns the first 16 digits of the id of the anchor that signed the
 // certificate, or "" for the zero value.
-func (s Signed) ShortKeyID() string { return s.orEmpty().shortKeyID }
+func (s Signed) ShortKeyID() string { return s.details().shortKeyID }
 
 // Serial returns the serial number as an even number of lower-case hex digits,
 // or "" for the zero value.
-func (s Signed) Serial() string { return s.orEmpty().serial }
+func (s Signed) Serial() string { return s.details().serial }
 
 // NotAfter returns the end of the certificate's validity period, or the zero time
 // for the zero value.
-func (s Signed) NotAfter() time.Time { return s.orEmpty().notAfter() }
+func (s Signed) NotAfter() time.Time { return s.details().notAfter() }
 
 // SharedKey reports whether the certificate's own key also issues certificates.
-func (s Signed) SharedKey() bool { return s.orEmpty().sharedKey }
+func (s Signed) SharedKey() bool { return s.details().sharedKey }
 
 // signedError is the refusal of a certificate whose signature was verified.
 // [refusal.Of] finds the refusal inside it.

@@ -8,21 +8,22 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// TestRefusedCertificate checks that a refusal carries the certificate exactly
-// when its signature was verified.
+// TestRefusedCertificate checks that a refusal contains the certificate if and only if
+// its signature was verified.
 func TestRefusedCertificate(t *testing.T) {
-	f, stranger := newForge(t), newForge(t)
-	key := newKey(t).Public()
+	f, otherCA := ca.New(t), ca.New(t)
+	key := ca.Key(t).Public()
 	revocations, err := trust.NewRevocations([]trust.Revocation{{Serial: "66"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	between := caTemplate("between")
+	between := ca.Template("between")
 	between.SerialNumber.SetInt64(0x66)
-	intermediate := f.sign(between, f.ca, f.key.Public())
-	below := f.sign(clientTemplate(), intermediate, key)
+	intermediate := ca.Sign(t, between, f.Certificate, f.Key.Public(), f.Key)
+	below := ca.Sign(t, ca.ClientTemplate(), intermediate, key, f.Key)
 	isCA := func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = true, true }
 	serial := func(c *x509.Certificate) { c.SerialNumber.SetInt64(0x66) }
 	tests := []struct {
@@ -34,24 +35,24 @@ func TestRefusedCertificate(t *testing.T) {
 		want   refusal.Reason
 		signed bool
 	}{
-		{name: "expired", cert: f.client(key), after: 2 * time.Hour, want: refusal.CertificateExpired, signed: true},
-		{name: "not yet valid", cert: f.client(key), after: -2 * time.Hour, want: refusal.CertificateNotYetValid, signed: true},
-		{name: "revoked", cert: f.client(key, serial), want: refusal.CertificateRevoked, signed: true},
+		{name: "expired", cert: f.Client(t, key), after: 48 * time.Hour, want: refusal.CertificateExpired, signed: true},
+		{name: "not yet valid", cert: f.Client(t, key), after: -2 * time.Hour, want: refusal.CertificateNotYetValid, signed: true},
+		{name: "revoked", cert: f.Client(t, key, serial), want: refusal.CertificateRevoked, signed: true},
 		{name: "intermediate revoked", cert: below, more: []*x509.Certificate{intermediate}, want: refusal.CertificateRevoked, signed: true},
-		{name: "lifetime", cert: f.client(key), limits: trust.Limits{MaxLifetime: time.Minute}, want: refusal.CertificateLifetime, signed: true},
-		{name: "shared key", cert: f.client(f.key.Public()), limits: trust.Limits{RefuseSharedKey: true}, want: refusal.LegacySharedKey, signed: true},
-		{name: "a CA", cert: f.client(key, isCA), want: refusal.CertificateUnsuitable, signed: true},
-		{name: "verified", cert: f.client(key)},
-		{name: "expired, signed by a stranger", cert: stranger.client(key), after: 2 * time.Hour, want: refusal.CertificateUntrusted},
-		{name: "revoked, signed by a stranger", cert: stranger.client(key, serial), want: refusal.CertificateUntrusted},
+		{name: "lifetime", cert: f.Client(t, key), limits: trust.Limits{MaxLifetime: time.Minute}, want: refusal.CertificateLifetime, signed: true},
+		{name: "shared key", cert: f.Client(t, f.Key.Public()), limits: trust.Limits{RefuseSharedKey: true}, want: refusal.LegacySharedKey, signed: true},
+		{name: "a CA", cert: f.Client(t, key, isCA), want: refusal.CertificateUnsuitable, signed: true},
+		{name: "verified", cert: f.Client(t, key)},
+		{name: "expired, signed by another CA", cert: otherCA.Client(t, key), after: 48 * time.Hour, want: refusal.CertificateUntrusted},
+		{name: "revoked, signed by another CA", cert: otherCA.Client(t, key, serial), want: refusal.CertificateUntrusted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, anchor := range [][]byte{f.anchor(), f.bare()} {
+			for _, anchor := range [][]byte{f.CertificatePEM(), f.PublicKeyPEM()} {
 				if tt.more != nil {
-					anchor = f.anchor()
+					anchor = f.CertificatePEM()
 				}
-				v, err := trust.NewVerifier(keyring(t, anchor), revocations, tt.limits).Verify(tt.cert, noon().Add(tt.after), tt.more...)
+				v, err := trust.NewVerifier(keyring(t, anchor), revocations, tt.limits).Verify(tt.cert, ca.Now().Add(tt.after), tt.more...)
 				check(t, tt.cert, v, err, tt.want)
 				if tt.want == "" && !v.NotAfter().Equal(tt.cert.NotAfter) {
 					t.Errorf("verified until %s, want %s", v.NotAfter(), tt.cert.NotAfter)
@@ -62,7 +63,7 @@ func TestRefusedCertificate(t *testing.T) {
 	}
 }
 
-// checkRefused compares what a refusal says with the certificate that it refused.
+// checkRefused compares the details in a refusal with the refused certificate.
 func checkRefused(t *testing.T, got trust.Signed, cert *x509.Certificate, want bool, ring *trust.Keyring) {
 	t.Helper()
 	if got.Valid() != want {
@@ -84,23 +85,24 @@ func checkRefused(t *testing.T, got trust.Signed, cert *x509.Certificate, want b
 	}
 }
 
-// TestRefusedSharedKey checks that a refused certificate over a master key says so.
+// TestRefusedSharedKey checks that SharedKey is true for a refused certificate over a
+// master key.
 func TestRefusedSharedKey(t *testing.T) {
-	f := newForge(t)
+	f := ca.New(t)
 	for _, tt := range []struct {
 		name string
 		cert *x509.Certificate
 		want bool
 	}{
-		{"own key", f.client(newKey(t).Public()), false},
-		{"master key", f.client(f.key.Public()), true},
+		{"own key", f.Client(t, ca.Key(t).Public()), false},
+		{"master key", f.Client(t, f.Key.Public()), true},
 	} {
-		_, err := trust.NewVerifier(keyring(t, f.bare()), nil, trust.Limits{}).Verify(tt.cert, noon().Add(2*time.Hour))
+		_, err := trust.NewVerifier(keyring(t, f.PublicKeyPEM()), nil, trust.Limits{}).Verify(tt.cert, ca.Now().Add(48*time.Hour))
 		if got := trust.RefusedCertificate(err).SharedKey(); got != tt.want {
 			t.Errorf("%s: shared key %t, want %t", tt.name, got, tt.want)
 		}
 	}
 	if trust.RefusedCertificate(errors.New("a fault")).Valid() || trust.RefusedCertificate(nil).Valid() {
-		t.Error("a fault refuses no certificate")
+		t.Error("want no certificate from an error that is not a refusal")
 	}
 }

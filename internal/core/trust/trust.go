@@ -7,7 +7,7 @@
 // constraints of CA certificates.
 //
 // Most callers need three things: [ParseKeyring] reads the anchors, [NewVerifier]
-// joins them with revocations and limits, and [Verifier.Verify] verifies one
+// combines them with revocations and limits, and [Verifier.Verify] verifies one
 // certificate.
 //
 // Only this package can create a valid [Verified]. Code that needs a trusted
@@ -21,26 +21,27 @@ import (
 	"time"
 )
 
-// KeyID identifies a key: the SHA-256 of its SubjectPublicKeyInfo in DER
-// (RFC 5280, section 4.1). The same key has the same id whether it came as a
-// bare key or inside a certificate.
+// KeyID identifies a key by the SHA-256 of its SubjectPublicKeyInfo in DER
+// (RFC 5280, section 4.1). A bare key and a certificate over the same key have the
+// same id.
 type KeyID [sha256.Size]byte
 
-// String is the whole id, 64 lower-case hex digits.
+// String returns the whole id as 64 lower-case hex digits.
 func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
 
-// Short is the first 16 digits, for people and log lines.
+// Short returns the first 16 digits, for log lines and terminal output.
 func (id KeyID) Short() string { return hex.EncodeToString(id[:8]) }
 
-// Verified is a certificate that an anchor vouches for at one moment. Only
-// [Verifier.Verify] makes one; the zero value is nobody's certificate, and
-// every function that takes a Verified refuses it. It is immutable, may be
-// shared, and costs no more to copy than a pointer. Two are equal when they come
+// Verified is a certificate that was verified at one point in time. Only
+// [Verifier.Verify] returns a valid one. The zero value holds no certificate, and
+// every function that takes a Verified refuses it. A Verified is immutable, safe for
+// concurrent use and as cheap to copy as a pointer. Two values are equal if they come
 // from the same verification.
-type Verified struct{ found *found }
+type Verified struct{ verification *verification }
 
-// found is what a verification found. It is never changed.
-type found struct {
+// verification is the result of one successful verification, or of one that failed
+// after the signature was verified. It is never changed.
+type verification struct {
 	cert        *x509.Certificate
 	keyID       KeyID
 	shortKeyID  string
@@ -48,64 +49,65 @@ type found struct {
 	fingerprint string
 	serial      string
 	sharedKey   bool
+	// The result stays the same from the first to the second time, both included.
 	from, until time.Time
 }
 
-// notAfter returns the end of the validity period, or the zero time when there is
-// no certificate.
-func (f *found) notAfter() time.Time {
+// notAfter returns the end of the validity period, or the zero time if there is no
+// certificate.
+func (f *verification) notAfter() time.Time {
 	if f.cert == nil {
 		return time.Time{}
 	}
 	return f.cert.NotAfter
 }
 
-// what returns the verification's result, or an empty one for the zero Verified.
-func (v Verified) what() *found {
-	if v.found == nil {
-		return &found{}
+// details returns the verification result, or an empty one for the zero Verified.
+func (v Verified) details() *verification {
+	if v.verification == nil {
+		return &verification{}
 	}
-	return v.found
+	return v.verification
 }
 
 // Valid reports whether this value came from a successful verification.
-func (v Verified) Valid() bool { return v.found != nil }
+func (v Verified) Valid() bool { return v.verification != nil }
 
-// Certificate is the verified certificate, nil for the zero value. The caller
+// Certificate returns the verified certificate, or nil for the zero value. The caller
 // must not change it.
-func (v Verified) Certificate() *x509.Certificate { return v.what().cert }
+func (v Verified) Certificate() *x509.Certificate { return v.details().cert }
 
-// KeyID is the anchor that accepted the certificate.
-func (v Verified) KeyID() KeyID { return v.what().keyID }
+// KeyID returns the id of the anchor that the certificate was verified with.
+func (v Verified) KeyID() KeyID { return v.details().keyID }
 
-// ShortKeyID is KeyID().Short(), made once for as many requests as the
-// certificate is used for; empty for the zero value.
-func (v Verified) ShortKeyID() string { return v.what().shortKeyID }
+// ShortKeyID returns KeyID().Short(), computed once when the certificate was verified.
+// It is empty for the zero value.
+func (v Verified) ShortKeyID() string { return v.details().shortKeyID }
 
-// OwnKeyID is the id of the certificate's own key, which its client holds. Two
-// spellings of one key have one id.
-func (v Verified) OwnKeyID() KeyID { return v.what().ownKeyID }
+// OwnKeyID returns the id of the certificate's own key, whose private half the client
+// holds. Different encodings of one key have the same id.
+func (v Verified) OwnKeyID() KeyID { return v.details().ownKeyID }
 
-// Serial is the certificate's serial number as an even number of lower-case hex
+// Serial returns the certificate's serial number as an even number of lower-case hex
 // digits.
-func (v Verified) Serial() string { return v.what().serial }
+func (v Verified) Serial() string { return v.details().serial }
 
 // NotAfter returns the end of the certificate's validity period, or the zero time
 // for the zero value.
-func (v Verified) NotAfter() time.Time { return v.what().notAfter() }
+func (v Verified) NotAfter() time.Time { return v.details().notAfter() }
 
-// Fingerprint is the hex SHA-256 of RawTBSCertificate: of the signed bytes, not
-// of the whole certificate, because the signature beside them can be re-encoded
-// by anybody (for ECDSA, s and n-s are both valid) and still verify.
-func (v Verified) Fingerprint() string { return v.what().fingerprint }
+// Fingerprint returns the hex SHA-256 of RawTBSCertificate, which are the signed bytes.
+// The hash of the whole certificate would not identify it: the sender can encode the
+// signature differently (for ECDSA, s and n-s are both valid) and it still verifies.
+func (v Verified) Fingerprint() string { return v.details().fingerprint }
 
-// SharedKey reports whether the certificate's own key is one that issues
-// certificates: the 2012 recipe, self-signed with the master key. Such a client
-// owns no key and can never prove possession of one.
-func (v Verified) SharedKey() bool { return v.what().sharedKey }
+// SharedKey reports whether the certificate's own key also issues certificates, as in
+// the 2012 recipe, where clients have certificates self-signed with the master key.
+// Such a client has no key of its own and cannot prove possession of one.
+func (v Verified) SharedKey() bool { return v.details().sharedKey }
 
-// keyIDOf is the id of the certificate's own key. It is computed from the key as
-// an anchor's is, not from the certificate's spelling of it.
+// keyIDOf returns the id of the certificate's own key. It encodes the parsed key again,
+// as for an anchor, because the encoding in the certificate may differ.
 func keyIDOf(cert *x509.Certificate) KeyID {
 	spki, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
 	if err != nil {
@@ -114,18 +116,19 @@ func keyIDOf(cert *x509.Certificate) KeyID {
 	return sha256.Sum256(spki)
 }
 
-// Holds reports whether the [Verifier] that made this value would accept the
-// certificate at the time now as well: no certificate that came with it and no
-// anchor begins or ends in between, and no revocation list goes stale. It knows
-// nothing of other anchors and revocations than that Verifier's, and it may say
-// no where verifying again would succeed. The zero value never holds.
-func (v Verified) Holds(now time.Time) bool {
-	return v.found != nil && !now.Before(v.found.from) && !now.After(v.found.until)
+// ValidAt reports whether the [Verifier] that returned this value would also accept the
+// certificate at the time now. Between the two times, no validity period of an anchor
+// or of a certificate sent with it may begin or end, and no revocation list may become
+// outdated. ValidAt considers the anchors and revocations of that Verifier only. It may
+// return false for a certificate that would be verified again. It returns false for the
+// zero value.
+func (v Verified) ValidAt(now time.Time) bool {
+	return v.verification != nil && !now.Before(v.verification.from) && !now.After(v.verification.until)
 }
 
-func newFound(cert *x509.Certificate, by Anchor) *found {
+func newVerification(cert *x509.Certificate, by Anchor) *verification {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
-	return &found{
+	return &verification{
 		cert:        cert,
 		keyID:       by.id,
 		shortKeyID:  by.id.Short(),

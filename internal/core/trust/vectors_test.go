@@ -16,7 +16,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// vector is one case of a suite in testdata; see the README there.
+// vector is one case of a suite; testdata/README.md describes the fields.
 type vector struct {
 	ID     string   `json:"id"`
 	Roots  [][]byte `json:"roots"`
@@ -49,8 +49,8 @@ func readVectors(t *testing.T, name string) []vector {
 	return list
 }
 
-// at returns the time at which the case is checked. Without one it is a fixed time
-// in which the suite's certificates are valid.
+// at returns the time of the case. Without one, it returns a fixed time at which the
+// certificates of the suite are valid.
 func (v vector) at() (time.Time, error) {
 	if v.Time == "" {
 		return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), nil
@@ -58,9 +58,9 @@ func (v vector) at() (time.Time, error) {
 	return time.Parse(time.RFC3339, v.Time)
 }
 
-// verify does with a case what the gateway does: it loads the anchors as a keyring
-// and the revocation lists whose issuers are anchors, and verifies the certificate.
-// A configuration that cannot be loaded refuses it.
+// verify verifies a case like the gateway does: it loads the anchors as a keyring and the
+// revocation lists whose issuers are anchors, and verifies the certificate. A keyring or
+// list that cannot be loaded counts as a refusal.
 func (v vector) verify() error {
 	now, err := v.at()
 	if err != nil {
@@ -90,8 +90,8 @@ func (v vector) verify() error {
 	return err
 }
 
-// keyring has the roots. In the cases about revocation it has the intermediates, too,
-// because a revocation list counts only when its issuer is an anchor.
+// keyring returns the roots as anchors. In cases about revocation it adds the
+// intermediates, because a revocation list is used only if its issuer is an anchor.
 func (v vector) keyring() (*trust.Keyring, error) {
 	ders := v.Roots
 	if v.isAboutRevocation() {
@@ -104,7 +104,8 @@ func (v vector) keyring() (*trust.Keyring, error) {
 	return trust.ParseKeyring(bytes.Join(blocks, nil), 0)
 }
 
-// isAboutRevocation reports the sections of PKITS about revocation lists: basic
+// isAboutRevocation reports whether the case is in a section of PKITS about revocation
+// lists: basic
 // revocation, verifying with self-issued certificates, keyUsage without cRLSign,
 // distribution points and delta lists.
 func (v vector) isAboutRevocation() bool {
@@ -113,7 +114,7 @@ func (v vector) isAboutRevocation() bool {
 	})
 }
 
-// lists leaves out those of issuers that are no anchors.
+// lists returns the revocation lists of the case whose issuers are anchors.
 func (v vector) lists(ring *trust.Keyring) (all []*trust.CRL, err error) {
 	for _, der := range v.CRLs {
 		list, err := x509.ParseRevocationList(der)
@@ -130,9 +131,9 @@ func (v vector) lists(ring *trust.Keyring) (all []*trust.CRL, err error) {
 	return all, nil
 }
 
-// disagreements reads the cases on which this package and a suite differ, and the
-// reason for each: a line that is not indented is a reason, and the indented lines
-// below it are cases, with the outcome of this package first.
+// disagreements reads the cases on which this package and a suite differ. A line that is
+// not indented is a reason. The indented lines below it are cases with the result of this
+// package first.
 func disagreements(t *testing.T, name string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)
@@ -150,7 +151,7 @@ func disagreements(t *testing.T, name string) map[string]string {
 		default:
 			outcome, id, _ := strings.Cut(listed, " ")
 			if _, again := outcomes[id]; again || reason == "" || outcome != "accepted" && outcome != "refused" {
-				t.Errorf("%s: want accepted or refused and a case once, below a reason, found %q", name, line)
+				t.Errorf("%s: want one line per case with accepted or refused, below a reason, found %q", name, line)
 			}
 			outcomes[id] = outcome
 		}
@@ -158,8 +159,8 @@ func disagreements(t *testing.T, name string) map[string]string {
 	return outcomes
 }
 
-// TestVectors runs x509-limbo and PKITS. A disagreement that is not listed fails, and
-// so does a listed one that is none any more.
+// TestVectors runs x509-limbo and PKITS. It fails for a disagreement that is not listed
+// and for a listed case on which the suite and the package agree.
 func TestVectors(t *testing.T) {
 	for suite, cases := range map[string]int{"limbo": 208, "pkits": 249} {
 		t.Run(suite, func(t *testing.T) {
@@ -185,7 +186,7 @@ func TestVectors(t *testing.T) {
 				}
 			}
 			for id := range listed {
-				t.Errorf("%s.txt lists %s, which is no case", suite, id)
+				t.Errorf("%s.txt lists %s, which is not a case", suite, id)
 			}
 		})
 	}

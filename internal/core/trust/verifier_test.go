@@ -10,13 +10,14 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// TestUse: the same client, the same signer; only the extensions differ.
+// TestUse verifies certificates that differ in their extensions only.
 func TestUse(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, certificate := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, certificate := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	tests := []struct {
 		name       string
@@ -31,7 +32,7 @@ func TestUse(t *testing.T) {
 		{"keyAgreement only, with clientAuth", "keyUsage=keyAgreement\nextendedKeyUsage=clientAuth", refusal.CertificateUnsuitable},
 		{"nonRepudiation only", "keyUsage=nonRepudiation", refusal.CertificateUnsuitable},
 		{"cRLSign only", "keyUsage=cRLSign", refusal.CertificateUnsuitable},
-		{"no key usage allowed at all", "keyUsage=critical,DER:030100", refusal.CertificateUnsuitable},
+		{"an empty key usage", "keyUsage=critical,DER:030100", refusal.CertificateUnsuitable},
 		{"not a CA", "basicConstraints=critical,CA:FALSE", ""},
 		{"clientAuth", "extendedKeyUsage=clientAuth", ""},
 		{"clientAuth, critical", "extendedKeyUsage=critical,clientAuth", ""},
@@ -46,12 +47,12 @@ func TestUse(t *testing.T) {
 		{"a CA", "basicConstraints=critical,CA:TRUE", refusal.CertificateUnsuitable},
 		{"a CA, not critical", "basicConstraints=CA:TRUE", refusal.CertificateUnsuitable},
 		{"keyCertSign", "keyUsage=digitalSignature,keyCertSign", refusal.CertificateUnsuitable},
-		{"keyCertSign, said not to be a CA", "basicConstraints=CA:FALSE\nkeyUsage=keyCertSign", refusal.CertificateUnsuitable},
+		{"keyCertSign with CA:FALSE", "basicConstraints=CA:FALSE\nkeyUsage=keyCertSign", refusal.CertificateUnsuitable},
 		{"unknown critical extension", "1.2.3.4=critical,ASN1:UTF8String:x", refusal.CertificateUnsuitable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cert := o.client(order{ca: "ca", key: "mail", extensions: tt.extensions})
+			cert := o.client(clientOptions{ca: "ca", key: "mail", extensions: tt.extensions})
 			for _, anchor := range [][]byte{public, certificate} {
 				v, err := verify(t, cert, anchor)
 				check(t, cert, v, err, tt.want)
@@ -60,12 +61,12 @@ func TestUse(t *testing.T) {
 	}
 }
 
-// TestClientKeys: only the client's own key differs. Its strength matters once
-// the key proves possession, and a weak one says much of whoever made it.
+// TestClientKeys verifies certificates that differ in the client's key only. A weak key
+// would make signatures of the client forgeable.
 func TestClientKeys(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	tests := []struct {
 		kind string
 		bits int // Limits.MinRSABits
@@ -96,36 +97,37 @@ func TestClientKeys(t *testing.T) {
 		}
 		o.key("mail", tt.kind)
 		o.write("mail.pub", string(o.public("mail")))
-		// Not every kind of key can sign a request, so another one does.
-		certs[tt.kind] = o.client(order{ca: "ca", key: "request", more: []string{"-force_pubkey", "mail.pub"}})
+		// Not every kind of key can sign a request, so another key signs it.
+		certs[tt.kind] = o.client(clientOptions{ca: "ca", key: "request", more: []string{"-force_pubkey", "mail.pub"}})
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind, func(t *testing.T) {
 			cert := certs[tt.kind]
 			verifier := trust.NewVerifier(keyring(t, public), nil, trust.Limits{MinRSABits: tt.bits})
-			v, err := verifier.Verify(cert, midlife(cert))
+			v, err := verifier.Verify(cert, midValidity(cert))
 			check(t, cert, v, err, tt.want)
 		})
 	}
 }
 
-// TestShortAnchors: 1024 bits verify where the operator asked for it.
+// TestShortAnchors checks that an anchor of 1024 bits verifies certificates if the keyring
+// accepts it.
 func TestShortAnchors(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "rsa:1024")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "rsa:1024")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	v, err := verify(t, cert, public)
 	check(t, cert, v, err, "")
 }
 
 func TestTime(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	ring := keyring(t, public)
 	const second = time.Second
 	tests := []struct {
@@ -136,17 +138,17 @@ func TestTime(t *testing.T) {
 	}{
 		{"first second", cert.NotBefore, 0, ""},
 		{"last second", cert.NotAfter, 0, ""},
-		{"a second early", cert.NotBefore.Add(-second), 0, refusal.CertificateNotYetValid},
-		{"a second late", cert.NotAfter.Add(second), 0, refusal.CertificateExpired},
-		{"a nanosecond early", cert.NotBefore.Add(-1), 0, refusal.CertificateNotYetValid},
-		{"a nanosecond late", cert.NotAfter.Add(1), 0, refusal.CertificateExpired},
-		{"a second early, within the skew", cert.NotBefore.Add(-second), second, ""},
-		{"a second late, within the skew", cert.NotAfter.Add(second), second, ""},
+		{"one second early", cert.NotBefore.Add(-second), 0, refusal.CertificateNotYetValid},
+		{"one second late", cert.NotAfter.Add(second), 0, refusal.CertificateExpired},
+		{"one nanosecond early", cert.NotBefore.Add(-1), 0, refusal.CertificateNotYetValid},
+		{"one nanosecond late", cert.NotAfter.Add(1), 0, refusal.CertificateExpired},
+		{"one second early, within the skew", cert.NotBefore.Add(-second), second, ""},
+		{"one second late, within the skew", cert.NotAfter.Add(second), second, ""},
 		{"the whole skew early", cert.NotBefore.Add(-60 * second), 60 * second, ""},
 		{"the whole skew late", cert.NotAfter.Add(60 * second), 60 * second, ""},
-		{"a second more than the skew early", cert.NotBefore.Add(-61 * second), 60 * second, refusal.CertificateNotYetValid},
-		{"a second more than the skew late", cert.NotAfter.Add(61 * second), 60 * second, refusal.CertificateExpired},
-		{"no clock", time.Time{}, 60 * second, refusal.CertificateNotYetValid},
+		{"one second more than the skew early", cert.NotBefore.Add(-61 * second), 60 * second, refusal.CertificateNotYetValid},
+		{"one second more than the skew late", cert.NotAfter.Add(61 * second), 60 * second, refusal.CertificateExpired},
+		{"zero time", time.Time{}, 60 * second, refusal.CertificateNotYetValid},
 		{"another time zone", cert.NotAfter.In(time.FixedZone("east", 14*3600)), 0, ""},
 	}
 	for _, tt := range tests {
@@ -159,10 +161,10 @@ func TestTime(t *testing.T) {
 
 func TestLifetime(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	life := cert.NotAfter.Sub(cert.NotBefore)
 	tests := []struct {
 		name  string
@@ -171,39 +173,40 @@ func TestLifetime(t *testing.T) {
 	}{
 		{"off", 0, ""},
 		{"exactly the limit", life, ""},
-		{"a second too long", life - time.Second, refusal.CertificateLifetime},
-		{"a day too long", life - 24*time.Hour, refusal.CertificateLifetime},
-		// The skew is for clocks; it makes no certificate shorter.
-		{"a nanosecond too long", life - 1, refusal.CertificateLifetime},
+		{"one second too long", life - time.Second, refusal.CertificateLifetime},
+		{"one day too long", life - 24*time.Hour, refusal.CertificateLifetime},
+		// The clock skew does not extend the limit.
+		{"one nanosecond too long", life - 1, refusal.CertificateLifetime},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			limits := trust.Limits{MaxLifetime: tt.limit, ClockSkew: time.Minute}
-			v, err := trust.NewVerifier(keyring(t, public), nil, limits).Verify(cert, midlife(cert))
+			v, err := trust.NewVerifier(keyring(t, public), nil, limits).Verify(cert, midValidity(cert))
 			check(t, cert, v, err, tt.want)
 		})
 	}
 }
 
-// TestStrangers: names prove nothing, and a client is no CA.
-func TestStrangers(t *testing.T) {
+// TestOtherIssuers checks that an issuer of the same name without the key is refused, and
+// that a client cannot issue certificates.
+func TestOtherIssuers(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, certificate := o.authority("ca", "ec:P-256")
-	o.authority("stranger", "ec:P-256") // of the same name as the CA
+	o := newOpenSSL(t)
+	public, certificate := o.newCA("ca", "ec:P-256")
+	o.newCA("otherCA", "ec:P-256") // with the same name as the CA
 	o.key("mail", "ec:P-256")
 	o.key("social", "ec:P-256")
-	good := o.client(order{ca: "ca", key: "mail"})
+	good := o.client(clientOptions{ca: "ca", key: "mail"})
 	o.write("mail.crt", string(pemOf("CERTIFICATE", good.Raw)))
 
 	tests := []struct {
 		name string
-		with order
+		with clientOptions
 		want refusal.Reason
 	}{
-		{"the CA", order{ca: "ca", key: "mail"}, ""},
-		{"a stranger with the CA's name", order{ca: "stranger", key: "mail"}, refusal.CertificateUntrusted},
-		{"a verified client", order{ca: "mail", key: "social"}, refusal.CertificateUntrusted},
+		{"the CA", clientOptions{ca: "ca", key: "mail"}, ""},
+		{"another CA with the same name", clientOptions{ca: "otherCA", key: "mail"}, refusal.CertificateUntrusted},
+		{"a verified client", clientOptions{ca: "mail", key: "social"}, refusal.CertificateUntrusted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -221,13 +224,14 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestForgerLearnsNothing: what is wrong with an unsigned certificate beside its
-// signature is nobody's business.
-func TestForgerLearnsNothing(t *testing.T) {
+// TestForgedCertificatesAreUntrusted checks that a forged certificate is refused because
+// of its signature, whatever else is wrong with it. The refusal reveals nothing else to
+// the sender.
+func TestForgedCertificatesAreUntrusted(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
-	o.authority("stranger", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
+	o.newCA("otherCA", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	o.key("short", "rsa:1024")
 	revoked, err := trust.NewRevocations([]trust.Revocation{{Serial: "4f3a09"}})
@@ -235,11 +239,11 @@ func TestForgerLearnsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifier := trust.NewVerifier(keyring(t, public), revoked, trust.Limits{MaxLifetime: time.Hour})
-	defects := map[string]order{
-		"expired and revoked": {ca: "stranger", key: "mail"},
-		"short key":           {ca: "stranger", key: "short"},
-		"a CA":                {ca: "stranger", key: "mail", extensions: caExtensions},
-		"server only":         {ca: "stranger", key: "mail", extensions: "extendedKeyUsage=serverAuth"},
+	defects := map[string]clientOptions{
+		"expired and revoked": {ca: "otherCA", key: "mail"},
+		"short key":           {ca: "otherCA", key: "short"},
+		"a CA":                {ca: "otherCA", key: "mail", extensions: caExtensions},
+		"server only":         {ca: "otherCA", key: "mail", extensions: "extendedKeyUsage=serverAuth"},
 	}
 	for name, with := range defects {
 		t.Run(name, func(t *testing.T) {
@@ -250,16 +254,16 @@ func TestForgerLearnsNothing(t *testing.T) {
 	}
 }
 
-// TestRotation: while both anchors are in force both generations of clients get
-// in; afterwards only the new one.
+// TestRotation checks that clients of both keys are accepted while both anchors are in the
+// keyring, and only those of the new key afterwards.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	oldPublic, _ := o.authority("old", "rsa:2048")
-	newPublic, newCertificate := o.authority("new", "ed25519")
+	o := newOpenSSL(t)
+	oldPublic, _ := o.newCA("old", "rsa:2048")
+	newPublic, newCertificate := o.newCA("new", "ed25519")
 	o.key("mail", "ec:P-256")
-	before := o.client(order{ca: "old", key: "mail"})
-	after := o.client(order{ca: "new", key: "mail"})
+	before := o.client(clientOptions{ca: "old", key: "mail"})
+	after := o.client(clientOptions{ca: "new", key: "mail"})
 	tests := []struct {
 		name          string
 		anchors       [][]byte
@@ -284,18 +288,18 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestCriticalExtensionsAreNamed checks what the refusal of a client certificate says
-// of critical extensions: nameConstraints are known, and do not belong there.
+// TestCriticalExtensionsAreNamed checks that the refusal of a client certificate contains
+// its critical extension. nameConstraints are known but not allowed in a client's.
 func TestCriticalExtensionsAreNamed(t *testing.T) {
-	f := newForge(t)
+	f := ca.New(t)
 	for want, change := range map[string]func(*x509.Certificate){
 		"found nameConstraints (2.5.29.30)": directories(t, true, []string{"/O=Example"}, nil),
 		"found 1.2.3.4": func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 		},
 	} {
-		leaf := f.client(newKey(t).Public(), change)
-		v, err := verifyAt(t, leaf, nil, f.bare())
+		leaf := f.Client(t, ca.Key(t).Public(), change)
+		v, err := verifyAt(t, leaf, nil, f.PublicKeyPEM())
 		check(t, leaf, v, err, refusal.CertificateUnsuitable)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "unknown") {
 			t.Errorf("want %q, found %v", want, err)

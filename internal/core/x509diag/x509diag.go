@@ -13,9 +13,9 @@ import "crypto/x509"
 type Fault struct {
 	// Found completes the sentence "the certificate has …" or "found …", such as
 	// "a key on the curve secp256k1".
-	Found string
+	Description string
 	// Remedy says what to do, in lower case and without a full stop.
-	Remedy string
+	Hint string
 }
 
 const (

@@ -146,10 +146,10 @@ func TestUnsupportedKeys(t *testing.T) {
 			} else {
 				fault, ok = x509diag.UnsupportedKey(cert)
 			}
-			if !ok || !strings.Contains(fault.Found, want) || fault.Remedy == "" {
+			if !ok || !strings.Contains(fault.Description, want) || fault.Hint == "" {
 				t.Errorf("want %q of the certificate, found %+v and %v", want, fault, ok)
 			}
-			if fault, ok := x509diag.PublicKey(spki); !ok || !strings.Contains(fault.Found, want) {
+			if fault, ok := x509diag.PublicKey(spki); !ok || !strings.Contains(fault.Description, want) {
 				t.Errorf("want %q of the key, found %+v and %v", want, fault, ok)
 			}
 		})
@@ -176,7 +176,7 @@ func TestUnreadable(t *testing.T) {
 				t.Fatal("want a certificate that crypto/x509 refuses, found one that it reads")
 			}
 			fault, ok := x509diag.Unreadable(der)
-			if !ok || fault.Found != strings.TrimSuffix(want, ", also") || fault.Remedy == "" {
+			if !ok || fault.Description != strings.TrimSuffix(want, ", also") || fault.Hint == "" {
 				t.Errorf("want %q, found %+v and %v", want, fault, ok)
 			}
 		})
@@ -186,7 +186,7 @@ func TestUnreadable(t *testing.T) {
 		parts := split(t, contentOf(t, f.certificate(t)))
 		parts[1] = wrap(t, 0x30, object(t, asn1.ObjectIdentifier{1, 2, 3}))
 		fault, ok := x509diag.Unreadable(wrap(t, 0x30, parts...))
-		if !ok || !strings.HasPrefix(fault.Found, "two different signature algorithms") {
+		if !ok || !strings.HasPrefix(fault.Description, "two different signature algorithms") {
 			t.Errorf("found %+v and %v", fault, ok)
 		}
 	})
@@ -254,7 +254,7 @@ func FuzzUnreadable(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
 		for _, explain := range []func([]byte) (x509diag.Fault, bool){x509diag.Unreadable, x509diag.PublicKey} {
-			if fault, ok := explain(der); ok != (fault.Found != "") || ok != (fault.Remedy != "") {
+			if fault, ok := explain(der); ok != (fault.Description != "") || ok != (fault.Hint != "") {
 				t.Errorf("want both texts or none, found %+v and %v", fault, ok)
 			}
 		}

@@ -46,7 +46,7 @@ func (r *recents) get(value string, now time.Time) (gate.Identification, bool) {
 	if e == nil || e.value != value {
 		return gate.Identification{}, false
 	}
-	if !e.found.Certificate.Holds(now) {
+	if !e.found.Certificate.ValidAt(now) {
 		p.CompareAndSwap(e, nil)
 		return gate.Identification{}, false
 	}

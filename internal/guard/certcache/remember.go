@@ -66,7 +66,7 @@ func (i *Identifier) Identify(claim gate.Claim, now time.Time) gate.Identificati
 		return found
 	}
 	if found, ok := i.known.GetIfPresent(value); ok {
-		if found.Certificate.Holds(now) {
+		if found.Certificate.ValidAt(now) {
 			i.recents.put(value, found)
 			return found
 		}

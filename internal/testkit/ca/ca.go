@@ -46,7 +46,7 @@ func New(tb TB, changes ...Change) CA {
 // NewWithKey returns a CA like [New] does, with the given key.
 func NewWithKey(tb TB, key crypto.Signer, changes ...Change) CA {
 	tb.Helper()
-	template := caTemplate("Example CA", changes)
+	template := changed(Template("Example CA"), changes)
 	return CA{Key: key, Certificate: Sign(tb, template, template, key.Public(), key)}
 }
 
@@ -54,22 +54,14 @@ func NewWithKey(tb TB, key crypto.Signer, changes ...Change) CA {
 func (c CA) Intermediate(tb TB, name string, changes ...Change) CA {
 	tb.Helper()
 	key := Key(tb)
-	return CA{Key: key, Certificate: Sign(tb, caTemplate(name, changes), c.Certificate, key.Public(), c.Key)}
+	return CA{Key: key, Certificate: Sign(tb, changed(Template(name), changes), c.Certificate, key.Public(), c.Key)}
 }
 
 // Client returns a certificate for the client called mail, signed by c. It is valid
 // from one hour before [Now] to one day after it.
 func (c CA) Client(tb TB, public crypto.PublicKey, changes ...Change) *x509.Certificate {
 	tb.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(0x4f3a09),
-		Subject:      pkix.Name{Organization: []string{"Example"}, OrganizationalUnit: []string{"mail"}, CommonName: "mail"},
-		NotBefore:    Now().Add(-time.Hour), NotAfter: Now().AddDate(0, 0, 1),
-	}
-	for _, change := range changes {
-		change(template)
-	}
-	return Sign(tb, template, c.Certificate, public, c.Key)
+	return Sign(tb, changed(ClientTemplate(), changes), c.Certificate, public, c.Key)
 }
 
 // PublicKeyPEM returns the CA's key as a PEM block PUBLIC KEY.
@@ -110,14 +102,27 @@ func Sign(tb TB, template, parent *x509.Certificate, public crypto.PublicKey, ke
 	return cert
 }
 
-func caTemplate(name string, changes []Change) *x509.Certificate {
-	template := &x509.Certificate{
+// Template returns the template of the certificate of a CA with this common name.
+func Template(name string) *x509.Certificate {
+	return &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{Organization: []string{"Example"}, CommonName: name},
 		NotBefore:    Now().AddDate(0, 0, -1), NotAfter: Now().AddDate(1, 0, 0),
 		BasicConstraintsValid: true, IsCA: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
+}
+
+// ClientTemplate returns the template of the certificate of the client called mail.
+func ClientTemplate() *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(0x4f3a09),
+		Subject:      pkix.Name{Organization: []string{"Example"}, OrganizationalUnit: []string{"mail"}, CommonName: "mail"},
+		NotBefore:    Now().Add(-time.Hour), NotAfter: Now().AddDate(0, 0, 1),
+	}
+}
+
+func changed(template *x509.Certificate, changes []Change) *x509.Certificate {
 	for _, change := range changes {
 		change(template)
 	}

@@ -14,45 +14,43 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-func TestZeroNeverHolds(t *testing.T) {
+func TestZeroIsNeverValidAt(t *testing.T) {
 	for _, at := range []time.Time{{}, time.Now(), time.Unix(0, 0)} {
-		if (trust.Verified{}).Holds(at) {
-			t.Errorf("a zero Verified holds at %s", at)
+		if (trust.Verified{}).ValidAt(at) {
+			t.Errorf("a zero Verified is valid at %s", at)
 		}
 	}
 }
 
-// timeline makes certificates of chosen periods, all by one key: an RSA key of 1024
-// bits, which verifies the thousands of signatures of these tests fastest.
-type timeline struct {
+// certificateMaker makes certificates with given validity periods, all with one key: an
+// RSA key of 1024 bits, which verifies the thousands of signatures of these tests fastest.
+type certificateMaker struct {
 	key    *rsa.PrivateKey
 	serial int64
 }
 
-// noon is the middle of every timeline.
-func noon() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+// period is a period in minutes relative to ca.Now.
+type period struct{ from, to int }
 
-// span is a period in minutes around noon.
-type span struct{ from, to int }
-
-func (s span) times() (from, to time.Time) {
-	return noon().Add(time.Duration(s.from) * time.Minute), noon().Add(time.Duration(s.to) * time.Minute)
+func (s period) times() (from, to time.Time) {
+	return ca.Now().Add(time.Duration(s.from) * time.Minute), ca.Now().Add(time.Duration(s.to) * time.Minute)
 }
 
-func newTimeline(t *testing.T) *timeline {
+func newCertificateMaker(t *testing.T) *certificateMaker {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &timeline{key: key}
+	return &certificateMaker{key: key}
 }
 
-// certificate is signed by issuer, or by itself where that is nil. Only the
-// client "mail" is no CA.
-func (l *timeline) certificate(t rapid.TB, name string, s span, issuer *x509.Certificate) *x509.Certificate {
+// certificate returns a certificate signed by issuer, or self-signed if issuer is nil. It
+// is a CA certificate unless the name is "mail".
+func (l *certificateMaker) certificate(t rapid.TB, name string, s period, issuer *x509.Certificate) *x509.Certificate {
 	t.Helper()
 	l.serial++
 	template := &x509.Certificate{SerialNumber: big.NewInt(l.serial), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true}
@@ -74,7 +72,7 @@ func (l *timeline) certificate(t rapid.TB, name string, s span, issuer *x509.Cer
 	return cert
 }
 
-func (l *timeline) list(t rapid.TB, ca *x509.Certificate, s span, ring *trust.Keyring, revoked ...*x509.Certificate) *trust.CRL {
+func (l *certificateMaker) list(t rapid.TB, ca *x509.Certificate, s period, ring *trust.Keyring, revoked ...*x509.Certificate) *trust.CRL {
 	t.Helper()
 	template := &x509.RevocationList{Number: big.NewInt(1)}
 	template.ThisUpdate, template.NextUpdate = s.times()
@@ -92,62 +90,64 @@ func (l *timeline) list(t rapid.TB, ca *x509.Certificate, s span, ring *trust.Ke
 	return lists[0]
 }
 
-// held asks at every edge, and just before and after, whether whatever holds
-// would be verified again; it counts what holds.
-func held(t rapid.TB, v *trust.Verifier, spans []span, skew time.Duration, chain ...*x509.Certificate) (holding int) {
+// checkValidAt verifies the chain at every end of a period, and just before and after. If
+// ValidAt returns true for one of these times, verifying at that time must give the same
+// result. It returns how often ValidAt was true.
+func checkValidAt(t rapid.TB, v *trust.Verifier, periods []period, skew time.Duration, chain ...*x509.Certificate) (count int) {
 	t.Helper()
-	type answer struct {
+	type result struct {
 		verified trust.Verified
 		err      error
 	}
-	answers := map[time.Time]answer{}
-	for _, s := range spans {
+	results := map[time.Time]result{}
+	for _, s := range periods {
 		from, to := s.times()
 		for _, edge := range []time.Time{from, to, from.Add(-skew), to.Add(skew)} {
 			for _, at := range []time.Time{edge.Add(-1), edge, edge.Add(1)} {
-				if _, asked := answers[at]; !asked {
+				if _, known := results[at]; !known {
 					verified, err := v.Verify(chain[0], at, chain[1:]...)
-					answers[at] = answer{verified, err}
+					results[at] = result{verified, err}
 				}
 			}
 		}
 	}
-	for from, before := range answers {
-		if before.err == nil && !before.verified.Holds(from) {
-			t.Fatalf("verified at %s and does not hold then", from)
+	for from, before := range results {
+		if before.err == nil && !before.verified.ValidAt(from) {
+			t.Fatalf("verified at %s and not valid at that time", from)
 		}
-		for at, then := range answers {
-			if !before.verified.Holds(at) {
+		for at, then := range results {
+			if !before.verified.ValidAt(at) {
 				continue
 			}
-			holding++
+			count++
 			if then.err != nil || then.verified.KeyID() != before.verified.KeyID() {
-				t.Fatalf("verified at %s, holds at %s, but verifying then: key %s, %v", from, at, then.verified.KeyID().Short(), then.err)
+				t.Fatalf("verified at %s, valid at %s, but verifying at that time returned: key %s, %v", from, at, then.verified.KeyID().Short(), then.err)
 			}
 		}
 	}
-	return holding
+	return count
 }
 
-// TestHolds: each thing that has a period ends what holds, alone.
-func TestHolds(t *testing.T) {
+// TestValidAt checks that each validity period alone limits the period in which a result
+// is valid.
+func TestValidAt(t *testing.T) {
 	t.Parallel()
-	l := newTimeline(t)
-	wide, narrow := span{-60, 60}, span{-10, 10}
+	l := newCertificateMaker(t)
+	wide, narrow := period{-60, 60}, period{-10, 10}
 	tests := []struct {
 		name                string
-		leaf, between, root span
-		list                *span
+		leaf, between, root period
+		list                *period
 		staleOK             bool
-		want                span // without the skew
-		skewless            bool // at its end
+		want                period // without clock skew
+		noSkewAtEnd         bool
 	}{
 		{name: "leaf", leaf: narrow, between: wide, root: wide, want: narrow},
 		{name: "intermediate", leaf: wide, between: narrow, root: wide, want: narrow},
 		{name: "root", leaf: wide, between: wide, root: narrow, want: narrow},
-		{name: "list", leaf: wide, between: wide, root: wide, list: &narrow, want: narrow, skewless: true},
-		{name: "list that may go stale", leaf: wide, between: wide, root: wide, list: &narrow, staleOK: true, want: wide},
-		{name: "one begins, another ends", leaf: span{-5, 60}, between: span{-60, 7}, root: wide, want: span{-5, 7}},
+		{name: "list", leaf: wide, between: wide, root: wide, list: &narrow, want: narrow, noSkewAtEnd: true},
+		{name: "list that may be outdated", leaf: wide, between: wide, root: wide, list: &narrow, staleOK: true, want: wide},
+		{name: "one begins, another ends", leaf: period{-5, 60}, between: period{-60, 7}, root: wide, want: period{-5, 7}},
 	}
 	for _, tt := range tests {
 		for _, skew := range []time.Duration{0, time.Minute} {
@@ -157,39 +157,39 @@ func TestHolds(t *testing.T) {
 				leaf := l.certificate(t, "mail", tt.leaf, between)
 				ring := keyring(t, pemOf("CERTIFICATE", root.Raw))
 				v := trust.NewVerifier(ring, nil, trust.Limits{ClockSkew: skew, MinRSABits: 1024})
-				spans := []span{tt.leaf, tt.between, tt.root}
+				periods := []period{tt.leaf, tt.between, tt.root}
 				if tt.list != nil {
 					v = v.WithCRLs([]*trust.CRL{l.list(t, root, *tt.list, ring)}, tt.staleOK)
-					spans = append(spans, *tt.list)
+					periods = append(periods, *tt.list)
 				}
 				from, until := tt.want.times()
 				from = from.Add(-skew)
-				if !tt.skewless {
+				if !tt.noSkewAtEnd {
 					until = until.Add(skew)
 				}
-				got, err := v.Verify(leaf, noon(), between)
+				got, err := v.Verify(leaf, ca.Now(), between)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for at, want := range map[time.Time]bool{noon(): true, from: true, until: true, from.Add(-1): false, until.Add(1): false} {
-					if got.Holds(at) != want {
-						t.Errorf("holds at %s: %t, want %t", at, !want, want)
+				for at, want := range map[time.Time]bool{ca.Now(): true, from: true, until: true, from.Add(-1): false, until.Add(1): false} {
+					if got.ValidAt(at) != want {
+						t.Errorf("valid at %s: %t, want %t", at, !want, want)
 					}
 				}
-				if held(t, v, spans, skew, leaf, between) == 0 {
-					t.Error("nothing holds: are the times right?")
+				if checkValidAt(t, v, periods, skew, leaf, between) == 0 {
+					t.Error("want times at which the result is valid, found none")
 				}
 			})
 		}
 	}
 }
 
-// TestHoldsWhereAnotherPathComesFirst: a second intermediate of the same name and
-// key is revoked and not in time yet. When it is, the path through it may come
-// first and be refused; what was verified before must not hold until then.
-func TestHoldsWhereAnotherPathComesFirst(t *testing.T) {
-	l := newTimeline(t)
-	wide, late := span{-60, 60}, span{10, 60}
+// TestValidAtWithTwoPaths uses a second intermediate with the same name and key that is
+// revoked and not valid yet. Once it is valid, the search may find the path through it
+// first and refuse the certificate. An earlier result must not be valid at that time.
+func TestValidAtWithTwoPaths(t *testing.T) {
+	l := newCertificateMaker(t)
+	wide, late := period{-60, 60}, period{10, 60}
 	root := l.certificate(t, "root", wide, nil)
 	good, revoked := l.certificate(t, "between", wide, root), l.certificate(t, "between", late, root)
 	leaf := l.certificate(t, "mail", wide, good)
@@ -200,23 +200,23 @@ func TestHoldsWhereAnotherPathComesFirst(t *testing.T) {
 	}
 	v := trust.NewVerifier(ring, revocations, trust.Limits{ClockSkew: time.Minute, MinRSABits: 1024})
 	for _, intermediates := range [][]*x509.Certificate{{good, revoked}, {revoked, good}} {
-		held(t, v, []span{wide, late}, time.Minute, append([]*x509.Certificate{leaf}, intermediates...)...)
+		checkValidAt(t, v, []period{wide, late}, time.Minute, append([]*x509.Certificate{leaf}, intermediates...)...)
 	}
 }
 
-// TestHoldsMeansVerifiable: whatever the periods, two roots and two intermediates
-// of one name, lists of both and a revoked intermediate.
-func TestHoldsMeansVerifiable(t *testing.T) {
+// TestValidAtMeansVerifiable checks ValidAt with random periods, two roots and two
+// intermediates of one name, revocation lists of both and a revoked intermediate.
+func TestValidAtMeansVerifiable(t *testing.T) {
 	t.Parallel()
-	l, l2 := newTimeline(t), newTimeline(t)
-	spans := rapid.Custom(func(t *rapid.T) span {
-		return span{rapid.IntRange(-30, 5).Draw(t, "from"), rapid.IntRange(6, 30).Draw(t, "to")}
+	l, l2 := newCertificateMaker(t), newCertificateMaker(t)
+	periods := rapid.Custom(func(t *rapid.T) period {
+		return period{rapid.IntRange(-30, 5).Draw(t, "from"), rapid.IntRange(6, 30).Draw(t, "to")}
 	})
 	total := 0
 	rapid.Check(t, func(t *rapid.T) {
-		all := make([]span, 7)
+		all := make([]period, 7)
 		for i := range all {
-			all[i] = spans.Draw(t, "span")
+			all[i] = periods.Draw(t, "period")
 		}
 		skew := rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "skew")
 		other := l2.certificate(t, "root", all[1], nil)
@@ -232,9 +232,9 @@ func TestHoldsMeansVerifiable(t *testing.T) {
 			lists = append(lists, l.list(t, root, all[6], ring, two))
 		}
 		v := trust.NewVerifier(ring, nil, trust.Limits{ClockSkew: skew, MinRSABits: 1024}).WithCRLs(lists, rapid.Bool().Draw(t, "staleOK"))
-		total += held(t, v, all, skew, leaf, one, two)
+		total += checkValidAt(t, v, all, skew, leaf, one, two)
 	})
 	if total == 0 {
-		t.Error("nothing ever holds: are the times right?")
+		t.Error("want times at which a result is valid, found none")
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestFailsClosed: whatever was forgotten, nobody gets in.
+// TestFailsClosed checks that every missing or zero argument results in a refusal.
 func TestFailsClosed(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
-	cert := o.client(order{ca: "ca", key: "mail"})
+	cert := o.client(clientOptions{ca: "ca", key: "mail"})
 	ring := keyring(t, public)
 	good := trust.NewVerifier(ring, nil, trust.Limits{})
 	unsigned := &x509.Certificate{
@@ -28,19 +28,19 @@ func TestFailsClosed(t *testing.T) {
 		cert     *x509.Certificate
 		want     refusal.Reason
 	}{
-		{"nothing forgotten", good, cert, ""},
+		{"everything set", good, cert, ""},
 		{"nil verifier", nil, cert, refusal.CertificateUntrusted},
 		{"zero verifier", &trust.Verifier{}, cert, refusal.CertificateUntrusted},
 		{"nil keyring", trust.NewVerifier(nil, nil, trust.Limits{}), cert, refusal.CertificateUntrusted},
 		{"zero keyring", trust.NewVerifier(&trust.Keyring{}, nil, trust.Limits{}), cert, refusal.CertificateUntrusted},
 		{"nil certificate", good, nil, refusal.CertificateUntrusted},
 		{"zero certificate", good, &x509.Certificate{}, refusal.CertificateUntrusted},
-		{"a certificate that nobody signed", good, unsigned, refusal.CertificateUntrusted},
+		{"unsigned certificate", good, unsigned, refusal.CertificateUntrusted},
 		{"nil verifier and certificate", nil, nil, refusal.CertificateUntrusted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err := tt.verifier.Verify(tt.cert, midlife(cert))
+			v, err := tt.verifier.Verify(tt.cert, midValidity(cert))
 			check(t, tt.cert, v, err, tt.want)
 		})
 	}
@@ -50,7 +50,7 @@ func TestZeroVerified(t *testing.T) {
 	var v trust.Verified
 	if v.Valid() || v.Certificate() != nil || v.Serial() != "" || v.Fingerprint() != "" || v.KeyID() != (trust.KeyID{}) ||
 		v.ShortKeyID() != "" || v.OwnKeyID() != (trust.KeyID{}) || v.SharedKey() || !v.NotAfter().IsZero() {
-		t.Errorf("want the zero value to say nothing, found %+v", v)
+		t.Errorf("want empty results from the zero value, found %+v", v)
 	}
 }
 
@@ -62,11 +62,12 @@ func TestEmptyKeyrings(t *testing.T) {
 	}
 }
 
-// TestAnchorsAreACopy: a keyring cannot be changed through what it shows.
+// TestAnchorsAreACopy checks that a caller cannot change a keyring through the slice that
+// Anchors returns.
 func TestAnchorsAreACopy(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
-	public, _ := o.authority("ca", "ec:P-256")
+	o := newOpenSSL(t)
+	public, _ := o.newCA("ca", "ec:P-256")
 	ring := keyring(t, public)
 	id := ring.Anchors()[0].ID()
 	ring.Anchors()[0] = trust.Anchor{}
