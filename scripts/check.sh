@@ -6,16 +6,17 @@
 #   scripts/check.sh lint test      only these
 #   FUZZTIME=2m scripts/check.sh fuzz
 #
-# Steps, in order: tools format shell modules build cross vet lint test deploy
-# nethttp fuzz leaks binaries. The first one that fails ends the run. Every step's output stays in
-# .check/. With CI=true a missing tool is a failure; by hand it is a warning.
+# Steps, in order: tools test format shell modules vet lint race nethttp fuzz deploy leaks
+# cross binaries. The first step that fails ends the run. The output of every step is kept
+# in .check/. With CI=true a missing tool is a failure, otherwise a warning. The last line
+# counts the tests of the test step.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-FUZZTIME=${FUZZTIME:-10s}
+FUZZTIME=${FUZZTIME:-4s}
 GOLANGCI_VERSION=v2.15.0
 OUT=$PWD/.check
-STEPS=(tools format shell modules build cross vet lint test deploy nethttp fuzz leaks binaries)
+STEPS=(tools test format shell modules vet lint race nethttp fuzz deploy leaks cross binaries)
 
 if ! command -v go >/dev/null; then
   echo "go is not installed: want the version in go.mod or a later one" >&2
@@ -24,6 +25,10 @@ fi
 # Every go command of the checks, and every one that a test starts, builds the
 # same program: Gin without its MessagePack codec, which is 6 MB.
 GOFLAGS="${GOFLAGS:-} -tags=nomsgpack"
+# End-to-end tests in which many requests, reloads or shutdowns happen at once.
+LOAD_TESTS='Load|Flood|Crowd|Drain|Replicas|InFlight|Renewal|Reader|Bounded|Restart|Share|Deny'
+# End-to-end tests that ask the gateway for nothing, or for nothing that depends on HTTP.
+NO_HTTP_TESTS='Architecture|Document|Readme|Script|Recipe|Article|Unit|Deployed|Demo|Header(Forms|Reads)|Explain|Agent|Flood|Crowd|Replicas|Redis|Schedule|CommandLine|Check|Fault|StartRefuses|Key|Revocation|Algorithms|EveryVector|EveryForm|Tool|Nothing'
 GOBIN=$(go env GOBIN)
 GOBIN=${GOBIN:-$(go env GOPATH)/bin}
 # The last folder is where .ci/run installs Envoy and Traefik.
@@ -121,19 +126,6 @@ step_modules() {
   fi
 }
 
-step_build() { go build ./...; }
-
-# The commands build on every system that developers and operators use.
-step_cross() {
-  local os arch
-  for os in linux darwin windows; do
-    for arch in amd64 arm64; do
-      echo "$os/$arch"
-      GOOS=$os GOARCH=$arch CGO_ENABLED=0 go build ./cmd/...
-    done
-  done
-}
-
 step_vet() { go vet ./...; }
 
 golangci_is_pinned() {
@@ -160,14 +152,11 @@ race() {
   fi
 }
 
+# The command of README.md, with the events of the tests as JSON for report.
 step_test() {
-  local flag code=0
+  local code=0
   rm -f "$OUT"/test.json "$OUT"/test.txt "$OUT"/test.stderr
-  flag=$(race)
-  [[ -n "$flag" ]] || skip "the race detector: it needs gcc" || return 1
-  # shellcheck disable=SC2086 # an empty flag is no argument
-  CGO_ENABLED=${flag:+1} go test $flag -shuffle=on -timeout=15m -json ./... \
-    >"$OUT/test.json" 2>"$OUT/test.stderr" || code=$?
+  go test -shuffle=on -timeout=15m -json ./... >"$OUT/test.json" 2>"$OUT/test.stderr" || code=$?
   cat "$OUT/test.stderr"
   report text >"$OUT/test.txt"
   report summary
@@ -181,11 +170,26 @@ step_test() {
   fi
 }
 
+# The packages in which goroutines share state, and the end-to-end tests that put the
+# gateway under load, with the race detector in the tests and in the gateway.
+step_race() {
+  local flag
+  flag=$(race)
+  [[ -n "$flag" ]] || { skip "the race detector: it needs gcc" && return; }
+  CGO_ENABLED=1 go test -race -shuffle=on -timeout=15m ./internal/http1/... ./internal/guard/... \
+    ./internal/proxy/... ./internal/surface/... ./internal/audit ./internal/filewatch \
+    ./internal/gateway ./internal/tool/agent
+  TEST_RACE=true go test -shuffle=on -timeout=15m -run "$LOAD_TESTS" ./test/e2e
+}
+
 # report MODE reads the events of go test -json: text prints all output, summary
 # a line for each package, failures the output of whatever failed, count the
-# closing line. A package that failed without a failed test counts as one.
+# closing line. A package that failed without a failed test counts as one, and so does the
+# step that is the second argument, unless it is the test step.
 report() {
-  LC_ALL=C awk -v mode="$1" '
+  local other=0
+  [[ "${2:-test}" == test ]] || other=1
+  LC_ALL=C awk -v mode="$1" -v other="$other" '
     function field(name,  s) {
       if (!match(head, "\"" name "\":\"[^\"]*\"")) return ""
       s = substr(head, RSTART, RLENGTH)
@@ -221,6 +225,7 @@ report() {
     }
     END {
       for (p in failed) if (!(p in blamed)) count["fail"]++
+      count["fail"] += other
       if (mode == "count") 
         printf "%d passed, %d failed, %d skipped\n", count["pass"], count["fail"], count["skip"]
       if (mode != "failures") exit
@@ -240,10 +245,11 @@ step_deploy() {
   go -C test/deploy test -count=1 ./...
 }
 
-# The same tests with net/http's server and transport only.
+# The tests of HTTP itself once more, with net/http's server and transport only.
 step_nethttp() {
   TEST_HTTP_FAST_PATH=false go test -shuffle=on -timeout=15m \
-    ./internal/surface/public ./internal/gateway ./test/e2e
+    ./internal/surface/public ./internal/gateway
+  TEST_HTTP_FAST_PATH=false go test -shuffle=on -timeout=15m -skip "$NO_HTTP_TESTS" ./test/e2e
 }
 
 # fuzz_targets prints "PACKAGE TARGET" lines.
@@ -260,28 +266,34 @@ deadline_only() {
     ! grep -qE 'Failing input|panic|_test\.go:|fuzzing process' "$1"
 }
 
+# fuzz_one PACKAGE TARGET runs one target in one process.
+fuzz_one() {
+  local log=$OUT/fuzz-${1##*/}-$2.txt
+  if go test -vet=off -parallel=1 -run='^$' -fuzz="^$2\$" -fuzztime="$FUZZTIME" \
+    "$1" >"$log" 2>&1 </dev/null; then
+    echo "$1 $2"
+  elif deadline_only "$log"; then
+    echo "$1 $2 (the deadline came in the middle of an input; nothing was found)"
+  else
+    cat "$log"
+    return 1
+  fi
+}
+
+# Every target for a short time, as many at once as there are cores. What a longer run has
+# found is in the testdata folders, and every test run tries it.
 step_fuzz() {
-  local targets package target log
+  local targets
   rm -f "$OUT"/fuzz-*.txt
   targets=$(fuzz_targets)
   if [[ -z "$targets" ]]; then
     echo "no fuzz targets"
     return
   fi
-  while read -r package target; do
-    log=$OUT/fuzz-${package##*/}-$target.txt
-    echo "$package $target"
-    if go test -vet=off -run='^$' -fuzz="^$target\$" -fuzztime="$FUZZTIME" \
-      "$package" >"$log" 2>&1 </dev/null; then
-      continue
-    fi
-    if deadline_only "$log"; then
-      echo "  (the deadline came in the middle of an input; nothing was found)"
-      continue
-    fi
-    cat "$log"
-    return 1
-  done <<<"$targets"
+  export OUT FUZZTIME
+  export -f fuzz_one deadline_only
+  # shellcheck disable=SC2016 # the inner shell expands the arguments
+  xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 bash -c 'fuzz_one "$1" "$2"' fuzz <<<"$targets"
 }
 
 # Nothing may print a credential: not a test, and so not the code under test.
@@ -292,12 +304,23 @@ step_leaks() {
     echo "no test output to search: the test step comes first"
     return 1
   fi
-  found=$(grep -nE "$pattern" "$OUT"/test.txt "$OUT"/test.stderr "$OUT"/fuzz-*.txt 2>/dev/null |
+  found=$(grep -nE "$pattern" "$OUT"/test.txt "$OUT"/test.stderr "$OUT"/{race,nethttp}.log "$OUT"/fuzz-*.txt 2>/dev/null |
     grep -vE ':[0-9]+: *(=== (RUN|PAUSE|CONT|NAME) |--- (PASS|SKIP): )') || true
   [[ -z "$found" ]] && return
   echo "the output of the tests holds pieces of a certificate or key (cut here):"
   sed -E "s/($pattern).*/\1…/" <<<"$found"
   return 1
+}
+
+# The commands build on every system that developers and operators use.
+step_cross() {
+  local os arch
+  for os in linux darwin windows; do
+    for arch in amd64 arm64; do
+      echo "$os/$arch"
+      GOOS=$os GOARCH=$arch CGO_ENABLED=0 go build -trimpath ./cmd/...
+    done
+  done
 }
 
 step_binaries() {
@@ -338,7 +361,7 @@ run() {
   sed 's/^/   /' "$OUT/$name.log"
   if ((code != 0)); then
     echo "== $name FAILED after $((SECONDS - start)) s"
-    [[ "$name" == test && -s "$OUT/test.json" ]] && report count
+    [[ "$tested" == false && "$name" != test || ! -s "$OUT/test.json" ]] || report count "$name"
     exit 1
   fi
   echo "   ok, $((SECONDS - start)) s"
