@@ -26,9 +26,9 @@ fi
 # same program: Gin without its MessagePack codec, which is 6 MB.
 GOFLAGS="${GOFLAGS:-} -tags=nomsgpack"
 # End-to-end tests in which many requests, reloads or shutdowns happen at once.
-LOAD_TESTS='Load|Flood|Crowd|Drain|Replicas|InFlight|Renewal|Reader|Bounded|Restart|Share|Deny'
-# End-to-end tests that ask the gateway for nothing, or for nothing that depends on HTTP.
-NO_HTTP_TESTS='Architecture|Document|Readme|Script|Recipe|Article|Unit|Deployed|Demo|Header(Forms|Reads)|Explain|Agent|Flood|Crowd|Replicas|Redis|Schedule|CommandLine|Check|Fault|StartRefuses|Key|Revocation|Algorithms|EveryVector|EveryForm|Tool|Nothing'
+LOAD_TESTS='Load|Flood|Idle|Drain|Replicas|InFlight|Renewed|LogReader|RateLimit|DenyApplies|Replays'
+# End-to-end tests that send no request, or none that depends on the HTTP implementation.
+NO_HTTP_TESTS='Architecture|Documented|DocumentLinks|Readme|Script|Recipe|Systemd|Deployed|Demo|Explain|Agent|Flood|Redis|Replicas|Schedule|CommandLine|CheckCommand|Configuration|KeyForms|Rotation|Revocation|Algorithms|Encodings|Tool|Kubernetes|ManyIdle|Dockerfile'
 GOBIN=$(go env GOBIN)
 GOBIN=${GOBIN:-$(go env GOPATH)/bin}
 # The last folder is where .ci/run installs Envoy and Traefik.

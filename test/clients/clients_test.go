@@ -87,9 +87,9 @@ const appsAdd = `rules:
     allow: ["POST /events"]
 `
 
-// TestClients runs every program of the README: one request that is allowed, and
-// refused twins.
-func TestClients(t *testing.T) {
+// TestClientPrograms runs every client program with a request that is allowed and with
+// refused ones.
+func TestClientPrograms(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -187,9 +187,9 @@ func (c clientProgram) wantNotRedirected(t *testing.T, args func(url string) []s
 	}
 }
 
-// TestLineBreaksInTheHeader: what each client says when somebody attaches the
-// file as it is. What it says beside that may be the certificate.
-func TestLineBreaksInTheHeader(t *testing.T) {
+// TestClientsRejectLineBreaks checks the error of each client program when the PEM file
+// itself is attached.
+func TestClientsRejectLineBreaks(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	m.WriteFile(t, "mail.crt", string(m.Issue(t, harness.OU("mail")).PEM))
@@ -216,9 +216,9 @@ func TestLineBreaksInTheHeader(t *testing.T) {
 	}
 }
 
-// TestReadmeClients: the README names every program and shows some of them as
-// they are.
-func TestReadmeClients(t *testing.T) {
+// TestDocumentedClients checks that the documents link every client program and show some
+// of them unchanged.
+func TestDocumentedClients(t *testing.T) {
 	t.Parallel()
 	text, programs := harness.Documents(t), slices.Concat(clientPrograms(), signingPrograms())
 	for _, c := range programs {

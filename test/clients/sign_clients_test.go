@@ -31,8 +31,7 @@ func newSignerFiles(t *testing.T, m *harness.MasterKey, algorithm string) signer
 	return signerFiles{filepath.Join(m.Dir, algorithm+".crt"), filepath.Join(m.Dir, algorithm+".key")}
 }
 
-// TestSigningClients runs every program that signs against a gateway that wants
-// it, with each kind of key.
+// TestSigningClients runs every client program that signs, with each kind of key.
 func TestSigningClients(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -79,8 +78,8 @@ func (c clientProgram) wantProven(t *testing.T, g *harness.Gateway, s signerFile
 	}
 }
 
-// TestSigningClientsRefused: what is wrong is told, by an exit code, too.
-func TestSigningClientsRefused(t *testing.T) {
+// TestSigningClientsReportRefusals checks that refused requests give an exit code.
+func TestSigningClientsReportRefusals(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, other := newSignerFiles(t, m, "p256"), newSignerFiles(t, m, "ed25519")

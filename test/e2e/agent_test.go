@@ -17,8 +17,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestAgent: plain curl is a signed client.
-func TestAgent(t *testing.T) {
+// TestAgentSignsRequests sends plain requests through an agent with each kind of key and
+// expects them signed at the gateway.
+func TestAgentSignsRequests(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	for _, algorithm := range []string{"p256", "p384", "ed25519", "rsa"} {
@@ -67,8 +68,9 @@ func wantRequest(t *testing.T, u *harness.Upstream) *http.Request {
 	return r
 }
 
-// TestAgentStreams: an answer comes as it is made.
-func TestAgentStreams(t *testing.T) {
+// TestAgentStreamsResponses checks that the agent forwards each part of a response as it
+// arrives.
+func TestAgentStreamsResponses(t *testing.T) {
 	t.Parallel()
 	read := make(chan struct{})
 	m := harness.NewMasterKey(t, "p256")
@@ -99,9 +101,9 @@ func TestAgentStreams(t *testing.T) {
 	}
 }
 
-// TestAgentRenewal: the certificate and key change while requests run, and none
-// fails.
-func TestAgentRenewal(t *testing.T) {
+// TestAgentReloadsRenewedCertificate replaces certificate and key while requests run and
+// expects that none fails.
+func TestAgentReloadsRenewedCertificate(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress())
@@ -158,9 +160,9 @@ func askUntil(t *testing.T, url string, stop <-chan struct{}) {
 	}
 }
 
-// TestAgentExpired: the agent says itself that it cannot sign, to the program, to
-// its health check and in the log, until there is another certificate.
-func TestAgentExpired(t *testing.T) {
+// TestAgentReportsExpiredCertificate checks that the agent reports an expired certificate
+// to its clients, its health check and its log until a new one is there.
+func TestAgentReportsExpiredCertificate(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress())
@@ -190,8 +192,8 @@ func TestAgentExpired(t *testing.T) {
 	}
 }
 
-// TestAgentDrains: SIGTERM lets a request end.
-func TestAgentDrains(t *testing.T) {
+// TestAgentDrainsOnSIGTERM checks that the agent finishes a request that is in flight.
+func TestAgentDrainsOnSIGTERM(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	m := harness.NewMasterKey(t, "p256")
@@ -215,8 +217,9 @@ func TestAgentDrains(t *testing.T) {
 	agent.WantExit(t, 0)
 }
 
-// TestAgentOnASocket: curl finds it there, and nobody else's curl would.
-func TestAgentOnASocket(t *testing.T) {
+// TestAgentListensOnUnixSocket checks that curl reaches the agent on its socket and that
+// only its owner may use it.
+func TestAgentListensOnUnixSocket(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress())
@@ -235,8 +238,9 @@ func TestAgentOnASocket(t *testing.T) {
 	}
 }
 
-// TestAgentIsForItsMachine: what a browser could be made to send is not signed.
-func TestAgentIsForItsMachine(t *testing.T) {
+// TestAgentRefusesBrowserRequests checks that the agent signs no request that a browser
+// sends for another page.
+func TestAgentRefusesBrowserRequests(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress())
@@ -253,8 +257,9 @@ func TestAgentIsForItsMachine(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestSignForCurl: what sign prints is good once, for curl.
-func TestSignForCurl(t *testing.T) {
+// TestSignCommandForCurl sends the output of certgate sign with curl and expects it
+// accepted once.
+func TestSignCommandForCurl(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress())
@@ -286,7 +291,7 @@ func TestSignForCurl(t *testing.T) {
 	}
 }
 
-// TestRequestCommand: one request without another program.
+// TestRequestCommand sends a signed request with certgate request.
 func TestRequestCommand(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

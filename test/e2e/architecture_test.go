@@ -116,8 +116,8 @@ func archDeps(t *testing.T, pattern string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestArchitectureCommandsAreLeaves: programs are made of packages and no package
-// is made of programs; code that runs in production knows no tests.
+// TestArchitectureCommandsAreLeaves checks that no package imports a command and that only
+// tests import test packages.
 func TestArchitectureCommandsAreLeaves(t *testing.T) {
 	for _, dir := range archPackages(t) {
 		pkg, err := gobuild.ImportDir(dir, 0)
@@ -136,8 +136,8 @@ func TestArchitectureCommandsAreLeaves(t *testing.T) {
 	}
 }
 
-// TestArchitecturePackagesAreDocumented: every package says in one comment what
-// it is, in the form that go doc shows.
+// TestArchitecturePackagesAreDocumented checks that every package has exactly one package
+// comment, in the form that go doc shows.
 func TestArchitecturePackagesAreDocumented(t *testing.T) {
 	for _, dir := range archPackages(t) {
 		pkg, err := gobuild.ImportDir(dir, 0)
@@ -206,8 +206,8 @@ var archHeaderUsers = []string{
 	"proxy/ingress", "proxy/forward", "surface/public", "surface/extauth", "surface/problem", "config", "core/httpsig", "core/gate",
 }
 
-// TestArchitectureHeaderNamesAreInOnePackage: the names of fields that the gateway
-// writes, strips or reads for its decisions are written in package headers only.
+// TestArchitectureHeaderNamesAreInOnePackage checks that only package headers contains the
+// names of fields that the gateway writes, strips or reads for its decisions.
 func TestArchitectureHeaderNamesAreInOnePackage(t *testing.T) {
 	allowed := []string{"Connection"} // in answers, where net/http gives it a meaning
 	for _, name := range archHeaderUsers {

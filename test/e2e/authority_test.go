@@ -32,9 +32,9 @@ func newIntermediate(t *testing.T, root *harness.MasterKey) intermediate {
 	return intermediate{m, ca}
 }
 
-// TestIntermediate: a CA vouches for those whom its CAs vouch for, when the
-// client brings what lies between.
-func TestIntermediate(t *testing.T) {
+// TestIntermediateCertificates checks that a certificate of an intermediate CA is accepted
+// when the client sends the chain.
+func TestIntermediateCertificates(t *testing.T) {
 	t.Parallel()
 	root := harness.NewMasterKey(t, "p256")
 	issuing, another := newIntermediate(t, root), newIntermediate(t, harness.NewMasterKey(t, "p256"))
@@ -71,8 +71,9 @@ func TestIntermediate(t *testing.T) {
 	bare.WantRefused(t, harness.GetWithCredential(whole), refusal.CertificateUntrusted)
 }
 
-// TestSharedKey: the recipe of 2012, in which every client holds the master key.
-func TestSharedKey(t *testing.T) {
+// TestSharedMasterKey uses the recipe of 2012, with which every client holds the master
+// key.
+func TestSharedMasterKey(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	own := m.Issue(t, harness.OU("mail"))

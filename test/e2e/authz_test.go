@@ -67,9 +67,9 @@ func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r ha
 	}
 }
 
-// TestSameVerdict: however a request is judged, by forwarding it or on behalf of
-// another proxy, the verdict and the reason are the same.
-func TestSameVerdict(t *testing.T) {
+// TestVerdictIsTheSameOnEverySurface compares the verdict of the proxy with those of
+// /verify and ext_authz for the same requests.
+func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
@@ -161,8 +161,8 @@ func TestSameVerdict(t *testing.T) {
 	}
 }
 
-// TestSameRate: each way in takes the tokens of one bucket.
-func TestSameRate(t *testing.T) {
+// TestRateLimitIsSharedBySurfaces checks that all surfaces take tokens of one bucket.
+func TestRateLimitIsSharedBySurfaces(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
@@ -181,8 +181,9 @@ func TestSameRate(t *testing.T) {
 	}
 }
 
-// TestOrigin: a question about nothing, or about two requests.
-func TestOrigin(t *testing.T) {
+// TestVerifyRefusesAmbiguousOrigin sends /verify requests that describe no original
+// request, or two.
+func TestVerifyRefusesAmbiguousOrigin(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled)
@@ -203,8 +204,9 @@ func TestOrigin(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestPeers: only who is on the list may ask.
-func TestPeers(t *testing.T) {
+// TestVerifyRefusesUnlistedPeers checks that only the addresses in AUTHZ_PEERS may use
+// /verify and ext_authz.
+func TestVerifyRefusesUnlistedPeers(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"AUTHZ_PEERS": "127.0.0.2"}))
@@ -215,8 +217,8 @@ func TestPeers(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestAuthzSettings: nobody is a peer by default.
-func TestAuthzSettings(t *testing.T) {
+// TestAuthzRequiresPeers checks that AUTHZ_PEERS has no default.
+func TestAuthzRequiresPeers(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	for name, env := range map[string]harness.Env{

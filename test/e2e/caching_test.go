@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestAnswersVary: a cache in front of the gateway learns from every answer of the
-// service that it is for one client.
-func TestAnswersVary(t *testing.T) {
+// TestResponsesVaryByCredential checks that every response of the service tells caches that
+// it depends on the credential.
+func TestResponsesVaryByCredential(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -55,9 +55,9 @@ func TestAnswersVary(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreNotKept: no cache keeps a refusal, those of requests that are no HTTP
-// included, and those of a proxy's question.
-func TestRefusalsAreNotKept(t *testing.T) {
+// TestRefusalsAreNotCached checks Cache-Control: no-store on every refusal, including those
+// of malformed HTTP and of /verify.
+func TestRefusalsAreNotCached(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

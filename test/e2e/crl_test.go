@@ -27,8 +27,8 @@ func list(t *testing.T, m *harness.MasterKey, next time.Time) string {
 		"-crl_lastupdate", next.Add(-48*time.Hour).UTC().Format(form), "-crl_nextupdate", next.UTC().Format(form))
 }
 
-// TestRevocationLists: lists by a real authority, that are read again when they
-// change.
+// TestRevocationLists uses the revocation lists of an openssl CA and expects them read
+// again when they change.
 func TestRevocationLists(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
@@ -95,8 +95,9 @@ func TestRevocationLists(t *testing.T) {
 	})
 }
 
-// TestRevocationListsAtStart: a list that cannot be read is no list.
-func TestRevocationListsAtStart(t *testing.T) {
+// TestStartRefusesBadRevocationLists checks that the gateway does not start with a
+// revocation list that it cannot read.
+func TestStartRefusesBadRevocationLists(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	dir := t.TempDir()

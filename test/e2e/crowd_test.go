@@ -13,9 +13,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestConnectionsAreBounded: one connection too many is told so, and there is
-// room again when another one goes.
-func TestConnectionsAreBounded(t *testing.T) {
+// TestConnectionLimit checks that a connection over the limit is refused with a response,
+// and that closing one makes room.
+func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -58,8 +58,9 @@ func waitForRoom(t *testing.T, g *harness.Gateway, r harness.Request) {
 	t.Error("want room for a connection again, found none")
 }
 
-// TestClientThatDoesNotRead: whoever does not take its answer holds nothing.
-func TestClientThatDoesNotRead(t *testing.T) {
+// TestClientThatDoesNotReadIsDisconnected checks that a client that does not read its
+// response holds no resources.
+func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -85,9 +86,9 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	g.WantAllowed(t, harness.Get("/events", mail))
 }
 
-// TestCrowd: thousands of connections that wait, half requests among them, take
-// a bounded amount of memory, and a client beside them is served.
-func TestCrowd(t *testing.T) {
+// TestManyIdleConnections holds thousands of connections, some with half a request, and
+// expects bounded memory and other clients served.
+func TestManyIdleConnections(t *testing.T) {
 	const crowd, most = 5000, 256 << 10 // KiB
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max < 2*crowd+1000 {

@@ -47,6 +47,7 @@ func wantEmpty(t *testing.T, dir string) {
 	}
 }
 
+// TestDemoOnce compares the output of demo --once with the transcript in the documents.
 func TestDemoOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -82,7 +83,7 @@ func wantExcerpt(t *testing.T, printed string) {
 	}
 }
 
-// TestDemoStaysUp does what the demo tells people to do, and leaves by Ctrl-C.
+// TestDemoStaysUp runs the commands that the demo prints, and ends the demo with SIGINT.
 func TestDemoStaysUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -159,7 +160,7 @@ func keepLog(t *testing.T, dir string) {
 	harness.RecordOutput("demo's log", string(harness.ReadFile(t, files[0])))
 }
 
-// TestDemoCommandLine: help is no fault, everything else unknown is one.
+// TestDemoCommandLine checks the exit codes for help and for unknown arguments.
 func TestDemoCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -181,7 +182,7 @@ func TestDemoCommandLine(t *testing.T) {
 	}
 }
 
-// TestDemoInterruptedEarly: a Ctrl-C at any moment leaves no folder behind.
+// TestDemoInterruptedEarly checks that a SIGINT during the start removes the demo's folder.
 func TestDemoInterruptedEarly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

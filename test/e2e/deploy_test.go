@@ -118,8 +118,8 @@ func unitEnvironment(t *testing.T) harness.Env {
 	return env
 }
 
-// TestDeployedVariablesExist: a name that certgate does not know would have no
-// effect, and nobody would notice.
+// TestDeployedVariablesExist checks that certgate knows every variable in the deployment
+// files.
 func TestDeployedVariablesExist(t *testing.T) {
 	t.Parallel()
 	known := []string{"GOMEMLIMIT"} // Go's own
@@ -151,7 +151,8 @@ func variableDefault(t *testing.T, name string) string {
 	return ""
 }
 
-// TestDeployedPortsAgree: what listens is what is published, probed and closed.
+// TestDeployedPortsAgree checks that the deployment files publish and probe the ports on
+// which the programs listen.
 func TestDeployedPortsAgree(t *testing.T) {
 	t.Parallel()
 	public, p := variableDefault(t, "LISTEN_ADDR"), deployedPod(t)
@@ -175,17 +176,17 @@ func TestDeployedPortsAgree(t *testing.T) {
 	}
 }
 
-// TestDeployedRulesAreOne: an example that is in two places is the same there.
-func TestDeployedRulesAreOne(t *testing.T) {
+// TestDeployedRulesAreTheSame compares the two copies of the example rules.
+func TestDeployedRulesAreTheSame(t *testing.T) {
 	t.Parallel()
 	if want, found := readDeployed(t, "rules", "rules.yaml"), deployedRules(t); found != want {
 		t.Errorf("want the ConfigMap to hold\n%s\nfound\n%s", want, found)
 	}
 }
 
-// TestDeployedEnvironmentIsRight: certgate check takes what compose and systemd
-// set, once the operator's key and the files are there.
-func TestDeployedEnvironmentIsRight(t *testing.T) {
+// TestDeployedEnvironmentIsValid runs certgate check with the environments of compose and
+// systemd.
+func TestDeployedEnvironmentIsValid(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	dir := t.TempDir()
@@ -204,9 +205,9 @@ func TestDeployedEnvironmentIsRight(t *testing.T) {
 
 var healthcheck = regexp.MustCompile(`(?m)^HEALTHCHECK .*\\\n +CMD (\[.*\])$`)
 
-// TestHealthcheckWorks runs the Dockerfile's command beside a gateway, and beside
-// none.
-func TestHealthcheckWorks(t *testing.T) {
+// TestDockerfileHealthcheck runs the HEALTHCHECK of the Dockerfile with a gateway and
+// without one.
+func TestDockerfileHealthcheck(t *testing.T) {
 	t.Parallel()
 	dockerfile, err := os.ReadFile("../../Dockerfile")
 	if err != nil {

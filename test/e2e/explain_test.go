@@ -83,8 +83,9 @@ func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env har
 	})
 }
 
-// TestExplainSaysWhatTheServerSays: one table, asked of both.
-func TestExplainSaysWhatTheServerSays(t *testing.T) {
+// TestExplainMatchesGateway compares the verdicts of certgate explain with those of a
+// gateway.
+func TestExplainMatchesGateway(t *testing.T) {
 	t.Parallel()
 	files, env := explainFiles(t)
 	p := harness.Start(t, "certgate", env, "serve")

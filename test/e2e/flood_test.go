@@ -130,9 +130,9 @@ func sendFrom(t *testing.T, g *harness.Gateway, from string, r harness.Request) 
 	return status, reason
 }
 
-// TestFlood: while one address floods, those who are good do not notice: known or
-// not, even from the flooding address.
-func TestFlood(t *testing.T) {
+// TestFloodDoesNotDelayOtherClients floods the gateway from one address and expects valid
+// clients served, including those at the flooding address.
+func TestFloodDoesNotDelayOtherClients(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -168,9 +168,9 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestFloodMemory: 20,000 credentials of which no two are the same, from many
-// addresses, leave nothing behind.
-func TestFloodMemory(t *testing.T) {
+// TestFloodMemoryIsBounded sends 20,000 different invalid credentials from many addresses
+// and measures the memory.
+func TestFloodMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const sources = 500
 	each := 40
@@ -198,9 +198,8 @@ func TestFloodMemory(t *testing.T) {
 	wantSmall(t, g)
 }
 
-// TestFloodOfConnections: no more than so many answers are held back; whoever
-// fails beyond that is told to come later, and that is so for the source that
-// fails only.
+// TestFloodOfConnections checks that a bounded number of refusals is delayed and that
+// further ones get 429, for the failing source only.
 func TestFloodOfConnections(t *testing.T) {
 	t.Parallel()
 	const connections = 1200 // more than answers are held back
@@ -263,10 +262,9 @@ func peakMemory(t *testing.T, g *harness.Gateway) int {
 	return n << 10
 }
 
-// TestFloodSources: a failure is counted against whom the gateway knows it to
-// come from: nobody escapes by what he says about himself, and nobody pays for
-// another.
-func TestFloodSources(t *testing.T) {
+// TestFloodCountsBySource checks that a failure counts for the address that the gateway
+// trusts, not for one that the client claims.
+func TestFloodCountsBySource(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	f := &flooding{mail: m.Issue(t, harness.OU("mail"))}

@@ -10,9 +10,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestEveryFormIsOneIdentity: however a client spells its certificate, the
-// upstream is told the same.
-func TestEveryFormIsOneIdentity(t *testing.T) {
+// TestCertificateEncodingsGiveOneIdentity sends a certificate in every supported encoding
+// and expects the same identity at the upstream.
+func TestCertificateEncodingsGiveOneIdentity(t *testing.T) {
 	t.Parallel()
 	root := harness.NewMasterKey(t, "rsa")
 	issuing := newIntermediate(t, root)
@@ -31,9 +31,9 @@ func TestEveryFormIsOneIdentity(t *testing.T) {
 	}
 }
 
-// TestEveryVectorIsOneIdentity is the same with the very bytes that nginx,
-// Apache, HAProxy and Envoy wrote.
-func TestEveryVectorIsOneIdentity(t *testing.T) {
+// TestRecordedEncodingsGiveOneIdentity sends the recorded header values of nginx, Apache,
+// HAProxy and Envoy and expects the same identity.
+func TestRecordedEncodingsGiveOneIdentity(t *testing.T) {
 	t.Parallel()
 	mail, issuer := harness.VectorCertificates(t)
 	files, err := os.ReadDir(filepath.Join(harness.VectorFolder, "vectors"))
@@ -50,9 +50,9 @@ func TestEveryVectorIsOneIdentity(t *testing.T) {
 	}
 }
 
-// TestFoldedLines sends what nginx really writes for $ssl_client_cert: the PEM
-// over several lines, each behind the first beginning with a tab.
-func TestFoldedLines(t *testing.T) {
+// TestFoldedHeaderLines sends what nginx writes for $ssl_client_cert: PEM over several
+// lines, each further one beginning with a tab.
+func TestFoldedHeaderLines(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

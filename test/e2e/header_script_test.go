@@ -12,7 +12,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-func TestHeaderForms(t *testing.T) {
+// TestHeaderScriptForms checks every output form of scripts/header.sh.
+func TestHeaderScriptForms(t *testing.T) {
 	dir := t.TempDir()
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail")
 	text := string(harness.ReadFile(t, dir, "mail.crt"))
@@ -65,7 +66,9 @@ func TestHeaderForms(t *testing.T) {
 	}
 }
 
-func TestHeaderReadsOneCertificateAndNoKey(t *testing.T) {
+// TestHeaderScriptRefusesKeys checks that scripts/header.sh refuses files with a private
+// key or several certificates.
+func TestHeaderScriptRefusesKeys(t *testing.T) {
 	dir := t.TempDir()
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail", "--algorithm", "p256")
 	certificate, key := string(harness.ReadFile(t, dir, "mail.crt")), string(harness.ReadFile(t, dir, "mail.key"))

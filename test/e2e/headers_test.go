@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestCurlCannotNameItself: a real client that claims to be somebody else. The
-// upstream is told one name, the certificate's.
-func TestCurlCannotNameItself(t *testing.T) {
+// TestClientCannotForgeIdentityHeaders sends forged identity headers with curl and expects
+// the identity of the certificate at the upstream, once.
+func TestClientCannotForgeIdentityHeaders(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -44,9 +44,9 @@ func TestCurlCannotNameItself(t *testing.T) {
 	}
 }
 
-// TestWhatIsNeverForwarded: headers that ask an upstream for something else than
-// what was decided, each beside one that only looks alike.
-func TestWhatIsNeverForwarded(t *testing.T) {
+// TestDangerousHeadersAreStripped sends headers that would change the meaning of the
+// request, each beside a harmless one that looks alike.
+func TestDangerousHeadersAreStripped(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -73,9 +73,9 @@ func TestWhatIsNeverForwarded(t *testing.T) {
 	}
 }
 
-// TestForwardedWordOfATrustedProxy: the same lines count when the peer is one
-// that the operator named.
-func TestForwardedWordOfATrustedProxy(t *testing.T) {
+// TestForwardedHeadersOfTrustedProxy checks that X-Forwarded-* counts only from an address
+// in TRUSTED_PROXIES.
+func TestForwardedHeadersOfTrustedProxy(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -107,8 +107,9 @@ func TestForwardedWordOfATrustedProxy(t *testing.T) {
 	}
 }
 
-// TestCredentialHeaderIsConfigured: AUTH_HEADER moves the credential.
-func TestCredentialHeaderIsConfigured(t *testing.T) {
+// TestCredentialHeaderIsConfigurable checks that AUTH_HEADER changes the name of the
+// credential's header.
+func TestCredentialHeaderIsConfigurable(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

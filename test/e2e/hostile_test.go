@@ -12,9 +12,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestHostileValues: each value is a good one that was changed in one way. The
-// good ones pass in TestEveryFormIsOneIdentity.
-func TestHostileValues(t *testing.T) {
+// TestMalformedCredentials sends header values that each differ from a valid one in one
+// way.
+func TestMalformedCredentials(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))

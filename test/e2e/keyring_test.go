@@ -11,8 +11,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestRotation: two keys are in force, then only the new one.
-func TestRotation(t *testing.T) {
+// TestKeyRotation runs with two keys in force, then with the new one only.
+func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	before, after := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "p256")
 	old, renewed := before.Issue(t, harness.OU("mail")), after.Issue(t, harness.OU("mail"))
@@ -45,8 +45,8 @@ func wantKeyIDs(t *testing.T, g *harness.Gateway, ids ...string) {
 	}
 }
 
-// TestKeyForms: what .env files and dashboards make of a PEM.
-func TestKeyForms(t *testing.T) {
+// TestPublicKeyForms reads public keys in the forms that .env files and dashboards produce.
+func TestPublicKeyForms(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, stranger := m.Issue(t, harness.OU("mail")), harness.NewMasterKey(t, "p256").Issue(t, harness.OU("mail"))
@@ -67,7 +67,7 @@ func TestKeyForms(t *testing.T) {
 	}
 }
 
-// TestDenyList: each way to name a certificate that is not to pass any more.
+// TestDenyList denies a certificate by every attribute that a deny list can name.
 func TestDenyList(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -97,9 +97,9 @@ func TestDenyList(t *testing.T) {
 	}
 }
 
-// TestMutations changes a certificate byte by byte: nothing that was signed or
-// that signs may change and still pass.
-func TestMutations(t *testing.T) {
+// TestMutatedCertificates changes each byte of a certificate and expects that none of the
+// results is accepted.
+func TestMutatedCertificates(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, nil)

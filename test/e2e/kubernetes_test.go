@@ -57,10 +57,9 @@ func scheduled(t *testing.T, p pod, key string) (harness.Env, kubelet) {
 	return env, k
 }
 
-// TestPod runs what Kubernetes would run, with the environment and the files of
-// the manifests: it is configured, ready and alive, it forwards, and a new Secret
-// and a new ConfigMap are in force without a restart.
-func TestPod(t *testing.T) {
+// TestKubernetesPod runs the pod's environment and files, and replaces its Secret and
+// ConfigMap without a restart.
+func TestKubernetesPod(t *testing.T) {
 	t.Parallel()
 	p := deployedPod(t)
 	old, renewed := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")

@@ -8,8 +8,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestBodyLimit: a byte makes the difference, declared or not, and no part of a
-// body that is too large can pass for the whole.
+// TestBodyLimit sends bodies of the limit and one byte more, with and without a declared
+// length.
 func TestBodyLimit(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -30,8 +30,8 @@ func TestBodyLimit(t *testing.T) {
 	g.WantAllowed(t, post)
 }
 
-// TestBodyIsNotReadBeforeTheDecision: who may not send gets an answer at once,
-// however much there would be to send.
+// TestBodyIsNotReadBeforeTheDecision checks that a refused client gets its response before
+// it has sent its body.
 func TestBodyIsNotReadBeforeTheDecision(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -49,8 +49,8 @@ func TestBodyIsNotReadBeforeTheDecision(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestCredentialLimit: a byte makes the difference here, too.
-func TestCredentialLimit(t *testing.T) {
+// TestCredentialSizeLimit sends a credential of the limit and one byte more.
+func TestCredentialSizeLimit(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.Env{"MAX_CREDENTIAL_BYTES": "4KiB"})
@@ -68,8 +68,8 @@ func TestCredentialLimit(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestTwoCredentials: the next reader might take the other one.
-func TestTwoCredentials(t *testing.T) {
+// TestDuplicateCredentials checks that two credential headers are refused.
+func TestDuplicateCredentials(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := harness.Get("/events", m.Issue(t, harness.OU("mail"))), harness.Get("/events", m.Issue(t, harness.OU("social")))

@@ -17,9 +17,9 @@ func lineOf(p *harness.Process, a harness.Response) bool {
 	return strings.Contains(p.Stderr.String(), `"request_id":"`+a.Header.Get("X-Request-Id")+`"`)
 }
 
-// TestLogNamesTheCertificate: the line of a request has the client and the certificate
-// whenever a key in force signed it, also when it is refused, and never for a forgery.
-func TestLogNamesTheCertificate(t *testing.T) {
+// TestLogNamesVerifiedCertificates checks that the log line of a request names client and
+// certificate when a key in force signed it, and never for a forgery.
+func TestLogNamesVerifiedCertificates(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	now, day := time.Now(), 24*time.Hour
@@ -67,9 +67,8 @@ func TestLogNamesTheCertificate(t *testing.T) {
 	}
 }
 
-// TestLogIsWholeAtTheEnd: lines wait for others before they are written, and
-// none is lost by an end in between.
-func TestLogIsWholeAtTheEnd(t *testing.T) {
+// TestLogIsFlushedOnShutdown checks that no buffered log line is lost on SIGTERM.
+func TestLogIsFlushedOnShutdown(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -86,8 +85,9 @@ func TestLogIsWholeAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestLogIsWholeAfterASecondSignal: that one ends the program without a word.
-func TestLogIsWholeAfterASecondSignal(t *testing.T) {
+// TestLogIsFlushedOnSecondSignal checks that no buffered log line is lost when a second
+// signal ends the drain.
+func TestLogIsFlushedOnSecondSignal(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

@@ -86,9 +86,9 @@ func wantReadiness(t *testing.T, g *harness.Gateway, status int, detail string) 
 	t.Errorf("want readiness %d with %q, found %d %s", status, detail, a.Status, a.Body)
 }
 
-// TestLogReaderEnds: with the reader of the log gone, writes fail with EPIPE and the
-// kernel sends SIGPIPE. The gateway goes on, and stops in time.
-func TestLogReaderEnds(t *testing.T) {
+// TestLogReaderCloses closes the reading end of the log. Writes fail with EPIPE and the
+// kernel sends SIGPIPE; the gateway continues and stops in time.
+func TestLogReaderCloses(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -104,10 +104,9 @@ func TestLogReaderEnds(t *testing.T) {
 	g.Stop(t, harness.Terminate)
 }
 
-// TestLogReaderStops: while the reader stands still, requests go on and lines are
-// counted as lost. When it reads again, every other line is there and whole, and one
-// says how many are missing.
-func TestLogReaderStops(t *testing.T) {
+// TestLogReaderStalls checks that requests continue while the log's reader stalls, that
+// lost lines are counted, and that the other lines are whole.
+func TestLogReaderStalls(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -151,9 +150,9 @@ func requestLines(t *testing.T, log string) (n int) {
 	return n
 }
 
-// TestStuckLogEnds: a reader that stands still delays the end by SHUTDOWN_TIMEOUT at
-// most.
-func TestStuckLogEnds(t *testing.T) {
+// TestStalledLogDelaysShutdown checks that a stalled reader of the log delays the end by at
+// most SHUTDOWN_TIMEOUT.
+func TestStalledLogDelaysShutdown(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "console"} {
 		t.Run(format, func(t *testing.T) {
@@ -168,8 +167,9 @@ func TestStuckLogEnds(t *testing.T) {
 	}
 }
 
-// TestStuckFailedStart: a failed start does not wait for the reader of its errors.
-func TestStuckFailedStart(t *testing.T) {
+// TestFailedStartWithStalledLog checks that a failed start does not wait for the reader of
+// its errors.
+func TestFailedStartWithStalledLog(t *testing.T) {
 	t.Parallel()
 	_, writer := logPipe(t)
 	fill(t, writer)
@@ -178,8 +178,9 @@ func TestStuckFailedStart(t *testing.T) {
 	harness.StartCommand(t, "certgate", nil, command).WantExit(t, 2)
 }
 
-// TestFullDisk: a log that cannot be written is either lost or a reason to refuse.
-func TestFullDisk(t *testing.T) {
+// TestLogToFullDisk checks that log lines that cannot be written are lost, or make the
+// gateway refuse, as LOG_FAILURE says.
+func TestLogToFullDisk(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -218,9 +219,9 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// TestRefuseWithoutAReader: with LOG_FAILURE=refuse no request passes while the reader
-// stands still, and all pass when it reads again.
-func TestRefuseWithoutAReader(t *testing.T) {
+// TestLogFailureRefuse checks that with LOG_FAILURE=refuse no request passes while the
+// log's reader stalls, and all pass when it reads again.
+func TestLogFailureRefuse(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -258,9 +259,9 @@ func fill(t *testing.T, writer *os.File) {
 	}
 }
 
-// TestLogFileIsTruncated: rotation by copytruncate, as README describes it. The lines
-// after it begin at the start of the file.
-func TestLogFileIsTruncated(t *testing.T) {
+// TestLogFileTruncation checks rotation by copytruncate: further lines begin at the start
+// of the file.
+func TestLogFileTruncation(t *testing.T) {
 	t.Parallel()
 	u := harness.NewUpstream(t, nil)
 	file, err := os.OpenFile(filepath.Join(t.TempDir(), "certgate.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
@@ -281,7 +282,8 @@ func TestLogFileIsTruncated(t *testing.T) {
 	}
 }
 
-// TestFailedStartsAreLogLines: a log pipeline gets no text that is not of the format.
+// TestFailedStartsAreLogLines checks that a failed start writes nothing but lines in the
+// log's format.
 func TestFailedStartsAreLogLines(t *testing.T) {
 	t.Parallel()
 	env := minimal(t, harness.NewMasterKey(t, "p256")).With(harness.Env{"ADMIN_ADDR": ""})

@@ -11,10 +11,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestCommonMistakes: what people attach instead of a certificate, each beside
-// the certificate itself. The answer says what to do, in words that the README
-// repeats; the log says it, too; neither has a piece of what was sent.
-func TestCommonMistakes(t *testing.T) {
+// TestCommonMistakesGetHints attaches what users attach by mistake. Response and log
+// contain a hint that the documents repeat, and no part of the value.
+func TestCommonMistakesGetHints(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

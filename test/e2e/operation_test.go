@@ -19,7 +19,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestHealthCommand asks a real gateway, by URL and by LISTEN_ADDR.
+// TestHealthCommand runs certgate health against a gateway, by URL and by LISTEN_ADDR.
 func TestHealthCommand(t *testing.T) {
 	t.Parallel()
 	g := harness.NewGateway(t, harness.NewMasterKey(t, "p256"), nil)
@@ -43,8 +43,8 @@ func TestHealthCommand(t *testing.T) {
 	}
 }
 
-// TestDrain: SIGTERM ends nothing that has begun. Who is connected already gets
-// an answer, the last on that connection; nobody else gets in.
+// TestDrain checks that SIGTERM ends no request that has begun, that open connections get a
+// last response, and that new ones are refused.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -119,8 +119,8 @@ func wantRefusedConnection(t *testing.T, addr string) {
 	t.Error("want new connections refused, found them taken")
 }
 
-// TestShutdownDelay: during the delay health checks fail and requests are
-// answered; the second signal ends the delay and the third the drain.
+// TestShutdownDelay checks that during SHUTDOWN_DELAY health checks fail and requests are
+// served, and that further signals end the delay and the drain.
 func TestShutdownDelay(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -161,9 +161,9 @@ func TestShutdownDelay(t *testing.T) {
 	g.WantExit(t, -1) // by the signal
 }
 
-// TestDrainEnds: a request that does not end is cut after SHUTDOWN_TIMEOUT, and
-// the exit code says so.
-func TestDrainEnds(t *testing.T) {
+// TestDrainTimeout checks that a request that does not end is cut after SHUTDOWN_TIMEOUT,
+// with exit code 1.
+func TestDrainTimeout(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -181,14 +181,15 @@ func TestDrainEnds(t *testing.T) {
 	c.WantClosed(t)
 }
 
-// TestInterrupt: Ctrl-C is as good as SIGTERM.
-func TestInterrupt(t *testing.T) {
+// TestSIGINTStops checks that SIGINT stops the gateway as SIGTERM does.
+func TestSIGINTStops(t *testing.T) {
 	t.Parallel()
 	harness.NewGateway(t, harness.NewMasterKey(t, "p256"), nil).Stop(t, syscall.SIGINT)
 }
 
-// TestOperatorsPort: what the operator sees is true, and on that port alone.
-func TestOperatorsPort(t *testing.T) {
+// TestAdminPort checks readiness and metrics on the admin port, and that the public port
+// serves neither.
+func TestAdminPort(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -250,8 +251,9 @@ func counter(family *dto.MetricFamily, labels map[string]string) float64 {
 	return -1
 }
 
-// TestUnverifiedInputMakesNoSeries: what strangers send labels no metric.
-func TestUnverifiedInputMakesNoSeries(t *testing.T) {
+// TestUnverifiedInputCreatesNoMetrics checks that no value of an unverified request becomes
+// a label.
+func TestUnverifiedInputCreatesNoMetrics(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, nil)
@@ -283,8 +285,8 @@ func seriesOf(t *testing.T, g *harness.Gateway) []string {
 	return list
 }
 
-// TestNoOperatorsPort: an empty ADMIN_ADDR turns it off.
-func TestNoOperatorsPort(t *testing.T) {
+// TestAdminPortOff checks that an empty ADMIN_ADDR turns the admin port off.
+func TestAdminPortOff(t *testing.T) {
 	t.Parallel()
 	g := harness.NewGateway(t, harness.NewMasterKey(t, "p256"), harness.Env{"ADMIN_ADDR": ""})
 	if g.Admin != "" {
@@ -295,8 +297,8 @@ func TestNoOperatorsPort(t *testing.T) {
 	}
 }
 
-// TestUpstreamIsNotThere: nothing listens behind the gateway.
-func TestUpstreamIsNotThere(t *testing.T) {
+// TestUpstreamUnreachable forwards to an address on which no process listens.
+func TestUpstreamUnreachable(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

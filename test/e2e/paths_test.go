@@ -8,9 +8,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestAmbiguousPaths: each trick beside the path that it hides. The rules allow
-// everything, so only the trick can be the reason.
-func TestAmbiguousPaths(t *testing.T) {
+// TestAmbiguousPathsAreRefused sends ambiguous spellings of paths, with rules that allow
+// every path.
+func TestAmbiguousPathsAreRefused(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -47,9 +47,8 @@ func TestAmbiguousPaths(t *testing.T) {
 
 func shorten(s string) string { return s[:min(len(s), 40)] }
 
-// TestPathsAndQueriesAreForwardedAsTheyCame: what was decided is what is sent,
-// byte for byte.
-func TestPathsAndQueriesAreForwardedAsTheyCame(t *testing.T) {
+// TestPathsAndQueriesAreForwardedUnchanged checks that path and query arrive byte for byte.
+func TestPathsAndQueriesAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -69,7 +68,7 @@ func TestPathsAndQueriesAreForwardedAsTheyCame(t *testing.T) {
 	}
 }
 
-// TestMethods: what is decided is what is forwarded, and some methods never are.
+// TestMethods checks that methods are forwarded unchanged, and that some never are.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

@@ -56,9 +56,9 @@ func waitUpstreamState(t *testing.T, g *harness.Gateway, seen int, message, addr
 	}
 }
 
-// TestBalance: each request goes to the address with the fewest in flight, and
-// its line says to which.
-func TestBalance(t *testing.T) {
+// TestUpstreamBalancing checks that each request goes to the address with the fewest
+// requests in flight, and that the log names the address.
+func TestUpstreamBalancing(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -93,10 +93,10 @@ func TestBalance(t *testing.T) {
 	}
 }
 
-// TestAddressDiesUnderLoad: only what is in flight at an address when it dies may
-// fail, no POST arrives twice, and the address gets requests again once it is
+// TestUpstreamAddressFailsUnderLoad stops an upstream address under load. Only requests in
+// flight there may fail, no POST arrives twice, and the address is used again when it is
 // back.
-func TestAddressDiesUnderLoad(t *testing.T) {
+func TestUpstreamAddressFailsUnderLoad(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {
@@ -189,9 +189,9 @@ func TestAddressDiesUnderLoad(t *testing.T) {
 	}
 }
 
-// TestDeliveredOnce: an address that reads a request and breaks off has heard it;
-// nobody else gets it.
-func TestDeliveredOnce(t *testing.T) {
+// TestRequestIsDeliveredOnce checks that a request is not sent again when an upstream
+// closes the connection after it has read the request.
+func TestRequestIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {
@@ -221,9 +221,9 @@ func TestDeliveredOnce(t *testing.T) {
 	}
 }
 
-// TestDeadUpstream: after some failures nobody waits for it any more, nor does it
-// hear of anything; when it is back, one request finds out.
-func TestDeadUpstream(t *testing.T) {
+// TestCircuitBreaker checks that a failing upstream gets no requests until one probe
+// succeeds.
+func TestCircuitBreaker(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {
@@ -281,9 +281,9 @@ func wantTurnedAway(t *testing.T, g *harness.Gateway, s *harness.RestartableServ
 	t.Error("want a request turned away, found none")
 }
 
-// TestInFlight: one request more than may be in flight is refused before its body
-// is read, its connection stays, and the others finish. Who hangs up makes room.
-func TestInFlight(t *testing.T) {
+// TestInFlightLimit checks that a request over MAX_IN_FLIGHT is refused before its body is
+// read, and that a client that disconnects makes room.
+func TestInFlightLimit(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {
@@ -333,9 +333,9 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// TestHealthCheck: an address that says it is unwell gets no requests until it is
-// well, and learns nothing of any client.
-func TestHealthCheck(t *testing.T) {
+// TestUpstreamHealthCheck checks that an unhealthy address gets no requests, and that
+// health checks contain nothing of any client.
+func TestUpstreamHealthCheck(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -365,9 +365,9 @@ func TestHealthCheck(t *testing.T) {
 	}
 }
 
-// TestDrainWithoutUpstream: a dead upstream under health checks holds no
-// shutdown up.
-func TestDrainWithoutUpstream(t *testing.T) {
+// TestDrainWithFailingUpstream checks that a failing upstream under health checks delays no
+// shutdown.
+func TestDrainWithFailingUpstream(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -387,8 +387,8 @@ func TestDrainWithoutUpstream(t *testing.T) {
 	s.Start(t) // for its end
 }
 
-// TestTLSUpstreams: a handshake that fails has sent nothing, so the next address
-// gets the request, and it is asked for its certificate, too.
+// TestTLSUpstreams checks that a failed TLS handshake moves the request to the next
+// address, whose certificate is verified, too.
 func TestTLSUpstreams(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -421,8 +421,9 @@ func TestTLSUpstreams(t *testing.T) {
 	}
 }
 
-// TestNobodyListens is the 502 of a single address beside a second that is good.
-func TestNobodyListens(t *testing.T) {
+// TestOneUpstreamAddressRefuses checks that requests go to the second address when no
+// process listens on the first.
+func TestOneUpstreamAddressRefuses(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

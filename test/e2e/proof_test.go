@@ -15,9 +15,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestProofByEveryKey: a signed request passes with each kind of key, and the
-// service hears that it was signed.
-func TestProofByEveryKey(t *testing.T) {
+// TestSignedRequestsWithEveryKey sends requests signed with each kind of key.
+func TestSignedRequestsWithEveryKey(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	g := harness.NewGateway(t, m, harness.SignatureRequired())
@@ -43,9 +42,8 @@ func TestProofByEveryKey(t *testing.T) {
 	}
 }
 
-// TestProofOfChunks: the bytes that were signed are those that arrive, however
-// they were framed.
-func TestProofOfChunks(t *testing.T) {
+// TestSignedChunkedBody checks that a signed body arrives unchanged however it was framed.
+func TestSignedChunkedBody(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequired())
@@ -65,9 +63,9 @@ func TestProofOfChunks(t *testing.T) {
 	g.WantRefused(t, other, refusal.ProofDigest)
 }
 
-// TestProofRefusals changes a signed request in one way, each after it has passed
-// unchanged.
-func TestProofRefusals(t *testing.T) {
+// TestSignedRequestRefusals changes a signed request in one way, after the unchanged
+// request has passed.
+func TestSignedRequestRefusals(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_CLOCK_SKEW": "0s"}))
@@ -176,7 +174,7 @@ func TestProofRefusals(t *testing.T) {
 			}
 		})
 	}
-	reasons := map[refusal.Reason]bool{refusal.ProofReplayed: true} // TestProofReplays
+	reasons := map[refusal.Reason]bool{refusal.ProofReplayed: true} // TestSignedRequestReplays
 	for _, test := range tests {
 		reasons[test.reason] = true
 	}
@@ -211,9 +209,9 @@ func flipped(t *testing.T, r harness.Request) harness.Request {
 	return withoutField(t, r, "Signature").With("Signature: sig1=:" + base64.StdEncoding.EncodeToString(signature) + ":")
 }
 
-// TestProofReplays: of a signed request that is sent again and again, on many
-// connections at once, one passes.
-func TestProofReplays(t *testing.T) {
+// TestSignedRequestReplays sends one signed request on many connections at once and expects
+// exactly one accepted.
+func TestSignedRequestReplays(t *testing.T) {
 	t.Parallel()
 	const times, connections = 10_000, 32
 	m := harness.NewMasterKey(t, "p256")
@@ -248,8 +246,8 @@ func TestProofReplays(t *testing.T) {
 	g.Upstream.WantOne(t)
 }
 
-// TestProofSpendsNothingForNothing: what fails leaves the nonce good.
-func TestProofSpendsNothingForNothing(t *testing.T) {
+// TestRefusedRequestKeepsNonce checks that a refused request does not use up its nonce.
+func TestRefusedRequestKeepsNonce(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{
@@ -266,8 +264,8 @@ func TestProofSpendsNothingForNothing(t *testing.T) {
 	g.WantRefused(t, c.Sign(t, harness.PlainRequest("POST", "/events").Post("body"), harness.SignatureOptions{}), refusal.RateLimited)
 }
 
-// TestProofByRule: a rule's word counts for more than the setting.
-func TestProofByRule(t *testing.T) {
+// TestProofSettingOfRule checks that a rule's proof setting overrides AUTH_PROOF.
+func TestProofSettingOfRule(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	c := NewSigner(t, m, harness.OU("mail"))
@@ -331,8 +329,9 @@ func TestProofByRule(t *testing.T) {
 	}
 }
 
-// TestProofAtATrustedProxy: who has shaken hands with its key need not sign.
-func TestProofAtATrustedProxy(t *testing.T) {
+// TestMutualTLSNeedsNoSignature checks that a client that a trusted proxy authenticated by
+// TLS need not sign.
+func TestMutualTLSNeedsNoSignature(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_PROXY_HEADER": "Client-Cert", "TRUSTED_PROXIES": "127.0.0.1"}))
@@ -344,9 +343,9 @@ func TestProofAtATrustedProxy(t *testing.T) {
 	g.WantRefused(t, harness.Get("/events", c.Certificate), refusal.ProofMissing)
 }
 
-// TestProofOfTheService: a signature is for one service, whatever Host says on the
-// way; without PUBLIC_AUTHORITY it is for the host that the request names.
-func TestProofOfTheService(t *testing.T) {
+// TestSignedAuthority checks that a signature is valid for PUBLIC_AUTHORITY only, or for
+// the request's host without it.
+func TestSignedAuthority(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	c := NewSigner(t, m, harness.OU("mail"))
@@ -378,9 +377,9 @@ func TestProofOfTheService(t *testing.T) {
 	})
 }
 
-// TestProofOfAnotherHeader: with AUTH_HEADER that field has to be covered, and no other
-// in its place.
-func TestProofOfAnotherHeader(t *testing.T) {
+// TestSignedCredentialHeader checks that a signature must cover the field that AUTH_HEADER
+// names.
+func TestSignedCredentialHeader(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	c := NewSigner(t, m, harness.OU("mail"))
@@ -393,8 +392,9 @@ func TestProofOfAnotherHeader(t *testing.T) {
 	}
 }
 
-// TestProofByLegacyRSA: rsa-v1_5-sha256 counts where the setting says so.
-func TestProofByLegacyRSA(t *testing.T) {
+// TestLegacyRSASignatures checks that rsa-v1_5-sha256 is accepted only where the setting
+// allows it.
+func TestLegacyRSASignatures(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	c := NewSigner(t, m, harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa"})
@@ -408,8 +408,9 @@ func TestProofByLegacyRSA(t *testing.T) {
 	g.WantAllowed(t, c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{}))
 }
 
-// TestProofClock: the period ends to the second, with the leeway of AUTH_CLOCK_SKEW.
-func TestProofClock(t *testing.T) {
+// TestSignatureValidityPeriod checks the validity period of signatures to the second, with
+// AUTH_CLOCK_SKEW.
+func TestSignatureValidityPeriod(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	c := NewSigner(t, m, harness.OU("mail"))

@@ -12,9 +12,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestProofOnEveryWay: a signature counts on whatever way a request is judged, and
-// once on all of them together.
-func TestProofOnEveryWay(t *testing.T) {
+// TestSignedRequestsOnEverySurface checks that a signature is accepted on every surface,
+// and once on all of them together.
+func TestSignedRequestsOnEverySurface(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.SignatureRequired()).With(harness.Env{"AUTH_PROXY_HEADER": "Client-Cert"}))
@@ -53,8 +53,9 @@ func TestProofOnEveryWay(t *testing.T) {
 	}
 }
 
-// TestProofOfABodyAtEnvoy: Envoy can send the content along, and then it is judged.
-func TestProofOfABodyAtEnvoy(t *testing.T) {
+// TestSignedBodyInCheckRequest checks the digest of a body that Envoy sends in its check
+// request.
+func TestSignedBodyInCheckRequest(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.SignatureRequired()))
@@ -103,9 +104,9 @@ func TestProofOfABodyAtEnvoy(t *testing.T) {
 	}
 }
 
-// TestProofAfterAReload: the rule that asks for proof counts for the next request,
-// and what was used stays used.
-func TestProofAfterAReload(t *testing.T) {
+// TestSignedRequestsAfterReload checks that a new proof rule applies to the next request,
+// and that used nonces stay used.
+func TestSignedRequestsAfterReload(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g, file := rulesFrom(t, m, harness.AllowAllRules)
@@ -120,9 +121,9 @@ func TestProofAfterAReload(t *testing.T) {
 	g.WantRefused(t, r, refusal.ProofReplayed)
 }
 
-// TestProofObservesBodies: who is only observed fares as if nobody had looked, whatever
+// TestObservedSignaturesKeepBodies checks that proof: observe changes no request, whatever
 // its body.
-func TestProofObservesBodies(t *testing.T) {
+func TestObservedSignaturesKeepBodies(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_PROOF": "observe", "MAX_BODY_BYTES": "100KiB", "READ_TIMEOUT": "5s"}))
@@ -146,9 +147,9 @@ func TestProofObservesBodies(t *testing.T) {
 	g.WantAllowed(t, signed("small"))
 }
 
-// TestProofGivesBodiesBack: the memory of a signed body is free again when its request
-// is over. A client has 16 MiB of it here, half of a quarter of GOMEMLIMIT.
-func TestProofGivesBodiesBack(t *testing.T) {
+// TestSignedBodyMemoryIsReleased checks that the memory of a signed body is free when its
+// request has ended. A client may hold 16 MiB here, half of a quarter of GOMEMLIMIT.
+func TestSignedBodyMemoryIsReleased(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"GOMEMLIMIT": "128MiB"}))

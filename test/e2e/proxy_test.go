@@ -14,9 +14,9 @@ func fromProxy(c harness.Certificate) harness.Request {
 	return harness.PlainGet("/events").With("Client-Cert: " + c.HeaderValue(certheader.RFC9440))
 }
 
-// TestProxyHeader: what a trusted proxy attaches counts, and what stands beside
-// it does not.
-func TestProxyHeader(t *testing.T) {
+// TestProxyHeaderOfTrustedProxy checks that the certificate header of a trusted proxy
+// replaces the client's own credential.
+func TestProxyHeaderOfTrustedProxy(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	mail, social, forged := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), stranger.Issue(t, harness.OU("mail"))
@@ -62,9 +62,9 @@ func TestProxyHeader(t *testing.T) {
 	})
 }
 
-// TestProxyHeaderFromAnybody: from everyone but the proxies the same header
-// proves nothing.
-func TestProxyHeaderFromAnybody(t *testing.T) {
+// TestProxyHeaderOfUntrustedPeer checks that the same header of any other peer is refused
+// or ignored.
+func TestProxyHeaderOfUntrustedPeer(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
@@ -86,8 +86,9 @@ func TestProxyHeaderFromAnybody(t *testing.T) {
 	}
 }
 
-// TestProxyHeaderSettings: a proxy's header without proxies is a fault.
-func TestProxyHeaderSettings(t *testing.T) {
+// TestProxyHeaderNeedsTrustedProxies checks that AUTH_PROXY_HEADER without TRUSTED_PROXIES
+// is a configuration error.
+func TestProxyHeaderNeedsTrustedProxies(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	for name, env := range map[string]harness.Env{

@@ -35,9 +35,9 @@ func wantLimited(t *testing.T, g *harness.Gateway, r harness.Request) {
 	}
 }
 
-// TestRate: a client over its rate gets 429, others do not feel it, and nobody
-// but the client can use the rate up.
-func TestRate(t *testing.T) {
+// TestRateLimit checks that a client over its rate gets 429 and that other clients are not
+// affected.
+func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g, file := rulesFrom(t, m, addsThreeTimes)

@@ -36,8 +36,9 @@ func configurationRows(text string) [][2]string {
 	return rows
 }
 
-// TestReadmeConfiguration: the documents's table is the struct, row for row.
-func TestReadmeConfiguration(t *testing.T) {
+// TestDocumentedSettings compares the documented table of settings with the configuration
+// struct, row by row.
+func TestDocumentedSettings(t *testing.T) {
 	t.Parallel()
 	rows, variables := configurationRows(harness.Documents(t)), config.Variables()
 	for i := range max(len(rows), len(variables)) {
@@ -54,8 +55,8 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 }
 
-// TestReadmeReasons: whoever meets a reason finds it in the documents.
-func TestReadmeReasons(t *testing.T) {
+// TestDocumentedReasons checks that the documents list every reason.
+func TestDocumentedReasons(t *testing.T) {
 	t.Parallel()
 	text := harness.Documents(t)
 	for _, reason := range refusal.Reasons() {
@@ -65,9 +66,9 @@ func TestReadmeReasons(t *testing.T) {
 	}
 }
 
-// TestReadmeStrippedFields: the documents's table is the table of package headers, row
-// for row.
-func TestReadmeStrippedFields(t *testing.T) {
+// TestDocumentedStrippedFields compares the documented table of stripped fields with
+// package headers, row by row.
+func TestDocumentedStrippedFields(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder
 	want.WriteString("| what the field would carry | deleted names |\n|---|---|\n")

@@ -49,7 +49,8 @@ const (
 	caPublicKey     = "openssl rsa -in ca.key -pubout"
 )
 
-func TestArticlesAsTyped(t *testing.T) {
+// TestRecipesOf2012 runs the recipes of the articles of 2012 with keys of 2048 bits.
+func TestRecipesOf2012(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ recipe, anchor string }{
 		"Collective Idea":                  {collectiveIdea, masterPublicKey},
@@ -71,8 +72,9 @@ func TestArticlesAsTyped(t *testing.T) {
 	}
 }
 
-// TestArticlesOf1024Bits: the keys of 2012 pass only where the operator says so.
-func TestArticlesOf1024Bits(t *testing.T) {
+// TestRecipesOf2012With1024Bits checks that keys of 1024 bits are accepted only where the
+// operator allows them.
+func TestRecipesOf2012With1024Bits(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ recipe, anchor string }{
 		"Collective Idea": {collectiveIdea, masterPublicKey},
@@ -97,8 +99,9 @@ func TestArticlesOf1024Bits(t *testing.T) {
 	}
 }
 
-// TestShortClientKey: the limit holds for the client's key, too.
-func TestShortClientKey(t *testing.T) {
+// TestShortClientKeyIsRefused checks that the minimum size applies to the client's key,
+// too.
+func TestShortClientKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	mail := m.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa1024"})
@@ -106,8 +109,8 @@ func TestShortClientKey(t *testing.T) {
 	harness.NewGateway(t, m, nil).WantRefused(t, harness.Get("/events", mail), refusal.CertificateWeak)
 }
 
-// TestScripts walks from scripts/ to an answer.
-func TestScripts(t *testing.T) {
+// TestScriptsToResponse runs the scripts from the master key to an accepted request.
+func TestScriptsToResponse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mustRunScript(t, dir, "master-key.sh", "--dir", dir)
@@ -136,7 +139,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// TestAlgorithmsAndForms: every kind of key, as bare key and as certificate, in
+// TestAlgorithmsAndForms uses every kind of key, as public key and as CA certificate, with
 // every form of header.
 func TestAlgorithmsAndForms(t *testing.T) {
 	t.Parallel()

@@ -13,8 +13,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestEveryReason brings about each refusal beside a request that differs from
-// it in one way and passes.
+// TestEveryReason provokes each refusal with a request that differs from an accepted one in
+// one way.
 func TestEveryReason(t *testing.T) {
 	t.Parallel()
 	m, stranger := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "rsa")
@@ -100,15 +100,15 @@ func TestEveryReason(t *testing.T) {
 	covered := map[refusal.Reason]bool{
 		refusal.CertificateRevoked: true, // TestDenyList: the list is made after the certificate
 		refusal.RevocationUnknown:  true, // TestRevocationLists
-		refusal.LegacySharedKey:    true, // TestSharedKey
-		refusal.ClientClosed:       true, // TestClientThatHangsUp: nobody is there for the answer
+		refusal.LegacySharedKey:    true, // TestSharedMasterKey
+		refusal.ClientClosed:       true, // TestIncompleteBodyIsLogged: nobody is there for the answer
 		refusal.Draining:           true, // TestDrain
-		refusal.RateLimited:        true, // TestRate: the same request, once too often; TestFloodOfConnections
-		refusal.Overloaded:         true, // TestInFlight, TestDeadUpstream
-		refusal.PeerUntrusted:      true, // TestPeers
-		refusal.OriginMissing:      true, // TestOrigin
-		refusal.OriginAmbiguous:    true, // TestOrigin
-		refusal.ProofMissing:       true, // TestProofRefusals, like the seven below
+		refusal.RateLimited:        true, // TestRateLimit: the same request, once too often; TestFloodOfConnections
+		refusal.Overloaded:         true, // TestInFlightLimit, TestCircuitBreaker
+		refusal.PeerUntrusted:      true, // TestVerifyRefusesUnlistedPeers
+		refusal.OriginMissing:      true, // TestVerifyRefusesAmbiguousOrigin
+		refusal.OriginAmbiguous:    true, // TestVerifyRefusesAmbiguousOrigin
+		refusal.ProofMissing:       true, // TestSignedRequestRefusals, like the seven below
 		refusal.ProofMalformed:     true,
 		refusal.ProofIncomplete:    true,
 		refusal.ProofExpired:       true,

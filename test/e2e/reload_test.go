@@ -19,9 +19,9 @@ func rulesFrom(t *testing.T, m *harness.MasterKey, text string) (*harness.Gatewa
 	return g, file
 }
 
-// TestDenyOnTheNextRequest: what has just passed is refused as soon as the log
-// says that the new list is in force, on the same connection, too.
-func TestDenyOnTheNextRequest(t *testing.T) {
+// TestDenyAppliesToNextRequest checks that a new deny list applies to the next request on
+// an open connection once the log reports it.
+func TestDenyAppliesToNextRequest(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	leaked := m.Issue(t, harness.CertificateOptions{Subject: "/OU=social", Key: "ed25519"})
@@ -64,9 +64,9 @@ func TestDenyOnTheNextRequest(t *testing.T) {
 	}
 }
 
-// TestBadContentKeepsTheLastGood: a broken file lets nobody in and nobody out,
-// and the operator learns of it.
-func TestBadContentKeepsTheLastGood(t *testing.T) {
+// TestReloadKeepsLastValidContent checks that an invalid file changes no decision and is
+// reported to the operator.
+func TestReloadKeepsLastValidContent(t *testing.T) {
 	t.Parallel()
 	m, next := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	mail, social, stranger := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), next.Issue(t, harness.OU("mail"))

@@ -129,9 +129,9 @@ func signedRequests(t *testing.T, c harness.Signer, count int) []harness.Request
 	return list
 }
 
-// TestReplicasShareRedis: the same signed request comes to two gateways at the same
-// instant, two thousand times. Exactly one passes, each time.
-func TestReplicasShareRedis(t *testing.T) {
+// TestReplicasShareNonces sends each of two thousand signed requests to two gateways at
+// once and expects exactly one accepted.
+func TestReplicasShareNonces(t *testing.T) {
 	t.Parallel()
 	const times = 2000
 	addr := harness.FreeAddress(t)
@@ -152,8 +152,8 @@ func TestReplicasShareRedis(t *testing.T) {
 	}
 }
 
-// TestReplicasWithoutRedis: replicas that do not share what they remember let a
-// request pass once each. That is what REDIS_URL is for.
+// TestReplicasWithoutRedis checks that replicas without REDIS_URL accept a signed request
+// once each.
 func TestReplicasWithoutRedis(t *testing.T) {
 	t.Parallel()
 	const times = 50
@@ -178,8 +178,8 @@ func redisLine(t *testing.T, g *harness.Gateway, message string) {
 	}
 }
 
-// TestReplicasLoseRedis: what REDIS_DOWN says, while Redis is dead and after it has
-// come back with nothing in it.
+// TestReplicasLoseRedis checks REDIS_DOWN while Redis is down and after it has come back
+// empty.
 func TestReplicasLoseRedis(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -269,8 +269,7 @@ func wantSpokenOnce(t *testing.T, g *harness.Gateway) {
 	}
 }
 
-// TestRedisOverTLS: rediss:// with the certificate of a private authority, which
-// SSL_CERT_FILE names.
+// TestRedisOverTLS connects with rediss:// and a private CA, which SSL_CERT_FILE names.
 func TestRedisOverTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -316,8 +315,8 @@ func TestRedisOverTLS(t *testing.T) {
 	redisLine(t, stranger, "redis is out")
 }
 
-// TestForgetfulRedis: an operator who lets Redis evict keys is warned.
-func TestForgetfulRedis(t *testing.T) {
+// TestRedisEvictionWarning checks that the gateway warns when Redis may evict keys.
+func TestRedisEvictionWarning(t *testing.T) {
 	t.Parallel()
 	addr := harness.FreeAddress(t)
 	startRedis(t, addr, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")

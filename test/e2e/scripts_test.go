@@ -123,7 +123,9 @@ func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) st
 	return client.Name()
 }
 
-func TestCollectiveIdeaRecipe(t *testing.T) {
+// TestCollectiveIdeaScript checks the files and the header that scripts/collective-idea.sh
+// makes.
+func TestCollectiveIdeaScript(t *testing.T) {
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			dir := t.TempDir()
@@ -151,7 +153,9 @@ func TestCollectiveIdeaRecipe(t *testing.T) {
 	}
 }
 
-func TestArticlesKeyIsMadeWithAWarning(t *testing.T) {
+// TestMasterKeyScriptWarnsOf1024Bits checks that scripts/master-key.sh makes a key of 1024
+// bits with a warning.
+func TestMasterKeyScriptWarnsOf1024Bits(t *testing.T) {
 	dir := t.TempDir()
 	result := runScript(t, dir, "", "master-key.sh", "--bits", "1024", "--dir", dir)
 	if result.code != 0 || !strings.Contains(result.stderr, "AUTH_MIN_RSA_BITS=1024") {
@@ -168,7 +172,8 @@ func TestArticlesKeyIsMadeWithAWarning(t *testing.T) {
 	}
 }
 
-func TestSitePointRecipe(t *testing.T) {
+// TestSitePointScript checks the files and the header that scripts/sitepoint.sh makes.
+func TestSitePointScript(t *testing.T) {
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			dir := t.TempDir()
@@ -204,7 +209,9 @@ func TestSitePointRecipe(t *testing.T) {
 	}
 }
 
-func TestSitePointPlainIsTheArticles(t *testing.T) {
+// TestSitePointScriptPlain checks that --plain makes a certificate without extensions, as
+// the article does.
+func TestSitePointScriptPlain(t *testing.T) {
 	dir := t.TempDir()
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", dir, "--ou", "mail", "--algorithm", "p256", "--plain")
 	certificate := readScriptCertificate(t, dir, "mail.crt")
@@ -217,7 +224,8 @@ func TestSitePointPlainIsTheArticles(t *testing.T) {
 	}
 }
 
-func TestSitePointRenewsOverTheSameKey(t *testing.T) {
+// TestSitePointScriptRenews checks that a renewal keeps the client's key.
+func TestSitePointScriptRenews(t *testing.T) {
 	dir := t.TempDir()
 	arguments := []string{"--dir", dir, "--ou", "mail", "--algorithm", "ed25519"}
 	mustRunScript(t, dir, "sitepoint.sh", arguments...)
@@ -232,7 +240,8 @@ func TestSitePointRenewsOverTheSameKey(t *testing.T) {
 	}
 }
 
-func TestScriptsRefuse(t *testing.T) {
+// TestScriptsRefuseWrongArguments checks exit codes and messages for wrong arguments.
+func TestScriptsRefuseWrongArguments(t *testing.T) {
 	dir := t.TempDir()
 	mustRunScript(t, dir, "master-key.sh", "--dir", ".", "--algorithm", "ed25519")
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail", "--algorithm", "ed25519", "--ca-days", "100")
@@ -299,6 +308,7 @@ func scriptTree(t *testing.T, dir string) string {
 	return tree.String()
 }
 
+// TestScriptsHelp checks that every script prints its help.
 func TestScriptsHelp(t *testing.T) {
 	for _, name := range []string{"master-key.sh", "collective-idea.sh", "sitepoint.sh", "header.sh", "bench.sh"} {
 		help := mustRunScript(t, t.TempDir(), name, "--help")

@@ -30,8 +30,9 @@ func faultyVariables(stderr string) []string {
 	return names
 }
 
-// TestEveryFaultAtOnce: one start tells everything that is wrong.
-func TestEveryFaultAtOnce(t *testing.T) {
+// TestAllConfigurationErrorsAreReported checks that one start reports every configuration
+// error.
+func TestAllConfigurationErrorsAreReported(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	env := minimal(t, m)
@@ -68,8 +69,8 @@ func count(list []string, item string) int {
 	return n
 }
 
-// TestStartRefuses: each fault alone, beside the settings that start.
-func TestStartRefuses(t *testing.T) {
+// TestStartRefusesConfiguration checks each configuration error alone.
+func TestStartRefusesConfiguration(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	env := minimal(t, m)
@@ -112,8 +113,8 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-// TestBusyPort: the settings are right and the machine is not: exit code 1.
-func TestBusyPort(t *testing.T) {
+// TestPortInUse checks that a port that is in use gives exit code 1.
+func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,7 +130,7 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
-// TestCommandLine: what the tool says without a gateway to run.
+// TestCommandLine checks output and exit codes of commands that run no gateway.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -171,7 +172,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestHelpListsEveryVariable: what serve --help says is what is read.
+// TestHelpListsEveryVariable checks that serve --help lists every variable.
 func TestHelpListsEveryVariable(t *testing.T) {
 	t.Parallel()
 	listed := map[string]string{}

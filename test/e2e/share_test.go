@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestBadAnswersTakeNothingAway: a client that provokes answers that cannot be
-// forwarded does not put the address out for the others.
-func TestBadAnswersTakeNothingAway(t *testing.T) {
+// TestMalformedResponsesOpenNoCircuit checks that a client that provokes malformed upstream
+// responses does not take the address from others.
+func TestMalformedResponsesOpenNoCircuit(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {
@@ -31,9 +31,8 @@ func TestBadAnswersTakeNothingAway(t *testing.T) {
 	}
 }
 
-// TestOneClientHoldsHalf: a client whose requests stay in flight leaves places to the
-// others.
-func TestOneClientHoldsHalf(t *testing.T) {
+// TestInFlightShareOfClient checks that one client cannot hold all of MAX_IN_FLIGHT.
+func TestInFlightShareOfClient(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {

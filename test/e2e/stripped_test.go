@@ -10,8 +10,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestStrippedFields: no name of the documented table, in any spelling, arrives at the
-// upstream with a client's value.
+// TestStrippedFields checks that no name of the documented table arrives at the upstream
+// with a client's value, in any spelling.
 func TestStrippedFields(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -44,8 +44,8 @@ func TestStrippedFields(t *testing.T) {
 	}
 }
 
-// TestForwardedHost: with PUBLIC_AUTHORITY the service is told one of these hosts, also
-// of a request that is not signed and says another one.
+// TestForwardedHost checks that with PUBLIC_AUTHORITY the upstream gets one of these hosts,
+// whether or not the request is signed.
 func TestForwardedHost(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -64,9 +64,9 @@ func TestForwardedHost(t *testing.T) {
 	}
 }
 
-// TestConnectionOptions: a request that lists 64 options in Connection is forwarded,
-// and one that lists more is refused, empty elements and further lines included.
-func TestConnectionOptions(t *testing.T) {
+// TestConnectionOptionLimit checks that 64 options in Connection are forwarded and that
+// more are refused, counting empty elements and all lines.
+func TestConnectionOptionLimit(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

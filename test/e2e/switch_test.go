@@ -97,10 +97,10 @@ func link(t *testing.T, target, name string) {
 	}
 }
 
-// TestRotationByFileUnderLoad takes the old key out of the file in each way that
-// files are changed: no request fails that should pass, and from the moment of
-// the log's word none passes that should fail.
-func TestRotationByFileUnderLoad(t *testing.T) {
+// TestKeyRotationByFileUnderLoad removes the old key from the file in every way that files
+// are changed. No valid request fails, and no invalid one passes once the log reports the
+// change.
+func TestKeyRotationByFileUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -165,9 +165,9 @@ func inherit(t *testing.T, u *harness.Upstream, env harness.Env, socket *os.File
 	return &harness.Gateway{Process: p, Addr: l.Addr, Admin: l.AdminAddr, Authz: harness.AuthzAddrs{}, Upstream: u}
 }
 
-// TestRotationBySecondProcessUnderLoad: a process with the new key takes over
-// the socket from one with both.
-func TestRotationBySecondProcessUnderLoad(t *testing.T) {
+// TestKeyRotationBySecondProcessUnderLoad starts a process with the new key that takes over
+// the listening socket.
+func TestKeyRotationBySecondProcessUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := newBoth(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -196,9 +196,9 @@ func TestRotationBySecondProcessUnderLoad(t *testing.T) {
 	})
 }
 
-// TestInheritedSocketMustBeOne: nobody guesses which of several is meant, and a
-// socket that is announced and not there is no reason to listen elsewhere.
-func TestInheritedSocketMustBeOne(t *testing.T) {
+// TestInheritedSocketsMustBeOne checks that several inherited sockets, or an announced one
+// that is missing, are errors.
+func TestInheritedSocketsMustBeOne(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	u := harness.NewUpstream(t, nil)
@@ -219,8 +219,8 @@ func TestInheritedSocketMustBeOne(t *testing.T) {
 	}
 }
 
-// TestInheritedSocketIsNoUpstream: the gateway refuses to forward to the socket that
-// it inherits, and LISTEN_ADDR, which is not used then, forbids no upstream.
+// TestInheritedSocketIsNoUpstream checks that the gateway refuses to forward to the socket
+// that it inherits, and that LISTEN_ADDR forbids no upstream then.
 func TestInheritedSocketIsNoUpstream(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

@@ -27,8 +27,8 @@ type event struct {
 	Name   string `json:"name"`
 }
 
-// TestWholeSystem: mail and social add events through the gateway to the real
-// schedule service; everybody else does not; the page shows both.
+// TestWholeSystem adds events as mail and social through the gateway to the schedule
+// service, refuses other clients, and shows the page in a browser.
 func TestWholeSystem(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -120,8 +120,8 @@ func wantPage(t *testing.T, url string, texts ...string) {
 	}
 }
 
-// TestEventsSurviveARestart: the gateway's clients find what they have added.
-func TestEventsSurviveARestart(t *testing.T) {
+// TestScheduleKeepsEvents checks that the schedule service has its events after a restart.
+func TestScheduleKeepsEvents(t *testing.T) {
 	t.Parallel()
 	env := harness.Env{"LISTEN_ADDR": "127.0.0.1:0", "DATABASE": filepath.Join(t.TempDir(), "schedule.db")}
 	ask := harness.Request{Method: "GET", Target: "/events", Header: []string{"X-Client-Id: mail"}}
@@ -135,7 +135,8 @@ func TestEventsSurviveARestart(t *testing.T) {
 	}
 }
 
-// TestScheduleCommandLine: the reference service tells what is wrong, too.
+// TestScheduleCommandLine checks help, wrong arguments and wrong settings of the schedule
+// service.
 func TestScheduleCommandLine(t *testing.T) {
 	t.Parallel()
 	if result := harness.Run(t, "schedule", nil, "--help"); result.ExitCode != 0 || !strings.Contains(result.Stdout, "DATABASE") {

@@ -30,8 +30,8 @@ func units(t *testing.T) (service, socket string) {
 	return harness.WriteFile(t, text, dir, "certgate.service"), harness.WriteFile(t, readDeployed(t, "systemd", "certgate.socket"), dir, "certgate.socket")
 }
 
-// TestUnitsVerify: systemd finds nothing to complain of.
-func TestUnitsVerify(t *testing.T) {
+// TestSystemdUnitsVerify checks that systemd-analyze verify reports nothing.
+func TestSystemdUnitsVerify(t *testing.T) {
 	t.Parallel()
 	analyze := harness.LookProgram(t, "systemd-analyze")
 	service, socket := units(t)
@@ -47,8 +47,8 @@ func TestUnitsVerify(t *testing.T) {
 	}
 }
 
-// TestUnitIsHardened asks systemd how much the service could do.
-func TestUnitIsHardened(t *testing.T) {
+// TestSystemdUnitIsHardened checks the exposure score of systemd-analyze security.
+func TestSystemdUnitIsHardened(t *testing.T) {
 	t.Parallel()
 	analyze := harness.LookProgram(t, "systemd-analyze")
 	service, _ := units(t)
@@ -158,9 +158,9 @@ func traced(t *testing.T) string {
 	return string(text)
 }
 
-// TestUnitLetsTheGatewayWork: what the unit forbids, the gateway does not do. The
-// test looks with strace, because the unit needs a system to run.
-func TestUnitLetsTheGatewayWork(t *testing.T) {
+// TestSystemdSandboxAllowsGateway checks with strace that the gateway makes no system call
+// that the unit forbids.
+func TestSystemdSandboxAllowsGateway(t *testing.T) {
 	t.Parallel()
 	analyze := harness.LookProgram(t, "systemd-analyze")
 	calls, trace := permitted(t, analyze), traced(t)
@@ -189,8 +189,8 @@ func TestUnitLetsTheGatewayWork(t *testing.T) {
 	}
 }
 
-// TestUnitHasTimeAndFiles: systemd's limits are wider than certgate's own.
-func TestUnitHasTimeAndFiles(t *testing.T) {
+// TestSystemdUnitLimits checks that the unit's limits are wider than certgate's own.
+func TestSystemdUnitLimits(t *testing.T) {
 	t.Parallel()
 	number := func(text string) int {
 		n, err := strconv.Atoi(strings.TrimSuffix(text, "s"))
@@ -210,9 +210,9 @@ func TestUnitHasTimeAndFiles(t *testing.T) {
 	}
 }
 
-// TestAgentUnit: systemd takes the agent's unit and finds it hardened, and its
-// command line is one that works.
-func TestAgentUnit(t *testing.T) {
+// TestSystemdAgentUnit verifies the agent's unit, checks its score and runs its command
+// line.
+func TestSystemdAgentUnit(t *testing.T) {
 	t.Parallel()
 	const worst = 11 // tenths: the gateway may be anywhere, and the socket is one
 	analyze := harness.LookProgram(t, "systemd-analyze")

@@ -13,7 +13,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestFailedStartAtATerminal: a person reads text.
+// TestFailedStartAtATerminal checks that errors are text, not JSON, at a terminal.
 func TestFailedStartAtATerminal(t *testing.T) {
 	t.Parallel()
 	primary, terminal := openTerminal(t)

@@ -23,8 +23,9 @@ func tool(t *testing.T, env harness.Env, args ...string) string {
 	return result.Stdout
 }
 
-// TestFromNothingToAnEvent: an operator needs no openssl.
-func TestFromNothingToAnEvent(t *testing.T) {
+// TestToolFromKeyToRequest creates keys and certificates with certgate alone and sends a
+// request.
+func TestToolFromKeyToRequest(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"p256", "ed25519", "rsa2048"} {
 		t.Run(algorithm, func(t *testing.T) {
@@ -59,8 +60,8 @@ func TestFromNothingToAnEvent(t *testing.T) {
 	}
 }
 
-// TestToolOverwritesNothing: a master key may exist only once.
-func TestToolOverwritesNothing(t *testing.T) {
+// TestToolOverwritesNoFile checks that no command overwrites a key or certificate.
+func TestToolOverwritesNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	tool(t, nil, "ca", "init", "--dir", dir)
@@ -76,8 +77,8 @@ func TestToolOverwritesNothing(t *testing.T) {
 	}
 }
 
-// TestCheck: exit codes that a deployment can build on.
-func TestCheck(t *testing.T) {
+// TestCheckCommand checks the exit codes of certgate check.
+func TestCheckCommand(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	good := minimal(t, m)
@@ -115,7 +116,8 @@ func readmeBlock(t *testing.T, first string) string {
 	return first + block + "\n"
 }
 
-// TestReadmeQuickStart types what the README says, in a copy of what it needs.
+// TestReadmeQuickStart runs the commands of the README's quick start in a copy of the
+// sources.
 func TestReadmeQuickStart(t *testing.T) {
 	harness.SkipIfShort(t)
 	needFreePorts(t, "127.0.0.1:8081", ":8080", "127.0.0.1:9090")

@@ -63,9 +63,9 @@ func python(t *testing.T, program string) string {
 	return "http://127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// TestServiceThatReadsNoBody: behind the gateway, content of a GET, HEAD, DELETE or
-// OPTIONS is never executed as another client's request.
-func TestServiceThatReadsNoBody(t *testing.T) {
+// TestUnreadBodyIsNoRequest checks that a service that does not read the body of a GET,
+// HEAD, DELETE or OPTIONS never executes it as another client's request.
+func TestUnreadBodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	for lane, env := range lanes() {
 		t.Run(lane, func(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestSmuggling: a request whose length can be read in two ways is refused, its
-// connection is closed, and what hides behind it is never served.
-func TestSmuggling(t *testing.T) {
+// TestRequestSmuggling checks that a request with two possible lengths is refused, that its
+// connection is closed, and that nothing after it is served.
+func TestRequestSmuggling(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -62,8 +62,8 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// TestClassicalSmugglingHasItsReason: the two that net/http would take.
-func TestClassicalSmugglingHasItsReason(t *testing.T) {
+// TestRequestSmugglingReasons checks the reasons of the two forms that net/http accepts.
+func TestRequestSmugglingReasons(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -74,8 +74,8 @@ func TestClassicalSmugglingHasItsReason(t *testing.T) {
 	g.WantRefused(t, post.With("Content-Length: 5", "Content-Length: 5"), refusal.RequestAmbiguous)
 }
 
-// TestChunkedIsReframed: chunk extensions and trailers end at the gateway.
-func TestChunkedIsReframed(t *testing.T) {
+// TestChunkedBodyIsReframed checks that chunk extensions and trailers are not forwarded.
+func TestChunkedBodyIsReframed(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -94,7 +94,8 @@ func TestChunkedIsReframed(t *testing.T) {
 	}
 }
 
-// TestUpgradesAreNotForwarded: the request goes on as the plain one it also is.
+// TestUpgradesAreNotForwarded checks that a request for an upgrade is forwarded as a plain
+// request.
 func TestUpgradesAreNotForwarded(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -124,8 +125,8 @@ func TestUpgradesAreNotForwarded(t *testing.T) {
 	g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/eager", mail)), refusal.UpstreamFailed)
 }
 
-// TestHTTP2InCleartext: there is no second protocol on the port.
-func TestHTTP2InCleartext(t *testing.T) {
+// TestHTTP2InCleartextIsRefused checks that the public port accepts no HTTP/2.
+func TestHTTP2InCleartextIsRefused(t *testing.T) {
 	t.Parallel()
 	g := harness.NewGateway(t, harness.NewMasterKey(t, "p256"), nil)
 	c := harness.Dial(t, g.Addr)
@@ -137,7 +138,7 @@ func TestHTTP2InCleartext(t *testing.T) {
 	g.Upstream.WantNothing(t)
 }
 
-// TestSlowHeaderIsCut: a client that never ends its header holds no connection.
+// TestSlowHeaderIsCut checks that a client that does not finish its header is disconnected.
 func TestSlowHeaderIsCut(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -151,9 +152,9 @@ func TestSlowHeaderIsCut(t *testing.T) {
 	g.WantAllowed(t, harness.Get("/events", mail))
 }
 
-// TestClientThatHangsUp: half a body is no request. Nobody is there for the
-// answer, so only the log tells.
-func TestClientThatHangsUp(t *testing.T) {
+// TestIncompleteBodyIsLogged checks that the log has a line for a client that disconnects
+// in the middle of its body.
+func TestIncompleteBodyIsLogged(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

@@ -7,7 +7,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// TestLeaksAreFound: the search at the end of the run is worth something.
+// TestLeaksAreFound checks that the search for credentials in the output finds them.
 func TestLeaksAreFound(t *testing.T) {
 	t.Parallel()
 	m := NewMasterKey(t, "p256")

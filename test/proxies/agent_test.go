@@ -7,8 +7,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestAgentBehindTLS: with a load balancer that ends TLS, in HTTP/1.1 and HTTP/2.
-func TestAgentBehindTLS(t *testing.T) {
+// TestAgentThroughTLSProxy sends requests through an agent and a proxy that terminates TLS,
+// in HTTP/1.1 and HTTP/2.
+func TestAgentThroughTLSProxy(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"haproxy-tls.cfg", "caddy-tls.Caddyfile"} {
 		t.Run(file, func(t *testing.T) {

@@ -85,9 +85,9 @@ func (a asker) wantStopped(t *testing.T, r harness.Request, reason refusal.Reaso
 	}
 }
 
-// TestNginxAsks runs the documented configuration with a real nginx. Clients try to make
-// certgate decide on another request than the one that they send.
-func TestNginxAsks(t *testing.T) {
+// TestNginxAuthRequest runs the documented configuration with a real nginx. Clients try to
+// make certgate decide on another request than the one that they send.
+func TestNginxAuthRequest(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
@@ -158,9 +158,9 @@ func TestNginxAsks(t *testing.T) {
 	})
 }
 
-// TestNginxAsksWrongly checks that an incomplete configuration makes certgate refuse
-// requests, and lets none pass.
-func TestNginxAsksWrongly(t *testing.T) {
+// TestNginxAuthRequestIncomplete checks that an incomplete configuration makes certgate
+// refuse requests, and lets none pass.
+func TestNginxAuthRequestIncomplete(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
@@ -205,8 +205,8 @@ func TestNginxAsksWrongly(t *testing.T) {
 	})
 }
 
-// TestCaddyAsks runs the documented configuration with a real Caddy.
-func TestCaddyAsks(t *testing.T) {
+// TestCaddyForwardAuth runs the documented configuration with a real Caddy.
+func TestCaddyForwardAuth(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
@@ -244,9 +244,9 @@ func TestCaddyAsks(t *testing.T) {
 	}
 }
 
-// TestRecordedQuestions sends requests that were recorded from Traefik's ForwardAuth and
-// Caddy's forward_auth.
-func TestRecordedQuestions(t *testing.T) {
+// TestRecordedForwardAuthRequests sends requests that were recorded from Traefik's
+// ForwardAuth and Caddy's forward_auth.
+func TestRecordedForwardAuthRequests(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

@@ -44,9 +44,9 @@ func (f *front) wantNoFlaws(t *testing.T) {
 	}
 }
 
-// TestBehindTLS checks that a real proxy that ends TLS forwards the client's certificate
-// unchanged.
-func TestBehindTLS(t *testing.T) {
+// TestTLSProxies checks that a real proxy that terminates TLS forwards the client's
+// certificate unchanged.
+func TestTLSProxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	large := c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa4096"})
@@ -86,9 +86,9 @@ func TestBehindTLS(t *testing.T) {
 	}
 }
 
-// TestBehindHTTP2 checks that proxies accept the same certificates and delete the same
+// TestHTTP2Proxies checks that proxies accept the same certificates and delete the same
 // headers with HTTP/2.
-func TestBehindHTTP2(t *testing.T) {
+func TestHTTP2Proxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile", "envoy-mtls.yaml", "traefik-mtls.yaml"} {
@@ -117,9 +117,9 @@ func TestBehindHTTP2(t *testing.T) {
 	}
 }
 
-// TestBehindUntrusted checks that X-Forwarded-* of a proxy counts only with
+// TestUntrustedProxies checks that X-Forwarded-* of a proxy counts only with
 // TRUSTED_PROXIES.
-func TestBehindUntrusted(t *testing.T) {
+func TestUntrustedProxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	for _, file := range tlsFiles() {
@@ -140,9 +140,9 @@ func TestBehindUntrusted(t *testing.T) {
 	}
 }
 
-// TestBehindMutualTLS checks that a real proxy attaches the certificate of the client's
-// handshake, whatever the client itself sends in that header.
-func TestBehindMutualTLS(t *testing.T) {
+// TestMutualTLSProxies checks that a real proxy attaches the certificate of the client's
+// handshake, whatever the client sends in that header.
+func TestMutualTLSProxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	stranger := harness.NewMasterKey(t, "p256")

@@ -69,8 +69,8 @@ func (p patient) examine(t *testing.T, code int, want ...[3]string) {
 	}
 }
 
-// TestDoctor examines real proxies with the configurations that README.md
-// recommends, and nginx with flaws.
+// TestDoctor examines real proxies with the recommended configurations, and nginx with
+// faulty ones.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
@@ -167,8 +167,9 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
-// TestEcho: off unless asked for, and then for those only whom the gateway knows.
-func TestEcho(t *testing.T) {
+// TestEchoPath checks that the echo is off by default, and that it responds to verified
+// clients only.
+func TestEchoPath(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))

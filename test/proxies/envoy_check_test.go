@@ -16,9 +16,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestEnvoyAsks: the documented configuration is one that Envoy's API knows, and
-// asks in a way that fails closed.
-func TestEnvoyAsks(t *testing.T) {
+// TestEnvoyExtAuthzConfiguration checks that Envoy's API accepts the documented
+// configuration and that it fails closed.
+func TestEnvoyExtAuthzConfiguration(t *testing.T) {
 	t.Parallel()
 	text := strings.NewReplacer("${ADDRESS}", "127.0.0.1", "${PORT}", "1", "${AUTHZ_HOST}", "127.0.0.1", "${AUTHZ_PORT}", "2",
 		"${SERVICE_HOST}", "127.0.0.1", "${SERVICE_PORT}", "3").Replace(string(harness.ReadFile(t, proxyFolder, "envoy-ext-authz.yaml")))

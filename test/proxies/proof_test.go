@@ -8,9 +8,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestProofBehindProxies: what the client signed is what arrives behind each real
-// proxy, and a copy that is taken there is worth nothing.
-func TestProofBehindProxies(t *testing.T) {
+// TestSignedRequestsThroughProxies checks that signed requests arrive unchanged through
+// each real proxy, and that a copy is refused.
+func TestSignedRequestsThroughProxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	mail := harness.Signer{Certificate: c.mail, Key: c.clients.ReadKey(t, "p256.key")}
@@ -34,8 +34,8 @@ func TestProofBehindProxies(t *testing.T) {
 	}
 }
 
-// TestProofBehindAnotherHost: a real nginx that writes its own Host.
-func TestProofBehindAnotherHost(t *testing.T) {
+// TestSignedRequestsThroughProxyWithOtherHost uses an nginx that writes its own Host.
+func TestSignedRequestsThroughProxyWithOtherHost(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	const file = "nginx-tls.conf"

@@ -61,9 +61,9 @@ func (a asker) wantNoAliases(t *testing.T, c harness.Certificate) {
 	}
 }
 
-// TestAliasLines changes the lines that delete other spellings, and wants these spellings
-// at the service. This shows that the lines are needed, and that wantNoAliases would
-// notice their absence.
+// TestAliasLines removes the lines that delete other spellings and expects these spellings
+// at the service. This shows that the lines are needed, and that wantNoAliases notices
+// their absence.
 func TestAliasLines(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

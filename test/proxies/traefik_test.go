@@ -32,8 +32,8 @@ func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Repla
 	}}
 }
 
-// TestTraefikAsks runs the documented configuration with the real Traefik.
-func TestTraefikAsks(t *testing.T) {
+// TestTraefikForwardAuth runs the documented configuration with a real Traefik.
+func TestTraefikForwardAuth(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "traefik")
 	c := newCast(t)
@@ -73,9 +73,9 @@ func TestTraefikAsks(t *testing.T) {
 	}
 }
 
-// TestTraefikAsksWrongly changes lines that the files call essential, and wants the
-// attack that each line prevents to succeed.
-func TestTraefikAsksWrongly(t *testing.T) {
+// TestTraefikForwardAuthIncomplete changes lines that the files call essential and expects
+// the attack that each line prevents to succeed.
+func TestTraefikForwardAuthIncomplete(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "traefik")
 	c := newCast(t)

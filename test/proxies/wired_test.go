@@ -63,9 +63,9 @@ func vector(t *testing.T, name string) string {
 	return string(harness.ReadFile(t, harness.VectorFolder, "vectors", name+".txt"))
 }
 
-// TestTraefikOnTheWire sends what Traefik 3 writes: base64 of the DER, of every
-// certificate that the client showed, with commas between.
-func TestTraefikOnTheWire(t *testing.T) {
+// TestTraefikCertificateHeader sends what Traefik 3 writes: base64 of the DER of every
+// certificate of the handshake, with commas between.
+func TestTraefikCertificateHeader(t *testing.T) {
 	t.Parallel()
 	wantConfiguration(t, "traefik-mtls.yaml")
 	g := wired(t, "X-Forwarded-Tls-Client-Cert")
@@ -83,9 +83,9 @@ func TestTraefikOnTheWire(t *testing.T) {
 	g.WantRefused(t, from(escaped), refusal.CredentialMalformed)
 }
 
-// TestEnvoyOnTheWire sends recorded values in the form that TestEnvoyXFCC finds, and the
-// examples of Envoy's documentation, which hold no certificate.
-func TestEnvoyOnTheWire(t *testing.T) {
+// TestEnvoyCertificateHeader sends recorded values in the form that TestEnvoyXFCC finds,
+// and the examples of Envoy's documentation, which hold no certificate.
+func TestEnvoyCertificateHeader(t *testing.T) {
 	t.Parallel()
 	g := wired(t, "X-Forwarded-Client-Cert")
 	from := func(value string) harness.Request {
