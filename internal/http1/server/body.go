@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// body is the body of one request. Reads are safe from another goroutine than
-// the handler's, as a transport does; they end when the handler returns.
+// body is the body of one request. Any goroutine may read it, as a transport does; reading
+// ends when the handler returns.
 type body struct {
 	c *conn
 
@@ -42,14 +42,13 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if b.left == 0 {
-		b.c.isWhole.Store(true)
+		b.c.bodyRead.Store(true)
 		return n, io.EOF
 	}
 	return n, nil
 }
 
-// Close ends the handler's reading: what is not read is the connection's
-// business.
+// Close ends reading by the handler. The connection discards the unread bytes later.
 func (b *body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,14 +56,63 @@ func (b *body) Close() error {
 	return nil
 }
 
-// detach takes the body from the handler and says how much of it is unread, or
-// that the rest cannot be had. A Read that is under way is ended.
+// detach ends reading and returns how many bytes are unread, and the error after which they
+// cannot be read. It interrupts a Read in another goroutine.
 func (b *body) detach() (left int64, err error) {
 	if !b.mu.TryLock() {
-		_ = b.c.setReadDeadline(time.Unix(1, 0)) // which a Read that begins leaves alone
+		_ = b.c.overrideReadDeadline(time.Unix(1, 0)) // a Read that starts now keeps it
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
 	b.detached = true
 	return b.left, b.err
+}
+
+// readBody reads bytes of the present request's body, for one goroutine at a time.
+func (c *conn) readBody(p []byte) (int, error) {
+	if c.r < c.w {
+		n := copy(p, c.in[c.r:c.w])
+		c.r += n
+		return n, nil
+	}
+	c.setBodyDeadline()
+	return c.net.Read(p)
+}
+
+// setBodyDeadline sets the read deadline for the rest of the request, unless the handler or
+// an earlier read has set one.
+func (c *conn) setBodyDeadline() {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if c.hasBodyDeadline {
+		return
+	}
+	c.hasBodyDeadline = true
+	if c.started.IsZero() {
+		c.started = time.Now()
+	}
+	_ = c.net.SetReadDeadline(plus(c.started, c.s.fallback.ReadTimeout))
+}
+
+// overrideReadDeadline sets the read deadline for the rest of the request on behalf of the
+// handler.
+func (c *conn) overrideReadDeadline(t time.Time) error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	c.hasBodyDeadline = true
+	return c.net.SetReadDeadline(t)
+}
+
+// discard reads the bytes of a body that the handler did not read, after the response was
+// sent. It reports whether all of them came.
+func (c *conn) discard(left int64) bool {
+	n := min(left, int64(c.w-c.r))
+	c.r += int(n)
+	left -= n
+	if left == 0 {
+		return true
+	}
+	c.setBodyDeadline()
+	_, err := io.CopyN(io.Discard, c.net, left)
+	return err == nil
 }

@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// Head is what the parser made of a header.
+// Head is a parsed header.
 type Head struct {
 	Method, Target, Host string
 	URL                  *url.URL
@@ -15,59 +15,45 @@ type Head struct {
 	Length               int64
 }
 
-// Parser is one connection's.
-type Parser struct{ p parser }
-
-// Parse finds the first header in b, as a connection does, and parses it. ok is
-// false when it is not plain or not whole.
-func (p *Parser) Parse(b []byte) (h Head, size int, ok bool) {
-	parsed, size := p.read(b)
-	if parsed == nil {
-		return Head{}, 0, false
-	}
-	return Head{parsed.method, parsed.target, parsed.host, &parsed.url, parsed.header, parsed.length}, size, true
-}
-
-// Generation is that of the header that was parsed last.
-func (p *Parser) Generation() uint64 { return p.p.generation }
-
-func (p *Parser) read(b []byte) (h *head, size int) {
-	if size = p.p.repeats(b); size > 0 {
-		return &p.p.head, size
-	}
+// Parse finds and parses the first header in b, as a connection does. ok is false when the
+// header is not plain or not complete.
+func Parse(b []byte) (h Head, size int, ok bool) {
 	size, plain := endOfHead(b, 0)
 	if !plain || size == 0 {
-		return nil, 0
+		return Head{}, 0, false
 	}
-	return p.p.parse(b[:size]), size
+	p := parseHead(b[:size])
+	if p == nil {
+		return Head{}, 0, false
+	}
+	return Head{p.method, p.target, p.host, &p.url, p.header, p.length}, size, true
 }
 
-// LookedAt is the number of connections that the server's lookout looks at.
-func (s *Server) LookedAt() int {
-	s.lookout.mu.Lock()
-	defer s.lookout.mu.Unlock()
-	return len(s.lookout.sights)
+// Monitored returns the number of connections that the monitor checks.
+func (s *Server) Monitored() int {
+	s.monitor.mu.Lock()
+	defer s.monitor.mu.Unlock()
+	return s.monitor.size
 }
 
-// Blind keeps the lookout from looking at connections: the list has an element, so a
-// look seems to be due.
-func (s *Server) Blind() {
-	s.lookout.mu.Lock()
-	defer s.lookout.mu.Unlock()
-	s.lookout.sights = append(s.lookout.sights, &sight{})
+// DisableMonitor prevents every scan: the size is not 0, so one seems to be due.
+func (s *Server) DisableMonitor() {
+	s.monitor.mu.Lock()
+	defer s.monitor.mu.Unlock()
+	s.monitor.size++
 }
 
-// BufferSize is how much is read at once.
+// BufferSize is the size of the read buffer.
 const BufferSize = bufferSize
 
-// IsDue reports whether somebody looks at a request of this age.
-func IsDue(age uint) bool { return (&sight{age: age}).isDue() }
+// IsDue reports whether the monitor peeks at the socket of a request of this age.
+func IsDue(age uint) bool { return (&entry{age: age}).isDue() }
 
-// Leave reports whether a connection in the phase now stays on the lookout's list, which
-// lets go of it in the phase before.
-func Leave(before, now uint64) bool {
+// Unregister reports whether a connection that is in the phase now stays registered when the
+// monitor removes it because of the phase before.
+func Unregister(before, now uint64) bool {
 	c := new(conn)
-	c.isListed.Store(true)
+	c.isRegistered.Store(true)
 	c.phase.Store(now)
-	return c.leave(before) && c.isListed.Load()
+	return c.unregister(before) && c.isRegistered.Load()
 }

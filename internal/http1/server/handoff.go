@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// handoff is the listener on which net/http gets the connections that are not
-// for the lane.
+// handoff is the listener from which net/http accepts the connections that the fast path
+// does not serve.
 type handoff struct {
 	addr  atomic.Value // net.Addr
 	conns chan net.Conn
@@ -21,7 +21,7 @@ func newHandoff() *handoff {
 	return &handoff{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// give hands over a connection, or closes it when nobody takes any more.
+// give hands over a connection, or closes it when the listener is closed.
 func (h *handoff) give(c net.Conn) {
 	select {
 	case h.conns <- c:

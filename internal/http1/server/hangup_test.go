@@ -182,9 +182,9 @@ func TestLookoutEnds(t *testing.T) {
 // lookedAt waits until the lookout has so many connections.
 func lookedAt(t *testing.T, addr *server.Server, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); addr.LookedAt() != want; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); addr.Monitored() != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are looked at, want %d", addr.LookedAt(), want)
+			t.Fatalf("%d connections are looked at, want %d", addr.Monitored(), want)
 		}
 	}
 }

@@ -10,32 +10,32 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
-// maxHeld is how much of an answer without Content-Length waits for its end, so
-// that it gets one. net/http has the same number.
-const maxHeld = 2048
+// maxBuffered is how much of a response without Content-Length is buffered, in bytes. If the
+// response ends before, it gets a Content-Length. net/http has the same bound.
+const maxBuffered = 2048
 
-// response writes one answer. It is the connection's and used again for the
-// next.
+// response is the ResponseWriter of a connection. Each request uses it anew.
 type response struct {
 	c      *conn
-	served int // answers on this connection, with this one
+	served int // responses on this connection, including this one
 
-	header  http.Header
-	head    bool // the request was a HEAD
-	status  int  // 0: the handler has not said
-	length  int64
-	written int64
-	typed   bool   // nobody has to guess what the body is
-	dated   bool   // the handler has said the date, or that there is none
-	held    []byte // body, before the header is made
-	made    bool   // the header is in out, or on its way
-	chunked bool
-	closing bool // the connection ends behind this answer
-	err     error
-	out     []byte // not yet written
-	names   []string
+	header     http.Header
+	isHead     bool  // the request was a HEAD
+	status     int   // 0: not written yet
+	length     int64 // of the body; -1: unknown
+	written    int64
+	hasType    bool   // Content-Type is set, or must not be guessed
+	hasDate    bool   // the handler has set Date, or has suppressed it
+	buffered   []byte // body, before the header is complete
+	headerDone bool   // out has the complete header, or it was written
+	chunked    bool
+	closing    bool // the connection is closed after this response
+	err        error
+	out        []byte // not written yet
+	names      []string
 }
 
 func (w *response) reset(c *conn, method string) {
@@ -45,34 +45,34 @@ func (w *response) reset(c *conn, method string) {
 	if w.header == nil {
 		w.header = make(http.Header)
 	}
-	*w = response{c: c, served: w.served + 1, header: w.header, head: method == http.MethodHead, length: -1, held: w.held[:0], names: w.names[:0]}
+	*w = response{c: c, served: w.served + 1, header: w.header, isHead: method == http.MethodHead, length: -1, buffered: w.buffered[:0], names: w.names[:0]}
 }
 
-// Header is what [http.ResponseWriter] wants.
+// Header implements [http.ResponseWriter].
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader is what [http.ResponseWriter] wants: what the handler does to the
-// header from here on is too late. Informational answers are not written.
+// WriteHeader implements [http.ResponseWriter]. Later changes of the header have no effect.
+// Informational responses (1xx) are not sent.
 func (w *response) WriteHeader(status int) {
 	if w.status != 0 || status < http.StatusOK {
 		return
 	}
 	w.status = status
-	w.declaredLength()
+	w.readLength()
 	h := w.header
-	_, said := h["Content-Type"]
-	w.typed = said || h.Get("Content-Encoding") != ""
-	_, w.dated = h["Date"]
-	w.begun()
+	_, isSet := h["Content-Type"]
+	w.hasType = isSet || h.Get("Content-Encoding") != ""
+	_, w.hasDate = h["Date"]
+	w.writeStatusLine()
 }
 
-// begun writes the status line and the handler's fields.
-func (w *response) begun() {
+// writeStatusLine writes the status line and the handler's fields.
+func (w *response) writeStatusLine() {
 	w.closing = hasClose(w.header["Connection"]) || w.c.s.closed.Load()
 	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(w.status), 10), ' ')
 	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
 	if len(w.header) > 0 {
-		w.fields()
+		w.writeHeaderFields()
 	}
 }
 
@@ -84,21 +84,15 @@ func (w *response) WriteFields(status int, length int64, fields []client.Field) 
 	if w.status != 0 {
 		return
 	}
-	w.status, w.length, w.typed, w.dated = status, length, true, true
-	w.begun()
+	w.status, w.length, w.hasType, w.hasDate = status, length, true, true
+	w.writeStatusLine()
 	for _, field := range fields {
-		w.field(field.Name, field.Value)
+		w.writeField(field.Name, field.Value)
 	}
 }
 
-// Repeats is a place that belongs to the connection, for whoever makes something of
-// a request's fields, and a number that changes whenever they do, but for the value of
-// Content-Length.
-func (w *response) Repeats() (place *any, generation uint64) {
-	return &w.c.place, w.c.parser.generation
-}
-
-func (w *response) declaredLength() {
+// readLength takes the length from the handler's Content-Length, and drops an invalid one.
+func (w *response) readLength() {
 	if v := w.header["Content-Length"]; len(v) > 0 {
 		n, err := strconv.ParseUint(v[0], 10, 63)
 		if err != nil || len(v) > 1 {
@@ -109,7 +103,7 @@ func (w *response) declaredLength() {
 	}
 }
 
-// Write is what [http.ResponseWriter] wants.
+// Write implements [http.ResponseWriter].
 func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -120,37 +114,37 @@ func (w *response) Write(p []byte) (int, error) {
 	case !bodyAllowed(w.status):
 		return 0, http.ErrBodyNotAllowed
 	}
-	w.written += int64(len(p)) // counted even when refused: then the connection ends
+	w.written += int64(len(p)) // counted even when refused, because the connection is closed then
 	if w.length >= 0 && w.written > w.length {
 		return 0, http.ErrContentLength
 	}
-	if !w.made && (w.length < 0 || !w.typed) && len(w.held)+len(p) <= maxHeld {
-		w.held = append(w.held, p...)
+	if !w.headerDone && (w.length < 0 || !w.hasType) && len(w.buffered)+len(p) <= maxBuffered {
+		w.buffered = append(w.buffered, p...)
 		return len(p), nil
 	}
-	if !w.made {
-		w.begin(p)
+	if !w.headerDone {
+		w.startBody(p)
 	}
-	w.body(p)
+	w.writeBody(p)
 	return len(p), w.err
 }
 
-// begin makes the header of an answer of which this is not the end, and lets out
-// what was held back for it.
-func (w *response) begin(p []byte) {
+// startBody completes the header of a response that does not end here, and writes the
+// buffered part of the body.
+func (w *response) startBody(p []byte) {
 	const sniffed = 512
-	first := w.held
-	if n := min(len(p), sniffed-len(first)); n > 0 && !w.typed {
-		first = append(first, p[:n]...) // beside what is held, not to it
+	first := w.buffered
+	if n := min(len(p), sniffed-len(first)); n > 0 && !w.hasType {
+		first = append(first, p[:n]...) // a copy: w.buffered keeps its length
 	}
-	w.makeHeader(first, false)
-	w.body(w.held)
-	w.held = w.held[:0]
+	w.finishHeader(first, false)
+	w.writeBody(w.buffered)
+	w.buffered = w.buffered[:0]
 }
 
-// body puts a part of the body on its way.
-func (w *response) body(p []byte) {
-	if w.head || len(p) == 0 {
+// writeBody writes a part of the body.
+func (w *response) writeBody(p []byte) {
+	if w.isHead || len(p) == 0 {
 		return
 	}
 	if w.chunked {
@@ -167,44 +161,44 @@ func (w *response) body(p []byte) {
 	}
 }
 
-// Flush is what [http.Flusher] wants.
+// Flush implements [http.Flusher].
 func (w *response) Flush() { _ = w.FlushError() }
 
-// FlushError is what [http.ResponseController] wants.
+// FlushError is called by [http.ResponseController].
 func (w *response) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if !w.made {
-		w.begin(nil)
+	if !w.headerDone {
+		w.startBody(nil)
 	}
 	w.flush()
 	return w.err
 }
 
-// SetReadDeadline is what [http.ResponseController] wants.
-func (w *response) SetReadDeadline(t time.Time) error { return w.c.setReadDeadline(t) }
+// SetReadDeadline is called by [http.ResponseController].
+func (w *response) SetReadDeadline(t time.Time) error { return w.c.overrideReadDeadline(t) }
 
-// finish writes the rest and reports whether the answer went out whole.
+// finish writes the rest of the response and reports whether all of it was sent.
 func (w *response) finish() bool {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if !w.made {
-		w.makeHeader(w.held, true)
-		w.body(w.held)
+	if !w.headerDone {
+		w.finishHeader(w.buffered, true)
+		w.writeBody(w.buffered)
 	}
 	if w.chunked {
 		w.out = append(w.out, "0\r\n\r\n"...)
 	}
 	w.flush()
-	short := w.length >= 0 && w.written != w.length && !w.head && bodyAllowed(w.status)
-	w.drop()
+	short := w.length >= 0 && w.written != w.length && !w.isHead && bodyAllowed(w.status)
+	w.release()
 	return w.err == nil && !short
 }
 
-// drop gives the buffer back, whatever is in it.
-func (w *response) drop() {
+// release returns the buffer to the pool and drops its content.
+func (w *response) release() {
 	if cap(w.out) == bufferSize {
 		w.c.s.buffers.Put((*[bufferSize]byte)(w.out[:bufferSize]))
 	}
@@ -227,15 +221,15 @@ func bodyAllowed(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// makeHeader makes the rest of the header. body is what is known of the
-// body, all of it if whole.
-func (w *response) makeHeader(body []byte, whole bool) {
-	w.made = true
-	w.frame(len(body), whole)
-	if !w.typed && len(body) > 0 && bodyAllowed(w.status) {
+// finishHeader writes the rest of the header. body is the beginning of the body, or all of it
+// if whole.
+func (w *response) finishHeader(body []byte, whole bool) {
+	w.headerDone = true
+	w.chooseFraming(len(body), whole)
+	if !w.hasType && len(body) > 0 && bodyAllowed(w.status) {
 		w.out = append(append(append(w.out, "Content-Type: "...), http.DetectContentType(body)...), "\r\n"...)
 	}
-	if !w.dated {
+	if !w.hasDate {
 		w.out = append(append(append(w.out, "Date: "...), w.c.s.dateAt(time.Now())...), "\r\n"...)
 	}
 	switch {
@@ -250,25 +244,25 @@ func (w *response) makeHeader(body []byte, whole bool) {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// frame decides how the client finds the end of the body.
-func (w *response) frame(n int, whole bool) {
+// chooseFraming decides how the client finds the end of the body, of which n bytes are known.
+func (w *response) chooseFraming(n int, whole bool) {
 	switch {
 	case w.length >= 0 || !bodyAllowed(w.status):
-	case whole && (!w.head || n > 0):
+	case whole && (!w.isHead || n > 0):
 		w.length = int64(n)
-	case !w.head:
+	case !w.isHead:
 		w.chunked = true
 	}
 }
 
-// fields writes the handler's fields in the order of their names, but for those
-// that frame the message.
-func (w *response) fields() {
+// writeHeaderFields writes the handler's fields in the order of their names, except those that
+// frame the message.
+func (w *response) writeHeaderFields() {
 	for name := range w.header {
 		switch name {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
 		case "Content-Type":
-			if w.status != http.StatusNotModified { // as net/http, RFC 9110, section 15.4.5
+			if w.status != http.StatusNotModified { // as in net/http, RFC 9110, section 15.4.5
 				w.names = append(w.names, name)
 			}
 		default:
@@ -278,32 +272,19 @@ func (w *response) fields() {
 	slices.Sort(w.names)
 	for _, name := range w.names {
 		for _, value := range w.header[name] {
-			w.field(name, value)
+			w.writeField(name, value)
 		}
 	}
 }
 
-func (w *response) field(name, value string) {
-	if isToken(name) {
-		w.out = append(append(append(append(w.out, name...), ": "...), oneLine(value)...), "\r\n"...)
+func (w *response) writeField(name, value string) {
+	if syntax.IsToken(name) {
+		w.out = append(append(append(append(w.out, name...), ": "...), singleLine(value)...), "\r\n"...)
 	}
 }
 
-// isToken: what a field's name may be (RFC 9110, section 5.6.2).
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		case strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return name != ""
-}
-
-// oneLine is the value without what could end the line.
-func oneLine(value string) string {
+// singleLine returns the value with characters that could end the line replaced by spaces.
+func singleLine(value string) string {
 	harmless := true
 	for i := range len(value) {
 		harmless = harmless && value[i] >= ' '

@@ -14,33 +14,32 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 )
 
-// Server answers plain requests as an [http.Server] would, and gives it the
-// rest. It is safe for concurrent use; [New] makes one.
+// Server serves plain requests as an [http.Server] would, and gives the other requests to
+// one. It is safe for concurrent use. Create it with [New].
 type Server struct {
-	rest         *http.Server
+	fallback     *http.Server
 	writeTimeout time.Duration
 	handoff      *handoff
 	buffers      sync.Pool // of *[bufferSize]byte
 	date         atomic.Pointer[date]
-	lookout      lookout
+	monitor      monitor
 
-	closed atomic.Bool // set under mu
+	closed atomic.Bool // written under mu
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
 }
 
-// New makes a server in front of rest: its handler, its timeouts, its bound on
-// headers and its ConnContext are used for plain requests too. writeTimeout is
-// how long a client may take to read a part of an answer. rest must not be used
-// otherwise, and its ConnState must be [framing.State] or call it. Connections that run TLS
-// or have no file descriptor go straight to it.
+// New creates a server that uses the handler, the timeouts, the bound on headers and the
+// ConnContext of fallback for plain requests, too. writeTimeout bounds the time in which a
+// client accepts a part of a response. fallback must not be used otherwise, and its
+// ConnState must be [framing.State] or call it. Connections that run TLS or have no file
+// descriptor go to fallback at once.
 //
-// Two things are not as net/http has them. A request's context is the connection's:
-// it is cancelled when the client hangs up, but not when the handler returns. So are
-// the request itself, its URL and its Header: nobody may use them after the handler
-// has returned, and nobody may change the Header. The Body is the request's own.
-func New(rest *http.Server, writeTimeout time.Duration) *Server {
-	return &Server{rest: rest, writeTimeout: writeTimeout, handoff: newHandoff(), conns: map[*conn]struct{}{}}
+// There is one difference from net/http's contract: the context of a request is that of
+// the connection. It is cancelled when the client hangs up, and not when the handler returns.
+// README.md of http1 lists every difference.
+func New(fallback *http.Server, writeTimeout time.Duration) *Server {
+	return &Server{fallback: fallback, writeTimeout: writeTimeout, handoff: newHandoff(), conns: map[*conn]struct{}{}}
 }
 
 // Serve accepts connections, each a [*framing.Conn], until the listener fails or
@@ -49,8 +48,8 @@ func (s *Server) Serve(l net.Listener) error {
 	s.handoff.addr.Store(l.Addr())
 	failed := make(chan error, 1)
 	go func() {
-		failed <- s.rest.Serve(s.handoff)
-		_ = l.Close() // nobody would take what is not plain
+		failed <- s.fallback.Serve(s.handoff)
+		_ = l.Close() // without fallback, requests that are not plain cannot be served
 	}()
 	err := s.accept(l)
 	if s.closed.Load() {
@@ -59,38 +58,41 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// accept starts a goroutine for each connection. Being out of file descriptors
-// passes; what else Accept says does not.
+// accept starts a goroutine for each connection. Temporary errors of Accept, such as a lack
+// of file descriptors, are retried; others end it.
 func (s *Server) accept(l net.Listener) error {
-	wait := patience{}
+	var backoff acceptBackoff
 	for {
 		nc, err := l.Accept()
 		if err != nil {
-			if !wait.worthwhile(err) {
+			if !backoff.retry(err) {
 				return err
 			}
-			s.logf("accept: %v; again in %v", err, wait.next)
-			time.Sleep(wait.next)
+			s.logf("accept: %v; retrying in %v", err, backoff.delay)
+			time.Sleep(backoff.delay)
 			continue
 		}
-		wait = patience{}
-		s.begin(nc)
+		backoff = acceptBackoff{}
+		s.start(nc)
 	}
 }
 
-// patience grows with each failure of Accept.
-type patience struct{ next time.Duration }
+// acceptBackoff is the delay after a failure of Accept. It doubles with each failure, from
+// 5 ms to 1 s.
+type acceptBackoff struct{ delay time.Duration }
 
-func (p *patience) worthwhile(err error) bool {
+// retry reports whether Accept can succeed after the delay.
+func (b *acceptBackoff) retry(err error) bool {
 	var temporary interface{ Temporary() bool }
 	if !errors.As(err, &temporary) || !temporary.Temporary() {
 		return false
 	}
-	p.next = min(max(2*p.next, 5*time.Millisecond), time.Second)
+	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
 	return true
 }
 
-func (s *Server) begin(nc net.Conn) {
+// start serves the connection in a goroutine, or gives it to net/http.
+func (s *Server) start(nc net.Conn) {
 	watched, ok := nc.(*framing.Conn)
 	if !ok {
 		s.handoff.give(nc)
@@ -108,6 +110,7 @@ func (s *Server) begin(nc net.Conn) {
 	go c.serve()
 }
 
+// track adds the connection unless the server is closed.
 func (s *Server) track(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,37 +121,36 @@ func (s *Server) track(c *conn) bool {
 	return true
 }
 
-func (s *Server) forget(c *conn) {
+func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 }
 
-// Shutdown closes the connections that wait for a request and lets the others
-// finish theirs, as [http.Server.Shutdown] does for what it was given. The
-// listener is the caller's to close. When ctx is done first, its error is
-// returned.
+// Shutdown closes the connections that wait for a request and lets the others finish
+// theirs, as [http.Server.Shutdown] does. The caller closes the listener. When ctx is done
+// first, Shutdown returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed.Store(true)
 	s.mu.Unlock()
-	// Until the last of ours is done it may be given more; but it need not wait to
-	// end its own.
-	s.rest.SetKeepAlivesEnabled(false)
+	// fallback gets connections until the last one here is done, so it cannot be shut down
+	// yet. It can close its own after their present request.
+	s.fallback.SetKeepAlivesEnabled(false)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for s.closeIdle() > 0 {
 		select {
 		case <-ctx.Done():
-			return errors.Join(s.rest.Shutdown(ctx), ctx.Err())
+			return errors.Join(s.fallback.Shutdown(ctx), ctx.Err())
 		case <-tick.C:
 		}
 	}
-	return s.rest.Shutdown(ctx)
+	return s.fallback.Shutdown(ctx)
 }
 
-// closeIdle closes the connections that wait for a request and says how many
-// others there are.
+// closeIdle closes the connections that wait for a request and returns the number of the
+// others.
 func (s *Server) closeIdle() (busy int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,30 +162,30 @@ func (s *Server) closeIdle() (busy int) {
 	return busy
 }
 
-// Close closes every connection.
+// Close closes every connection and cancels the contexts of their requests.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
 	for c := range s.conns {
-		c.cut()
+		c.abort()
 	}
 	s.mu.Unlock()
-	return s.rest.Close()
+	return s.fallback.Close()
 }
 
 func (s *Server) logf(format string, args ...any) {
-	if s.rest.ErrorLog != nil {
-		s.rest.ErrorLog.Printf(format, args...)
+	if s.fallback.ErrorLog != nil {
+		s.fallback.ErrorLog.Printf(format, args...)
 	}
 }
 
-// date is the Date field of the answers of one second.
+// date is the value of the Date field during one second.
 type date struct {
 	second int64
 	text   string
 }
 
-// dateAt is the time as RFC 9110, section 5.6.7 has it.
+// dateAt returns the time in the format of RFC 9110, section 5.6.7.
 func (s *Server) dateAt(now time.Time) string {
 	d := s.date.Load()
 	if d == nil || d.second != now.Unix() {

@@ -93,7 +93,7 @@ func TestFullBuffer(t *testing.T) {
 				return strings.Replace(frame, "X-Fill: ", "X-Fill: "+strings.Repeat("x", server.BufferSize-len(frame)), 1)
 			}
 			if addr, ok := r.server.(*server.Server); ok {
-				addr.Blind()
+				addr.DisableMonitor()
 			}
 			c := r.dial()
 			for range rounds {
@@ -179,10 +179,10 @@ func TestEndBehindAnUnreadBody(t *testing.T) {
 // A connection that begins a request while the lookout lets go of it is on its list,
 // whoever of the two puts it there, and once.
 func TestLeave(t *testing.T) {
-	if server.Leave(2, 2) {
+	if server.Unregister(2, 2) {
 		t.Error("a connection that still waits stays on the list")
 	}
-	if !server.Leave(2, 3) {
+	if !server.Unregister(2, 3) {
 		t.Error("a connection that has begun a request is on no list")
 	}
 }

@@ -1,0 +1,228 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// step is what a connection's goroutine does next.
+type step int
+
+const (
+	stepNext    step = iota // serve the next request
+	stepRest                // read the rest of a request that has begun
+	stepHandOff             // give the connection to net/http
+	stepClose               // close the connection
+)
+
+// serveRequests waits for requests and serves those that arrive whole, as nearly all do.
+// All of it happens in [conn.onReadable]: nothing else reads the socket between two calls,
+// so new data always raises a readiness event, and no read is needed to find out that
+// there is none. Two cases raise no event, and the monitor finds both: an end of the stream
+// that arrived together with a request, and bytes that a read did not return ([conn.wake]).
+func (c *conn) serveRequests() step {
+	if next := c.serveBuffered(); next != stepNext {
+		return next
+	}
+	for {
+		c.refreshDeadline()
+		err := c.raw.Read(c.readable)
+		switch {
+		case err == nil:
+			return c.next
+		case !errors.Is(err, os.ErrDeadlineExceeded) || c.isOverdue():
+			return stepClose
+		}
+		c.armDeadline(c.waitUntil)
+	}
+}
+
+// refreshDeadline sets the deadline of the wait for a request. That costs as much as a
+// read, so the deadline of an earlier request stays until it has passed, unless it is later
+// than it should be.
+func (c *conn) refreshDeadline() {
+	if c.armedUntil.IsZero() || !c.waitUntil.IsZero() && c.waitUntil.Before(c.armedUntil) {
+		c.armDeadline(c.waitUntil)
+	}
+}
+
+// isOverdue reports whether the wait for a request has timed out.
+func (c *conn) isOverdue() bool { return !c.waitUntil.IsZero() && !time.Now().Before(c.waitUntil) }
+
+// onReadable reads what the socket holds and serves the requests that are whole. It has
+// the signature that [syscall.RawConn] expects: false waits for more. While it runs, no
+// other goroutine can read from the socket or close it.
+func (c *conn) onReadable(fd uintptr) bool {
+	for {
+		n, err := c.read(fd)
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+			c.releaseBuffer()
+			return false
+		case err != nil:
+			c.next = stepClose
+			return true
+		}
+		isFull := n == len(c.in)
+		c.r, c.w = 0, n
+		if c.next = c.serveBuffered(); c.next != stepNext {
+			return true
+		}
+		if c.refreshDeadline(); !isFull { // the read has emptied the socket
+			return false
+		}
+	}
+}
+
+// read reads into a fresh buffer, because a waiting connection holds none.
+func (c *conn) read(fd uintptr) (int, error) {
+	c.acquireBuffer()
+	n, err := syscall.Read(int(fd), c.in)
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Read(int(fd), c.in)
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// serveBuffered serves the requests that are whole in the buffer.
+func (c *conn) serveBuffered() step {
+	for c.r < c.w {
+		if !c.startRequest() {
+			return stepClose
+		}
+		h, next := c.readHead(0)
+		if next != stepNext {
+			return next
+		}
+		if h.length > int64(c.w-c.r) {
+			c.partial = h
+			return stepRest
+		}
+		if !c.serveRequest(h) || c.s.closed.Load() {
+			return stepClose
+		}
+		c.endRequest()
+	}
+	return stepNext
+}
+
+// serveRest reads the rest of a request and serves it.
+func (c *conn) serveRest() (next step) {
+	h := c.partial
+	c.partial = nil
+	for seen := 0; h == nil; {
+		if h, next = c.readHead(seen); next == stepRest {
+			seen, next = c.searched(), c.readMoreOfHead()
+		}
+		if next != stepNext {
+			return next
+		}
+	}
+	if !c.serveRequest(h) || c.s.closed.Load() {
+		return stepClose
+	}
+	c.endRequest()
+	return stepNext
+}
+
+// startRequest marks the connection busy. It returns false if the connection was closed
+// while it waited for a request.
+func (c *conn) startRequest() bool {
+	c.bodyRead.Store(false)
+	phase := c.phase.Load()
+	if phase == retired || !c.phase.CompareAndSwap(phase, phase+1) {
+		return false
+	}
+	c.register()
+	return true
+}
+
+// endRequest makes the connection ready to wait for the next request.
+func (c *conn) endRequest() {
+	if c.r == c.w {
+		c.releaseBuffer()
+	}
+	c.deadline.Lock()
+	if c.hasBodyDeadline || !c.started.IsZero() {
+		c.armedUntil = time.Time{} // another deadline is set, or none
+	}
+	c.hasBodyDeadline = false
+	c.deadline.Unlock()
+	c.started = time.Time{}
+	c.waitUntil = after(c.s.fallback.IdleTimeout)
+	c.phase.Add(1)
+}
+
+// closeIdle closes the connection unless it is busy with a request, and reports whether it
+// has.
+func (c *conn) closeIdle() bool {
+	phase := c.phase.Load()
+	if isBusy(phase) || !c.phase.CompareAndSwap(phase, retired) {
+		return false
+	}
+	_ = c.net.Close()
+	return true
+}
+
+// abort ends the connection and the context of its request, whatever the connection does.
+// It shuts the socket down; the connection's own goroutine closes it, because Close would
+// wait for a running [conn.onReadable].
+func (c *conn) abort() {
+	_, _ = c.net.CloseRead(), c.net.CloseWrite()
+	c.cancel()
+}
+
+// readHead parses the header of the request that has begun. Its first seen bytes were
+// searched for the end before.
+func (c *conn) readHead(seen int) (*head, step) {
+	have := c.in[c.r:c.w]
+	if c.isTooShort() {
+		return nil, stepRest
+	}
+	size, ok := endOfHead(have, seen)
+	switch {
+	case !ok, size == 0 && len(have) > c.s.fallback.MaxHeaderBytes, size > c.s.fallback.MaxHeaderBytes:
+		return nil, stepHandOff // net/http has an error response for it
+	case size == 0:
+		return nil, stepRest
+	}
+	h := parseHead(have[:size])
+	if h == nil {
+		return nil, stepHandOff
+	}
+	c.r += size
+	return h, stepNext
+}
+
+// isTooShort reports whether net/http would ignore an end of the stream here: it does if it
+// has fewer than four bytes of a second or later request.
+func (c *conn) isTooShort() bool { return c.response.served > 0 && c.w-c.r < 4 }
+
+// searched returns how many bytes [conn.readHead] has searched.
+func (c *conn) searched() int {
+	if c.isTooShort() {
+		return 0
+	}
+	return c.w - c.r
+}
+
+// readMoreOfHead reads more of a header. It returns stepNext if there was more.
+func (c *conn) readMoreOfHead() step {
+	tooShort := c.isTooShort()
+	switch err := c.readMore(); {
+	case err == nil:
+		return stepNext
+	case errors.Is(err, io.EOF) && !tooShort:
+		return stepHandOff // net/http has an error response for this, too
+	default:
+		return stepClose
+	}
+}

@@ -1,0 +1,131 @@
+// Package syntax has the lexical rules of HTTP/1.1 that the server and the client share:
+// tokens, field values and field names (RFC 9110, section 5).
+package syntax
+
+import (
+	"net/textproto"
+	"strings"
+)
+
+// IsToken reports whether s is a token (RFC 9110, section 5.6.2), such as a method or a
+// field name. The empty string is not one.
+func IsToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isTokenByte(c byte) bool {
+	return isAlphanumeric(c) || c == '-' || strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// IsFieldValue reports whether s has no control characters except the tab (RFC 9110,
+// section 5.5). Bytes above 0x7f are allowed.
+func IsFieldValue(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		// A byte below a space shows as a top bit in the difference and not in the word,
+		// and DEL as a zero byte in the exclusive or. A tab shows, too.
+		w := word(s)
+		del := w ^ ones*0x7f
+		if ((w-ones*' ')&^w|(del-ones)&^del)&tops != 0 && !isFieldValue(s[:8]) {
+			return false
+		}
+	}
+	return isFieldValue(s)
+}
+
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// IsPrintable reports whether all bytes of s are printable ASCII, from space to tilde.
+func IsPrintable(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		// A byte above 0x7f has its top bit set in the word, a byte below a space in the
+		// difference, and 0x7f is the only other one that the sum lifts to the top.
+		w := word(s)
+		if (w|(w-ones*' ')|(w+ones))&tops != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// word returns the first eight bytes of s.
+func word(s string) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// TrimSpace removes spaces and tabs from both ends of s, the optional white space of
+// RFC 9110, section 5.6.3.
+func TrimSpace(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// CanonicalName returns the field name as net/http spells it. ok is false when the name has
+// other characters than letters, digits, '-' and '_'. Such a name may be a token, and
+// net/http accepts it then. A name that is canonical already, or is common, is not copied.
+func CanonicalName(name string) (canonical string, ok bool) {
+	upper, same := true, true
+	for i := range len(name) {
+		c := name[i]
+		if !isAlphanumeric(c) && c != '-' && c != '_' {
+			return "", false
+		}
+		same = same && !(upper && 'a' <= c && c <= 'z') && !(!upper && 'A' <= c && c <= 'Z')
+		upper = c == '-'
+	}
+	if same {
+		return name, name != ""
+	}
+	if canonical, ok := lowerCase[name]; ok {
+		return canonical, true
+	}
+	return textproto.CanonicalMIMEHeaderKey(name), true
+}
+
+// lowerCase has the names that proxies such as Envoy write in lower case, and that
+// net/textproto does not know.
+var lowerCase = map[string]string{
+	"client-cert":       "Client-Cert",
+	"content-digest":    "Content-Digest",
+	"forwarded":         "Forwarded",
+	"idempotency-key":   "Idempotency-Key",
+	"priority":          "Priority",
+	"signature":         "Signature",
+	"signature-input":   "Signature-Input",
+	"traceparent":       "Traceparent",
+	"tracestate":        "Tracestate",
+	"x-forwarded-for":   "X-Forwarded-For",
+	"x-forwarded-host":  "X-Forwarded-Host",
+	"x-forwarded-port":  "X-Forwarded-Port",
+	"x-forwarded-proto": "X-Forwarded-Proto",
+	"x-request-id":      "X-Request-Id",
+	"x-ssl-auth":        "X-Ssl-Auth",
+}
