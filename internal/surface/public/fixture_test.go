@@ -7,14 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,9 +206,6 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 		Handler: NewHandler(b.options), ConnContext: connContext, ConnState: framing.State, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
-	if t, ok := tb.(*testing.T); ok {
-		s.Handler = lent(t, s.Handler)
-	}
 	b.server = server.New(s, 0)
 	if os.Getenv("TEST_HTTP_FAST_PATH") == "false" {
 		b.server = s
@@ -221,27 +216,6 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 		_ = b.server.Serve(framing.NewListener(l, framing.Options{Refuse: NewRefuser(b.options.Recorder, audit.Public, refusal.Reason.Status)}))
 	}()
 	return served
-}
-
-// lent is h, and fails the test when h changes the header of its request. Request and
-// header are package lane's, to be used again: what h keeps of them is made useless.
-func lent(t *testing.T, h http.Handler) http.Handler {
-	t.Helper()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, header, target := *r, r.Header.Clone(), *r.URL
-		given.Header, given.URL = header, &target
-		defer func() {
-			if !maps.EqualFunc(header, r.Header, slices.Equal) {
-				t.Errorf("the handler made %v of the header %v", header, r.Header)
-			}
-			for _, values := range header {
-				clear(values)
-			}
-			clear(header)
-			given, target = http.Request{}, url.URL{}
-		}()
-		h.ServeHTTP(w, &given)
-	})
 }
 
 // answer is what a client got.
