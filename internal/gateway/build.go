@@ -176,7 +176,7 @@ func newThrottle(c config.Config, r prometheus.Registerer) *throttle.Guard {
 func newPool(c config.Config, log *zap.Logger, registry prometheus.Registerer) *upstream.Pool {
 	p := upstream.New(upstream.Options{
 		Addresses: c.Upstreams, MaxInFlight: c.MaxInFlight, Now: time.Now,
-		Check: upstream.Check{Path: c.UpstreamHealthPath, Timeout: c.UpstreamTimeout},
+		Check: upstream.HealthCheck{Path: c.UpstreamHealthPath, Timeout: c.UpstreamTimeout},
 		Changed: func(change upstream.Change) {
 			if change.Up {
 				log.Info("upstream is back", zap.String("upstream", change.Name))

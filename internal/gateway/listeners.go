@@ -13,7 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
-	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/internal/surface/public"
@@ -157,10 +157,10 @@ const (
 // attributes of the connection, and the request body if Envoy sends it.
 func (g *Gateway) grpcBounds() extauth.Bounds {
 	c := g.config
-	body := int(min(c.MaxBodyBytes, forward.MaxHeldBody))
+	longest := int(min(c.MaxBodyBytes, body.MaxHeldBytes))
 	return extauth.Bounds{
-		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + body,
-		MaxHeldBytes:    int(forward.MaxHeld()),
+		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + longest,
+		MaxHeldBytes:    int(body.DefaultBudget()),
 		MaxQuestions:    maxEnvoyRequests, MaxStreams: maxEnvoyStreams, MaxConnections: min(c.MaxConnections, maxEnvoyConnections),
 		HandshakeTimeout: c.ReadHeaderTimeout, MessageTimeout: c.ReadTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 	}

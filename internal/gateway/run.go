@@ -36,7 +36,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	// recovered upstream address or spend a nonce.
 	checking, endChecks := context.WithCancel(context.WithoutCancel(ctx))
 	defer endChecks() // before serving.Wait
-	serving.Go(func() { g.supervise(failed, func() error { g.pool.Watch(checking); return nil }) })
+	serving.Go(func() { g.supervise(failed, func() error { g.pool.RunHealthChecks(checking); return nil }) })
 	serving.Go(func() { g.supervise(failed, func() error { g.nonces.watch(checking); return nil }) })
 	watching, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()

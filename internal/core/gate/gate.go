@@ -79,11 +79,19 @@ type Request struct {
 	// [MTLS], and everything else is [Bearer].
 	Auth string
 	// Authority, Header, HasBody and Body are what else a signature can cover: see
-	// package proof's Message. The body is asked for on account of the client.
+	// package httpsig's Message. Body is nil when the gate cannot read the body.
 	Authority string
 	Header    http.Header
 	HasBody   bool
-	Body      func(client string) ([]byte, error)
+	Body      Body
+}
+
+// Body is the body of a request. The gate reads it only to verify a signature that covers
+// it.
+type Body interface {
+	// Hold returns the whole body. The memory counts against the share of the client, which
+	// is verified. The error is returned as the refusal of the request.
+	Hold(client string) ([]byte, error)
 }
 
 // Step is one of the checks.

@@ -157,7 +157,7 @@ func (r *Request) message(client string) httpsig.Message {
 		Header: r.Header, HasBody: r.HasBody,
 	}
 	if body := r.Body; body != nil { // r itself must not escape to the heap
-		m.Body = func() ([]byte, error) { return body(client) }
+		m.Body = func() ([]byte, error) { return body.Hold(client) }
 	}
 	return m
 }

@@ -88,7 +88,7 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	signed = gate.Request{
 		Time: now, Credential: []string{value}, Method: "POST", Target: "/events", Auth: gate.Bearer, Authority: "app.example",
 		Header: http.Header{"X-Ssl-Auth": {value}, "Content-Type": {"application/json"}}, HasBody: true,
-		Body: func(string) ([]byte, error) { return body, nil },
+		Body: bodyFunc(func(string) ([]byte, error) { return body, nil }),
 	}
 	bearer = signed
 	bearer.Target = "/bearer"

@@ -108,18 +108,23 @@ func newSigner(t *testing.T, ca *pki.Authority) (*httpsig.Signer, string) {
 	return signer, certheader.Encode(certheader.Base64DER, cert.Raw)
 }
 
+// bodyFunc is a gate.Body.
+type bodyFunc func(client string) ([]byte, error)
+
+func (f bodyFunc) Hold(client string) ([]byte, error) { return f(client) }
+
 // bearer asks to post to the path.
 func (s *stage) bearer(path string) gate.Request {
 	return gate.Request{
 		Time: now, Credential: []string{s.header}, Method: "POST", Target: path, Auth: gate.Bearer,
 		Authority: "app.example", Header: http.Header{"X-Ssl-Auth": {s.header}}, HasBody: true,
-		Body: func(client string) ([]byte, error) {
+		Body: bodyFunc(func(client string) ([]byte, error) {
 			if client != "mail" {
 				return nil, errors.New("whose?")
 			}
 			s.bodies++
 			return []byte(s.body), nil
-		},
+		}),
 	}
 }
 
@@ -263,13 +268,13 @@ func TestProofObserved(t *testing.T) {
 		t.Errorf("want no check counted, found %q", s.guarded)
 	}
 	broken := s.signed(t, "/observe")
-	broken.Body = func(string) ([]byte, error) { return nil, refusal.New(refusal.BodyTooLarge, "too large") }
+	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, refusal.New(refusal.BodyTooLarge, "too large") })
 	s.want(t, broken, "", gate.Rate, gate.Bearer, refusal.BodyTooLarge)
 	broken = s.signed(t, "/observe")
-	broken.Body = func(string) ([]byte, error) { return nil, errors.New("what?") }
+	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("what?") })
 	s.want(t, broken, "", gate.Rate, gate.Bearer, refusal.Internal)
 	broken = s.signed(t, "/require")
-	broken.Body = func(string) ([]byte, error) { return nil, errors.New("what?") }
+	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("what?") })
 	s.want(t, broken, refusal.Internal, gate.Proof, gate.Bearer, "")
 }
 

@@ -59,9 +59,9 @@ func IsIdentity(name string) bool {
 // request (RFC 9421, section 4), or has a name that folds to such a field.
 func IsSignature(name string) bool { return Same(name, Signature) || Same(name, SignatureInput) }
 
-// Usual returns the names of most fields of most requests, in canonical form. A package
+// Common returns the names of most fields of most requests, in canonical form. A package
 // that decides about each field by its name can decide about these in advance.
-func Usual() []string {
+func Common() []string {
 	return []string{
 		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
 		"Content-Length", "Content-Type", "Cookie", "Digest", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match",

@@ -51,7 +51,7 @@ func TestBadAnswers(t *testing.T) {
 		{"DEL in a value", ok + "X-A: b\x7fc\r\nContent-Length: 0\r\n\r\n", "control characters"},
 		{"too long", ok + "X-A: " + strings.Repeat("a", maxHeader) + "\r\nContent-Length: 0\r\n\r\n", "a header of at most"},
 		{"cut in the header", ok + "Content-Length: 0\r\n", "unexpected EOF"},
-		{"cut before the header", "", "before an answer"},
+		{"cut before the header", "", "before the response"},
 		{"1xx without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100), "found 1xx only"},
 		{"1xx and the end", "HTTP/1.1 100 Continue\r\n\r\n", "EOF"},
 		{"101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "found 101"},

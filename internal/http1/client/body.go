@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,125 +9,114 @@ import (
 	"strings"
 )
 
-// body reads an answer's body. At its regular end the connection goes back to
-// the pool; closed before that, it is closed.
+// body reads the body of a response. At the end of the body the connection returns to the
+// pool. If the body is closed earlier, the connection is closed.
 type body struct {
-	cn   *conn
-	keep bool
-	err  error
-	took bool // all of it was given away
+	cn        *conn
+	keepAlive bool
+	err       error // why reading ended; io.EOF after the last byte
+	taken     bool  // takeBuffered has returned the rest
 
-	chunked bool
-	inside  bool  // a chunk whose end has not been read
-	left    int64 // of the body or the chunk; -1: until the connection ends
+	chunked   bool
+	inChunk   bool  // the CRLF at the end of the chunk has not been read
+	remaining int64 // bytes of the body or the chunk; -1: until the connection ends
 }
 
-// Read is for one goroutine, as http.Response.Body is.
+// Read must not be called concurrently.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
 	n, err := b.next(p)
 	if err != nil {
-		b.end(err)
+		b.finish(err)
 	}
 	return n, err
 }
 
-// next reads a part; io.EOF at the regular end only.
+// next reads a part of the body. It returns io.EOF only at the end of the body.
 func (b *body) next(p []byte) (int, error) {
 	switch {
 	case b.chunked:
-		return b.nextOfChunk(p)
-	case b.left < 0:
+		return b.readChunk(p)
+	case b.remaining < 0:
 		return b.cn.read(p)
 	default:
-		return b.counted(p)
+		return b.readLength(p)
 	}
 }
 
-// take gives what is left of the body, if that is in the buffer already.
-func (b *body) take() ([]byte, bool) {
+// takeBuffered returns the rest of the body if it is in the buffer already.
+func (b *body) takeBuffered() ([]byte, bool) {
 	cn := b.cn
 	switch {
 	case b.err != nil:
-		return nil, b.err == io.EOF //nolint:errorlint // ours, never wrapped
-	case b.chunked || b.left < 0 || int64(cn.end-cn.start) < b.left:
+		return nil, b.err == io.EOF //nolint:errorlint // set by this package, never wrapped
+	case b.chunked || b.remaining < 0 || int64(cn.end-cn.start) < b.remaining:
 		return nil, false
 	}
-	p := cn.buf[cn.start:][:b.left]
+	p := cn.buf[cn.start:][:b.remaining]
 	cn.start += len(p)
-	b.left, b.took = 0, true
+	b.remaining, b.taken = 0, true
 	return p, true
 }
 
-// Close ends the connection where the body has not been read to its end.
+// Close closes the connection if the body has not been read to its end.
 func (b *body) Close() error {
-	if b.err == nil && b.took {
-		b.end(io.EOF)
+	if b.err == nil && b.taken {
+		b.finish(io.EOF)
 	}
 	if b.err == nil {
-		b.end(http.ErrBodyReadAfterClose)
+		b.finish(http.ErrBodyReadAfterClose)
 	}
 	return nil
 }
 
-func (b *body) end(err error) {
+// finish ends the reading with err and gives up the connection.
+func (b *body) finish(err error) {
 	b.err = err
-	unhurt := b.cn.dismiss()
-	b.cn.finish(b.keep && unhurt && err == io.EOF) //nolint:errorlint // ours, never wrapped
+	inTime := b.cn.stopWatch()
+	b.cn.finish(b.keepAlive && inTime && err == io.EOF) //nolint:errorlint // set by this package, never wrapped
 }
 
-// read gives what is in the buffer, or reads from the connection.
-func (cn *conn) read(p []byte) (int, error) {
-	if cn.start < cn.end {
-		n := copy(p, cn.buf[cn.start:cn.end])
-		cn.start += n
-		return n, nil
-	}
-	return cn.net.Read(p)
-}
-
-// counted reads of a body of known length. The last bytes come together with the
-// end.
-func (b *body) counted(p []byte) (int, error) {
-	n, err := b.cn.read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
+// readLength reads a body of known length. The last bytes are returned with io.EOF.
+func (b *body) readLength(p []byte) (int, error) {
+	n, err := b.cn.read(p[:min(int64(len(p)), b.remaining)])
+	b.remaining -= int64(n)
 	switch {
-	case b.left == 0:
+	case b.remaining == 0:
 		return n, io.EOF
 	case err != nil:
-		return n, unexpected(err)
+		return n, unexpectedEOF(err)
 	default:
 		return n, nil
 	}
 }
 
-// nextOfChunk reads of a body in chunks (RFC 9112, section 7.1). Trailers are
-// read and dropped, but have to be readable.
-func (b *body) nextOfChunk(p []byte) (int, error) {
-	if b.left <= 0 {
-		n, err := b.cn.nextChunk(b.inside)
+// readChunk reads a chunked body (RFC 9112, section 7.1). Trailers are parsed and dropped.
+func (b *body) readChunk(p []byte) (int, error) {
+	if b.remaining <= 0 {
+		n, err := b.cn.nextChunk(b.inChunk)
 		if err != nil {
-			return 0, unexpected(err)
+			return 0, unexpectedEOF(err)
 		}
 		if n == 0 {
 			return 0, b.cn.skipTrailers()
 		}
-		b.left, b.inside = n, true
+		b.remaining, b.inChunk = n, true
 	}
-	n, err := b.cn.read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
+	n, err := b.cn.read(p[:min(int64(len(p)), b.remaining)])
+	b.remaining -= int64(n)
 	if err != nil {
-		return n, unexpected(err)
+		return n, unexpectedEOF(err)
 	}
-	return n, nil // the chunk's end is waited for when nothing else is left to give
+	return n, nil // the end of the chunk is read by the next call, which may have to wait
 }
 
-// nextChunk reads the end of the chunk before, if there is one, and the size of
+// nextChunk reads the end of the previous chunk, if there is one, and returns the size of
 // the next.
-func (cn *conn) nextChunk(inside bool) (int64, error) {
-	if inside {
+func (cn *conn) nextChunk(inChunk bool) (int64, error) {
+	if inChunk {
 		if err := cn.chunkEnd(); err != nil {
 			return 0, err
 		}
@@ -147,7 +135,7 @@ func (cn *conn) chunkSize() (int64, error) {
 	if err != nil || len(digits) > maxDigits || !printable(line) {
 		return 0, fmt.Errorf("want the size of a chunk, found %.40q", line)
 	}
-	return int64(n), nil // ParseUint was told 60 bits
+	return int64(n), nil // at most 60 bits
 }
 
 func (cn *conn) chunkEnd() error {
@@ -161,12 +149,12 @@ func (cn *conn) chunkEnd() error {
 	return nil
 }
 
-// skipTrailers reads to the empty line and then reports the regular end.
+// skipTrailers reads the trailers up to the empty line, and returns io.EOF then.
 func (cn *conn) skipTrailers() error {
 	for total := 0; total <= cn.options.MaxHeaderBytes; {
 		line, err := cn.line()
 		if err != nil {
-			return unexpected(err)
+			return unexpectedEOF(err)
 		}
 		if line == "" {
 			return io.EOF
@@ -177,21 +165,4 @@ func (cn *conn) skipTrailers() error {
 		total += len(line)
 	}
 	return fmt.Errorf("want trailers of at most %d bytes, found more", cn.options.MaxHeaderBytes)
-}
-
-// line reads one line that ends in CRLF, without its end.
-func (cn *conn) line() (string, error) {
-	for {
-		have := cn.buf[cn.start:cn.end]
-		if i := bytes.IndexByte(have, '\n'); i >= 0 {
-			if i == 0 || have[i-1] != '\r' {
-				return "", errors.New("want CRLF at the end of a line, found a bare line feed")
-			}
-			cn.start += i + 1
-			return string(have[:i-1]), nil
-		}
-		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
-			return "", err
-		}
-	}
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// A cancellation that comes while the header's deadline is taken off is not
-// lost: nothing waits on the connection any more.
-func TestUnhurryKeepsACancellation(t *testing.T) {
+// TestCancellationWhileTheDeadlineIsCleared: a context that is done while
+// clearHeaderDeadline runs still ends every wait on the connection.
+func TestCancellationWhileTheDeadlineIsCleared(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -27,10 +27,10 @@ func TestUnhurryKeepsACancellation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = here.SetDeadline(past()) // what cancelWith did
-	cn.watch = watch{ctx: ctx}
-	cn.unhurry()
-	go l.Close() // so that a wait would end in another error
+	_ = here.SetDeadline(expired()) // as cancelWith does
+	cn.watch = contextWatch{ctx: ctx}
+	cn.clearHeaderDeadline()
+	go l.Close() // so that the Read ends in another error if the deadline was lost
 	if _, err := here.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("error %v, want a deadline that has passed", err)
 	}

@@ -39,7 +39,7 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 			switch {
 			case tt.status != 0 && (err != nil || res.StatusCode != tt.status):
 				t.Errorf("answer %v, %v: want %d", res, err, tt.status)
-			case tt.status == 0 && (err == nil || errors.Is(err, client.ErrBadAnswer) != tt.bad):
+			case tt.status == 0 && (err == nil || errors.Is(err, client.ErrBadResponse) != tt.bad):
 				t.Errorf("error %v, want one, ErrBadAnswer: %t", err, tt.bad)
 			}
 			get(t, c, "")

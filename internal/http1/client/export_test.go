@@ -16,7 +16,7 @@ func (c *Client) AwaitDead() {
 		n := len(c.pool.idle)
 		dead := n > 0
 		if dead {
-			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !Silent(fd) })
+			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !Quiescent(fd) })
 		}
 		c.pool.mu.Unlock()
 		if dead {
@@ -50,6 +50,6 @@ func (c *Client) PassDeadline() {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	for _, cn := range c.pool.idle {
-		_ = cn.net.SetDeadline(past())
+		_ = cn.net.SetDeadline(expired())
 	}
 }

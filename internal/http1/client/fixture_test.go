@@ -111,7 +111,7 @@ func (c *testClient) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	var m client.Message
+	var m client.Request
 	m.Begin(r.Method, r.URL.Opaque, r.Host)
 	for name, values := range r.Header {
 		for _, value := range values {

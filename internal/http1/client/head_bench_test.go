@@ -15,7 +15,7 @@ func BenchmarkHeads(b *testing.B) {
 			{"X-Request-Id", "8d3b2e89c10503edfeb563995c2e4991"}, {"X-Forwarded-For", "192.0.2.7"}, {"X-Forwarded-Proto", "https"},
 			{"X-Forwarded-Host", "schedule.example.com"},
 		}
-		var m Message
+		var m Request
 		b.ReportAllocs()
 		for b.Loop() {
 			m.Begin(http.MethodPost, "/events", "127.0.0.1:8081")

@@ -31,7 +31,7 @@ func TestMessageField(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%q %q", tt.name, tt.value), func(t *testing.T) {
-			var m Message
+			var m Request
 			m.Begin(http.MethodGet, "/", "h")
 			m.Field("X-First", "1")
 			m.Field(tt.name, tt.value)
@@ -41,8 +41,8 @@ func TestMessageField(t *testing.T) {
 				t.Fatalf("error %v, want one: %t", m.err, !tt.ok)
 			}
 			want := "GET / HTTP/1.1\r\nHost: h\r\nX-First: 1\r\n" + tt.name + ": " + tt.value + "\r\nX-Last: 2\r\n\r\n"
-			if tt.ok && string(m.b) != want {
-				t.Errorf("message %q, want %q", m.b, want)
+			if tt.ok && string(m.wire) != want {
+				t.Errorf("message %q, want %q", m.wire, want)
 			}
 		})
 	}

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// maxIdleTime is how long a connection is kept without use.
+// maxIdleTime is how long an idle connection is kept.
 const maxIdleTime = 60 * time.Second
 
-// pool keeps connections for later. The last one used comes first: it is the
-// most likely to be alive, and the others can grow old and go.
+// pool keeps idle connections. The connection that was used last is used first: it is the
+// most likely to be open, and the others can expire.
 type pool struct {
 	max int
 
 	mu     sync.Mutex
-	idle   []*conn
+	idle   []*conn // by idleSince, in ascending order
 	closed bool
 }
 
-// get takes a connection, or nil. Whether it is still of use shows when it is
-// used.
+// get returns an idle connection, or nil. The upstream may have closed it, which is found
+// when the connection is used.
 func (p *pool) get(now time.Time) *conn {
 	for {
 		cn := p.pop()
-		// The other side may have forgotten an old one without a word.
+		// A firewall may have dropped an old connection without notice.
 		if cn == nil || now.Sub(cn.idleSince) <= maxIdleTime {
 			return cn
 		}
@@ -44,28 +44,29 @@ func (p *pool) pop() *conn {
 	return cn
 }
 
-// put keeps a connection, idle since cn.idleSince, and lets one go that has been
+// put adds a connection that has been idle since cn.idleSince, and closes one that has been
 // idle for too long.
 func (p *pool) put(cn *conn) {
-	var old *conn
+	var surplus *conn
 	p.mu.Lock()
 	switch {
 	case p.closed || len(p.idle) >= p.max:
-		old = cn
+		surplus = cn
 	default:
 		if len(p.idle) > 0 && cn.idleSince.Sub(p.idle[0].idleSince) > maxIdleTime {
-			old = p.idle[0]
+			surplus = p.idle[0]
 			p.idle = append(p.idle[:0], p.idle[1:]...)
 		}
 		p.idle = append(p.idle, cn)
 	}
 	p.mu.Unlock()
-	if old != nil {
-		old.close()
+	if surplus != nil {
+		surplus.close()
 	}
 }
 
-// closeAll closes what is idle; connections in use close when they come back.
+// closeAll closes the idle connections. Connections in use are closed when they are put
+// back.
 func (p *pool) closeAll() {
 	p.mu.Lock()
 	idle := p.idle

@@ -4,8 +4,8 @@ package client
 
 import "errors"
 
-// Silent returns false: this system has no way to look at a socket without reading it.
-func Silent(uintptr) bool { return false }
+// Quiescent returns false: this system cannot inspect a socket without reading from it.
+func Quiescent(uintptr) bool { return false }
 
 func readSocket(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 

@@ -54,7 +54,7 @@ func TestTake(t *testing.T) {
 			})
 			c := newClient(t, up.addr)
 			a := do(t, c, tt.method)
-			body, taken := a.Take()
+			body, taken := a.BufferedBody()
 			have := string(body)
 			read <- struct{}{}
 			if !taken {
@@ -94,9 +94,9 @@ func TestTakenBytesStay(t *testing.T) {
 	})
 	c := newClient(t, up.addr)
 	first := do(t, c, http.MethodGet)
-	body, _ := first.Take()
+	body, _ := first.BufferedBody()
 	second := do(t, c, http.MethodGet)
-	other, _ := second.Take()
+	other, _ := second.BufferedBody()
 	if string(body) != "1" || string(other) != "2" {
 		t.Errorf("bodies %q and %q, want 1 and 2", body, other)
 	}
@@ -109,15 +109,15 @@ func TestTakenBytesStay(t *testing.T) {
 
 // TestTakeOfAnother: only this package's bodies can be taken.
 func TestTakeOfAnother(t *testing.T) {
-	a := client.Answer{Body: io.NopCloser(strings.NewReader("hi"))}
-	if body, ok := a.Take(); ok {
+	a := client.Response{Body: io.NopCloser(strings.NewReader("hi"))}
+	if body, ok := a.BufferedBody(); ok {
 		t.Errorf("took %q", body)
 	}
 }
 
-func do(t *testing.T, c *testClient, method string) client.Answer {
+func do(t *testing.T, c *testClient, method string) client.Response {
 	t.Helper()
-	var m client.Message
+	var m client.Request
 	m.Begin(method, "/", "upstream")
 	m.End(nil)
 	a, err := c.Do(t.Context(), &m)

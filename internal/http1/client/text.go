@@ -36,14 +36,14 @@ func trim(s string) string {
 }
 
 // isWord: no space and no control character.
-func isWord(s string) bool {
+func isVisible(s string) bool {
 	return s != "" && printable(s) && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
 }
 
 // printable: no control characters but the tab (RFC 9110, section 5.5).
 func printable(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
-		if suspicious(s) && !printableBytes(s[:8]) {
+		if mayHaveControl(s) && !printableBytes(s[:8]) {
 			return false
 		}
 	}
@@ -62,7 +62,7 @@ func printableBytes(s string) bool {
 // suspicious reports whether a control character, tabs included, may be among the
 // first eight bytes, which it looks at all at once: a byte below n, in x, shows
 // as its high bit in (x - n in each byte) and not in x.
-func suspicious(s string) bool {
+func mayHaveControl(s string) bool {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56

@@ -169,7 +169,7 @@ func newGateway(t testing.TB, o options) gateway {
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 	if o.way == netHTTP {
-		f.WithoutLean()
+		f.UseTransport()
 	}
 	if o.roots != nil {
 		f.TrustRoots(o.roots)
@@ -183,7 +183,7 @@ func newGateway(t testing.TB, o options) gateway {
 		}
 		said := hop
 		said.SignaturesRead = r.Header.Get(signed) != ""
-		result := f.Forward(w, r, g, said)
+		result := f.Forward(w, r, f.Body(w, r), g, said)
 		results <- result
 		finish(w, result)
 	})

@@ -8,21 +8,21 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// FuzzHeaderFilter: what is decided once about usual names is what the folded
+// FuzzHeaderFilter: what is decided once about common names is what the folded
 // comparison says, for every name and for those that fold to the same.
 func FuzzHeaderFilter(f *testing.F) {
-	for _, name := range append([]string{"X-Ticket", "Te", "Proxy", "X-Client-Id", "X-Clientele", "x_ssl_auth", ""}, headers.Usual()...) {
+	for _, name := range append([]string{"X-Ticket", "Te", "Proxy", "X-Client-Id", "X-Clientele", "x_ssl_auth", ""}, headers.Common()...) {
 		f.Add(name)
 	}
 	filter := NewFilter([]string{"x-ticket", "", "Cookie"})
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, n := range []string{name, http.CanonicalHeaderKey(name), strings.ToLower(name), strings.ReplaceAll(name, "-", "_")} {
 			want := !headers.IsHopByHop(n) && !filter.Protects(n)
-			if have := filter.passes(n); have != want {
+			if have := filter.forwards(n); have != want {
 				t.Errorf("%q passes: %t, want %t", n, have, want)
 			}
 			kept := false
-			filter.keep(http.Header{n: {"x"}}, selection{}, func(string, string) { kept = true })
+			filter.each(http.Header{n: {"x"}}, skipped{}, func(string, string) { kept = true })
 			if kept != want {
 				t.Errorf("%q kept: %t, want %t", n, kept, want)
 			}
@@ -35,7 +35,7 @@ func FuzzHeaderFilter(f *testing.F) {
 func TestSignatures(t *testing.T) {
 	filter := NewFilter(nil)
 	kept := func(name string, signaturesRead bool) (kept bool) {
-		filter.keep(http.Header{name: {"x"}}, selection{signaturesRead: signaturesRead}, func(string, string) { kept = true })
+		filter.each(http.Header{name: {"x"}}, skipped{signaturesRead: signaturesRead}, func(string, string) { kept = true })
 		return kept
 	}
 	for _, name := range []string{"Signature", "Signature-Input", "signature", "SIGNATURE-INPUT", "Signature_Input", "signature.input"} {
@@ -50,18 +50,18 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// TestUsualNames: a name that is not canonical would never be found.
-func TestUsualNames(t *testing.T) {
+// TestCommonNames: a name that is not canonical would never be found.
+func TestCommonNames(t *testing.T) {
 	filter := NewFilter([]string{"x-ticket"})
-	for name := range filter.usual {
+	for name := range filter.common {
 		if name != http.CanonicalHeaderKey(name) {
 			t.Errorf("%q is not canonical", name)
 		}
 	}
-	if pass, ok := filter.usual["X-Ticket"]; !ok || pass {
-		t.Error("want the credential's header among the usual names, to be dropped")
+	if pass, ok := filter.common["X-Ticket"]; !ok || pass {
+		t.Error("want the credential's header among the common names, to be dropped")
 	}
-	if len(NewFilter(nil).usual) != len(headers.Usual()) {
+	if len(NewFilter(nil).common) != len(headers.Common()) {
 		t.Error("want one filter's credential not to show in another")
 	}
 }

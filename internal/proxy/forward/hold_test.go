@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math"
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +18,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
@@ -47,11 +45,9 @@ func everyWay[T any](tests []T) iter.Seq2[[2]string, T] {
 
 // kept is what a request was held with.
 type kept struct {
-	body string
-	err  error
-	// How the request stands then.
-	length           int64
-	transferEncoding []string
+	body   string
+	err    error
+	length int64 // of the body afterwards; -1: unknown
 }
 
 // holding is a gateway that holds every request's body before it forwards it.
@@ -68,7 +64,7 @@ type holdOptions struct {
 
 	serving serving
 	// between is called when a body was held or was not, before it is forwarded.
-	between func(w http.ResponseWriter, r *http.Request)
+	between func(r *http.Request, b *body.Body)
 }
 
 func newHolding(t *testing.T, o holdOptions) holding {
@@ -81,7 +77,7 @@ func newHolding(t *testing.T, o holdOptions) holding {
 	}
 	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody, FastPath: true})
 	if o.way == netHTTP {
-		f.WithoutLean()
+		f.UseTransport()
 	}
 	h := holding{gateway: gateway{results: make(chan forward.Result, 1000)}, t: t, forwarder: f, held: make(chan kept, 1000)}
 	s := &http.Server{
@@ -120,28 +116,29 @@ func listen(t *testing.T, s *http.Server, by serving, f *forward.Forwarder) stri
 		defer cancel()
 		_ = srv.Shutdown(ctx) // Close does not wait for handlers
 		f.Close()
-		if n := f.Held(); n != 0 {
+		if n := f.Budget().Used(); n != 0 {
 			t.Errorf("%d bytes are still held, want none", n)
 		}
 	})
 	return l.Addr().String()
 }
 
-func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(http.ResponseWriter, *http.Request)) {
-	defer h.forwarder.Release(r)
+func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(*http.Request, *body.Body)) {
+	b := h.forwarder.Body(w, r)
+	defer b.Release()
 	g, err := grant(r.Method, r.RequestURI)
 	if err != nil {
 		h.t.Errorf("grant: %v", err)
 		panic(http.ErrAbortHandler)
 	}
-	body, err := h.forwarder.Hold(w, r, r.Header.Get("X-As"))
-	h.held <- kept{string(body), err, r.ContentLength, slices.Clone(r.TransferEncoding)}
+	content, err := b.Hold(r.Header.Get("X-As"))
+	h.held <- kept{string(content), err, b.Length()}
 	if between != nil {
-		between(w, r)
+		between(r, b)
 	}
 	read := hop
 	read.SignaturesRead = true
-	result := h.forwarder.Forward(w, r, g, read)
+	result := h.forwarder.Forward(w, r, b, g, read)
 	h.results <- result
 	finish(w, result)
 }
@@ -174,8 +171,8 @@ func TestHold(t *testing.T) {
 				t.Fatalf("status %d, close %t: want 200 and the connection open", res.StatusCode, res.Close)
 			}
 			held := <-g.held
-			if held.err != nil || held.body != tt.want || held.length != int64(len(tt.want)) || held.transferEncoding != nil {
-				t.Errorf("held %d bytes of %d, %v, %v; want %d", len(held.body), held.length, held.transferEncoding, held.err, len(tt.want))
+			if held.err != nil || held.body != tt.want || held.length != int64(len(tt.want)) {
+				t.Errorf("held %d bytes of %d, %v; want %d", len(held.body), held.length, held.err, len(tt.want))
 			}
 			r, body := <-requests, <-bodies
 			if body != tt.want || r.ContentLength != int64(len(tt.want)) || len(r.Trailer) > 0 || r.Header.Get("X-A") != "" {
@@ -327,12 +324,12 @@ func framed(framing, piece string) string {
 // a time to come again; what is released can be used again. Nothing is lost of what
 // there is no room for.
 func TestHeldTogether(t *testing.T) {
-	const body, first = 100 << 10, 64 << 10 // and what is taken at first
+	const size, first = 100 << 10, 64 << 10 // and what is taken at first
 	enter, leave := make(chan struct{}), make(chan struct{})
 	up, _, bodies := wholeRequests(t)
 	g := newHolding(t, holdOptions{
-		options: options{upstream: up.addr, maxBody: body},
-		between: func(_ http.ResponseWriter, r *http.Request) {
+		options: options{upstream: up.addr, maxBody: size},
+		between: func(r *http.Request, _ *body.Body) {
 			if r.Header.Get("X-Wait") != "" {
 				enter <- struct{}{}
 				<-leave
@@ -341,10 +338,10 @@ func TestHeldTogether(t *testing.T) {
 	})
 	leaves := sync.OnceFunc(func() { close(leave) })
 	t.Cleanup(leaves)
-	text := strings.Repeat("0123456789", body/10)
+	text := strings.Repeat("0123456789", size/10)
 	send := func(headers ...string) *conn {
 		c := dial(t, g.addr)
-		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(body)), text))
+		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(size)), text))
 		return c
 	}
 	overloaded := func(c *conn, whenRead bool) {
@@ -352,33 +349,33 @@ func TestHeldTogether(t *testing.T) {
 		res := c.receive(t, http.MethodPost)
 		held := <-g.held
 		refused := refusal.Of(held.err)
-		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter <= 0 || res.Close != whenRead || held.length != body {
+		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter <= 0 || res.Close != whenRead || held.length != size {
 			t.Fatalf("status %d, close %t, %v; want %s with a time to come again", res.StatusCode, res.Close, held.err, refusal.Overloaded)
 		}
 		if got := <-bodies; got != text || res.StatusCode != http.StatusOK {
-			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), body)
+			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), size)
 		}
 	}
-	g.forwarder.BoundHeld(first + body + first)
+	g.forwarder.Budget().SetLimit(first + size + first)
 	wait := send("X-As: mail", "X-Wait: 1")
 	<-enter
 	<-g.held
-	if n := g.forwarder.Held(); n != body {
-		t.Errorf("%d bytes held, want %d", n, body)
+	if n := g.forwarder.Budget().Used(); n != size {
+		t.Errorf("%d bytes held, want %d", n, size)
 	}
 	overloaded(send("X-As: social"), true) // there is room for its beginning only
-	g.forwarder.BoundHeld(body + first - 1)
+	g.forwarder.Budget().SetLimit(size + first - 1)
 	overloaded(send("X-As: social"), false) // there is none, and nothing was read
 
 	// A client gets what the others leave it, if it holds no more than that.
-	g.forwarder.BoundHeld(body + first + body + first)
+	g.forwarder.Budget().SetLimit(size + first + size + first)
 	overloaded(send("X-As: mail"), true)
 	if res := send("X-As: social").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
 		t.Errorf("status %d for another client, want 200 and its body held", res.StatusCode)
 	}
 	<-bodies
 
-	g.forwarder.BoundHeld(first + body + first)
+	g.forwarder.Budget().SetLimit(first + size + first)
 	leaves()
 	if res := wait.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
@@ -390,32 +387,18 @@ func TestHeldTogether(t *testing.T) {
 	<-bodies
 }
 
-// TestHeldBelowTheMemoryLimit: a process that was told how much it may take does not
-// fill that with bodies.
-func TestHeldBelowTheMemoryLimit(t *testing.T) {
-	for limit, want := range map[int64]int64{math.MaxInt64: 256 << 20, 2 << 30: 256 << 20, 400 << 20: 100 << 20} {
-		before := debug.SetMemoryLimit(limit)
-		f := forward.New(forward.Options{Pool: pool("127.0.0.1:1"), Timeout: time.Second, MaxBodyBytes: maxBody, FastPath: true})
-		debug.SetMemoryLimit(before)
-		f.Close()
-		if most := f.MostHeld(); most != want {
-			t.Errorf("limit %d: %d bytes of bodies, want %d", limit, most, want)
-		}
-	}
-}
-
 // TestHeldTwice: the same body, taken from the room once, and given back once.
 func TestHeldTwice(t *testing.T) {
 	up, _, bodies := wholeRequests(t)
 	var g holding
-	g = newHolding(t, holdOptions{options: options{upstream: up.addr}, between: func(w http.ResponseWriter, r *http.Request) {
-		body, err := g.forwarder.Hold(w, r, "mail")
-		if string(body) != "abc" || err != nil || g.forwarder.Held() != 3 {
-			t.Errorf("held %q, %v, %d bytes; want the same as before", body, err, g.forwarder.Held())
+	g = newHolding(t, holdOptions{options: options{upstream: up.addr}, between: func(_ *http.Request, b *body.Body) {
+		content, err := b.Hold("mail")
+		if string(content) != "abc" || err != nil || g.forwarder.Budget().Used() != 3 {
+			t.Errorf("held %q, %v, %d bytes; want the same as before", content, err, g.forwarder.Budget().Used())
 		}
-		g.forwarder.Release(r)
-		g.forwarder.Release(r)
-		if n := g.forwarder.Held(); n != 0 {
+		b.Release()
+		b.Release()
+		if n := g.forwarder.Budget().Used(); n != 0 {
 			t.Errorf("%d bytes held after the release, want none", n)
 		}
 	}})

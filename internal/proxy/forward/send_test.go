@@ -318,14 +318,14 @@ func TestLeavingFreesThePlace(t *testing.T) {
 				c := dial(t, g.addr)
 				c.say(get("/"))
 				<-asked
-				if p.Overloaded("mail") == nil {
+				if p.CheckCapacity("mail") == nil {
 					t.Fatal("want the only place taken")
 				}
 				c.Close()
 				if have := reason(t, <-g.results); have != refusal.ClientClosed {
 					t.Errorf("reason %q, want client_closed", have)
 				}
-				if d := p.Overloaded("mail"); d != nil {
+				if d := p.CheckCapacity("mail"); d != nil {
 					t.Fatalf("want a free place, found %v", d)
 				}
 			}

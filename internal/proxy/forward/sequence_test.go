@@ -104,7 +104,8 @@ func forwardRequest(t *testing.T, f *forward.Forwarder, request forwardedRequest
 	}
 	r := httptest.NewRequestWithContext(t.Context(), request.method, request.target, nil)
 	r.Header = request.header
-	return f.Forward(&fastRecorder{ResponseRecorder: httptest.NewRecorder()}, r, g, request.hop)
+	w := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
+	return f.Forward(w, r, f.Body(w, r), g, request.hop)
 }
 
 // TestConsecutiveClients: equal requests of two clients, and of one client with two
@@ -136,7 +137,8 @@ func forwardFor(t *testing.T, f *forward.Forwarder, client identity.Client) {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	if result := f.Forward(&fastRecorder{ResponseRecorder: httptest.NewRecorder()}, r, g, hop); result.Err != nil {
+	w := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
+	if result := f.Forward(w, r, f.Body(w, r), g, hop); result.Err != nil {
 		t.Fatal(result.Err)
 	}
 }
@@ -221,7 +223,8 @@ func TestBodyPassesTheFramework(t *testing.T) {
 	}
 	client := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
 	w := &framework{ResponseWriter: client}
-	result := f.Forward(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), g, hop)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	result := f.Forward(w, r, f.Body(w, r), g, hop)
 	if result.Err != nil || client.calls != 1 || w.body.String() != "hello" {
 		t.Errorf("result %v, %d calls of WriteFields, body %q through the framework", result, client.calls, &w.body)
 	}

@@ -2,8 +2,8 @@
 
 package forward
 
-// canInspect is false where [socket.silent] cannot look at a socket without reading it.
-// Then no connection is used for a second request.
+// canInspect reports that [socket.quiescent] cannot inspect a socket without reading from
+// it. No connection is used for a second request then.
 const canInspect = false
 
-func (s *socket) silent() bool { return false }
+func (s *socket) quiescent() bool { return false }

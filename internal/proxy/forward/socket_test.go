@@ -2,11 +2,14 @@ package forward
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/proxy/body"
 )
 
 // pair is a socket and the other end of its connection.
@@ -91,11 +94,11 @@ func TestSilent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, there := pair(t, tt.tls)
-			if s.silent() {
+			if s.quiescent() {
 				t.Error("silent, and nobody reads")
 			}
 			reads := reader(t, s)
-			await(t, "silence", s.silent)
+			await(t, "silence", s.quiescent)
 			if _, err := there.Write(tt.came); err != nil {
 				t.Fatal(err)
 			}
@@ -107,11 +110,11 @@ func TestSilent(t *testing.T) {
 				defer s.mu.Unlock()
 				return s.waiting
 			})
-			if s.silent() != tt.silent {
+			if s.quiescent() != tt.silent {
 				t.Errorf("silent: %t, want %t", !tt.silent, tt.silent)
 			}
 			_ = s.Close()
-			if s.silent() {
+			if s.quiescent() {
 				t.Error("silent, and it is closed")
 			}
 		})
@@ -129,13 +132,13 @@ func TestNotSilent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, there := pair(t, false)
 			s.waiting = true // a reader that has not woken yet
-			if !s.silent() {
+			if !s.quiescent() {
 				t.Fatal("not silent before anything came")
 			}
 			if err := end(there); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "it found", func() bool { return !s.silent() })
+			await(t, "it found", func() bool { return !s.quiescent() })
 		})
 	}
 }
@@ -161,20 +164,22 @@ func TestFit(t *testing.T) {
 			t.Parallel()
 			s, _ := pair(t, false)
 			c := newConn(s, s, time.Minute)
-			c.judged.Store(tt.judged)
+			c.reusable.Store(tt.judged)
 			if tt.reads {
 				reader(t, s)
 			}
 			if tt.thenReadsLater {
 				time.AfterFunc(time.Millisecond, func() { _, _ = s.Read(make([]byte, 1)) })
 			}
-			u := use{body: &attempt{}}
-			trace := httptrace.ContextClientTrace(u.with(t.Context()))
+			u := use{body: body.New(nil, &http.Request{Body: http.NoBody}, &body.Options{}).NewAttempt()}
+			trace := httptrace.ContextClientTrace(u.withTrace(t.Context()))
 			trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: tt.reused})
-			if u.stale == tt.fit || c.closed.Load() == tt.fit || u.body.closed.Load() == tt.fit {
-				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), u.body.closed.Load(), tt.fit)
+			_, err := u.body.Read(make([]byte, 1))
+			bodyClosed := errors.Is(err, http.ErrBodyReadAfterClose)
+			if u.stale == tt.fit || c.closed.Load() == tt.fit || bodyClosed == tt.fit {
+				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
 			}
-			if tt.fit && c.judged.Load() {
+			if tt.fit && c.reusable.Load() {
 				t.Error("the next answer is judged before it came")
 			}
 		})
@@ -202,10 +207,10 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _ := pair(t, false)
 			u := use{conn: newConn(s, s, time.Minute)}
-			u.conn.judged.Store(false)
-			u.judge(&tt.res)
-			if u.conn.judged.Load() != tt.keep || u.conn.closed.Load() == tt.keep {
-				t.Errorf("judged %t, closed %t: want kept %t", u.conn.judged.Load(), u.conn.closed.Load(), tt.keep)
+			u.conn.reusable.Store(false)
+			u.checkResponse(&tt.res)
+			if u.conn.reusable.Load() != tt.keep || u.conn.closed.Load() == tt.keep {
+				t.Errorf("judged %t, closed %t: want kept %t", u.conn.reusable.Load(), u.conn.closed.Load(), tt.keep)
 			}
 		})
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// canInspect is true where [socket.silent] can look at a socket without reading it.
+// canInspect reports that [socket.quiescent] can inspect a socket without reading from it.
 const canInspect = true
 
-// Read is for one goroutine at a time. Bytes leave the kernel under the lock, so a
-// look from outside finds them there or finds that they were read.
+// Read must not be called concurrently. Bytes leave the kernel while the lock is held, so
+// another goroutine either finds them in the kernel or finds that they were read.
 func (s *socket) Read(p []byte) (int, error) {
 	s.p = p
-	if err := s.raw.Read(s.attempt); err != nil {
+	if err := s.raw.Read(s.tryRead); err != nil {
 		return 0, err
 	}
 	switch {
@@ -32,8 +32,9 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 }
 
-// attempt reads what is there; false waits for more.
-func (s *socket) attempt(fd uintptr) bool {
+// tryRead reads the bytes that have arrived. It returns false when there are none, and the
+// caller waits.
+func (s *socket) tryRead(fd uintptr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n, s.err = syscall.Read(int(fd), s.p)
@@ -47,14 +48,14 @@ func (s *socket) attempt(fd uintptr) bool {
 	return !s.waiting
 }
 
-// silent reports whether the connection is open, the reader waits for the first byte
-// of whatever comes next, and nothing has come. In TLS that is the first byte of a
-// record: of a part of a record the reader above sees nothing.
-func (s *socket) silent() (silent bool) {
+// quiescent reports whether the connection is open, no byte has arrived, and the reader
+// waits for the first byte of the next message. With TLS it waits for the first byte of a
+// record, because the reader above TLS does not see a part of a record.
+func (s *socket) quiescent() (quiescent bool) {
 	err := s.raw.Control(func(fd uintptr) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		silent = s.waiting && s.records.complete() && client.Silent(fd)
+		quiescent = s.waiting && s.records.complete() && client.Quiescent(fd)
 	})
-	return err == nil && silent
+	return err == nil && quiescent
 }

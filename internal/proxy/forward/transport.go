@@ -12,11 +12,11 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// idleConns is how many connections per upstream stay open; net/http's default
-// of 2 makes every burst pay for new ones.
+// idleConns is the number of idle connections that are kept for each address. With
+// net/http's default of 2, every burst of requests has to open new connections.
 const idleConns = 256
 
-// maxResponseHeader bounds the header of an answer, in bytes.
+// maxResponseHeader bounds the header of a response, in bytes.
 const maxResponseHeader = 64 << 10
 
 func newTransport(timeout time.Duration) *http.Transport {
@@ -24,7 +24,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 	protocols.SetHTTP1(true)
 	d := newDialer(timeout)
 	return &http.Transport{
-		// No proxy from the environment: the upstream is what was configured.
+		// HTTP_PROXY does not apply: requests go to the configured upstream directly.
 		Proxy:                  nil,
 		DialContext:            d.plain,
 		DialTLSContext:         d.secure,
@@ -38,8 +38,8 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// dialer opens the transport's connections. Its errors are [client.ErrUnreachable]: nothing
-// was sent, and the request may be sent elsewhere.
+// dialer opens the connections of net/http's transport. Its errors wrap
+// [client.ErrUnreachable]: nothing was sent, and the request may go to another address.
 type dialer struct {
 	net     net.Dialer
 	tls     *tls.Config
@@ -62,7 +62,7 @@ func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, err
 	return newConn(s, s, d.timeout), nil
 }
 
-// secure is plain with TLS up to the end of the handshake, within the same time.
+// secure does what plain does, and the TLS handshake, within the same timeout.
 func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.net.Timeout)
 	defer cancel()
@@ -98,9 +98,8 @@ func (d *dialer) dial(ctx context.Context, network, addr string, secure bool) (*
 
 func unreachable(err error) error { return fmt.Errorf("%w: %w", client.ErrUnreachable, err) }
 
-// newLean makes the clients for plain requests, one for each address; nil when
-// there can be none.
-func newLean(pool *upstream.Pool, timeout time.Duration) []*client.Client {
+// newClients returns an HTTP/1.1 client for each address, or nil when the upstream has TLS.
+func newClients(pool *upstream.Pool, timeout time.Duration) []*client.Client {
 	var clients []*client.Client
 	for i := range pool.Len() {
 		if pool.URL(i).Scheme != "http" {

@@ -8,18 +8,19 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// Vary names the request fields that identify the client: answers depend on them, so a
-// cache in front must not give one client's answer to another (RFC 9110, section
-// 12.5.5). It is immutable and safe for concurrent use; [NewVary] makes one.
+// Vary contains the values of the Vary field: it lists the request fields that identify the
+// client. Responses depend on them, so a cache must not send one client's response to
+// another client (RFC 9110, section 12.5.5). It is immutable and safe for concurrent use;
+// [NewVary] makes one.
 type Vary struct {
-	// By whether signatures count, see index.
+	// The indexes are those of [index].
 	names [2][]string
 	value [2]string
-	line  [2][]string // value, as it stands in an http.Header; never written to
+	line  [2][]string // value as it is stored in an http.Header; read-only
 }
 
-// NewVary returns the Vary of answers to requests with these credential headers, empty
-// names aside, and with Signature where signatures count.
+// NewVary returns the values for the given credential headers, without empty names. For
+// requests whose signatures are evaluated, they include Signature.
 func NewVary(credentials []string) *Vary {
 	var names []string
 	for _, name := range credentials {
@@ -36,6 +37,7 @@ func NewVary(credentials []string) *Vary {
 	return &v
 }
 
+// index returns the index into the arrays of [Vary].
 func index(signaturesRead bool) int {
 	if signaturesRead {
 		return 1
@@ -43,12 +45,13 @@ func index(signaturesRead bool) int {
 	return 0
 }
 
-// Value returns the value of the field.
+// Value returns the value of the field for a request whose signatures the gateway has
+// evaluated, or has not.
 func (v *Vary) Value(signaturesRead bool) string { return v.value[index(signaturesRead)] }
 
-// merge returns the value together with those of the service's own Vary fields: one
-// list, since some caches look at one line only. "*" stays alone, because it covers all
-// fields.
+// merge returns the value merged with the upstream's own Vary fields. The result is one
+// list, because some caches read the first line only. A "*" covers all fields and stays
+// alone.
 func (v *Vary) merge(own []string, signaturesRead bool) string {
 	i := index(signaturesRead)
 	if len(own) == 0 {
@@ -66,7 +69,7 @@ func (v *Vary) merge(own []string, signaturesRead bool) string {
 	return strings.Join(merged, ", ")
 }
 
-// members returns the members of a list in several fields, empty ones aside.
+// members returns the members of a list in several fields, without empty ones.
 func members(values []string) (all []string) {
 	for _, value := range values {
 		for member := range strings.SplitSeq(value, ",") {
@@ -78,7 +81,8 @@ func members(values []string) (all []string) {
 	return all
 }
 
-// in returns the same as the values of the field in a header with the service's own.
+// in returns the merged value as it is stored in an http.Header. The caller must not change
+// it.
 func (v *Vary) in(own []string, signaturesRead bool) []string {
 	if len(own) == 0 {
 		return v.line[index(signaturesRead)]

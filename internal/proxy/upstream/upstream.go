@@ -1,10 +1,10 @@
-// Package upstream chooses the address of the service for each request.
+// Package upstream chooses the upstream address of each request.
 //
-// A [Pool] gives each request the address with the fewest requests in flight,
-// and takes an address that gives no answers out of the choice until it gives
-// one again. It bounds the requests in flight over all addresses, and those of
-// one client while other clients send requests; there is no queue. It sends
-// nothing except health checks, where they are configured.
+// A [Pool] gives each request the address with the fewest requests in flight. It stops
+// using an address that sends no responses, until the address responds again. It bounds the
+// requests in flight over all addresses, and those of one client while other clients send
+// requests. There is no queue. The package sends nothing except health checks, which are
+// optional.
 package upstream
 
 import (
@@ -17,74 +17,73 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// MaxAddresses is how many addresses a [Pool] may have.
+// MaxAddresses is the maximum number of addresses of a [Pool].
 const MaxAddresses = 64
 
 const (
-	// failuresInRow without an answer put an address out. One could be the
-	// fault of a request that the service dies of.
+	// failuresInRow is the number of consecutive requests without a response that take an
+	// address out. A single failure may be caused by a request that crashes the upstream.
 	failuresInRow = 5
-	// rest is how long an address stays out before one request tries it again.
-	rest = time.Second
-	// retryAfter is the Retry-After of every refusal here.
+	// retryInterval is how long an address stays out before one request tries it again.
+	retryInterval = time.Second
+	// retryAfter is the Retry-After of every refusal of this package.
 	retryAfter = time.Second
 )
 
-// Options are what a [Pool] is made of. All fields are required, except Check
-// and Changed.
+// Options configure a [Pool]. All fields are required, except Check and Changed.
 type Options struct {
-	// Addresses are 1 to [MaxAddresses] URLs of a scheme and a host; no two
-	// have the same [Name].
+	// Addresses are 1 to [MaxAddresses] URLs with a scheme and a host. No two of them have
+	// the same [Name].
 	Addresses []*url.URL
-	// MaxInFlight bounds the requests in flight, at least 1.
+	// MaxInFlight bounds the requests in flight. It is at least 1.
 	MaxInFlight int
-	// Check, when its path is given, is what [Pool.Watch] asks each address.
-	Check Check
+	// Check is the health check of [Pool.RunHealthChecks], if its path is set.
+	Check HealthCheck
 	Now   func() time.Time
-	// Changed is told when an address goes out or comes back. It is called by
-	// several goroutines and must not wait.
+	// Changed is called when an address goes out or comes back. It is called by several
+	// goroutines and must not block.
 	Changed func(Change)
 }
 
-// Change is an address that went out or came back.
+// Change reports that an address went out or came back.
 type Change struct {
 	Name string
 	Up   bool
-	Err  error // why it is out; nil when up
+	Err  error // why the address is out; nil when Up
 }
 
-// Pool is the addresses of one service. It is safe for concurrent use.
+// Pool contains the addresses of one upstream. It is safe for concurrent use.
 type Pool struct {
-	check   Check
+	check   HealthCheck
 	now     func() time.Time
 	changed func(Change)
 
-	inFlight atomic.Int64 // written under mu
-	out      atomic.Int64 // addresses that are out; written under mu
+	inFlight atomic.Int64 // written with mu locked
+	out      atomic.Int64 // addresses that are out; written with mu locked
 
 	mu        sync.Mutex
 	addresses []*address
 	shares    shares
-	first     int // where the search for the least loaded begins: ties take turns
+	first     int // where the search for the least loaded address begins, so that ties rotate
 }
 
-// address is one of the pool. All but url and name is guarded by the pool's mu.
+// address is one address of the pool. The pool's mu guards all fields except url and name.
 type address struct {
 	url  *url.URL
 	name string
 
 	load     int // requests in flight
 	failures atomic.Int64
-	// epoch counts the times that the address went out or came back. What began
-	// in another epoch says nothing about this one.
-	epoch   int
-	out     bool
-	due     time.Time // when a request may try an address that is out
-	probing bool      // one does
-	unwell  int       // health checks in a row that failed
+	// epoch counts how often the address went out or came back. The result of a request
+	// that began in another epoch is ignored.
+	epoch        int
+	out          bool
+	retryAt      time.Time // when a request may try an address that is out
+	probing      bool      // a request is trying it
+	failedChecks int       // consecutive health checks
 }
 
-// New makes a pool; every address is taken for good until it fails.
+// New returns a pool. Every address is up until it fails.
 func New(o Options) *Pool {
 	p := &Pool{shares: newShares(int64(o.MaxInFlight)), check: o.Check, now: o.Now, changed: o.Changed}
 	if p.changed == nil {
@@ -96,7 +95,7 @@ func New(o Options) *Pool {
 	return p
 }
 
-// Name is the host:port of an address, with the scheme's port where the URL has
+// Name returns the host:port of an address, with the scheme's default port if the URL has
 // none.
 func Name(u *url.URL) string {
 	switch {
@@ -109,35 +108,35 @@ func Name(u *url.URL) string {
 	}
 }
 
-// Len is how many addresses there are.
+// Len returns the number of addresses.
 func (p *Pool) Len() int { return len(p.addresses) }
 
-// URL is address i, 0 to Len-1, as it was given. It must not be changed.
+// URL returns address i, from 0 to Len-1, as it was configured. The caller must not change
+// it.
 func (p *Pool) URL(i int) *url.URL { return p.addresses[i].url }
 
-// Name is the [Name] of address i, 0 to Len-1.
+// Name returns the [Name] of address i, from 0 to Len-1.
 func (p *Pool) Name(i int) string { return p.addresses[i].name }
 
-// Up reports whether address i, 0 to Len-1, is in the choice.
+// Up reports whether address i, from 0 to Len-1, is in use.
 func (p *Pool) Up(i int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.addresses[i].out
 }
 
-// Overloaded returns why a request of the client would be refused now, nil when it
-// would not. Call it before there is work to do for the request; only [Pool.Begin]
-// gives it a place.
-func (p *Pool) Overloaded(client string) *refusal.Error {
-	// Below its half a client is not refused, and no client has more places than
-	// all have together. half is never written to.
+// CheckCapacity returns why a request of the client would be refused now, or nil. It is
+// called before work is done for the request. It reserves nothing: see [Pool.Reserve].
+func (p *Pool) CheckCapacity(client string) *refusal.Error {
+	// A client that holds less than half of the places is not refused, and no client holds
+	// more places than all clients together. half is never written after New.
 	if p.inFlight.Load() < p.shares.half && p.out.Load() < int64(len(p.addresses)) {
 		return nil
 	}
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shares.asked(client, now)
+	p.shares.noteRequest(client, now)
 	if refused := p.shares.refuse(client, p.inFlight.Load()); refused != nil {
 		return refused
 	}
@@ -147,9 +146,9 @@ func (p *Pool) Overloaded(client string) *refusal.Error {
 	return nil
 }
 
-// search finds the address for a request that has tried some already, -1 when
-// there is none. An address that is out and has rested comes first, because only a
-// request shows that it is back; probe says that it is one. The caller holds mu.
+// search returns the index of the best address that is not in tried, or -1. An address that
+// is out and may be tried again comes first, because only a request shows whether it is
+// back; probe is true then. The caller holds mu.
 func (p *Pool) search(tried uint64) (best int, probe bool) {
 	best = -1
 	for k := range p.addresses {
@@ -158,7 +157,7 @@ func (p *Pool) search(tried uint64) (best int, probe bool) {
 		switch {
 		case tried&(1<<i) != 0:
 		case a.out:
-			if p.rested(a) {
+			if p.mayProbe(a) {
 				return i, true
 			}
 		case best < 0 || a.load < p.addresses[best].load:
@@ -168,15 +167,15 @@ func (p *Pool) search(tried uint64) (best int, probe bool) {
 	return best, false
 }
 
-// rested reports whether a request may try an address that is out. Where there
-// are health checks, it is they who try.
-func (p *Pool) rested(a *address) bool {
-	return p.check.Path == "" && !a.probing && !p.now().Before(a.due)
+// mayProbe reports whether a request may try an address that is out. With health checks,
+// only they try it.
+func (p *Pool) mayProbe(a *address) bool {
+	return p.check.Path == "" && !a.probing && !p.now().Before(a.retryAt)
 }
 
-// turn takes an address out or brings it back. The caller holds mu.
-func (p *Pool) turn(a *address, out bool) {
-	a.out, a.due, a.probing = out, p.now().Add(rest), false
+// setOut takes an address out or brings it back. The caller holds mu.
+func (p *Pool) setOut(a *address, out bool) {
+	a.out, a.retryAt, a.probing = out, p.now().Add(retryInterval), false
 	a.epoch++
 	a.failures.Store(0)
 	if out {

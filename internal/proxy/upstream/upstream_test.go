@@ -22,7 +22,7 @@ var errSilent = errors.New("no answer")
 
 const (
 	failuresInRow = 5
-	rest          = time.Second
+	retryInterval = time.Second
 )
 
 // pool is one with a clock of its own, and what it told.
@@ -50,19 +50,19 @@ func newPool(n, most int) *pool {
 const mail = "mail"
 
 // begin wants a place.
-func (p *pool) begin(t testing.TB) *upstream.Visit {
+func (p *pool) begin(t testing.TB) *upstream.Reservation {
 	t.Helper()
 	return p.beginFor(t, mail)
 }
 
 // beginFor wants a place for the client.
-func (p *pool) beginFor(t testing.TB, client string) *upstream.Visit {
+func (p *pool) beginFor(t testing.TB, client string) *upstream.Reservation {
 	t.Helper()
-	if refused := p.Overloaded(client); refused != nil {
+	if refused := p.CheckCapacity(client); refused != nil {
 		t.Fatalf("want no overload, found %v", refused)
 	}
-	v := new(upstream.Visit)
-	if refused := p.Begin(v, client); refused != nil {
+	v := new(upstream.Reservation)
+	if refused := p.Reserve(v, client); refused != nil {
 		t.Fatalf("want a place, found %v", refused)
 	}
 	return v
@@ -77,8 +77,8 @@ func (p *pool) wantOverloaded(t *testing.T) {
 // wantOverloadedFor wants no place for the client, before and at Begin.
 func (p *pool) wantOverloadedFor(t *testing.T, client string) {
 	t.Helper()
-	begin := p.Begin(new(upstream.Visit), client)
-	for when, refused := range map[string]*refusal.Error{"Overloaded": p.Overloaded(client), "Begin": begin} {
+	begin := p.Reserve(new(upstream.Reservation), client)
+	for when, refused := range map[string]*refusal.Error{"Overloaded": p.CheckCapacity(client), "Begin": begin} {
 		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter != time.Second {
 			t.Errorf("%s: want overloaded and another try in a second, found %+v", when, refused)
 		}
@@ -91,7 +91,7 @@ func (p *pool) fail(t *testing.T, n int) {
 	for range n {
 		v := p.begin(t)
 		v.Failed(errSilent)
-		v.End()
+		v.Release()
 	}
 }
 
@@ -108,15 +108,15 @@ func (p *pool) wantUp(t *testing.T, want ...bool) {
 
 func TestLeastLoaded(t *testing.T) {
 	p := newPool(3, 10)
-	var all []*upstream.Visit
+	var all []*upstream.Reservation
 	for i := range 6 {
 		all = append(all, p.begin(t))
 		if found := all[i].Index(); found != i%3 {
 			t.Errorf("request %d: want address %d, found %d", i, i%3, found)
 		}
 	}
-	all[1].End()
-	all[4].End()
+	all[1].Release()
+	all[4].Release()
 	for range 2 {
 		if v := p.begin(t); v.Index() != 1 {
 			t.Errorf("want the address with the fewest requests, found %d", v.Index())
@@ -132,8 +132,8 @@ func TestTiesTakeTurns(t *testing.T) {
 		if v.Index() != i%3 || v.Name() != p.Name(i%3) || v.URL() != p.URL(i%3) {
 			t.Errorf("request %d: want address %d, found %d %s %s", i, i%3, v.Index(), v.Name(), v.URL())
 		}
-		v.Answered()
-		v.End()
+		v.Succeeded()
+		v.Release()
 	}
 }
 
@@ -156,16 +156,16 @@ func TestInFlightIsBounded(t *testing.T) {
 	first, second := p.begin(t), p.begin(t)
 	third := p.begin(t)
 	p.wantOverloaded(t)
-	first.End()
-	first.End() // is nothing more
+	first.Release()
+	first.Release() // is nothing more
 	fourth := p.begin(t)
 	p.wantOverloaded(t)
 	// Who goes to another address still has one place.
-	if !fourth.Another() {
+	if !fourth.Retry() {
 		t.Error("want another address, found none")
 	}
-	for _, v := range []*upstream.Visit{second, third, fourth} {
-		v.End()
+	for _, v := range []*upstream.Reservation{second, third, fourth} {
+		v.Release()
 	}
 	for range 3 {
 		p.begin(t)
@@ -177,13 +177,13 @@ func TestAnother(t *testing.T) {
 	p := newPool(3, 10)
 	v := p.begin(t)
 	seen := []int{v.Index()}
-	for v.Another() {
+	for v.Retry() {
 		seen = append(seen, v.Index())
 	}
 	if !slices.Equal(seen, []int{0, 1, 2}) {
 		t.Errorf("want each address once, found %v", seen)
 	}
-	v.End()
+	v.Release()
 	// Nobody is left where the request was.
 	var all []int
 	for range 3 {
@@ -199,11 +199,11 @@ func TestGoesOutAfterFailuresInARow(t *testing.T) {
 	p := newPool(1, 10)
 	p.fail(t, failuresInRow-1)
 	v := p.begin(t)
-	v.Answered()
-	v.End()
+	v.Succeeded()
+	v.Release()
 	p.fail(t, failuresInRow-1)
 	v = p.begin(t)
-	v.End() // a client that hung up
+	v.Release() // a client that hung up
 	p.wantUp(t, true)
 	p.fail(t, 1)
 	p.wantUp(t, false)
@@ -219,24 +219,24 @@ func TestOthersGetTheRequests(t *testing.T) {
 		v := p.begin(t)
 		if v.Index() == 0 {
 			v.Failed(errSilent)
-			if !v.Another() {
+			if !v.Retry() {
 				t.Fatal("want another address, found none")
 			}
 		}
-		v.Answered()
-		v.End()
+		v.Succeeded()
+		v.Release()
 	}
 	for range failuresInRow { // those that began at address 1
 		v := p.begin(t)
 		if v.Index() == 0 {
 			v.Failed(errSilent)
 		}
-		v.End()
+		v.Release()
 	}
 	p.wantUp(t, false, true)
 	for range 3 {
 		v := p.begin(t)
-		if v.Index() != 1 || v.Another() {
+		if v.Index() != 1 || v.Retry() {
 			t.Errorf("want address 1 and no other, found %d", v.Index())
 		}
 	}
@@ -246,29 +246,29 @@ func TestOthersGetTheRequests(t *testing.T) {
 func TestOneRequestTries(t *testing.T) {
 	tests := []struct {
 		name string
-		end  func(*upstream.Visit)
+		end  func(*upstream.Reservation)
 		up   bool
 		soon bool // whether the next may try at once
 	}{
-		{"answered", func(v *upstream.Visit) { v.Answered() }, true, true},
-		{"failed", func(v *upstream.Visit) { v.Failed(errSilent) }, false, false},
-		{"hung up", func(*upstream.Visit) {}, false, true},
+		{"answered", func(v *upstream.Reservation) { v.Succeeded() }, true, true},
+		{"failed", func(v *upstream.Reservation) { v.Failed(errSilent) }, false, false},
+		{"hung up", func(*upstream.Reservation) {}, false, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPool(1, 10)
 			p.fail(t, failuresInRow)
-			p.now = p.now.Add(rest - 1)
+			p.now = p.now.Add(retryInterval - 1)
 			p.wantOverloaded(t)
 			p.now = p.now.Add(1)
 			v := p.begin(t)
 			p.wantOverloaded(t) // one at a time
 			tt.end(v)
-			v.End()
+			v.Release()
 			p.wantUp(t, tt.up)
 			if !tt.soon {
 				p.wantOverloaded(t)
-				p.now = p.now.Add(rest)
+				p.now = p.now.Add(retryInterval)
 			}
 			p.begin(t)
 		})
@@ -279,12 +279,12 @@ func TestOneRequestTries(t *testing.T) {
 func TestLateEnd(t *testing.T) {
 	p := newPool(1, 10)
 	p.fail(t, failuresInRow)
-	p.now = p.now.Add(rest)
+	p.now = p.now.Add(retryInterval)
 	first := p.begin(t)
 	first.Failed(errSilent)
-	p.now = p.now.Add(rest)
+	p.now = p.now.Add(retryInterval)
 	p.begin(t)
-	first.End()
+	first.Release()
 	p.wantOverloaded(t)
 }
 
@@ -296,10 +296,10 @@ func TestProbeComesFirst(t *testing.T) {
 		if v.Index() == 0 {
 			v.Failed(errSilent)
 		}
-		v.End()
+		v.Release()
 	}
 	p.begin(t)
-	p.now = p.now.Add(rest)
+	p.now = p.now.Add(retryInterval)
 	if v := p.begin(t); v.Index() != 0 {
 		t.Errorf("want the address that has rested, found %d", v.Index())
 	}
@@ -312,23 +312,23 @@ func TestProbeComesFirst(t *testing.T) {
 // whether it is back, and what began before it came back none on today.
 func TestOldResultsSayNothing(t *testing.T) {
 	p := newPool(1, 100)
-	var old []*upstream.Visit
+	var old []*upstream.Reservation
 	for range 3 * failuresInRow {
 		old = append(old, p.begin(t))
 	}
 	p.fail(t, failuresInRow)
-	old[0].Answered()
+	old[0].Succeeded()
 	p.wantUp(t, false)
-	p.now = p.now.Add(rest)
+	p.now = p.now.Add(retryInterval)
 	probe := p.begin(t)
 	old[1].Failed(errSilent)
-	old[1].End()
+	old[1].Release()
 	p.wantOverloaded(t) // the trial is still one request's
-	probe.Answered()
+	probe.Succeeded()
 	p.wantUp(t, true)
 	for _, v := range old[2:] {
 		v.Failed(errSilent)
-		v.End()
+		v.Release()
 	}
 	p.wantUp(t, true)
 	if len(p.changes) != 2 || p.changes[1] != (upstream.Change{Name: "a0:80", Up: true}) {
@@ -346,22 +346,22 @@ func TestConcurrentUse(t *testing.T) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 0))
 			for range 2000 {
-				var v upstream.Visit
-				if p.Begin(&v, strconv.Itoa(random.IntN(3))) != nil {
+				var v upstream.Reservation
+				if p.Reserve(&v, strconv.Itoa(random.IntN(3))) != nil {
 					continue
 				}
 				switch random.IntN(4) {
 				case 0:
 					v.Failed(errSilent)
-					if v.Another() {
-						v.Answered()
+					if v.Retry() {
+						v.Succeeded()
 					}
 				case 1:
-					v.Another()
+					v.Retry()
 				default:
-					v.Answered()
+					v.Succeeded()
 				}
-				v.End()
+				v.Release()
 			}
 		})
 	}
@@ -383,13 +383,13 @@ func BenchmarkVisit(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if p.Overloaded(mail) != nil {
+				if p.CheckCapacity(mail) != nil {
 					b.Fatal("want a place, found none")
 				}
-				var v upstream.Visit
-				p.Begin(&v, mail)
-				v.Answered()
-				v.End()
+				var v upstream.Reservation
+				p.Reserve(&v, mail)
+				v.Succeeded()
+				v.Release()
 			}
 		})
 	}

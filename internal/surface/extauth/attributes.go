@@ -8,6 +8,7 @@ import (
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
+	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
@@ -65,13 +66,23 @@ func contentOf(r *auth.AttributeContext_HttpRequest) []byte {
 // bodyOf is the content, if Envoy sends all of it. Without any it is not known whether
 // there is none: what the client writes could be taken for Envoy's word. A part of the
 // content (allow_partial_message) could be just what was signed, with more behind it.
-func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) func(client string) ([]byte, error) {
+func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) gate.Body {
 	body := contentOf(r)
 	if len(body) == 0 || !says(h["X-Envoy-Auth-Partial-Body"], "false") || !says(h[headers.ContentLength], strconv.Itoa(len(body))) {
 		return nil
 	}
-	return func(string) ([]byte, error) { return body, nil }
+	return receivedBody{content: body}
 }
+
+// receivedBody is a body that Envoy sent with its question, or the reason why it was
+// dropped.
+type receivedBody struct {
+	content []byte
+	err     error
+}
+
+// Hold implements [gate.Body].
+func (b receivedBody) Hold(string) ([]byte, error) { return b.content, b.err }
 
 // hold takes the content of the request from the room, and returns how many bytes it
 // took. Without room the content is dropped, and the request can still pass, unless a
@@ -82,9 +93,7 @@ func (i *inbox) hold(r *request, attributes *auth.AttributeContext_HttpRequest) 
 		return size
 	}
 	attributes.Body, attributes.RawBody = "", nil
-	r.body = func(string) ([]byte, error) {
-		return nil, overloaded("want room for %d bytes of content, found none", size)
-	}
+	r.body = receivedBody{err: overloaded("want room for %d bytes of content, found none", size)}
 	return 0
 }
 

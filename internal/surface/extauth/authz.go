@@ -56,7 +56,7 @@ type request struct {
 	// hasBody is whether the proxy says that there is content, and body that content,
 	// where it sends all of it; else nil.
 	hasBody bool
-	body    func(client string) ([]byte, error)
+	body    gate.Body
 }
 
 // inquiry is one question and what there is to say about it in the end.

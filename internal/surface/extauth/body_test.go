@@ -53,7 +53,7 @@ func TestContent(t *testing.T) {
 			}
 			seen := ""
 			if r.body != nil {
-				body, err := r.body("mail")
+				body, err := r.body.Hold("mail")
 				if err != nil {
 					t.Fatal(err)
 				}

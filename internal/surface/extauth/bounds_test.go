@@ -265,7 +265,7 @@ func TestContentRoom(t *testing.T) {
 			if tt.content == "" {
 				return
 			}
-			body, err := r.body("mail")
+			body, err := r.body.Hold("mail")
 			if d := refusal.Of(err); tt.want != "" && (d == nil || d.Reason != tt.want) || tt.want == "" && string(body) != tt.content {
 				t.Errorf("content %q, %v: want %q or %s", body, err, tt.content, tt.want)
 			}

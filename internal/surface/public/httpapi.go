@@ -19,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/surface/problem"
@@ -127,7 +128,8 @@ func (s *surface) gated(c *gin.Context) {
 	x.begin(s, c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
-	defer s.Forwarder.Release(c.Request)
+	x.body = s.Forwarder.Body(c.Writer, c.Request)
+	defer x.body.Release()
 	if refused := s.Recorder.Refusal(); refused != nil {
 		x.refuse(refused)
 		return
@@ -147,7 +149,7 @@ func (s *surface) gated(c *gin.Context) {
 		Authority:  x.from.Hop.Host,
 		Header:     c.Request.Header,
 		HasBody:    c.Request.ContentLength != 0,
-		Body:       s.body(c.Writer, c.Request),
+		Body:       x.body,
 	}
 	if s.EchoPath != "" && below(s.EchoPath, asked.Target) {
 		x.echo(asked)
@@ -167,6 +169,7 @@ type exchange struct {
 	*surface
 	c      *gin.Context
 	from   ingress.Origin
+	body   *body.Body // of a gated request
 	record audit.Record
 }
 
@@ -191,7 +194,7 @@ func (x *exchange) forward(d *gate.Decision) {
 	if d.Authority != "" { // rather than what somebody has written into Host since
 		x.from.Hop.Host = d.Authority
 	}
-	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, d.Grant, x.from.Hop)
+	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, x.from.Hop)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
 	refused := refusal.Of(result.Err)

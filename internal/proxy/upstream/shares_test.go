@@ -8,22 +8,22 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// wantingFor is how long a client counts as wanting places.
-const wantingFor = 10 * time.Second
+// activeFor is how long a client counts as wanting places.
+const activeFor = 10 * time.Second
 
 // fill takes places for the client until it is refused, and returns them.
-func (p *pool) fill(t *testing.T, client string) (all []*upstream.Visit) {
+func (p *pool) fill(t *testing.T, client string) (all []*upstream.Reservation) {
 	t.Helper()
-	for p.Overloaded(client) == nil {
+	for p.CheckCapacity(client) == nil {
 		all = append(all, p.beginFor(t, client))
 	}
 	p.wantOverloadedFor(t, client)
 	return all
 }
 
-func endAll(all []*upstream.Visit) {
+func endAll(all []*upstream.Reservation) {
 	for _, v := range all {
-		v.End()
+		v.Release()
 	}
 }
 
@@ -47,7 +47,7 @@ func TestShareOfClients(t *testing.T) {
 				alone.beginFor(t, "social")
 			}
 			both := newPool(1, tt.most)
-			both.beginFor(t, "social").End() // its request is over
+			both.beginFor(t, "social").Release() // its request is over
 			if n := len(both.fill(t, mail)); n != tt.half {
 				t.Errorf("a client beside another one has %d places, want %d", n, tt.half)
 			}
@@ -68,12 +68,12 @@ func TestShareOverHalf(t *testing.T) {
 		t.Fatalf("%d and %d places, want 14 and 2", len(mine), len(other))
 	}
 	for i := range 6 { // down to 8
-		mine[i].End()
+		mine[i].Release()
 		p.wantOverloadedFor(t, mail)
 		other = append(other, p.beginFor(t, "social"))
 	}
 	p.wantOverloadedFor(t, "social") // no place is free
-	mine[6].End()
+	mine[6].Release()
 	p.beginFor(t, mail)
 	p.wantOverloadedFor(t, mail)
 	if len(other) != 8 {
@@ -81,12 +81,12 @@ func TestShareOverHalf(t *testing.T) {
 	}
 }
 
-// TestWantingEnds: a client that has not asked for wantingFor leaves the others all
+// TestWantingEnds: a client that has not asked for activeFor leaves the others all
 // of the places except the reserve; one that is refused has asked.
 func TestWantingEnds(t *testing.T) {
 	p := newPool(1, 16)
-	p.beginFor(t, "social").End()
-	p.now = p.now.Add(wantingFor - 1)
+	p.beginFor(t, "social").Release()
+	p.now = p.now.Add(activeFor - 1)
 	mine := p.fill(t, mail)
 	if len(mine) != 8 {
 		t.Fatalf("%d places within the time, want 8", len(mine))
@@ -96,11 +96,11 @@ func TestWantingEnds(t *testing.T) {
 		t.Fatalf("%d places after the time, want 14", len(mine))
 	}
 	mine = append(mine, p.fill(t, "social")...)
-	p.now = p.now.Add(wantingFor)
-	if p.Overloaded("social") == nil { // refused before its body is read
+	p.now = p.now.Add(activeFor)
+	if p.CheckCapacity("social") == nil { // refused before its body is read
 		t.Fatal("want no place free, found one")
 	}
-	p.now = p.now.Add(wantingFor - 1)
+	p.now = p.now.Add(activeFor - 1)
 	endAll(mine)
 	if n := len(p.fill(t, mail)); n != 8 {
 		t.Errorf("%d places behind a refused request of another client, want 8", n)
@@ -111,7 +111,7 @@ func TestWantingEnds(t *testing.T) {
 // their half or below.
 func TestSharesOfMany(t *testing.T) {
 	p := newPool(1, 8)
-	p.beginFor(t, "social").End()
+	p.beginFor(t, "social").Release()
 	p.fill(t, mail)
 	for i := range 4 {
 		p.beginFor(t, "client "+strconv.Itoa(i))

@@ -71,14 +71,14 @@ func watched(t *testing.T, s *service) (p *Pool, changes *[]Change) {
 	changes = new([]Change)
 	p = New(Options{
 		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10, Now: time.Now,
-		Check:   Check{Path: "/healthz?deep=1", Timeout: time.Minute},
+		Check:   HealthCheck{Path: "/healthz?deep=1", Timeout: time.Minute},
 		Changed: func(c Change) { *changes = append(*changes, c) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.watch(ctx, s.transport())
+		p.runHealthChecks(ctx, s.transport())
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -105,7 +105,7 @@ func TestCheckAnswers(t *testing.T) {
 				if p.Up(0) != want {
 					t.Errorf("want the address up: %t, found %t", want, p.Up(0))
 				}
-				if refused := p.Begin(new(Visit), "mail"); (refused == nil) != want {
+				if refused := p.Reserve(new(Reservation), "mail"); (refused == nil) != want {
 					t.Errorf("want a place: %t, found %v", want, refused)
 				}
 				if !want && (len(*changes) != 1 || !strings.HasPrefix((*changes)[0].Err.Error(), "health check: ")) {
@@ -172,18 +172,18 @@ func TestCheckIsTheProbe(t *testing.T) {
 		p, _ := watched(t, newService("200 OK"))
 		wait(100 * time.Millisecond)
 		for range failuresInRow {
-			var v Visit
-			if refused := p.Begin(&v, "mail"); refused != nil {
+			var v Reservation
+			if refused := p.Reserve(&v, "mail"); refused != nil {
 				t.Fatal(refused)
 			}
 			v.Failed(errors.New("no answer"))
-			v.End()
+			v.Release()
 		}
 		if p.Up(0) {
 			t.Fatal("want the address out")
 		}
 		wait(800 * time.Millisecond)
-		if refused := p.Begin(new(Visit), "mail"); refused == nil {
+		if refused := p.Reserve(new(Reservation), "mail"); refused == nil {
 			t.Error("want no request to try")
 		}
 		wait(100 * time.Millisecond)
@@ -194,11 +194,11 @@ func TestCheckIsTheProbe(t *testing.T) {
 	// Even where no check comes.
 	p := New(Options{
 		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10,
-		Now: func() time.Time { return time.Now().Add(time.Hour) }, Check: Check{Path: "/", Timeout: time.Second},
+		Now: func() time.Time { return time.Now().Add(time.Hour) }, Check: HealthCheck{Path: "/", Timeout: time.Second},
 	})
-	p.turn(p.addresses[0], true)
-	p.addresses[0].due = time.Time{}
-	if refused := p.Begin(new(Visit), "mail"); refused == nil {
+	p.setOut(p.addresses[0], true)
+	p.addresses[0].retryAt = time.Time{}
+	if refused := p.Reserve(new(Reservation), "mail"); refused == nil {
 		t.Error("want no request to try, however long the rest")
 	}
 }
@@ -210,17 +210,17 @@ func TestWatchEnds(t *testing.T) {
 		s := newService("hang")
 		p := New(Options{
 			Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now,
-			Check: Check{Path: "/", Timeout: time.Minute},
+			Check: HealthCheck{Path: "/", Timeout: time.Minute},
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-s.asked
 			cancel()
 		}()
-		p.watch(ctx, s.transport())
-		if p.addresses[0].unwell != 0 {
+		p.runHealthChecks(ctx, s.transport())
+		if p.addresses[0].failedChecks != 0 {
 			t.Error("want a check that was given up to say nothing")
 		}
 	})
-	New(Options{Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now}).Watch(t.Context())
+	New(Options{Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now}).RunHealthChecks(t.Context())
 }

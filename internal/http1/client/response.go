@@ -1,0 +1,156 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// Response is a response of the upstream.
+type Response struct {
+	Status int
+	Fields []Field // in the order received, including those that concern the connection
+	Length int64   // of the body in bytes, as declared; -1: unknown
+	Body   io.ReadCloser
+}
+
+// Field is one field line of a response. The name is in canonical form.
+type Field struct{ Name, Value string }
+
+// BufferedBody returns the rest of the body if all of it has been received, and nothing is
+// left to read then. The bytes are valid until Body is closed.
+func (res *Response) BufferedBody() ([]byte, bool) {
+	b, ok := res.Body.(*body)
+	if !ok {
+		return nil, false
+	}
+	return b.takeBuffered()
+}
+
+// responseHead is the parsed header of a response.
+type responseHead struct {
+	status    int
+	fields    []Field
+	length    int64 // -1: until the connection ends
+	chunked   bool
+	keepAlive bool // the connection may carry another request
+	http10    bool
+}
+
+// readHead reads a header up to and including the empty line. The result is a part of the
+// buffer and valid until the next read.
+func (cn *conn) readHead() ([]byte, error) {
+	searched := 0
+	for {
+		received := cn.buf[cn.start:cn.end]
+		// The end of the header may have arrived in two parts.
+		from := max(0, searched-3)
+		if i := bytes.Index(received[from:], []byte("\r\n\r\n")); i >= 0 {
+			n := from + i + 4
+			cn.start += n
+			return received[:n], nil
+		}
+		searched = len(received)
+		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func unexpectedEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// parseHead parses a header strictly (RFC 9112, sections 4 to 6): every line ends in CRLF,
+// names are tokens, no line is folded, and the length is unambiguous.
+func parseHead(text []byte) (responseHead, error) {
+	// All names and values are parts of one string.
+	line, rest, _ := strings.Cut(string(text[:len(text)-2]), "\r\n")
+	head := responseHead{length: -1}
+	var err error
+	if head.status, head.http10, err = parseStatusLine(line); err != nil {
+		return head, err
+	}
+	head.keepAlive = !head.http10
+	head.fields = make([]Field, 0, strings.Count(rest, "\n"))
+	for rest != "" {
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, err := parseField(line)
+		if err != nil {
+			return head, err
+		}
+		head.fields = append(head.fields, Field{name, value})
+	}
+	return head, head.setFraming()
+}
+
+func parseStatusLine(line string) (status int, http10 bool, err error) {
+	version, rest, ok := strings.Cut(line, " ")
+	code, reason, _ := strings.Cut(rest, " ")
+	n, convErr := strconv.Atoi(code)
+	if !ok || version != "HTTP/1.1" && version != "HTTP/1.0" || convErr != nil || len(code) != 3 || n < 100 || !printable(reason) {
+		return 0, false, fmt.Errorf("want a status line of HTTP/1.1, found %.40q", line)
+	}
+	return n, version == "HTTP/1.0", nil
+}
+
+func parseField(line string) (name, value string, err error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(name) {
+		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
+	}
+	value = trim(value)
+	if !printable(value) {
+		return "", "", fmt.Errorf("want no control characters in %.40q", name)
+	}
+	return textproto.CanonicalMIMEHeaderKey(name), value, nil
+}
+
+// setFraming determines where the body ends (RFC 9112, section 6.3). It refuses a response
+// whose length is ambiguous.
+func (head *responseHead) setFraming() error {
+	framing := 0 // fields that frame the message
+	for _, f := range head.fields {
+		switch f.Name {
+		case "Content-Length":
+			framing++
+			n, err := strconv.ParseUint(f.Value, 10, 63)
+			if err != nil {
+				return fmt.Errorf("want a length in Content-Length, found %.40q", f.Value)
+			}
+			head.length = int64(n) // at most 63 bits
+		case "Transfer-Encoding":
+			framing++
+			if !strings.EqualFold(f.Value, "chunked") || head.http10 {
+				return fmt.Errorf("want Transfer-Encoding: chunked in HTTP/1.1, found %.40q", f.Value)
+			}
+			head.chunked = true
+		case "Connection":
+			head.keepAlive = head.keepAlive && !hasClose(f.Value)
+		}
+	}
+	if framing > 1 {
+		return errors.New("want one Content-Length or one Transfer-Encoding, found more")
+	}
+	if framing == 0 && head.status < http.StatusOK {
+		head.length = 0
+	}
+	return nil
+}
+
+func hasClose(list string) bool {
+	for option := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(trim(option), "close") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,177 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+// errStale means that a kept connection was closed by the upstream, or received bytes
+// without a request. Nothing was sent on it.
+var errStale = errors.New("the kept connection is unusable")
+
+// errNoResponse means that a connection ended before a byte of the response arrived.
+var errNoResponse = errors.New("the connection ended before the response")
+
+// roundTrip is the state of writing a request and waiting for the first bytes of the
+// response.
+type roundTrip struct {
+	cn      *conn
+	request []byte
+	checked bool // the connection was found quiescent, and the request was written
+	sent    int
+	err     error
+}
+
+// onReady checks the connection and writes the request when it is called first, and reads
+// when it is called again. It returns false to be called when the connection is readable.
+// It does not read directly after the write: the connection had no bytes before, and the
+// kernel reports every byte that arrives later.
+func (rt *roundTrip) onReady(fd uintptr) bool {
+	if rt.checked {
+		return rt.onReadable(fd)
+	}
+	rt.checked = true
+	if !Quiescent(fd) {
+		rt.err = errStale
+		return true
+	}
+	rt.sent, rt.err = writeSocket(fd, rt.request)
+	if errors.Is(rt.err, syscall.EAGAIN) {
+		rt.sent, rt.err = 0, nil
+	}
+	return rt.err != nil || rt.sent < len(rt.request)
+}
+
+// onReadable reads the first bytes of the response into the buffer.
+func (rt *roundTrip) onReadable(fd uintptr) bool {
+	n, err := readSocket(fd, rt.cn.buf)
+	if errors.Is(err, syscall.EAGAIN) {
+		return false
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	rt.cn.start, rt.cn.end, rt.err = 0, max(n, 0), err
+	return true
+}
+
+// exchange writes the request and reads the header of the response. After an error the
+// connection must be closed.
+func (cn *conn) exchange(ctx context.Context, m *Request, now time.Time) (Response, error) {
+	if err := cn.begin(ctx, now); err != nil {
+		return Response{}, err
+	}
+	head, err := cn.readFinalHead(m.wire)
+	if err != nil {
+		cn.stopWatch()
+		return Response{}, err
+	}
+	return cn.newResponse(m, head), nil
+}
+
+// send writes the request and waits for the first bytes of the response.
+func (cn *conn) send(request []byte) error {
+	cn.start, cn.end = 0, 0
+	cn.roundTrip = roundTrip{cn: cn, request: request}
+	err := cn.raw.Read(cn.onReady)
+	if errors.Is(err, os.ErrDeadlineExceeded) && cn.watch.stop == nil {
+		cn.startWatch() // only the initial deadline has passed
+		err = cn.raw.Read(cn.onReady)
+	}
+	rt := cn.roundTrip
+	cn.roundTrip = roundTrip{}
+	switch {
+	case rt.err != nil:
+		return rt.err
+	case err != nil:
+		return err
+	case rt.sent < len(request):
+		cn.startWatch()
+		return cn.sendRest(request[rt.sent:])
+	}
+	return nil
+}
+
+// sendRest writes the rest of the request. An upstream may respond and close without
+// reading the whole body: then the write fails, and the response still counts. The
+// connection is closed by the upstream, which [Quiescent] finds before the next request.
+func (cn *conn) sendRest(rest []byte) error {
+	_, err := cn.net.Write(rest)
+	if err == nil || cn.fill(cn.options.MaxHeaderBytes) == nil {
+		return nil
+	}
+	return err
+}
+
+// readFinalHead writes the request and reads headers until one has a final status.
+func (cn *conn) readFinalHead(request []byte) (responseHead, error) {
+	if err := cn.send(request); errors.Is(err, errStale) {
+		return responseHead{}, err
+	} else if err != nil {
+		return responseHead{}, noResponse(err)
+	}
+	const maxInformational = 16
+	for i := range maxInformational {
+		text, err := cn.readHead()
+		switch {
+		case err != nil && i == 0 && cn.start == cn.end:
+			return responseHead{}, noResponse(err)
+		case err != nil:
+			return responseHead{}, badResponse(unexpectedEOF(err))
+		}
+		head, err := parseHead(text)
+		switch {
+		case err != nil:
+			return responseHead{}, badResponse(err)
+		case head.status == http.StatusSwitchingProtocols:
+			return responseHead{}, badResponse(errors.New("want a response in HTTP/1.1, found 101"))
+		case head.status >= http.StatusOK:
+			return head, nil
+		}
+	}
+	return responseHead{}, badResponse(errors.New("want a final response, found 1xx only"))
+}
+
+// noResponse marks an error as the end of a connection without a response. A timeout or a
+// canceled wait is returned unchanged.
+func noResponse(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNoResponse, err)
+}
+
+func badResponse(err error) error { return fmt.Errorf("%w: %w", ErrBadResponse, err) }
+
+// newResponse returns the response, whose body is framed as the header says.
+func (cn *conn) newResponse(m *Request, head responseHead) Response {
+	length, keepAlive := head.length, head.keepAlive && !m.closing
+	switch {
+	case head.status == http.StatusNoContent || head.status == http.StatusNotModified:
+		// Such a response has no body. An upstream that announces one may send it.
+		keepAlive = keepAlive && length <= 0 && !head.chunked
+		length, head.chunked = 0, false
+	case m.method == http.MethodHead:
+		length, head.chunked = 0, false
+	}
+	if head.chunked {
+		head.length, length = -1, -1
+	}
+	b := &body{cn: cn, keepAlive: keepAlive, chunked: head.chunked, remaining: length}
+	switch {
+	case length == 0:
+		b.finish(io.EOF)
+	case length < 0 || int64(cn.end-cn.start) < length:
+		cn.clearHeaderDeadline()
+	}
+	if length < 0 && !head.chunked {
+		b.keepAlive = false
+	}
+	return Response{Status: head.status, Fields: head.fields, Length: head.length, Body: b}
+}

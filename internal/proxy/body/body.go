@@ -1,0 +1,177 @@
+// Package body reads the bodies of client requests within limits, either as a stream or
+// held in memory as a whole.
+//
+// A body is held when its digest has to be verified before any byte of it may be forwarded.
+// The forwarder then sends the bytes that were verified. Package forward reads every body
+// through a [Body], so a body is counted, bounded and ended in the same way in both cases.
+package body
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+)
+
+var errTooLarge = errors.New("request body too large")
+
+// Options are the limits of request bodies. All fields are required.
+type Options struct {
+	// MaxBytes bounds one body.
+	MaxBytes int64
+	// Budget bounds the memory of all held bodies.
+	Budget *Budget
+	// CheckCapacity returns why a request of the client cannot be forwarded now, or nil.
+	// A body is not held for such a request.
+	CheckCapacity func(client string) *refusal.Error
+}
+
+// Body is the body of one client request. When the client sends more bytes than are
+// allowed, reading ends in an error and not in an end, so an upstream never receives a
+// truncated request that looks complete.
+//
+// The transport reads a Body through an [Attempt], in a goroutine that can outlive the
+// handler. The other methods belong to the handler's goroutine. They may be called while
+// the transport reads, and wait for a Read in progress only where they say so.
+type Body struct {
+	options *Options
+	w       http.ResponseWriter
+	r       *http.Request
+
+	source   io.Reader
+	length   int64 // in bytes; -1: unknown
+	buffered bool  // all of it is in memory
+	held     held
+	refused  *refusal.Error // by Hold; the body cannot be held
+	lost     bool           // a part of it was read and is gone
+
+	read   atomic.Int64 // bytes from source
+	closed atomic.Bool
+
+	reading sync.Mutex // locked during a Read
+	mu      sync.Mutex
+	err     error // why reading ended; io.EOF after the last byte
+}
+
+// New returns the body of r. Nothing is read yet. The handler that was called with w and r
+// must call [Body.Release] before it returns.
+func New(w http.ResponseWriter, r *http.Request, o *Options) *Body {
+	return &Body{options: o, w: w, r: r, source: r.Body, length: r.ContentLength}
+}
+
+// Length returns the length in bytes, or -1 if it is unknown. The length of a held body is
+// known.
+func (b *Body) Length() int64 { return b.length }
+
+// BytesRead returns how many bytes were read in order to forward them.
+func (b *Body) BytesRead() int64 { return b.read.Load() }
+
+// Refuse returns why the request is refused before its body is read, or nil: the declared
+// length is over the limit, there is no capacity for a request of the client, or a part of
+// the body was lost when it could not be held.
+func (b *Body) Refuse(client string) *refusal.Error {
+	if b.lost {
+		return b.refused
+	}
+	if limit := b.options.MaxBytes; b.length > limit {
+		// Otherwise net/http would read the body before it sends the refusal.
+		b.closeConnection()
+		return refusal.New(refusal.BodyTooLarge, "want at most %d bytes, the request declares %d", limit, b.length)
+	}
+	return b.options.CheckCapacity(client)
+}
+
+// closeConnection makes net/http close the client's connection after the response instead
+// of reading the rest of the body first.
+func (b *Body) closeConnection() { b.w.Header().Set("Connection", "close") }
+
+// receive reads from the client or from memory. The caller holds reading, or is the only
+// reader.
+func (b *Body) receive(p []byte) (int, error) {
+	if err := b.ended(); err != nil {
+		return 0, err
+	}
+	// One byte over the limit tells a body that is too long from one that fits exactly.
+	if most := b.options.MaxBytes - b.read.Load() + 1; int64(len(p)) > most {
+		p = p[:most]
+	}
+	n, err := b.source.Read(p)
+	if b.read.Add(int64(n)) > b.options.MaxBytes {
+		n, err = 0, errTooLarge
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// ReadAll reads a body of known length into buf and returns it; a buffer that is too short
+// is replaced. There must be no other reader.
+func (b *Body) ReadAll(buf []byte) ([]byte, error) {
+	if int64(cap(buf)) < b.length {
+		buf = make([]byte, b.length)
+	}
+	buf = buf[:b.length]
+	for rest := buf; len(rest) > 0; {
+		n, err := b.receive(rest)
+		if rest = rest[n:]; err != nil && len(rest) > 0 {
+			return buf, err
+		}
+	}
+	return buf, nil
+}
+
+// Unread reports whether no byte was read, so that another attempt can send the whole
+// body. It waits for a Read in progress.
+func (b *Body) Unread() bool {
+	b.waitForRead()
+	return b.read.Load() == 0 && b.ended() == nil
+}
+
+// Complete reports whether the whole body has been read from the client.
+func (b *Body) Complete() bool {
+	return b.buffered || b.read.Load() == b.length || errors.Is(b.ended(), io.EOF)
+}
+
+// ended returns why reading ended, or nil while it has not.
+func (b *Body) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+func (b *Body) waitForRead() {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+}
+
+// Attempt is an io.ReadCloser for one attempt to send the body. After Close it reads
+// nothing more, even if the transport tries to, so the next attempt gets the whole body.
+type Attempt struct {
+	body   *Body
+	closed atomic.Bool
+}
+
+// NewAttempt returns a reader of the body.
+func (b *Body) NewAttempt() *Attempt { return &Attempt{body: b} }
+
+// Read must not be called concurrently.
+func (a *Attempt) Read(p []byte) (int, error) {
+	a.body.reading.Lock()
+	defer a.body.reading.Unlock()
+	if a.closed.Load() || a.body.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return a.body.receive(p)
+}
+
+// Close ends the attempt.
+func (a *Attempt) Close() error {
+	a.closed.Store(true)
+	return nil
+}

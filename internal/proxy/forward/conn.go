@@ -1,0 +1,92 @@
+package forward
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a connection of net/http's transport. It bounds each write, so that an upstream
+// that stops reading cannot block a request forever, and decides whether the connection
+// may be used again.
+type conn struct {
+	net.Conn // TLS over socket, or socket
+
+	socket  *socket
+	timeout time.Duration // of each write
+
+	answered atomic.Bool // bytes were received since the last request began
+	reusable atomic.Bool // the last response allows another request
+	failed   atomic.Bool // reading has ended
+	closed   atomic.Bool
+}
+
+func newConn(c net.Conn, s *socket, timeout time.Duration) *conn {
+	cn := &conn{Conn: c, socket: s, timeout: timeout}
+	cn.reusable.Store(true)
+	return cn
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if timeout := net.Error(nil); err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
+		c.awaitResponse()
+	}
+	return n, err
+}
+
+// awaitResponse waits up to 40 ms until the reader has received the bytes that came before
+// a write failed. An upstream may respond and close without reading the whole body, and the
+// transport ends the connection as soon as it learns that the write failed.
+func (c *conn) awaitResponse() {
+	const attempts = 12
+	wait := 10 * time.Microsecond
+	for range attempts {
+		if c.answered.Load() || c.failed.Load() || c.closed.Load() {
+			return
+		}
+		time.Sleep(wait)
+		wait *= 2
+	}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.answered.Store(true)
+	}
+	if err != nil {
+		c.failed.Store(true)
+	}
+	return n, err
+}
+
+func (c *conn) Close() error {
+	defer c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+// usable reports whether a kept connection may carry another request: the previous response
+// allows it, and no bytes followed that response, such as the body of a response to HEAD.
+// The transport checks for such bytes too, but only after it has given the connection to the
+// next request, which could receive them as its response. The transport's reader may still
+// process the previous response, so usable waits for it, up to about one second.
+func (c *conn) usable() bool {
+	const attempts = 17
+	wait := 10 * time.Microsecond
+	for range attempts {
+		switch {
+		case c.closed.Load():
+			return false
+		case c.reusable.Load() && c.socket.quiescent():
+			return true
+		}
+		time.Sleep(wait)
+		wait *= 2
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+package forward
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/http1/client"
+)
+
+// fastWriter is a ResponseWriter that accepts all fields of a response at once, without a
+// map. The ResponseWriter of http1/server implements it. The body is still written with the
+// outermost ResponseWriter: a framework that wraps the fastWriter has to know that the
+// response has begun, or it would append an error page when a handler panics.
+type fastWriter interface {
+	http.ResponseWriter
+	// WriteFields does what WriteHeader does, and adds the fields to those of Header. The
+	// body has the given length in bytes. The fields include a Date, and none that frames
+	// the message or concerns the connection. The slice may be changed afterwards.
+	WriteFields(status int, length int64, fields []client.Field)
+}
+
+// fastWriterOf returns the fastWriter in w or in the writer that w wraps, or nil.
+func fastWriterOf(w http.ResponseWriter) fastWriter {
+	if fast, ok := w.(fastWriter); ok {
+		return fast
+	}
+	if outer, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		fast, _ := outer.Unwrap().(fastWriter)
+		return fast
+	}
+	return nil
+}
+
+// isComplete reports whether the fields of the response make a complete header: the length
+// is known and there is a date. net/http sends no Content-Type with a 304, so such a
+// response goes through the header map.
+func isComplete(res client.Response) bool {
+	return res.Length >= 0 && res.Status != http.StatusNotModified &&
+		slices.ContainsFunc(res.Fields, func(field client.Field) bool { return field.Name == "Date" })
+}
+
+// responseFields returns the fields of the response to the client. It reuses the memory of
+// fields.
+func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, hop Hop) []client.Field {
+	forwarded := fields[:0]
+	var vary []string
+	for _, field := range fields {
+		switch {
+		case field.Name == headers.ContentLength || field.Name == headers.RequestID || !isEndToEnd(field.Name, listed):
+		case field.Name == headers.Vary:
+			vary = append(vary, field.Value)
+		default:
+			forwarded = append(forwarded, field)
+		}
+	}
+	return append(forwarded,
+		client.Field{Name: headers.Vary, Value: f.vary.merge(vary, hop.SignaturesRead)},
+		client.Field{Name: headers.RequestID, Value: hop.RequestID})
+}

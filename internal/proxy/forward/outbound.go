@@ -1,0 +1,107 @@
+package forward
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/proxy/body"
+)
+
+// outboundRequest is a granted request to the upstream.
+type outboundRequest struct {
+	r    *http.Request
+	g    access.Grant
+	hop  Hop
+	body *body.Body
+	// listed are the names in the Connection fields of the client.
+	listed headers.Options
+}
+
+// eachField calls add with each field of the request to the upstream: first the client's
+// fields that are forwarded, then the gateway's own, which no Connection field of the
+// client can remove.
+func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)) {
+	f.filter.each(out.r.Header, skipped{out.listed, out.hop.SignaturesRead}, add)
+	addIdentity(out.g, out.hop.Auth, add)
+	add(headers.ForwardedFor, out.hop.For)
+	add(headers.ForwardedProto, out.hop.Proto)
+	add(headers.ForwardedHost, out.hop.Host)
+	add(headers.RequestID, out.hop.RequestID)
+}
+
+// Identity calls add with each field that tells the upstream which client sent the
+// request. It does nothing for an invalid grant.
+func Identity(g access.Grant, hop Hop, add func(name, value string)) {
+	if !g.Valid() {
+		return
+	}
+	addIdentity(g, hop.Auth, add)
+	add(headers.RequestID, hop.RequestID)
+}
+
+func addIdentity(g access.Grant, auth string, add func(name, value string)) {
+	client := g.Client()
+	cert := client.Certificate()
+	add(headers.ClientID, client.Name())
+	add(headers.ClientAuth, auth)
+	add(headers.ClientCertSerial, cert.Serial())
+	add(headers.ClientCertFingerprint, cert.Fingerprint())
+}
+
+// bufferedRequest is a request that is in memory with its body, for a [client.Client].
+type bufferedRequest struct {
+	request client.Request
+	body    []byte
+}
+
+// writeRequest serializes the request for the address to.
+func (f *Forwarder) writeRequest(buffered *bufferedRequest, to *url.URL, out *outboundRequest) {
+	buffered.request.Begin(out.g.Method(), out.g.Target().String(), to.Host)
+	f.eachField(out, buffered.request.Field)
+	buffered.request.End(buffered.body)
+}
+
+// transportRequest returns the request for net/http's transport and the address to. The
+// transport reports to u.
+func (f *Forwarder) transportRequest(to *url.URL, out *outboundRequest, u *use) *http.Request {
+	length := out.body.Length()
+	req := &http.Request{
+		Method: out.g.Method(),
+		// The transport sends Opaque unchanged, while it would parse and rewrite Path and
+		// RawQuery. A Target never begins with "//", the one case that URL.RequestURI
+		// would change.
+		URL:           &url.URL{Scheme: to.Scheme, Host: to.Host, Opaque: out.g.Target().String()},
+		Host:          to.Host,
+		Header:        make(http.Header, len(out.r.Header)+8),
+		ContentLength: length,
+	}
+	f.eachField(out, func(name, value string) { req.Header[name] = append(req.Header[name], value) })
+	hideIdempotencyKeys(req.Header)
+	if _, ok := req.Header["User-Agent"]; !ok {
+		req.Header["User-Agent"] = nil // otherwise the transport adds its own
+	}
+	if length != 0 {
+		// The transport cannot rewind an attempt, so it never sends a body twice.
+		u.body = out.body.NewAttempt()
+		req.Body = u.body
+		// See [client.Request.End].
+		req.Close = !client.MethodHasContent(out.g.Method())
+	}
+	return req.WithContext(u.withTrace(out.r.Context()))
+}
+
+// hideIdempotencyKeys renames the fields for which net/http's transport would send a POST
+// a second time when a connection breaks. The transport looks for the canonical names only;
+// to the upstream, letter case has no meaning.
+func hideIdempotencyKeys(h http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = values
+		}
+	}
+}
