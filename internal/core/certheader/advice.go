@@ -9,74 +9,75 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// advise adds to a refusal what its sender should do. It looks at a value that is
-// refused already, more leniently than any decoder, and what it finds changes no
-// decision: only a private key has a reason of its own, because it is lost from
-// here on. Nothing of the value is quoted.
-func advise(refused *refusal.Error, value string) *refusal.Error {
-	s := see(value)
-	if s.holdsKey() {
+// withHint adds a hint for the sender to the refusal of a value. It inspects the value
+// more leniently than the decoders do, and never turns the refusal into acceptance. A
+// private key has its own reason, because it must be considered compromised. The hint does
+// not quote the value.
+func withHint(refused *refusal.Error, value string) *refusal.Error {
+	v := inspect(value)
+	if v.hasPrivateKey() {
 		return refusal.New(refusal.CredentialPrivateKey, "want a certificate, found a private key").WithHint(keyHint)
 	}
 	for _, m := range mistakes {
-		if m.made(s) {
+		if m.matches(v) {
 			return refused.WithHint(m.hint)
 		}
 	}
-	return refused.WithHint(anyHint)
+	return refused.WithHint(defaultHint)
 }
 
 const (
-	keyHint = "Whoever handled this request may have kept the key: make a new one, have the old certificate revoked, and attach a certificate"
-	anyHint = "Attach the certificate as the base64 of its DER or PEM in one line, or as percent-encoded PEM"
+	keyHint     = "Programs that handled this request may have stored the key: make a new one, have the old certificate revoked, and attach a certificate"
+	defaultHint = "Attach the certificate as the base64 of its DER or PEM in one line, or as percent-encoded PEM"
 )
 
-// mistake is one that people make.
+// mistake is a frequent mistake and its hint.
 type mistake struct {
-	made func(seen) bool
-	hint string
+	matches func(inspected) bool
+	hint    string
 }
 
-// mistakes are in order: the first that was made is the one to tell.
+// mistakes are in order of precedence: the hint of the first match is used.
 var mistakes = [...]mistake{
-	{seen.isRequest, "This is a certificate request: attach the certificate that was issued for it"},
-	{seen.isPublicKey, "This is a public key: attach the certificate over it"},
-	{seen.isNothing, "The sender's program had no certificate and attached its word for nothing"},
-	{seen.isQuoted, "The value is in quotes: attach it without them"},
-	{seen.isTemplate, "This is a variable or command that nothing has replaced: in a shell it has to stand in double quotes"},
-	{seen.isFileName, "This is the name of a file: attach the certificate that is in it"},
-	{seen.isEncodedTwice, "The value is encoded twice: encode it once"},
-	{seen.hasPreamble, "There is text before the certificate: attach what openssl x509 -in FILE prints"},
-	{seen.isCut, "The end of the certificate is missing: something cut the value off"},
-	{seen.hasOtherBlock, "There is PEM of another type in it: attach what begins with BEGIN CERTIFICATE and nothing else"},
-	{seen.hasSpaces, "There is white space in the base64: encode it in one line, and let nothing decode a plus as a space; percent-encoding it prevents that"},
-	{seen.isOtherBase64, "This is not the standard base64: use the alphabet with + and /, and keep the = at the end"},
+	{inspected.isRequest, "This is a certificate request: attach the certificate that was issued for it"},
+	{inspected.isPublicKey, "This is a public key: attach the certificate over it"},
+	{inspected.isPlaceholder, "The sender's program had no certificate and attached a placeholder such as null"},
+	{inspected.isQuoted, "The value is in quotes: attach it without quotes"},
+	{inspected.isTemplate, "This is a variable or command that was not substituted: in a shell it must be in double quotes"},
+	{inspected.isFileName, "This is the name of a file: attach the certificate in the file"},
+	{inspected.isEncodedTwice, "The value is encoded twice: encode it once"},
+	{inspected.hasPreamble, "There is text before the certificate: attach the output of openssl x509 -in FILE"},
+	{inspected.isTruncated, "The end of the certificate is missing: the value was truncated"},
+	{inspected.hasOtherBlock, "The value contains PEM of another type: attach only the blocks that begin with BEGIN CERTIFICATE"},
+	{inspected.hasSpaces, "There is white space in the base64: encode it in one line. A program may have decoded a plus as a space; percent-encoding prevents that"},
+	{inspected.isOtherBase64, "This is not standard base64: use the alphabet with + and /, and keep the = at the end"},
 }
 
-// seen is a refused value under a lenient eye.
-type seen struct {
-	value, text string // as it came, and what is beneath its armour
-	// The first two elements where the text is a DER SEQUENCE, without a tag where
-	// there are none.
+// inspected is a refused value and its leniently decoded content.
+type inspected struct {
+	value string
+	text  string // the decoded content, or the value if it cannot be decoded
+	// first and second are the first two elements if the text is a DER SEQUENCE.
+	// Elements that do not exist have no tag.
 	first, second asn1.RawValue
 }
 
-func see(value string) seen {
-	s := seen{value: value, text: value}
+func inspect(value string) inspected {
+	v := inspected{value: value, text: value}
 	if strings.Contains(value, "%") {
 		if text, err := url.PathUnescape(value); err == nil {
-			s.text = text
+			v.text = text
 		}
-	} else if raw := unarmoured(value); raw != nil {
-		s.text = string(raw)
-		s.first, s.second = elements(raw)
+	} else if raw := decodeLeniently(value); raw != nil {
+		v.text = string(raw)
+		v.first, v.second = elements(raw)
 	}
-	return s
+	return v
 }
 
-// unarmoured is what is in base64 of any alphabet, between colons or quotes, in
-// lines or not; nil where it is none.
-func unarmoured(value string) []byte {
+// decodeLeniently decodes base64 of any alphabet, with or without colons, quotes and line
+// breaks. It returns nil if the value is not base64.
+func decodeLeniently(value string) []byte {
 	if strings.Contains(value, pemDashes) {
 		return nil
 	}

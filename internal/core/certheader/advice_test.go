@@ -11,51 +11,51 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// slip is a mistake and a part of the advice that it wants.
-type slip struct {
-	name, value, advice string
+// hintTest is a value with a mistake and a part of the wanted hint.
+type hintTest struct {
+	name, value, hint string
 }
 
-// checkAdvice wants the advice in hint and detail, the value in neither.
-func checkAdvice(t *testing.T, s slip, want refusal.Reason) {
+// checkHint checks that hint and detail contain the wanted text and do not quote the value.
+func checkHint(t *testing.T, test hintTest, want refusal.Reason) {
 	t.Helper()
-	_, err := certheader.Parse([]string{s.value}, limit)
+	_, err := certheader.Parse([]string{test.value}, limit)
 	checkReason(t, err, want)
-	checkQuotesNothing(t, err, s.value)
+	checkQuotesNothing(t, err, test.value)
 	refused := refusal.Of(err)
 	if refused == nil {
 		return
 	}
-	if !strings.Contains(refused.Hint, s.advice) {
-		t.Errorf("want advice with %q, found %q", s.advice, refused.Hint)
+	if !strings.Contains(refused.Hint, test.hint) {
+		t.Errorf("want a hint with %q, found %q", test.hint, refused.Hint)
 	}
 	if !strings.HasSuffix(refused.Detail, ". "+refused.Hint) {
-		t.Errorf("want the advice in the log, too, found %q", refused.Detail)
+		t.Errorf("want the hint in the detail too, found %q", refused.Detail)
 	}
 }
 
-func TestAdvice(t *testing.T) {
+func TestHints(t *testing.T) {
 	f := readFiles(t)
 	leaf, text := f.leaf, f.leaf.text
 	percent, der, b64 := f.values["nginx-escaped"], base64Of(leaf.der), f.values["apache-base64"]
 	spaced, backslash := f.values["apache-spaced"], f.values["backslash-n"]
-	tests := []slip{
+	tests := []hintTest{
 		{"double quotes", `"` + der + `"`, "in quotes"},
 		{"single quotes", "'" + b64 + "'", "in quotes"},
 		{"Python's bytes", "b'" + der + "'", "in quotes"},
-		{"variable", "$CERT", "nothing has replaced"},
-		{"command", "$(certgate header mail.crt)", "nothing has replaced"},
-		{"backticks", "`cat mail.crt`", "nothing has replaced"},
-		{"template", "{{ .Values.cert }}", "nothing has replaced"},
+		{"variable", "$CERT", "was not substituted"},
+		{"command", "$(certgate header mail.crt)", "was not substituted"},
+		{"backticks", "`cat mail.crt`", "was not substituted"},
+		{"template", "{{ .Values.cert }}", "was not substituted"},
 		{"path", "/etc/certs/mail.crt", "name of a file"},
 		{"relative path", "keys/mail.pem", "name of a file"},
 		{"path in the home folder", "~/mail", "name of a file"},
 		{"path on Windows", `C:\certs\mail`, "name of a file"},
 		{"curl's file", "@mail", "name of a file"},
-		{"Apache without a certificate", "(null)", "word for nothing"},
-		{"JavaScript without a certificate", "undefined", "word for nothing"},
-		{"Python without a certificate", "None", "word for nothing"},
-		{"nginx without a certificate", "-", "word for nothing"},
+		{"Apache without a certificate", "(null)", "attached a placeholder"},
+		{"JavaScript without a certificate", "undefined", "attached a placeholder"},
+		{"Python without a certificate", "None", "attached a placeholder"},
+		{"nginx without a certificate", "-", "attached a placeholder"},
 		{"percent-encoded twice", nginxEscape(percent), "encoded twice"},
 		{"base64 in base64", base64Of([]byte(der)), "encoded twice"},
 		{"base64 of a PEM in base64", base64Of([]byte(b64)), "encoded twice"},
@@ -66,34 +66,34 @@ func TestAdvice(t *testing.T) {
 		{"text before, base64", base64Of([]byte("Certificate:\n    Data:\n" + text)), "text before"},
 		{"text before, base64, a length with padding", base64Of([]byte("Certificate:\n Data:\n" + text)), "text before"},
 		{"text before, spaced", "Serial: 1 " + spaced, "text before"},
-		{"cut, percent", percent[:600], "cut the value off"},
-		{"cut, spaced", spaced[:600], "cut the value off"},
-		{"cut, base64", b64[:600], "cut the value off"},
-		{"cut, DER", der[:400], "cut the value off"},
-		{"only the first line", "-----BEGIN CERTIFICATE-----", "cut the value off"},
+		{"cut, percent", percent[:600], "was truncated"},
+		{"cut, spaced", spaced[:600], "was truncated"},
+		{"cut, base64", b64[:600], "was truncated"},
+		{"cut, DER", der[:400], "was truncated"},
+		{"only the first line", "-----BEGIN CERTIFICATE-----", "was truncated"},
 		{"another block", nginxEscape(strings.ReplaceAll(text, "CERTIFICATE", "PKCS7")), "PEM of another type"},
-		{"another block behind", nginxEscape(text + strings.ReplaceAll(text, "CERTIFICATE", "X509 CRL")), "PEM of another type"},
+		{"another block after", nginxEscape(text + strings.ReplaceAll(text, "CERTIFICATE", "X509 CRL")), "PEM of another type"},
 		{"base64 in lines, folded", strings.ReplaceAll(strings.TrimSpace(wrap(der, 64)), "\n", " "), "white space in the base64"},
 		{"plus as a space, DER", strings.ReplaceAll(der, "+", " "), "white space in the base64"},
 		{"plus as a space, spaced PEM", strings.Replace(spaced, "+", " ", 1), "white space in the base64"},
 		{"plus as a space, percent", strings.ReplaceAll(percent, "%2B", "%20"), "white space in the base64"},
 		{"base64url", strings.NewReplacer("+", "-", "/", "_").Replace(der), "standard base64"},
 		{"no padding", strings.TrimRight(der, "="), "standard base64"},
-		{"anything else", "hunter2", "Attach the certificate"},
+		{"unknown text", "hunter2", "Attach the certificate"},
 		{"a token", "Bearer hunter2", "Attach the certificate"},
 		{"JSON", `{"certificate":"` + der + `"}`, "Attach the certificate"},
 	}
 	if !strings.Contains(der, "+") || !strings.HasSuffix(der, "=") {
 		t.Fatal("want a certificate with + and = in its base64")
 	}
-	for _, s := range tests {
-		t.Run(s.name, func(t *testing.T) { checkAdvice(t, s, malformed) })
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { checkHint(t, tt, malformed) })
 	}
 }
 
-// TestAdviceOnOtherFiles: everything that openssl leaves in a folder beside the
-// certificate, in each spelling. A key has a reason of its own.
-func TestAdviceOnOtherFiles(t *testing.T) {
+// TestHintsForOtherFiles checks the other files that openssl writes, such as keys and
+// requests, in each form. Private keys have their own reason.
+func TestHintsForOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	openssl(t, "req", "-new", "-x509", "-newkey", "rsa:2048", "-noenc", "-keyout", in("rsa"), "-subj", "/OU=mail", "-out", in("certificate"))
@@ -110,45 +110,47 @@ func TestAdviceOnOtherFiles(t *testing.T) {
 	openssl(t, "pkey", "-in", in("p256"), "-pubout", "-out", in("public"))
 	openssl(t, "rsa", "-in", in("rsa"), "-RSAPublicKey_out", "-out", in("rsapublic"))
 
-	const lost, request, public = "make a new one", "certificate request", "public key"
-	for name, advice := range map[string]string{
-		"rsa": lost, "p256": lost, "ed25519": lost, "pkcs1": lost, "sec1": lost, "encrypted": lost, "old": lost, "bag": lost,
+	const replaceKey, request, public = "make a new one", "certificate request", "public key"
+	for name, hint := range map[string]string{
+		"rsa": replaceKey, "p256": replaceKey, "ed25519": replaceKey, "pkcs1": replaceKey, "sec1": replaceKey, "encrypted": replaceKey, "old": replaceKey, "bag": replaceKey,
 		"request": request, "nameless": request, "public": public, "rsapublic": public,
 	} {
 		want := malformed
-		if advice == lost {
+		if hint == replaceKey {
 			want = refusal.CredentialPrivateKey
 		}
 		text := string(readFile(t, in(name)))
 		oneLine := func(lineBreak string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", lineBreak) }
-		for spelling, value := range map[string]string{
+		for form, value := range map[string]string{
 			"percent": nginxEscape(text), "every byte": everyByte(text), "base64": base64Of([]byte(text)),
 			"spaced": oneLine(" "), "tabs": oneLine("\t"), "escaped": oneLine(`\n`), "joined": oneLine(""), "form": strings.ReplaceAll(oneLine(""), " ", "+"),
-			"quoted": `"` + base64Of([]byte(text)) + `"`, "behind text": nginxEscape("mail\n" + text), "base64 in lines": wrapped(text),
+			"quoted": `"` + base64Of([]byte(text)) + `"`, "after text": nginxEscape("mail\n" + text), "base64 in lines": wrapped(text),
 		} {
-			if name == "old" && (spelling == "joined" || spelling == "form") {
-				continue // its PEM headers are lost, which no reader can follow
+			if name == "old" && (form == "joined" || form == "form") {
+				continue // without line breaks, the PEM headers cannot be separated
 			}
-			t.Run(name+"/"+spelling, func(t *testing.T) { checkAdvice(t, slip{value: value, advice: advice}, want) })
+			t.Run(name+"/"+form, func(t *testing.T) { checkHint(t, hintTest{value: value, hint: hint}, want) })
 		}
 		if block, _ := pem.Decode([]byte(text)); len(block.Headers) == 0 && name != "bag" {
-			t.Run(name+"/der", func(t *testing.T) { checkAdvice(t, slip{value: base64Of(block.Bytes), advice: advice}, want) })
+			t.Run(name+"/der", func(t *testing.T) { checkHint(t, hintTest{value: base64Of(block.Bytes), hint: hint}, want) })
 		}
 	}
-	p12 := slip{value: base64Of(readFile(t, in("pkcs12.der"))), advice: lost}
-	t.Run("pkcs12", func(t *testing.T) { checkAdvice(t, p12, refusal.CredentialPrivateKey) })
+	p12 := hintTest{value: base64Of(readFile(t, in("pkcs12.der"))), hint: replaceKey}
+	t.Run("pkcs12", func(t *testing.T) { checkHint(t, p12, refusal.CredentialPrivateKey) })
 
 	certificate, key := string(readFile(t, in("certificate"))), string(readFile(t, in("rsa")))
 	for name, value := range map[string]string{
-		"key behind the certificate":         nginxEscape(certificate + key),
-		"key before the certificate":         nginxEscape(key + certificate),
-		"key behind the certificate, base64": base64Of([]byte(certificate + key)),
+		"key after the certificate":         nginxEscape(certificate + key),
+		"key before the certificate":        nginxEscape(key + certificate),
+		"key after the certificate, base64": base64Of([]byte(certificate + key)),
 	} {
-		t.Run(name, func(t *testing.T) { checkAdvice(t, slip{value: value, advice: lost}, refusal.CredentialPrivateKey) })
+		t.Run(name, func(t *testing.T) {
+			checkHint(t, hintTest{value: value, hint: replaceKey}, refusal.CredentialPrivateKey)
+		})
 	}
 }
 
-// wrapped is the base64 of text in lines that a proxy has joined by spaces.
+// wrapped returns the base64 of text in lines joined by spaces, as a proxy joins them.
 func wrapped(text string) string {
 	return strings.ReplaceAll(strings.TrimSpace(wrap(base64Of([]byte(text)), 64)), "\n", " ")
 }

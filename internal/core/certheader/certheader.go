@@ -1,17 +1,13 @@
-// Package certheader turns the value of a header into the certificate it
-// carries.
+// Package certheader parses the certificates in the value of a header.
 //
-// Proxies and clients write a certificate into a header in many ways. The
-// package tells them apart by the shape of the value, never by the header's
-// name, and each shape has exactly one reading: there is no second try with
-// another decoder, so nobody can craft a value that two parties read
-// differently. Everything that is not a certificate, or a chain of them that
-// begins with the client's, is refused: text before or after it, PEM headers,
-// another kind of block, base64 that has another spelling, DER with surplus
-// elements.
+// Proxies and clients encode a certificate in a header in many forms. The package
+// recognizes the form from the first bytes of the value, never from the name of the
+// header, and tries one decoder only. A sender therefore cannot build a value that two
+// parties decode differently. Anything other than a certificate, or a chain that begins
+// with the client's certificate, is refused: text before or after it, PEM headers, PEM
+// blocks of another type, non-canonical base64, and DER with additional elements.
 //
-// What comes out is nobody's word yet: package trust decides whether to believe
-// it.
+// The parsed certificates are not trusted yet: package trust verifies them.
 package certheader
 
 import (
@@ -24,36 +20,39 @@ import (
 	"github.com/certgate/certgate/internal/core/x509diag"
 )
 
-// MaxCertificates bounds a chain: the client's certificate and three
+// MaxCertificates is the maximum length of a chain: the client's certificate and three
 // intermediates.
 const MaxCertificates = 4
 
-// Chain is what a header carried. The zero value carries nothing.
+// Chain holds the certificates of a header. The zero value has none.
 type Chain struct {
-	// Leaf is the first certificate, the only one that can be the client's.
+	// Leaf is the first certificate, which is the client's.
 	Leaf *x509.Certificate
-	// Intermediates are the others in the order they came. They help to find
-	// an anchor and are otherwise nobody.
+	// Intermediates are the other certificates in the order of the header. They are
+	// used only to find a path to an anchor.
 	Intermediates []*x509.Certificate
 }
 
-// Parse reads the chain from all values of one header.
+// Parse returns the chain in the values of one header. It refuses
 //
-// No value, or a single empty one, is [refusal.CredentialMissing]; several are
-// [refusal.CredentialDuplicated], because the next reader might take another one
-// than we do; a value longer than maxBytes is [refusal.CredentialTooLarge] and is
-// not looked into, and so are certificates with more than 600 ASN.1 elements; what is not one to [MaxCertificates] certificates, each of
-// them whole, is [refusal.CredentialMalformed], or, where a private key is seen in
-// it, [refusal.CredentialPrivateKey]. A certificate that crypto/x509 cannot read, or
-// whose key it does not know, is [refusal.CredentialMalformed] too. The detail says
-// what was wrong, the hint what to attach, and both quote nothing of the value. A
-// control byte other than a tab is refused as malformed: RFC 9110, section 5.5 lets
-// no header carry one.
+//   - no value or one empty value with [refusal.CredentialMissing],
+//   - several values with [refusal.CredentialDuplicated], because another program may use
+//     a different one of them,
+//   - a value longer than maxBytes, which is not decoded, and certificates with more than
+//     600 ASN.1 elements with [refusal.CredentialTooLarge],
+//   - a value that contains a private key with [refusal.CredentialPrivateKey],
+//   - every other value that is not 1 to [MaxCertificates] complete certificates with
+//     [refusal.CredentialMalformed]. This includes certificates that crypto/x509 cannot
+//     read, keys that it does not support, and control bytes except tabs, which RFC 9110,
+//     section 5.5 forbids in header values.
+//
+// The detail of a refusal describes the fault, and its hint describes what to attach.
+// Neither quotes the value.
 func Parse(values []string, maxBytes int) (Chain, error) {
 	chain, err := read(values, maxBytes)
 	refused := refusal.Of(err)
 	if refused != nil && refused.Reason == refusal.CredentialMalformed && refused.Hint == "" {
-		return Chain{}, advise(refused, values[0])
+		return Chain{}, withHint(refused, values[0])
 	}
 	return chain, err
 }
@@ -72,9 +71,9 @@ func read(values []string, maxBytes int) (Chain, error) {
 	if hasControl(values[0]) {
 		return Chain{}, malformed("want a header value (RFC 9110), found a control byte")
 	}
-	decode := shape(values[0])
+	decode := decoderFor(values[0])
 	if decode == nil {
-		return Chain{}, malformed("want a certificate as PEM, base64, :base64: or XFCC, found another shape")
+		return Chain{}, malformed("want a certificate as PEM, base64, :base64: or XFCC, found another form")
 	}
 	ders, err := decode(values[0])
 	if err != nil {
@@ -83,7 +82,7 @@ func read(values []string, maxBytes int) (Chain, error) {
 	return parseChain(ders)
 }
 
-// hasControl walks bytes, not runes: it runs over every value.
+// hasControl reports whether the value contains a control byte other than a tab.
 func hasControl(value string) bool {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -93,8 +92,8 @@ func hasControl(value string) bool {
 	return false
 }
 
-// parseChain reads every certificate before it returns any: a damaged first one
-// never promotes the next.
+// parseChain parses every certificate before it returns the chain. If the first one is
+// damaged, the second one must not become the client's.
 func parseChain(ders [][]byte) (Chain, error) {
 	if len(ders) == 0 || len(ders) > MaxCertificates {
 		return Chain{}, refusal.New(refusal.CredentialMalformed, "want 1 to %d certificates, found %d", MaxCertificates, len(ders))
@@ -120,9 +119,9 @@ func parseChain(ders [][]byte) (Chain, error) {
 	return chain, nil
 }
 
-// parseDER is strict where x509.ParseCertificate is not: that takes surplus
-// elements inside the outer SEQUENCE and a signature shifted by some bits, and
-// nobody signed either.
+// parseDER parses one certificate. Unlike x509.ParseCertificate, it refuses additional
+// elements in the outer SEQUENCE and unused bits in the signature, because neither is
+// covered by the signature.
 func parseDER(der []byte) (*x509.Certificate, error) {
 	var outer asn1.RawValue
 	rest, err := asn1.Unmarshal(der, &outer)
@@ -130,36 +129,35 @@ func parseDER(der []byte) (*x509.Certificate, error) {
 	case err != nil:
 		return nil, malformed("want a certificate in DER, found another encoding")
 	case len(rest) > 0:
-		return nil, malformed("want one certificate in DER, found bytes behind it")
+		return nil, malformed("want one certificate in DER, found bytes after it")
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		// The error may quote the certificate, so it is not passed on.
+		// The error of crypto/x509 may quote the certificate, so it is not returned.
 		if fault, ok := x509diag.Unreadable(der); ok {
 			return nil, unsupported(fault)
 		}
 		return nil, malformed("want an X.509 certificate in DER, found something else")
 	}
-	if !bareElements(outer.Bytes) {
+	if !hasExactElements(outer.Bytes) {
 		return nil, refusal.New(refusal.CredentialMalformed, "want exactly tbsCertificate, signatureAlgorithm and a signature of whole bytes, found more").
-			WithHint("The certificate holds bytes that its issuer did not sign: attach it as it was issued")
+			WithHint("The certificate contains bytes that its issuer did not sign: attach it as it was issued")
 	}
 	return cert, nil
 }
 
-// unsupported refuses a certificate that arrived whole and that the gateway cannot
-// use whoever signed it. How it is encoded in the header is not the fault, so the
-// hint is about the certificate.
+// unsupported returns the refusal of a complete certificate that crypto/x509 does not
+// support. Its encoding in the header is correct, so the hint is about the certificate.
 func unsupported(fault x509diag.Fault) error {
 	return refusal.New(refusal.CredentialMalformed, "want a certificate that Go's crypto/x509 supports, found another").
 		WithHint("The certificate has " + fault.Description + ", which is not supported: " + fault.Hint)
 }
 
-// bareElements reports whether the content of the certificate's SEQUENCE is
-// just what RFC 5280, section 4.1 lists: three elements, the last a BIT STRING
-// without unused bits. With that, and DER's single encoding of lengths, no byte
-// outside the signed part and the signature's value is free.
-func bareElements(content []byte) bool {
+// hasExactElements reports whether the content of a certificate's SEQUENCE is the three
+// elements of RFC 5280, section 4.1, the last of them a BIT STRING without unused bits.
+// Together with the unique DER encoding of lengths, no byte outside the signed part and
+// the value of the signature can be changed.
+func hasExactElements(content []byte) bool {
 	var element asn1.RawValue
 	for range 3 {
 		rest, err := asn1.Unmarshal(content, &element)
@@ -171,8 +169,8 @@ func bareElements(content []byte) bool {
 	return len(content) == 0 && len(element.Bytes) > 0 && element.Bytes[0] == 0
 }
 
-// strictBase64 takes the one canonical spelling: the standard alphabet, padded,
-// no line breaks (which the library would skip), unused bits zero.
+// strictBase64 decodes canonical base64 only: the standard alphabet with padding, unused
+// bits zero, and no newlines, which encoding/base64 would ignore.
 func strictBase64(s string) ([]byte, error) {
 	switch {
 	case s == "":
@@ -187,6 +185,7 @@ func strictBase64(s string) ([]byte, error) {
 	return raw, nil
 }
 
+// malformed returns a refusal of a value that is not a certificate.
 func malformed(detail string) error {
 	return refusal.New(refusal.CredentialMalformed, "%s", detail)
 }

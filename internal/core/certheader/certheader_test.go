@@ -9,10 +9,10 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// limit is the gateway's default for the size of a value.
+// limit is the gateway's default limit for the size of a value.
 const limit = 16 << 10
 
-func TestParseReadsWhatEncodeWrites(t *testing.T) {
+func TestParseReadsEncodedForms(t *testing.T) {
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		f := newFixture(t, algorithm)
 		for _, form := range certheader.Forms() {
@@ -22,7 +22,7 @@ func TestParseReadsWhatEncodeWrites(t *testing.T) {
 					t.Fatalf("refused: %v", err)
 				}
 				if !bytes.Equal(cert.Leaf.Raw, f.der) {
-					t.Error("another certificate came out")
+					t.Error("want the encoded certificate, found another")
 				}
 			})
 		}
@@ -66,8 +66,8 @@ func TestParseSize(t *testing.T) {
 		{"one byte more", good, len(good) - 1, refusal.CredentialTooLarge},
 		{"no limit set", good, 0, refusal.CredentialTooLarge},
 		{"a negative limit", good, -1, refusal.CredentialTooLarge},
-		{"size is asked before shape", strings.Repeat("x", limit+1), limit, refusal.CredentialTooLarge},
-		{"a good one with a tail over the limit", good + strings.Repeat(" ", limit), limit, refusal.CredentialTooLarge},
+		{"the size is checked before the form", strings.Repeat("x", limit+1), limit, refusal.CredentialTooLarge},
+		{"valid, with spaces over the limit", good + strings.Repeat(" ", limit), limit, refusal.CredentialTooLarge},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// checkReason wants a refusal with the reason, or none where it is "".
+// checkReason fails unless err is a refusal with the reason, or nil if the reason is "".
 func checkReason(t *testing.T, err error, want refusal.Reason) {
 	t.Helper()
 	refused := refusal.Of(err)
@@ -91,8 +91,8 @@ func checkReason(t *testing.T, err error, want refusal.Reason) {
 	}
 }
 
-// checkQuotesNothing wants no 12 bytes of the value in the error. The words of
-// PEM's boundary lines are everybody's.
+// checkQuotesNothing fails if the error contains 12 successive bytes of the value. The
+// text of PEM boundary lines is not secret and may occur.
 func checkQuotesNothing(t *testing.T, err error, value string) {
 	t.Helper()
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// floods are values of the largest size that cost their sender nothing to make.
-func floods(f files) map[string]string {
+// floodValues returns values of the maximum size that are cheap to generate.
+func floodValues(f files) map[string]string {
 	fill := func(prefix, s string) string {
 		return prefix + strings.Repeat(s, limit/len(s)+1)[:limit-len(prefix)]
 	}
@@ -20,7 +20,7 @@ func floods(f files) map[string]string {
 	head := "-----BEGIN CERTIFICATE----- "
 	return map[string]string{
 		"commas":                   fill("M", ","),
-		"commas behind DER":        fill(leaf, ","),
+		"commas after DER":         fill(leaf, ","),
 		"begin lines":              fill("", "-----BEGIN"),
 		"begin lines, spaced":      fill("", head),
 		"begin lines, percent":     fill("", nginxEscape(begin)),
@@ -49,15 +49,15 @@ func floods(f files) map[string]string {
 		"M":                        fill("", "M"),
 		"LS0t":                     fill("", "LS0t"),
 		"nested sequences":         fill("", "MIAw"),
-		"NULs behind PEM":          fill(f.values["nginx-escaped"], "\x00"),
+		"NULs after PEM":           fill(f.values["nginx-escaped"], "\x00"),
 	}
 }
 
-// TestFloods bounds what a refusal costs by what can be counted on any machine:
-// a dozen allocations, and no more bytes than some copies of the value.
+// TestFloods checks that refusing such values needs few allocations and little memory.
+// Both do not depend on the speed of the machine.
 func TestFloods(t *testing.T) {
 	const runs, allocations, copies = 20, 12, 8
-	for name, value := range floods(readFiles(t)) {
+	for name, value := range floodValues(readFiles(t)) {
 		t.Run(name, func(t *testing.T) {
 			values := []string{value}
 			parse := func() {
@@ -85,8 +85,8 @@ func bytesPerRun(runs uint64, f func()) uint64 {
 	return (after.TotalAlloc - before.TotalAlloc) / runs
 }
 
-// TestLargeCertificate bounds what crypto/x509 does with the largest name that is
-// read: its cost grows with the size of the value and not faster.
+// TestLargeCertificate checks that the cost of parsing a certificate with a large name is
+// at most proportional to its size.
 func TestLargeCertificate(t *testing.T) {
 	f := readFiles(t)
 	half, whole := certificateOf(t, f.leaf, 1500), certificateOf(t, f.leaf, 2200)
@@ -136,8 +136,8 @@ func TestTooManyElements(t *testing.T) {
 	}
 }
 
-// certificateOf is a certificate of about size bytes, most of them its issuer's
-// organizational units. Its signature is nobody's, which is not asked here.
+// certificateOf returns a certificate of about size bytes, most of them organizational
+// units of its issuer. Its signature is not valid, which Parse does not check.
 func certificateOf(tb testing.TB, f fixture, size int) []byte {
 	tb.Helper()
 	tbs, algorithm, signature := f.elements(tb)
@@ -161,8 +161,8 @@ func elementsOf(tb testing.TB, content []byte) [][]byte {
 	return elements
 }
 
-// Parse is on the way of every request: it runs before anything is known about
-// the sender, so its cost is also what a stranger can make the gateway spend.
+// BenchmarkParse measures Parse, which runs for every request before the sender is known.
+// Its cost is therefore work that unknown senders can cause.
 func BenchmarkParse(b *testing.B) {
 	f := newFixture(b, "rsa")
 	for _, form := range certheader.Forms() {
@@ -178,10 +178,10 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkFlood is the same for what a stranger makes of nothing.
+// BenchmarkFlood measures Parse with values that are cheap to generate.
 func BenchmarkFlood(b *testing.B) {
 	f := readFiles(b)
-	for name, value := range floods(f) {
+	for name, value := range floodValues(f) {
 		values := []string{value}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,20 +1,18 @@
 package certheader
 
-// maxElements bounds the ASN.1 elements of all certificates in one header. A chain
-// of four certificates has about 300, and one with 100 alternative names 500. What
-// crypto/x509 spends on a certificate grows with the number of its elements: the
-// 5,000 names that fit into 16 KiB cost as much as 20 signatures.
+// maxElements is the maximum number of ASN.1 elements in all certificates of one header.
+// A chain of four certificates has about 300 elements, and a certificate with 100
+// alternative names 500. The time that crypto/x509 needs grows with the number of
+// elements: the 5,000 names that fit into 16 KiB cost as much as 20 signature checks.
 const maxElements = 600
 
-// elementCount counts the elements of DER that it has walked.
+// elementCount is the number of elements counted so far.
 type elementCount int
 
-// walk counts every element in der. It looks into SEQUENCE, SET and the context
-// tags, and into an OCTET STRING that holds a SEQUENCE, as those of extensions do.
-// An OBJECT IDENTIFIER counts once more for each 16 bytes, because crypto/x509 makes
-// a number of each byte.
-// It stops at the first encoding that crypto/x509 does not read either, and when
-// there are more than [maxElements].
+// walk counts every element in der. It descends into SEQUENCE, SET and context tags, and
+// into an OCTET STRING that contains a SEQUENCE, as in extensions. An OBJECT IDENTIFIER
+// counts once more for each 16 bytes, because crypto/x509 decodes each byte into a number.
+// walk stops after [maxElements] and at an encoding that crypto/x509 does not read.
 func (n *elementCount) walk(der []byte) {
 	const constructed, octetString, objectID, sequence, perNumbers = 0x20, 4, 6, 0x30, 16
 	for len(der) > 0 && *n <= maxElements {
@@ -33,8 +31,8 @@ func (n *elementCount) walk(der []byte) {
 	}
 }
 
-// cutElement splits der after its first element. A tag number above 30 and a length
-// of more than three bytes are not read: no certificate that fits a header has one.
+// cutElement splits der after its first element. Tag numbers above 30 and lengths of more
+// than three bytes do not occur in certificates that fit into a header, and are refused.
 func cutElement(der []byte) (content, rest []byte, ok bool) {
 	if len(der) < 2 || der[0]&0x1f == 0x1f {
 		return nil, nil, false

@@ -11,8 +11,8 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// files are the vectors, and the certificates that all of them hold:
-// testdata/README.md says who made which.
+// files holds the vectors and the certificates in them. testdata/README.md describes the
+// origin of each vector.
 type files struct {
 	leaf, intermediate fixture
 	values             map[string]string // by file name without .txt
@@ -39,12 +39,12 @@ func readFiles(tb testing.TB) files {
 	return f
 }
 
-// chain says whether a vector holds the intermediate too.
+// chain reports whether a vector contains the intermediate too.
 func (f files) chain(name string) bool {
 	return strings.Contains(name, "chain")
 }
 
-// checkChain wants exactly these certificates, the client's first.
+// checkChain fails unless the chain has exactly these certificates, the client's first.
 func checkChain(t *testing.T, got certheader.Chain, want ...[]byte) {
 	t.Helper()
 	ders := dersOf(got)
@@ -53,7 +53,7 @@ func checkChain(t *testing.T, got certheader.Chain, want ...[]byte) {
 	}
 	for i := range want {
 		if !bytes.Equal(ders[i], want[i]) {
-			t.Errorf("certificate %d is another one", i)
+			t.Errorf("certificate %d differs", i)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestVectorFiles(t *testing.T) {
 	}
 }
 
-// TestVectorFilesAreDescribed keeps the table of senders complete.
+// TestVectorFilesAreDescribed checks that the README contains every vector.
 func TestVectorFilesAreDescribed(t *testing.T) {
 	readme, err := os.ReadFile("testdata/README.md")
 	if err != nil {
@@ -93,12 +93,12 @@ func TestVectorFilesAreDescribed(t *testing.T) {
 	}
 	for name := range readFiles(t).values {
 		if !strings.Contains(string(readme), "`"+name+"`") {
-			t.Errorf("testdata/README.md does not say who sends %s", name)
+			t.Errorf("want %s in testdata/README.md", name)
 		}
 	}
 }
 
-// TestEncode holds every form against a value that something else made.
+// TestEncode compares every form with a value that another program made.
 func TestEncode(t *testing.T) {
 	f := readFiles(t)
 	tests := []struct {

@@ -12,15 +12,14 @@ import (
 	"testing"
 )
 
-// fixture is one certificate as openssl made it.
+// fixture is one certificate made by openssl.
 type fixture struct {
 	der  []byte
 	text string // the PEM, with LF and a final newline
 }
 
-// newFixture makes a self-signed certificate by the first article's recipe. The
-// length of its DER leaves two padding characters in base64, so that there are
-// unused bits to play with.
+// newFixture returns a self-signed certificate made as in the first article. Its base64
+// ends with two padding characters, so that tests can set unused bits.
 func newFixture(tb testing.TB, algorithm string) fixture {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -75,7 +74,7 @@ func readDER(tb testing.TB, path string) fixture {
 	return fixture{der: der, text: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
 }
 
-// body is the base64 between the two boundary lines, with its line breaks.
+// body returns the base64 between the two boundary lines, with its line breaks.
 func (f fixture) body() string {
 	return strings.TrimSuffix(strings.TrimPrefix(f.text, begin), end+"\n")
 }
@@ -85,7 +84,7 @@ const (
 	end   = "-----END CERTIFICATE-----"
 )
 
-// elements are the three parts of the outer SEQUENCE, each with its header.
+// elements returns the three parts of the outer SEQUENCE.
 func (f fixture) elements(tb testing.TB) (tbs, algorithm, signature asn1.RawValue) {
 	tb.Helper()
 	var outer struct{ TBS, Algorithm, Signature asn1.RawValue }
@@ -95,7 +94,7 @@ func (f fixture) elements(tb testing.TB) (tbs, algorithm, signature asn1.RawValu
 	return outer.TBS, outer.Algorithm, outer.Signature
 }
 
-// sequence is a DER SEQUENCE of the parts.
+// sequence returns a DER SEQUENCE of the parts.
 func sequence(tb testing.TB, parts ...[]byte) []byte {
 	tb.Helper()
 	der, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Join(parts, nil)})
@@ -105,9 +104,9 @@ func sequence(tb testing.TB, parts ...[]byte) []byte {
 	return der
 }
 
-// nginxEscape is what nginx's $ssl_client_escaped_cert does, written from its
-// manual and not with the package's own code: every byte but the unreserved ones
-// of RFC 3986, section 2.3, becomes %XX.
+// nginxEscape encodes like nginx's $ssl_client_escaped_cert: every byte except the
+// unreserved ones of RFC 3986, section 2.3, becomes %XX. It does not use the code of the
+// package under test.
 func nginxEscape(text string) string {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	const hex = "0123456789ABCDEF"

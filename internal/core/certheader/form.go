@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// Form is one way to write a certificate into a header value, by the name that
-// the command line gives it.
+// Form is an encoding of certificates in a header value. Its text is the name that the
+// command line uses.
 type Form string
 
-// The forms that [Encode] writes. [Parse] reads them and some relatives.
+// The forms that [Encode] writes. [Parse] accepts these and some variants of them.
 const (
 	// PercentPEM is a PEM with reserved bytes percent-encoded: nginx's
 	// $ssl_client_escaped_cert, AWS ALB, Envoy. A '+' stands for itself.
 	PercentPEM Form = "percent"
-	// FormPEM is a PEM as HTML forms encode it: a '+' for each space.
+	// FormPEM is a PEM in the encoding of HTML forms, with a '+' for each space.
 	FormPEM Form = "form"
-	// SpacedPEM is a PEM with a space for each line break: Apache's
+	// SpacedPEM is a PEM with a space for each newline: Apache's
 	// SSL_CLIENT_CERT, nginx's $ssl_client_cert after its folded lines were
 	// joined.
 	SpacedPEM Form = "spaced"
-	// EscapedPEM is a PEM with the two characters \n for each line break.
+	// EscapedPEM is a PEM with a literal \n sequence for each newline.
 	EscapedPEM Form = "escaped"
-	// JoinedPEM is a PEM without line breaks.
+	// JoinedPEM is a PEM without newlines.
 	JoinedPEM Form = "joined"
 	// Base64PEM is the base64 of a whole PEM in one line.
 	Base64PEM Form = "base64"
@@ -38,18 +38,18 @@ const (
 	XFCC Form = "xfcc"
 )
 
-// Forms lists every form, for tables and help texts.
+// Forms returns every form, for help texts and tests.
 func Forms() []Form {
 	return []Form{PercentPEM, FormPEM, SpacedPEM, EscapedPEM, JoinedPEM, Base64PEM, Base64DER, RFC9440, XFCC}
 }
 
-// decoder reads a value of its shape into DER certificates, the client's first.
+// decoder returns the DER certificates in a value, the client's first.
 type decoder func(value string) ([][]byte, error)
 
-// shape is the only decoder that may read value, or nil. The value is not
-// empty. The shapes are disjoint by their first bytes: DER is a SEQUENCE, so its
-// base64 begins with 'M'; that of a PEM begins with "LS0t".
-func shape(value string) decoder {
+// decoderFor returns the only decoder for a value that is not empty, or nil. The forms
+// differ in their first bytes: the base64 of DER begins with 'M', because DER begins with a
+// SEQUENCE, and the base64 of PEM begins with "LS0t".
+func decoderFor(value string) decoder {
 	switch {
 	case strings.HasPrefix(value, pemDashes) && !strings.Contains(value, "%"):
 		return decodePEM
@@ -69,7 +69,7 @@ func shape(value string) decoder {
 }
 
 func decodePercentPEM(value string) ([][]byte, error) {
-	// PathUnescape, not QueryUnescape: that would turn base64's '+' into a space.
+	// QueryUnescape would decode a '+' of the base64 as a space.
 	text, err := url.PathUnescape(value)
 	if err != nil {
 		return nil, malformed("want percent-encoding (%XX), found a broken escape")
@@ -85,9 +85,9 @@ func decodeBase64PEM(value string) ([][]byte, error) {
 	return decodePEM(string(text))
 }
 
-// decodeBase64DER reads certificates joined by commas alone. With a space
-// behind the comma the value may be two header lines that some proxy merged, and
-// then nobody knows which of them is the client's.
+// decodeBase64DER decodes certificates separated by commas without spaces. A comma with a
+// space may mean that a proxy merged two header lines, and then it is unknown which of
+// them holds the client's certificate.
 func decodeBase64DER(value string) ([][]byte, error) {
 	switch {
 	case strings.Count(value, ",") >= MaxCertificates:
@@ -106,8 +106,8 @@ func decodeBase64DER(value string) ([][]byte, error) {
 	return ders, nil
 }
 
-// decodeRFC9440 reads one byte sequence without parameters. RFC 9651 lets a
-// parser take base64 in other spellings; a canonical one costs a sender nothing.
+// decodeRFC9440 decodes one byte sequence without parameters. RFC 9651 allows parsers to
+// accept non-canonical base64; this one does not.
 func decodeRFC9440(value string) ([][]byte, error) {
 	inner, ok := strings.CutSuffix(value[1:], ":")
 	if !ok {
@@ -120,10 +120,9 @@ func decodeRFC9440(value string) ([][]byte, error) {
 	return [][]byte{der}, nil
 }
 
-// Encode writes certificates in the given form, the client's first. It is the
-// inverse of [Parse] for every chain that Parse takes, with one exception:
-// [RFC9440] holds one certificate, and the others are left out. An unknown form
-// is written as [Base64DER].
+// Encode returns the certificates in the given form, the client's first. [Parse] returns
+// the same certificates for the result, except for [RFC9440], which holds the first one
+// only. An unknown form is encoded as [Base64DER].
 func Encode(form Form, ders ...[]byte) string {
 	text := encodePEM(ders)
 	switch form {
@@ -164,7 +163,7 @@ func encodeDER(ders [][]byte) string {
 	return strings.Join(parts, ",")
 }
 
-// escape percent-encodes everything but RFC 3986's unreserved characters, as
+// escape percent-encodes every byte except the unreserved characters of RFC 3986, as
 // nginx does.
 func escape(text string) string {
 	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")

@@ -10,8 +10,8 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// FuzzParse holds any value to two properties: nothing panics, and what is
-// accepted are certificates that every form carries unchanged.
+// FuzzParse checks two properties for any value: Parse does not panic, and Parse returns
+// accepted certificates unchanged when they are encoded in every form.
 func FuzzParse(f *testing.F) {
 	vectors := readFiles(f)
 	for _, value := range vectors.values {
@@ -38,23 +38,22 @@ func FuzzParse(f *testing.F) {
 			}
 			again, err := certheader.Parse([]string{certheader.Encode(form, ders...)}, 8*limit)
 			if err != nil {
-				t.Fatalf("form %s does not carry the certificates: %v", form, err)
+				t.Fatalf("want form %s to be parsed: %v", form, err)
 			}
 			checkChain(t, again, want...)
 		}
 	})
 }
 
-// FuzzPercentPEM compares with a reader that shares no code with ours: net/url
-// and encoding/pem. Theirs is the laxer one, so what we take they must take, and
-// read the same in it.
+// FuzzPercentPEM compares Parse with net/url and encoding/pem. These are more lenient, so
+// they must accept every value that Parse accepts and return the same certificates.
 func FuzzPercentPEM(f *testing.F) {
 	for _, value := range readFiles(f).values {
 		f.Add(value)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		if !strings.HasPrefix(value, "-----BEGIN%20") || !strings.Contains(strings.ToUpper(value), "-----%0") {
-			return // no escaped line ends, which encoding/pem needs
+			return // encoding/pem needs line breaks
 		}
 		chain, err := certheader.Parse([]string{value}, limit)
 		if err != nil {
@@ -73,7 +72,7 @@ func FuzzPercentPEM(f *testing.F) {
 			}
 		}
 		if len(rest) > 0 {
-			t.Error("encoding/pem finds more behind the certificates")
+			t.Error("encoding/pem finds more after the certificates")
 		}
 	})
 }

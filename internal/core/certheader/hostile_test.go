@@ -14,18 +14,18 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// hostile is a value that must be refused, and a part of the detail that tells
-// the operator why: the wrong reason is a failure too.
+// hostile is a value that must be refused, and a part of the detail. A refusal with another
+// detail fails the test.
 type hostile struct {
 	name, value, detail string
 }
 
 const (
-	otherShape   = "another shape"
+	otherForm    = "another form"
 	otherBlock   = "want blocks of type CERTIFICATE"
 	notBegin     = "want a BEGIN CERTIFICATE line"
 	notEnd       = "want an END CERTIFICATE line"
-	behindEnd    = "found something behind it"
+	afterEnd     = "found something after it"
 	emptyLine    = "found an empty line"
 	pemHeader    = "want no PEM headers"
 	whiteSpace   = "found white space inside"
@@ -36,7 +36,7 @@ const (
 	tooMany      = "want at most 4 certificates"
 	merged       = "two merged header lines"
 	notDER       = "found another encoding"
-	behindDER    = "found bytes behind it"
+	afterDER     = "found bytes after it"
 	notX509      = "want an X.509 certificate"
 	surplus      = "found more"
 	twoColons    = "between two colons"
@@ -76,25 +76,25 @@ func TestHostileValues(t *testing.T) {
 
 func hostileValues(f files) []hostile {
 	return slices.Concat(
-		hostilePEM(f), hostileLines(f), hostileArmour(f), hostileDER(f), hostileFields(f), hostileXFCC(f), damagedFirst(f))
+		hostilePEM(f), hostileLines(f), hostileEscapes(f), hostileDER(f), hostileFields(f), hostileXFCC(f), damagedFirst(f))
 }
 
-// hostilePEM: what stands around, beside and before the blocks.
+// hostilePEM returns values with text around the blocks or with other blocks.
 func hostilePEM(f files) []hostile {
 	text := f.leaf.text
 	percent := func(text string) string { return nginxEscape(text) }
 	typed := func(kind string) string { return strings.ReplaceAll(text, "CERTIFICATE", kind) }
 	joined := f.values["joined"]
 	return []hostile{
-		{"text before", percent("mail\n" + text), otherShape},
-		{"text before, base64", base64Of([]byte("mail\n" + text)), otherShape},
-		{"space before", " " + f.values["apache-spaced"], otherShape},
-		{"text behind", percent(text + "mail"), notBegin},
-		{"text behind on the END line", percent(strings.TrimSuffix(text, "\n") + "mail\n"), behindEnd},
-		{"text behind, spaced", f.values["apache-spaced"] + " mail", notBegin},
-		{"text behind, joined", joined + "mail", notBegin},
+		{"text before", percent("mail\n" + text), otherForm},
+		{"text before, base64", base64Of([]byte("mail\n" + text)), otherForm},
+		{"space before", " " + f.values["apache-spaced"], otherForm},
+		{"text after", percent(text + "mail"), notBegin},
+		{"text after on the END line", percent(strings.TrimSuffix(text, "\n") + "mail\n"), afterEnd},
+		{"text after, spaced", f.values["apache-spaced"] + " mail", notBegin},
+		{"text after, joined", joined + "mail", notBegin},
 		{"text between two", percent(text + "mail\n" + f.intermediate.text), notBegin},
-		{"no line end between two", percent(strings.TrimSuffix(text, "\n") + f.intermediate.text), behindEnd},
+		{"no line end between two", percent(strings.TrimSuffix(text, "\n") + f.intermediate.text), afterEnd},
 		{"empty line between two", percent(text + "\n" + f.intermediate.text), notBegin},
 		{"PUBLIC KEY", percent(typed("PUBLIC KEY")), otherBlock},
 		{"TRUSTED CERTIFICATE, spaced", strings.ReplaceAll(strings.TrimSpace(typed("TRUSTED CERTIFICATE")), "\n", " "), otherBlock},
@@ -113,7 +113,7 @@ func hostilePEM(f files) []hostile {
 	}
 }
 
-// hostileLines: how lines end, and how they do not.
+// hostileLines returns values with wrong or mixed line breaks.
 func hostileLines(f files) []hostile {
 	text, spaced := f.leaf.text, f.values["apache-spaced"]
 	head := strings.TrimSuffix(begin, "\n")
@@ -125,7 +125,7 @@ func hostileLines(f files) []hostile {
 		{"spaces, once a tab", strings.Replace(spaced, "w ", "w\t", 1), whiteSpace},
 		{"spaces, once two", strings.Replace(spaced, "w ", "w  ", 1), emptyLine},
 		{"spaces, two everywhere", doubleSpaces(spaced), emptyLine},
-		{"spaces, two behind BEGIN", strings.Replace(spaced, "-----MII", "----- MII", 1) + "  ", notBegin},
+		{"spaces, two after BEGIN", strings.Replace(spaced, "-----MII", "----- MII", 1) + "  ", notBegin},
 		{"tabs, once two", strings.Replace(f.values["tabs"], "w\t", "w\t\t", 1), emptyLine},
 		{"space and tab, once a space", strings.Replace(f.values["nginx-folded-haproxy"], "w \t", "w ", 1), whiteSpace},
 		{`\n, once \r\n`, strings.Replace(f.values["backslash-n"], `w\n`, `w\r\n`, 1), notCanonical},
@@ -137,20 +137,20 @@ func hostileLines(f files) []hostile {
 		{"other line ends in the second block", nginxEscape(text + strings.ReplaceAll(f.intermediate.text, "\n", "\r\n")), otherBlock},
 		{"a real line end", text, control},
 		{"a real CR", strings.ReplaceAll(text, "\n", "\r"), control},
-		{"NUL behind", f.values["haproxy-der"] + "\x00", control},
+		{"NUL after", f.values["haproxy-der"] + "\x00", control},
 		{"DEL inside", strings.Replace(spaced, "w ", "w\x7f", 1), control},
-		{"NUL behind, percent", f.values["nginx-escaped"] + "%00", notBegin},
+		{"NUL after, percent", f.values["nginx-escaped"] + "%00", notBegin},
 		{"NUL inside, percent", strings.Replace(f.values["nginx-escaped"], "w%0A", "w%00%0A", 1), notCanonical},
 	}
 }
 
-// doubleSpaces doubles the spaces that stand for line ends.
+// doubleSpaces doubles the spaces that replace newlines.
 func doubleSpaces(spaced string) string {
 	return strings.NewReplacer("BEGIN ", "BEGIN ", "END ", "END ", " ", "  ").Replace(spaced)
 }
 
-// hostileArmour: the two meanings of a plus, and broken escapes.
-func hostileArmour(f files) []hostile {
+// hostileEscapes returns values with ambiguous plus signs or broken escapes.
+func hostileEscapes(f files) []hostile {
 	form, percent := f.values["form"], f.values["nginx-escaped"]
 	return []hostile{
 		{"plus in BEGIN, space in END", strings.Replace(form, "END+", "END%20", 1), notEnd},
@@ -167,8 +167,8 @@ func hostileArmour(f files) []hostile {
 	}
 }
 
-// hostileDER: what is around and inside the certificate itself, in the form that
-// carries it most barely.
+// hostileDER returns values with bytes around or inside the certificate, mostly as base64
+// of the DER.
 func hostileDER(f files) []hostile {
 	der := f.leaf.der
 	good := base64Of(der)
@@ -177,12 +177,12 @@ func hostileDER(f files) []hostile {
 		return nginxEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	}
 	unused := cut[:len(cut)-1] + nextLetter(cut[len(cut)-1]) + "=="
-	outer := sequence2(der)
+	outer := withFourthElement(der)
 	return []hostile{
-		{"bytes behind the DER", base64Of(append(bytes.Clone(der), 0)), behindDER},
-		{"bytes behind the DER, PEM", inPEM(append(bytes.Clone(der), 0)), behindDER},
-		{"bytes behind the DER, RFC 9440", ":" + base64Of(append(bytes.Clone(der), 0)) + ":", behindDER},
-		{"another certificate behind the DER", base64Of(append(bytes.Clone(der), f.intermediate.der...)), behindDER},
+		{"bytes after the DER", base64Of(append(bytes.Clone(der), 0)), afterDER},
+		{"bytes after the DER, PEM", inPEM(append(bytes.Clone(der), 0)), afterDER},
+		{"bytes after the DER, RFC 9440", ":" + base64Of(append(bytes.Clone(der), 0)) + ":", afterDER},
+		{"another certificate after the DER", base64Of(append(bytes.Clone(der), f.intermediate.der...)), afterDER},
 		{"long form of the length", base64Of(append([]byte{0x30, 0x83, 0}, der[2:]...)), notDER},
 		{"indefinite length", base64Of(append(append([]byte{0x30, 0x80}, der[4:]...), 0, 0)), notDER},
 		{"DER cut", base64Of(der[:len(der)-1]), notDER},
@@ -199,18 +199,18 @@ func hostileDER(f files) []hostile {
 		{"base64url, RFC 9440", ":" + base64.URLEncoding.EncodeToString(der) + ":", notCanonical},
 		{"base64url of a PEM", strings.Replace(f.values["apache-base64"], "+", "-", 1) + "-", notCanonical},
 		{"space inside base64", good[:64] + " " + good[64:], whiteSpace},
-		{"space behind base64", good + " ", whiteSpace},
+		{"space after base64", good + " ", whiteSpace},
 		{"base64 of a PEM in lines", f.values["apache-base64"][:64] + " " + f.values["apache-base64"][64:], whiteSpace},
 	}
 }
 
-// sequence2 is the certificate with a NULL behind its three elements.
-func sequence2(der []byte) []byte {
+// withFourthElement returns the certificate with a NULL after its three elements.
+func withFourthElement(der []byte) []byte {
 	content := append(bytes.Clone(der[4:]), 5, 0)
 	return append([]byte{0x30, 0x82, byte(len(content) >> 8), byte(len(content))}, content...)
 }
 
-// hostileFields: lists of base64 and structured fields, and what is neither.
+// hostileFields returns lists of base64, structured fields and values of unknown form.
 func hostileFields(f files) []hostile {
 	leaf, other := base64Of(f.leaf.der), base64Of(f.intermediate.der)
 	item := ":" + leaf + ":"
@@ -218,37 +218,38 @@ func hostileFields(f files) []hostile {
 		{"comma and space", leaf + ", " + other, merged},
 		{"comma and tab", leaf + ",\t" + other, whiteSpace},
 		{"space and comma", leaf + " ," + other, whiteSpace},
-		{"comma behind", leaf + ",", noBase64},
-		{"comma before", "," + leaf, otherShape},
+		{"comma after", leaf + ",", noBase64},
+		{"comma before", "," + leaf, otherForm},
 		{"two commas", leaf + ",," + other, noBase64},
 		{"five, commas", strings.Repeat(leaf+",", 4) + leaf, tooMany},
 		{"semicolon for comma", leaf + ";" + other, notCanonical},
-		{"PEM behind a comma", leaf + "," + f.values["joined"], whiteSpace},
+		{"PEM after a comma", leaf + "," + f.values["joined"], whiteSpace},
 		{"PEMs with a comma", f.values["joined"] + "," + f.values["joined"], notBegin},
 		{"escaped PEMs with a comma and space", f.values["nginx-escaped"] + ", " + f.values["nginx-escaped"], notBegin},
 		{"byte sequence with a parameter", item + ";a=1", twoColons},
 		{"byte sequence with a parameter of bytes", item + ";a=:AA==:", notCanonical},
-		{"inner list", "(" + item + ")", otherShape},
+		{"inner list", "(" + item + ")", otherForm},
 		{"two byte sequences", item + ", " + item, whiteSpace},
 		{"two byte sequences without a space", item + "," + item, notCanonical},
-		{"no colon behind", ":" + leaf, twoColons},
+		{"no colon after", ":" + leaf, twoColons},
 		{"no colon before", leaf + ":", notCanonical},
 		{"one colon", ":", twoColons},
 		{"two colons", "::", noBase64},
 		{"colons doubled", ":" + item + ":", notCanonical},
-		{"PEM in a byte sequence", ":" + base64Of([]byte(f.leaf.text)) + ":", behindDER},
+		{"PEM in a byte sequence", ":" + base64Of([]byte(f.leaf.text)) + ":", afterDER},
 		{"space in a byte sequence", ": " + leaf + ":", whiteSpace},
-		{"quoted", `"` + leaf + `"`, otherShape},
-		{"structured string", `"` + f.values["joined"] + `"`, otherShape},
-		{"JSON", `{"cert":"` + leaf + `"}`, otherShape},
-		{"Bearer", "Bearer " + leaf, otherShape},
-		{"raw DER", "0\x82" + strings.Repeat("0", 9), otherShape},
-		{"hex", fmt.Sprintf("%x", f.leaf.der), otherShape},
-		{"byte order mark", "\ufeff" + leaf, otherShape},
-		{"Apache's (null)", "(null)", otherShape},
+		{"quoted", `"` + leaf + `"`, otherForm},
+		{"structured string", `"` + f.values["joined"] + `"`, otherForm},
+		{"JSON", `{"cert":"` + leaf + `"}`, otherForm},
+		{"Bearer", "Bearer " + leaf, otherForm},
+		{"raw DER", "0\x82" + strings.Repeat("0", 9), otherForm},
+		{"hex", fmt.Sprintf("%x", f.leaf.der), otherForm},
+		{"byte order mark", "\ufeff" + leaf, otherForm},
+		{"Apache's (null)", "(null)", otherForm},
 	}
 }
 
+// hostileXFCC returns values of X-Forwarded-Client-Cert.
 func hostileXFCC(f files) []hostile {
 	good := f.values["xfcc-bare"]
 	cert := strings.TrimSuffix(strings.TrimPrefix(good, `Cert="`), `"`)
@@ -260,7 +261,7 @@ func hostileXFCC(f files) []hostile {
 		{"two elements", good + "," + good, oneElement},
 		{"two elements, an unquoted value before the comma", `Hash=a,` + good, oneElement},
 		{"two elements with a space", good + ", " + good, oneElement},
-		{"empty element behind", good + ",", oneElement},
+		{"empty element after", good + ",", oneElement},
 		{"Cert twice", good + ";" + good, repeated},
 		{"Cert twice in another case", good + ";cERT=" + other, repeated},
 		{"Chain twice", chain + ";" + chain, repeated},
@@ -269,19 +270,19 @@ func hostileXFCC(f files) []hostile {
 		{"quote not closed", strings.TrimSuffix(good, `"`), oneElement},
 		{"quote closed by an escaped one", strings.TrimSuffix(good, `"`) + `\"`, oneElement},
 		{"backslash at the end", strings.TrimSuffix(good, `"`) + `\`, oneElement},
-		{"text behind the quotes", good + "x", oneElement},
-		{"space behind the quotes", good + ` ;URI=`, oneElement},
+		{"text after the quotes", good + "x", oneElement},
+		{"space after the quotes", good + ` ;URI=`, oneElement},
 		{"quote twice", `Cert="` + good[5:], oneElement},
 		{"quote inside an unquoted value", `URI=a"b;` + good, oneElement},
 		{"backslash in an unquoted value", `URI=a\;` + good, oneElement},
-		{"semicolon behind", good + ";", keyValue},
+		{"semicolon after", good + ";", keyValue},
 		{"two semicolons", `URI=;;` + good, unknownField},
 		{"no equals sign", good + ";URI", keyValue},
 		{"unknown field", good + ";SAN=x", unknownField},
 		{"space before a field", good + "; URI=x", unknownField},
 		{"field with a letter that folds to ASCII", good + ";URİ=x", unknownField},
-		{"Chaİn is not Chain", "Hash=" + zero + ";" + strings.Replace(chain, "Chain", "Chaİn", 1), unknownField},
-		{"Haſh is not Hash", good + ";Haſh=" + zero, unknownField},
+		{"Chaİn instead of Chain", "Hash=" + zero + ";" + strings.Replace(chain, "Chain", "Chaİn", 1), unknownField},
+		{"Haſh instead of Hash", good + ";Haſh=" + zero, unknownField},
 		{"no Cert", `By=spiffe://a;Hash=` + zero + `;Subject="CN=mail";URI=`, noCert},
 		{"Cert only inside the Subject", `Subject="Cert=` + cert + `"`, noCert},
 		{"Cert only inside the Subject, after an escaped quote", `Subject="\";Cert=` + cert + `"`, noCert},
@@ -299,27 +300,27 @@ func hostileXFCC(f files) []hostile {
 		{"Hash of another certificate, URI before Chain", "Hash=" + zero + ";URI=spiffe://mail;" + chain, wrongHash},
 		{"Hash of another certificate, two names before Cert", "Hash=" + zero + `;URI="";DNS="";` + good, wrongHash},
 		{"Hash empty, URI before Cert", "Hash=;URI=spiffe://mail;" + good, wrongHash},
-		{"Hash of another certificate behind Cert", "URI=spiffe://mail;" + good + ";Hash=" + zero, wrongHash},
-		{"Cert brought by a URI name", "Hash=" + zero + `;Subject="CN=eve";URI=spiffe://eve;Cert=` + cert, wrongHash},
-		{"Cert brought by a URI name that begins with quotes", "Hash=" + zero + `;Subject="CN=eve";URI="";Cert=` + cert, wrongHash},
-		{"Cert brought by a DNS name", "Hash=" + zero + ";URI=;DNS=eve;Cert=" + cert, wrongHash},
-		{"Chain brought by a URI name", "Hash=" + zero + ";URI=eve;Chain=" + cert, wrongHash},
-		{"second Cert brought by a URI name", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Cert=" + cert, repeated},
-		{"Chain brought by a URI name, beside Cert", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Chain=" + cert, notInChain},
-		{"Hash brought by a URI name", "Hash=" + zero + ";URI=eve;Hash=" + hash + ";Cert=" + cert, repeated},
+		{"Hash of another certificate after Cert", "URI=spiffe://mail;" + good + ";Hash=" + zero, wrongHash},
+		{"Cert forged by a URI name", "Hash=" + zero + `;Subject="CN=eve";URI=spiffe://eve;Cert=` + cert, wrongHash},
+		{"Cert forged by a URI name that begins with quotes", "Hash=" + zero + `;Subject="CN=eve";URI="";Cert=` + cert, wrongHash},
+		{"Cert forged by a DNS name", "Hash=" + zero + ";URI=;DNS=eve;Cert=" + cert, wrongHash},
+		{"Chain forged by a URI name", "Hash=" + zero + ";URI=eve;Chain=" + cert, wrongHash},
+		{"second Cert forged by a URI name", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Cert=" + cert, repeated},
+		{"Chain forged by a URI name, beside Cert", "Hash=" + zero + ";Cert=" + other + ";URI=eve;Chain=" + cert, notInChain},
+		{"Hash forged by a URI name", "Hash=" + zero + ";URI=eve;Hash=" + hash + ";Cert=" + cert, repeated},
 		{"Cert as base64 of the DER", `Cert="` + base64Of(f.leaf.der) + `"`, notBegin},
 		{`Cert with \n in quotes`, `Cert="` + f.values["backslash-n"] + `"`, backslash},
 		{"Cert with an escaped letter", strings.Replace(good, "MII", `\MII`, 1), backslash},
 		{"129 fields", strings.Repeat("URI=;", 128) + good, "want at most 128 XFCC fields"},
-		{"element of a Forwarded header", `For=192.0.2.1;` + good, otherShape},
+		{"element of a Forwarded header", `For=192.0.2.1;` + good, otherForm},
 	}
 }
 
-// damagedFirst puts a bad certificate before a good one, in every form that
-// holds several: the good one must not become the client's.
+// damagedFirst returns chains with a damaged certificate before a valid one, in every form
+// that supports chains. The valid one must not become the client's.
 func damagedFirst(f files) []hostile {
 	broken := bytes.Clone(f.intermediate.der)
-	broken[4] = 0x31 // the tbsCertificate is no SEQUENCE any more
+	broken[4] = 0x31 // changes the tag of the tbsCertificate
 	cut := f.intermediate.der[:len(f.intermediate.der)-1]
 	var values []hostile
 	for _, form := range certheader.Forms() {
@@ -335,16 +336,16 @@ func damagedFirst(f files) []hostile {
 	}
 	bad := nginxEscape(begin + "MII!\n" + end + "\n")
 	return append(values,
-		hostile{"first block no base64", bad + f.values["nginx-escaped"], notCanonical},
-		hostile{"first element no base64", "MII!," + f.values["haproxy-der"], notCanonical},
+		hostile{"first block not base64", bad + f.values["nginx-escaped"], notCanonical},
+		hostile{"first element not base64", "MII!," + f.values["haproxy-der"], notCanonical},
 		hostile{"Cert damaged, Chain good", `Cert="` + bad + `";` + f.values["xfcc-bare-chain"], notCanonical},
 		hostile{"Cert good, Chain damaged", f.values["xfcc-bare"] + `;Chain="` + bad + `"`, notCanonical},
 	)
 }
 
-// TestPlusInFormArmour: the armour of form encoding says nothing about a literal
-// plus in the base64. It is a plus, since base64 holds no spaces.
-func TestPlusInFormArmour(t *testing.T) {
+// TestPlusInFormEncoding checks that a literal plus in form-encoded base64 stays a plus,
+// because base64 contains no spaces.
+func TestPlusInFormEncoding(t *testing.T) {
 	f := readFiles(t)
 	value := strings.ReplaceAll(f.values["form"], "%2B", "+")
 	if !strings.Contains(f.values["form"], "%2B") {
@@ -357,28 +358,28 @@ func TestPlusInFormArmour(t *testing.T) {
 	checkChain(t, chain, f.leaf.der)
 }
 
-// TestXFCCHash holds the accepted twins of the refused hashes: nothing that the
-// client's certificate names stands before Cert, or Hash is right or missing.
+// TestXFCCHash checks the accepted counterparts of the refused hashes: no name of the
+// client's certificate occurs before Cert, or Hash is correct or absent.
 func TestXFCCHash(t *testing.T) {
 	f := readFiles(t)
 	good, chain := f.values["xfcc-bare"], f.values["xfcc-bare-chain"]
-	// Of Envoy's documentation, for a certificate that is not the leaf.
-	const theirs = "By=http://frontend.lyft.com;Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688"
-	right := fmt.Sprintf("Hash=%x", sha256.Sum256(f.leaf.der))
+	// From Envoy's documentation, for another certificate than the leaf.
+	const otherHash = "By=http://frontend.lyft.com;Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688"
+	correct := fmt.Sprintf("Hash=%x", sha256.Sum256(f.leaf.der))
 	tests := []struct {
 		name, value string
 		chain       bool
 	}{
-		{"another's before Cert", theirs + ";" + good, false},
-		{"another's before Chain", theirs + ";" + chain, true},
-		{"another's, names behind Cert", theirs + ";" + good + ";URI=http://testclient.lyft.com;DNS=lyft.com;DNS=www.lyft.com", false},
-		{"another's, names behind Cert and Chain", theirs + ";" + good + ";" + chain + ";URI=;DNS=", true},
-		{"another's, Subject before Cert", theirs + `;Subject="/C=US/ST=CA;URI=x/CN=Test Client";` + good, false},
-		{"another's behind Cert", good + ";" + theirs, false},
+		{"other hash before Cert", otherHash + ";" + good, false},
+		{"other hash before Chain", otherHash + ";" + chain, true},
+		{"other hash, names after Cert", otherHash + ";" + good + ";URI=http://testclient.lyft.com;DNS=lyft.com;DNS=www.lyft.com", false},
+		{"other hash, names after Cert and Chain", otherHash + ";" + good + ";" + chain + ";URI=;DNS=", true},
+		{"other hash, Subject before Cert", otherHash + `;Subject="/C=US/ST=CA;URI=x/CN=Test Client";` + good, false},
+		{"other hash after Cert", good + ";" + otherHash, false},
 		{"empty", "Hash=;" + good, false},
-		{"right, URI before Cert", right + ";URI=spiffe://mail;" + good, false},
-		{"right, in capitals, quoted DNS before Cert", strings.ToUpper(right) + `;DNS="mail.example";` + good, false},
-		{"right, URI before Chain", right + ";URI=;" + chain, true},
+		{"correct, URI before Cert", correct + ";URI=spiffe://mail;" + good, false},
+		{"correct, in capitals, quoted DNS before Cert", strings.ToUpper(correct) + `;DNS="mail.example";` + good, false},
+		{"correct, URI before Chain", correct + ";URI=;" + chain, true},
 		{"none, URI before Cert", "URI=spiffe://mail;" + good, false},
 		{"none, DNS before Chain", "DNS=mail.example;" + chain, true},
 	}
@@ -397,7 +398,7 @@ func TestXFCCHash(t *testing.T) {
 	}
 }
 
-// TestXFCCFields is the accepted twin of the refused 129.
+// TestXFCCFields checks that 128 fields are accepted.
 func TestXFCCFields(t *testing.T) {
 	f := readFiles(t)
 	chain, err := certheader.Parse([]string{strings.Repeat("URI=;", 127) + f.values["xfcc-bare"]}, limit)
@@ -407,7 +408,7 @@ func TestXFCCFields(t *testing.T) {
 	checkChain(t, chain, f.leaf.der)
 }
 
-// TestFourCertificates is the accepted twin of the refused five.
+// TestFourCertificates checks that four certificates are accepted.
 func TestFourCertificates(t *testing.T) {
 	f := readFiles(t)
 	ders := [][]byte{f.leaf.der, f.intermediate.der, f.intermediate.der, f.intermediate.der}

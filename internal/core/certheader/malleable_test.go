@@ -8,10 +8,10 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// TestShiftedSignature: a BIT STRING may leave bits at its end unused, and
-// crypto/x509 shifts the rest back into place. An ECDSA signature begins with
-// the byte 30, whose two upper bits are zero, so anybody can write it two bits
-// to the left.
+// TestShiftedSignature checks that unused bits in the signature are refused. A BIT STRING
+// may have unused bits at its end, and crypto/x509 shifts the content back. An ECDSA
+// signature begins with the byte 0x30, whose two upper bits are zero, so any sender can
+// shift it two bits to the left.
 func TestShiftedSignature(t *testing.T) {
 	f := newFixture(t, "p256")
 	tbs, algorithm, signature := f.elements(t)
@@ -30,8 +30,8 @@ func TestShiftedSignature(t *testing.T) {
 	checkReason(t, err, malformed)
 }
 
-// shiftLeft is the content of a BIT STRING: the number of unused bits, then the
-// bytes moved up by as many.
+// shiftLeft returns the content of a BIT STRING: the number of unused bits and the bytes
+// shifted by that number.
 func shiftLeft(b []byte, bits int) []byte {
 	shifted := []byte{byte(bits)}
 	for i, c := range b {

@@ -6,30 +6,32 @@ import (
 	"strings"
 )
 
-// holdsKey finds a private key: in PEM of any type, and in DER as PKCS #8 (RFC
-// 5208), encrypted or not, PKCS #1 (RFC 8017), SEC 1 (RFC 5915) or PKCS #12, which
-// is a key with its certificate. It looks at the outline only and parses no key:
-// that would let a stranger make the gateway work.
-func (s seen) holdsKey() bool {
-	if strings.Contains(s.text, "PRIVATE KEY-----") || strings.Contains(s.text, "PRIVATE+KEY-----") {
+// hasPrivateKey reports whether the value contains a private key: in PEM of any type, or
+// in DER as PKCS #8 (RFC 5208, encrypted or not), PKCS #1 (RFC 8017), SEC 1 (RFC 5915) or
+// PKCS #12, which holds a key with its certificate. It inspects the outer elements only:
+// parsing keys would let unknown senders cause expensive work.
+func (v inspected) hasPrivateKey() bool {
+	if strings.Contains(v.text, "PRIVATE KEY-----") || strings.Contains(v.text, "PRIVATE+KEY-----") {
 		return true
 	}
-	switch s.second.Tag {
+	switch v.second.Tag {
 	case asn1.TagSequence, asn1.TagInteger:
-		return isVersion(s.first)
+		return isVersion(v.first)
 	case asn1.TagOctetString: // SEC 1, or encrypted PKCS #8
-		return isVersion(s.first) || s.first.Tag == asn1.TagSequence
+		return isVersion(v.first) || v.first.Tag == asn1.TagSequence
 	default:
 		return false
 	}
 }
 
-// isVersion: the numbers of a public key are longer.
-func isVersion(v asn1.RawValue) bool {
-	return v.Tag == asn1.TagInteger && len(v.Bytes) == 1
+// isVersion reports whether the element is an INTEGER of one byte. The numbers in a public
+// key are longer.
+func isVersion(e asn1.RawValue) bool {
+	return e.Tag == asn1.TagInteger && len(e.Bytes) == 1
 }
 
-// elements are the first two of a SEQUENCE, without a tag where there are none.
+// elements returns the first two elements of a SEQUENCE. Elements that do not exist have no
+// tag.
 func elements(der []byte) (first, second asn1.RawValue) {
 	outer, _ := element(der)
 	if outer.Tag != asn1.TagSequence {
@@ -40,6 +42,7 @@ func elements(der []byte) (first, second asn1.RawValue) {
 	return first, second
 }
 
+// element returns the first element of der and the bytes after it.
 func element(der []byte) (e asn1.RawValue, rest []byte) {
 	rest, err := asn1.Unmarshal(der, &e)
 	if err != nil {
@@ -48,9 +51,9 @@ func element(der []byte) (e asn1.RawValue, rest []byte) {
 	return e, rest
 }
 
-// label is the type of the first PEM block, with a plus as a space.
-func (s seen) label() string {
-	_, rest, ok := strings.Cut(s.text, pemBegin)
+// label returns the type of the first PEM block, with every plus replaced by a space.
+func (v inspected) label() string {
+	_, rest, ok := strings.Cut(v.text, pemBegin)
 	name, _, closed := strings.Cut(rest, pemDashes)
 	if !ok || !closed || name == "" {
 		return ""
@@ -58,31 +61,31 @@ func (s seen) label() string {
 	return strings.ReplaceAll(name[1:], "+", " ")
 }
 
-// setTag begins what a name consists of; in a certificate of version 1 an
-// algorithm stands in that place.
+// setTag is the first byte of a relative name, with which a name begins. In a certificate
+// of version 1, an algorithm is at the position of the name.
 const setTag = 0x31
 
-func (s seen) isRequest() bool {
-	if strings.HasSuffix(s.label(), "CERTIFICATE REQUEST") {
+func (v inspected) isRequest() bool {
+	if strings.HasSuffix(v.label(), "CERTIFICATE REQUEST") {
 		return true
 	}
-	if s.first.Tag != asn1.TagSequence {
+	if v.first.Tag != asn1.TagSequence {
 		return false
 	}
-	version, name := elements(s.first.FullBytes)
+	version, name := elements(v.first.FullBytes)
 	return isVersion(version) && name.Tag == asn1.TagSequence && (len(name.Bytes) == 0 || name.Bytes[0] == setTag)
 }
 
-func (s seen) isPublicKey() bool {
-	if strings.HasSuffix(s.label(), "PUBLIC KEY") {
+func (v inspected) isPublicKey() bool {
+	if strings.HasSuffix(v.label(), "PUBLIC KEY") {
 		return true
 	}
-	return s.first.Tag == asn1.TagSequence && s.second.Tag == asn1.TagBitString || // SubjectPublicKeyInfo
-		s.first.Tag == asn1.TagInteger && s.second.Tag == asn1.TagInteger // PKCS #1
+	return v.first.Tag == asn1.TagSequence && v.second.Tag == asn1.TagBitString || // SubjectPublicKeyInfo
+		v.first.Tag == asn1.TagInteger && v.second.Tag == asn1.TagInteger // PKCS #1
 }
 
-func (s seen) isNothing() bool {
-	switch s.value {
+func (v inspected) isPlaceholder() bool {
+	switch v.value {
 	case "-", "(null)", "null", "nil", "<nil>", "None", "undefined", "false", "[object Object]":
 		return true
 	default:
@@ -90,65 +93,69 @@ func (s seen) isNothing() bool {
 	}
 }
 
-// isQuoted knows b'…' too, which is how Python prints bytes.
-func (s seen) isQuoted() bool {
-	return strings.HasPrefix(s.value, `"`) || strings.HasPrefix(s.value, "'") || strings.HasPrefix(s.value, "b'")
+// isQuoted reports whether the value is in quotes, including b'…', which Python prints for
+// bytes.
+func (v inspected) isQuoted() bool {
+	return strings.HasPrefix(v.value, `"`) || strings.HasPrefix(v.value, "'") || strings.HasPrefix(v.value, "b'")
 }
 
-func (s seen) isTemplate() bool {
-	return strings.HasPrefix(s.value, "$") || strings.HasPrefix(s.value, "`") || strings.HasPrefix(s.value, "{{")
+func (v inspected) isTemplate() bool {
+	return strings.HasPrefix(v.value, "$") || strings.HasPrefix(v.value, "`") || strings.HasPrefix(v.value, "{{")
 }
 
 var fileName = regexp.MustCompile(`(?i)^(/|\./|\.\./|~|@|file:|[a-z]:\\)|^[^ ]*\.(crt|pem|cer|cert|der|key|p12|pfx)$`)
 
-func (s seen) isFileName() bool {
-	return len(s.value) <= 1024 && !strings.Contains(s.value, pemDashes) && fileName.MatchString(s.value)
+func (v inspected) isFileName() bool {
+	return len(v.value) <= 1024 && !strings.Contains(v.value, pemDashes) && fileName.MatchString(v.value)
 }
 
-func (s seen) isEncodedTwice() bool {
-	if strings.Contains(s.value, "%25") || strings.Contains(s.value, `\\n`) {
+func (v inspected) isEncodedTwice() bool {
+	if strings.Contains(v.value, "%25") || strings.Contains(v.value, `\\n`) {
 		return true
 	}
-	if s.text == s.value {
+	if v.text == v.value {
 		return false
 	}
-	begins := func(prefix string) bool { return strings.HasPrefix(s.text, prefix) }
+	begins := func(prefix string) bool { return strings.HasPrefix(v.text, prefix) }
 	return begins("LS0t") || begins("MI") || begins("%2D") || begins(pemBegin+"%20")
 }
 
-func (s seen) hasPreamble() bool {
-	return strings.Index(s.text, pemHead) > 0 || strings.Index(s.text, formHead) > 0
+func (v inspected) hasPreamble() bool {
+	return strings.Index(v.text, pemHead) > 0 || strings.Index(v.text, formHead) > 0
 }
 
-// isCut: a PEM without its end, or a DER whose length goes on behind the value.
-func (s seen) isCut() bool {
-	if strings.Contains(s.text, pemBegin) {
-		return !strings.Contains(s.text, "-----END")
+// isTruncated reports whether the value is PEM without an END line, or DER with a length
+// beyond the end of the value.
+func (v inspected) isTruncated() bool {
+	if strings.Contains(v.text, pemBegin) {
+		return !strings.Contains(v.text, "-----END")
 	}
-	return len(s.text) >= 4 && !strings.ContainsAny(s.value, " \t") && s.text[:2] == "0\x82" && int(s.text[2])<<8+int(s.text[3])+4 > len(s.text)
+	return len(v.text) >= 4 && !strings.ContainsAny(v.value, " \t") && v.text[:2] == "0\x82" && int(v.text[2])<<8+int(v.text[3])+4 > len(v.text)
 }
 
-func (s seen) hasOtherBlock() bool {
-	blocks := strings.Count(s.text, pemBegin)
-	return blocks > strings.Count(s.text, pemHead)+strings.Count(s.text, formHead)
+func (v inspected) hasOtherBlock() bool {
+	blocks := strings.Count(v.text, pemBegin)
+	return blocks > strings.Count(v.text, pemHead)+strings.Count(v.text, formHead)
 }
 
-// mayBeBase64: it begins as that of a certificate does, in DER or PEM.
-func (s seen) mayBeBase64() bool { return strings.ContainsAny(s.value[:1], "ML:") }
+// mayBeBase64 reports whether the value begins like the base64 of a certificate in DER or
+// PEM.
+func (v inspected) mayBeBase64() bool { return strings.ContainsAny(v.value[:1], "ML:") }
 
-// hasSpaces does not count the one in each boundary line.
-func (s seen) hasSpaces() bool {
+// hasSpaces reports white space in the base64. The space in each boundary line does not
+// count.
+func (v inspected) hasSpaces() bool {
 	switch {
-	case s.mayBeBase64():
-		return strings.ContainsAny(s.value, " \t")
-	case strings.HasPrefix(s.text, pemDashes):
-		return strings.Count(s.text, " ")+strings.Count(s.text, "\t") > strings.Count(s.text, pemHead)+strings.Count(s.text, pemTail)
+	case v.mayBeBase64():
+		return strings.ContainsAny(v.value, " \t")
+	case strings.HasPrefix(v.text, pemDashes):
+		return strings.Count(v.text, " ")+strings.Count(v.text, "\t") > strings.Count(v.text, pemHead)+strings.Count(v.text, pemTail)
 	default:
 		return false
 	}
 }
 
-func (s seen) isOtherBase64() bool {
-	return s.mayBeBase64() && s.text != s.value &&
-		(strings.ContainsAny(s.value, "-_") || len(strings.Trim(s.value, ":"))%4 != 0)
+func (v inspected) isOtherBase64() bool {
+	return v.mayBeBase64() && v.text != v.value &&
+		(strings.ContainsAny(v.value, "-_") || len(strings.Trim(v.value, ":"))%4 != 0)
 }

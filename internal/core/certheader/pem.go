@@ -8,23 +8,22 @@ const (
 	pemHead   = "-----BEGIN CERTIFICATE-----"
 	pemTail   = "-----END CERTIFICATE-----"
 
-	// The same as HTML forms encode them, their space a plus.
+	// The boundary lines as HTML forms encode them.
 	formHead = "-----BEGIN+CERTIFICATE-----"
 	formTail = "-----END+CERTIFICATE-----"
 )
 
-// lineBreaks are what may stand for a line break, the longer before its own
-// beginning. Real ones occur only inside percent-encoding and base64. A space
-// with a tab is what HAProxy makes of nginx's folded lines.
+// lineBreaks are the sequences that may replace a newline, ordered so that a sequence comes
+// before its own prefixes. Newlines themselves occur only inside percent-encoding and
+// base64. HAProxy turns the folded lines of nginx into a space and a tab.
 var lineBreaks = []string{"\r\n", "\n", `\r\n`, `\n`, " \t", " ", "\t"}
 
-// decodePEM takes one to [MaxCertificates] blocks (RFC 7468, section 3), without
-// headers or text around them, whose lines all end in the same way, or not at
-// all; only the last line may end without. Lines may have any length, as not
-// every encoder wraps at 64; an empty one is refused, because to some readers it
-// ends the headers. pem.Decode is not used: it skips what it does not
-// understand, and so takes the second of two certificates where the first is
-// damaged.
+// decodePEM decodes 1 to [MaxCertificates] blocks (RFC 7468, section 3) without headers
+// and without text around them. All lines must end with the same line break, or all
+// without one; the last line break is optional. Lines may have any length, because not
+// every encoder wraps at 64 characters. Empty lines are refused, because some parsers
+// treat one as the end of PEM headers. pem.Decode is not used: it skips a damaged first
+// certificate and returns the second one.
 func decodePEM(text string) ([][]byte, error) {
 	if strings.Count(text, pemDashes) > 4*MaxCertificates {
 		return nil, malformed("want at most 4 certificates, found more boundary lines")
@@ -47,13 +46,13 @@ func decodePEM(text string) ([][]byte, error) {
 		case text == "":
 			return ders, nil
 		case !ended:
-			return nil, malformed("want the END line to end as the others do, found something behind it")
+			return nil, malformed("want the END line to end as the others do, found something after it")
 		}
 	}
 }
 
-// lineBreakAfter is what ends the first line, and so must end every other;
-// empty where the lines were joined.
+// lineBreakAfter returns the line break after the first line, or "" if the lines were
+// joined. All other lines must end with the same one.
 func lineBreakAfter(text, head string) string {
 	rest := strings.TrimPrefix(text, head)
 	for _, b := range lineBreaks {

@@ -10,7 +10,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// selfSigned makes a certificate over a key that genpkey's arguments describe.
+// selfSigned returns a certificate over a key made with the arguments of openssl genpkey.
 func selfSigned(t *testing.T, genpkey []string, req ...string) []byte {
 	t.Helper()
 	dir := t.TempDir()
@@ -20,8 +20,8 @@ func selfSigned(t *testing.T, genpkey []string, req ...string) []byte {
 	return read(t, crt).der
 }
 
-// TestUnsupported: a certificate that arrives whole and that crypto/x509 does not
-// support is refused for that, in every form, without advice about its encoding.
+// TestUnsupported checks that a complete certificate that crypto/x509 does not support is
+// refused for that reason in every form, without a hint about its encoding.
 func TestUnsupported(t *testing.T) {
 	ec := func(curve string) []string {
 		return []string{"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:" + curve}
@@ -45,7 +45,7 @@ func TestUnsupported(t *testing.T) {
 		for _, form := range certheader.Forms() {
 			t.Run(want+"/"+string(form), func(t *testing.T) {
 				value := certheader.Encode(form, der)
-				checkAdvice(t, slip{value: value, advice: want}, refusal.CredentialMalformed)
+				checkHint(t, hintTest{value: value, hint: want}, refusal.CredentialMalformed)
 				_, err := certheader.Parse([]string{value}, limit)
 				text := err.Error()
 				if !strings.Contains(text, "which is not supported: ") || strings.Contains(text, "base64") || strings.Contains(text, "nil") {
@@ -57,12 +57,13 @@ func TestUnsupported(t *testing.T) {
 	t.Run("surplus elements", func(t *testing.T) {
 		tbs, algorithm, signature := fixture{der: good}.elements(t)
 		der := sequence(t, tbs.FullBytes, algorithm.FullBytes, signature.FullBytes, []byte{5, 0})
-		checkAdvice(t, slip{value: base64Of(der), advice: "did not sign"}, refusal.CredentialMalformed)
+		checkHint(t, hintTest{value: base64Of(der), hint: "did not sign"}, refusal.CredentialMalformed)
 	})
 }
 
-// TestUnsupportedIntermediate: an intermediate whose key is of no use does not
-// refuse a chain that may not need it; one that cannot be read does.
+// TestUnsupportedIntermediate checks that an intermediate with an unsupported key is
+// accepted in a chain, because the path may not need it, and that an unreadable one is
+// refused.
 func TestUnsupportedIntermediate(t *testing.T) {
 	leaf := readFiles(t).leaf.der
 	chain := func(intermediate []byte) []string {

@@ -11,7 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// vector is one value and how it must be read: the same certificate, or refused.
+// vector is one value with its result: the fixture's certificate or a refusal.
 type vector struct {
 	name  string
 	value string
@@ -20,8 +20,8 @@ type vector struct {
 
 const malformed = refusal.CredentialMalformed
 
-// TestVectors holds every spelling against the strict reading. Each refused
-// value differs from an accepted one in one way.
+// TestVectors parses values in all forms. Each refused value differs from an accepted one
+// in one property.
 func TestVectors(t *testing.T) {
 	f := newFixture(t, "rsa")
 	groups := map[string][]vector{
@@ -30,7 +30,7 @@ func TestVectors(t *testing.T) {
 		"lines":    lineVectors(f),
 		"base64":   base64Vectors(f),
 		"der":      derVectors(t, f),
-		"shape":    shapeVectors(f),
+		"form":     formVectors(f),
 		"floods":   floodVectors(),
 	}
 	for group, vectors := range groups {
@@ -40,17 +40,17 @@ func TestVectors(t *testing.T) {
 				checkReason(t, err, v.want)
 				checkQuotesNothing(t, err, v.value)
 				if (cert.Leaf == nil) != (err != nil) {
-					t.Errorf("want a certificate or an error, found both or neither")
+					t.Errorf("want either a certificate or an error")
 				}
 				if err == nil && !bytes.Equal(cert.Leaf.Raw, f.der) {
-					t.Error("another certificate came out")
+					t.Error("want the fixture's certificate, found another")
 				}
 			})
 		}
 	}
 }
 
-// percentVectors are about the percent-encoding itself.
+// percentVectors returns variants of percent-encoding.
 func percentVectors(f fixture) []vector {
 	escaped := nginxEscape(f.text)
 	return []vector{
@@ -75,7 +75,7 @@ func percentVectors(f fixture) []vector {
 	}
 }
 
-// boundaryVectors are about what stands around and beside the one block.
+// boundaryVectors returns variants of the text around the block and of its boundary lines.
 func boundaryVectors(f fixture) []vector {
 	one := func(name, text string, want refusal.Reason) vector {
 		return vector{name, nginxEscape(text), want}
@@ -110,12 +110,12 @@ func boundaryVectors(f fixture) []vector {
 		one("four dashes at the beginning", f.text[1:], malformed),
 		one("six dashes at the beginning", "-"+f.text, malformed),
 		one("four dashes at the end", strings.TrimSuffix(f.text, "-\n")+"\n", malformed),
-		one("space behind the begin line", strings.Replace(f.text, begin, strings.TrimSuffix(begin, "\n")+" \n", 1), malformed),
+		one("space after the begin line", strings.Replace(f.text, begin, strings.TrimSuffix(begin, "\n")+" \n", 1), malformed),
 		one("a comment line inside", strings.Replace(f.text, "\n", "\n# comment\n", 1), malformed),
 	}
 }
 
-// lineVectors are about line ends and line lengths inside the block.
+// lineVectors returns variants of line ends and line lengths inside the block.
 func lineVectors(f fixture) []vector {
 	one := func(name, text string, want refusal.Reason) vector {
 		return vector{name, nginxEscape(text), want}
@@ -146,7 +146,7 @@ func lineVectors(f fixture) []vector {
 	}
 }
 
-// base64Vectors are about the spelling of the bare base64 of the DER.
+// base64Vectors returns variants of the base64 of the DER.
 func base64Vectors(f fixture) []vector {
 	good := base64Of(f.der)
 	cut := strings.TrimSuffix(good, "==")
@@ -178,8 +178,8 @@ func base64Vectors(f fixture) []vector {
 	}
 }
 
-// derVectors are about the bytes that nobody signed: around the certificate and
-// inside its outer SEQUENCE.
+// derVectors returns variants of the unsigned bytes: around the certificate and inside its
+// outer SEQUENCE.
 func derVectors(t *testing.T, f fixture) []vector {
 	t.Helper()
 	one := func(name string, der []byte, want refusal.Reason) vector {
@@ -192,8 +192,8 @@ func derVectors(t *testing.T, f fixture) []vector {
 	long := signature.FullBytes[:4] // tag, 82 and two bytes of length
 	return []vector{
 		one("rebuilt", sequence(t, content), ""),
-		one("byte behind it", append(bytes.Clone(f.der), 0), malformed),
-		one("itself behind it", append(bytes.Clone(f.der), f.der...), malformed),
+		one("byte after it", append(bytes.Clone(f.der), 0), malformed),
+		one("itself after it", append(bytes.Clone(f.der), f.der...), malformed),
 		one("fourth element", sequence(t, content, null), malformed),
 		one("fourth element of zeros", sequence(t, content, []byte{0, 0}), malformed),
 		one("half an element at the end", sequence(t, content, []byte{0x30}), malformed),
@@ -218,15 +218,15 @@ func derVectors(t *testing.T, f fixture) []vector {
 	}
 }
 
-// shapeVectors are the forms whole, and values that are none of them.
-func shapeVectors(f fixture) []vector {
+// formVectors returns values of the other forms and values of unknown form.
+func formVectors(f fixture) []vector {
 	der, text := base64Of(f.der), base64Of([]byte(f.text))
 	return []vector{
 		{"base64 of the PEM", text, ""},
 		{"base64 of the PEM without a final newline", base64Of([]byte(strings.TrimSuffix(f.text, "\n"))), ""},
 		{"base64 of the PEM with CRLF", base64Of([]byte(strings.ReplaceAll(f.text, "\n", "\r\n"))), ""},
 		{"base64 of two PEMs, a chain", base64Of([]byte(f.text + f.text)), ""},
-		{"base64 of a PEM behind text", base64Of([]byte("mail " + f.text)), malformed},
+		{"base64 of a PEM after text", base64Of([]byte("mail " + f.text)), malformed},
 		{"base64 of the escaped PEM", base64Of([]byte(nginxEscape(f.text))), malformed},
 		{"base64 of the PEM in lines", wrap(text, 76), malformed},
 		{"base64 of a request", base64Of(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: f.der})), malformed},
@@ -249,6 +249,7 @@ func shapeVectors(f fixture) []vector {
 	}
 }
 
+// floodVectors returns repetitions of short texts up to the maximum size.
 func floodVectors() []vector {
 	fill := func(s string) string { return strings.Repeat(s, limit/len(s)+1)[:limit] }
 	return []vector{
@@ -294,8 +295,7 @@ func wrap(text string, width int) string {
 	return b.String() + text + "\n"
 }
 
-// nextLetter is the base64 letter with the lowest bit set, for a letter that has
-// it clear.
+// nextLetter returns the base64 letter with the lowest bit set.
 func nextLetter(c byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	return string(alphabet[strings.IndexByte(alphabet, c)|1])

@@ -10,12 +10,13 @@ import (
 // xfccKeys are the fields of Envoy's X-Forwarded-Client-Cert, in lower case.
 var xfccKeys = []string{"by", "hash", "cert", "chain", "subject", "uri", "dns"}
 
-// maxXFCCFields is far above what a certificate with many names makes.
+// maxXFCCFields is the maximum number of fields in an element. A certificate with many
+// names has far fewer.
 const maxXFCCFields = 128
 
-// xfccKey is the field that key names, or "". Envoy compares keys without regard
-// to the case of ASCII letters. A letter that only Unicode folds to one of
-// these has more bytes, so equal lengths keep it out.
+// xfccKey returns the field name for a key in any case, or "". Envoy ignores the case of
+// ASCII letters only. Other letters that Unicode folds to ASCII have more bytes, so the
+// comparison of lengths excludes them.
 func xfccKey(key string) string {
 	for _, k := range xfccKeys {
 		if len(k) == len(key) && strings.EqualFold(k, key) {
@@ -31,15 +32,15 @@ func isXFCC(value string) bool {
 	return ok && xfccKey(key) != ""
 }
 
-// decodeXFCC reads the one element of an X-Forwarded-Client-Cert value:
-// KEY=VALUE pairs in any order with semicolons between, a value quoted where it
-// holds a separator. Several elements mean several proxies, of which nobody says
-// which one vouches for the client, so they are refused.
+// decodeXFCC decodes the only element of an X-Forwarded-Client-Cert value: KEY=VALUE pairs
+// in any order, separated by semicolons. A value that contains a separator is quoted.
+// Several elements come from several proxies and are refused, because it is unknown which
+// of them holds the client's certificate.
 //
-// Cert is the client's certificate; Chain, where present, begins with the same.
+// Cert is the client's certificate. Chain, if present, begins with the same certificate.
 //
-// Where a URI or DNS stands before Cert or Chain, a Hash must be the SHA-256 of
-// the certificate. Elsewhere Hash is not read: nothing depends on it.
+// If URI or DNS occurs before Cert or Chain and there is a Hash, the Hash must be the
+// SHA-256 of the certificate. Otherwise the Hash is ignored.
 func decodeXFCC(value string) ([][]byte, error) {
 	element, err := xfccFields(value)
 	if err != nil {
@@ -58,18 +59,19 @@ func decodeXFCC(value string) ([][]byte, error) {
 	return ders, nil
 }
 
-// xfccElement is what an element holds.
-//
-// afterName: Cert or Chain stands behind a URI or DNS. Envoy writes these names
-// of the client's certificate as they are, so a name with semicolons could have
-// brought the Cert; Envoy's Hash stands before it and cannot be repeated.
-// Quotes around the name prove nothing: they may be the name's own. A name
-// behind Cert cannot bring another, because a second Cert is refused.
+// xfccElement is a parsed element.
 type xfccElement struct {
-	fields    map[string]string // by key in lower case
+	fields map[string]string // by key in lower case
+	// afterName is true if Cert or Chain follows a URI or DNS field. Envoy copies these
+	// names from the client's certificate without escaping, so a name with semicolons
+	// may contain a forged Cert. Envoy writes Hash before the names, and a second Hash is
+	// refused, so it detects a forged Cert. Quotes around a name prove nothing, because
+	// they may be part of it. A name after Cert cannot add a Cert, because a second one
+	// is refused.
 	afterName bool
 }
 
+// mayRepeat reports whether a field may occur more than once.
 func mayRepeat(key string) bool { return key == "by" || key == "uri" || key == "dns" }
 
 func xfccCertificates(fields map[string]string) ([][]byte, error) {
@@ -102,8 +104,8 @@ func xfccCertificates(fields map[string]string) ([][]byte, error) {
 	return all, nil
 }
 
-// xfccFields splits an element. A field that occurs twice is refused, except By,
-// URI and DNS, which Envoy repeats and nobody here reads.
+// xfccFields splits an element into fields. A field that occurs twice is refused, except
+// By, URI and DNS, which Envoy repeats and whose values are not used.
 func xfccFields(value string) (xfccElement, error) {
 	e := xfccElement{fields: map[string]string{}}
 	named, count := false, 0
@@ -134,10 +136,9 @@ func xfccFields(value string) (xfccElement, error) {
 	return e, nil
 }
 
-// xfccValue reads one value up to its semicolon. more: another pair follows.
-// Inside quotes a backslash takes away the meaning of the next byte. It stays in
-// the value: the fields that are read here have no use for one, and are refused
-// with it.
+// xfccValue splits text after its first value. The result more is true if another pair
+// follows. In quotes, a backslash escapes the next byte. It stays in the returned value;
+// fields that are used later are refused if they contain one.
 func xfccValue(text string) (value, rest string, more, ok bool) {
 	if !strings.HasPrefix(text, `"`) {
 		value, rest, more = strings.Cut(text, ";")
