@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// FilesWith is Files with other times than Quiet and Poll.
+// FilesWith calls Files with other values of Quiet and Poll.
 func FilesWith(ctx context.Context, o Options, quiet, poll time.Duration) error {
 	return files(ctx, o, timing{quiet, poll})
 }
 
-// Folders is what is watched for one file.
+// Folders returns the folders that are watched for one file.
 func Folders(name string) []string {
 	dirs, _ := resolve(name)
 	return dirs
 }
 
-// Path is the file that a name stands for.
+// Path returns the path of the file that a name refers to.
 func Path(name string) string {
 	_, path := resolve(name)
 	return path

@@ -12,9 +12,9 @@ import (
 	"github.com/certgate/certgate/internal/filewatch"
 )
 
-// TestInPlace: with a quiet time that does not end within the test, a file that
-// is replaced in one step counts at once and a file that is written in place does
-// not, however often the watch is asked.
+// TestInPlace checks with a quiet period longer than the test that a file that is
+// replaced in one step is reported immediately, and that a file that is written in place is
+// not reported, even if scans are requested.
 func TestInPlace(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -29,7 +29,7 @@ func TestInPlace(t *testing.T) {
 			}
 			return replace(file, "two")
 		}, false},
-		{"a link is swapped", func(dir, file string) error {
+		{"replaced link", func(dir, file string) error {
 			elsewhere := filepath.Join(dir, "sub")
 			if err := os.Mkdir(elsewhere, 0o700); err != nil {
 				return err
@@ -40,15 +40,15 @@ func TestInPlace(t *testing.T) {
 			return swap("sub/new", file)
 		}, false},
 		{"written", func(_, file string) error { return os.WriteFile(file, []byte("two"), 0o600) }, true},
-		{"cut", func(_, file string) error { return os.Truncate(file, 1) }, true},
+		{"truncated", func(_, file string) error { return os.Truncate(file, 1) }, true},
 		{"appended to", func(_, file string) error { return patch(file, "one and two") }, true},
-		{"removed and written anew", func(_, file string) error {
+		{"removed and written again", func(_, file string) error {
 			if err := os.Remove(file); err != nil {
 				return err
 			}
 			return os.WriteFile(file, []byte("two"), 0o600)
 		}, true},
-		{"renamed away and written anew, as vim does", func(_, file string) error {
+		{"renamed away and written again, as by vim", func(_, file string) error {
 			if err := os.Rename(file, file+"~"); err != nil {
 				return err
 			}
@@ -70,43 +70,43 @@ func TestInPlace(t *testing.T) {
 				return
 			}
 			w.wantWaiting(file, "")
-			// What is replaced later is reported when all that was notified of the file
-			// has been seen.
+			// When the replacement of the marker is reported, all earlier notifications
+			// have been processed.
 			must(t, replace(marker, "two"))
 			w.wantWaiting(file, marker)
 			w.wantWaiting(file, "")
-			// A replacement ends the wait.
+			// A replacement ends the quiet period.
 			must(t, replace(file, "three"))
 			w.wantText(file, "three")
 		})
 	}
 }
 
-// wantWaiting waits until the other file is reported, or without one for the answer
-// to a question, and wants the first file waiting and not reported. A file that was
-// created and is still empty may be reported: it is an error for its reader.
+// wantWaiting waits until the other file is reported, or for a requested report if other
+// is empty, and requires that file is waiting and not reported. A file that was created
+// and is still empty may be reported, because its parser refuses it.
 func (w watcher) wantWaiting(file, other string) {
 	w.t.Helper()
 	if other == "" {
-		w.question()
+		w.requestScan()
 	}
 	for {
-		l := w.look()
+		l := w.next()
 		for _, f := range l.Changed {
 			if f.Name == file && len(f.Text) > 0 {
 				w.t.Fatalf("want the file waiting, found %q", f.Text)
 			}
 		}
-		if l.Asked && other == "" && !slices.Contains(l.Waiting, file) {
+		if l.Requested && other == "" && !slices.Contains(l.Waiting, file) {
 			w.t.Fatalf("want the file waiting, found %+v", l)
 		}
-		if l.Asked && other == "" || other != "" && slices.Contains(changed(l), other) {
+		if l.Requested && other == "" || other != "" && slices.Contains(changed(l), other) {
 			return
 		}
 	}
 }
 
-// replace writes beside the file and renames over it.
+// replace writes another file and renames it over the file.
 func replace(file, text string) error {
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return err
@@ -114,21 +114,21 @@ func replace(file, text string) error {
 	return os.Rename(file+".new", file)
 }
 
-// TestWrittenDuringTheStart: a change after the caller has read the file and
-// before the watch begins is reported, too.
-func TestWrittenDuringTheStart(t *testing.T) {
+// TestChangeBeforeStart checks that a change between the caller's reading and the start of
+// the watch is reported.
+func TestChangeBeforeStart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, file, "two")
-	looks := make(chan filewatch.Look)
+	results := make(chan filewatch.Result)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- filewatch.FilesWith(ctx, filewatch.Options{
-			Names: []string{file}, Known: map[string]filewatch.Sum{file: {1}}, Report: func(l filewatch.Look) { looks <- l },
+			Names: []string{file}, Known: map[string]filewatch.Sum{file: {1}}, Report: func(l filewatch.Result) { results <- l },
 		}, moment, noPoll)
 	}()
-	if l := <-looks; len(l.Changed) != 1 || string(l.Changed[0].Text) != "two" {
+	if l := <-results; len(l.Changed) != 1 || string(l.Changed[0].Text) != "two" {
 		t.Errorf("want the new content, found %+v", l)
 	}
 	cancel()
@@ -137,7 +137,8 @@ func TestWrittenDuringTheStart(t *testing.T) {
 	}
 }
 
-// TestPipe: a named pipe in the place of the file is reported and not waited for.
+// TestPipe checks that a named pipe in the place of the file is reported as an error and
+// does not block.
 func TestPipe(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
@@ -152,9 +153,8 @@ func TestPipe(t *testing.T) {
 	w.wantText(file, "two")
 }
 
-// TestEndsDuringALook: the end of the context does not wait for a look that takes
-// long.
-func TestEndsDuringALook(t *testing.T) {
+// TestEndDuringScan checks that Files returns during a scan that is blocked.
+func TestEndDuringScan(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, file, "one")
@@ -162,7 +162,7 @@ func TestEndsDuringALook(t *testing.T) {
 	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- filewatch.FilesWith(ctx, filewatch.Options{Names: []string{file}, Report: func(filewatch.Look) {
+		done <- filewatch.FilesWith(ctx, filewatch.Options{Names: []string{file}, Report: func(filewatch.Result) {
 			close(began)
 			<-release
 			close(ended)
@@ -175,7 +175,7 @@ func TestEndsDuringALook(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("want the end, found none")
 	}
 	close(release)

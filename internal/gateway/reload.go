@@ -79,9 +79,9 @@ func (g *Gateway) watchFiles(ctx context.Context, failed chan<- error) error {
 		return nil
 	}
 	err := filewatch.Files(ctx, filewatch.Options{
-		Names: names, Known: g.config.FileSums, Ask: g.reloader.requests,
-		Report: func(look filewatch.Look) {
-			g.supervise(failed, func() error { g.reload(look); return nil })
+		Names: names, Known: g.config.FileSums, Rescan: g.reloader.requests,
+		Report: func(result filewatch.Result) {
+			g.supervise(failed, func() error { g.reload(result); return nil })
 		},
 	})
 	if err != nil {
@@ -94,11 +94,11 @@ func (g *Gateway) watchFiles(ctx context.Context, failed chan<- error) error {
 // for the next request, even if the content of another source is invalid. For an invalid
 // content, the previous one stays in force, with an error in the log and in a metric.
 // Requests in flight finish with the configuration with which they started.
-func (g *Gateway) reload(look filewatch.Look) {
+func (g *Gateway) reload(result filewatch.Result) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	previousDenials := g.config.Rules.Denials
-	attempts := g.readSources(look)
+	attempts := g.readSources(result)
 	if slices.ContainsFunc(attempts, func(a attempt) bool { return a.err == nil }) {
 		g.gate.Store(g.newGate())
 	}
@@ -109,8 +109,8 @@ func (g *Gateway) reload(look filewatch.Look) {
 	}
 	g.reportDropped(previousDenials)
 	g.publishInventory()
-	if look.Asked {
-		g.reportUnchanged(look, attempts)
+	if result.Requested {
+		g.reportUnchanged(result, attempts)
 	}
 }
 
@@ -122,10 +122,10 @@ type attempt struct {
 
 // readSources replaces the parts of the configuration with valid new contents. It returns
 // an attempt for each source with a change to report.
-func (g *Gateway) readSources(look filewatch.Look) (attempts []attempt) {
+func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
 	newKeys := false
 	for _, s := range g.sources() {
-		files := slices.DeleteFunc(slices.Clone(look.Changed), func(f regularfile.File) bool {
+		files := slices.DeleteFunc(slices.Clone(result.Changed), func(f regularfile.File) bool {
 			return !slices.Contains(s.files, f.Name)
 		})
 		keysChanged := s.name == audit.CRLs && newKeys // lists are verified with the new keys
@@ -210,12 +210,12 @@ func (g *Gateway) reportDropped(previous []string) {
 
 // reportUnchanged logs the state of every source without an attempt, as the response to a
 // call of Reload.
-func (g *Gateway) reportUnchanged(look filewatch.Look, attempts []attempt) {
+func (g *Gateway) reportUnchanged(result filewatch.Result, attempts []attempt) {
 	for _, s := range g.sources() {
 		if slices.ContainsFunc(attempts, func(a attempt) bool { return a.source.name == s.name }) {
 			continue
 		}
-		isWaiting := slices.ContainsFunc(s.files, func(name string) bool { return slices.Contains(look.Waiting, name) })
+		isWaiting := slices.ContainsFunc(s.files, func(name string) bool { return slices.Contains(result.Waiting, name) })
 		switch err := g.reloader.failed[s.name]; {
 		case isWaiting:
 			g.sourceLogger(s).Info("changed in place: the content takes effect after it has not changed for a while", zap.Duration("quiet", filewatch.Quiet))

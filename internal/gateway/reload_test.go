@@ -247,7 +247,7 @@ func TestDuplicateKeyIsLogged(t *testing.T) {
 func TestWrittenInPlace(t *testing.T) {
 	s := newFiles(t)
 	r := s.start(t)
-	r.reload(filewatch.Look{Asked: true, Waiting: []string{s.rules}})
+	r.reload(filewatch.Result{Requested: true, Waiting: []string{s.rules}})
 	const waiting = "changed in place: the content takes effect after it has not changed for a while"
 	if r.count(waiting, "rules") != 1 || r.count("unchanged", "keys") != 2 {
 		t.Errorf("want the rules waiting, found %s", r.log)

@@ -1,7 +1,7 @@
-// Package regularfile reads the files that an operator names.
+// Package regularfile reads regular files of limited size.
 //
-// It reads regular files only, and a bounded number of bytes. Opening a named
-// pipe would wait for a writer, and reading a device may never end.
+// Operators configure file names, and a name may refer to a named pipe, where opening
+// waits for a writer, or to a device, where reading may never end.
 package regularfile
 
 import (
@@ -12,35 +12,35 @@ import (
 	"syscall"
 )
 
-// MaxBytes is the largest file that certgate reads.
+// MaxBytes is the size of the largest file that certgate reads.
 const MaxBytes = 16 << 20
 
-// Content is a file as one reading found it.
+// Content is the content of a file with its metadata.
 type Content struct {
 	Text []byte
-	Info fs.FileInfo // of the open file, after the reading
+	Info fs.FileInfo // of the open file, after reading
 }
 
-// File is what reading a file gave: its text, or the reason why there is none.
+// File is the result of reading a file: its text or the error.
 type File struct {
 	Name string
 	Text []byte
 	Err  error
 }
 
-// Read reads the whole file of at most limit bytes. It follows symbolic links
-// and refuses everything that is no regular file, without waiting for it. A file
-// system that does not answer, such as NFS without its server, can still delay it.
+// Read reads a whole file of at most limit bytes. It follows symbolic links. It returns an
+// error for anything except a regular file, without blocking. An unresponsive file system,
+// such as NFS without its server, can still block it.
 //
 // The error is a [*fs.PathError] whose Err does not contain the name.
 func Read(name string, limit int64) (Content, error) {
-	// Before opening, because opening some devices and pipes has an effect.
+	// The check precedes opening, because opening some devices and pipes has side effects.
 	if info, err := os.Stat(name); err != nil {
 		return Content{}, err
 	} else if err := checkMode(name, info); err != nil {
 		return Content{}, err
 	}
-	// Another file may have the name by now.
+	// read checks the mode again, because the name may refer to another file by now.
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return Content{}, err
@@ -49,7 +49,7 @@ func Read(name string, limit int64) (Content, error) {
 	return read(f, limit)
 }
 
-// read reads an open file that may be anything.
+// read reads an open file of any type.
 func read(f *os.File, limit int64) (Content, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -72,6 +72,7 @@ func read(f *os.File, limit int64) (Content, error) {
 	return Content{text, info}, nil
 }
 
+// checkMode returns an error unless the file is regular.
 func checkMode(name string, info fs.FileInfo) error {
 	switch {
 	case info.Mode().IsRegular():
@@ -79,11 +80,11 @@ func checkMode(name string, info fs.FileInfo) error {
 	case info.IsDir():
 		return &fs.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
 	}
-	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%s, not a regular file", kind(info.Mode()))}
+	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%s, not a regular file", typeName(info.Mode()))}
 }
 
-// kind names the type of a file that is not regular.
-func kind(m fs.FileMode) string {
+// typeName returns the name of the type of a file that is not regular.
+func typeName(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeNamedPipe != 0:
 		return "named pipe"

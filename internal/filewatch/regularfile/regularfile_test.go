@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// fixture makes a folder with one file of each kind.
+// fixture creates a folder with one file of each type.
 func fixture(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -72,9 +72,9 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestSwapped: what was a regular file when it was looked at may be a pipe when
-// it is opened. Opening it must not wait for a writer.
-func TestSwapped(t *testing.T) {
+// TestReplacedByPipe opens a pipe that replaced a regular file after the check of its
+// type. Opening must not wait for a writer.
+func TestReplacedByPipe(t *testing.T) {
 	f, err := os.OpenFile(filepath.Join(fixture(t), "pipe"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,8 @@ func (a *Agent) FilesChanged() { a.reloader.update(a.readFiles(false)) }
 // ReloadNow reads the files, as the file watch does after Reload.
 func (a *Agent) ReloadNow() { a.reloader.update(a.readFiles(true)) }
 
-func (a *Agent) readFiles(requested bool) filewatch.Look {
-	return filewatch.Look{Changed: []regularfile.File{readFile(a.options.CertFile), readFile(a.options.KeyFile)}, Asked: requested}
+func (a *Agent) readFiles(requested bool) filewatch.Result {
+	return filewatch.Result{Changed: []regularfile.File{readFile(a.options.CertFile), readFile(a.options.KeyFile)}, Requested: requested}
 }
 
 // ReasonOf returns the reason of the refusal for an error of forwarding.

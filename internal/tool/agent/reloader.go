@@ -103,7 +103,7 @@ func (r *reloader) run(ctx context.Context) error {
 			}
 		}
 	})
-	return r.watch(ctx, filewatch.Options{Names: r.files, Known: r.known, Ask: r.reload, Report: r.update})
+	return r.watch(ctx, filewatch.Options{Names: r.files, Known: r.known, Rescan: r.reload, Report: r.update})
 }
 
 // check does the work that depends on the clock only: it runs every [checkInterval].
@@ -134,9 +134,9 @@ func (r *reloader) requestReload() {
 }
 
 // update receives a report of the file watch.
-func (r *reloader) update(look filewatch.Look) {
+func (r *reloader) update(result filewatch.Result) {
 	r.mu.Lock()
-	for _, f := range look.Changed {
+	for _, f := range result.Changed {
 		if f.Name == r.files[0] {
 			r.cert = f
 		}
@@ -146,13 +146,13 @@ func (r *reloader) update(look filewatch.Look) {
 	}
 	r.mu.Unlock()
 	switch {
-	case len(look.Waiting) == 0:
-		r.replace(trigger(look.Asked))
-	case len(look.Changed) > 0:
+	case len(result.Waiting) == 0:
+		r.replace(trigger(result.Requested))
+	case len(result.Changed) > 0:
 		r.replace(fileChanged)
 	default:
 		r.log.Info("files changed in place: they are loaded when they have stayed unchanged for a while",
-			zap.Strings("files", look.Waiting), zap.Duration("quiet", filewatch.Quiet))
+			zap.Strings("files", result.Waiting), zap.Duration("quiet", filewatch.Quiet))
 	}
 }
 

@@ -19,25 +19,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience ends a test that would hang. It is less than noPoll, so that what is seen
-// within it was seen by notification.
+// testTimeout ends a test that hangs. It is less than noPoll, so that changes are detected
+// by notification within it.
 const (
-	patience = 30 * time.Second
-	noPoll   = time.Hour
+	testTimeout = 30 * time.Second
+	noPoll      = time.Hour
 )
 
-// moment is a short Quiet for tests in which only the result matters.
+// moment is a short quiet period for tests of the final result.
 const moment = time.Millisecond
 
-// watcher is a running watch.
+// watcher is a call of Files in the background.
 type watcher struct {
-	t     *testing.T
-	looks chan filewatch.Look
-	ask   chan struct{}
+	t       *testing.T
+	results chan filewatch.Result
+	rescan  chan struct{}
 }
 
-// start watches files whose present content is known. What is reported of a file
-// that is missing at the start is passed over.
+// start watches files with known contents. It discards reports about files that are
+// missing at the start.
 func start(t *testing.T, names ...string) watcher {
 	t.Helper()
 	return startWith(t, moment, noPoll, names...)
@@ -46,7 +46,7 @@ func start(t *testing.T, names ...string) watcher {
 func startWith(t *testing.T, quiet, poll time.Duration, names ...string) watcher {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w := watcher{t, make(chan filewatch.Look), make(chan struct{})}
+	w := watcher{t, make(chan filewatch.Result), make(chan struct{})}
 	known := map[string]filewatch.Sum{}
 	for _, name := range names {
 		if text, err := os.ReadFile(name); err == nil {
@@ -55,9 +55,9 @@ func startWith(t *testing.T, quiet, poll time.Duration, names ...string) watcher
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- filewatch.FilesWith(ctx, filewatch.Options{Names: names, Known: known, Ask: w.ask, Report: func(l filewatch.Look) {
+		done <- filewatch.FilesWith(ctx, filewatch.Options{Names: names, Known: known, Rescan: w.rescan, Report: func(l filewatch.Result) {
 			select {
-			case w.looks <- l:
+			case w.results <- l:
 			case <-ctx.Done():
 			}
 		}}, quiet, poll)
@@ -69,57 +69,57 @@ func startWith(t *testing.T, quiet, poll time.Duration, names ...string) watcher
 			if err != nil {
 				t.Errorf("want nil when the context is done, found %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("the watch does not end")
 		}
 	})
-	// The answer shows that the watch has begun.
-	w.question()
+	// The report shows that the watch has started.
+	w.requestScan()
 	for {
-		l := w.look()
+		l := w.next()
 		if len(l.Changed) > 0 && len(known) == len(names) {
 			t.Errorf("want the known contents not reported, found %v", l.Changed)
 		}
-		if l.Asked {
+		if l.Requested {
 			return w
 		}
 	}
 }
 
-// question asks for a look.
-func (w watcher) question() {
+// requestScan requests a scan.
+func (w watcher) requestScan() {
 	w.t.Helper()
 	select {
-	case w.ask <- struct{}{}:
-	case <-time.After(patience):
-		w.t.Fatal("want the question taken")
+	case w.rescan <- struct{}{}:
+	case <-time.After(testTimeout):
+		w.t.Fatal("want the request accepted")
 	}
 }
 
-// look waits for the next report.
-func (w watcher) look() filewatch.Look {
+// next waits for the next report.
+func (w watcher) next() filewatch.Result {
 	w.t.Helper()
 	select {
-	case l := <-w.looks:
+	case l := <-w.results:
 		return l
-	case <-time.After(patience):
-		w.t.Fatal("nothing seen")
-		return filewatch.Look{}
+	case <-time.After(testTimeout):
+		w.t.Fatal("no report")
+		return filewatch.Result{}
 	}
 }
 
-// want waits for the next report and holds it to these names.
-func (w watcher) want(names ...string) filewatch.Look {
+// want waits for the next report and compares the names of the changed files.
+func (w watcher) want(names ...string) filewatch.Result {
 	w.t.Helper()
-	l := w.look()
+	l := w.next()
 	if diff := cmp.Diff(names, changed(l)); diff != "" {
 		w.t.Errorf("changed (-want +got):\n%s", diff)
 	}
 	return l
 }
 
-// wantText waits until a file is reported with this content. What a file holds
-// while it is written may be reported before, because the tests' Quiet is short.
+// wantText waits until a file is reported with a content. Incomplete contents may be
+// reported before, because the quiet period of the tests is short.
 func (w watcher) wantText(name, text string) {
 	w.t.Helper()
 	for {
@@ -131,7 +131,7 @@ func (w watcher) wantText(name, text string) {
 	}
 }
 
-func changed(l filewatch.Look) (names []string) {
+func changed(l filewatch.Result) (names []string) {
 	for _, f := range l.Changed {
 		names = append(names, f.Name)
 	}
@@ -152,12 +152,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// swap makes name a link to target in one step, as kubelet and deploy tools do.
+// swap replaces the link name in one step, as the kubelet and deployment tools do.
 func swap(target, name string) error {
 	return errors.Join(os.Symlink(target, name+".tmp"), os.Rename(name+".tmp", name))
 }
 
-// patch writes over the beginning of a file and truncates nothing.
+// patch overwrites the beginning of a file without truncating it.
 func patch(name, text string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
@@ -199,7 +199,7 @@ func TestChanges(t *testing.T) {
 			w := start(t, file)
 			must(t, tt.change(dir, file))
 			w.want(file)
-			// And the watch goes on.
+			// The watch continues.
 			_ = os.Remove(file)
 			write(t, file, "three")
 			w.wantText(file, "three")
@@ -207,7 +207,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestRecreated: gone is one change, there again another.
+// TestRecreated checks that the removal and the creation of a file are separate changes.
 func TestRecreated(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keys.pem")
@@ -221,7 +221,7 @@ func TestRecreated(t *testing.T) {
 	w.wantText(file, "one")
 }
 
-// TestMissingFile: a file may come later; its folder must be there.
+// TestMissingFile checks that a file may be created after the start.
 func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keys.pem")
@@ -230,17 +230,18 @@ func TestMissingFile(t *testing.T) {
 	w.wantText(file, "one")
 }
 
+// TestMissingFolder checks that a missing folder at the start is an error.
 func TestMissingFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "")
 	must(t, os.Symlink(filepath.Join(dir, "nowhere", "keys.pem"), filepath.Join(dir, "dangling")))
 	for _, name := range []string{"nowhere/keys.pem", "file/keys.pem", "dangling"} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		err := filewatch.Files(ctx, filewatch.Options{
 			Names:  []string{filepath.Join(dir, "file"), filepath.Join(dir, name)},
-			Report: func(filewatch.Look) { t.Errorf("%s: called", name) },
+			Report: func(filewatch.Result) { t.Errorf("%s: called", name) },
 		})
 		if err == nil {
 			t.Errorf("%s: want an error, found none", name)
@@ -248,8 +249,8 @@ func TestMissingFolder(t *testing.T) {
 	}
 }
 
-// TestSameContent: what leaves the content as it was is no change. The second
-// file tells when the watch has looked.
+// TestSameContent checks that changes that keep the content are not reported. The report
+// of the second file shows that a scan has taken place.
 func TestSameContent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -284,22 +285,22 @@ func TestSeveralFiles(t *testing.T) {
 	w.wantText(rules, "two")
 	write(t, list, "two")
 	w.wantText(list, "two")
-	// One step for both, so that nobody looks in between.
+	// A single step changes both, so that no scan takes place in between.
 	must(t, os.Rename(dir, filepath.Join(elsewhere, "away")))
 	w.want(keys, rules)
 }
 
-// TestNoFiles: nothing to watch is nothing to say.
+// TestNoFiles checks that without files there is no report and no error.
 func TestNoFiles(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := filewatch.Files(ctx, filewatch.Options{Report: func(filewatch.Look) { t.Error("called") }}); err != nil {
+	if err := filewatch.Files(ctx, filewatch.Options{Report: func(filewatch.Result) { t.Error("called") }}); err != nil {
 		t.Error(err)
 	}
 }
 
-// mount is a folder as kubelet makes one of a ConfigMap or Secret: keys.pem is a
+// mount creates a folder like the kubelet's mount of a ConfigMap or Secret: keys.pem is a
 // link into ..data, which is a link to the folder of one generation.
 func mount(t *testing.T) (dir string, update func(generation, text string)) {
 	t.Helper()
@@ -331,8 +332,8 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// TestLinks: the file is a link into another folder, be that a Kubernetes mount,
-// or is below a link that a deployment swaps.
+// TestLinks watches a link to a file in another folder, a link to a Kubernetes mount, and
+// a file below a link that a deployment replaces.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	t.Run("to a file elsewhere", func(t *testing.T) {
@@ -422,7 +423,7 @@ func TestFolders(t *testing.T) {
 	}
 }
 
-// TestRelativeName: names are relative to the current folder.
+// TestRelativeName checks that names are relative to the working directory.
 func TestRelativeName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "keys.pem", "one")
@@ -431,8 +432,8 @@ func TestRelativeName(t *testing.T) {
 	w.wantText("keys.pem", "two")
 }
 
-// TestPoll: a change without a notification. A second hard link gives the file
-// another folder, where nobody listens.
+// TestPoll changes a file without a notification: through a second hard link, in a folder
+// that is not watched.
 func TestPoll(t *testing.T) {
 	t.Parallel()
 	dir, elsewhere := t.TempDir(), t.TempDir()
@@ -444,7 +445,7 @@ func TestPoll(t *testing.T) {
 	w.wantText(file, "two")
 }
 
-// TestReplacedFolder: the folder itself is another one. Only the poll can know.
+// TestReplacedFolder replaces the folder itself, which only the poll detects.
 func TestReplacedFolder(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "conf")
@@ -456,5 +457,5 @@ func TestReplacedFolder(t *testing.T) {
 	w := startWith(t, moment, time.Millisecond, file)
 	must(t, os.Rename(dir, dir+".old"))
 	must(t, os.Rename(dir+".new", dir))
-	w.wantText(file, "two") // perhaps after it was missing
+	w.wantText(file, "two") // possibly after a report that the file is missing
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// maxLinks is how many symbolic links the kernel follows, too.
+// maxLinks is the maximum number of symbolic links in a path, as in the kernel.
 const maxLinks = 40
 
-// follow watches the folders that the files are in now, and no others. The error
-// is about the files' own folders: a folder that only holds a symbolic link on the
-// path may be unreadable.
-func follow(w *fsnotify.Watcher, names []string) error {
+// watchFolders watches exactly the folders in which the files are at the moment. It
+// returns an error if the folder of a file cannot be watched. It ignores errors for folders
+// that contain only symbolic links on the path.
+func watchFolders(w *fsnotify.Watcher, names []string) error {
 	var wanted []string
 	var missing []error
 	for _, name := range names {
@@ -37,6 +37,7 @@ func follow(w *fsnotify.Watcher, names []string) error {
 	return errors.Join(missing...)
 }
 
+// add watches a folder.
 func add(w *fsnotify.Watcher, dir string) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return fmt.Errorf("want a folder, found the file %q", dir)
@@ -44,11 +45,11 @@ func add(w *fsnotify.Watcher, dir string) error {
 	return w.Add(dir)
 }
 
-// resolve follows every symbolic link of a name. Folders are those in which a
-// change can make the name stand for another file: the folder of each link on the
-// path, and last the file's own. A file may be a link to a file elsewhere, or be
-// below a link that a deployment swaps; Kubernetes does both. The results have no
-// links in them, so a folder has one name. Path is the file itself.
+// resolve follows every symbolic link of a name. It returns the path of the file, and the
+// folders in which a change can make the name refer to another file: the folder of each
+// link on the path, and the folder of the file as the last one. A file may be a link to
+// another folder, or be below a link that a deployment replaces; Kubernetes uses both. The
+// results contain no links, so that each folder has a single path.
 func resolve(name string) (dirs []string, path string) {
 	done, rest := split(name)
 	path = done
@@ -63,7 +64,7 @@ func resolve(name string) (dirs []string, path string) {
 			if filepath.IsAbs(target) {
 				done = root(target)
 			}
-			// The element itself goes with the next step.
+			// The loop removes the first element, which is the link.
 			rest = slices.Concat(rest[:1], elements(target), rest[1:])
 		case len(rest) > 1:
 			done = next
@@ -74,19 +75,22 @@ func resolve(name string) (dirs []string, path string) {
 	return append(dirs, done), path
 }
 
+// split returns the root of the absolute path of a name, and the elements of the path.
 func split(name string) (first string, rest []string) {
 	path, err := filepath.Abs(name)
-	if err != nil { // there is no current folder
+	if err != nil { // the working directory does not exist
 		path = filepath.Clean(name)
 	}
 	return root(path), elements(path)
 }
 
+// root returns the root folder of an absolute path.
 func root(path string) string {
 	return filepath.VolumeName(path) + string(filepath.Separator)
 }
 
-// elements keeps "..", which after a link is another folder than it looks.
+// elements returns the elements of a path. It keeps "..", because the parent of a link's
+// target is not the folder of the link.
 func elements(path string) []string {
 	path = strings.TrimPrefix(path, filepath.VolumeName(path))
 	return slices.DeleteFunc(strings.Split(path, string(filepath.Separator)), func(e string) bool { return e == "" || e == "." })
