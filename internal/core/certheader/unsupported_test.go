@@ -31,7 +31,7 @@ func TestUnsupported(t *testing.T) {
 	der := map[string][]byte{
 		"on the curve secp256k1":   selfSigned(t, ec("secp256k1")),
 		"on the curve brainpool":   selfSigned(t, ec("brainpoolP256r1")),
-		"written out instead of":   selfSigned(t, append(ec("P-256"), "-pkeyopt", "ec_param_enc:explicit")),
+		"explicit elliptic curve":  selfSigned(t, append(ec("P-256"), "-pkeyopt", "ec_param_enc:explicit")),
 		"an Ed448 key":             selfSigned(t, []string{"-algorithm", "ED448"}),
 		"an RSASSA-PSS key":        selfSigned(t, []string{"-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"}),
 		"a negative serial number": selfSigned(t, p256, "-set_serial", "-5"),

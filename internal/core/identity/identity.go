@@ -1,13 +1,13 @@
-// Package identity says which client a verified certificate speaks for.
+// Package identity reads the client's name from a verified certificate.
 //
 // The client's name is the certificate's organizational unit (OU, RFC 5280,
-// section 4.1.2.6). There must be exactly one and it must be a clean name as
-// [CheckName] defines it. A name becomes a header at the upstream, a key of the
-// access rules and a word in the log, so it is never trimmed, folded or
-// normalised: what is not clean is refused.
+// section 4.1.2.6). There must be exactly one OU, and it must be a valid name as
+// defined by [CheckName]. The name is sent to the upstream in a header, is compared
+// with the access rules and appears in the log. It is never trimmed, folded or
+// normalized: other names are refused.
 //
-// A [Client] comes from [Of] and from nowhere else, so code that asks for a
-// Client cannot be reached with a name that nobody verified.
+// Only [Of] returns a valid [Client]. Code that takes a Client can therefore not be
+// called with a name that was not verified.
 package identity
 
 import (
@@ -19,17 +19,17 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Client is one application, known by its verified certificate. The zero value
-// is no client: it is not Valid and every package refuses it.
+// Client is one application, identified by its verified certificate. The zero value is
+// not Valid, and every package refuses it.
 type Client struct {
 	name        string
 	certificate trust.Verified
 }
 
-// Of reads the client's name from a verified certificate. It fails closed, with
-// a [*refusal.Error] of reason IdentityMissing for a zero Verified or a
-// certificate without OU, IdentityAmbiguous for two OUs or more, and
-// IdentityInvalid for one OU that is not a clean name.
+// Of reads the client's name from a verified certificate. Every error is a
+// [*refusal.Error]. Its reason is IdentityMissing for a zero Verified or a certificate
+// without OU, IdentityAmbiguous for several OUs, and IdentityInvalid for an OU that is
+// not a valid name.
 func Of(v trust.Verified) (Client, error) {
 	if !v.Valid() {
 		return Client{}, refusal.New(refusal.IdentityMissing, "want a verified certificate, found none")
@@ -41,9 +41,9 @@ func Of(v trust.Verified) (Client, error) {
 	return Client{name: name, certificate: v}, nil
 }
 
-// Claimed is the name that a certificate claims, checked as [Of] checks it, and
-// with the same errors, but verified by nobody: it is for an operator's eyes and
-// decides nothing.
+// Claimed reads the name from a certificate that was not verified. It makes the same
+// checks as [Of] and returns the same errors. The result is for display to the operator
+// and must not be used for access decisions.
 func Claimed(cert *x509.Certificate) (string, error) {
 	name, err := organizationalUnit(cert)
 	if err != nil {
@@ -55,25 +55,25 @@ func Claimed(cert *x509.Certificate) (string, error) {
 	return name, nil
 }
 
-// Name is the client's name, byte for byte as the certificate has it, or ""
-// for the zero value.
+// Name returns the client's name, unchanged from the certificate, or "" for the zero
+// value.
 func (c Client) Name() string { return c.name }
 
-// String is the name, for the log.
+// String returns the name, for the log.
 func (c Client) String() string { return c.name }
 
-// Certificate is the verified certificate that the name was read from.
+// Certificate returns the verified certificate from which the name was read.
 func (c Client) Certificate() trust.Verified { return c.certificate }
 
-// Valid is true for every Client that [Of] returned without an error.
+// Valid reports whether [Of] returned the value without an error.
 func (c Client) Valid() bool { return c.name != "" && c.certificate.Valid() }
 
-// subject is the certificate's subject before anybody interprets the values:
-// pkix.Name drops what is not a string, and would so hide a second OU.
+// subject is a certificate's subject with its values not decoded. pkix.Name omits values
+// that are not strings, so it could hide a second OU.
 type subject []relativeNameSET
 
-// relativeNameSET is one relative distinguished name. encoding/asn1 reads a
-// type whose name ends in SET as an ASN.1 SET.
+// relativeNameSET is one relative distinguished name. encoding/asn1 decodes a type whose
+// name ends in SET as an ASN.1 SET.
 type relativeNameSET []attribute
 
 type attribute struct {
@@ -81,7 +81,7 @@ type attribute struct {
 	Value asn1.RawValue
 }
 
-// organizationalUnit is the text of the only OU.
+// organizationalUnit returns the text of the only OU.
 func organizationalUnit(cert *x509.Certificate) (string, error) {
 	values, err := organizationalUnits(cert.RawSubject)
 	if err != nil {
@@ -101,8 +101,8 @@ func organizationalUnit(cert *x509.Certificate) (string, error) {
 	return texts[0], nil
 }
 
-// organizationalUnits is every OU attribute of a DER encoded subject, whatever
-// its type and whether or not it shares its set with other attributes.
+// organizationalUnits returns every OU attribute of a subject in DER, of any ASN.1 type
+// and also from sets with several attributes.
 func organizationalUnits(der []byte) ([]asn1.RawValue, error) {
 	var s subject
 	rest, err := asn1.Unmarshal(der, &s)
@@ -110,7 +110,7 @@ func organizationalUnits(der []byte) ([]asn1.RawValue, error) {
 		return nil, err
 	}
 	if len(rest) > 0 {
-		return nil, fmt.Errorf("%d bytes behind its end", len(rest))
+		return nil, fmt.Errorf("%d bytes after its end", len(rest))
 	}
 	ou := asn1.ObjectIdentifier{2, 5, 4, 11}
 	var values []asn1.RawValue
@@ -124,8 +124,8 @@ func organizationalUnits(der []byte) ([]asn1.RawValue, error) {
 	return values, nil
 }
 
-// endsInNUL reports a BMPString whose last character is NUL. crypto/x509 strips
-// that character, so two different OUs would give the same name.
+// endsInNUL reports whether the value is a BMPString whose last character is NUL.
+// crypto/x509 removes that character, so two different OUs would have the same name.
 func endsInNUL(v asn1.RawValue) bool {
 	n := len(v.Bytes)
 	return v.Tag == asn1.TagBMPString && n >= 2 && v.Bytes[n-2] == 0 && v.Bytes[n-1] == 0

@@ -1,23 +1,20 @@
 package identity_test
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
-// attribute and relativeNameSET spell a subject as DER has it, so that a test
-// can say what pkix.Name cannot: string types, shared sets, no string at all.
+// attribute and relativeNameSET describe a subject as in DER. pkix.Name cannot describe
+// string types, sets with several attributes and values that are not strings.
 type attribute struct {
 	Type  asn1.ObjectIdentifier
 	Value asn1.RawValue
@@ -38,7 +35,7 @@ func ou(value string) attribute { return text(unit, asn1.TagUTF8String, value) }
 
 func cn(value string) attribute { return text(commonName, asn1.TagUTF8String, value) }
 
-// subject puts each attribute into a set of its own, as certificates do.
+// subject returns a subject with one set per attribute, as in most certificates.
 func subject(attributes ...attribute) []relativeNameSET {
 	sets := make([]relativeNameSET, 0, len(attributes))
 	for _, a := range attributes {
@@ -47,7 +44,7 @@ func subject(attributes ...attribute) []relativeNameSET {
 	return sets
 }
 
-// utf16be is the content of a BMPString.
+// utf16be returns the content of a BMPString.
 func utf16be(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -57,33 +54,23 @@ func utf16be(s string) string {
 	return b.String()
 }
 
-// certificate is signed by a fresh master key and has the given subject. The
-// error is x509's, when it does not take the subject at all.
+// certificate returns a certificate with the subject, signed by a new master key, and the
+// keyring with that key. The error is the one of x509.ParseCertificate, which refuses some
+// subjects.
 func certificate(t *testing.T, name []relativeNameSET) (*x509.Certificate, *trust.Keyring, error) {
 	t.Helper()
 	der, err := asn1.Marshal(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	issuer := ca.New(t)
+	template := ca.ClientTemplate()
+	template.RawSubject = der
+	raw, err := x509.CreateCertificate(rand.Reader, template, issuer.Certificate, ca.Key(t).Public(), issuer.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		RawSubject:   der,
-		NotBefore:    time.Unix(1_700_000_000, 0),
-		NotAfter:     time.Unix(1_800_000_000, 0),
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spki, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyring, err := trust.ParseKeyring(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 2048)
+	keyring, err := trust.ParseKeyring(issuer.PublicKeyPEM(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +84,7 @@ func verified(t *testing.T, name []relativeNameSET) trust.Verified {
 	if err != nil {
 		t.Fatalf("ParseCertificate: %v", err)
 	}
-	v, err := trust.NewVerifier(keyring, nil, trust.Limits{MinRSABits: 2048}).Verify(cert, cert.NotAfter.Add(-time.Second))
+	v, err := trust.NewVerifier(keyring, nil, trust.Limits{}).Verify(cert, ca.Now())
 	if err != nil {
 		t.Fatalf("Verify: %v", err)
 	}
@@ -116,9 +103,9 @@ func TestOfAccepts(t *testing.T) {
 		{"T61String", subject(text(unit, asn1.TagT61String, "mail")), "mail"},
 		{"BMPString", subject(text(unit, asn1.TagBMPString, utf16be("mail"))), "mail"},
 		{"without common name", subject(ou("mail")), "mail"},
-		{"beside the common name in one set", []relativeNameSET{{cn("x"), ou("mail")}}, "mail"},
+		{"in one set with the common name", []relativeNameSET{{cn("x"), ou("mail")}}, "mail"},
 		{"64 characters", subject(ou(strings.Repeat("a", 64))), strings.Repeat("a", 64)},
-		{"case and inner space stay", subject(ou("Web Client")), "Web Client"},
+		{"case and inner space", subject(ou("Web Client")), "Web Client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -131,13 +118,13 @@ func TestOfAccepts(t *testing.T) {
 				t.Errorf("Of = %q, valid %v; want %q, valid", client.Name(), client.Valid(), tt.want)
 			}
 			if client.Certificate() != v {
-				t.Error("the client does not carry the certificate it was read from")
+				t.Error("want the certificate from which the name was read")
 			}
 		})
 	}
 }
 
-// Each subject differs from the accepted one in one way.
+// TestOfRefuses checks subjects that differ from an accepted one in one property.
 func TestOfRefuses(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -165,7 +152,7 @@ func TestOfRefuses(t *testing.T) {
 		{"the rules' wildcard", subject(ou("*")), refusal.IdentityInvalid, "'*'"},
 		{"T61String above ASCII", subject(text(unit, asn1.TagT61String, "ma\xeel")), refusal.IdentityInvalid, "'î'"},
 		{"BMPString above ASCII", subject(text(unit, asn1.TagBMPString, utf16be("m\u0430il"))), refusal.IdentityInvalid, "ASCII letters"},
-		{"BMPString with the NUL that x509 strips", subject(text(unit, asn1.TagBMPString, utf16be("mail\x00"))), refusal.IdentityInvalid, "NUL"},
+		{"BMPString with the NUL that crypto/x509 removes", subject(text(unit, asn1.TagBMPString, utf16be("mail\x00"))), refusal.IdentityInvalid, "NUL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -175,16 +162,15 @@ func TestOfRefuses(t *testing.T) {
 				t.Fatalf("Of = %v, want %s with %q", err, tt.want, tt.detail)
 			}
 			if client.Valid() || client.Name() != "" {
-				t.Errorf("a refusal came with client %q", client.Name())
+				t.Errorf("want no client with a refusal, found %q", client.Name())
 			}
 		})
 	}
 }
 
-// An OU that is no string must not be skipped: beside "mail" it would be a
-// second OU that nobody sees. Today crypto/x509 refuses such a subject; should
-// that change, Of has to.
-func TestOfRefusesWhatIsNoString(t *testing.T) {
+// TestOfRefusesOtherTypes checks that an OU that is not a string is refused, by crypto/x509
+// or by Of. If it were ignored, the certificate would have a hidden second OU.
+func TestOfRefusesOtherTypes(t *testing.T) {
 	number := attribute{unit, asn1.RawValue{Tag: asn1.TagInteger, Bytes: []byte{1}}}
 	octets := attribute{unit, asn1.RawValue{Tag: asn1.TagOctetString, Bytes: []byte("mail")}}
 	for name, s := range map[string][]relativeNameSET{
@@ -208,8 +194,8 @@ func TestZeroValuesAreRefused(t *testing.T) {
 	if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.IdentityMissing {
 		t.Errorf("Of(zero) = %v, want %s", err, refusal.IdentityMissing)
 	}
-	var nobody identity.Client
-	if nobody.Valid() || nobody.Name() != "" || nobody.Certificate().Valid() {
+	var zero identity.Client
+	if zero.Valid() || zero.Name() != "" || zero.Certificate().Valid() {
 		t.Error("the zero Client is valid")
 	}
 }

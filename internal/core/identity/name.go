@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxName is the longest OU of RFC 5280, appendix A.1
-// (ub-organizational-unit-name).
+// maxName is the maximum length of an OU in characters (RFC 5280, appendix A.1:
+// ub-organizational-unit-name).
 const maxName = 64
 
-// CheckName says whether name can be a client's name: 1 to 64 characters,
-// ASCII letters and digits, and between them also . _ - : @ / + and single
-// spaces. The error says what is wanted and what was found; it quotes at most
-// one character of the name.
+// CheckName returns an error if name is not a valid client name. A valid name has 1 to 64
+// characters: ASCII letters and digits, and between them also . _ - : @ / + and single
+// spaces. The error describes the first violation and quotes at most one character of the
+// name.
 func CheckName(name string) error {
 	if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
 		return fmt.Errorf("want 1 to %d characters, found %d", maxName, n)
@@ -40,4 +40,5 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
+// isInner reports whether the character is allowed except at the ends of a name.
 func isInner(r rune) bool { return strings.ContainsRune("._-:@/+ ", r) }

@@ -9,7 +9,7 @@ import (
 
 func TestCheckName(t *testing.T) {
 	const (
-		clean     = ""
+		valid     = ""
 		length    = "want 1 to 64 characters"
 		alphabet  = "want only ASCII letters"
 		beginning = "want a letter or digit at the beginning"
@@ -21,15 +21,15 @@ func TestCheckName(t *testing.T) {
 		input string
 		want  string
 	}{
-		{"the articles' clients", "web-client", clean},
-		{"one character", "a", clean},
-		{"one digit", "7", clean},
-		{"every inner character", "a.b_c-d:e@f/g+h i", clean},
-		{"upper case stays", "Mail", clean},
-		{"64 characters", strings.Repeat("a", 64), clean},
-		{"single spaces, several", "a b c d", clean},
-		{"punctuation in a row", "a..b", clean},
-		{"space beside punctuation", "a - b", clean},
+		{"the articles' clients", "web-client", valid},
+		{"one character", "a", valid},
+		{"one digit", "7", valid},
+		{"every inner character", "a.b_c-d:e@f/g+h i", valid},
+		{"upper case", "Mail", valid},
+		{"64 characters", strings.Repeat("a", 64), valid},
+		{"single spaces, several", "a b c d", valid},
+		{"punctuation in a row", "a..b", valid},
+		{"space beside punctuation", "a - b", valid},
 
 		{"empty", "", length + ", found 0"},
 		{"65 characters", strings.Repeat("a", 65), length + ", found 65"},
@@ -66,17 +66,17 @@ func TestCheckName(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			err := identity.CheckName(tt.input)
 			switch {
-			case tt.want == clean && err != nil:
+			case tt.want == valid && err != nil:
 				t.Errorf("CheckName(%q) = %v, want no error", tt.input, err)
-			case tt.want != clean && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
+			case tt.want != valid && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
 				t.Errorf("CheckName(%q) = %v, want %q", tt.input, err, tt.want)
 			}
 		})
 	}
 }
 
-// FuzzCheckName states what the rest of the gateway relies on: a clean name is
-// short, printable ASCII and survives being a header value.
+// FuzzCheckName checks the properties that other packages rely on: a valid name is short,
+// printable ASCII and can be a header value.
 func FuzzCheckName(f *testing.F) {
 	for _, seed := range []string{"mail", "a b", "a  b", " mail", "mail\n", "", "ｍail", "a:b@c/d+e"} {
 		f.Add(seed)

@@ -1,11 +1,11 @@
-// Package sameorigin recognizes requests that a browser sends to a local server for a
-// page of another origin.
+// Package sameorigin recognizes requests that a browser sends to a local server for a page
+// of another origin.
 //
-// A server on a loopback or internal address is reached by the browsers of its network
-// too, and a page of any origin can make a browser send requests there. [Hosts] refuses
-// requests of a page whose own name was made to resolve to the server's address (DNS
-// rebinding): these ask for the page's name. [IsForeign] recognizes others by the fields
-// that a browser adds and a page cannot change.
+// Browsers in the same network reach a server on a loopback or internal address, and a page
+// of any origin can make a browser send requests to it. [Hosts] detects DNS rebinding, where
+// the name of a page resolves to the server's address: the Host field of such requests has
+// the page's name. [IsForeign] detects other requests by the fields that a browser adds and
+// that a page cannot change.
 package sameorigin
 
 import (
@@ -16,12 +16,12 @@ import (
 	"strings"
 )
 
-// Hosts are the host names that requests may use for a server. It is immutable and safe
-// for concurrent use. The zero value knows IP addresses and localhost.
+// Hosts is the set of host names that requests may use for a server. It is immutable and
+// safe for concurrent use. The zero value contains IP addresses and localhost.
 type Hosts struct{ names []string }
 
-// NewHosts makes the hosts of these names beside IP addresses and localhost. The port of
-// a name does not count. Empty names are ignored.
+// NewHosts returns a set of the names, IP addresses and localhost. Ports are ignored, and
+// so are empty names.
 func NewHosts(names ...string) Hosts {
 	var h Hosts
 	for _, name := range names {
@@ -32,17 +32,17 @@ func NewHosts(names ...string) Hosts {
 	return h
 }
 
-// Know reports whether the value of a Host field is one of the hosts. IP addresses are,
-// because no name server can make an address resolve to another machine, except those
-// that [isMasked] names. An empty Host is, too: no browser sends one.
-func (h Hosts) Know(host string) bool {
+// Contains reports whether the value of a Host field is in the set. IP addresses are,
+// because DNS rebinding needs a name, except those for which [isUnlabelledLocal] returns
+// true. An empty Host is in the set too, because browsers never send one.
+func (h Hosts) Contains(host string) bool {
 	name := hostname(host)
 	addr, err := netip.ParseAddr(name)
 	switch {
 	case host == "":
 		return true
 	case err == nil:
-		return !isMasked(addr)
+		return !isUnlabelledLocal(addr)
 	case endsInNumber(name):
 		return false
 	default:
@@ -50,16 +50,16 @@ func (h Hosts) Know(host string) bool {
 	}
 }
 
-// isMasked reports whether the address reaches this machine although browsers do not
-// count it as this machine: the unspecified address, 0.0.0.0/8, IPv4 addresses written
-// as IPv6 and addresses with a zone. Browsers send no Sec-Fetch-Site to such an
-// address, and so nothing that tells the request of a foreign page from another.
-func isMasked(addr netip.Addr) bool {
+// isUnlabelledLocal reports whether the address may reach this machine and browsers do not
+// treat it as local: the unspecified address, 0.0.0.0/8, IPv4 addresses written as IPv6 and
+// addresses with a zone. Browsers do not send Sec-Fetch-Site to such an address, so a
+// request for a foreign page cannot be recognized.
+func isUnlabelledLocal(addr netip.Addr) bool {
 	return addr.IsUnspecified() || addr.Is4() && addr.As4()[0] == 0 || addr.Is4In6() || addr.Zone() != ""
 }
 
-// endsInNumber reports whether the last label is a number. URL parsers read such a
-// name as an IPv4 address in another spelling: 0, 0x0 and 0.0 are 0.0.0.0.
+// endsInNumber reports whether the last label of the name is a number. URL parsers read
+// such a name as an IPv4 address: 0, 0x0 and 0.0 are 0.0.0.0.
 func endsInNumber(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	return last != "" && last[0] >= '0' && last[0] <= '9'
@@ -75,9 +75,9 @@ func hostname(hostport string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// IsForeign reports whether a browser says that it sends the request for a page of
-// another origin. GET is included, which net/http's CrossOriginProtection accepts. A page
-// at another port of the same host is foreign.
+// IsForeign reports whether the fields of a browser's request show that a page of another
+// origin caused it. Unlike net/http's CrossOriginProtection, it includes GET requests. A
+// page at another port of the same host is foreign.
 func IsForeign(r *http.Request) bool {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "same-origin" && site != "none" {
@@ -94,20 +94,20 @@ func IsForeign(r *http.Request) bool {
 	return false
 }
 
-// IsUnmarked reports whether a browser sends the request to a host to which browsers
-// send no Sec-Fetch-Site over plain HTTP (W3C Secure Contexts, 3.1): any except localhost
-// and the loopback addresses. A page can send a GET there with neither Origin nor
-// Referer, so [IsForeign] cannot recognize it. A server where a GET has an effect has to
-// refuse such requests as well.
-func IsUnmarked(r *http.Request) bool {
+// LacksFetchMetadata reports whether a browser sent the request to a host to which browsers
+// do not send Sec-Fetch-Site over plain HTTP (W3C Secure Contexts, 3.1): every host except
+// localhost and the loopback addresses. A page can cause a GET without Origin and Referer
+// there, which [IsForeign] cannot recognize. A server on which a GET has an effect must
+// refuse such requests too.
+func LacksFetchMetadata(r *http.Request) bool {
 	name := hostname(r.Host)
 	addr, err := netip.ParseAddr(name)
-	isMarked := isLocalhost(name) || err == nil && addr.IsLoopback() && !isMasked(addr)
-	return !isMarked && isBrowser(r)
+	hasMetadata := isLocalhost(name) || err == nil && addr.IsLoopback() && !isUnlabelledLocal(addr)
+	return !hasMetadata && isBrowser(r)
 }
 
-// isBrowser reports whether the User-Agent field is that of a browser. A page cannot
-// change it without a preflight request, which carries an Origin.
+// isBrowser reports whether the User-Agent field is the one of a browser. A page can change
+// it only with a preflight request, which has an Origin.
 func isBrowser(r *http.Request) bool {
 	return slices.ContainsFunc(r.Header.Values("User-Agent"), func(agent string) bool { return strings.HasPrefix(agent, "Mozilla/") })
 }

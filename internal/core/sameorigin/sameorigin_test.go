@@ -7,7 +7,7 @@ import (
 	"github.com/certgate/certgate/internal/core/sameorigin"
 )
 
-func TestKnow(t *testing.T) {
+func TestContains(t *testing.T) {
 	hosts := sameorigin.NewHosts("ops.internal:9090", "", "Gateway", "::1")
 	for host, want := range map[string]bool{
 		"": true, "127.0.0.1": true, "127.0.0.1:9090": true, "10.1.2.3:9090": true, "[::1]": true, "[::1]:9090": true,
@@ -18,12 +18,12 @@ func TestKnow(t *testing.T) {
 		"evil.example": false, "evil.example:9090": false, "localhost.evil.example": false, "notlocalhost": false, "ops.internal.evil.example": false,
 		"internal": false, ".": false, ":9090": false, "127.0.0.1.evil.example": false, "127.0.0.1@evil.example": false, "0x7f.1": false, "2130706433": false,
 	} {
-		if have := hosts.Know(host); have != want {
-			t.Errorf("%q known: %t, want %t", host, have, want)
+		if have := hosts.Contains(host); have != want {
+			t.Errorf("%q contained: %t, want %t", host, have, want)
 		}
 	}
-	if (sameorigin.Hosts{}).Know("ops.internal") || !(sameorigin.Hosts{}).Know("localhost") {
-		t.Error("want the zero value to know localhost and no name")
+	if (sameorigin.Hosts{}).Contains("ops.internal") || !(sameorigin.Hosts{}).Contains("localhost") {
+		t.Error("want the zero value to contain localhost and no other name")
 	}
 }
 
@@ -33,20 +33,20 @@ func TestIsForeign(t *testing.T) {
 		header http.Header
 		want   bool
 	}{
-		{"a program", http.Header{}, false},
-		{"typed into the address bar", http.Header{"Sec-Fetch-Site": {"none"}}, false},
-		{"its own page", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://127.0.0.1:9090"}, "Referer": {"http://127.0.0.1:9090/status"}}, false},
+		{"not a browser", http.Header{}, false},
+		{"address bar", http.Header{"Sec-Fetch-Site": {"none"}}, false},
+		{"same origin", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://127.0.0.1:9090"}, "Referer": {"http://127.0.0.1:9090/status"}}, false},
 		{"another site", http.Header{"Sec-Fetch-Site": {"cross-site"}}, true},
 		{"another port", http.Header{"Sec-Fetch-Site": {"same-site"}}, true},
 		{"two values", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, true},
-		{"a value that is not known", http.Header{"Sec-Fetch-Site": {""}}, true},
-		{"another site's origin", http.Header{"Origin": {"https://evil.example"}}, true},
+		{"unknown value", http.Header{"Sec-Fetch-Site": {""}}, true},
+		{"Origin of another site", http.Header{"Origin": {"https://evil.example"}}, true},
 		{"an opaque origin", http.Header{"Origin": {"null"}}, true},
 		{"the origin of another port", http.Header{"Origin": {"http://127.0.0.1:3000"}}, true},
 		{"two origins", http.Header{"Origin": {"http://127.0.0.1:9090", "https://evil.example"}}, true},
-		{"another site's link", http.Header{"Referer": {"https://evil.example/page"}}, true},
-		{"a link that is no URL", http.Header{"Referer": {"http://[::1"}}, true},
-		{"an empty link", http.Header{"Referer": {""}}, true},
+		{"Referer of another site", http.Header{"Referer": {"https://evil.example/page"}}, true},
+		{"invalid Referer", http.Header{"Referer": {"http://[::1"}}, true},
+		{"empty Referer", http.Header{"Referer": {""}}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,8 +58,9 @@ func TestIsForeign(t *testing.T) {
 	}
 }
 
-// TestIsUnmarked: a browser at a host to which it sends no Sec-Fetch-Site.
-func TestIsUnmarked(t *testing.T) {
+// TestLacksFetchMetadata checks browsers and other programs at hosts with and without
+// Sec-Fetch-Site.
+func TestLacksFetchMetadata(t *testing.T) {
 	const browser = "Mozilla/5.0 (X11; Linux x86_64)"
 	for host, want := range map[string]bool{
 		"127.0.0.1:9090": false, "[::1]:9090": false, "localhost": false, "app.localhost:1": false, "127.0.0.2": false,
@@ -67,8 +68,8 @@ func TestIsUnmarked(t *testing.T) {
 	} {
 		for agent, isBrowser := range map[string]bool{browser: true, "curl/8.5.0": false, "": false} {
 			r := &http.Request{Host: host, Header: http.Header{"User-Agent": {agent}}}
-			if have := sameorigin.IsUnmarked(r); have != (want && isBrowser) {
-				t.Errorf("%q at %q: unmarked %t, want %t", agent, host, have, want && isBrowser)
+			if have := sameorigin.LacksFetchMetadata(r); have != (want && isBrowser) {
+				t.Errorf("%q at %q: %t, want %t", agent, host, have, want && isBrowser)
 			}
 		}
 	}

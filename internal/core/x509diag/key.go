@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// keyFault takes the content of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+// keyFault explains the content of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
 func keyFault(spki []byte) (Fault, bool) {
 	algorithm, rest, ok := next(spki, tagSequence)
 	if !ok {
@@ -22,23 +22,23 @@ func keyFault(spki []byte) (Fault, bool) {
 	case oid == oidEC:
 		return curveFault(parameters)
 	case oid == oidRSA, oid == oidDSA, oid == oidEd25519, oid == oidX25519:
-		return Fault{}, false // crypto/x509 knows them
+		return Fault{}, false // crypto/x509 supports these
 	case name != "":
-		return Fault{name, keyRemedy}, true
+		return Fault{name, keyHint}, true
 	default:
 		return unknownKey(), true
 	}
 }
 
 func unknownKey() Fault {
-	return Fault{"a key of an algorithm that Go's crypto/x509 does not know", keyRemedy}
+	return Fault{"a key of an algorithm that Go's crypto/x509 does not support", keyHint}
 }
 
-// curveFault takes the parameters of an elliptic curve key (RFC 5480, section
+// curveFault explains the parameters of an elliptic curve key (RFC 5480, section
 // 2.1.1).
 func curveFault(parameters []byte) (Fault, bool) {
 	if _, _, ok := next(parameters, tagSequence); ok {
-		return Fault{"a key on an elliptic curve that is written out instead of named", "make the key with -pkeyopt ec_param_enc:named_curve and have the certificate issued over it"}, true
+		return Fault{"a key with explicit elliptic curve parameters instead of a named curve", "make the key with -pkeyopt ec_param_enc:named_curve and have the certificate issued over it"}, true
 	}
 	curve, _, ok := nextOID(parameters)
 	if !ok {
@@ -48,17 +48,18 @@ func curveFault(parameters []byte) (Fault, bool) {
 	case "P-224", "P-256", "P-384", "P-521":
 		return Fault{}, false // the point is damaged, not the curve
 	case "":
-		return Fault{"a key on an elliptic curve that Go's crypto/x509 does not know", keyRemedy}, true
+		return Fault{"a key on an elliptic curve that Go's crypto/x509 does not support", keyHint}, true
 	default:
-		return Fault{"a key on the curve " + name, keyRemedy}, true
+		return Fault{"a key on the curve " + name, keyHint}, true
 	}
 }
 
-// maxOID is above the length of every identifier that is compared here, in bytes
-// of DER.
+// maxOID is the maximum length in bytes of DER up to which an identifier is decoded. All
+// identifiers in this package are shorter.
 const maxOID = 16
 
-// nextOID reads an OBJECT IDENTIFIER. A longer one than maxOID is returned as "".
+// nextOID reads the OBJECT IDENTIFIER at the start of der. The result is "" for one that
+// is longer than maxOID.
 func nextOID(der []byte) (oid string, rest []byte, ok bool) {
 	content, rest, ok := next(der, asn1.TagOID)
 	if !ok || len(content) > maxOID {
@@ -81,7 +82,8 @@ const (
 	brainpool  = "1.3.36.3.3.2.8.1.1."   // RFC 5639
 )
 
-// keyName names the algorithms that operators try and crypto/x509 does not know.
+// keyName returns a text for an algorithm that operators may choose and crypto/x509 does
+// not support, or "".
 func keyName(oid string) string {
 	switch oid {
 	case "1.2.840.113549.1.1.10": // RFC 4055
@@ -101,7 +103,8 @@ func keyName(oid string) string {
 	}
 }
 
-// curveName names the curves of RFC 5480, SEC 2 and RFC 5639 that openssl offers.
+// curveName returns the name of a curve of RFC 5480, SEC 2 or RFC 5639 that openssl
+// supports, or "".
 func curveName(oid string) string {
 	switch oid {
 	case "1.3.132.0.33":

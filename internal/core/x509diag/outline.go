@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// outline holds the fields of a certificate that crypto/x509 may refuse, each as
-// the content octets of its DER.
+// outline holds the fields of a certificate that crypto/x509 may refuse, each as the
+// content of its DER element.
 type outline struct {
 	serial          []byte
 	innerAlgorithm  []byte
@@ -17,7 +17,7 @@ type outline struct {
 	extensions      []byte // of the SEQUENCE; nil if absent
 }
 
-// outlineOf splits a Certificate (RFC 5280, section 4.1).
+// outlineOf splits a Certificate (RFC 5280, section 4.1) into its fields.
 func outlineOf(der []byte) (o outline, ok bool) {
 	content, rest, ok := next(der, tagSequence)
 	if !ok || len(rest) > 0 {
@@ -36,8 +36,7 @@ func outlineOf(der []byte) (o outline, ok bool) {
 	return o, o.split(tbs)
 }
 
-// split reads the fields of a TBSCertificate. The result is false if they are not
-// in their places.
+// split reads the fields of a TBSCertificate. The result is false if a field is missing.
 func (o *outline) split(tbs []byte) (ok bool) {
 	if _, rest, ok := next(tbs, tagContext); ok { // version
 		tbs = rest
@@ -69,7 +68,7 @@ func (o *outline) split(tbs []byte) (ok bool) {
 	return true
 }
 
-// The tags that next takes: class, primitive or constructed, and number.
+// Tags in DER, with class, constructed bit and number.
 const (
 	tagSequence = 0x30
 	tagSet      = 0x31
@@ -78,8 +77,8 @@ const (
 
 // next reads the element at the start of der if it has the tag.
 func next(der []byte, tag byte) (content, rest []byte, ok bool) {
-	found, content, rest, ok := element(der)
-	if !ok || found != tag {
+	actual, content, rest, ok := element(der)
+	if !ok || actual != tag {
 		return nil, der, false
 	}
 	return content, rest, true
@@ -109,6 +108,7 @@ func element(der []byte) (tag byte, content, rest []byte, ok bool) {
 	return tag, der[:length], der[length:], true
 }
 
+// serialFault finds a negative serial number.
 func (o outline) serialFault() (Fault, bool) {
 	if len(o.serial) == 0 || o.serial[0] < 0x80 {
 		return Fault{}, false
@@ -116,15 +116,16 @@ func (o outline) serialFault() (Fault, bool) {
 	return Fault{"a negative serial number", "have the certificate issued with a positive serial number (RFC 5280, section 4.1.2.2)"}, true
 }
 
+// algorithmFault finds a difference between the two signature algorithms.
 func (o outline) algorithmFault() (Fault, bool) {
 	if bytes.Equal(o.innerAlgorithm, o.outerAlgorithm) {
 		return Fault{}, false
 	}
-	return Fault{"two different signature algorithms, inside and outside the signed part", encodeRemedy}, true
+	return Fault{"two different signature algorithms, inside and outside the signed part", encodeHint}, true
 }
 
-// stringType names the type of an attribute value, or returns "" if crypto/x509
-// reads it.
+// stringType returns the name of the type of an attribute value, or "" if crypto/x509
+// supports it.
 func stringType(tag byte) string {
 	switch tag {
 	case asn1.TagPrintableString, asn1.TagUTF8String, asn1.TagT61String, asn1.TagIA5String, asn1.TagBMPString, asn1.TagNumericString:
@@ -138,7 +139,7 @@ func stringType(tag byte) string {
 	}
 }
 
-// nameFault looks for an attribute value of a type that crypto/x509 refuses.
+// nameFault finds an attribute value of a type that crypto/x509 refuses.
 func (o outline) nameFault() (Fault, bool) {
 	for _, name := range []struct {
 		field   string
@@ -169,7 +170,8 @@ func nameType(name []byte) string {
 	return ""
 }
 
-// attributeType reads one attribute at the start of set.
+// attributeType returns the unsupported type of the first attribute in set, or "", and
+// the bytes after the attribute.
 func attributeType(set []byte) (kind string, rest []byte, ok bool) {
 	attribute, rest, ok := next(set, tagSequence)
 	if !ok {
@@ -183,12 +185,12 @@ func attributeType(set []byte) (kind string, rest []byte, ok bool) {
 	return stringType(tag), rest, ok
 }
 
-// maxExtensions bounds the comparison of extensions with each other. Real
-// certificates have up to about 20.
+// maxExtensions is the number of extensions that are compared with each other. Most
+// certificates have at most 20.
 const maxExtensions = 64
 
-// extensionFault looks for an extension that occurs twice (RFC 5280, section
-// 4.2) among the first ones.
+// extensionFault finds an extension that occurs twice (RFC 5280, section 4.2) among the
+// first maxExtensions.
 func (o outline) extensionFault() (Fault, bool) {
 	var seen [][]byte
 	for rest := o.extensions; len(rest) > 0 && len(seen) < maxExtensions; {

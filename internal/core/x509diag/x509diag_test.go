@@ -2,18 +2,13 @@ package x509diag_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/core/x509diag"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // fields are the DER elements of a TBSCertificate.
@@ -21,25 +16,10 @@ type fields struct {
 	version, serial, algorithm, issuer, validity, subject, spki, extensions []byte
 }
 
-// newFields returns those of a certificate that crypto/x509 reads.
+// newFields returns the fields of a certificate that crypto/x509 accepts.
 func newFields(t testing.TB) fields {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), Subject: pkix.Name{OrganizationalUnit: []string{"mail"}}, DNSNames: []string{"mail.example"},
-		NotBefore: time.Unix(1_700_000_000, 0), NotAfter: time.Unix(1_800_000_000, 0), KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert := ca.New(t).Client(t, ca.Key(t).Public(), func(c *x509.Certificate) { c.DNSNames = []string{"mail.example"} })
 	all := split(t, contentOf(t, cert.RawTBSCertificate))
 	if len(all) != 8 {
 		t.Fatalf("want 8 fields, found %d", len(all))
@@ -47,7 +27,7 @@ func newFields(t testing.TB) fields {
 	return fields{all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7]}
 }
 
-// certificate writes the fields as a certificate whose signature is meaningless.
+// certificate returns a certificate of the fields with an invalid signature.
 func (f fields) certificate(t testing.TB) []byte {
 	t.Helper()
 	tbs := wrap(t, 0x30, f.version, f.serial, f.algorithm, f.issuer, f.validity, f.subject, f.spki, f.extensions)
@@ -76,7 +56,7 @@ func split(t testing.TB, der []byte) (elements [][]byte) {
 	return elements
 }
 
-// wrap writes an element with a tag and the parts as its content.
+// wrap returns an element with a tag and the parts as its content.
 func wrap(t testing.TB, tag byte, parts ...[]byte) []byte {
 	t.Helper()
 	content := bytes.Join(parts, nil)
@@ -96,7 +76,7 @@ func object(t testing.TB, value any) []byte {
 	return der
 }
 
-// publicKey writes a SubjectPublicKeyInfo.
+// publicKey returns a SubjectPublicKeyInfo.
 func publicKey(t testing.TB, algorithm asn1.ObjectIdentifier, parameters ...[]byte) []byte {
 	t.Helper()
 	id := wrap(t, 0x30, append([][]byte{object(t, algorithm)}, parameters...)...)
@@ -115,19 +95,19 @@ var (
 	brainpool = asn1.ObjectIdentifier{1, 3, 36, 3, 3, 2, 8, 1, 1, 7}
 )
 
-// keys are the unsupported ones, with what is said of them.
+// keys returns unsupported keys by a part of their description.
 func keys(t testing.TB) map[string][]byte {
 	t.Helper()
 	return map[string][]byte{
-		"a key on the curve secp256k1":     publicKey(t, ecKey, object(t, secp256k1)),
-		"a key on the curve brainpool":     publicKey(t, ecKey, object(t, brainpool)),
-		"written out instead of named":     publicKey(t, ecKey, wrap(t, 0x30, []byte{2, 1, 1})),
-		"an elliptic curve that Go's":      publicKey(t, ecKey, object(t, asn1.ObjectIdentifier{1, 3, 132, 0, 1})),
-		"an Ed448 key":                     publicKey(t, asn1.ObjectIdentifier{1, 3, 101, 113}),
-		"an RSASSA-PSS key":                publicKey(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}),
-		"an ML-DSA key":                    publicKey(t, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}),
-		"a key of an algorithm that Go's":  publicKey(t, asn1.ObjectIdentifier{1, 2, 3, 4}),
-		"a key of an algorithm that Go's ": publicKey(t, asn1.ObjectIdentifier{1, 2, 268435455, 268435455, 268435455, 268435455, 268435455}),
+		"a key on the curve secp256k1":       publicKey(t, ecKey, object(t, secp256k1)),
+		"a key on the curve brainpool":       publicKey(t, ecKey, object(t, brainpool)),
+		"explicit elliptic curve parameters": publicKey(t, ecKey, wrap(t, 0x30, []byte{2, 1, 1})),
+		"an elliptic curve that Go's":        publicKey(t, ecKey, object(t, asn1.ObjectIdentifier{1, 3, 132, 0, 1})),
+		"an Ed448 key":                       publicKey(t, asn1.ObjectIdentifier{1, 3, 101, 113}),
+		"an RSASSA-PSS key":                  publicKey(t, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}),
+		"an ML-DSA key":                      publicKey(t, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}),
+		"a key of an algorithm that Go's":    publicKey(t, asn1.ObjectIdentifier{1, 2, 3, 4}),
+		"a key of an algorithm that Go's ":   publicKey(t, asn1.ObjectIdentifier{1, 2, 268435455, 268435455, 268435455, 268435455, 268435455}),
 	}
 }
 
@@ -173,7 +153,7 @@ func TestUnreadable(t *testing.T) {
 			change(&f)
 			der := f.certificate(t)
 			if _, err := x509.ParseCertificate(der); err == nil {
-				t.Fatal("want a certificate that crypto/x509 refuses, found one that it reads")
+				t.Fatal("want a certificate that crypto/x509 refuses, found one that it accepts")
 			}
 			fault, ok := x509diag.Unreadable(der)
 			if !ok || fault.Description != strings.TrimSuffix(want, ", also") || fault.Hint == "" {
@@ -192,14 +172,14 @@ func TestUnreadable(t *testing.T) {
 	})
 }
 
-// TestOtherInputs: what is no certificate is not explained, and neither is a key
-// that crypto/x509 supports.
+// TestOtherInputs checks that there is no explanation for inputs that are not certificates
+// and for keys that crypto/x509 supports.
 func TestOtherInputs(t *testing.T) {
 	f := newFields(t)
 	good := f.certificate(t)
 	for name, der := range map[string][]byte{
 		"nothing": nil, "a key": f.spki, "a name": f.subject, "a cut certificate": good[:len(good)-1],
-		"bytes behind it": append(bytes.Clone(good), 0), "no signature": wrap(t, 0x30, split(t, contentOf(t, good))[:2]...),
+		"bytes after it": append(bytes.Clone(good), 0), "no signature": wrap(t, 0x30, split(t, contentOf(t, good))[:2]...),
 		"a request": wrap(t, 0x30, wrap(t, 0x30, []byte{2, 1, 0}, f.subject, f.spki), f.algorithm, wrap(t, 3, []byte{0, 1})),
 	} {
 		if fault, ok := x509diag.Unreadable(der); ok {
@@ -220,7 +200,7 @@ func TestOtherInputs(t *testing.T) {
 	}
 }
 
-// TestWork bounds what an explanation costs for inputs that are all length.
+// TestWork checks that explaining very long inputs needs few allocations.
 func TestWork(t *testing.T) {
 	const size = 1 << 20
 	attribute := contentOf(t, nameWith(t, 12))

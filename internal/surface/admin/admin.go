@@ -89,7 +89,7 @@ func guard(c *gin.Context) {
 func refuseForeign(hosts sameorigin.Hosts) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		switch {
-		case !hosts.Know(c.Request.Host):
+		case !hosts.Contains(c.Request.Host):
 			hostUnknown().write(c)
 		case sameorigin.IsForeign(c.Request):
 			crossOrigin().write(c)

@@ -23,13 +23,13 @@ func newGuard(o Options) guard {
 
 // knows reports whether the Host of a request is one of the agent's. On a Unix socket
 // every Host is.
-func (g guard) knows(host string) bool { return g.unix || g.hosts.Know(host) }
+func (g guard) knows(host string) bool { return g.unix || g.hosts.Contains(host) }
 
 // isCrossOrigin reports whether a browser sent the request, or may have sent it, for a
 // page of another origin. It includes GET, which http.CrossOriginProtection accepts,
 // because the agent signs a GET as its client, too.
 func (g guard) isCrossOrigin(r *http.Request) bool {
-	return sameorigin.IsForeign(r) || !g.unix && sameorigin.IsUnmarked(r)
+	return sameorigin.IsForeign(r) || !g.unix && sameorigin.LacksFetchMetadata(r)
 }
 
 // hostname returns the host of a Host field without port, brackets and final dot, in
