@@ -2,7 +2,7 @@
 //
 // A refusal is an [*Error]. It has a stable [Reason], which the client receives,
 // and a detail, which appears in the log only. Any other error is a fault of the
-// gateway or of the upstream and says nothing about the client.
+// gateway or of the upstream and does not depend on the client.
 //
 // One table in this package maps each reason to its status. An unknown reason has
 // status 500: a reason that is missing in the table makes the gateway refuse

@@ -2,20 +2,17 @@ package trust_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // TestAuthorityCertificate checks that a keyring accepts a CA certificate only if its
@@ -98,25 +95,16 @@ func TestAuthorityTime(t *testing.T) {
 // TestAuthorityNotYetValid uses crypto/x509, because openssl 3.0 cannot set the start of
 // a validity period.
 func TestAuthorityNotYetValid(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	begin := ca.Now()
+	validFrom := func(from time.Time) ca.Change {
+		return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = from, begin.AddDate(1, 0, 0) }
 	}
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example CA"}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0),
-		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caText := made(t, ca, ca, &key.PublicKey, key)
-	client := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(1, 0, 0)}
-	cert := parsed(t, made(t, client, ca, &key.PublicKey, key))
-
-	older := &x509.Certificate{
-		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "Older CA"}, NotBefore: begin.AddDate(-1, 0, 0), NotAfter: begin.AddDate(9, 0, 0),
-		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	olderText := made(t, older, older, &key.PublicKey, key)
-	intermediate := parsed(t, made(t, ca, older, &key.PublicKey, key))
+	issuer := ca.New(t, validFrom(begin))
+	cert := issuer.Client(t, ca.Key(t).Public(), validFrom(begin.AddDate(-1, 0, 0)))
+	older := ca.NewWithKey(t, issuer.Key, validFrom(begin.AddDate(-1, 0, 0)), func(c *x509.Certificate) { c.Subject.CommonName = "Older CA" })
+	template := ca.Template(issuer.Certificate.Subject.CommonName)
+	validFrom(begin)(template)
+	intermediate := ca.Sign(t, template, older.Certificate, issuer.Key.Public(), older.Key)
 	tests := []struct {
 		name string
 		now  time.Time
@@ -131,9 +119,9 @@ func TestAuthorityNotYetValid(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			limits := trust.Limits{ClockSkew: tt.skew}
-			v, err := trust.NewVerifier(keyring(t, caText), nil, limits).Verify(cert, tt.now)
+			v, err := trust.NewVerifier(keyring(t, issuer.CertificatePEM()), nil, limits).Verify(cert, tt.now)
 			check(t, cert, v, err, tt.want)
-			v, err = trust.NewVerifier(keyring(t, olderText), nil, limits).Verify(cert, tt.now, intermediate)
+			v, err = trust.NewVerifier(keyring(t, older.CertificatePEM()), nil, limits).Verify(cert, tt.now, intermediate)
 			check(t, cert, v, err, tt.want)
 		})
 	}
@@ -168,15 +156,8 @@ func TestIssuerName(t *testing.T) {
 // TestExponents checks that keys with a tiny or even RSA exponent are refused. It uses
 // crypto/x509, because openssl does not make such keys.
 func TestExponents(t *testing.T) {
-	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	issuer := ca.New(t)
 	modulus, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spki, err := x509.MarshalPKIXPublicKey(&signer.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,21 +166,10 @@ func TestExponents(t *testing.T) {
 		1: refusal.CertificateWeak, 2: refusal.CertificateWeak, 4: refusal.CertificateWeak, 65536: refusal.CertificateWeak,
 	}
 	for exponent, want := range wants {
-		client := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1e9, 0)}
-		public := &rsa.PublicKey{N: modulus.N, E: exponent}
-		cert := parsed(t, made(t, client, client, public, signer))
-		v, err := verify(t, cert, pemOf("PUBLIC KEY", spki))
+		cert := issuer.Client(t, &rsa.PublicKey{N: modulus.N, E: exponent})
+		v, err := verify(t, cert, issuer.PublicKeyPEM())
 		check(t, cert, v, err, want)
 	}
-}
-
-func made(t *testing.T, template, parent *x509.Certificate, public, signer any) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pemOf("CERTIFICATE", der)
 }
 
 func pemOf(kind string, der []byte) []byte {

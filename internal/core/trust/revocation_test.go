@@ -218,14 +218,14 @@ func TestReencodedSignature(t *testing.T) {
 	public, _ := o.newCA("ca", "ec:P-256")
 	o.key("mail", "ec:P-256")
 	cert := o.client(clientOptions{ca: "ca", key: "mail"})
-	twin := otherSignature(t, cert)
-	if bytes.Equal(twin.Raw, cert.Raw) || !bytes.Equal(twin.RawTBSCertificate, cert.RawTBSCertificate) {
+	reencoded := otherSignature(t, cert)
+	if bytes.Equal(reencoded.Raw, cert.Raw) || !bytes.Equal(reencoded.RawTBSCertificate, cert.RawTBSCertificate) {
 		t.Fatal("want the same signed bytes under another signature")
 	}
 	first, err := verify(t, cert, public)
 	check(t, cert, first, err, "")
-	second, err := verify(t, twin, public)
-	check(t, twin, second, err, "")
+	second, err := verify(t, reencoded, public)
+	check(t, reencoded, second, err, "")
 	if first.Fingerprint() != second.Fingerprint() || first.Serial() != second.Serial() {
 		t.Error("want the same fingerprint and serial for both encodings")
 	}
@@ -234,8 +234,8 @@ func TestReencodedSignature(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(twin, midValidity(twin))
-		check(t, twin, v, err, refusal.CertificateRevoked)
+		v, err := trust.NewVerifier(keyring(t, public), revocations, trust.Limits{}).Verify(reencoded, midValidity(reencoded))
+		check(t, reencoded, v, err, refusal.CertificateRevoked)
 	}
 }
 
@@ -265,9 +265,9 @@ func TestRevokedChain(t *testing.T) {
 				verifier := trust.NewVerifier(ring, revocations, trust.Limits{})
 				v, err := verifier.Verify(leaf, midValidity(leaf), sub, one)
 				check(t, leaf, v, err, refusal.CertificateRevoked)
-				twin := otherSignature(t, leaf)
-				v, err = verifier.Verify(twin, midValidity(leaf), otherSignature(t, sub), otherSignature(t, one))
-				check(t, twin, v, err, refusal.CertificateRevoked)
+				reencoded := otherSignature(t, leaf)
+				v, err = verifier.Verify(reencoded, midValidity(leaf), otherSignature(t, sub), otherSignature(t, one))
+				check(t, reencoded, v, err, refusal.CertificateRevoked)
 				if c != leaf {
 					v, err = verifier.Verify(direct, midValidity(direct), sub, one)
 					check(t, direct, v, err, "")
@@ -292,11 +292,11 @@ func otherSignature(t *testing.T, cert *x509.Certificate) *x509.Certificate {
 	signature.S.Sub(elliptic.P256().Params().N, signature.S)
 	raw := marshal(t, signature)
 	outer.Signature = asn1.RawValue{FullBytes: marshal(t, asn1.BitString{Bytes: raw, BitLength: 8 * len(raw)})}
-	twin, err := x509.ParseCertificate(marshal(t, outer))
+	reencoded, err := x509.ParseCertificate(marshal(t, outer))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return twin
+	return reencoded
 }
 
 func marshal(t *testing.T, value any) []byte {
