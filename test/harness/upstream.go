@@ -72,7 +72,7 @@ func (u *Upstream) WantNothing(t *testing.T) {
 func (u *Upstream) WantOne(t *testing.T) []string {
 	t.Helper()
 	found := u.Take()
-	if n := strings.Count(found, "\r\nX-Request-Id: "); n != 1 {
+	if n := strings.Count(strings.ToLower(found), "\r\nx-request-id: "); n != 1 {
 		t.Fatalf("want one request at the upstream, found %d", n)
 	}
 	head, _, _ := strings.Cut(found, "\r\n\r\n")

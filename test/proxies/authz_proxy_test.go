@@ -8,6 +8,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -15,6 +16,8 @@ import (
 type asker struct {
 	*harness.Gateway
 	proxyAddr string
+	surface   string                                                 // in the audit lines
+	status    func(refusal.Reason) int                               // of a refusal that the client gets
 	send      func(t *testing.T, r harness.Request) harness.Response // sends a request to the proxy
 }
 
@@ -27,7 +30,7 @@ func startAsker(t *testing.T, g *harness.Gateway, authz, file string, edit *stri
 		o.edit = edit.Replace
 	}
 	p := startProxy(t, o)
-	return asker{g, p.addr, func(t *testing.T, r harness.Request) harness.Response {
+	return asker{g, p.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
 		return harness.Send(t, p.addr, r)
 	}}
@@ -63,7 +66,7 @@ func (a asker) wantPassed(t *testing.T, r harness.Request, c harness.Certificate
 	if len(ids) != 1 {
 		t.Fatalf("want one X-Request-Id at the service, found %q", ids)
 	}
-	if line := a.AuditLineOf(t, ids[0]); line.Surface != "verify" || line.Client != "mail" || !strings.HasPrefix(r.Target, line.Path) {
+	if line := a.AuditLineOf(t, ids[0]); line.Surface != a.surface || line.Client != "mail" || !strings.HasPrefix(r.Target, line.Path) {
 		t.Errorf("want the request of mail in the log, found %+v", line)
 	}
 }
@@ -73,10 +76,7 @@ func (a asker) wantStopped(t *testing.T, r harness.Request, reason refusal.Reaso
 	t.Helper()
 	found := a.send(t, r)
 	a.Upstream.WantNothing(t)
-	want := http.StatusForbidden
-	if reason.Status() == http.StatusUnauthorized {
-		want = http.StatusUnauthorized
-	}
+	want := a.status(reason)
 	if found.Status != want || !strings.Contains(found.Body, `"reason":"`+string(reason)+`"`) {
 		t.Errorf("want %d and %s, found %d and %.300s", want, reason, found.Status, found.Body)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -22,7 +23,7 @@ func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Repla
 	}
 	f := &front{cast: c, addr: startProxy(t, o).addr}
 	f.waitForRoute(t)
-	return asker{g, f.addr, func(t *testing.T, r harness.Request) harness.Response {
+	return asker{g, f.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
 		a, err := f.ask(t, r)
 		if err != nil {

@@ -16,9 +16,9 @@ import (
 // headerOf reads the header in either of the forms in which Envoy sends it, with
 // canonical names and the pseudo-header fields of HTTP/2 among them.
 //
-// By default Envoy joins the values of one name with commas, and nobody can tell
-// two certificates from a chain. So a comma always separates two values, and who
-// attaches chains needs encode_raw_headers.
+// By default Envoy joins the values of one name with commas, so that two certificates
+// and a chain look alike. A comma therefore always separates two values. Chains need
+// encode_raw_headers.
 func headerOf(r *auth.AttributeContext_HttpRequest) http.Header {
 	h := http.Header{}
 	for name, joined := range r.GetHeaders() {

@@ -53,20 +53,29 @@ func (b *bench) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
 	return c, s
 }
 
-// about is Envoy's question on GET /events with mail's certificate.
+// about returns the question of Envoy 1.40 about GET /events with mail's certificate,
+// without encode_raw_headers. TestEnvoyCheckRequest in package test compares the form with
+// that of a real Envoy.
 func about(t *testing.T) *auth.CheckRequest {
 	t.Helper()
 	return &auth.CheckRequest{Attributes: &auth.AttributeContext{
-		Source: &auth.AttributeContext_Peer{},
+		Source:      &auth.AttributeContext_Peer{Address: socketAddress("198.51.100.7", 49231)},
+		Destination: &auth.AttributeContext_Peer{Address: socketAddress("192.0.2.1", 443)},
 		Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
 			Id: "12797634331110153037", Method: "GET", Path: "/events?a=1", Host: "app.example", Scheme: "https", Protocol: "HTTP/2",
 			Headers: map[string]string{
 				":authority": "app.example", ":method": "GET", ":path": "/events?a=1", ":scheme": "https",
 				"user-agent": "curl/8.5.0", "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https", "x-request-id": "11f3e0b2",
-				"x-ssl-auth": encode(newWorld(t).mail),
+				"x-envoy-external-address": "198.51.100.7", "x-ssl-auth": encode(newWorld(t).mail),
 			},
 		}},
 	}}
+}
+
+func socketAddress(host string, port uint32) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+		Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port},
+	}}}
 }
 
 func httpOf(r *auth.CheckRequest) *auth.AttributeContext_HttpRequest {

@@ -1,0 +1,391 @@
+package proxies
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/test/harness"
+)
+
+const envoyAsks = "envoy-ext-authz.yaml"
+
+// envoyValues returns the values of the configuration's placeholders.
+func envoyValues(authz string, g *harness.Gateway) map[string]string {
+	values := map[string]string{}
+	values["AUTHZ_HOST"], values["AUTHZ_PORT"], _ = strings.Cut(authz, ":")
+	values["SERVICE_HOST"], values["SERVICE_PORT"], _ = strings.Cut(strings.TrimPrefix(g.Upstream.URL, "http://"), ":")
+	return values
+}
+
+// startEnvoy runs Envoy with the documented configuration before g, which asks at the
+// address authz. The pairs of texts in edit, which may be none, change the configuration.
+func startEnvoy(t *testing.T, g *harness.Gateway, authz string, edit ...string) asker {
+	t.Helper()
+	o := proxyOptions{file: envoyAsks, values: envoyValues(authz, g)}
+	if len(edit) > 0 {
+		o.edit = strings.NewReplacer(edit...).Replace
+	}
+	p := startProxy(t, o)
+	return asker{g, p.addr, "ext_authz", refusal.Reason.Status, func(t *testing.T, r harness.Request) harness.Response {
+		t.Helper()
+		return harness.Send(t, p.addr, r)
+	}}
+}
+
+const envoyRules = "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n"
+
+// TestEnvoyExtAuthz runs the documented configuration with the real Envoy.
+func TestEnvoyExtAuthz(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": envoyRules}))
+	envoy := startEnvoy(t, g, g.Authz.GRPC)
+	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
+
+	envoy.wantPassed(t, good, mail)
+	envoy.wantPassed(t, harness.Get("/events?a=%2e%2e//&b=/../", mail), mail)
+	envoy.wantPassed(t, harness.Get("/events?a,b", mail), mail)
+	envoy.wantPassed(t, harness.Get("/files/a%20b/%C3%A9;v=1", mail), mail)
+	envoy.wantPassed(t, good.Post(strings.Repeat("a", 100<<10)), mail)
+	envoy.wantPassed(t, good.Post(harness.Chunked("hello", 2)).With("Transfer-Encoding: chunked"), mail)
+	envoy.wantPassed(t, good.With(spoofedFields()...), mail)
+	envoy.wantPassed(t, good.With("Connection: keep-alive, "+identityFields), mail)
+	envoy.wantPassed(t, good.With("X-Latin: caf\xe9", "X-Odd: a\tb"), mail)
+	envoy.wantNoAliases(t, mail)
+	for name, test := range map[string]struct {
+		request harness.Request
+		reason  refusal.Reason
+	}{
+		"no certificate":                {harness.PlainGet("/events"), refusal.CredentialMissing},
+		"another client":                {harness.Get("/events", social), refusal.AccessDenied},
+		"another path":                  {secret, refusal.AccessDenied},
+		"X-Forwarded of an allowed one": {secret.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
+		"X-Original of an allowed one":  {secret.With("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
+		"X-Envoy-Original-Path":         {secret.With("X-Envoy-Original-Path: /events", "X-Envoy-Original-Method: GET"), refusal.AccessDenied},
+		"another method":                {harness.Request{Method: http.MethodDelete, Target: "/events", Header: good.Header}, refusal.AccessDenied},
+		"absolute form":                 {harness.Get("http://app.example/secret", mail), refusal.AccessDenied},
+		"two certificates":              {good.With(good.Header...), refusal.CredentialDuplicated},
+		"double slash":                  {harness.Get("//events", mail), refusal.PathAmbiguous},
+		"dot segment":                   {harness.Get("/files/../events", mail), refusal.PathAmbiguous},
+		"encoded dot segment":           {harness.Get("/files/%2e%2e/secret", mail), refusal.PathAmbiguous},
+		"encoded slash":                 {harness.Get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
+		"XFCC, which Envoy removes":     {harness.PlainGet("/events").With("X-Forwarded-Client-Cert: " + mail.HeaderValue("xfcc")), refusal.CredentialMissing},
+	} {
+		t.Run(name, func(t *testing.T) { envoy.wantStopped(t, test.request, test.reason) })
+	}
+	t.Run("address", func(t *testing.T) {
+		// Envoy names the machine's own address in the place of 127.0.0.1.
+		envoy.send(t, good.With("X-Forwarded-For: 203.0.113.7"))
+		head := g.Upstream.WantOne(t)
+		if found := harness.HeaderValues(head, "X-Forwarded-For"); len(found) != 1 || strings.Contains(found[0], "203.0.113.7") {
+			t.Errorf("want the client's address only, found %q", found)
+		}
+		if line := g.AuditLineOf(t, harness.HeaderValues(head, "X-Request-Id")[0]); line.Source == "203.0.113.7" || line.Source == "" {
+			t.Errorf("want the client's address in the log, found %q", line.Source)
+		}
+	})
+	t.Run("Vary", func(t *testing.T) {
+		if found := envoy.send(t, good).Header.Values("Vary"); strings.Join(found, ",") != "X-SSL-Auth" {
+			t.Errorf("want Vary: X-SSL-Auth, found %q", found)
+		}
+		g.Upstream.Take()
+	})
+}
+
+// TestEnvoyExtAuthzAliases checks which spellings headers_to_remove removes: all that certgate
+// sees, even where Envoy lets names with an underscore pass. With allowed_headers
+// certgate does not see them, and they reach the service.
+func TestEnvoyExtAuthzAliases(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": envoyRules}))
+	allow := []string{"headers_with_underscores_action: DROP_HEADER", "headers_with_underscores_action: ALLOW"}
+	t.Run("all fields seen", func(t *testing.T) {
+		startEnvoy(t, g, g.Authz.GRPC, allow...).wantNoAliases(t, mail)
+	})
+	t.Run("allowed_headers", func(t *testing.T) {
+		envoy := startEnvoy(t, g, g.Authz.GRPC, append(allow, "failure_mode_allow: false",
+			"failure_mode_allow: false\n                      allowed_headers: { patterns: [{ exact: x-ssl-auth }] }")...)
+		for _, character := range aliasCharacters {
+			if !envoy.aliasArrives(t, mail, character) {
+				t.Errorf("X%[1]cClient%[1]cId: want it at the service, found it removed", character)
+			}
+		}
+	})
+}
+
+// TestEnvoyExtAuthzIncomplete checks what Envoy does when it gets no answer, and what becomes
+// of a certificate with a chain without encode_raw_headers.
+func TestEnvoyExtAuthzIncomplete(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": envoyRules, "MAX_BODY_BYTES": "1KiB"}))
+	stranger := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": envoyRules, "AUTHZ_PEERS": "192.0.2.1/32"}))
+	failOpen := []string{"failure_mode_allow: false", "failure_mode_allow: true"}
+	withBody := []string{"# with_request_body:", "with_request_body:"}
+	large := harness.Get("/events", mail).Post(strings.Repeat("a", 300<<10))
+	for _, test := range []struct {
+		name, authz string
+		edit        []string
+		request     harness.Request
+		status      int
+	}{
+		{"no listener", harness.FreeAddress(t), nil, harness.Get("/events", mail), http.StatusForbidden},
+		{"no listener, failure_mode_allow", harness.FreeAddress(t), failOpen, harness.PlainGet("/secret"), http.StatusOK},
+		{"not a peer", stranger.Authz.GRPC, nil, harness.Get("/events", mail), http.StatusForbidden},
+		{"not a peer, failure_mode_allow", stranger.Authz.GRPC, failOpen, harness.PlainGet("/secret"), http.StatusOK},
+		{"question too long", g.Authz.GRPC, withBody, large, http.StatusForbidden},
+		{"question too long, failure_mode_allow", g.Authz.GRPC, append(withBody, failOpen...), large, http.StatusOK},
+		{"refused, failure_mode_allow", g.Authz.GRPC, failOpen, harness.PlainGet("/events"), http.StatusUnauthorized},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			envoy := startEnvoy(t, g, test.authz, test.edit...)
+			if a := envoy.send(t, test.request); a.Status != test.status {
+				t.Errorf("want %d, found %d and %s", test.status, a.Status, a.Body)
+			}
+			if found := g.Upstream.Take(); (found != "") != (test.status == http.StatusOK) {
+				t.Errorf("want the request at the service: %t, found %.100q", test.status == http.StatusOK, found)
+			}
+		})
+	}
+	t.Run("chain", func(t *testing.T) {
+		_, issuer := harness.VectorCertificates(t)
+		u := harness.NewUpstream(t, nil)
+		g := harness.StartGateway(t, u, harness.GatewayEnv(string(issuer.PEM), u).With(harness.AuthzEnabled))
+		r := harness.PlainGet("/events").With("X-SSL-Auth: " + vector(t, "der-chain"))
+		if a := startEnvoy(t, g, g.Authz.GRPC).send(t, r); a.Status != http.StatusOK {
+			t.Errorf("want 200, found %d and %s", a.Status, a.Body)
+		}
+		g.Upstream.WantOne(t)
+		startEnvoy(t, g, g.Authz.GRPC, "encode_raw_headers: true", "encode_raw_headers: false").wantStopped(t, r, refusal.CredentialDuplicated)
+	})
+}
+
+// TestEnvoyExtAuthzBodies checks signed requests with content behind the real Envoy.
+func TestEnvoyExtAuthzBodies(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.SignatureRequired()))
+	c := harness.Signer{Certificate: m.Issue(t, harness.OU("mail")), Key: m.ReadKey(t, "p256.key")}
+	binary := strings.Repeat("\xff\x00\xfe", 1000)
+	sign := func(body string) harness.Request {
+		return c.Sign(t, harness.PlainRequest("POST", "/events").Post(body), harness.SignatureOptions{})
+	}
+	wantSigned := func(t *testing.T, envoy asker, r harness.Request, body string) {
+		t.Helper()
+		if a := envoy.send(t, r); a.Status != http.StatusOK {
+			t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
+		}
+		head, found, _ := strings.Cut(g.Upstream.Take(), "\r\n\r\n")
+		harness.WantClientHeaders(t, strings.Split(head, "\r\n"), "mail", "signed", c.Certificate)
+		if found != body {
+			t.Errorf("want %d bytes of content at the service, found %d", len(body), len(found))
+		}
+		for _, name := range []string{"Signature", "Signature-Input", "X-SSL-Auth"} {
+			if values := harness.HeaderValues(strings.Split(head, "\r\n"), name); len(values) > 0 {
+				t.Errorf("want no %s at the service, found %q", name, values)
+			}
+		}
+	}
+	t.Run("documented", func(t *testing.T) {
+		envoy := startEnvoy(t, g, g.Authz.GRPC)
+		wantSigned(t, envoy, c.Sign(t, harness.PlainRequest("GET", "/events?a=1"), harness.SignatureOptions{}), "")
+		envoy.wantStopped(t, sign("hello"), refusal.ProofDigest)
+	})
+	t.Run("with_request_body", func(t *testing.T) {
+		envoy := startEnvoy(t, g, g.Authz.GRPC, "# with_request_body:", "with_request_body:")
+		wantSigned(t, envoy, c.Sign(t, harness.PlainRequest("GET", "/events?a=1"), harness.SignatureOptions{}), "")
+		wantSigned(t, envoy, sign("hello"), "hello")
+		wantSigned(t, envoy, sign(binary), binary)
+		long := strings.Repeat("a", 500<<10)
+		wantSigned(t, envoy, sign(long), long)
+		r := sign("hello")
+		r.Body = harness.Chunked("hello", 2)
+		wantSigned(t, envoy, r.With("Transfer-Encoding: chunked"), harness.Chunked("hello", 5))
+		r = sign("hello")
+		r.Body = "hallo"
+		envoy.wantStopped(t, r, refusal.ProofDigest)
+		r = sign("hello")
+		r.Body = ""
+		envoy.wantStopped(t, r, refusal.ProofDigest)
+		envoy.wantStopped(t, c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{}).Post("x"), refusal.ProofIncomplete)
+		if a := envoy.send(t, sign(strings.Repeat("a", 1<<20+1))); a.Status != http.StatusRequestEntityTooLarge {
+			t.Errorf("want 413, found %d", a.Status)
+		}
+		g.Upstream.WantNothing(t)
+	})
+	t.Run("allow_partial_message", func(t *testing.T) {
+		envoy := startEnvoy(t, g, g.Authz.GRPC, "# with_request_body: { max_request_bytes: 1048576,", "with_request_body: { max_request_bytes: 5, allow_partial_message: true,")
+		wantSigned(t, envoy, sign("four"), "four")
+		// Envoy asks with the first five bytes, which are what was signed.
+		for _, lines := range [][]string{nil, {"X-Envoy-Auth-Partial-Body: false"}} {
+			r := sign("hello").With(lines...)
+			r.Body = "hello, and more"
+			envoy.wantStopped(t, r, refusal.ProofDigest)
+			r = sign("hello").With(append(lines, "Transfer-Encoding: chunked")...)
+			r.Body = harness.Chunked("hello, and more", 5)
+			envoy.wantStopped(t, r, refusal.ProofDigest)
+		}
+	})
+	t.Run("without pack_as_bytes", func(t *testing.T) {
+		envoy := startEnvoy(t, g, g.Authz.GRPC, "# with_request_body:", "with_request_body:", ", pack_as_bytes: true", "")
+		wantSigned(t, envoy, sign("hello"), "hello")
+		// Envoy sends other bytes in the place of those that are not UTF-8.
+		envoy.wantStopped(t, sign(binary), refusal.ProofDigest)
+	})
+}
+
+// TestEnvoyExtAuthzHandshake checks that certgate believes the certificate of a handshake with
+// Envoy (include_peer_certificate), and no field that the client writes beside it.
+func TestEnvoyExtAuthzHandshake(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	c := newCast(t)
+	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled)
+	const filters = "        - filters:\n"
+	attaches := string(harness.ReadFile(t, proxyFolder, envoyAttaches))
+	socket := attaches[strings.Index(attaches, "        - transport_socket:\n"):strings.Index(attaches, "          filters:\n")]
+	o := proxyOptions{file: envoyAsks, values: envoyValues(g.Authz.GRPC, g), edit: strings.NewReplacer(filters, socket+"          filters:\n").Replace}
+	maps.Copy(o.values, c.files)
+	f := &front{cast: c, addr: startProxy(t, o).addr, mutual: true, gateway: g}
+	for name, lines := range map[string][]string{
+		"alone": nil, "another in X-SSL-Auth": {f.attached("X-SSL-Auth")}, "another in XFCC": {"X-Forwarded-Client-Cert: " + c.social.HeaderValue("xfcc")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := f.asMail(t, harness.PlainGet("/events").With(lines...)); a.Status != http.StatusOK {
+				t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
+			}
+			harness.WantClientHeaders(t, g.Upstream.WantOne(t), "mail", "mtls", c.mail)
+		})
+	}
+	if a, err := f.ask(t, harness.PlainGet("/events"), []tls.Certificate(nil)...); err == nil && a.Status < http.StatusBadRequest {
+		t.Errorf("want a handshake without a certificate refused, found %d", a.Status)
+	}
+}
+
+// TestEnvoyExtAuthzHealth checks that Envoy takes certgate out when it begins to stop, and that
+// questions are still answered then. Envoy's own log gets the metadata.
+func TestEnvoyExtAuthzHealth(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": envoyRules, "SHUTDOWN_DELAY": "1h"}))
+	admin := harness.FreeAddress(t)
+	host, port, _ := strings.Cut(admin, ":")
+	envoy := startEnvoy(t, g, g.Authz.GRPC, "static_resources:", "admin: { address: { socket_address: { address: "+host+", port_value: "+port+" } } }\nstatic_resources:",
+		"request_headers_to_add:", "response_headers_to_add:\n                    - { header: { key: x-metadata, value: "+
+			`"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:client)% %DYNAMIC_METADATA(envoy.filters.http.ext_authz:rule)% %DYNAMIC_METADATA(envoy.filters.http.ext_authz:auth)%" } }`+
+			"\n                  request_headers_to_add:")
+	waitForHealth(t, admin, "healthy")
+	if found := envoy.send(t, harness.Get("/events", mail)).Header.Get("X-Metadata"); found != "mail events bearer" {
+		t.Errorf("want the metadata mail, events and bearer, found %q", found)
+	}
+	g.Upstream.Take()
+	g.Signal(t, syscall.SIGTERM)
+	waitForHealth(t, admin, "/failed_active_hc")
+	envoy.wantPassed(t, harness.Get("/events", mail), mail)
+	// The signal at the end of the test ends SHUTDOWN_DELAY.
+}
+
+// waitForHealth waits until Envoy reports this health of certgate.
+func waitForHealth(t *testing.T, admin, want string) {
+	t.Helper()
+	found := ""
+	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); time.Sleep(harness.PollInterval) {
+		response, err := http.Get("http://" + admin + "/clusters")
+		if err != nil {
+			continue
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(body)) {
+			if strings.HasPrefix(line, "certgate::") && strings.Contains(line, "::health_flags::") {
+				found = strings.TrimSpace(line)
+			}
+		}
+		if strings.HasSuffix(found, "::health_flags::"+want) {
+			return
+		}
+	}
+	t.Fatalf("want certgate %s for Envoy, found %q", want, found)
+}
+
+// questions records what Envoy asks, and lets everything pass.
+type questions struct {
+	auth.UnimplementedAuthorizationServer
+
+	asked chan *auth.CheckRequest
+}
+
+func (q questions) Check(_ context.Context, r *auth.CheckRequest) (*auth.CheckResponse, error) {
+	q.asked <- r
+	return &auth.CheckResponse{}, nil
+}
+
+// TestEnvoyCheckRequest checks the form of the questions that the other tests send in the
+// place of Envoy.
+func TestEnvoyCheckRequest(t *testing.T) {
+	t.Parallel()
+	harness.LookProgram(t, "envoy")
+	m := harness.NewMasterKey(t, "p256")
+	g := harness.NewGateway(t, m, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, server := questions{asked: make(chan *auth.CheckRequest, 10)}, grpc.NewServer()
+	auth.RegisterAuthorizationServer(server, q)
+	go func() { _ = server.Serve(l) }() // until Stop
+	defer server.Stop()
+	r := harness.PlainGet("/events?a=1").With("X-SSL-Auth: one", "X-SSL-Auth: two, three", "X-Latin: caf\xe9").Post("hello")
+	for _, raw := range []bool{true, false} {
+		edit := []string{"# with_request_body:", "with_request_body:"}
+		want := "header_map [one two, three] caf\xe9"
+		if !raw {
+			edit, want = append(edit, "encode_raw_headers: true", "encode_raw_headers: false"), "headers [one,two, three] caf!"
+		}
+		startEnvoy(t, g, l.Addr().String(), edit...).send(t, r)
+		g.Upstream.Take()
+		asked := (<-q.asked).GetAttributes().GetRequest().GetHttp()
+		form, credentials, latin := "headers", []string{asked.GetHeaders()["x-ssl-auth"]}, asked.GetHeaders()["x-latin"]
+		path, partial := asked.GetHeaders()[":path"], asked.GetHeaders()["x-envoy-auth-partial-body"]
+		if fields := asked.GetHeaderMap().GetHeaders(); len(fields) > 0 {
+			values := map[string][]string{}
+			for _, field := range fields {
+				values[field.GetKey()] = append(values[field.GetKey()], string(field.GetRawValue())+field.GetValue())
+			}
+			form, credentials, latin = "header_map", values["x-ssl-auth"], strings.Join(values["x-latin"], "|")
+			path, partial = strings.Join(values[":path"], "|"), strings.Join(values["x-envoy-auth-partial-body"], "|")
+		}
+		if found := fmt.Sprintf("%s %v %s", form, credentials, latin); found != want {
+			t.Errorf("want %q, found %q", want, found)
+		}
+		if path != asked.GetPath() || partial != "false" || asked.GetMethod() != http.MethodPost || string(asked.GetRawBody()) != "hello" || asked.GetBody() != "" {
+			t.Errorf("want the whole request once, found %v", asked)
+		}
+	}
+}
