@@ -123,7 +123,7 @@ func (g *Gateway) newGate() *gate.Gate {
 	c := g.config
 	verification := gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}
 	return &gate.Gate{
-		Identifier: certcache.New(g.throttle.Before(verification)),
+		Identifier: certcache.New(g.throttle.Wrap(verification)),
 		Policy:     c.Rules.Policy,
 		Possession: newPossession(c, g.throttle, g.nonces),
 		Throttle:   g.throttle.Refuse,
@@ -167,7 +167,7 @@ func newThrottle(c config.Config, r prometheus.Registerer) *throttle.Guard {
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "certgate_held_answers_total",
 		Help: "Refusals that were delayed because their source exceeded AUTH_FAILURE_RATE.",
-	}, func() float64 { return float64(guard.Held()) }))
+	}, func() float64 { return float64(guard.Delayed()) }))
 	return guard
 }
 

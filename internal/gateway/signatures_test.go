@@ -61,7 +61,7 @@ func TestObservedSignatures(t *testing.T) {
 	if len(seen) != 2 || !seen[refusal.ProofInvalid] {
 		t.Errorf("%v on record, want %s first", seen, refusal.ProofInvalid)
 	}
-	if n := r.throttle.Held(); n != 0 {
+	if n := r.throttle.Delayed(); n != 0 {
 		t.Errorf("%d delayed, want none", n)
 	}
 }

@@ -17,7 +17,7 @@ func TestThrottleSurvivesReload(t *testing.T) {
 	eventually(t, "a new gate", func() bool { return r.gate.Load() != before })
 	eventually(t, "a delayed refusal", func() bool {
 		r.gate.Load().Identifier.Identify(gate.Claim{}, time.Now())
-		return r.throttle.Held() == 1
+		return r.throttle.Delayed() == 1
 	})
 	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, "\ncertgate_held_answers_total 1\n")
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
@@ -29,7 +29,7 @@ func TestThrottleOff(t *testing.T) {
 	for range 100 {
 		r.gate.Load().Identifier.Identify(gate.Claim{}, time.Now())
 	}
-	if n := r.throttle.Held(); n != 0 {
+	if n := r.throttle.Delayed(); n != 0 {
 		t.Errorf("%d delayed, want none", n)
 	}
 }
@@ -42,7 +42,7 @@ func TestThrottleProofFailures(t *testing.T) {
 		if d := r.gate.Load().Decide(unsigned); d.Denial == nil || d.Last != gate.Proof {
 			t.Fatalf("refused at %s with %v, want it at %s", d.Last, d.Denial, gate.Proof)
 		}
-		return r.throttle.Held() == 1
+		return r.throttle.Delayed() == 1
 	})
 }
 
@@ -57,7 +57,7 @@ func TestThrottleDeniedClients(t *testing.T) {
 				r := start(t, load(t, hello(t), set))
 				eventually(t, "a delayed refusal", func() bool {
 					want(t, r, r.Addr(), path, http.StatusForbidden, "access_denied")
-					return r.throttle.Held() >= 1
+					return r.throttle.Delayed() >= 1
 				})
 			})
 		}

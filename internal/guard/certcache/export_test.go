@@ -2,26 +2,26 @@ package certcache
 
 import "github.com/certgate/certgate/internal/core/gate"
 
-// Limits as the tests need them.
+// Limits for tests.
 const (
 	MaxSpellings = maxSpellings
 	PerEntry     = perEntry
 )
 
-// NewLimited is New with room for so many bytes.
-func NewLimited(inner gate.Identifier, maxBytes uint64) *Identifier {
-	return newIdentifier(inner, maxBytes)
+// NewLimited is New with a memory limit.
+func NewLimited(inner gate.Identifier, maxBytes uint64) *Cache {
+	return newCache(inner, maxBytes)
 }
 
-// Len counts what is remembered, after everything that is to go has gone.
-func (i *Identifier) Len() int {
-	i.known.CleanUp()
-	return i.known.EstimatedSize()
+// Len returns the number of entries after pending evictions.
+func (i *Cache) Len() int {
+	i.cache.CleanUp()
+	return i.cache.EstimatedSize()
 }
 
-// Spellings counts the same by the spellings of each certificate.
-func (i *Identifier) Spellings() (certificates, values int) {
-	i.known.CleanUp()
+// Spellings returns the number of certificates and of cached values.
+func (i *Cache) Spellings() (certificates, values int) {
+	i.cache.CleanUp()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, n := range i.spellings {

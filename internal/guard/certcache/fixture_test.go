@@ -20,7 +20,7 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// An Identifier is thrown away at every reload and must leave nothing running.
+// TestMain checks that a cache leaves no goroutine behind, because every reload discards one.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
@@ -30,8 +30,8 @@ const (
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// office is one master key.
-type office struct {
+// testCA is one master key.
+type testCA struct {
 	*pki.Authority
 
 	tb  testing.TB
@@ -39,7 +39,7 @@ type office struct {
 	ca  *x509.Certificate
 }
 
-func newOffice(tb testing.TB, algorithm pki.Algorithm, lifetime time.Duration) office {
+func newTestCA(tb testing.TB, algorithm pki.Algorithm, lifetime time.Duration) testCA {
 	tb.Helper()
 	a, err := pki.New(pki.Options{Name: "test", Algorithm: algorithm, Lifetime: lifetime, Now: start})
 	if err != nil {
@@ -58,11 +58,11 @@ func newOffice(tb testing.TB, algorithm pki.Algorithm, lifetime time.Duration) o
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return office{a, tb, key, ca}
+	return testCA{a, tb, key, ca}
 }
 
-// issue makes a client's certificate that ends an hour after start.
-func (o office) issue(client string) *x509.Certificate {
+// issue returns a client's certificate that expires one hour after start.
+func (o testCA) issue(client string) *x509.Certificate {
 	o.tb.Helper()
 	key, err := pki.P256.Generate()
 	if err != nil {
@@ -75,7 +75,7 @@ func (o office) issue(client string) *x509.Certificate {
 	return cert
 }
 
-// sign makes what an authority would not issue.
+// sign returns a certificate that pki would not issue.
 func sign(tb testing.TB, template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) *x509.Certificate {
 	tb.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
@@ -89,7 +89,7 @@ func sign(tb testing.TB, template, parent *x509.Certificate, public crypto.Publi
 	return cert
 }
 
-// period is a client's certificate, or an intermediate's, with other dates.
+// period returns a template of a client's or an intermediate's certificate with these dates.
 func period(name string, from, to time.Time, isCA bool) *x509.Certificate {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(7), NotBefore: from, NotAfter: to, BasicConstraintsValid: true, IsCA: isCA,
@@ -102,7 +102,7 @@ func period(name string, from, to time.Time, isCA bool) *x509.Certificate {
 	return t
 }
 
-func (o office) crl(tb testing.TB, ca *x509.Certificate, this, next time.Time, revoked ...*x509.Certificate) []byte {
+func (o testCA) crl(tb testing.TB, ca *x509.Certificate, this, next time.Time, revoked ...*x509.Certificate) []byte {
 	tb.Helper()
 	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: this, NextUpdate: next}
 	for _, c := range revoked {
@@ -128,7 +128,7 @@ func keyring(tb testing.TB, text ...[]byte) *trust.Keyring {
 	return ring
 }
 
-func verifier(tb testing.TB, o office) *trust.Verifier {
+func verifier(tb testing.TB, o testCA) *trust.Verifier {
 	tb.Helper()
 	return trust.NewVerifier(keyring(tb, o.PublicKeyPEM()), nil, trust.Limits{ClockSkew: skew})
 }
@@ -141,26 +141,26 @@ func encode(chain ...*x509.Certificate) string {
 	return certheader.Encode(certheader.Base64DER, ders...)
 }
 
-// claim is what a request with these header values claims.
+// claim returns the claim of a request with these header values.
 func claim(values ...string) gate.Claim { return gate.Claim{Values: values} }
 
-// counted is an inner identifier that knows how often it was asked.
-type counted struct {
+// countingIdentifier counts the calls of its verification.
+type countingIdentifier struct {
 	gate.Verification
 
-	asked atomic.Int64
+	calls atomic.Int64
 }
 
-func counting(v *trust.Verifier) *counted {
-	return &counted{Verification: gate.Verification{Verifier: v, MaxCredentialBytes: limit}}
+func counting(v *trust.Verifier) *countingIdentifier {
+	return &countingIdentifier{Verification: gate.Verification{Verifier: v, MaxCredentialBytes: limit}}
 }
 
-func (c *counted) Identify(claim gate.Claim, now time.Time) gate.Identification {
-	c.asked.Add(1)
+func (c *countingIdentifier) Identify(claim gate.Claim, now time.Time) gate.Identification {
+	c.calls.Add(1)
 	return c.Verification.Identify(claim, now)
 }
 
-// check wants the client's name, or a refusal with the reason.
+// check checks for the client's name, or for a refusal with the reason.
 func check(tb testing.TB, found gate.Identification, client string, want refusal.Reason) {
 	tb.Helper()
 	if want != "" {
@@ -174,9 +174,9 @@ func check(tb testing.TB, found gate.Identification, client string, want refusal
 	}
 }
 
-func checkAsked(tb testing.TB, inner *counted, want int64) {
+func checkCalls(tb testing.TB, inner *countingIdentifier, want int64) {
 	tb.Helper()
-	if have := inner.asked.Load(); have != want {
+	if have := inner.calls.Load(); have != want {
 		tb.Errorf("%d verifications, want %d", have, want)
 	}
 }

@@ -8,18 +8,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxSources is how many sources are known at the same time, some 4 MB.
+// maxSources is the number of sources that are stored at the same time, about 4 MB.
 const maxSources = 16384
 
-// budgets are the failures that each source has left. Only those that have
-// failed are known, and of these the ones that were seen last: forgetting one
-// gives it a whole budget again, which a second without failures gives it, too.
+// budgets holds a token bucket of failures for each source that has failed recently. An
+// evicted source gets a full bucket again, as it does after one second without failures.
 type budgets struct {
 	perSecond int
 
 	mu sync.Mutex
-	// A source that is seen moves to recent. When that is half of what there may
-	// be, it becomes older, and what was older is forgotten.
+	// A source that is looked up moves to recent. When recent holds half of maxSources,
+	// it becomes older, and the previous older map is dropped.
 	recent, older map[source]*rate.Limiter
 }
 
@@ -27,14 +26,14 @@ func newBudgets(perSecond int) *budgets {
 	return &budgets{perSecond: perSecond, recent: map[source]*rate.Limiter{}}
 }
 
-// spent reports whether the source's next failure is one too many.
-func (b *budgets) spent(s source) bool {
+// isSpent reports whether the source has no failures left.
+func (b *budgets) isSpent(s source) bool {
 	if b.perSecond == 0 {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	budget := b.known(s)
+	budget := b.lookup(s)
 	return budget != nil && budget.TokensAt(time.Now()) < 1
 }
 
@@ -45,43 +44,43 @@ func (b *budgets) charge(s source) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	budget := b.known(s)
+	budget := b.lookup(s)
 	if budget == nil {
 		budget = rate.NewLimiter(rate.Limit(b.perSecond), b.perSecond)
-		b.keep(s, budget)
+		b.store(s, budget)
 	}
 	return budget.Allow()
 }
 
-// known is the source's budget; nil when it has not failed.
-func (b *budgets) known(s source) *rate.Limiter {
+// lookup returns the budget of a source, or nil if the source has not failed recently.
+func (b *budgets) lookup(s source) *rate.Limiter {
 	if budget := b.recent[s]; budget != nil {
 		return budget
 	}
 	budget := b.older[s]
 	if budget != nil {
-		b.keep(s, budget)
+		b.store(s, budget)
 	}
 	return budget
 }
 
-func (b *budgets) keep(s source, budget *rate.Limiter) {
+func (b *budgets) store(s source, budget *rate.Limiter) {
 	if len(b.recent) >= maxSources/2 {
 		b.recent, b.older = map[source]*rate.Limiter{}, b.recent
 	}
 	b.recent[s] = budget
 }
 
-// source is who fails: whoever sends from an address, or beyond that a client that
-// was verified there.
+// source identifies where failures come from: an address, or a verified client at an
+// address.
 type source struct {
 	addr   netip.Addr
-	client string // empty: whoever
-	// observed keeps what only is observed apart from what is refused.
+	client string // empty for failures before a client was verified
+	// observed separates failures of observed signatures from those of required ones.
 	observed bool
 }
 
-// String is the source for the log.
+// String returns the source for the log.
 func (s source) String() string {
 	if s.client == "" {
 		return s.addr.String()
@@ -89,9 +88,9 @@ func (s source) String() string {
 	return s.client + " at " + s.addr.String()
 }
 
-// fold is what counts as one source: an IPv4 address, or an IPv6 network of the
-// size that one customer gets, in which changing the address costs nothing.
-func fold(source netip.Addr) netip.Addr {
+// sourceAddr returns the address that counts as one source: an IPv4 address, or the /64
+// network of an IPv6 address, within which a sender can change its address freely.
+func sourceAddr(source netip.Addr) netip.Addr {
 	source = source.Unmap()
 	if !source.Is6() {
 		return source

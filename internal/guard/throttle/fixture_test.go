@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// A Guard has no goroutines of its own.
+// TestMain checks that a Guard leaves no goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
@@ -22,19 +22,17 @@ var (
 	carol   = netip.MustParseAddr("192.0.2.4")
 )
 
-// office is an inner identifier: it takes the credential "good", refuses others
-// and knows how often it was asked.
-type office struct {
-	asked atomic.Int64
-	// desk, when given, is where each credential is laid, and from where it is
-	// taken to be verified.
-	desk chan string
+// fakeIdentifier accepts the credential "good", refuses all others and counts its calls.
+type fakeIdentifier struct {
+	calls atomic.Int64
+	// gate, if not nil, receives each credential and blocks the verification until a test reads it.
+	gate chan string
 }
 
-func (o *office) Identify(claim gate.Claim, _ time.Time) gate.Identification {
-	o.asked.Add(1)
-	if o.desk != nil {
-		o.desk <- claim.Values[0]
+func (o *fakeIdentifier) Identify(claim gate.Claim, _ time.Time) gate.Identification {
+	o.calls.Add(1)
+	if o.gate != nil {
+		o.gate <- claim.Values[0]
 	}
 	switch claim.Values[0] {
 	case "good":
@@ -45,63 +43,63 @@ func (o *office) Identify(claim gate.Claim, _ time.Time) gate.Identification {
 	return gate.Identification{Last: gate.Trust, Err: refusal.New(refusal.CertificateUntrusted, "bad")}
 }
 
-// came is what came of a claim.
-type came struct {
-	reason refusal.Reason // empty: good
-	after  time.Duration
-	again  time.Duration // Retry-After
+// outcome is the result of one identification.
+type outcome struct {
+	reason     refusal.Reason // empty: good
+	delay      time.Duration
+	retryAfter time.Duration // Retry-After
 }
 
-// ask claims, inside synctest, whose clock moves only while everybody waits.
-func ask(id gate.Identifier, source netip.Addr, credential string) came {
+// identify identifies a credential inside synctest, whose clock advances only while all goroutines wait.
+func identify(id gate.Identifier, source netip.Addr, credential string) outcome {
 	begin := time.Now()
 	found := id.Identify(gate.Claim{Values: []string{credential}, Source: source}, begin)
-	c := came{after: time.Since(begin)}
+	c := outcome{delay: time.Since(begin)}
 	if d := refusal.Of(found.Err); d != nil {
-		c.reason, c.again = d.Reason, d.RetryAfter
+		c.reason, c.retryAfter = d.Reason, d.RetryAfter
 	}
 	return c
 }
 
-// rounded is for many at once, which are held back longer.
-func rounded(c came) came {
-	c.after = min(c.after, holdBack)
+// rounded removes the additional delay of many simultaneous refusals.
+func rounded(c outcome) outcome {
+	c.delay = min(c.delay, minDelay)
 	return c
 }
 
 var (
-	good        = came{}
-	bad         = came{reason: refusal.CertificateUntrusted}
-	held        = came{reason: refusal.CertificateUntrusted, after: 100 * time.Millisecond}
-	rateLimited = came{reason: refusal.RateLimited, again: time.Second}
-	overloaded  = came{reason: refusal.Overloaded, again: time.Second}
+	good        = outcome{}
+	bad         = outcome{reason: refusal.CertificateUntrusted}
+	delayed     = outcome{reason: refusal.CertificateUntrusted, delay: 100 * time.Millisecond}
+	rateLimited = outcome{reason: refusal.RateLimited, retryAfter: time.Second}
+	overloaded  = outcome{reason: refusal.Overloaded, retryAfter: time.Second}
 )
 
-func check(t *testing.T, what string, found, want came) {
+func check(t *testing.T, what string, found, want outcome) {
 	t.Helper()
 	if found != want {
 		t.Errorf("%s: found %+v, want %+v", what, found, want)
 	}
 }
 
-// spend uses up a source's budget of 20.
-func spend(t *testing.T, id gate.Identifier, source netip.Addr) {
+// spendBudget uses up a source's budget of 20 failures.
+func spendBudget(t *testing.T, id gate.Identifier, source netip.Addr) {
 	t.Helper()
 	for n := range 20 {
-		if found := ask(id, source, "bad"); found != bad {
+		if found := identify(id, source, "bad"); found != bad {
 			t.Fatalf("failure %d: found %+v, want %+v", n+1, found, bad)
 		}
 	}
 }
 
-// checkIdle wants that nobody is inside, waits or is held back.
-func checkIdle(t *testing.T, g *Guard, width int) {
+// checkEmpty checks that no request is being verified, waits or is delayed.
+func checkEmpty(t *testing.T, g *Guard, width int) {
 	t.Helper()
-	s := g.turnstile
+	s := g.queue
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free != width || len(s.lines[innocent])+len(s.lines[suspect]) != 0 || len(s.bySource) != 0 || len(g.hold.places) != 0 {
+	if s.free != width || len(s.waiting[regular])+len(s.waiting[suspect]) != 0 || len(s.bySource) != 0 || len(g.delayer.slots) != 0 {
 		t.Errorf("%d turns free, %d and %d waiting of %d sources, %d held: want %d turns and nobody",
-			s.free, len(s.lines[innocent]), len(s.lines[suspect]), len(s.bySource), len(g.hold.places), width)
+			s.free, len(s.waiting[regular]), len(s.waiting[suspect]), len(s.bySource), len(g.delayer.slots), width)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// prove has a proof checked that is right or not.
-func prove(g *Guard, addr netip.Addr, client string, right bool) (c came) {
+// prove calls Prove with a check that succeeds or fails.
+func prove(g *Guard, addr netip.Addr, client string, right bool) (c outcome) {
 	return proveBy(g, addr, client, func() error {
 		if right {
 			return nil
@@ -22,70 +22,69 @@ func prove(g *Guard, addr netip.Addr, client string, right bool) (c came) {
 	})
 }
 
-func proveBy(g *Guard, addr netip.Addr, client string, check func() error) (c came) {
+func proveBy(g *Guard, addr netip.Addr, client string, check func() error) (c outcome) {
 	begin := time.Now()
 	err := g.Prove(addr, client, check)
-	c.after = time.Since(begin)
+	c.delay = time.Since(begin)
 	if d := refusal.Of(err); d != nil {
-		c.reason, c.again = d.Reason, d.RetryAfter
+		c.reason, c.retryAfter = d.Reason, d.RetryAfter
 	}
 	return c
 }
 
 var (
-	unproven     = came{reason: refusal.ProofInvalid}
-	unprovenHeld = came{reason: refusal.ProofInvalid, after: 100 * time.Millisecond}
+	badProof     = outcome{reason: refusal.ProofInvalid}
+	delayedProof = outcome{reason: refusal.ProofInvalid, delay: 100 * time.Millisecond}
 )
 
-// spendProofs uses up the budget of 20 that a client has at an address.
+// spendProofs uses up the budget of 20 failures of a client at an address.
 func spendProofs(t *testing.T, g *Guard, addr netip.Addr, client string) {
 	t.Helper()
 	for range 20 {
-		check(t, "within the budget", prove(g, addr, client, false), unproven)
+		check(t, "within the budget", prove(g, addr, client, false), badProof)
 	}
 }
 
-// TestProve: whose proofs fail is held back, and nobody else.
+// TestProve checks that only clients over their budget are delayed.
 func TestProve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
 		spendProofs(t, g, mallory, "mail")
-		check(t, "one more", prove(g, mallory, "mail", false), unprovenHeld)
+		check(t, "one more", prove(g, mallory, "mail", false), delayedProof)
 		check(t, "a good one", prove(g, mallory, "mail", true), good)
-		check(t, "another client from there", prove(g, mallory, "social", false), unproven)
-		check(t, "the client from elsewhere", prove(g, alice, "mail", false), unproven)
-		check(t, "nobody's", prove(g, mallory, "", false), unproven)
+		check(t, "another client from there", prove(g, mallory, "social", false), badProof)
+		check(t, "the client from elsewhere", prove(g, alice, "mail", false), badProof)
+		check(t, "no client", prove(g, mallory, "", false), badProof)
 		spendProofs(t, g, address(t, "2001:db8::1"), "mail")
-		check(t, "another address of one network", prove(g, address(t, "2001:db8::2"), "mail", false), unprovenHeld)
-		if n := g.Held(); n != 2 {
+		check(t, "another address of one network", prove(g, address(t, "2001:db8::2"), "mail", false), delayedProof)
+		if n := g.Delayed(); n != 2 {
 			t.Errorf("%d held back, want 2", n)
 		}
 		time.Sleep(time.Second)
 		spendProofs(t, g, mallory, "mail")
-		checkIdle(t, g, max(1, runtime.GOMAXPROCS(0)/2))
+		checkEmpty(t, g, max(1, runtime.GOMAXPROCS(0)/2))
 	})
 }
 
-// TestProveApartFromIdentify: behind a load balancer that nobody trusts all have one
-// address. A flood of bad certificates there must not reach who signs, nor the other
-// way round; what fails before anybody is verified belongs to the first.
+// TestProveApartFromIdentify checks that failed certificates and failed signatures have
+// separate budgets. Behind an untrusted load balancer all clients have one address, and a flood
+// of bad certificates must not delay signed requests, or the reverse.
 func TestProveApartFromIdentify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
-		id := g.Before(&office{})
-		spend(t, id, mallory)
-		check(t, "a proof that fails", prove(g, mallory, "mail", false), unproven)
-		check(t, "nobody's proof that fails", prove(g, mallory, "", false), unprovenHeld)
+		id := g.Wrap(&fakeIdentifier{})
+		spendBudget(t, id, mallory)
+		check(t, "a proof that fails", prove(g, mallory, "mail", false), badProof)
+		check(t, "a failed proof without a client", prove(g, mallory, "", false), delayedProof)
 
 		spendProofs(t, g, alice, "mail")
-		check(t, "a certificate that fails", ask(id, alice, "bad"), bad)
+		check(t, "a certificate that fails", identify(id, alice, "bad"), bad)
 		spendProofs(t, g, bob, "")
-		check(t, "a certificate behind nobody's proofs", ask(id, bob, "bad"), held)
+		check(t, "a certificate after failed proofs without a client", identify(id, bob, "bad"), delayed)
 	})
 }
 
-// TestProveAtOnce: signed requests do not wait for those who are being verified, nor
-// for each other.
+// TestProveAtOnce checks that signed requests do not queue.
 func TestProveAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, _ := queued(t)
@@ -102,15 +101,14 @@ func TestProveAtOnce(t *testing.T) {
 		synctest.Wait()
 		close(together)
 		inside.Wait()
-		<-inner.desk
+		<-inner.gate
 		synctest.Wait()
-		checkIdle(t, g, 1)
+		checkEmpty(t, g, 1)
 	})
 }
 
-// TestProveBehindInnocents: who has failed too often waits for the turnstile, behind
-// those who have not.
-func TestProveBehindInnocents(t *testing.T) {
+// TestProveBehindRegular checks that sources over their budget queue after all other sources.
+func TestProveBehindRegular(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, id := queued(t)
 		spendProofs(t, g, carol, "mail")
@@ -120,32 +118,32 @@ func TestProveBehindInnocents(t *testing.T) {
 			return nil
 		})
 		synctest.Wait()
-		go ask(id, bob, "innocent")
+		go identify(id, bob, "innocent")
 		synctest.Wait()
-		<-inner.desk
+		<-inner.gate
 		synctest.Wait()
 		if checked {
-			t.Error("want the innocent first")
+			t.Error("want the regular source first")
 		}
-		<-inner.desk
+		<-inner.gate
 		synctest.Wait()
 		if !checked {
-			t.Error("want a turn for the suspect")
+			t.Error("want a turn for the source over its budget")
 		}
 		time.Sleep(time.Second)
-		checkIdle(t, g, 1)
+		checkEmpty(t, g, 1)
 	})
 }
 
-// TestProveWithoutPlace: nothing is checked for who could not be held back.
+// TestProveWithoutPlace checks that nothing is verified if all slots for delayed refusals are taken.
 func TestProveWithoutPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
-		g.turnstile = newTurnstile(2 * maxHeld)
+		g.queue = newVerifyQueue(2 * maxDelayed)
 		spendProofs(t, g, mallory, "mail")
 		var flood sync.WaitGroup
-		for range maxHeld {
-			flood.Go(func() { check(t, "held back", rounded(prove(g, mallory, "mail", false)), unprovenHeld) })
+		for range maxDelayed {
+			flood.Go(func() { check(t, "held back", rounded(prove(g, mallory, "mail", false)), delayedProof) })
 		}
 		synctest.Wait()
 		check(t, "one more", proveBy(g, mallory, "mail", func() error {
@@ -154,15 +152,15 @@ func TestProveWithoutPlace(t *testing.T) {
 		}), rateLimited)
 		check(t, "another client", prove(g, mallory, "social", true), good)
 		flood.Wait()
-		checkIdle(t, g, 2*maxHeld)
+		checkEmpty(t, g, 2*maxDelayed)
 	})
 }
 
-// TestProveReturnsTheError, and lets the next one in whatever happens.
+// TestProveReturnsTheError checks that the error of check is returned, and that a panic releases the queue.
 func TestProveReturnsTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
-		g.turnstile = newTurnstile(1)
+		g.queue = newVerifyQueue(1)
 		broken := errors.New("broken")
 		fails := func() error { return broken }
 		for range 21 { // within the budget, and beyond
@@ -178,61 +176,61 @@ func TestProveReturnsTheError(t *testing.T) {
 			}()
 			_ = g.Prove(mallory, "mail", func() error { panic("broken") })
 		}()
-		checkIdle(t, g, 1)
+		checkEmpty(t, g, 1)
 	})
 }
 
-// TestObserve: of whoever is only observed nobody waits, and wrong signatures, and
-// these alone, use up a budget of its own, behind which none is verified.
+// TestObserve checks that observed requests never wait, and that only invalid signatures
+// use up their own budget, after which no signature is verified.
 func TestObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
 		asked := 0
-		observe := func(client string, with error) (c came) {
+		observe := func(client string, with error) (c outcome) {
 			begin := time.Now()
 			err := g.Observe(mallory, client, func() error { asked++; return with })
-			c.after = time.Since(begin)
+			c.delay = time.Since(begin)
 			if d := refusal.Of(err); d != nil {
-				c.reason, c.again = d.Reason, d.RetryAfter
+				c.reason, c.retryAfter = d.Reason, d.RetryAfter
 			}
 			return c
 		}
 		missing := refusal.New(refusal.ProofMissing, "none")
 		wrong := refusal.New(refusal.ProofInvalid, "wrong")
 		for range 100 {
-			check(t, "not signed", observe("mail", missing), came{reason: refusal.ProofMissing})
+			check(t, "not signed", observe("mail", missing), outcome{reason: refusal.ProofMissing})
 		}
 		for range 20 {
-			check(t, "within the budget", observe("mail", wrong), unproven)
+			check(t, "within the budget", observe("mail", wrong), badProof)
 		}
 		asked = 0
 		for range 100 {
-			check(t, "beyond it", observe("mail", wrong), came{reason: refusal.RateLimited, again: time.Second})
+			check(t, "beyond it", observe("mail", wrong), outcome{reason: refusal.RateLimited, retryAfter: time.Second})
 		}
 		if asked != 0 {
 			t.Errorf("want nothing verified any more, found %d", asked)
 		}
 		check(t, "another client", observe("social", nil), good)
-		check(t, "the client where proof is required", prove(g, mallory, "mail", false), unproven)
+		check(t, "the client where proof is required", prove(g, mallory, "mail", false), badProof)
 		time.Sleep(time.Second)
 		check(t, "a second later", observe("mail", nil), good)
-		if n := g.Held(); n != 0 {
+		if n := g.Delayed(); n != 0 {
 			t.Errorf("%d held back, want none", n)
 		}
 	})
 }
 
-// TestProveOff: with a rate of 0 nobody is held back.
+// TestProveOff checks that a rate of 0 delays no request.
 func TestProveOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{})
 		for range 100 {
-			check(t, "failure", prove(g, mallory, "mail", false), unproven)
+			check(t, "failure", prove(g, mallory, "mail", false), badProof)
 		}
 	})
 }
 
-// BenchmarkProve is what a guard adds to each signed request.
+// BenchmarkProve measures the overhead of a guard per signed request.
 func BenchmarkProve(b *testing.B) {
 	g := New(Options{FailuresPerSecond: 20})
 	right := func() error { return nil }
@@ -242,23 +240,23 @@ func BenchmarkProve(b *testing.B) {
 	}
 }
 
-// TestRefuse: a denied client's refusals are held back when there are too many, and
-// those of no other client.
+// TestRefuse checks that refusals of a denied client over its budget are delayed, and
+// refusals of other clients are not.
 func TestRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
-		refuse := func(addr netip.Addr, client string) (c came) {
+		refuse := func(addr netip.Addr, client string) (c outcome) {
 			begin := time.Now()
 			err := g.Refuse(addr, client, refusal.New(refusal.AccessDenied, "denied"))
-			return came{reason: refusal.Of(err).Reason, after: time.Since(begin)}
+			return outcome{reason: refusal.Of(err).Reason, delay: time.Since(begin)}
 		}
 		for range 20 {
-			check(t, "within the budget", refuse(mallory, "mail"), came{reason: refusal.AccessDenied})
+			check(t, "within the budget", refuse(mallory, "mail"), outcome{reason: refusal.AccessDenied})
 		}
-		check(t, "one more", refuse(mallory, "mail"), came{reason: refusal.AccessDenied, after: 100 * time.Millisecond})
-		check(t, "another client from there", refuse(mallory, "social"), came{reason: refusal.AccessDenied})
-		check(t, "the client from elsewhere", refuse(alice, "mail"), came{reason: refusal.AccessDenied})
-		check(t, "a certificate from there", ask(g.Before(&office{}), mallory, "good"), good)
-		checkIdle(t, g, max(1, runtime.GOMAXPROCS(0)/2))
+		check(t, "one more", refuse(mallory, "mail"), outcome{reason: refusal.AccessDenied, delay: 100 * time.Millisecond})
+		check(t, "another client from there", refuse(mallory, "social"), outcome{reason: refusal.AccessDenied})
+		check(t, "the client from elsewhere", refuse(alice, "mail"), outcome{reason: refusal.AccessDenied})
+		check(t, "a certificate from there", identify(g.Wrap(&fakeIdentifier{}), mallory, "good"), good)
+		checkEmpty(t, g, max(1, runtime.GOMAXPROCS(0)/2))
 	})
 }

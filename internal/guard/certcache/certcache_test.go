@@ -16,8 +16,8 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-func TestSecondTime(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+func TestSecondRequestIsCached(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	inner := counting(verifier(t, o))
 	id := certcache.New(inner)
 	value := encode(o.issue("mail"))
@@ -28,12 +28,12 @@ func TestSecondTime(t *testing.T) {
 			t.Errorf("found %+v, want what was found first", again)
 		}
 	}
-	checkAsked(t, inner, 1)
+	checkCalls(t, inner, 1)
 }
 
-// What inner refuses, it is asked again; nothing of it stays.
-func TestRefusalsAreNotRemembered(t *testing.T) {
-	o, stranger := newOffice(t, pki.P256, 24*time.Hour), newOffice(t, pki.P256, 24*time.Hour)
+// TestRefusalsAreNotCached checks that the inner identifier is called again after each refusal.
+func TestRefusalsAreNotCached(t *testing.T) {
+	o, stranger := newTestCA(t, pki.P256, 24*time.Hour), newTestCA(t, pki.P256, 24*time.Hour)
 	value := encode(o.issue("mail"))
 	unclean := sign(t, period("mail ", start, start.Add(time.Hour), false), o.ca, o.key.Public(), o.key)
 	tests := []struct {
@@ -61,9 +61,9 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 			for range 3 {
 				check(t, id.Identify(claim(tt.credential...), start), "", tt.want)
 			}
-			checkAsked(t, inner, 4)
+			checkCalls(t, inner, 4)
 			check(t, id.Identify(claim(value), start), "mail", "")
-			checkAsked(t, inner, 4)
+			checkCalls(t, inner, 4)
 			if n := id.Len(); n != 1 {
 				t.Errorf("%d remembered, want the good one", n)
 			}
@@ -71,13 +71,13 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 	}
 }
 
-// No byte of a remembered value can change and still be found.
+// TestOneByteDiffers checks that no modified value matches a cached one.
 func TestOneByteDiffers(t *testing.T) {
-	o := newOffice(t, pki.Ed25519, 24*time.Hour)
+	o := newTestCA(t, pki.Ed25519, 24*time.Hour)
 	inner := counting(verifier(t, o))
 	id := certcache.New(inner)
 	value := []byte(encode(o.issue("mail")))
-	for range 3 { // then it is among the recent ones
+	for range 3 { // the second hit moves the value to the recent entries
 		check(t, id.Identify(claim(string(value)), start), "mail", "")
 	}
 	for i := range value {
@@ -90,13 +90,13 @@ func TestOneByteDiffers(t *testing.T) {
 			t.Fatalf("byte %d changed: found %q", i, found.Client)
 		}
 	}
-	checkAsked(t, inner, int64(1+len(value)))
+	checkCalls(t, inner, int64(1+len(value)))
 }
 
-// What is remembered ends with the first period that ends, to the nanosecond, and
-// does not hold before the last one began; back inside, it is accepted again.
-func TestPeriods(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+// TestValidityPeriods checks that an entry is used only inside the shortest validity period of
+// its verification, to the nanosecond.
+func TestValidityPeriods(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	key := o.key.Public()
 	at := func(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
 	root := sign(t, period("root", at(-60), at(60), true), period("root", at(-60), at(60), true), key, o.key)
@@ -139,25 +139,25 @@ func TestPeriods(t *testing.T) {
 			for _, inside := range []time.Time{start, tt.from, tt.until, start} {
 				check(t, id.Identify(credential, inside), "mail", "")
 			}
-			checkAsked(t, inner, 1)
+			checkCalls(t, inner, 1)
 			for _, outside := range []time.Time{tt.from.Add(-1), tt.from.Add(-time.Second), tt.from.Add(-5 * time.Minute)} {
 				check(t, id.Identify(credential, outside), "", tt.before)
 			}
 			for _, outside := range []time.Time{tt.until.Add(1), tt.until.Add(time.Second), tt.until.Add(5 * time.Minute)} {
 				check(t, id.Identify(credential, outside), "", tt.after)
 			}
-			checkAsked(t, inner, 7)
+			checkCalls(t, inner, 7)
 			for range 2 {
 				check(t, id.Identify(credential, start), "mail", "")
 			}
-			checkAsked(t, inner, 8)
+			checkCalls(t, inner, 8)
 		})
 	}
 }
 
-// A reload makes a new Identifier: what the old one knows is refused at once.
+// TestReload checks that a new cache does not use results of the previous keyring.
 func TestReload(t *testing.T) {
-	o, next := newOffice(t, pki.P256, 24*time.Hour), newOffice(t, pki.P256, 24*time.Hour)
+	o, next := newTestCA(t, pki.P256, 24*time.Hour), newTestCA(t, pki.P256, 24*time.Hour)
 	mail := o.issue("mail")
 	both := keyring(t, o.CertificatePEM(), next.CertificatePEM())
 	revoked, err := trust.NewRevocations([]trust.Revocation{{Serial: fmt.Sprintf("%x", mail.SerialNumber)}})
@@ -193,10 +193,10 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// One certificate can be written in countless ways, here with certificates of
-// others behind it. Only some are remembered, and nobody else is forgotten.
+// TestSpellings checks that the cached encodings of one certificate are limited and evict no other
+// client. Here the encodings differ by additional certificates in the chain.
 func TestSpellings(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	inner := counting(verifier(t, o))
 	id := certcache.NewLimited(inner, 20*(certcache.PerEntry+2048))
 	mail, social := o.issue("mail"), o.issue("social")
@@ -207,19 +207,19 @@ func TestSpellings(t *testing.T) {
 	if n := id.Len(); n != 1+certcache.MaxSpellings {
 		t.Errorf("%d remembered, want one of social and %d of mail", n, certcache.MaxSpellings)
 	}
-	asked := inner.asked.Load()
+	asked := inner.calls.Load()
 	check(t, id.Identify(claim(encode(social)), start), "social", "")
-	checkAsked(t, inner, asked)
-	// One more spelling is verified each time, and accepted all the same.
+	checkCalls(t, inner, asked)
+	// A further encoding is verified each time, and accepted.
 	for range 2 {
 		check(t, id.Identify(claim(certheader.Encode(certheader.PercentPEM, mail.Raw)), start), "mail", "")
 	}
-	checkAsked(t, inner, asked+2)
+	checkCalls(t, inner, asked+2)
 }
 
-// A spelling that does not hold any more makes room for another.
-func TestSpellingsEnd(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+// TestExpiredSpellingsAreNotCounted checks that an expired entry makes room for another encoding.
+func TestExpiredSpellingsAreNotCounted(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	inner := counting(verifier(t, o))
 	id := certcache.New(inner)
 	mail := o.issue("mail")
@@ -237,14 +237,14 @@ func TestSpellingsEnd(t *testing.T) {
 		t.Errorf("%d spellings of %d certificates counted, %d remembered: want none that has expired", n, certificates, id.Len())
 	}
 	check(t, id.Identify(claim(values[certcache.MaxSpellings:]...), start), "mail", "")
-	asked := inner.asked.Load()
+	asked := inner.calls.Load()
 	check(t, id.Identify(claim(values[certcache.MaxSpellings:]...), start), "mail", "")
-	checkAsked(t, inner, asked)
+	checkCalls(t, inner, asked)
 }
 
-// Whoever has no certificate leaves nothing behind and pushes nobody out.
-func TestFloodOfStrangers(t *testing.T) {
-	o := newOffice(t, pki.Ed25519, 24*time.Hour)
+// TestForgeriesEvictNothing checks that a flood of invalid credentials leaves the cache unchanged.
+func TestForgeriesEvictNothing(t *testing.T) {
+	o := newTestCA(t, pki.Ed25519, 24*time.Hour)
 	inner := counting(verifier(t, o))
 	id := certcache.NewLimited(inner, 2*(certcache.PerEntry+2048))
 	mail := o.issue("mail")
@@ -253,7 +253,7 @@ func TestFloodOfStrangers(t *testing.T) {
 	const flood = 20_000
 	for n := range flood {
 		value, want := fmt.Sprintf("M%d", n), refusal.CredentialMalformed
-		if n%20 == 0 { // the signature differs, and takes the whole way
+		if n%20 == 0 { // with an invalid signature, which is verified
 			forged := *mail
 			forged.Raw = append([]byte(nil), mail.Raw...)
 			forged.Raw[len(forged.Raw)-40] ^= byte(1 + n/20%255)
@@ -262,19 +262,19 @@ func TestFloodOfStrangers(t *testing.T) {
 		}
 		check(t, id.Identify(claim(value), start), "", want)
 	}
-	checkAsked(t, inner, 1+flood)
+	checkCalls(t, inner, 1+flood)
 	certificates, values := id.Spellings()
 	if id.Len() != 1 || certificates != 1 || values != 1 {
 		t.Errorf("%d remembered, %d spellings of %d certificates: want the good one", id.Len(), values, certificates)
 	}
 	check(t, id.Identify(good, start), "mail", "")
-	checkAsked(t, inner, 1+flood)
+	checkCalls(t, inner, 1+flood)
 }
 
-// More good certificates than there is room for: the bound holds, what is counted
-// is what is there, and every answer is still right.
+// TestBound checks that more valid certificates than fit stay within the limit, that the counters
+// match, and that every result is correct.
 func TestBound(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	const room = 20
 	id := certcache.NewLimited(counting(verifier(t, o)), room*certcache.PerEntry)
 	for n := range 10 * room {
@@ -287,9 +287,9 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// Many at once, over the bound and past the end of what they remember.
+// TestConcurrent uses a full cache concurrently, past the expiry of its entries.
 func TestConcurrent(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	id := certcache.NewLimited(counting(verifier(t, o)), 5*certcache.PerEntry)
 	const clients = 12
 	var names, values []string
@@ -318,8 +318,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// An inner identifier that trusts nobody is no way in.
-func TestNobodyIsNotRemembered(t *testing.T) {
+// TestZeroVerificationIsNotCached checks that a zero Verification refuses and caches nothing.
+func TestZeroVerificationIsNotCached(t *testing.T) {
 	id := certcache.New(gate.Verification{})
 	for range 2 {
 		check(t, id.Identify(claim("M"), start), "", refusal.CredentialTooLarge)

@@ -9,21 +9,21 @@ import (
 	"github.com/certgate/certgate/internal/core/gate"
 )
 
-// recents are the last few that were asked for, in the way of those that hash to the
-// same place. Comparing a value of two kilobytes costs a tenth of hashing it.
+// recents is a small direct-mapped cache of recently used entries in front of the main cache.
+// Comparing a value of two kilobytes costs a tenth of hashing it.
 //
-// They are safe for concurrent use. The zero value knows nobody.
+// It is safe for concurrent use. The zero value is empty.
 type recents [64]atomic.Pointer[recent]
 
-// recent is immutable.
+// recent is one entry. It is immutable.
 type recent struct {
 	value string
 	found gate.Identification
 }
 
-// place is where the value belongs. It looks at a few bytes in the last quarter,
-// where a certificate has its signature: they differ between certificates, whatever
-// the form. Who makes certificates meet there only makes their holders slower.
+// place returns the slot of a value. It hashes a few bytes in the last quarter of the value,
+// which belong to the signature and differ between certificates in every format. A collision
+// makes the colliding clients slower and has no other effect.
 func (r *recents) place(value string) *atomic.Pointer[recent] {
 	const sample = 8
 	from := len(value) * 3 / 4
@@ -35,8 +35,8 @@ func (r *recents) place(value string) *atomic.Pointer[recent] {
 	return &r[bits*golden>>shift]
 }
 
-// get answers for a value that is there, byte for byte, and holds at the time now.
-// What does not hold any more is dropped.
+// get returns the entry of a value if it is stored, byte for byte, and valid at now. An
+// entry that is not valid any more is removed.
 func (r *recents) get(value string, now time.Time) (gate.Identification, bool) {
 	p := r.place(value)
 	if p == nil {
@@ -53,7 +53,7 @@ func (r *recents) get(value string, now time.Time) (gate.Identification, bool) {
 	return e.found, true
 }
 
-// put keeps a copy of the value, which is a part of a request's whole header.
+// put stores a copy of the value, because the value shares memory with the request's whole header.
 func (r *recents) put(value string, found gate.Identification) {
 	if p := r.place(value); p != nil {
 		p.Store(&recent{strings.Clone(value), found})

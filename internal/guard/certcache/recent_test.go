@@ -11,10 +11,9 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// TestSamePlace: clients whose values look alike where they are sampled, and so
-// take each other's place, are never taken for each other.
+// TestSamePlace checks that values in the same slot replace each other and are never mixed up.
 func TestSamePlace(t *testing.T) {
-	o := newOffice(t, pki.P256, 24*time.Hour)
+	o := newTestCA(t, pki.P256, 24*time.Hour)
 	names := map[string]string{}
 	middle := strings.Repeat("=", 100)
 	for i, value := range []string{"mail" + middle, "post" + middle, "mail" + middle[1:] + "!", "mail", "", "m"} {
@@ -30,10 +29,10 @@ func TestSamePlace(t *testing.T) {
 	}
 }
 
-// known knows clients by any value.
+// known accepts every value as a client of that name.
 type known struct {
 	names    map[string]string
-	office   office
+	office   testCA
 	verifier *trust.Verifier
 }
 

@@ -12,21 +12,21 @@ import (
 	"github.com/certgate/certgate/internal/core/gate"
 )
 
-// queued is a guard with one turn, and somebody who has it.
-func queued(t *testing.T) (g *Guard, inner *office, id gate.Identifier) {
+// queued returns a guard that verifies one request at a time, and is verifying one.
+func queued(t *testing.T) (g *Guard, inner *fakeIdentifier, id gate.Identifier) {
 	t.Helper()
-	g, inner = New(Options{FailuresPerSecond: 20}), &office{}
-	g.turnstile = newTurnstile(1)
-	id = g.Before(inner)
-	spend(t, id, mallory)
-	spend(t, id, alice)
-	inner.desk = make(chan string)
-	go ask(id, bob, "good")
+	g, inner = New(Options{FailuresPerSecond: 20}), &fakeIdentifier{}
+	g.queue = newVerifyQueue(1)
+	id = g.Wrap(inner)
+	spendBudget(t, id, mallory)
+	spendBudget(t, id, alice)
+	inner.gate = make(chan string)
+	go identify(id, bob, "good")
 	synctest.Wait()
 	return g, inner, id
 }
 
-// One after the other in the order they came, but whose source fails comes last.
+// TestOrder checks the order of arrival, with sources over their budget last.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, id := queued(t)
@@ -37,56 +37,56 @@ func TestTurns(t *testing.T) {
 				if source == "suspect" {
 					addr = mallory
 				}
-				go ask(id, addr, fmt.Sprint(source, " ", n))
+				go identify(id, addr, fmt.Sprint(source, " ", n))
 				synctest.Wait()
 				want = append(want, fmt.Sprint(source, " ", n))
 			}
 		}
 		slices.Sort(want) // innocents first
-		if n := inner.asked.Load(); n != 41 {
+		if n := inner.calls.Load(); n != 41 {
 			t.Errorf("%d are being verified, want 1", n-40)
 		}
 		var found []string
-		if first := <-inner.desk; first != "good" {
+		if first := <-inner.gate; first != "good" {
 			t.Errorf("%q has the turn, want the first", first)
 		}
 		for range want {
 			synctest.Wait()
-			found = append(found, <-inner.desk)
+			found = append(found, <-inner.gate)
 		}
 		if !slices.Equal(found, want) {
 			t.Errorf("turns %q, want %q", found, want)
 		}
 		time.Sleep(time.Second) // what is held back
-		checkIdle(t, g, 1)
+		checkEmpty(t, g, 1)
 	})
 }
 
-// One source cannot fill a line, and those that fail cannot fill that of those
-// who do not.
+// TestLimits checks that one source cannot fill the queue, and that sources over their budget
+// cannot fill the queue of the others.
 func TestLines(t *testing.T) {
-	s := newTurnstile(1)
-	wantPlace := func(what string, st standing, addr netip.Addr, want bool) {
+	s := newVerifyQueue(1)
+	wantPlace := func(what string, st priority, addr netip.Addr, want bool) {
 		t.Helper()
-		if w, in := s.queue(st, source{addr: addr}); (w != nil) != want || in {
+		if w, in := s.enqueue(st, source{addr: addr}); (w != nil) != want || in {
 			t.Errorf("%s: place %t, in %t: want place %t", what, w != nil, in, want)
 		}
 	}
-	if w, in := s.queue(suspect, source{addr: mallory}); w != nil || !in {
+	if w, in := s.enqueue(suspect, source{addr: mallory}); w != nil || !in {
 		t.Error("want the way free for the first")
 	}
 	for range maxOfSource {
 		wantPlace("mallory", suspect, mallory, true)
 	}
 	wantPlace("one more of mallory", suspect, mallory, false)
-	wantPlace("one more of mallory, innocent", innocent, mallory, false)
+	wantPlace("one more of mallory, innocent", regular, mallory, false)
 	for range maxOfSource {
 		wantPlace("alice", suspect, alice, true)
 	}
 	wantPlace("one more suspect", suspect, bob, false)
-	wantPlace("an innocent", innocent, bob, true)
+	wantPlace("an innocent", regular, bob, true)
 	s.leave()
-	if n := len(s.lines[innocent]); n != 0 {
+	if n := len(s.waiting[regular]); n != 0 {
 		t.Error("want the innocent let in first")
 	}
 	wantPlace("one more suspect", suspect, bob, false)
@@ -94,38 +94,38 @@ func TestLines(t *testing.T) {
 	wantPlace("mallory, once there is room", suspect, mallory, true)
 }
 
-// Nobody waits for ever; who had no turn has not failed.
+// A request waits for a limited time, and a timeout does not count as a failure.
 func TestWaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, id := queued(t)
 		late, later := overloaded, overloaded
-		late.after, later.after = time.Second, 1100*time.Millisecond
+		late.delay, later.delay = time.Second, 1100*time.Millisecond
 		var waiting sync.WaitGroup
 		for range 30 {
-			waiting.Go(func() { check(t, "an innocent", ask(id, carol, "bad"), late) })
+			waiting.Go(func() { check(t, "an innocent", identify(id, carol, "bad"), late) })
 		}
-		// Its budget is full again when it leaves, but it was not when it came.
-		waiting.Go(func() { check(t, "a suspect", ask(id, mallory, "good"), later) })
+		// The budget is full again at the end of the wait, but was not at the beginning.
+		waiting.Go(func() { check(t, "a suspect", identify(id, mallory, "good"), later) })
 		waiting.Wait()
-		if n := inner.asked.Load(); n != 41 {
+		if n := inner.calls.Load(); n != 41 {
 			t.Errorf("%d verified, want none of those who waited", n-41)
 		}
-		<-inner.desk
-		inner.desk = nil
+		<-inner.gate
+		inner.gate = nil
 		synctest.Wait()
-		spend(t, id, carol) // all of it is left
-		check(t, "one more", ask(id, carol, "bad"), held)
-		checkIdle(t, g, 1)
+		spendBudget(t, id, carol) // all of it is left
+		check(t, "one more", identify(id, carol, "bad"), delayed)
+		checkEmpty(t, g, 1)
 	})
 }
 
-// The turn comes in the moment in which the patience ends.
+// The turn comes at the moment of the timeout.
 func TestLastMoment(t *testing.T) {
-	s := newTurnstile(1)
-	s.queue(innocent, source{addr: bob})
-	w, _ := s.queue(innocent, source{addr: alice})
+	s := newVerifyQueue(1)
+	s.enqueue(regular, source{addr: bob})
+	w, _ := s.enqueue(regular, source{addr: alice})
 	s.leave()
-	if !s.giveUp(innocent, w) {
+	if !s.giveUp(regular, w) {
 		t.Error("want the turn taken, found it lost")
 	}
 	s.leave()

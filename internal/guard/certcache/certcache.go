@@ -1,0 +1,102 @@
+// Package certcache caches verified certificates.
+//
+// Parsing and verifying a certificate takes tens of microseconds, a cache hit a fraction
+// of one. The key is the header value itself, byte for byte, so hash collisions cannot return
+// another client, and a value that was never verified is never result. A cache belongs to one
+// set of anchors and revocations: a reload creates a new, empty [Cache]. An entry is used only
+// while the clock is inside the validity period that the verification returned.
+package certcache
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/certgate/certgate/internal/core/gate"
+)
+
+const (
+	// maxBytes is the approximate limit of the cache's memory.
+	maxBytes = 128 << 20
+	// perEntry is the memory of a parsed certificate without its header value.
+	perEntry = 6 << 10
+	// maxSpellings is the number of cached header values of one certificate. A client can
+	// encode its certificate in many ways and must not evict other clients with them.
+	maxSpellings = 4
+)
+
+// Cache is a [gate.Identifier] that caches the successful results of another identifier. It
+// is safe for concurrent use; create one with [New]. Refusals are never cached, because a
+// sender could fill the cache with different invalid values.
+type Cache struct {
+	inner   gate.Identifier
+	recents recents
+	cache   *otter.Cache[string, gate.Identification]
+
+	mu        sync.Mutex
+	spellings map[string]int // number of cached values by certificate fingerprint
+}
+
+// New returns an empty cache in front of inner, which is required.
+func New(inner gate.Identifier) *Cache { return newCache(inner, maxBytes) }
+
+func newCache(inner gate.Identifier, maxBytes uint64) *Cache {
+	c := &Cache{inner: inner, spellings: map[string]int{}}
+	c.cache = otter.Must(&otter.Options[string, gate.Identification]{
+		MaximumWeight: maxBytes,
+		Weigher: func(key string, _ gate.Identification) uint32 {
+			return uint32(len(key) + perEntry) //nolint:gosec // a header value is far shorter than 4 GiB
+		},
+		OnAtomicDeletion: func(e otter.DeletionEvent[string, gate.Identification]) { c.uncountSpelling(e.Value) },
+	})
+	return c
+}
+
+// Identify returns the cached result of a claim with one header value, or calls the inner identifier.
+func (c *Cache) Identify(claim gate.Claim, now time.Time) gate.Identification {
+	if len(claim.Values) != 1 {
+		return c.inner.Identify(claim, now)
+	}
+	value := claim.Values[0]
+	if result, ok := c.recents.get(value, now); ok {
+		return result
+	}
+	if result, ok := c.cache.GetIfPresent(value); ok {
+		if result.Certificate.ValidAt(now) {
+			c.recents.put(value, result)
+			return result
+		}
+		// An expired entry must not count as a spelling.
+		c.cache.Invalidate(value)
+	}
+	result := c.inner.Identify(claim, now)
+	if result.Err == nil && c.countSpelling(result) {
+		// The value shares memory with the request's whole header, so the cache stores a copy.
+		c.cache.Set(strings.Clone(value), result)
+	}
+	return result
+}
+
+// countSpelling counts one more cached value of a certificate and reports whether it may be cached.
+func (c *Cache) countSpelling(result gate.Identification) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fingerprint := result.Certificate.Fingerprint()
+	if c.spellings[fingerprint] >= maxSpellings {
+		return false
+	}
+	c.spellings[fingerprint]++
+	return true
+}
+
+// uncountSpelling undoes countSpelling after an entry was removed.
+func (c *Cache) uncountSpelling(result gate.Identification) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fingerprint := result.Certificate.Fingerprint()
+	if c.spellings[fingerprint]--; c.spellings[fingerprint] <= 0 {
+		delete(c.spellings, fingerprint)
+	}
+}
