@@ -21,7 +21,7 @@ func TestEndOfReading(t *testing.T) {
 		t.Run(addr, func(t *testing.T) { endOfReading(t, bare, true) })
 	}
 	// One that does not say that the connection ends, or give the client its time.
-	t.Run("lane alone", func(t *testing.T) { endOfReading(t, false, false) })
+	t.Run("fast path alone", func(t *testing.T) { endOfReading(t, false, false) })
 }
 
 func endOfReading(t *testing.T, bare, lingers bool) {
@@ -196,7 +196,7 @@ func (g gated) SetReadDeadline(t time.Time) error {
 }
 
 // A handler returns while a Read of its body is about to begin. The Read must
-// not set its own deadline behind the one that ends it, and wait for the client.
+// not set its own deadline after the one that ends it, and wait for the client.
 func TestReadThatBegins(t *testing.T) {
 	g := gated{armed: make(chan struct{}, 1), entered: make(chan struct{}), past: make(chan struct{}), open: make(chan struct{})}
 	l := wrapped(t, func(c *net.TCPConn) net.Conn { g.TCPConn = c; return g })

@@ -24,8 +24,8 @@ func TestKeepAlive(t *testing.T) {
 	c := r.dial()
 	for i := range 3 {
 		target := fmt.Sprintf("/%d", i)
-		c.send(get(target)).want(200, "lane "+target+" ")
-		c.send(post(target, "body")).want(200, "lane "+target+" body")
+		c.send(get(target)).want(200, "fast "+target+" ")
+		c.send(post(target, "body")).want(200, "fast "+target+" body")
 	}
 }
 
@@ -34,7 +34,7 @@ func TestKeepAlive(t *testing.T) {
 func TestPipelining(t *testing.T) {
 	r := start(t, false, options{}, where)
 	c := r.dial().send(get("/a") + post("/b", "bb") + get("/c") + strange("/d") + get("/e") + post("/f", "ff"))
-	for _, want := range []string{"lane /a ", "lane /b bb", "lane /c ", "http /d ", "http /e ", "http /f ff"} {
+	for _, want := range []string{"fast /a ", "fast /b bb", "fast /c ", "http /d ", "http /e ", "http /f ff"} {
 		c.want(200, want)
 	}
 	c.send(get("/g")).want(200, "http /g ")
@@ -46,15 +46,15 @@ func TestByteByByte(t *testing.T) {
 	for _, b := range []byte(get("/a") + post("/b", "bb") + strange("/c")) {
 		c.send(string(b))
 	}
-	c.want(200, "lane /a ")
-	c.want(200, "lane /b bb")
+	c.want(200, "fast /a ")
+	c.want(200, "fast /b bb")
 	c.want(200, "http /c ")
 }
 
 // Large headers are plain, too, up to the limit; then they get net/http's answer.
 func TestLargeHeaders(t *testing.T) {
 	sum := func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%v %x", inLane(w), sha256.Sum256([]byte(r.Header.Get("X-Cert")+r.Header.Get("X-Other"))))
+		fmt.Fprintf(w, "%v %x", onFastPath(w), sha256.Sum256([]byte(r.Header.Get("X-Cert")+r.Header.Get("X-Other"))))
 	}
 	with := func(value string) string { return header("X-Cert: "+value, "X-Other: o") }
 	r := start(t, false, options{}, sum)
@@ -85,15 +85,15 @@ func TestSmallLimit(t *testing.T) {
 	}
 }
 
-// A refusal behind an answer of the lane's is as recognisable as any other.
-func TestRefusedAfterAnAnswer(t *testing.T) {
+// TestRefusalAfterResponse: a refusal after a response of the fast path is recognized, too.
+func TestRefusalAfterResponse(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		framing.Begin(r)
 		where(w, r)
 	})
 	for text, want := range map[string]string{
-		get("/a") + "\r\n\r\n":          "lane /a ",
-		get("/a") + header("X : y"):     "lane /a ",
+		get("/a") + "\r\n\r\n":          "fast /a ",
+		get("/a") + header("X : y"):     "fast /a ",
 		strange("/a") + header("X : y"): "http /a ",
 	} {
 		c := r.dial().send(text)
@@ -210,7 +210,7 @@ func TestTimeouts(t *testing.T) {
 		{"nothing is sent", "", 0, options{readHeader: soon}},
 		{"half a header", half, 0, options{readHeader: soon}},
 		{"half a strange header", strange("/")[:len(strange("/"))-2], 0, options{readHeader: soon}},
-		{"half a header behind a request", get("/") + half, 1, options{readHeader: soon}},
+		{"half a header after a request", get("/") + half, 1, options{readHeader: soon}},
 		{"idle", get("/"), 1, options{idle: soon}},
 		{"too little for a request", get("/") + "GET", 1, options{idle: soon, readHeader: soon}},
 		{"handed over and half a header", strange("/") + half, 1, options{readHeader: soon}},
@@ -253,7 +253,7 @@ func TestSlowHeaderAfterAPause(t *testing.T) {
 	}
 }
 
-// A pause has its own time behind a request that came in parts.
+// A wait for a request has its own timeout after a request that arrived in parts.
 func TestIdleAfterParts(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"header": get("/"), "body": post("/", "abcdefghijklmnopqrstuvwxyz")} {
@@ -363,7 +363,7 @@ func TestTimeoutsOfOthers(t *testing.T) {
 		{"a header may take long", get("/") + half, "\r\n", options{idle: soon}, get("/")},
 		{"a body may take longer than a header", post("/", "abc")[:len(post("/", "abc"))-1], "c", options{readHeader: soon, idle: soon}, ""},
 		{"a pause may be longer than a header", get("/"), get("/"), options{readHeader: soon}, half},
-		{"a body behind a request", get("/") + post("/", "abc")[:len(post("/", "abc"))-1], "c", options{readHeader: soon, idle: soon}, ""},
+		{"a body after a request", get("/") + post("/", "abc")[:len(post("/", "abc"))-1], "c", options{readHeader: soon, idle: soon}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -453,7 +453,7 @@ func TestManyConnections(t *testing.T) {
 	all.Wait()
 }
 
-// faulty panics where nobody expects it.
+// faulty is a listener's connection that panics.
 type faulty struct{ *net.TCPConn }
 
 func (faulty) SetReadDeadline(time.Time) error { panic("on purpose") }
@@ -489,7 +489,7 @@ func wrapped(t *testing.T, wrap func(*net.TCPConn) net.Conn) *wrapping {
 func TestFault(t *testing.T) {
 	r := start(t, false, options{listener: wrapped(t, func(c *net.TCPConn) net.Conn { return faulty{c} })}, where)
 	r.dial().wantEnd()
-	r.dial().send(get("/")).want(200, "lane / ")
+	r.dial().send(get("/")).want(200, "fast / ")
 	if !strings.Contains(r.log.String(), "on purpose") {
 		t.Errorf("log %q, want the fault in it", r.log)
 	}

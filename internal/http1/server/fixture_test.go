@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,13 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets all parallel tests run at the same time, because they wait for timeouts and
+// use no processor, and finds goroutines that are left over.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come. Nothing is measured by
 // it: what does not come at all fails.
@@ -43,7 +50,7 @@ type options struct {
 	listener                      net.Listener // a fresh one on loopback TCP
 }
 
-// running is a server under test, with the lane or, bare, without.
+// running is a server under test, with the fast path or, bare, without.
 type running struct {
 	t        *testing.T
 	bare     bool
@@ -78,10 +85,10 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// both yields the servers with the lane and without: what is asserted of the one
+// both yields the servers with the fast path and without: what is asserted of the one
 // must be true of the other.
 func both(yield func(addr string, bare bool) bool) {
-	_ = yield("lane", false) && yield("bare", true)
+	_ = yield("fast", false) && yield("bare", true)
 }
 
 func or(d time.Duration) time.Duration {
@@ -219,8 +226,8 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
-// inLane says which server answers.
-func inLane(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*server.response" }
+// onFastPath reports whether the fast path serves the request.
+func onFastPath(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*server.response" }
 
 func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
 
@@ -242,8 +249,8 @@ func where(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	kind := "http"
-	if inLane(w) {
-		kind = "lane"
+	if onFastPath(w) {
+		kind = "fast"
 	}
 	fmt.Fprintf(w, "%s %s %s", kind, r.RequestURI, body)
 }

@@ -26,7 +26,7 @@ func (d *deadlines) Accept() (net.Conn, error) {
 	return &recorded{c.(*net.TCPConn), d}, nil
 }
 
-// wait returns the first deadline behind a point that is not the zero time.
+// wait returns the first deadline after a time that is not the zero time.
 func (d *deadlines) wait(t *testing.T, from int) (found time.Time, next int) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -71,17 +71,17 @@ func TestTimeoutsGoOn(t *testing.T) {
 	first, next := d.wait(t, 0)
 	c.send("POST / HTTP/1.1\r\nHost: h\n") // a bare line feed is net/http's
 	if found, _ := d.wait(t, next); !found.Equal(first) {
-		t.Errorf("deadline for the header %v behind the first one, want the same", found.Sub(first))
+		t.Errorf("deadline for the header %v after the first one, want the same", found.Sub(first))
 	}
 	_, next = d.wait(t, next)
 	c.send("Content-Length: 1\r\n\r\n")
 	if found, _ := d.wait(t, next); !found.Equal(first.Add(whole - header)) {
-		t.Errorf("deadline for the whole request %v behind that for the header, want %v", found.Sub(first), whole-header)
+		t.Errorf("deadline for the whole request %v after that for the header, want %v", found.Sub(first), whole-header)
 	}
 	c.send("x").want(200, "")
 }
 
-// TestTimeoutsOfALaterRequest: the same behind a request that was answered.
+// TestTimeoutsOfALaterRequest: the same after a request that was served.
 func TestTimeoutsOfALaterRequest(t *testing.T) {
 	const header, whole = 10 * time.Minute, 30 * time.Minute
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,7 +100,7 @@ func TestTimeoutsOfALaterRequest(t *testing.T) {
 	}
 	c.send("Host: h\n")
 	if found, _ := d.wait(t, next); found.After(begun) {
-		t.Errorf("deadline for the header %v behind the one that was set when it began, want none later", found.Sub(begun))
+		t.Errorf("deadline for the header %v after the one that was set when it began, want none later", found.Sub(begun))
 	}
 	c.send("\n").want(200, "")
 }

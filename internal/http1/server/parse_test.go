@@ -45,7 +45,7 @@ func checkParse(t *testing.T, b []byte) (accepted bool) {
 	}
 	want := server.Head{Method: r.Method, Target: r.RequestURI, Host: r.Host, URL: r.URL, Header: r.Header, Length: length}
 	if diff := cmp.Diff(want, h); diff != "" {
-		t.Fatalf("%.200q (-net/http +lane):\n%s", b, diff)
+		t.Fatalf("%.200q (-net/http +fast path):\n%s", b, diff)
 	}
 	checkRefusable(t, r)
 	return true

@@ -258,7 +258,7 @@ type side struct {
 
 	mu   sync.Mutex
 	seen []seen
-	lane int // how many of them the lane answered
+	fast int // how many of them the fast path served
 }
 
 func newSide() *side { return &side{conns: make(chan net.Conn), done: make(chan struct{})} }
@@ -290,8 +290,8 @@ func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.seen = append(s.seen, m)
-	if inLane(w) {
-		s.lane++
+	if onFastPath(w) {
+		s.fast++
 	}
 	s.mu.Unlock()
 	if m.Ambiguous { // as the gateway does
@@ -305,7 +305,7 @@ func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %d %s", r.Method, r.RequestURI, len(m.Body), m.BodyEnd)
 }
 
-// pair is a server with the lane and one without, behind sockets.
+// pair is a server with the fast path and one without, each with a socket.
 type pair struct{ with, without *side }
 
 // maxHeader of the compared servers leaves room to grow a buffer twice.
@@ -344,20 +344,20 @@ type outcome struct {
 	Seen    []seen
 	Answers []answer
 	Rest    string // what is no answer
-	lane    int
+	fast    int
 }
 
 // try sends a stream in the given parts and reads to the end.
 func (s *side) try(tb testing.TB, parts [][]byte) outcome {
 	tb.Helper()
 	s.mu.Lock()
-	s.seen, s.lane = nil, 0
+	s.seen, s.fast = nil, 0
 	s.mu.Unlock()
-	addr, client := sockets(tb)
+	served, client := sockets(tb)
 	defer client.Close()
-	s.conns <- addr
+	s.conns <- served
 	var sent sync.WaitGroup
-	sent.Go(func() { sendParts(client, parts) })
+	sent.Go(func() { sendParts(client, served, parts) })
 	raw, err := io.ReadAll(client)
 	sent.Wait()
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -365,13 +365,13 @@ func (s *side) try(tb testing.TB, parts [][]byte) outcome {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := outcome{Seen: s.seen, lane: s.lane}
+	o := outcome{Seen: s.seen, fast: s.fast}
 	o.Answers, o.Rest = answers(raw, s.seen)
 	return o
 }
 
-// sockets are two connected ones.
-func sockets(tb testing.TB) (addr, client *net.UnixConn) {
+// sockets returns a connected pair: the server's end and the client's.
+func sockets(tb testing.TB) (served *observed, client *net.UnixConn) {
 	tb.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -388,12 +388,73 @@ func sockets(tb testing.TB) (addr, client *net.UnixConn) {
 		ends[i] = c.(*net.UnixConn)
 	}
 	_ = ends[1].SetDeadline(time.Now().Add(patience))
-	return ends[0], ends[1]
+	return &observed{UnixConn: ends[0], waits: make(chan struct{}, 1), closed: make(chan struct{})}, ends[1]
 }
 
-// sendParts writes each part when the server has taken the one before, so that
-// it reads them one by one, and then ends its side.
-func sendParts(c *net.UnixConn, parts [][]byte) {
+// observed is a server's end of a connection. It reports when the server waits for more,
+// so that a test can send the next part then, without polling.
+type observed struct {
+	*net.UnixConn
+	waits  chan struct{} // gets an element when a read finds nothing
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Read reads like [net.UnixConn.Read], and reports a wait.
+func (o *observed) Read(p []byte) (n int, err error) {
+	raw, err := o.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var readErr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, readErr = syscall.Read(int(fd), p)
+		return !errors.Is(readErr, syscall.EAGAIN) && !errors.Is(readErr, syscall.EINTR)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case readErr != nil:
+		return 0, readErr
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	default:
+		return n, nil
+	}
+}
+
+func (o *observed) SyscallConn() (syscall.RawConn, error) {
+	raw, err := o.UnixConn.SyscallConn()
+	return observedRaw{raw, o}, err
+}
+
+func (o *observed) Close() error {
+	o.once.Do(func() { close(o.closed) })
+	return o.UnixConn.Close()
+}
+
+type observedRaw struct {
+	syscall.RawConn
+	o *observed
+}
+
+// Read reports a wait when f finds nothing to read.
+func (r observedRaw) Read(f func(fd uintptr) bool) error {
+	return r.RawConn.Read(func(fd uintptr) bool {
+		done := f(fd)
+		if !done {
+			select {
+			case r.o.waits <- struct{}{}:
+			default:
+			}
+		}
+		return done
+	})
+}
+
+// sendParts writes each part when the server has read the one before and waits for more,
+// and then ends its side.
+func sendParts(c *net.UnixConn, served *observed, parts [][]byte) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		panic(err)
@@ -403,24 +464,37 @@ func sendParts(c *net.UnixConn, parts [][]byte) {
 			return
 		}
 		if i < len(parts)-1 {
-			taken(raw)
+			served.awaitRead(raw)
 		}
 	}
 	_ = c.CloseWrite()
 }
 
-// taken waits until the peer has read all, or seems not to want it.
-func taken(raw syscall.RawConn) {
-	for range 2000 {
-		var left int32
-		_ = raw.Control(func(fd uintptr) {
-			_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&left)))
-		})
-		if left == 0 {
+// unreadTime is how long a part may stay unread before the server seems not to want it: it
+// has ended the connection's requests, but not the connection.
+const unreadTime = 10 * time.Millisecond
+
+// awaitRead waits until the server has read all that the client wrote, or stopped reading.
+func (o *observed) awaitRead(client syscall.RawConn) {
+	timer := time.NewTimer(unreadTime)
+	defer timer.Stop()
+	for unreadBytes(client) > 0 {
+		select {
+		case <-o.waits:
+		case <-o.closed:
+			return
+		case <-timer.C:
 			return
 		}
-		time.Sleep(0)
 	}
+}
+
+// unreadBytes returns how many bytes that were written the peer has not read.
+func unreadBytes(raw syscall.RawConn) (n int32) {
+	_ = raw.Control(func(fd uintptr) {
+		_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	})
+	return n
 }
 
 // answers reads what came back. A 100 Continue is an answer of its own.
@@ -451,26 +525,26 @@ func answers(raw []byte, asked []seen) (all []answer, rest string) {
 }
 
 // check compares the two servers.
-func (p *pair) check(tb testing.TB, parts [][]byte) (onLane int) {
+func (p *pair) check(tb testing.TB, parts [][]byte) (fast int) {
 	tb.Helper()
 	with, without := p.with.try(tb, parts), p.without.try(tb, parts)
 	forgive(&with, &without)
-	onLane, with.lane = with.lane, 0
+	fast, with.fast = with.fast, 0
 	if reflect.DeepEqual(with, without) {
-		return onLane
+		return fast
 	}
-	tb.Errorf("%q:\n(-net/http +lane)\n%s", parts, cmp.Diff(without, with, cmp.AllowUnexported(outcome{}, url.Userinfo{})))
-	return onLane
+	tb.Errorf("%q:\n(-net/http +fast path)\n%s", parts, cmp.Diff(without, with, cmp.AllowUnexported(outcome{}, url.Userinfo{})))
+	return fast
 }
 
-// forgive takes out the four ways in which the lane may differ.
+// forgive takes out the four ways in which the fast path may differ.
 //
 // The first: an answer that the handler aborted may be cut anywhere, since what
 // of it had left a buffer by then is no promise. It must not seem whole.
 //
 // The second: net/http reads what a handler left of a body before it writes the
 // answer's header, and so can say there that the connection ends when that
-// failed. The lane writes the answer first and ends the connection then. So the
+// failed. The fast path writes the response first and ends the connection then. So the
 // last answer may lack a "Connection: close" when its request had a body.
 //
 // The third: package wire takes net/http's refusal for a part of a handler's
@@ -502,7 +576,7 @@ func forgive(with, without *outcome) {
 	}
 }
 
-// tooLong cuts the outcome without the lane where the lane's connection ended in
+// tooLong cuts the outcome without the fast path where the fast path's connection ended in
 // a header that was too long for a first request.
 func tooLong(with, without *outcome) {
 	n, last := len(with.Seen), len(with.Answers)-1
@@ -528,7 +602,7 @@ func refused(status int) answer {
 	return answer{Status: status, Header: http.Header{"Content-Length": {"0"}}, Close: true}
 }
 
-// final is the answer to the nth request if nothing came behind it.
+// final is the answer to the nth request if nothing came after it.
 func final(o *outcome, n int) *answer {
 	i := slices.IndexFunc(o.Answers, func(a answer) bool {
 		if a.Status >= 200 {
@@ -601,7 +675,7 @@ func repeated(stream string, edits []byte) string {
 }
 
 // FuzzSame: whatever a client sends, and in whatever parts, a server with the
-// lane shows the handler the same requests as one without, and the client gets
+// fast path shows the handler the same requests as one without, and the client gets
 // the same answers.
 func FuzzSame(f *testing.F) {
 	for _, s := range streams() {

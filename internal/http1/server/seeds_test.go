@@ -22,7 +22,7 @@ func chunked(body string, fields ...string) string {
 	return lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"}, fields, []string{""})...) + body
 }
 
-// plainStreams are for the lane.
+// plainStreams are for the fast path.
 func plainStreams() []string {
 	all := []string{
 		get("/a"), get("/"), get("/a?b=c&d=%20+"), get("/a%2Fb%2e/../c;d,e'(!)*$@:~"), get("/a//b"), get("/?"), get("/a?b?c"), get("/%41?%zz"),
@@ -70,7 +70,7 @@ func rows() []string {
 	return append(all, base+base+base, doubled+doubled+strings.Replace(doubled, "2", "3", 1)+strings.Replace(doubled, "1", "3", 1)+base)
 }
 
-// strangeRows are such rows in which one request is not for the lane.
+// strangeRows are such rows in which one request is not for the fast path.
 func strangeRows() []string {
 	base := bodied("X: 1", "Y: 2", "Content-Length: 5", "Connection: keep-alive")
 	var all []string

@@ -69,7 +69,7 @@ func TestShutdown(t *testing.T) {
 						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
 					}
 					if _, err := net.Dial("tcp", r.listener.Addr().String()); err == nil {
-						t.Error("want nobody to listen")
+						t.Error("want the address free")
 					}
 				})
 			}
@@ -78,7 +78,7 @@ func TestShutdown(t *testing.T) {
 }
 
 // An answer that is given while the server shuts down says that it is the last,
-// and requests that wait behind it are not begun.
+// and requests that wait after it are not served.
 func TestShutdownSaysSo(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -157,13 +157,13 @@ func TestShutdownDuringAHeader(t *testing.T) {
 	l, reads := tell(t)
 	r := start(t, false, options{listener: l}, where)
 	c := r.dial().send(get("/a") + get("/b")[:9])
-	c.want(200, "lane /a ")
+	c.want(200, "fast /a ")
 	witness := r.dial().send(get("/"))
-	witness.want(200, "lane / ")
+	witness.want(200, "fast / ")
 	await(t, reads, "wait for the rest")
 	done := r.shutdown(t.Context())
 	witness.wantEnd()
-	c.send(get("/b")[9:]).want(200, "lane /b ")
+	c.send(get("/b")[9:]).want(200, "fast /b ")
 	c.wantEnd()
 	if err := await(t, done, "end of Shutdown"); err != nil {
 		t.Errorf("Shutdown ended in %v", err)
@@ -295,7 +295,7 @@ func TestNoDescriptor(t *testing.T) {
 	l := wrapped(t, func(c *net.TCPConn) net.Conn { return plainConn{c} })
 	r := start(t, false, options{listener: l}, where)
 	r.dial().send(get("/a")).want(200, "http /a ")
-	r.dial().send(get("/a")).want(200, "lane /a ")
+	r.dial().send(get("/a")).want(200, "fast /a ")
 }
 
 // slow is a listener that keeps a connection back.
@@ -315,11 +315,11 @@ func (l *slow) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// A connection that Accept returns behind Close is not served.
-func TestAcceptBehindClose(t *testing.T) {
+// TestAcceptAfterClose: a connection that Accept returns after Close is not served.
+func TestAcceptAfterClose(t *testing.T) {
 	wraps := map[string]func(*net.TCPConn) net.Conn{
-		"for the lane": nil,
-		"for net/http": func(c *net.TCPConn) net.Conn { return plainConn{c} },
+		"for the fast path": nil,
+		"for net/http":      func(c *net.TCPConn) net.Conn { return plainConn{c} },
 	}
 	for name, wrap := range wraps {
 		t.Run(name, func(t *testing.T) {

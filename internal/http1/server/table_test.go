@@ -40,7 +40,7 @@ func TestSameCut(t *testing.T) {
 	}
 }
 
-// TestPlain: what is plain is served by the lane; otherwise nothing else here
+// TestPlain: what is plain is served by the fast path; otherwise nothing else here
 // would prove anything.
 func TestPlain(t *testing.T) {
 	p := newPair(t)
@@ -48,14 +48,14 @@ func TestPlain(t *testing.T) {
 		if strings.HasPrefix(s, "PUT /a HTTP/1.0") {
 			continue
 		}
-		onLane := p.check(t, [][]byte{[]byte(s)})
-		if want := strings.Count(s, " HTTP/1.1\r\nHost: h\r\n"); onLane < min(want, 1) || onLane == 0 {
-			t.Errorf("%d requests of %.100q came to the lane", onLane, s)
+		fast := p.check(t, [][]byte{[]byte(s)})
+		if want := strings.Count(s, " HTTP/1.1\r\nHost: h\r\n"); fast < min(want, 1) || fast == 0 {
+			t.Errorf("%d requests of %.100q came to the fast path", fast, s)
 		}
 	}
 }
 
-// TestStrange: the first request of these is not for the lane.
+// TestStrange: the first request of these is not for the fast path.
 func TestStrange(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{
@@ -64,8 +64,8 @@ func TestStrange(t *testing.T) {
 		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), lines("QUERY /a HTTP/1.1", "Host: h", ""), lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
 		lines("GET /a HTTP/1.1", "Host: a,b", ""), post("/a", strings.Repeat("b", 64<<10+1)), header("X: " + strings.Repeat("x", maxHeader)),
 	} {
-		if onLane := p.check(t, [][]byte{[]byte(s)}); onLane != 0 {
-			t.Errorf("%.100q came to the lane", s)
+		if fast := p.check(t, [][]byte{[]byte(s)}); fast != 0 {
+			t.Errorf("%.100q came to the fast path", s)
 		}
 	}
 }

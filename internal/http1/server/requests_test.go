@@ -16,9 +16,9 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 )
 
-// The end of the stream that came together with a request, which no event tells of
-// any more, is found all the same.
-func TestEndBehindARequest(t *testing.T) {
+// TestEndWithARequest: the server finds an end of the stream that arrived together with a
+// request and raised no event.
+func TestEndWithARequest(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
@@ -44,7 +44,7 @@ func TestEndBehindARequest(t *testing.T) {
 	}
 }
 
-// What stands behind urgent data, at which a read stops short, is found all the same.
+// TestUrgentData: the server finds bytes after urgent data, where a read stops short.
 func TestUrgentData(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -81,8 +81,8 @@ func (c *rawClient) urge(text string) {
 	}
 }
 
-// What stands behind a request that fills the buffer to its last byte is read at once,
-// and not found by the lookout.
+// TestFullBuffer: bytes after a request that fills the buffer to its last byte are read at
+// once, without the monitor.
 func TestFullBuffer(t *testing.T) {
 	const rounds = 30
 	for addr, bare := range both {
@@ -108,7 +108,7 @@ func TestFullBuffer(t *testing.T) {
 	}
 }
 
-// Close waits for nobody, and a handler that still works learns of it.
+// TestCloseDuringARequest: Close does not wait for a handler, and cancels its context.
 func TestCloseDuringARequest(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -136,8 +136,7 @@ func TestCloseDuringARequest(t *testing.T) {
 	}
 }
 
-// The longer a request takes, the less often somebody looks whether its client is
-// still there, but never less than every 16 looks.
+// TestDue: the longer a request takes, the fewer scans peek at its socket, at least every 16th.
 func TestDue(t *testing.T) {
 	var due []uint
 	for age := uint(1); age <= 64; age++ {
@@ -146,13 +145,13 @@ func TestDue(t *testing.T) {
 		}
 	}
 	if want := []uint{1, 2, 4, 8, 16, 32, 48, 64}; !slices.Equal(due, want) {
-		t.Errorf("looks at %v, want %v", due, want)
+		t.Errorf("peeks at ages %v, want %v", due, want)
 	}
 }
 
-// A handler that has not read the body waits for it as long as it likes, also when
-// the client has said all that it will say. net/http does not look behind it either.
-func TestEndBehindAnUnreadBody(t *testing.T) {
+// TestEndAfterAnUnreadBody: a request whose body is unread is not cancelled when the client has
+// ended its side. net/http does not notice that end either.
+func TestEndAfterAnUnreadBody(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
@@ -176,13 +175,13 @@ func TestEndBehindAnUnreadBody(t *testing.T) {
 	}
 }
 
-// A connection that begins a request while the lookout lets go of it is on its list,
-// whoever of the two puts it there, and once.
-func TestLeave(t *testing.T) {
+// TestUnregister: a connection that begins a request while the monitor removes it stays
+// registered, exactly once.
+func TestUnregister(t *testing.T) {
 	if server.Unregister(2, 2) {
-		t.Error("a connection that still waits stays on the list")
+		t.Error("a connection without a request stays registered")
 	}
 	if !server.Unregister(2, 3) {
-		t.Error("a connection that has begun a request is on no list")
+		t.Error("a connection that has begun a request is not registered")
 	}
 }

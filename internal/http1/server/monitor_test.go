@@ -32,7 +32,7 @@ func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc 
 func TestHangup(t *testing.T) {
 	tests := []struct {
 		name, sent string
-		onlyLane   bool // net/http does not look behind what it has read ahead
+		onlyFast   bool // net/http does not notice it after bytes that it has read ahead
 	}{
 		{"no body", get("/wait"), false},
 		{"a body", post("/wait", "abc"), false},
@@ -44,7 +44,7 @@ func TestHangup(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for addr, bare := range both {
 				t.Run(addr, func(t *testing.T) {
-					if bare && tt.onlyLane {
+					if bare && tt.onlyFast {
 						t.Skip("net/http does not notice")
 					}
 					begun, ended := make(chan context.Context, 1), make(chan error, 1)
@@ -90,7 +90,7 @@ func TestHangupLater(t *testing.T) {
 	}
 }
 
-// No timeout of ours is a client that goes away, and none stops the looking.
+// TestNoHangup: no timeout of the server looks like a client that hangs up, or stops the monitor.
 func TestNoHangup(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string]string{"no body": get("/wait"), "a body": post("/wait", "abc"), "a later request": get("/") + get("/wait")} {
@@ -120,12 +120,12 @@ func (c *rawClient) wantAnswerAndEnd() {
 	c.wantEnd()
 }
 
-// long waits so long that the lookout has usually seen a handler that has begun. A test
-// that calls it must pass without that, too.
+// long waits until the monitor has usually found a handler that runs. A test that calls it
+// must pass without that, too.
 func long() { <-time.After(120 * time.Millisecond) }
 
-// What comes while a handler works stays for the next request, and that has not
-// ended before it begins.
+// TestNextRequestDuringALongOne: bytes that arrive while a handler runs are the next request,
+// and its context is not cancelled.
 func TestNextRequestDuringALongOne(t *testing.T) {
 	goOn := make(chan struct{})
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -138,25 +138,25 @@ func TestNextRequestDuringALongOne(t *testing.T) {
 		where(w, r)
 	})
 	c := r.dial()
-	for range 2 { // the second time on a connection that was looked after before
+	for range 2 { // the second time on a connection that was registered before
 		c.send(get("/slow"))
 		long()
 		c.send(get("/next"))
 		long()
 		goOn <- struct{}{}
-		c.want(200, "lane /slow ")
-		c.want(200, "lane /next ")
+		c.want(200, "fast /slow ")
+		c.want(200, "fast /next ")
 		c.send(get("/slow"))
 		long()
 		goOn <- struct{}{}
-		c.want(200, "lane /slow ")
-		c.send(post("/last", "x")).want(200, "lane /last x")
+		c.want(200, "fast /slow ")
+		c.send(post("/last", "x")).want(200, "fast /last x")
 	}
 }
 
-// Nobody looks at connections without a request, and everybody at those that have
-// one again.
-func TestLookoutEnds(t *testing.T) {
+// TestMonitorReleases: the monitor checks connections with a request only, and those that get
+// another one again.
+func TestMonitorReleases(t *testing.T) {
 	begun, goOn := make(chan context.Context, 2), make(chan struct{})
 	r := start(t, false, options{}, func(_ http.ResponseWriter, r *http.Request) {
 		begun <- r.Context()
@@ -170,21 +170,21 @@ func TestLookoutEnds(t *testing.T) {
 			await(t, begun, "request")
 		}
 		long()
-		lookedAt(t, addr, 2)
+		wantMonitored(t, addr, 2)
 		goOn <- struct{}{}
 		goOn <- struct{}{}
 		one.want(200, "")
 		other.want(200, "")
-		lookedAt(t, addr, 0)
+		wantMonitored(t, addr, 0)
 	}
 }
 
-// lookedAt waits until the lookout has so many connections.
-func lookedAt(t *testing.T, addr *server.Server, want int) {
+// wantMonitored waits until the monitor checks this number of connections.
+func wantMonitored(t *testing.T, addr *server.Server, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); addr.Monitored() != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are looked at, want %d", addr.Monitored(), want)
+			t.Fatalf("the monitor checks %d connections, want %d", addr.Monitored(), want)
 		}
 	}
 }
