@@ -6,10 +6,12 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
-// maxLine is how much of a line is remembered: enough for the two header names
-// that matter with their values, and for a chunk size.
+// maxLine is how much of a line is kept, in bytes: enough for Content-Length or
+// Transfer-Encoding with the value, and for a chunk size.
 const maxLine = 128
 
 type state int
@@ -23,18 +25,17 @@ const (
 	inTrailer
 )
 
-// framing follows one direction of an HTTP/1 connection byte by byte. It
-// decides nothing that net/http decides better: it only has to know where each
-// request ends, and it is stricter, so where the two could disagree it breaks
-// the connection.
+// framing follows the requests on an HTTP/1 connection byte by byte, to know where each one
+// ends. It leaves all other decisions to net/http. It is stricter than net/http: where the
+// two could disagree, it ends the stream.
 type framing struct {
 	state state
-	line  []byte // the present line so far, without its end
+	line  []byte // the current line so far, without its line feed
 	long  bool   // the line was longer than maxLine
 	left  int64  // bytes left of the body or chunk
 
-	request []byte // the request line, its first maxLine bytes
-	pem     string // the type of a PEM block whose first line ends a line of this header
+	request []byte // the first maxLine bytes of the request line
+	pem     string // see Refusal.PEM
 	begun   bool   // this header's request line has been read
 
 	headRead bool // the header of a request has been read
@@ -42,14 +43,14 @@ type framing struct {
 	lengths   int   // Content-Length fields in this header
 	codings   int   // Transfer-Encoding fields in this header
 	length    int64 // the value of Content-Length
-	ambiguous bool  // this header's length can be read in two ways
+	ambiguous bool  // the length of this request can be read in two ways
 	chunked   bool  // this header has a Transfer-Encoding
-	broken    bool  // nothing behind this point may be read
+	broken    bool  // nothing after this point may be read
 }
 
 var errFraming = errors.New("malformed chunked encoding")
 
-// end is why nothing can be read behind a break.
+// end returns the error of reads after a break.
 func (f *framing) end() error {
 	if f.ambiguous {
 		return io.EOF
@@ -57,8 +58,8 @@ func (f *framing) end() error {
 	return errFraming
 }
 
-// advance consumes p up to the end of the present request and reports how many
-// bytes that were. After a break nothing more is consumed.
+// advance consumes p up to the end of the present request and returns the number of
+// consumed bytes. After a break it consumes nothing.
 func (f *framing) advance(p []byte) int {
 	used := 0
 	for used < len(p) && !f.broken {
@@ -71,7 +72,7 @@ func (f *framing) advance(p []byte) int {
 	return used
 }
 
-// step consumes at least one byte. end: the request is over.
+// step consumes at least one byte. end is true at the end of the request.
 func (f *framing) step(p []byte) (n int, end bool) {
 	switch f.state {
 	case inBody, inChunkData:
@@ -87,7 +88,7 @@ func (f *framing) step(p []byte) (n int, end bool) {
 	}
 }
 
-// skip passes body bytes.
+// skip consumes bytes of a body or chunk.
 func (f *framing) skip(p []byte) (int, bool) {
 	n := int(min(int64(len(p)), f.left))
 	f.left -= int64(n)
@@ -102,7 +103,7 @@ func (f *framing) skip(p []byte) (int, bool) {
 	return n, true
 }
 
-// collect gathers one line. whole: its line feed was found.
+// collect adds to the current line. whole is true when its line feed was found.
 func (f *framing) collect(p []byte) (n int, whole bool) {
 	part := p
 	if i := bytes.IndexByte(p, '\n'); i >= 0 {
@@ -119,6 +120,7 @@ func (f *framing) collect(p []byte) (n int, whole bool) {
 	return n, whole
 }
 
+// endOfLine processes a complete line.
 func (f *framing) endOfLine() (end bool) {
 	text, crlf := bytes.CutSuffix(f.line, []byte("\r"))
 	switch f.state {
@@ -134,8 +136,8 @@ func (f *framing) endOfLine() (end bool) {
 		f.broken = len(text) > 0 || f.long || !crlf
 		f.state = inChunkSize
 	case inTrailer:
-		// net/http looks for CRLF CRLF before it reads a trailer. A trailer that
-		// ends otherwise would make it look into the requests behind.
+		// net/http searches for CRLF CRLF before it reads a trailer. With other line ends
+		// it would search in the requests that follow.
 		f.broken = !crlf
 		if len(text) == 0 && !f.long {
 			f.state = inHead
@@ -145,8 +147,7 @@ func (f *framing) endOfLine() (end bool) {
 	return false
 }
 
-// headLine keeps the request line and looks for the two fields that say how long
-// the body is.
+// headLine keeps the request line, and evaluates the two fields that frame the body.
 func (f *framing) headLine(line []byte) {
 	if !f.begun {
 		f.begun, f.request, f.pem = true, append(f.request[:0], line...), ""
@@ -169,7 +170,7 @@ func (f *framing) headLine(line []byte) {
 		if err != nil || f.long {
 			f.ambiguous = true
 		}
-		f.length = int64(n) // ParseUint was told 63 bits
+		f.length = int64(n) // ParseUint has checked that it fits into 63 bits
 	case strings.EqualFold(name, "transfer-encoding"):
 		f.codings++
 		if f.long || !strings.EqualFold(strings.Trim(value, " \t"), "chunked") {
@@ -178,7 +179,7 @@ func (f *framing) headLine(line []byte) {
 	}
 }
 
-// requestLine is the present request's, as far as it has come.
+// requestLine returns what has been read of the present request's line.
 func (f *framing) requestLine() []byte {
 	if !f.begun && f.state == inHead && len(f.line) > 0 {
 		return f.line
@@ -186,10 +187,10 @@ func (f *framing) requestLine() []byte {
 	return f.request
 }
 
-// endOfHead decides what follows the header.
+// endOfHead evaluates a complete header. end is true when the request has no body.
 func (f *framing) endOfHead() (end bool) {
 	f.headRead = true
-	if !f.begun { // an empty line in the place of a request line
+	if !f.begun { // an empty line instead of a request line
 		f.request, f.pem = f.request[:0], ""
 	}
 	f.ambiguous = f.ambiguous || f.lengths+f.codings > 1
@@ -212,12 +213,12 @@ func (f *framing) endOfHead() (end bool) {
 	}
 }
 
-// chunkSize reads "SIZE[;extension]" (RFC 9112, section 7.1). Control characters are
-// malformed in extensions too.
+// chunkSize parses "SIZE[;extension]" (RFC 9112, section 7.1). Control characters are
+// malformed in extensions, too.
 func (f *framing) chunkSize(text string, crlf bool) {
 	digits, extension, _ := strings.Cut(text, ";")
 	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
-	if err != nil || f.long || !crlf || strings.ContainsFunc(extension, isControl) {
+	if err != nil || f.long || !crlf || !syntax.IsFieldValue(extension) {
 		f.broken = true
 		return
 	}
@@ -225,8 +226,5 @@ func (f *framing) chunkSize(text string, crlf bool) {
 		f.state = inTrailer
 		return
 	}
-	f.state, f.left = inChunkData, int64(n) // ParseUint was told 60 bits
+	f.state, f.left = inChunkData, int64(n) // ParseUint has checked that it fits into 60 bits
 }
-
-// isControl reports a control character other than the horizontal tab.
-func isControl(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }

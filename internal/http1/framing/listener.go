@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// maxTurnedAway is how many connections too many are told so at a time; others
-// are closed without a word.
+// maxTurnedAway bounds the refused connections that get a response at a time. Further ones
+// are closed without a response.
 const maxTurnedAway = 64
 
-// Options are how a [Listener] treats its connections.
+// Options configure a [Listener].
 type Options struct {
-	// Refuse, when given, writes the answers to requests that net/http refuses
-	// before any handler sees them, and to connections too many.
+	// Refuse, if set, returns the response to a request that net/http refuses before it calls
+	// a handler, and to a connection that the listener refuses.
 	Refuse func(Refusal) []byte
-	// WriteTimeout bounds each Write, so that a client that does not read its
-	// answer cannot hold a connection for ever; 0: nothing does.
+	// WriteTimeout bounds each Write, so that a client that does not read its response cannot
+	// keep a connection forever. 0 is no bound.
 	WriteTimeout time.Duration
-	// MaxConnections bounds the connections that are open at a time; 0: nothing
-	// does.
+	// MaxConnections bounds the connections that are open at a time. 0 is no bound.
 	MaxConnections int64
-	// Admit, when given, reports whether a connection from this address is accepted.
-	// Refuse answers the others with [Refusal.Stranger] set, before a byte is read.
+	// Admit, if set, reports whether a connection from this address is accepted. The others
+	// get the response of Refuse with [Refusal.Stranger] set, before a byte is read.
 	Admit func(net.Addr) bool
 }
 
-// Listener hands out connections that are watched. [NewListener] makes one.
+// Listener accepts connections as [Conn]. Create it with [NewListener].
 type Listener struct {
 	net.Listener
 	options    Options
@@ -35,15 +34,15 @@ type Listener struct {
 	turnedAway atomic.Int64
 }
 
-// NewListener watches the connections of l.
+// NewListener returns a listener for the connections of l.
 func NewListener(l net.Listener, o Options) *Listener {
 	return &Listener{Listener: l, options: o}
 }
 
-// Open is how many connections are open.
+// Open returns the number of open connections.
 func (l *Listener) Open() int64 { return l.open.Load() }
 
-// Accept waits for the next connection; it is a [*Conn].
+// Accept waits for the next connection and returns it as a [*Conn].
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -55,7 +54,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if refusal == nil {
 			return c, nil
 		}
-		c.closed.Store(true) // it is not one of the open ones
+		c.closed.Store(true) // it does not count as open
 		if l.turnedAway.Add(1) > maxTurnedAway {
 			l.turnedAway.Add(-1)
 			_ = c.Close()
@@ -65,7 +64,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit counts a connection as open, or returns how it is refused.
+// admit counts a connection as open, or returns why it is refused.
 func (l *Listener) admit(remote net.Addr) *Refusal {
 	if l.options.Admit != nil && !l.options.Admit(remote) {
 		return &Refusal{Remote: remote, Status: http.StatusForbidden, Stranger: true}
@@ -77,16 +76,16 @@ func (l *Listener) admit(remote net.Addr) *Refusal {
 	return nil
 }
 
-// turnAway answers without reading.
+// turnAway sends a refusal without reading a request, and closes the connection.
 func (l *Listener) turnAway(c *Conn, refusal Refusal) {
 	defer l.turnedAway.Add(-1)
 	defer func() { _ = c.Close() }()
 	if l.options.Refuse == nil {
 		return
 	}
-	answer := l.options.Refuse(refusal)
+	response := l.options.Refuse(refusal)
 	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
-	if _, err := c.Conn.Write(answer); err == nil {
+	if _, err := c.Conn.Write(response); err == nil {
 		c.Linger()
 	}
 }

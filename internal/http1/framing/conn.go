@@ -1,12 +1,11 @@
-// Package framing watches requests on their way from the socket to net/http and
-// finds those whose length can be read in two ways.
+// Package framing follows the bytes that net/http reads from a connection and finds
+// requests whose length can be read in two ways.
 //
-// net/http takes a request with both Content-Length and Transfer-Encoding,
-// drops the first and says nothing: RFC 9112, section 6.1 calls such a message
-// an attempt at request smuggling and lets a server refuse it, but no handler
-// can see that it happened. So a [Conn] follows the framing of the bytes that
-// pass through it, tells the handler, and lets nothing through behind such a
-// request, so that no second request can hide there.
+// net/http accepts a request with both Content-Length and Transfer-Encoding and silently
+// drops the first. RFC 9112, section 6.1 calls such a message a possible request smuggling
+// attack and lets a server refuse it, but a handler cannot see both fields. Therefore a
+// [Conn] parses the framing itself, reports an ambiguous request to the handler, and ends
+// the stream after it, so that no second request can hide there.
 package framing
 
 import (
@@ -21,32 +20,31 @@ import (
 	"time"
 )
 
-// Conn is a server's side of a connection. Each Read returns bytes of one
-// request only, so what [Conn.ambiguous] says belongs to the request whose
-// header was read last. Reads are for one goroutine at a time, as net/http does.
+// Conn is the server's side of a connection. Each Read returns bytes of one request only, so
+// that ambiguous belongs to the request whose header was read last. One goroutine at a time
+// may read, as in net/http.
 type Conn struct {
 	net.Conn
 	listener *Listener
 	closed   atomic.Bool
 
 	framing   framing
-	pending   []byte // read from the socket, behind the end of a request
+	pending   []byte // read from the socket, after the end of a request
 	ambiguous atomic.Bool
 	chunked   atomic.Bool
 	err       error
 
-	serving atomic.Bool // a handler answers the present request
+	serving atomic.Bool // a handler has the present request
 
 	limits   atomic.Pointer[limits] // of a request that was handed over; nil: none
 	headRead atomic.Bool            // its header has been read
 }
 
-// limits are the latest read deadlines for one request; the zero time is none.
+// limits are the latest read deadlines for one request. The zero time is no deadline.
 type limits struct{ header, whole time.Time }
 
-// Read reads from the connection, never beyond the end of the present request.
-// Behind an ambiguous header it reports the end of the stream, behind a body that
-// is not framed as it must be an error.
+// Read reads from the connection, up to the end of the present request. After an ambiguous
+// header it returns io.EOF, and after a malformed chunk an error.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.framing.broken {
 		return 0, c.framing.end()
@@ -71,10 +69,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Unread puts back bytes that another reader took from the connection below, at the
-// beginning of a request that no handler has seen. It must come before the first Read.
-// The request's header has to be read by the time header, and all of it by whole; the
-// zero time is no limit. Later deadlines that net/http sets are moved to these, so that
-// its timeouts do not start anew.
+// beginning of a request that no handler has seen. It must be called before the first Read.
+// The request's header has to be read by the time header, and all of it by whole; the zero
+// time is no limit. Deadlines that net/http sets are moved forward to these, so that its
+// timeouts do not start again.
 func (c *Conn) Unread(p []byte, header, whole time.Time) {
 	c.pending = append(c.pending, p...)
 	c.serving.Store(false)
@@ -96,7 +94,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// fill takes what was held back before it asks the socket.
+// fill returns pending bytes, or reads from the socket when there are none.
 func (c *Conn) fill(p []byte) (int, error) {
 	if len(c.pending) == 0 {
 		if c.err != nil {
@@ -109,8 +107,7 @@ func (c *Conn) fill(p []byte) (int, error) {
 	return n, nil
 }
 
-// hold puts back bytes that belong to the next request, before those that are
-// held already.
+// hold puts back bytes that belong to the next request, in front of the pending ones.
 func (c *Conn) hold(rest []byte) {
 	if c.framing.broken {
 		c.pending = nil
@@ -119,9 +116,8 @@ func (c *Conn) hold(rest []byte) {
 	c.pending = append(append(make([]byte, 0, len(rest)+len(c.pending)), rest...), c.pending...)
 }
 
-// CloseWrite ends the answers while requests can still be read. net/http does
-// that before it closes on a client that is still sending, or the client might
-// lose the answer.
+// CloseWrite closes the writing side only. net/http calls it before it closes a connection
+// whose client is still sending, because a reset could destroy the response.
 func (c *Conn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -130,12 +126,12 @@ func (c *Conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// lingerTime is how long a client may take to read its last answer.
+// lingerTime is how long a client may take to read its last response.
 const lingerTime = 500 * time.Millisecond
 
-// Linger ends the answers and waits a while for the client to have read them: a
-// connection that is closed while bytes of the client wait to be read is reset,
-// and the answer lost.
+// Linger closes the writing side and reads for up to [lingerTime], until the client closes the
+// connection. The kernel resets a connection that is closed with unread bytes, and
+// the client would lose the response.
 func (c *Conn) Linger() {
 	const enough = 256 << 10
 	if c.CloseWrite() != nil {
@@ -145,7 +141,7 @@ func (c *Conn) Linger() {
 	_, _ = io.CopyN(io.Discard, c.Conn, enough)
 }
 
-// Close closes the connection; it may be called again.
+// Close closes the connection. It may be called more than once.
 func (c *Conn) Close() error {
 	if c.closed.CompareAndSwap(false, true) {
 		c.listener.open.Add(-1)
@@ -153,40 +149,40 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Refusal is a request that net/http refused: a broken header, one that is too
-// long, an unknown transfer coding or expectation. Or it is a connection over
-// MaxConnections.
+// Refusal describes a request that net/http refused because of a malformed or too long
+// header, an unknown transfer coding or an unknown expectation, or a connection that the
+// [Listener] refused.
 type Refusal struct {
 	Remote net.Addr
-	// Status is net/http's, 503 for a connection too many.
+	// Status is the status of net/http's response, 503 for a connection over MaxConnections.
 	Status int
-	// Stranger is true for a connection that [Options.Admit] did not accept.
+	// Stranger is true for a connection that [Options.Admit] refused.
 	Stranger bool
-	// Ambiguous is true when the length could be read in two ways, too.
+	// Ambiguous is true when the length of the request could also be read in two ways.
 	Ambiguous bool
-	// PEM is the type of a PEM block whose line breaks were in the header, as far as
-	// its first line ends one of the header's; else empty.
+	// PEM is the type of a PEM block that was sent with its line breaks, such as
+	// "CERTIFICATE", if a line of the header ends with the block's first line; else empty.
 	PEM string
-	// RequestLine is as it came, but for what is longer than 128 bytes.
+	// RequestLine has the first 128 bytes of the request line, as received.
 	RequestLine string
 }
 
-// Write writes an answer. An answer that net/http makes itself has no request id and
-// is not logged, so Refuse makes another one in its place. Then the connection waits
-// until the client has read it, because net/http closes at once.
+// Write writes a part of a response. A response that net/http makes itself has no request
+// id and no log line, so Write sends the one of [Options.Refuse] in its place. Then it waits
+// until the client has read that, because net/http closes the connection at once.
 func (c *Conn) Write(p []byte) (int, error) {
 	if d := c.listener.options.WriteTimeout; d > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(d))
 	}
-	status, own := ownAnswer(p)
+	status, own := ownResponse(p)
 	if c.listener.options.Refuse == nil || !own || c.serving.Load() {
 		return c.Conn.Write(p)
 	}
-	answer := c.listener.options.Refuse(Refusal{
+	response := c.listener.options.Refuse(Refusal{
 		Remote: c.RemoteAddr(), Status: status,
 		Ambiguous: c.framing.ambiguous, PEM: c.framing.pem, RequestLine: string(c.framing.requestLine()),
 	})
-	if _, err := c.Conn.Write(answer); err != nil {
+	if _, err := c.Conn.Write(response); err != nil {
 		return 0, err
 	}
 	if status != http.StatusRequestHeaderFieldsTooLarge { // net/http waits itself
@@ -195,9 +191,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ownAnswer recognizes an answer that net/http writes before it calls a handler: a
-// status line and just these two fields, or 417 for an unknown expectation.
-func ownAnswer(p []byte) (status int, own bool) {
+// ownResponse recognizes a response that net/http writes before it calls a handler: a status
+// line and exactly these two fields, or 417 for an unknown expectation.
+func ownResponse(p []byte) (status int, own bool) {
 	const prefix, fields = "HTTP/1.1 ", "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	end := bytes.IndexByte(p, '\r')
 	if end < len(prefix)+3 || !bytes.HasPrefix(p, []byte("HTTP/1.")) {
@@ -216,15 +212,14 @@ func ownAnswer(p []byte) (status int, own bool) {
 
 type contextKey struct{}
 
-// Context is what http.Server.ConnContext wants: it makes the connection known
-// to [Begin].
+// Context adds the connection to its context, where [Begin] finds it. It is for
+// http.Server.ConnContext.
 func Context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// State is what http.Server.ConnState wants: it tells the connection that a request has
-// been answered, so that what net/http writes next is its own. A server whose
-// connections come from a [Listener] needs it.
+// State marks the end of a request, after which a response without a handler is net/http's
+// own. It is for http.Server.ConnState; every server with a [Listener] needs it.
 func State(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok && s == http.StateIdle {
 		c.serving.Store(false)
@@ -232,11 +227,11 @@ func State(c net.Conn, s http.ConnState) {
 	}
 }
 
-// Begin tells the connection that a handler answers r from here on, and reports
-// whether the length of r could be read in two ways: it had several Content-Length
-// or Transfer-Encoding fields, or both, or a Transfer-Encoding in HTTP/1.0, which
-// net/http ignores (RFC 9112, section 6.1). A request that did not come through a
-// [Listener] is ambiguous: nobody looked.
+// Begin marks the begin of a handler for r, and reports whether the length of r could be
+// read in two ways: it had several Content-Length or Transfer-Encoding fields, or both, or a
+// Transfer-Encoding in HTTP/1.0, which net/http ignores (RFC 9112, section 6.1). A request
+// that did not come through a [Listener] counts as ambiguous, because its bytes were not
+// checked.
 func Begin(r *http.Request) (ambiguous bool) {
 	c, ok := r.Context().Value(contextKey{}).(*Conn)
 	if !ok {
