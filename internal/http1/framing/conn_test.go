@@ -140,8 +140,8 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// A Conn does not rely on net/http to stop: it hands out nothing that stands
-// behind a broken body.
+// TestNothingBehindABrokenBody: a Conn returns no bytes after a malformed body, also if
+// net/http kept reading.
 func TestNothingBehindABrokenBody(t *testing.T) {
 	for _, tt := range brokenCases {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestReadChangesNothing(t *testing.T) {
 	}
 }
 
-// readAll reads a stream that arrives at once, some bytes at a time.
+// readAll reads a stream that arrives at once, a few bytes at a time.
 func readAll(t *testing.T, stream string, size int) string {
 	t.Helper()
 	conn, err := framing.NewListener(newOnce(&peer{parts: [][]byte{[]byte(stream)}}), framing.Options{}).Accept()
@@ -185,7 +185,7 @@ func readAll(t *testing.T, stream string, size int) string {
 	}
 }
 
-// show writes requests as the tables do.
+// show formats requests like the tables.
 func show(all []seen) []string {
 	var out []string
 	for _, s := range all {
@@ -205,8 +205,8 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(s) + `"`
 }
 
-// While a handler runs, net/http reads one byte ahead. That byte says nothing
-// about the request the handler works on.
+// TestByteOfTheNextRequest: the byte that net/http reads ahead while a handler runs has no
+// effect on the handler's request.
 func TestByteOfTheNextRequest(t *testing.T) {
 	first := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc"
 	next := lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "", "0", "")
@@ -277,8 +277,8 @@ func send(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// lastWords is a connection that gives its error together with its last bytes,
-// as io.Reader allows.
+// lastWords is a connection that returns its error together with its last bytes, as io.Reader
+// allows.
 type lastWords struct {
 	peer
 	err error
@@ -305,8 +305,8 @@ func TestErrorBesideTheLastBytes(t *testing.T) {
 	}
 }
 
-// A client that still sends must be able to read the refusal: net/http closes
-// the writing side first if the connection can.
+// TestCloseWrite: a client that still sends can read the refusal, because net/http closes the
+// writing side first if the connection supports it.
 func TestCloseWrite(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,15 +21,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// seen is one request as a handler met it.
+// seen is a request as the handler received it.
 type seen struct {
 	method, target, body string
 	broken               bool // the body ended in an error
 	ambiguous            bool // false where nobody looked
 }
 
-// peer is a client that sends fixed parts and then nothing more. Each Read
-// returns bytes of one part.
+// peer is a client that sends fixed parts and then nothing. Each Read returns bytes of one
+// part.
 type peer struct {
 	parts  [][]byte
 	onRead func() // after each successful Read
@@ -87,7 +87,7 @@ func (l *once) Close() error {
 
 func (*once) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serve runs net/http's server over one connection until it closes it.
+// serve runs net/http's server on one connection until the server closes it.
 func serve(c net.Conn, watched bool, handler http.Handler) {
 	closed := make(chan struct{})
 	s := &http.Server{
@@ -114,8 +114,8 @@ func serve(c net.Conn, watched bool, handler http.Handler) {
 	<-served
 }
 
-// requests are what a server's handler meets of a stream that arrives in parts.
-// As the gateway does, the handler closes behind an ambiguous request.
+// requests returns the requests that a handler receives from a stream in parts. Like the
+// gateway, the handler closes the connection after an ambiguous request.
 func requests(parts [][]byte, watched bool) []seen {
 	var all []seen
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +134,7 @@ func requests(parts [][]byte, watched bool) []seen {
 	return all
 }
 
-// head is what the raw bytes of one request's header say.
+// head is the raw header of a request.
 type head struct {
 	lengths, codings int
 	version10        bool
@@ -149,8 +149,8 @@ var (
 	foldedField = regexp.MustCompile(`\n[ \t]`)
 )
 
-// heads are the raw headers of the requests that net/http reads from a stream,
-// found without this package.
+// heads returns the raw headers of the requests that net/http reads from a stream without this
+// package.
 func heads(stream []byte) []head {
 	var all []head
 	source := bytes.NewReader(stream)
@@ -178,14 +178,14 @@ func heads(stream []byte) []head {
 	}
 }
 
-// skipLineEnds does what net/http's server does behind a POST.
+// skipLineEnds skips line ends like net/http's server after a POST.
 func skipLineEnds(r *bufio.Reader) {
 	peek, _ := r.Peek(4)
 	n := len(peek) - len(bytes.TrimLeft(peek, "\r\n"))
 	_, _ = r.Discard(n)
 }
 
-// inPieces cuts a stream into reads of the given sizes, over and over.
+// inPieces cuts a stream into reads of the given sizes, repeatedly.
 func inPieces(stream []byte, sizes ...int) [][]byte {
 	var parts [][]byte
 	for i := 0; len(stream) > 0; i++ {

@@ -6,9 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzStream compares net/http behind this package with net/http alone: what is
-// seen is the same up to a point, nothing ambiguous passes unnoticed, and
-// nothing is seen behind it.
+// FuzzStream compares net/http on a Conn with net/http alone: the requests are the same up to
+// a point, every ambiguous request is reported, and no request follows it.
 func FuzzStream(f *testing.F) {
 	for _, group := range [][]streamCase{clearCases, ambiguousCases, brokenCases, refusedCases} {
 		for _, tt := range group {
@@ -28,8 +27,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// checkPrefix: whatever net/http would see otherwise, a watched connection may
-// end early, but may show nothing else.
+// checkPrefix checks that a Conn shows a prefix of the requests that net/http alone reads.
 func checkPrefix(t *testing.T, with, without []seen) {
 	t.Helper()
 	if len(with) > len(without) {

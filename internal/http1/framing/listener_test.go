@@ -14,11 +14,11 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an event that must happen.
 const patience = 20 * time.Second
 
-// bounded is a listener for so many connections, whose accepted ones come out of
-// the channel.
+// bounded returns a listener with a bound on connections, and a channel with those that it
+// accepted.
 func bounded(t *testing.T, o framing.Options) (*framing.Listener, <-chan net.Conn) {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +71,7 @@ func take(t *testing.T, accepted <-chan net.Conn) net.Conn {
 	}
 }
 
-// wantText reads to the end of a connection.
+// wantText reads to the end of a connection and compares the text.
 func wantText(t *testing.T, c net.Conn, want string) {
 	t.Helper()
 	if have, err := io.ReadAll(c); err != nil || string(have) != want {
@@ -89,8 +89,9 @@ func tooMany(calls *atomic.Int64) func(framing.Refusal) []byte {
 	}
 }
 
-// A connection too many is told so and closed, and does not come out of Accept.
-// One that is closed makes room for one other, however often it is closed.
+// TestMaxConnections: a connection over the bound gets a refusal and is closed, and Accept
+// does not return it. A closed connection makes room for one other, however often it is
+// closed.
 func TestMaxConnections(t *testing.T) {
 	var calls atomic.Int64
 	l, accepted := bounded(t, framing.Options{MaxConnections: 2, Refuse: tooMany(&calls)})
@@ -121,8 +122,8 @@ func TestMaxConnections(t *testing.T) {
 	}
 }
 
-// TestAdmit checks that a connection that is not admitted is refused as a stranger's,
-// with an answer and before it has sent anything, and takes no place of another.
+// TestAdmit: a connection that Admit refuses gets its refusal before it has sent anything, and
+// does not count as open.
 func TestAdmit(t *testing.T) {
 	var strangers atomic.Int64
 	l, accepted := bounded(t, framing.Options{
@@ -145,7 +146,7 @@ func TestAdmit(t *testing.T) {
 	take(t, accepted)
 }
 
-// Without a bound nobody is turned away.
+// TestNoMaxConnections: without a bound no connection is refused.
 func TestNoMaxConnections(t *testing.T) {
 	l, accepted := bounded(t, framing.Options{})
 	for range 5 {
@@ -164,7 +165,8 @@ func TestTurnedAwayWithoutAWord(t *testing.T) {
 	wantText(t, dial(t, l), "")
 }
 
-// A client that has sent its request reads the refusal, not a reset.
+// TestTurnedAwayWhileSending: a client that has sent its request reads the refusal, and no
+// reset.
 func TestTurnedAwayWhileSending(t *testing.T) {
 	sent := make(chan struct{})
 	l, accepted := bounded(t, framing.Options{MaxConnections: 1, Refuse: func(framing.Refusal) []byte {
@@ -182,8 +184,8 @@ func TestTurnedAwayWhileSending(t *testing.T) {
 	wantText(t, c, "too many")
 }
 
-// However many are turned away at a time, they cost a bounded number of
-// goroutines, and room that comes free is for the next.
+// TestTurnedAwayAreBounded: refusals use a bounded number of goroutines, and one that ends
+// makes room for the next.
 func TestTurnedAwayAreBounded(t *testing.T) {
 	const atATime = 64
 	goOn := make(chan struct{})
@@ -216,7 +218,7 @@ func TestTurnedAwayAreBounded(t *testing.T) {
 	awaitTold(t, l)
 }
 
-// awaitTold waits until the last that was told is closed: then one more is told
+// awaitTold waits until the last refused connection is closed and the next one gets a refusal
 // again.
 func awaitTold(t *testing.T, l net.Listener) {
 	t.Helper()
@@ -228,7 +230,7 @@ func awaitTold(t *testing.T, l net.Listener) {
 	t.Error("nobody is told any more")
 }
 
-// A client that does not read cannot hold a Write for ever.
+// TestWriteTimeout: a client that does not read cannot block a Write forever.
 func TestWriteTimeout(t *testing.T) {
 	l, accepted := bounded(t, framing.Options{WriteTimeout: 50 * time.Millisecond})
 	dial(t, l)
@@ -247,7 +249,7 @@ func TestWriteTimeout(t *testing.T) {
 	t.Fatal("want a timeout, found a client that reads")
 }
 
-// The time is each Write's: one that comes late has all of it.
+// TestWriteTimeoutBegins: the timeout starts with each Write.
 func TestWriteTimeoutBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, inner := net.Pipe()
@@ -273,7 +275,7 @@ func TestWriteTimeoutBegins(t *testing.T) {
 	})
 }
 
-// What is put back is read first, and judged as what comes from the socket is.
+// TestUnread: bytes that were put back are read first, and checked like those of the socket.
 func TestUnread(t *testing.T) {
 	for _, split := range []int{0, 1, 10, 40, 70} {
 		stream := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + probe
@@ -313,8 +315,7 @@ func TestUnreadIsJudged(t *testing.T) {
 	}
 }
 
-// Who puts bytes back has had its requests answered: what net/http writes next
-// without a request is its own refusal.
+// TestUnreadEndsServing: after Unread, a response without a handler is one of net/http itself.
 func TestUnreadEndsServing(t *testing.T) {
 	inner := &kept{}
 	c, err := framing.NewListener(newOnce(inner), framing.Options{Refuse: func(framing.Refusal) []byte { return []byte("anew") }}).Accept()
@@ -335,7 +336,7 @@ func TestUnreadEndsServing(t *testing.T) {
 	}
 }
 
-// timed is a connection that keeps the read deadline.
+// timed is a connection that records the read deadline.
 type timed struct {
 	net.Conn
 	unread   io.Reader
@@ -351,8 +352,8 @@ func (c *timed) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// TestUnreadLimits: the deadlines that net/http sets end with those that the request had
-// before it was handed over, until it has been answered.
+// TestUnreadLimits: until the request has been served, net/http can set no later deadline than
+// the one of Unread.
 func TestUnreadLimits(t *testing.T) {
 	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
 	none := time.Time{}

@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 )
 
-// kept is a connection that keeps what is written.
+// kept is a connection that records what is written.
 type kept struct {
 	net.Conn
 	unread  io.Reader
@@ -24,7 +24,7 @@ func (k *kept) Read(p []byte) (int, error) { return k.unread.Read(p) }
 func (k *kept) Write(p []byte) (int, error) { return k.written.Write(p) }
 func (k *kept) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
 
-// TestRefuse: net/http's own answers are written anew, those of a handler never,
+// TestRefuse: responses of net/http itself are replaced, and those of a handler never,
 // whatever they look like.
 func TestRefuse(t *testing.T) {
 	const own = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n431"
@@ -72,8 +72,8 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestRefusalKnowsPEM: line breaks of PEM in a header are the most frequent
-// reason why net/http refuses a client's request.
+// TestRefusalKnowsPEM: a refusal names PEM with line breaks in a header, the most frequent
+// reason why net/http refuses the request of a client.
 func TestRefusalKnowsPEM(t *testing.T) {
 	const head = "GET / HTTP/1.1\r\nHost: h\r\n"
 	for name, tt := range map[string]struct{ stream, want string }{

@@ -13,7 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 )
 
-// A header is parsed for each request, and it is as long as its certificate.
+// BenchmarkParse parses headers with a certificate, as every request has one.
 func BenchmarkParse(b *testing.B) {
 	certificate := strings.Repeat("c", 1600)
 	with := func(fields ...string) []byte {
@@ -40,7 +40,7 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// All that a request costs but its handler's work, and the client.
+// BenchmarkServe measures a whole request except the work of the handler and the client.
 func BenchmarkServe(b *testing.B) {
 	with, body := newSide(), make([]byte, 5)
 	addr := server.New(newHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A handler that answers before it has the whole body ends the reading of it as
-// package forward does. The client, which still sends, reads its answer and the
-// end of the connection: no reset.
+// TestEndOfReading: a handler that responds before it has the whole body ends the reading as
+// package forward does. The client, which still sends, reads the response and the end of the
+// connection, and no reset.
 func TestEndOfReading(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) { endOfReading(t, bare, true) })
@@ -66,7 +66,8 @@ func endOfReading(t *testing.T, bare, lingers bool) {
 	c.wantEnd()
 }
 
-// A deadline of the handler's stays: reading does not put our own in its place.
+// TestDeadlineOfTheHandler: reading a body does not replace a deadline that the handler has
+// set.
 func TestDeadlineOfTheHandler(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -87,8 +88,8 @@ func TestDeadlineOfTheHandler(t *testing.T) {
 	}
 }
 
-// A goroutine that outlives the handler reads no byte that is not its own
-// request's, and an error in the end.
+// TestReadAfterTheHandler: a goroutine that outlives the handler reads bytes of its own
+// request only, and an error in the end.
 func TestReadAfterTheHandler(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -195,8 +196,8 @@ func (g gated) SetReadDeadline(t time.Time) error {
 	return g.TCPConn.SetReadDeadline(t)
 }
 
-// A handler returns while a Read of its body is about to begin. The Read must
-// not set its own deadline after the one that ends it, and wait for the client.
+// TestReadThatBegins: a handler returns while a Read of its body is about to begin. The Read
+// must not set its own deadline after the one that ends it, and wait for the client.
 func TestReadThatBegins(t *testing.T) {
 	g := gated{armed: make(chan struct{}, 1), entered: make(chan struct{}), past: make(chan struct{}), open: make(chan struct{})}
 	l := wrapped(t, func(c *net.TCPConn) net.Conn { g.TCPConn = c; return g })

@@ -29,8 +29,8 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// Requests that are sent before their answers are read are answered in order.
-// From the first on that is not plain they are net/http's.
+// TestPipelining: requests that are sent before their responses are read get their responses
+// in order. net/http serves the first one that is not plain and all that follow.
 func TestPipelining(t *testing.T) {
 	r := start(t, false, options{}, where)
 	c := r.dial().send(get("/a") + post("/b", "bb") + get("/c") + strange("/d") + get("/e") + post("/f", "ff"))
@@ -51,7 +51,8 @@ func TestByteByByte(t *testing.T) {
 	c.want(200, "http /c ")
 }
 
-// Large headers are plain, too, up to the limit; then they get net/http's answer.
+// TestLargeHeaders: headers up to the limit are plain. Larger ones get the response of
+// net/http.
 func TestLargeHeaders(t *testing.T) {
 	sum := func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%v %x", onFastPath(w), sha256.Sum256([]byte(r.Header.Get("X-Cert")+r.Header.Get("X-Other"))))
@@ -71,7 +72,7 @@ func TestLargeHeaders(t *testing.T) {
 	c.wantGone()
 }
 
-// The limit is on the header, however much came at once.
+// TestSmallLimit: the limit counts the header only, not other bytes that arrive with it.
 func TestSmallLimit(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -103,7 +104,8 @@ func TestRefusalAfterResponse(t *testing.T) {
 	}
 }
 
-// What a handler leaves of a body is not taken for a request, whenever it comes.
+// TestBodyThatComesLate: a body that the handler did not read is not taken for a request,
+// whenever it arrives.
 func TestBodyThatComesLate(t *testing.T) {
 	for _, target := range []string{"/unread", "/half"} {
 		r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +121,7 @@ func TestBodyThatComesLate(t *testing.T) {
 	}
 }
 
-// A body that does not come ends the connection at last, answered or not.
+// TestBodyThatNeverComes: a connection whose body does not arrive is closed after the timeout.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	r := start(t, false, options{read: soon}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "unread") })
@@ -128,7 +130,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 	c.wantEnd()
 }
 
-// bodyError answers nothing and tells how the body ended.
+// bodyError returns a handler that reads the body and sends its error to the channel.
 func bodyError(ends chan<- error) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
@@ -159,7 +161,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// Nor does a handler that pauses wait for ever.
+// TestSlowBodyAfterAPause: a handler that pauses before it reads gets the timeout, too.
 func TestSlowBodyAfterAPause(t *testing.T) {
 	t.Parallel()
 	for addr, bare := range both {
@@ -198,7 +200,7 @@ func TestCutBody(t *testing.T) {
 	}
 }
 
-// Each wait has its own end: in each case all other timeouts are long.
+// TestTimeouts: each wait has its own timeout. In each case all other timeouts are long.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	half := get("/")[:len(get("/"))-2]
@@ -234,7 +236,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// A header has its own time after a pause that was longer.
+// TestSlowHeaderAfterAPause: a header has its own timeout after a longer wait for the request.
 func TestSlowHeaderAfterAPause(t *testing.T) {
 	t.Parallel()
 	for addr, bare := range both {
@@ -272,7 +274,8 @@ func TestIdleAfterParts(t *testing.T) {
 	}
 }
 
-// Nor does the handler's own deadline stay for a pause.
+// TestIdleAfterTheHandlersDeadline: a deadline of the handler does not apply to the wait for
+// the next request.
 func TestIdleAfterTheHandlersDeadline(t *testing.T) {
 	t.Parallel()
 	for addr, bare := range both {
@@ -290,7 +293,8 @@ func TestIdleAfterTheHandlersDeadline(t *testing.T) {
 	}
 }
 
-// A request that came in parts leaves nothing of its times to the next.
+// TestPartsBehindParts: the timeouts of a request that arrived in parts do not apply to the
+// next one.
 func TestPartsBehindParts(t *testing.T) {
 	t.Parallel()
 	t.Run("header", func(t *testing.T) {
@@ -326,8 +330,8 @@ func TestPartsBehindParts(t *testing.T) {
 	})
 }
 
-// An answer that does not fit between us and the client arrives all the same, and
-// the time that it was given is not the next one's.
+// TestLargeAnswer: a response that is larger than the buffers between server and client
+// arrives whole, and its write deadline does not apply to the next one.
 func TestLargeAnswer(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20
@@ -349,8 +353,8 @@ func TestLargeAnswer(t *testing.T) {
 	c.send(get("/length")).want(200, string(body))
 }
 
-// No wait ends by another's timeout: while all that ends soon has ended, the
-// others go on.
+// TestTimeoutsOfOthers: no wait ends by the timeout of another one. While everything that
+// times out has done so, the others continue.
 func TestTimeoutsOfOthers(t *testing.T) {
 	t.Parallel()
 	half := get("/")[:len(get("/"))-2]
@@ -390,7 +394,7 @@ func TestTimeoutsOfOthers(t *testing.T) {
 	}
 }
 
-// A client that does not read its answer is cut off.
+// TestDeafClient: a client that does not read its response is disconnected.
 func TestDeafClient(t *testing.T) {
 	for name, request := range map[string]string{"plain": get("/"), "strange": strange("/")} {
 		t.Run(name, func(t *testing.T) {
@@ -418,7 +422,7 @@ func TestDeafClient(t *testing.T) {
 	}
 }
 
-// Answers of many connections at a time are each their own.
+// TestManyConnections: connections that are served at the same time get their own responses.
 func TestManyConnections(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -458,7 +462,7 @@ type faulty struct{ *net.TCPConn }
 
 func (faulty) SetReadDeadline(time.Time) error { panic("on purpose") }
 
-// wrapping is a listener whose first connection is replaced.
+// wrapping is a listener that replaces its first connection.
 type wrapping struct {
 	net.Listener
 	mu   sync.Mutex
@@ -485,7 +489,7 @@ func wrapped(t *testing.T, wrap func(*net.TCPConn) net.Conn) *wrapping {
 	return &wrapping{Listener: l, wrap: wrap}
 }
 
-// A fault of the package itself is one connection's.
+// TestFault: a panic in this package ends one connection only.
 func TestFault(t *testing.T) {
 	r := start(t, false, options{listener: wrapped(t, func(c *net.TCPConn) net.Conn { return faulty{c} })}, where)
 	r.dial().wantEnd()
@@ -495,7 +499,7 @@ func TestFault(t *testing.T) {
 	}
 }
 
-// A handler that ends its goroutine ends the connection, too.
+// TestGoexit: a handler that ends its goroutine ends the connection.
 func TestGoexit(t *testing.T) {
 	for name, sent := range map[string]string{"whole": get("/"), "a part": post("/", "abc")[:48]} {
 		t.Run(name, func(t *testing.T) {

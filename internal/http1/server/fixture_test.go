@@ -33,16 +33,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must come. Nothing is measured by
-// it: what does not come at all fails.
+// patience is how long a test waits for an event that must happen. Tests do not measure it.
 const patience = 20 * time.Second
 
-// soon is a timeout that a test waits for. What must happen before it happens in time
-// on a busy machine, too, so the tests that wait run in parallel.
+// soon is a timeout that a test waits for. Events that must happen before it have enough time
+// on a busy machine, too; therefore the tests that wait run in parallel.
 const soon = 2 * time.Second
 
-// options are how a test's server is set up; what is zero is longer than any test
-// waits.
+// options configure the server of a test. Zero values are longer than any test waits.
 type options struct {
 	readHeader, read, idle, write time.Duration
 	maxHeader                     int // 64 KiB
@@ -50,7 +48,7 @@ type options struct {
 	listener                      net.Listener // a fresh one on loopback TCP
 }
 
-// running is a server under test, with the fast path or, bare, without.
+// running is a server under test, with the fast path or, if bare, without.
 type running struct {
 	t        *testing.T
 	bare     bool
@@ -65,7 +63,7 @@ type running struct {
 	log    *logged
 }
 
-// logged is what the server says to its ErrorLog.
+// logged keeps what the server writes to its ErrorLog.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -85,8 +83,8 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// both yields the servers with the fast path and without: what is asserted of the one
-// must be true of the other.
+// both yields a server with the fast path and one without. A test that ranges over it asserts
+// the same of both.
 func both(yield func(addr string, bare bool) bool) {
 	_ = yield("fast", false) && yield("bare", true)
 }
@@ -98,7 +96,7 @@ func or(d time.Duration) time.Duration {
 	return d
 }
 
-// newHTTP is a server with the settings of the gateway's.
+// newHTTP returns a server with the settings of the gateway.
 func newHTTP(h http.Handler, o options, log io.Writer) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -128,7 +126,7 @@ func refuse(r framing.Refusal) []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 %d Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", r.Status)
 }
 
-// start runs a server until the test's end.
+// start runs a server until the end of the test.
 func start(t *testing.T, bare bool, o options, h http.HandlerFunc) *running {
 	t.Helper()
 	inner := o.listener
@@ -152,7 +150,7 @@ func start(t *testing.T, bare bool, o options, h http.HandlerFunc) *running {
 	return r
 }
 
-// client is the other end of a connection.
+// rawClient is the client end of a connection.
 type rawClient struct {
 	net.Conn
 	t *testing.T
@@ -178,7 +176,7 @@ func (c *rawClient) send(text string) *rawClient {
 	return c
 }
 
-// want reads an answer and compares its status and body.
+// want reads a response and compares its status and body.
 func (c *rawClient) want(status int, body string) http.Header {
 	c.t.Helper()
 	return c.wantTo(http.MethodGet, status, body)
@@ -197,7 +195,7 @@ func (c *rawClient) wantTo(method string, status int, body string) http.Header {
 	return res.Header
 }
 
-// wantEnd reads the end of the connection: not a byte more, and no reset.
+// wantEnd expects the end of the connection, without more bytes and without a reset.
 func (c *rawClient) wantEnd() {
 	c.t.Helper()
 	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
@@ -205,7 +203,7 @@ func (c *rawClient) wantEnd() {
 	}
 }
 
-// wantGone reads the end of the connection, be it a reset.
+// wantGone expects the end of the connection or a reset.
 func (c *rawClient) wantGone() {
 	c.t.Helper()
 	rest, err := io.ReadAll(c.r)
@@ -215,7 +213,7 @@ func (c *rawClient) wantGone() {
 	}
 }
 
-// await takes from a channel what must come.
+// await receives from a channel, and fails the test if nothing arrives.
 func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
@@ -237,12 +235,12 @@ func post(target, body string) string {
 	return lines("POST "+target+" HTTP/1.1", "Host: h", fmt.Sprintf("Content-Length: %d", len(body)), "") + body
 }
 
-// strange is a request that only net/http takes.
+// strange returns a request that the fast path leaves to net/http.
 func strange(target string) string {
 	return lines("GET "+target+" HTTP/1.1", "Host: h", "TE: trailers", "")
 }
 
-// where answers with the server's kind, the target and the body.
+// where responds with the kind of the server, the target and the body.
 func where(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// deadlines is a listener whose connections keep every read deadline that is set.
+// deadlines is a listener whose connections record every read deadline.
 type deadlines struct {
 	net.Listener
 	mu  sync.Mutex
@@ -55,8 +55,8 @@ func (c *recorded) SetReadDeadline(t time.Time) error {
 	return c.TCPConn.SetReadDeadline(t)
 }
 
-// TestTimeoutsGoOn: a connection that is handed over in the middle of a request has the
-// deadlines that it had before.
+// TestTimeoutsGoOn: a connection that is handed off in the middle of a request keeps its
+// deadlines.
 func TestTimeoutsGoOn(t *testing.T) {
 	const header, whole = 10 * time.Minute, 30 * time.Minute
 	inner, err := net.Listen("tcp", "127.0.0.1:0")

@@ -12,13 +12,12 @@ import (
 	"testing"
 )
 
-// maxIdleBytes is what an idle connection may cost, with both its ends: the
-// goroutine's stack, the remembered header, the descriptors' structures, and the
-// test's end of it.
+// maxIdleBytes bounds the memory of an idle connection, including the test's end: the stack of
+// the goroutine, the structures of the descriptors and the connection's own.
 const maxIdleBytes = 24 << 10
 
-// Two thousand clients that have been answered and wait cost little, and another
-// is served beside them.
+// TestIdleConnections: two thousand idle connections that have served a request need little
+// memory, and another client is served beside them.
 func TestIdleConnections(t *testing.T) {
 	tests := []struct{ name, request string }{
 		{"a body", post("/", strings.Repeat("b", 2000))},
@@ -67,7 +66,7 @@ func idleConnections(t *testing.T, request []byte) {
 	}
 }
 
-// idleCount is as many connections as the limit on descriptors allows.
+// idleCount returns the number of connections that the limit on descriptors allows.
 func idleCount(t *testing.T) int {
 	t.Helper()
 	if testing.Short() {
@@ -85,7 +84,7 @@ func idleCount(t *testing.T) int {
 	return n
 }
 
-// inUse is the memory that is not garbage.
+// inUse returns the bytes of memory in use, after garbage collection.
 func inUse() int64 {
 	runtime.GC()
 	runtime.GC()

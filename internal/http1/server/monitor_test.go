@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 )
 
-// waiting is a handler that waits for its context's end.
+// waiting returns a handler that waits for the end of its request's context.
 func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/wait" {
@@ -28,7 +28,7 @@ func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc 
 	}
 }
 
-// A client that goes away ends the context of the request it waits for.
+// TestHangup: a client that hangs up ends the context of the request that it waits for.
 func TestHangup(t *testing.T) {
 	tests := []struct {
 		name, sent string
@@ -61,7 +61,8 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// So it does when the request came late, or is not the first that takes long.
+// TestHangupLater: the same when the request arrives late, or is not the first one that takes
+// long.
 func TestHangupLater(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {

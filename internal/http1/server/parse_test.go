@@ -51,7 +51,7 @@ func checkParse(t *testing.T, b []byte) (accepted bool) {
 	return true
 }
 
-// checkRefusable: nothing in r is what net/http's server refuses after reading.
+// checkRefusable checks that r has nothing that net/http refuses after reading the header.
 func checkRefusable(t *testing.T, r *http.Request) {
 	t.Helper()
 	if r.Host == "" || !httpguts.ValidHostHeader(r.Host) {

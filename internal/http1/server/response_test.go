@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// fields are the field lines of the answer to a GET, as they came, sorted as they
-// came, without the date.
+// fields returns the field lines of the response to a GET, sorted and without the date.
 func fields(t *testing.T, handler http.HandlerFunc) (status string, all []string, body string) {
 	t.Helper()
 	r := start(t, false, options{}, handler)
@@ -34,7 +33,7 @@ func fields(t *testing.T, handler http.HandlerFunc) (status string, all []string
 	return status, all, body
 }
 
-// Whatever a handler has in its header, it is so many lines of one answer.
+// TestNoSplitting: no header of a handler can add lines or responses.
 func TestNoSplitting(t *testing.T) {
 	evils := []string{"a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "\r\n\r\nHTTP/1.1 200 OK\r\nX-Evil: 1\r\n\r\n", "a\x00b"}
 	for _, evil := range evils {
@@ -69,7 +68,7 @@ func TestNoSplitting(t *testing.T) {
 	}
 }
 
-// A handler's framing is its length and nothing else.
+// TestFraming: of the handler's fields only Content-Length has an effect on the framing.
 func TestFraming(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -108,8 +107,8 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// A panic is told in the log and ends the connection. Nothing of the answer that
-// was not sent shows in another one.
+// TestPanic: a panic is logged and ends the connection. Parts of the response that were not
+// sent do not appear in another one.
 func TestPanic(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -143,7 +142,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// One answer's fields and body are not the next one's on the same connection.
+// TestAnswersAreApart: fields and body of a response do not appear in the next one on the
+// connection.
 func TestAnswersAreApart(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/first" {

@@ -27,7 +27,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 )
 
-// seen is one request as a handler met it.
+// seen is a request as the handler received it.
 type seen struct {
 	Method, Target, Proto, Host string
 	Major, Minor                int
@@ -43,7 +43,7 @@ type seen struct {
 	Ambiguous                   bool
 }
 
-// met is what the handler keeps of a request before it reads the body.
+// met records a request before the handler reads the body.
 func met(r *http.Request) seen {
 	s := seen{
 		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Host: r.Host, Major: r.ProtoMajor, Minor: r.ProtoMinor,
@@ -66,7 +66,7 @@ func (s *seen) read(r *http.Request, n int64) {
 	s.Body, s.BodyEnd, s.Trailer = string(body), kind(err), r.Trailer.Clone()
 }
 
-// kind is an error without the addresses in it.
+// kind returns the text of an error without addresses.
 func kind(err error) string {
 	var timeout net.Error
 	switch {
@@ -79,7 +79,7 @@ func kind(err error) string {
 	}
 }
 
-// pattern is a body of which each part can be told from the others.
+// pattern returns a body whose parts all differ.
 func pattern(n int) []byte {
 	var b bytes.Buffer
 	for b.Len() < n {
@@ -88,8 +88,8 @@ func pattern(n int) []byte {
 	return b.Bytes()[:n]
 }
 
-// behaviours are what a handler may do, chosen by the target's path. Each but
-// those in unreading comes after the body has been read.
+// behaviours are what the handlers do, by the path of the target. All except those in
+// unreading run after the body has been read.
 var behaviours = map[string]func(w http.ResponseWriter, r *http.Request){
 	"/nothing": func(http.ResponseWriter, *http.Request) {},
 	"/length": func(w http.ResponseWriter, _ *http.Request) {
@@ -229,10 +229,10 @@ var behaviours = map[string]func(w http.ResponseWriter, r *http.Request){
 	},
 }
 
-// unreading are the behaviours that leave the body, or half of it, unread.
+// unreading are the behaviours that do not read the body, or read half of it.
 var unreading = map[string]bool{"/unread": true, "/unreadclose": true, "/half": true, "/shut": true}
 
-// aborting are the behaviours after which an answer is not whole.
+// aborting are the behaviours that do not complete the response.
 var aborting = map[string]bool{"/abort": true, "/panic": true, "/abortpart": true, "/abortlarge": true, "/abortlength": true}
 
 func pieces(w http.ResponseWriter, n, size int) {
@@ -250,7 +250,7 @@ func noBody(w http.ResponseWriter, status int) {
 	}
 }
 
-// side is one of the two servers that are compared, and what it met.
+// side is one of the two servers that are compared, and the requests that it received.
 type side struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -305,10 +305,10 @@ func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %d %s", r.Method, r.RequestURI, len(m.Body), m.BodyEnd)
 }
 
-// pair is a server with the fast path and one without, each with a socket.
+// pair is a server with the fast path and one without.
 type pair struct{ with, without *side }
 
-// maxHeader of the compared servers leaves room to grow a buffer twice.
+// maxHeader is the limit of the compared servers. It lets a buffer grow twice.
 const maxHeader = 40 << 10
 
 func newPair(tb testing.TB) *pair {
@@ -328,7 +328,7 @@ func newPair(tb testing.TB) *pair {
 	return p
 }
 
-// answer is one answer as the client reads it.
+// answer is a response as the client reads it.
 type answer struct {
 	Status        int
 	Header        http.Header
@@ -339,7 +339,7 @@ type answer struct {
 	Date          bool
 }
 
-// outcome is all that can be seen of a connection.
+// outcome is everything that can be observed of a connection.
 type outcome struct {
 	Seen    []seen
 	Answers []answer
@@ -497,7 +497,7 @@ func unreadBytes(raw syscall.RawConn) (n int32) {
 	return n
 }
 
-// answers reads what came back. A 100 Continue is an answer of its own.
+// answers parses the responses. A 100 Continue counts as one.
 func answers(raw []byte, asked []seen) (all []answer, rest string) {
 	source := bytes.NewReader(raw)
 	r := bufio.NewReader(source)
@@ -524,11 +524,11 @@ func answers(raw []byte, asked []seen) (all []answer, rest string) {
 	}
 }
 
-// check compares the two servers.
+// check compares the two servers and returns the number of requests on the fast path.
 func (p *pair) check(tb testing.TB, parts [][]byte) (fast int) {
 	tb.Helper()
 	with, without := p.with.try(tb, parts), p.without.try(tb, parts)
-	forgive(&with, &without)
+	ignoreDifferences(&with, &without)
 	fast, with.fast = with.fast, 0
 	if reflect.DeepEqual(with, without) {
 		return fast
@@ -537,23 +537,20 @@ func (p *pair) check(tb testing.TB, parts [][]byte) (fast int) {
 	return fast
 }
 
-// forgive takes out the four ways in which the fast path may differ.
+// ignoreDifferences removes the differences that README.md of http1 lists as those that a
+// client sees:
 //
-// The first: an answer that the handler aborted may be cut anywhere, since what
-// of it had left a buffer by then is no promise. It must not seem whole.
-//
-// The second: net/http reads what a handler left of a body before it writes the
-// answer's header, and so can say there that the connection ends when that
-// failed. The fast path writes the response first and ends the connection then. So the
-// last answer may lack a "Connection: close" when its request had a body.
-//
-// The third: package wire takes net/http's refusal for a part of a handler's
-// answer, and lets it pass as it is, when no request line was read since that
-// handler. A connection that was handed over has had no handler yet.
-//
-// The fourth: net/http lets a later request's header be longer than the first's,
-// by what it had read ahead. To it the request that is handed over is the first.
-func forgive(with, without *outcome) {
+//   - A response that the handler aborted may be cut off anywhere. It must not look complete.
+//   - net/http reads the unread rest of a body before it writes the header of the response,
+//     and announces there that the connection ends if that failed. The fast path writes the
+//     response first. So the last response may lack a "Connection: close" when its request
+//     had a body.
+//   - Package framing takes net/http's refusal for a part of a handler's response, and lets it
+//     pass, when no request line was read since that handler. A connection that was handed
+//     off has had no handler yet.
+//   - net/http allows the header of a later request to be longer than that of the first one,
+//     by what it had read ahead. A request that was handed off is the first one to net/http.
+func ignoreDifferences(with, without *outcome) {
 	for i, a := range without.Answers {
 		if i < len(with.Answers) && a.Close && strings.HasPrefix(a.Body, fmt.Sprint(a.Status)) && with.Answers[i].Body == "" {
 			without.Answers[i] = refused(a.Status)
@@ -576,8 +573,8 @@ func forgive(with, without *outcome) {
 	}
 }
 
-// tooLong cuts the outcome without the fast path where the fast path's connection ended in
-// a header that was too long for a first request.
+// tooLong shortens the outcome of net/http where the fast path's connection ended in a header
+// that was too long for a first request.
 func tooLong(with, without *outcome) {
 	n, last := len(with.Seen), len(with.Answers)-1
 	if last < 0 || n >= len(without.Seen) || last >= len(without.Answers) || with.Answers[last].Status != http.StatusRequestHeaderFieldsTooLarge {
@@ -597,12 +594,12 @@ func tooLong(with, without *outcome) {
 	}
 }
 
-// refused is an answer of refuse's.
+// refused returns the response of refuse.
 func refused(status int) answer {
 	return answer{Status: status, Header: http.Header{"Content-Length": {"0"}}, Close: true}
 }
 
-// final is the answer to the nth request if nothing came after it.
+// final returns the response to the nth request if it is the last one.
 func final(o *outcome, n int) *answer {
 	i := slices.IndexFunc(o.Answers, func(a answer) bool {
 		if a.Status >= 200 {
@@ -616,7 +613,7 @@ func final(o *outcome, n int) *answer {
 	return &o.Answers[i]
 }
 
-// aborted takes the nth answer away, if it is cut off, and what is no answer.
+// aborted removes the nth response if it is incomplete, and the bytes after it.
 func aborted(o *outcome, n int) {
 	o.Rest = ""
 	head := o.Seen[n-1].Method == http.MethodHead // its answer has no end that could be missing
@@ -628,8 +625,7 @@ func aborted(o *outcome, n int) {
 	}
 }
 
-// segments cuts a stream at the places that cuts tell: the size of each part in
-// turn, the rest in one.
+// segments cuts a stream. Each cut gives the size of a part; the last part is the rest.
 func segments(stream, cuts []byte) [][]byte {
 	var parts [][]byte
 	for _, c := range cuts {
@@ -646,8 +642,8 @@ func segments(stream, cuts []byte) [][]byte {
 	return append(parts, stream)
 }
 
-// padded puts a field of so many bytes into the first header, to bring its parts
-// to the ends of buffers.
+// padded adds a field of n bytes to the first header, to move its parts to the ends of
+// buffers.
 func padded(stream string, n uint16) string {
 	line, rest, ok := strings.Cut(stream, "\r\n")
 	if n == 0 || !ok {
@@ -656,8 +652,8 @@ func padded(stream string, n uint16) string {
 	return line + "\r\nX-Pad: " + strings.Repeat("p", int(n)) + "\r\n" + rest
 }
 
-// repeated is the stream and, for each two bytes of edits, the stream again with the
-// second of them at the place that the first tells; a 0 takes a byte out there.
+// repeated returns the stream and, for each two bytes of edits, the stream again with the
+// second byte at the index that the first one gives. A second byte of 0 removes a byte.
 func repeated(stream string, edits []byte) string {
 	all := stream
 	for edit := range slices.Chunk(edits, 2) {
@@ -674,9 +670,8 @@ func repeated(stream string, edits []byte) string {
 	return all
 }
 
-// FuzzSame: whatever a client sends, and in whatever parts, a server with the
-// fast path shows the handler the same requests as one without, and the client gets
-// the same answers.
+// FuzzSame: whatever a client sends, in whatever parts, a server with the fast path gives the
+// handler the same requests as one without, and the client the same responses.
 func FuzzSame(f *testing.F) {
 	for _, s := range streams() {
 		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{})

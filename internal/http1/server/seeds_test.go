@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// header is a GET with more fields.
+// header returns a GET with additional fields.
 func header(fields ...string) string {
 	return lines(slices.Concat([]string{"GET /a HTTP/1.1", "Host: h"}, fields, []string{""})...)
 }
 
-// bodied is a POST of "12345" with the given fields.
+// bodied returns a POST of "12345" with the given fields.
 func bodied(fields ...string) string {
 	return lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h"}, fields, []string{""})...) + "12345"
 }
@@ -22,7 +22,7 @@ func chunked(body string, fields ...string) string {
 	return lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"}, fields, []string{""})...) + body
 }
 
-// plainStreams are for the fast path.
+// plainStreams returns streams that the fast path serves.
 func plainStreams() []string {
 	all := []string{
 		get("/a"), get("/"), get("/a?b=c&d=%20+"), get("/a%2Fb%2e/../c;d,e'(!)*$@:~"), get("/a//b"), get("/?"), get("/a?b?c"), get("/%41?%zz"),
@@ -51,7 +51,7 @@ func plainStreams() []string {
 	return all
 }
 
-// rows are requests that resemble those before them on their connection.
+// rows returns streams of requests that resemble each other.
 func rows() []string {
 	base := bodied("X: 1", "Y: 2", "Content-Length: 5")
 	others := []string{
@@ -70,7 +70,7 @@ func rows() []string {
 	return append(all, base+base+base, doubled+doubled+strings.Replace(doubled, "2", "3", 1)+strings.Replace(doubled, "1", "3", 1)+base)
 }
 
-// strangeRows are such rows in which one request is not for the fast path.
+// strangeRows returns such streams with one request that is not plain.
 func strangeRows() []string {
 	base := bodied("X: 1", "Y: 2", "Content-Length: 5", "Connection: keep-alive")
 	var all []string
@@ -85,7 +85,7 @@ func strangeRows() []string {
 	return all
 }
 
-// strangeStreams are for net/http, which takes some of them and refuses others.
+// strangeStreams returns streams for net/http, which accepts some of them and refuses others.
 func strangeStreams() []string {
 	all := []string{
 		// The start line.
@@ -145,7 +145,7 @@ func strangeStreams() []string {
 	return append(all, slices.Concat(edges(), strangeRows())...)
 }
 
-// edges are headers that end about where buffers and limits do.
+// edges returns requests that end near the sizes of buffers and limits.
 func edges() []string {
 	var all []string
 	for _, end := range []int{4096, 8 << 10, 32 << 10, maxHeader, maxHeader + 4096} {

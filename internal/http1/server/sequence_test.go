@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// life is a client's, with one connection: it does what clients may do, as chance has
-// it.
+// life is a client with one connection that behaves at random.
 type life struct {
 	stream
 	*rand.Rand
@@ -34,7 +33,7 @@ type stream interface {
 	CloseWrite() error
 }
 
-// asked is a request and its answer.
+// asked is a request and its expected response.
 type asked struct{ text, echo, body string }
 
 // oneOf takes the first ones more often.
@@ -69,8 +68,8 @@ func echoOf(target, name string, more []string) string {
 	return fmt.Sprintf("%s %s %.10s %d", target, name, text, len(text))
 }
 
-// obliging reads as much of a body as the path says, and answers with it and with what
-// was asked.
+// obliging reads the part of the body that the path requests, and responds with it and with
+// what the request asks for.
 func obliging(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	switch r.URL.Path {

@@ -22,7 +22,7 @@ func (r *running) shutdown(ctx context.Context) <-chan error {
 	return done
 }
 
-// gatedHandler waits in "/wait" and tells how it began.
+// gatedHandler waits in "/wait" and reports each request.
 func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -37,7 +37,7 @@ func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc 
 	}
 }
 
-// Connections that wait for a request are closed, requests are finished.
+// TestShutdown: idle connections are closed, and running requests are finished.
 func TestShutdown(t *testing.T) {
 	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "a body": post("/wait", "abc")} {
 		t.Run(name, func(t *testing.T) {
@@ -77,8 +77,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// An answer that is given while the server shuts down says that it is the last,
-// and requests that wait after it are not served.
+// TestShutdownSaysSo: a response during the shutdown has Connection: close, and pipelined
+// requests after it are not served.
 func TestShutdownSaysSo(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -109,8 +109,7 @@ func TestShutdownSaysSo(t *testing.T) {
 	}
 }
 
-// telling is a connection that says when more of a header, or of a body, is
-// waited for.
+// telling is a connection that reports when the server waits for more of a header or body.
 type telling struct {
 	*net.TCPConn
 	reads chan struct{}
@@ -128,7 +127,8 @@ func tell(t *testing.T) (l net.Listener, reads <-chan struct{}) {
 	return wrapped(t, func(c *net.TCPConn) net.Conn { return telling{c, all} }), all
 }
 
-// Nor are they when the answer was on its way before the shutdown.
+// TestShutdownDuringAnAnswer: pipelined requests are not served after a response that began
+// before the shutdown either.
 func TestShutdownDuringAnAnswer(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestShutdownDuringAnAnswer(t *testing.T) {
 	}
 }
 
-// A request whose header is on its way is waited for.
+// TestShutdownDuringAHeader: Shutdown waits for a request whose header is incomplete.
 func TestShutdownDuringAHeader(t *testing.T) {
 	l, reads := tell(t)
 	r := start(t, false, options{listener: l}, where)
@@ -170,7 +170,8 @@ func TestShutdownDuringAHeader(t *testing.T) {
 	}
 }
 
-// What does not finish in time is cut.
+// TestShutdownInVain: Shutdown returns when its context ends, and Close ends the remaining
+// requests.
 func TestShutdownInVain(t *testing.T) {
 	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "half a header": get("/")[:9]} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +207,7 @@ func TestShutdownInVain(t *testing.T) {
 	}
 }
 
-// Close may come at any moment of a connection's way to net/http.
+// TestCloseDuringHandOver: Close may be called at any moment of a hand-off.
 func TestCloseDuringHandOver(t *testing.T) {
 	for range 40 {
 		r := start(t, false, options{}, where)
@@ -236,7 +237,7 @@ func TestCloseDuringHandOver(t *testing.T) {
 	}
 }
 
-// failing is a listener with errors before its connections.
+// failing is a listener whose Accept returns errors before connections.
 type failing struct {
 	net.Listener
 	mu     sync.Mutex
@@ -264,7 +265,7 @@ func failingWith(t *testing.T, errs ...error) *failing {
 	return &failing{Listener: l, errors: errs}
 }
 
-// Being out of file descriptors passes.
+// TestAcceptAgain: a lack of file descriptors is temporary.
 func TestAcceptAgain(t *testing.T) {
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
@@ -290,7 +291,7 @@ func TestAcceptFails(t *testing.T) {
 // plainConn is a connection without a file descriptor.
 type plainConn struct{ net.Conn }
 
-// What has no file descriptor is net/http's from the start.
+// TestNoDescriptor: net/http serves connections without a file descriptor.
 func TestNoDescriptor(t *testing.T) {
 	l := wrapped(t, func(c *net.TCPConn) net.Conn { return plainConn{c} })
 	r := start(t, false, options{listener: l}, where)
@@ -298,7 +299,7 @@ func TestNoDescriptor(t *testing.T) {
 	r.dial().send(get("/a")).want(200, "fast /a ")
 }
 
-// slow is a listener that keeps a connection back.
+// slow is a listener that holds a connection back.
 type slow struct {
 	net.Listener
 	taken  chan struct{}

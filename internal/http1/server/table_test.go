@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSame is FuzzSame on the table alone: each stream whole, byte by byte, in
-// two parts, cut off, and with requests around it.
+// TestSame checks the streams of the table like FuzzSame: whole, byte by byte, in two parts,
+// cut off, and between other requests.
 func TestSame(t *testing.T) {
 	p := newPair(t)
 	for _, s := range streams() {
@@ -25,7 +25,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestSameCut: streams that end, or rest, at every byte.
+// TestSameCut checks streams that end, or pause, at every byte.
 func TestSameCut(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{
@@ -40,8 +40,8 @@ func TestSameCut(t *testing.T) {
 	}
 }
 
-// TestPlain: what is plain is served by the fast path; otherwise nothing else here
-// would prove anything.
+// TestPlain: the fast path serves the plain streams. Otherwise the comparisons would prove
+// nothing.
 func TestPlain(t *testing.T) {
 	p := newPair(t)
 	for _, s := range plainStreams() {
@@ -55,7 +55,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// TestStrange: the first request of these is not for the fast path.
+// TestStrange: net/http serves the first request of these streams.
 func TestStrange(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{

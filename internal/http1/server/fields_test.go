@@ -21,7 +21,7 @@ type fastWriter interface {
 
 const theDate = "Sun, 22 Nov 2026 08:00:00 GMT"
 
-// whole is an answer as bytes, its header in the order of the lines.
+// whole returns the bytes of a response with its header lines sorted.
 func whole(t *testing.T, bare bool, method string, h http.HandlerFunc) string {
 	t.Helper()
 	c := start(t, bare, options{}, h).dial()
