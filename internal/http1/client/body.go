@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // body reads the body of a response. At the end of the body the connection returns to the
@@ -132,7 +134,7 @@ func (cn *conn) chunkSize() (int64, error) {
 	const maxDigits = 15 // 60 bits
 	digits, _, _ := strings.Cut(strings.TrimRight(line, " \t"), ";")
 	n, err := strconv.ParseUint(digits, 16, 60)
-	if err != nil || len(digits) > maxDigits || !printable(line) {
+	if err != nil || len(digits) > maxDigits || !syntax.IsFieldValue(line) {
 		return 0, fmt.Errorf("want the size of a chunk, found %.40q", line)
 	}
 	return int64(n), nil // at most 60 bits

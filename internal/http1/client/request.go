@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // Request is a serialized request: call [Request.Begin], then [Request.Field] for each
@@ -21,7 +24,7 @@ type Request struct {
 func (m *Request) Begin(method, target, host string) {
 	*m = Request{wire: m.wire[:0], method: method}
 	switch {
-	case !isToken(method):
+	case !syntax.IsToken(method):
 		m.err = fmt.Errorf("want a method, found %.40q", method)
 	case !isVisible(target):
 		m.err = fmt.Errorf("want a request target, found %.40q", target)
@@ -69,11 +72,16 @@ func MethodHasContent(method string) bool {
 
 func checkField(name, value string) error {
 	switch {
-	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !isToken(name):
+	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !syntax.IsToken(name):
 		return fmt.Errorf("want a header name, found %.40q", name)
-	case !printable(value):
+	case !syntax.IsFieldValue(value):
 		return fmt.Errorf("want a header value without control characters in %q", name)
 	default:
 		return nil
 	}
+}
+
+// isVisible reports whether s is not empty and has no space and no control character.
+func isVisible(s string) bool {
+	return s != "" && syntax.IsFieldValue(s) && !strings.ContainsAny(s, " \t")
 }

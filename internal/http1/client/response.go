@@ -9,6 +9,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // Response is a response of the upstream.
@@ -96,7 +98,7 @@ func parseStatusLine(line string) (status int, http10 bool, err error) {
 	version, rest, ok := strings.Cut(line, " ")
 	code, reason, _ := strings.Cut(rest, " ")
 	n, convErr := strconv.Atoi(code)
-	if !ok || version != "HTTP/1.1" && version != "HTTP/1.0" || convErr != nil || len(code) != 3 || n < 100 || !printable(reason) {
+	if !ok || version != "HTTP/1.1" && version != "HTTP/1.0" || convErr != nil || len(code) != 3 || n < 100 || !syntax.IsFieldValue(reason) {
 		return 0, false, fmt.Errorf("want a status line of HTTP/1.1, found %.40q", line)
 	}
 	return n, version == "HTTP/1.0", nil
@@ -104,11 +106,11 @@ func parseStatusLine(line string) (status int, http10 bool, err error) {
 
 func parseField(line string) (name, value string, err error) {
 	name, value, ok := strings.Cut(line, ":")
-	if !ok || !isToken(name) {
+	if !ok || !syntax.IsToken(name) {
 		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
 	}
-	value = trim(value)
-	if !printable(value) {
+	value = syntax.TrimSpace(value)
+	if !syntax.IsFieldValue(value) {
 		return "", "", fmt.Errorf("want no control characters in %.40q", name)
 	}
 	return textproto.CanonicalMIMEHeaderKey(name), value, nil
@@ -148,7 +150,7 @@ func (head *responseHead) setFraming() error {
 
 func hasClose(list string) bool {
 	for option := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(trim(option), "close") {
+		if strings.EqualFold(syntax.TrimSpace(option), "close") {
 			return true
 		}
 	}
