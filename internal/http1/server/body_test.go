@@ -17,6 +17,7 @@ import (
 // package forward does. The client, which still sends, reads the response and the end of the
 // connection, and no reset.
 func TestEndOfReading(t *testing.T) {
+	t.Parallel()
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) { endOfReading(t, bare, true) })
 	}

@@ -30,6 +30,7 @@ func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc 
 
 // TestHangup: a client that hangs up ends the context of the request that it waits for.
 func TestHangup(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, sent string
 		onlyFast   bool // net/http does not notice it after bytes that it has read ahead
@@ -64,6 +65,7 @@ func TestHangup(t *testing.T) {
 // TestHangupLater: the same when the request arrives late, or is not the first one that takes
 // long.
 func TestHangupLater(t *testing.T) {
+	t.Parallel()
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
@@ -128,6 +130,7 @@ func long() { <-time.After(120 * time.Millisecond) }
 // TestNextRequestDuringALongOne: bytes that arrive while a handler runs are the next request,
 // and its context is not cancelled.
 func TestNextRequestDuringALongOne(t *testing.T) {
+	t.Parallel()
 	goOn := make(chan struct{})
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -158,6 +161,7 @@ func TestNextRequestDuringALongOne(t *testing.T) {
 // TestMonitorReleases: the monitor checks connections with a request only, and those that get
 // another one again.
 func TestMonitorReleases(t *testing.T) {
+	t.Parallel()
 	begun, goOn := make(chan context.Context, 2), make(chan struct{})
 	r := start(t, false, options{}, func(_ http.ResponseWriter, r *http.Request) {
 		begun <- r.Context()

@@ -19,6 +19,7 @@ import (
 // TestEndWithARequest: the server finds an end of the stream that arrived together with a
 // request and raised no event.
 func TestEndWithARequest(t *testing.T) {
+	t.Parallel()
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
@@ -46,6 +47,7 @@ func TestEndWithARequest(t *testing.T) {
 
 // TestUrgentData: the server finds bytes after urgent data, where a read stops short.
 func TestUrgentData(t *testing.T) {
+	t.Parallel()
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
@@ -152,6 +154,7 @@ func TestDue(t *testing.T) {
 // TestEndAfterAnUnreadBody: a request whose body is unread is not cancelled when the client has
 // ended its side. net/http does not notice that end either.
 func TestEndAfterAnUnreadBody(t *testing.T) {
+	t.Parallel()
 	for addr, bare := range both {
 		t.Run(addr, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})

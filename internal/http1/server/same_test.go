@@ -359,6 +359,7 @@ func (s *side) try(tb testing.TB, parts [][]byte) outcome {
 	var sent sync.WaitGroup
 	sent.Go(func() { sendParts(client, served, parts) })
 	raw, err := io.ReadAll(client)
+	served.end() // net/http may keep the connection for a while, but reads no more
 	sent.Wait()
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		tb.Fatalf("want the end of the connection, found %v", err)
@@ -388,16 +389,16 @@ func sockets(tb testing.TB) (served *observed, client *net.UnixConn) {
 		ends[i] = c.(*net.UnixConn)
 	}
 	_ = ends[1].SetDeadline(time.Now().Add(patience))
-	return &observed{UnixConn: ends[0], waits: make(chan struct{}, 1), closed: make(chan struct{})}, ends[1]
+	return &observed{UnixConn: ends[0], waits: make(chan struct{}, 1), ended: make(chan struct{})}, ends[1]
 }
 
 // observed is a server's end of a connection. It reports when the server waits for more,
 // so that a test can send the next part then, without polling.
 type observed struct {
 	*net.UnixConn
-	waits  chan struct{} // gets an element when a read finds nothing
-	closed chan struct{}
-	once   sync.Once
+	waits chan struct{} // gets an element when a read finds nothing
+	ended chan struct{} // closed when the server reads no more
+	once  sync.Once
 }
 
 // Read reads like [net.UnixConn.Read], and reports a wait.
@@ -429,9 +430,12 @@ func (o *observed) SyscallConn() (syscall.RawConn, error) {
 }
 
 func (o *observed) Close() error {
-	o.once.Do(func() { close(o.closed) })
+	o.end()
 	return o.UnixConn.Close()
 }
+
+// end makes the client send the rest without waiting.
+func (o *observed) end() { o.once.Do(func() { close(o.ended) }) }
 
 type observedRaw struct {
 	syscall.RawConn
@@ -481,7 +485,7 @@ func (o *observed) awaitRead(client syscall.RawConn) {
 	for unreadBytes(client) > 0 {
 		select {
 		case <-o.waits:
-		case <-o.closed:
+		case <-o.ended:
 			return
 		case <-timer.C:
 			return

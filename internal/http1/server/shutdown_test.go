@@ -39,6 +39,7 @@ func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc 
 
 // TestShutdown: idle connections are closed, and running requests are finished.
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "a body": post("/wait", "abc")} {
 		t.Run(name, func(t *testing.T) {
 			for addr, bare := range both {
@@ -173,6 +174,7 @@ func TestShutdownDuringAHeader(t *testing.T) {
 // TestShutdownInVain: Shutdown returns when its context ends, and Close ends the remaining
 // requests.
 func TestShutdownInVain(t *testing.T) {
+	t.Parallel()
 	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "half a header": get("/")[:9]} {
 		t.Run(name, func(t *testing.T) {
 			for addr, bare := range both {

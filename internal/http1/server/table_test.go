@@ -10,6 +10,7 @@ import (
 // TestSame checks the streams of the table like FuzzSame: whole, byte by byte, in two parts,
 // cut off, and between other requests.
 func TestSame(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	for _, s := range streams() {
 		stream := []byte(s)
@@ -27,6 +28,7 @@ func TestSame(t *testing.T) {
 
 // TestSameCut checks streams that end, or pause, at every byte.
 func TestSameCut(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	for _, s := range []string{
 		get("/a") + get("/b"), post("/a", "12345") + get("/b"), post("/unread", "12345") + get("/b"), post("/half", "12345") + strange("/b"),
