@@ -41,7 +41,7 @@ func GatewayEnv(publicKey string, u *Upstream) Env {
 		"ACCESS_RULES":      AllowAllRules,
 		"UPSTREAM_URL":      u.URL,
 		"AUTH_FAILURE_RATE": "0",
-		// scripts/check.sh runs the tests a second time without the fast lane.
+		// scripts/check.sh runs the tests a second time with net/http only.
 		"HTTP_FAST_PATH": cmp.Or(os.Getenv("TEST_HTTP_FAST_PATH"), "true"),
 	}
 }

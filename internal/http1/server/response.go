@@ -38,6 +38,7 @@ type response struct {
 	names      []string
 }
 
+// reset prepares w for the response to a request, and keeps the memory of the previous one.
 func (w *response) reset(c *conn, method string) {
 	if len(w.header) > 0 {
 		clear(w.header)
