@@ -78,7 +78,7 @@ func (g *Gateway) endpoints() (list []*endpoint) {
 func (g *Gateway) newFastServer(h http.Handler) httpServer {
 	s := g.newServer(h)
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return ingress.Context(framing.Context(ctx, c), c)
+		return ingress.ConnContext(framing.Context(ctx, c), c)
 	}
 	s.ConnState = framing.State
 	if !g.config.FastPath {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// BenchmarkRoundTrip is hot: every plain request takes it once.
+// BenchmarkRoundTrip measures one request and its response.
 func BenchmarkRoundTrip(b *testing.B) {
 	up := newUpstream(b, func(_ int, c *conn) {
 		const answer = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -15,9 +15,9 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// What an upstream says or does unasked on a kept connection reaches nobody, and
-// a POST is not written into it.
-func TestUnasked(t *testing.T) {
+// TestUnsolicitedBytes: bytes or an end that an upstream sends on an idle connection are not
+// read as a response, and no POST is written to that connection.
+func TestUnsolicitedBytes(t *testing.T) {
 	tests := []struct{ name, says string }{
 		{"another answer", poison},
 		{"request timeout", "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"},
@@ -58,8 +58,8 @@ func TestUnasked(t *testing.T) {
 	}
 }
 
-// The upstream reads a request on a kept connection and closes: it may have
-// carried it out.
+// TestOnce: an upstream that reads a request on a kept connection and closes may have
+// processed it, so it is sent again only if it is idempotent.
 func TestOnce(t *testing.T) {
 	tests := []struct {
 		method, body, says string
@@ -101,7 +101,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// Nor is a GET tried on one dead connection after the other.
+// TestGetIsTriedTwiceAtMost: a GET is not sent on one closed connection after the other.
 func TestGetIsTriedTwiceAtMost(t *testing.T) {
 	const kept = 5
 	var all sync.WaitGroup
@@ -139,7 +139,7 @@ func keep(t *testing.T, c *testClient, n int) {
 	all.Wait()
 }
 
-// A kept connection that gives no answer in time is no reason to try again.
+// TestTimeout: a request is not sent again after a timeout, on a kept connection neither.
 func TestTimeout(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// The deadline of one request has nothing to say to the next.
+// TestDeadlinePasses: the deadline of one request does not end the next.
 func TestDeadlinePasses(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		for {
@@ -236,7 +236,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// Who asks has to know whether nothing was sent, to try elsewhere.
+// TestUnreachable: the error reports that nothing was sent, so the caller can use another
+// address.
 func TestUnreachable(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) { _, _, _ = c.request() })
 	if _, _, err := exchange(t, newClient(t, up.addr), http.MethodPost, "x"); err == nil || errors.Is(err, client.ErrUnreachable) {
@@ -298,7 +299,7 @@ func TestClosedEarly(t *testing.T) {
 	}
 }
 
-// What is not one clean and whole request never leaves.
+// TestRefusedRequests: a request that is not exactly one well-formed request is not sent.
 func TestRefusedRequests(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -337,7 +338,7 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
-// The request on the wire: its framing is written from the request's own fields.
+// TestRequest: the serialized request, framed by its own body.
 func TestRequest(t *testing.T) {
 	heads := make(chan string, 1)
 	up := newUpstream(t, func(_ int, c *conn) {

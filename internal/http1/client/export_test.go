@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// MaxIdleTime is for tests of the pool.
+// MaxIdleTime is how long an idle connection is kept.
 const MaxIdleTime = maxIdleTime
 
-// AwaitDead returns when the connection that would serve next is of no use any
-// more: what the other side did has arrived.
+// AwaitDead waits until the connection that would be used next is no longer quiescent,
+// because the end or the bytes from the upstream have arrived.
 func (c *Client) AwaitDead() {
 	for {
 		c.pool.mu.Lock()
@@ -26,14 +26,14 @@ func (c *Client) AwaitDead() {
 	}
 }
 
-// Idle is how many connections are kept.
+// Idle returns the number of idle connections.
 func (c *Client) Idle() int {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	return len(c.pool.idle)
 }
 
-// Age makes the first n kept connections look older.
+// Age makes the first n idle connections older.
 func (c *Client) Age(n int, by time.Duration) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *Client) Age(n int, by time.Duration) {
 // SetTimeout changes Options.Timeout for the next requests.
 func (c *Client) SetTimeout(d time.Duration) { c.options.Timeout = d }
 
-// PassDeadline lets the deadlines that kept connections still have go by.
+// PassDeadline lets the deadlines of the idle connections expire.
 func (c *Client) PassDeadline() {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()

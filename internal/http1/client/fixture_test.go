@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const maxHeader = 8 << 10
 
-// upstream is a TCP server that speaks by hand.
+// upstream is a TCP server whose responses are raw bytes.
 type upstream struct {
 	addr  string
 	conns atomic.Int64
@@ -33,7 +33,7 @@ type conn struct {
 	r *bufio.Reader
 }
 
-// newUpstream answers each connection with serve; n counts them from 1.
+// newUpstream calls serve for each connection. n is the number of the connection, from 1.
 func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -70,7 +70,7 @@ func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
 
 func (c *conn) say(text string) { _, _ = io.WriteString(c, text) }
 
-// request reads one whole request.
+// request reads one request with its body.
 func (c *conn) request() (r *http.Request, body string, err error) {
 	r, err = http.ReadRequest(c.r)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *conn) request() (r *http.Request, body string, err error) {
 	return r, string(b), err
 }
 
-// rest waits until the other side ends, and returns what it said before.
+// rest returns all bytes up to the end of the connection.
 func (c *conn) rest() string {
 	b, _ := io.ReadAll(c.r)
 	return string(b)
@@ -99,8 +99,7 @@ func newClient(t testing.TB, addr string, change ...func(*client.Options)) *test
 	return &testClient{c}
 }
 
-// client takes and gives what net/http's transport does, so that the two can be
-// compared.
+// client has the interface of net/http's transport, so that the two can be compared.
 type testClient struct{ *client.Client }
 
 func (c *testClient) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -141,7 +140,7 @@ func request(ctx context.Context, method, body string) *http.Request {
 	return r.WithContext(ctx)
 }
 
-// exchange asks and reads the whole answer.
+// exchange sends a request and reads the whole response.
 func exchange(t testing.TB, c *testClient, method, body string) (*http.Response, string, error) {
 	t.Helper()
 	res, err := c.RoundTrip(request(t.Context(), method, body))
@@ -153,7 +152,7 @@ func exchange(t testing.TB, c *testClient, method, body string) (*http.Response,
 	return res, string(b), err
 }
 
-// get wants an answer with this body.
+// get expects a response with this body.
 func get(t testing.TB, c *testClient, want string) {
 	t.Helper()
 	res, body, err := exchange(t, c, http.MethodGet, "")

@@ -15,10 +15,10 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// FuzzAnswer: whatever an upstream says, an answer that is taken is the one that
-// net/http reads, too.
-func FuzzAnswer(f *testing.F) {
-	for _, a := range answers {
+// FuzzResponse: for any bytes from an upstream, a response that is accepted equals the one
+// that net/http reads.
+func FuzzResponse(f *testing.F) {
+	for _, a := range validResponses {
 		f.Add(a.answer, a.method == http.MethodHead)
 	}
 	f.Add("HTTP/1.1 200 OK\r\n\r\nuntil close", false)
@@ -54,7 +54,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// speak answers one connection after the other with the next thing to say.
+// speak writes the next response to each connection.
 func speak(l net.Listener, says <-chan string) {
 	for {
 		nc, err := l.Accept()
@@ -68,7 +68,7 @@ func speak(l net.Listener, says <-chan string) {
 	}
 }
 
-// compare wants net/http to read the same final answer.
+// compare expects net/http to read the same final response.
 func compare(t *testing.T, text string, have *http.Response, body string) {
 	t.Helper()
 	r := bufio.NewReaderSize(strings.NewReader(text), len(text)+16)
@@ -97,7 +97,7 @@ func compare(t *testing.T, text string, have *http.Response, body string) {
 	}
 }
 
-// visible leaves out what net/http moves elsewhere or makes up.
+// visible returns the header without the fields that net/http moves or adds.
 func visible(h http.Header) http.Header {
 	h = h.Clone()
 	for _, name := range []string{"Transfer-Encoding", "Trailer", "Content-Length", "Pragma", "Cache-Control", "Connection"} {

@@ -15,8 +15,8 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// gathering answers a PUT when n of them wait, and tells a GET the number of its
-// connection.
+// gathering responds to PUT requests once n of them wait, and to a GET with the number of
+// its connection.
 func gathering(t *testing.T, n int) *upstream {
 	t.Helper()
 	var all sync.WaitGroup
@@ -66,7 +66,8 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// A connection in use when the others are closed closes behind its request.
+// TestCloseWhileInUse: a connection that is in use during CloseIdleConnections is closed
+// after its request.
 func TestCloseWhileInUse(t *testing.T) {
 	ended := make(chan struct{})
 	up := newUpstream(t, func(_ int, c *conn) {
@@ -87,7 +88,8 @@ func TestCloseWhileInUse(t *testing.T) {
 	<-ended
 }
 
-// Every answer belongs to its request, also when others are given up meanwhile.
+// TestManyAtOnce: every response belongs to its request, also while other requests are
+// canceled.
 func TestManyAtOnce(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -112,7 +114,8 @@ func TestManyAtOnce(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-// ask wants its own body back. One that gives up does so at any moment.
+// ask expects its own body in the response. A request that is canceled is canceled at any
+// time.
 func ask(t *testing.T, c *testClient, body string, givesUp bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,21 +9,21 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Credential is what a request brought to be identified by.
+// Credential is the certificate header that counts.
 type Credential struct {
-	// Values has every value of the header that counts.
+	// Values contains every value of the header.
 	Values []string
-	// Auth is how possession was shown so far: [gate.Bearer], or [gate.MTLS] at a
-	// trusted proxy.
+	// Auth is how the client has proved possession of its key so far: [gate.MTLS] at a
+	// trusted proxy, otherwise [gate.Bearer].
 	Auth string
 }
 
-// Credential chooses the header that counts. What a client attaches and what a
-// proxy attaches after a handshake with the client's key never share trust: the
-// proxy's header counts only on a connection from a trusted proxy, and where it
-// is present there, even empty, the client's is not looked at. The refusal is of
-// reason ProxyUntrusted: the only certificate came in another header or from
-// somebody else. The names in h are canonical.
+// Credential returns the header that counts: on a connection from a trusted proxy the
+// proxy's header if it is present, even if it is empty, otherwise the client's header. The
+// client's header is never read beside the proxy's, because a proxy's header proves
+// possession of the key and a client's header does not. The refusal has the reason
+// ProxyUntrusted: the only certificate came in another header, or from a peer that is not a
+// trusted proxy. The names in h must be canonical.
 func (r *Reader) Credential(h http.Header, peer netip.Addr) (Credential, *refusal.Error) {
 	if r.proxy != "" && r.Trusts(peer) {
 		if values, present := h[r.proxy]; present {
@@ -55,11 +55,11 @@ func (r *Reader) proxyUntrusted(peer netip.Addr, name string) *refusal.Error {
 	return found.WithHint("A client attaches its certificate in " + r.CredentialHeader)
 }
 
-// Advised adds to the gate's refusal what the gate does not know: the name of the
-// header in which a certificate is missing.
-func (r *Reader) Advised(d *refusal.Error) *refusal.Error {
-	if d.Reason != refusal.CredentialMissing {
-		return d
+// AddHint adds the name of the client's header to the refusal of a request without a
+// certificate. Package gate does not know the name.
+func (r *Reader) AddHint(refused *refusal.Error) *refusal.Error {
+	if refused.Reason != refusal.CredentialMissing {
+		return refused
 	}
-	return d.WithHint("Attach the client certificate in " + r.CredentialHeader)
+	return refused.WithHint("Attach the client certificate in " + r.CredentialHeader)
 }

@@ -17,35 +17,33 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// Origin is where a request came from, as far as it is known.
+// Origin describes where a request came from.
 type Origin struct {
-	// Peer is the other end of the connection; the zero value when that has no IP
-	// address.
+	// Peer is the other end of the connection, or the zero value if it has no IP address.
 	Peer netip.Addr
-	// Source is the nearest address that is no trusted proxy.
+	// Source is the nearest address that is not a trusted proxy.
 	Source     netip.Addr
 	SourceText string // Source as text; empty for the zero value
-	// Hop is what the gateway says about the request. Its Auth is
-	// [gate.Bearer]: the gate knows better.
+	// Hop contains what the gateway adds to the request. Its Auth is [gate.Bearer] until
+	// the gate has decided.
 	Hop forward.Hop
 }
 
-// unknown stands in X-Forwarded-For for a peer without an IP address, such as the other
-// end of a Unix socket (RFC 7239, section 6.2).
+// unknown replaces the address of a peer without an IP address in X-Forwarded-For, such as
+// the other end of a Unix socket (RFC 7239, section 6.2).
 const unknown = "unknown"
 
-// Origin reads what the peer says about the request if the peer is trusted, and
-// only what the gateway saw itself if not: remote, the peer's address with port,
-// and host, the host that the request asks for. The context is the request's: see
-// [Context]. A forwarded value that a trusted proxy sends twice or in another form is
-// not believed. With PublicAuthorities the host in the result is one of them, whatever
-// the request and the proxy say. The names in h are canonical.
+// Origin returns the origin of a request. remote is the peer's address with port, and host
+// is the request's host. If the peer is a trusted proxy, its forwarding headers in h replace
+// them, except a value that is malformed or sent twice. With PublicAuthorities the host in
+// the result is always one of them. The context is the request's: see [ConnContext]. The
+// names in h must be canonical.
 func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
 	p := knownPeer(ctx, remote)
 	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
 	from.Hop.Auth, from.Hop.For, from.Hop.Proto, from.Hop.Host = gate.Bearer, cmp.Or(p.text, unknown), "http", host
 	if r.Trusts(p.addr) {
-		from.believe(h, r.TrustedProxies)
+		from.applyForwarded(h, r.TrustedProxies)
 	}
 	if len(r.PublicAuthorities) > 0 {
 		from.Hop.Host = httpsig.ChooseAuthority(r.PublicAuthorities, from.Hop.Host)
@@ -56,7 +54,8 @@ func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string)
 	return from
 }
 
-func (o *Origin) believe(h http.Header, trusted []netip.Prefix) {
+// applyForwarded applies the forwarding headers of a trusted proxy.
+func (o *Origin) applyForwarded(h http.Header, trusted []netip.Prefix) {
 	if list := strings.Join(h[headers.ForwardedFor], ", "); list != "" {
 		o.Source = nearestUntrusted(list, o.Peer, trusted)
 		o.SourceText = o.Source.String()
@@ -73,9 +72,9 @@ func (o *Origin) believe(h http.Header, trusted []netip.Prefix) {
 	}
 }
 
-// nearestUntrusted walks the list from the right, where trusted proxies wrote,
-// to the first address that is not one of them. Left of that stands what the
-// client wishes us to believe.
+// nearestUntrusted returns the last address of the list that is not a trusted proxy. Trusted
+// proxies append to the list, so the addresses to the left of the result may be invented by
+// the client.
 func nearestUntrusted(list string, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
 	addrs := strings.Split(list, ",")
 	for _, text := range slices.Backward(addrs) {
@@ -91,9 +90,8 @@ func nearestUntrusted(list string, peer netip.Addr, trusted []netip.Prefix) neti
 	return peer
 }
 
-// Contains reports whether one of the networks, of IPv4 or of IPv6, has the
-// address, which may be an IPv4 address mapped to IPv6. No network has the zero
-// value.
+// Contains reports whether one of the networks contains the address. An IPv4 address mapped
+// to IPv6 counts as IPv4. No network contains the zero value.
 func Contains(networks []netip.Prefix, addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
@@ -106,7 +104,8 @@ func single(h http.Header, name string) string {
 	return ""
 }
 
-// wellFormedID keeps what goes into logs, answers and headers plain.
+// wellFormedID reports whether a request id of a trusted proxy can be used in logs, headers
+// and responses without escaping.
 func wellFormedID(id string) bool {
 	if len(id) == 0 || len(id) > 128 {
 		return false
@@ -116,8 +115,8 @@ func wellFormedID(id string) bool {
 	})
 }
 
-// NewRequestID is 128 random bits in 32 hex digits. It identifies, it authorizes
-// nothing.
+// NewRequestID returns 128 random bits as 32 hex digits. It identifies a request and grants
+// nothing, so it need not be unpredictable.
 func NewRequestID() string {
 	var bits [16]byte
 	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64()) //nolint:gosec // not a secret

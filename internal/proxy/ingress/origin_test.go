@@ -20,20 +20,22 @@ func TestTextOfPeer(t *testing.T) {
 	}
 }
 
-// from is a connection from this address.
-type from struct {
+// connFrom is a connection from the address addr.
+type connFrom struct {
 	net.Conn
 
 	addr string
 }
 
-func (f from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.addr)) }
+func (f connFrom) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.addr))
+}
 
-// TestPeerOfContext: a connection's address is read once, and believed only of a
-// request that says that it came from there.
-func TestPeerOfContext(t *testing.T) {
+// TestConnContext: the stored address is used only for a request with the same remote
+// address.
+func TestConnContext(t *testing.T) {
 	const known = "192.0.2.7:1234"
-	ctx := Context(t.Context(), from{addr: known})
+	ctx := ConnContext(t.Context(), connFrom{addr: known})
 	r := New(Options{})
 	for _, remote := range []string{known, "192.0.2.7:1235", "192.0.2.8:1234", "[2001:db8::1]:80", "@", ""} {
 		with, without := r.Origin(ctx, http.Header{}, remote, ""), r.Origin(t.Context(), http.Header{}, remote, "")
@@ -43,8 +45,7 @@ func TestPeerOfContext(t *testing.T) {
 	}
 }
 
-// TestPeerWithoutAddress: the service is told that the address is unknown, and the log
-// nothing.
+// TestPeerWithoutAddress: X-Forwarded-For contains "unknown", and the log has no address.
 func TestPeerWithoutAddress(t *testing.T) {
 	r := New(Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	for _, remote := range []string{"@", "", "/run/certgate.sock"} {
@@ -55,7 +56,8 @@ func TestPeerWithoutAddress(t *testing.T) {
 	}
 }
 
-// TestPublicAuthority: the host is one that the operator named, whatever anybody says.
+// TestPublicAuthority: the host is always one of the configured hosts, whatever the request
+// and the proxy send.
 func TestPublicAuthority(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	tests := []struct {
@@ -68,11 +70,11 @@ func TestPublicAuthority(t *testing.T) {
 		{"not configured, forwarded", nil, "gateway", "Evil.example", "Evil.example"},
 		{"another host", []string{"a.example", "b.example:8443"}, "evil.example", "", "a.example"},
 		{"another host, forwarded", []string{"a.example", "b.example:8443"}, "gateway", "evil.example", "a.example"},
-		{"the second", []string{"a.example", "b.example:8443"}, "B.example:8443", "", "b.example:8443"},
-		{"the second, forwarded", []string{"a.example", "b.example:8443"}, "gateway", "b.example:8443", "b.example:8443"},
+		{"second host", []string{"a.example", "b.example:8443"}, "B.example:8443", "", "b.example:8443"},
+		{"second host, forwarded", []string{"a.example", "b.example:8443"}, "gateway", "b.example:8443", "b.example:8443"},
 		{"another port", []string{"a.example", "b.example:8443"}, "b.example", "", "a.example"},
-		{"the port of the scheme", []string{"a.example"}, "A.example:443", "", "a.example"},
-		{"none", []string{"a.example"}, "", "", "a.example"},
+		{"default port", []string{"a.example"}, "A.example:443", "", "a.example"},
+		{"no host", []string{"a.example"}, "", "", "a.example"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,9 +16,9 @@ type peer struct {
 
 type contextKey struct{}
 
-// Context is what http.Server.ConnContext wants: the address of a connection is
-// read once then, and not again for each of its requests.
-func Context(ctx context.Context, c net.Conn) context.Context {
+// ConnContext is a function for http.Server.ConnContext. It stores the parsed address of the
+// connection, so that it is not parsed again for each request.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	remote := c.RemoteAddr()
 	if remote == nil {
 		return ctx
@@ -27,13 +27,13 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, contextKey{}, &p)
 }
 
-// peerOf reads an address with port.
+// peerOf parses an address with port.
 func peerOf(remote string) peer {
 	addr := peerAddr(remote)
 	return peer{remote, addr, textOf(addr, remote)}
 }
 
-// knownPeer is peerOf(remote), from the context if that has it.
+// knownPeer returns peerOf(remote), from the context if it is stored there.
 func knownPeer(ctx context.Context, remote string) peer {
 	if p, ok := ctx.Value(contextKey{}).(*peer); ok && p.remote == remote {
 		return *p

@@ -1,6 +1,6 @@
 package upstream
 
-// Loads are the requests in flight to each address.
+// Loads returns the requests in flight to each address.
 func (p *Pool) Loads() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -11,10 +11,10 @@ func (p *Pool) Loads() []int {
 	return loads
 }
 
-// InFlight is how many places are taken.
+// InFlight returns how many places are taken.
 func (p *Pool) InFlight() int64 { return p.inFlight.Load() }
 
-// Clients is how many clients have a place.
+// Clients returns how many clients hold a place.
 func (p *Pool) Clients() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

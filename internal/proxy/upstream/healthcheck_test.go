@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// service answers checks over pipes, which a fake clock waits for.
+// service responds to checks over pipes, for which the fake clock of synctest waits.
 type service struct {
-	answer atomic.Value // string, the status line; empty: nobody is there
+	answer atomic.Value // string, the status line; empty: connections are refused
 	asked  chan *http.Request
 }
 
@@ -50,23 +50,23 @@ func (s *service) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// transport is the one of checks, with other connections.
+// transport returns the transport of the health checks, with connections to the service.
 func (s *service) transport() *http.Transport {
 	transport := newTransport()
 	transport.DialContext = s.dial
 	return transport
 }
 
-// questions is how often the service was asked since the last call.
-func (s *service) questions() (n int) {
+// checks returns how many checks the service received since the last call.
+func (s *service) checks() (n int) {
 	for ; len(s.asked) > 0; n++ {
 		<-s.asked
 	}
 	return n
 }
 
-// watched is a pool of one address under checks, until the test ends.
-func watched(t *testing.T, s *service) (p *Pool, changes *[]Change) {
+// checkedPool returns a pool of one address that is checked until the test ends.
+func checkedPool(t *testing.T, s *service) (p *Pool, changes *[]Change) {
 	t.Helper()
 	changes = new([]Change)
 	p = New(Options{
@@ -87,20 +87,20 @@ func watched(t *testing.T, s *service) (p *Pool, changes *[]Change) {
 	return p, changes
 }
 
-// wait lets the time pass and everything happen that was due.
+// wait advances the clock by d and waits until all goroutines are idle.
 func wait(d time.Duration) {
-	time.Sleep(d) // the bubble's clock
+	time.Sleep(d) // on the fake clock
 	synctest.Wait()
 }
 
-func TestCheckAnswers(t *testing.T) {
+func TestHealthCheckResponses(t *testing.T) {
 	for answer, want := range map[string]bool{
 		"200 OK": true, "204 No Content": true, "302 Found": true, "399 Odd": true,
 		"404 Not Found": false, "500 Internal Server Error": false, "": false, "hang": false,
 	} {
 		t.Run(answer, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, changes := watched(t, newService(answer))
+				p, changes := checkedPool(t, newService(answer))
 				wait(time.Minute)
 				if p.Up(0) != want {
 					t.Errorf("want the address up: %t, found %t", want, p.Up(0))
@@ -116,11 +116,11 @@ func TestCheckAnswers(t *testing.T) {
 	}
 }
 
-// TestCheckRequest: it is the gateway's own, and no client's.
-func TestCheckRequest(t *testing.T) {
+// TestHealthCheckRequest: the request contains nothing of a client's request.
+func TestHealthCheckRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService("200 OK")
-		watched(t, s)
+		checkedPool(t, s)
 		wait(0)
 		r := <-s.asked
 		var names []string
@@ -134,27 +134,27 @@ func TestCheckRequest(t *testing.T) {
 	})
 }
 
-// TestCheckPace: every 5 seconds, every second while the address is not well; two
-// failures take it out and one good answer brings it back.
-func TestCheckPace(t *testing.T) {
+// TestHealthCheckInterval: an address is checked every 5 seconds, and every second after a
+// failure. Two consecutive failures take it out and one success brings it back.
+func TestHealthCheckInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService("200 OK")
-		p, changes := watched(t, s)
+		p, changes := checkedPool(t, s)
 		wait(14 * time.Second)
-		if n := s.questions(); n != 3 {
+		if n := s.checks(); n != 3 {
 			t.Errorf("want 3 checks in 14 s, found %d", n)
 		}
 		s.answer.Store("503 Service Unavailable")
 		wait(time.Second)
-		if s.questions() != 1 || !p.Up(0) {
+		if s.checks() != 1 || !p.Up(0) {
 			t.Error("want one failure to take nothing out")
 		}
 		wait(time.Second)
-		if s.questions() != 1 || p.Up(0) {
+		if s.checks() != 1 || p.Up(0) {
 			t.Error("want the second failure, a second later, to take the address out")
 		}
 		wait(10 * time.Second)
-		if n := s.questions(); n != 10 {
+		if n := s.checks(); n != 10 {
 			t.Errorf("want 10 checks in 10 s, found %d", n)
 		}
 		s.answer.Store("200 OK")
@@ -165,11 +165,11 @@ func TestCheckPace(t *testing.T) {
 	})
 }
 
-// TestCheckIsTheProbe: where there are checks, no request tries an address that
-// is out; a check brings it back within a second.
-func TestCheckIsTheProbe(t *testing.T) {
+// TestHealthCheckReplacesProbes: with health checks no request tries an address that is out,
+// and a check brings it back within a second.
+func TestHealthCheckReplacesProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := watched(t, newService("200 OK"))
+		p, _ := checkedPool(t, newService("200 OK"))
 		wait(100 * time.Millisecond)
 		for range failuresInRow {
 			var v Reservation
@@ -191,7 +191,7 @@ func TestCheckIsTheProbe(t *testing.T) {
 			t.Error("want a check to bring the address back")
 		}
 	})
-	// Even where no check comes.
+	// This holds also while no check is sent.
 	p := New(Options{
 		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10,
 		Now: func() time.Time { return time.Now().Add(time.Hour) }, Check: HealthCheck{Path: "/", Timeout: time.Second},
@@ -203,9 +203,9 @@ func TestCheckIsTheProbe(t *testing.T) {
 	}
 }
 
-// TestWatchEnds: with its context, even in the middle of a check, which then says
-// nothing; and at once without a path.
-func TestWatchEnds(t *testing.T) {
+// TestRunHealthChecksEnds: RunHealthChecks returns when its context is done, even during a
+// check, whose result is ignored. Without a path it returns at once.
+func TestRunHealthChecksEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService("hang")
 		p := New(Options{

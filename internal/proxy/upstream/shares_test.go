@@ -8,27 +8,27 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// activeFor is how long a client counts as wanting places.
+// activeFor is how long a client counts as active after its last request.
 const activeFor = 10 * time.Second
 
-// fill takes places for the client until it is refused, and returns them.
+// fill reserves places for the client until it is refused, and returns them.
 func (p *pool) fill(t *testing.T, client string) (all []*upstream.Reservation) {
 	t.Helper()
 	for p.CheckCapacity(client) == nil {
-		all = append(all, p.beginFor(t, client))
+		all = append(all, p.reserveFor(t, client))
 	}
 	p.wantOverloadedFor(t, client)
 	return all
 }
 
-func endAll(all []*upstream.Reservation) {
+func releaseAll(all []*upstream.Reservation) {
 	for _, v := range all {
 		v.Release()
 	}
 }
 
-// TestShareOfClients: a client gets at most half of the places while another one
-// sends requests, and alone never the last eighth.
+// TestShareOfClients: a client gets at most half of the places while another client sends
+// requests, and never the last eighth.
 func TestShareOfClients(t *testing.T) {
 	tests := []struct {
 		most  int
@@ -44,22 +44,22 @@ func TestShareOfClients(t *testing.T) {
 				t.Errorf("the only client has %d places, want %d", n, tt.alone)
 			}
 			if free := tt.most - tt.alone; free > 0 {
-				alone.beginFor(t, "social")
+				alone.reserveFor(t, "social")
 			}
 			both := newPool(1, tt.most)
-			both.beginFor(t, "social").Release() // its request is over
+			both.reserveFor(t, "social").Release() // its request is over
 			if n := len(both.fill(t, mail)); n != tt.half {
 				t.Errorf("a client beside another one has %d places, want %d", n, tt.half)
 			}
 			if tt.most > 1 {
-				both.beginFor(t, "social")
+				both.reserveFor(t, "social")
 			}
 		})
 	}
 }
 
-// TestShareOverHalf: a client that is over its half when another one comes keeps its
-// requests, and gets no further place before it is below its half.
+// TestShareOverHalf: a client with more than half of the places keeps its requests when
+// another client becomes active, and gets no further place until it holds less than half.
 func TestShareOverHalf(t *testing.T) {
 	p := newPool(1, 16)
 	mine := p.fill(t, mail)
@@ -70,22 +70,22 @@ func TestShareOverHalf(t *testing.T) {
 	for i := range 6 { // down to 8
 		mine[i].Release()
 		p.wantOverloadedFor(t, mail)
-		other = append(other, p.beginFor(t, "social"))
+		other = append(other, p.reserveFor(t, "social"))
 	}
 	p.wantOverloadedFor(t, "social") // no place is free
 	mine[6].Release()
-	p.beginFor(t, mail)
+	p.reserveFor(t, mail)
 	p.wantOverloadedFor(t, mail)
 	if len(other) != 8 {
 		t.Errorf("the other client has %d places, want 8", len(other))
 	}
 }
 
-// TestWantingEnds: a client that has not asked for activeFor leaves the others all
-// of the places except the reserve; one that is refused has asked.
-func TestWantingEnds(t *testing.T) {
+// TestActivityEnds: after activeFor without a request, another client may use all places
+// except the reserve. A refused request counts as activity.
+func TestActivityEnds(t *testing.T) {
 	p := newPool(1, 16)
-	p.beginFor(t, "social").Release()
+	p.reserveFor(t, "social").Release()
 	p.now = p.now.Add(activeFor - 1)
 	mine := p.fill(t, mail)
 	if len(mine) != 8 {
@@ -101,20 +101,20 @@ func TestWantingEnds(t *testing.T) {
 		t.Fatal("want no place free, found one")
 	}
 	p.now = p.now.Add(activeFor - 1)
-	endAll(mine)
+	releaseAll(mine)
 	if n := len(p.fill(t, mail)); n != 8 {
 		t.Errorf("%d places behind a refused request of another client, want 8", n)
 	}
 }
 
-// TestSharesOfMany: of many clients each finds a place where those before it are at
-// their half or below.
-func TestSharesOfMany(t *testing.T) {
+// TestSharesOfManyClients: each new client finds a place while the clients before it hold at
+// most half.
+func TestSharesOfManyClients(t *testing.T) {
 	p := newPool(1, 8)
-	p.beginFor(t, "social").Release()
+	p.reserveFor(t, "social").Release()
 	p.fill(t, mail)
 	for i := range 4 {
-		p.beginFor(t, "client "+strconv.Itoa(i))
+		p.reserveFor(t, "client "+strconv.Itoa(i))
 	}
 	p.wantOverloadedFor(t, "social")
 	if n := p.Clients(); n != 5 {

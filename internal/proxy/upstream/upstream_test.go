@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errSilent = errors.New("no answer")
+var errNoResponse = errors.New("no response")
 
 const (
 	failuresInRow = 5
 	retryInterval = time.Second
 )
 
-// pool is one with a clock of its own, and what it told.
+// pool is a Pool with its own clock and the changes that it reported.
 type pool struct {
 	*upstream.Pool
 	now     time.Time
@@ -49,14 +49,14 @@ func newPool(n, most int) *pool {
 // mail is the client of most tests.
 const mail = "mail"
 
-// begin wants a place.
-func (p *pool) begin(t testing.TB) *upstream.Reservation {
+// reserve reserves a place for mail.
+func (p *pool) reserve(t testing.TB) *upstream.Reservation {
 	t.Helper()
-	return p.beginFor(t, mail)
+	return p.reserveFor(t, mail)
 }
 
-// beginFor wants a place for the client.
-func (p *pool) beginFor(t testing.TB, client string) *upstream.Reservation {
+// reserveFor reserves a place for the client.
+func (p *pool) reserveFor(t testing.TB, client string) *upstream.Reservation {
 	t.Helper()
 	if refused := p.CheckCapacity(client); refused != nil {
 		t.Fatalf("want no overload, found %v", refused)
@@ -68,13 +68,13 @@ func (p *pool) beginFor(t testing.TB, client string) *upstream.Reservation {
 	return v
 }
 
-// wantOverloaded wants no place, before and at Begin.
+// wantOverloaded expects a refusal from CheckCapacity and Reserve.
 func (p *pool) wantOverloaded(t *testing.T) {
 	t.Helper()
 	p.wantOverloadedFor(t, mail)
 }
 
-// wantOverloadedFor wants no place for the client, before and at Begin.
+// wantOverloadedFor expects a refusal of the client from CheckCapacity and Reserve.
 func (p *pool) wantOverloadedFor(t *testing.T, client string) {
 	t.Helper()
 	begin := p.Reserve(new(upstream.Reservation), client)
@@ -85,12 +85,12 @@ func (p *pool) wantOverloadedFor(t *testing.T, client string) {
 	}
 }
 
-// fail lets n requests in a row end without an answer.
+// fail lets n consecutive requests end without a response.
 func (p *pool) fail(t *testing.T, n int) {
 	t.Helper()
 	for range n {
-		v := p.begin(t)
-		v.Failed(errSilent)
+		v := p.reserve(t)
+		v.Failed(errNoResponse)
 		v.Release()
 	}
 }
@@ -110,7 +110,7 @@ func TestLeastLoaded(t *testing.T) {
 	p := newPool(3, 10)
 	var all []*upstream.Reservation
 	for i := range 6 {
-		all = append(all, p.begin(t))
+		all = append(all, p.reserve(t))
 		if found := all[i].Index(); found != i%3 {
 			t.Errorf("request %d: want address %d, found %d", i, i%3, found)
 		}
@@ -118,17 +118,17 @@ func TestLeastLoaded(t *testing.T) {
 	all[1].Release()
 	all[4].Release()
 	for range 2 {
-		if v := p.begin(t); v.Index() != 1 {
+		if v := p.reserve(t); v.Index() != 1 {
 			t.Errorf("want the address with the fewest requests, found %d", v.Index())
 		}
 	}
 }
 
-// TestTiesTakeTurns: one request at a time still goes to each address.
-func TestTiesTakeTurns(t *testing.T) {
+// TestTiesRotate: consecutive requests, one at a time, use all addresses.
+func TestTiesRotate(t *testing.T) {
 	p := newPool(3, 1)
 	for i := range 7 {
-		v := p.begin(t)
+		v := p.reserve(t)
 		if v.Index() != i%3 || v.Name() != p.Name(i%3) || v.URL() != p.URL(i%3) {
 			t.Errorf("request %d: want address %d, found %d %s %s", i, i%3, v.Index(), v.Name(), v.URL())
 		}
@@ -153,14 +153,14 @@ func TestName(t *testing.T) {
 
 func TestInFlightIsBounded(t *testing.T) {
 	p := newPool(2, 3)
-	first, second := p.begin(t), p.begin(t)
-	third := p.begin(t)
+	first, second := p.reserve(t), p.reserve(t)
+	third := p.reserve(t)
 	p.wantOverloaded(t)
 	first.Release()
 	first.Release() // is nothing more
-	fourth := p.begin(t)
+	fourth := p.reserve(t)
 	p.wantOverloaded(t)
-	// Who goes to another address still has one place.
+	// A request that moves to another address still has one place.
 	if !fourth.Retry() {
 		t.Error("want another address, found none")
 	}
@@ -168,14 +168,14 @@ func TestInFlightIsBounded(t *testing.T) {
 		v.Release()
 	}
 	for range 3 {
-		p.begin(t)
+		p.reserve(t)
 	}
 	p.wantOverloaded(t)
 }
 
-func TestAnother(t *testing.T) {
+func TestRetry(t *testing.T) {
 	p := newPool(3, 10)
-	v := p.begin(t)
+	v := p.reserve(t)
 	seen := []int{v.Index()}
 	for v.Retry() {
 		seen = append(seen, v.Index())
@@ -184,10 +184,10 @@ func TestAnother(t *testing.T) {
 		t.Errorf("want each address once, found %v", seen)
 	}
 	v.Release()
-	// Nobody is left where the request was.
+	// The request no longer counts at its first address.
 	var all []int
 	for range 3 {
-		all = append(all, p.begin(t).Index())
+		all = append(all, p.reserve(t).Index())
 	}
 	slices.Sort(all)
 	if !slices.Equal(all, []int{0, 1, 2}) {
@@ -195,30 +195,30 @@ func TestAnother(t *testing.T) {
 	}
 }
 
-func TestGoesOutAfterFailuresInARow(t *testing.T) {
+func TestConsecutiveFailuresTakeAnAddressOut(t *testing.T) {
 	p := newPool(1, 10)
 	p.fail(t, failuresInRow-1)
-	v := p.begin(t)
+	v := p.reserve(t)
 	v.Succeeded()
 	v.Release()
 	p.fail(t, failuresInRow-1)
-	v = p.begin(t)
+	v = p.reserve(t)
 	v.Release() // a client that hung up
 	p.wantUp(t, true)
 	p.fail(t, 1)
 	p.wantUp(t, false)
 	p.wantOverloaded(t)
-	if len(p.changes) != 1 || p.changes[0] != (upstream.Change{Name: "a0:80", Err: errSilent}) {
+	if len(p.changes) != 1 || p.changes[0] != (upstream.Change{Name: "a0:80", Err: errNoResponse}) {
 		t.Errorf("want one word of it, found %+v", p.changes)
 	}
 }
 
-func TestOthersGetTheRequests(t *testing.T) {
+func TestRequestsAvoidAnAddressThatIsOut(t *testing.T) {
 	p := newPool(2, 10)
 	for range failuresInRow {
-		v := p.begin(t)
+		v := p.reserve(t)
 		if v.Index() == 0 {
-			v.Failed(errSilent)
+			v.Failed(errNoResponse)
 			if !v.Retry() {
 				t.Fatal("want another address, found none")
 			}
@@ -227,23 +227,24 @@ func TestOthersGetTheRequests(t *testing.T) {
 		v.Release()
 	}
 	for range failuresInRow { // those that began at address 1
-		v := p.begin(t)
+		v := p.reserve(t)
 		if v.Index() == 0 {
-			v.Failed(errSilent)
+			v.Failed(errNoResponse)
 		}
 		v.Release()
 	}
 	p.wantUp(t, false, true)
 	for range 3 {
-		v := p.begin(t)
+		v := p.reserve(t)
 		if v.Index() != 1 || v.Retry() {
 			t.Errorf("want address 1 and no other, found %d", v.Index())
 		}
 	}
 }
 
-// TestOneRequestTries an address that has rested, and decides for the others.
-func TestOneRequestTries(t *testing.T) {
+// TestSingleProbe: after the retry interval one request tries an address that is out, and
+// its result counts for the others.
+func TestSingleProbe(t *testing.T) {
 	tests := []struct {
 		name string
 		end  func(*upstream.Reservation)
@@ -251,7 +252,7 @@ func TestOneRequestTries(t *testing.T) {
 		soon bool // whether the next may try at once
 	}{
 		{"answered", func(v *upstream.Reservation) { v.Succeeded() }, true, true},
-		{"failed", func(v *upstream.Reservation) { v.Failed(errSilent) }, false, false},
+		{"failed", func(v *upstream.Reservation) { v.Failed(errNoResponse) }, false, false},
 		{"hung up", func(*upstream.Reservation) {}, false, true},
 	}
 	for _, tt := range tests {
@@ -261,7 +262,7 @@ func TestOneRequestTries(t *testing.T) {
 			p.now = p.now.Add(retryInterval - 1)
 			p.wantOverloaded(t)
 			p.now = p.now.Add(1)
-			v := p.begin(t)
+			v := p.reserve(t)
 			p.wantOverloaded(t) // one at a time
 			tt.end(v)
 			v.Release()
@@ -270,64 +271,65 @@ func TestOneRequestTries(t *testing.T) {
 				p.wantOverloaded(t)
 				p.now = p.now.Add(retryInterval)
 			}
-			p.begin(t)
+			p.reserve(t)
 		})
 	}
 }
 
-// TestLateEnd: a trial that failed and ends late does not end the next one.
-func TestLateEnd(t *testing.T) {
+// TestLateRelease: a failed probe that is released late does not end the next probe.
+func TestLateRelease(t *testing.T) {
 	p := newPool(1, 10)
 	p.fail(t, failuresInRow)
 	p.now = p.now.Add(retryInterval)
-	first := p.begin(t)
-	first.Failed(errSilent)
+	first := p.reserve(t)
+	first.Failed(errNoResponse)
 	p.now = p.now.Add(retryInterval)
-	p.begin(t)
+	p.reserve(t)
 	first.Release()
 	p.wantOverloaded(t)
 }
 
-// TestProbeComesFirst: or a busy pool would never learn that an address is back.
+// TestProbeComesFirst: the probe has priority, or a busy pool would never find out that an
+// address is back.
 func TestProbeComesFirst(t *testing.T) {
 	p := newPool(2, 100)
 	for p.Up(0) {
-		v := p.begin(t)
+		v := p.reserve(t)
 		if v.Index() == 0 {
-			v.Failed(errSilent)
+			v.Failed(errNoResponse)
 		}
 		v.Release()
 	}
-	p.begin(t)
+	p.reserve(t)
 	p.now = p.now.Add(retryInterval)
-	if v := p.begin(t); v.Index() != 0 {
+	if v := p.reserve(t); v.Index() != 0 {
 		t.Errorf("want the address that has rested, found %d", v.Index())
 	}
-	if v := p.begin(t); v.Index() != 1 {
+	if v := p.reserve(t); v.Index() != 1 {
 		t.Errorf("want the good address, found %d", v.Index())
 	}
 }
 
-// TestOldResultsSayNothing: what began before an address went out is no word on
-// whether it is back, and what began before it came back none on today.
-func TestOldResultsSayNothing(t *testing.T) {
+// TestOldResultsAreIgnored: the result of a request that began before the address went out
+// does not bring it back, and one that began before it came back does not take it out.
+func TestOldResultsAreIgnored(t *testing.T) {
 	p := newPool(1, 100)
 	var old []*upstream.Reservation
 	for range 3 * failuresInRow {
-		old = append(old, p.begin(t))
+		old = append(old, p.reserve(t))
 	}
 	p.fail(t, failuresInRow)
 	old[0].Succeeded()
 	p.wantUp(t, false)
 	p.now = p.now.Add(retryInterval)
-	probe := p.begin(t)
-	old[1].Failed(errSilent)
+	probe := p.reserve(t)
+	old[1].Failed(errNoResponse)
 	old[1].Release()
 	p.wantOverloaded(t) // the trial is still one request's
 	probe.Succeeded()
 	p.wantUp(t, true)
 	for _, v := range old[2:] {
-		v.Failed(errSilent)
+		v.Failed(errNoResponse)
 		v.Release()
 	}
 	p.wantUp(t, true)
@@ -336,7 +338,7 @@ func TestOldResultsSayNothing(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse: whatever becomes of many requests, nothing is left of them.
+// TestConcurrentUse: concurrent requests with any results leave no place taken.
 func TestConcurrentUse(t *testing.T) {
 	addresses := []*url.URL{{Scheme: "http", Host: "a"}, {Scheme: "http", Host: "b"}, {Scheme: "http", Host: "c"}}
 	const most = 8
@@ -352,7 +354,7 @@ func TestConcurrentUse(t *testing.T) {
 				}
 				switch random.IntN(4) {
 				case 0:
-					v.Failed(errSilent)
+					v.Failed(errNoResponse)
 					if v.Retry() {
 						v.Succeeded()
 					}
@@ -376,8 +378,8 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// BenchmarkVisit is hot: every forwarded request does it once.
-func BenchmarkVisit(b *testing.B) {
+// BenchmarkReservation measures the reservation of one forwarded request.
+func BenchmarkReservation(b *testing.B) {
 	for _, n := range []int{1, 3, 64} {
 		p := newPool(n, 100)
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

@@ -96,7 +96,7 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 		return described, refused
 	})
 	if d.Denial != nil {
-		return q.denied(q.Provenance.Advised(d.Denial)), nil
+		return q.denied(q.Provenance.AddHint(d.Denial)), nil
 	}
 	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead), s.vary.Value(q.from.Hop.SignaturesRead)), nil
 }

@@ -98,7 +98,7 @@ func (s *surface) verify(c *gin.Context) {
 	defer s.Recorder.Leave()
 	d := q.decide(func() (request, *refusal.Error) { return describe(c.Request.Header) })
 	if d.Denial != nil {
-		q.refuse(c, q.Provenance.Advised(d.Denial))
+		q.refuse(c, q.Provenance.AddHint(d.Denial))
 		return
 	}
 	q.allow(c, d)

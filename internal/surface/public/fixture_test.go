@@ -192,7 +192,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 
 // connContext is the gateway's.
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	return ingress.Context(framing.Context(ctx, c), c)
+	return ingress.ConnContext(framing.Context(ctx, c), c)
 }
 
 func (b *bench) serve(tb testing.TB) (served chan struct{}) {

@@ -158,7 +158,7 @@ func (s *surface) gated(c *gin.Context) {
 	d := s.Gate().Decide(asked)
 	x.record.ApplyDecision(&d)
 	if d.Denial != nil {
-		x.refuse(s.Provenance.Advised(d.Denial))
+		x.refuse(s.Provenance.AddHint(d.Denial))
 		return
 	}
 	x.forward(&d)

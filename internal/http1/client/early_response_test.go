@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// TestAnswerBeforeTheBody: a service that answers and closes without reading the body
-// is heard, although the body cannot be written, and its connection ends.
-func TestAnswerBeforeTheBody(t *testing.T) {
+// TestResponseBeforeTheBody: the response of an upstream that responds and closes without
+// reading the body is returned although the write fails, and the connection is closed.
+func TestResponseBeforeTheBody(t *testing.T) {
 	const tooLarge = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
 	tests := []struct {
 		name, says string

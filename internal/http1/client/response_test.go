@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// A server that is bad in one way; the good twins are in TestAnswers.
-func TestBadAnswers(t *testing.T) {
+// TestBadResponses: each response violates one rule. The valid counterparts are in
+// TestResponses.
+func TestBadResponses(t *testing.T) {
 	ok := "HTTP/1.1 200 OK\r\n"
 	tests := []struct{ name, answer, want string }{
 		{"two equal lengths", ok + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "found more"},
@@ -101,8 +102,9 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// answers that are good, the body, and whether the connection serves again.
-var answers = []struct {
+// validResponses are valid responses, with their body and whether the connection can be used
+// again.
+var validResponses = []struct {
 	name, method, answer string
 	status               int
 	body                 string
@@ -137,11 +139,11 @@ var answers = []struct {
 	{"surplus, no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n" + poison, 204, "", false},
 }
 
-// poison must never be somebody's answer.
+// poison follows a complete response and must never be read as a response.
 const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
-func TestAnswers(t *testing.T) {
-	for _, tt := range answers {
+func TestResponses(t *testing.T) {
+	for _, tt := range validResponses {
 		t.Run(tt.name, func(t *testing.T) {
 			up := newUpstream(t, func(_ int, c *conn) {
 				for {
@@ -171,9 +173,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestAlike: each answer on a connection is read for itself, also where it is the
-// one before but for one byte, or in part.
-func TestAlike(t *testing.T) {
+// TestSimilarResponses: each response on a connection is parsed on its own, also if it
+// differs from the previous one in one byte only.
+func TestSimilarResponses(t *testing.T) {
 	head := func(length int, more string) string {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-More: %s\r\nContent-Length: %d\r\n\r\n", more, length)
 	}
@@ -209,10 +211,10 @@ func TestUntilClose(t *testing.T) {
 	get(t, c, "hi"+poison)
 }
 
-// An answer that comes byte by byte is the same answer: each reaches the client
-// in a packet of its own, as a pipe between them would.
+// TestSplitAtEveryByte: a response that arrives in two parts is read like one that arrives
+// whole, wherever it is divided.
 func TestSplitAtEveryByte(t *testing.T) {
-	for _, tt := range answers {
+	for _, tt := range validResponses {
 		if !tt.again {
 			continue
 		}
@@ -238,7 +240,8 @@ func TestSplitAtEveryByte(t *testing.T) {
 	}
 }
 
-// What an event stream says is there before its chunk has ended.
+// TestChunkInParts: the bytes of a chunk are returned before the chunk is complete, as an
+// event stream needs.
 func TestChunkInParts(t *testing.T) {
 	more := make(chan struct{})
 	up := newUpstream(t, func(_ int, c *conn) {
@@ -262,7 +265,8 @@ func TestChunkInParts(t *testing.T) {
 	}
 }
 
-// A header that grows the buffer, in an answer behind another one.
+// TestLongHeader: a header that does not fit the buffer makes it grow, also after an
+// informational response.
 func TestLongHeader(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		for {

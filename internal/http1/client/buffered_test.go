@@ -11,8 +11,9 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// taking is how far the body of an answer has come with its header.
-var taking = []struct {
+// bufferedBodies are responses of which the body has arrived with the header in whole or in
+// part.
+var bufferedBodies = []struct {
 	name, method, answer, later string
 	taken                       bool
 	body                        string
@@ -31,10 +32,10 @@ var taking = []struct {
 	{"more than nothing", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "", false},
 }
 
-// TestTake: a body that has come whole can be taken at once, and the next request
-// gets its own answer.
-func TestTake(t *testing.T) {
-	for _, tt := range taking {
+// TestBufferedBody: a body that has arrived with the header is returned at once, and the next
+// request gets its own response.
+func TestBufferedBody(t *testing.T) {
+	for _, tt := range bufferedBodies {
 		t.Run(tt.name, func(t *testing.T) {
 			read := make(chan struct{}, 1)
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -81,9 +82,9 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// TestTakenBytesStay: until the body is closed, nobody else gets the connection and
-// with it the memory that the bytes are in.
-func TestTakenBytesStay(t *testing.T) {
+// TestBufferedBodyStaysValid: until the body is closed, no other request gets the connection
+// and its buffer, which contains the bytes.
+func TestBufferedBodyStaysValid(t *testing.T) {
 	up := newUpstream(t, func(n int, c *conn) {
 		for {
 			if _, _, err := c.request(); err != nil {
@@ -107,8 +108,8 @@ func TestTakenBytesStay(t *testing.T) {
 	}
 }
 
-// TestTakeOfAnother: only this package's bodies can be taken.
-func TestTakeOfAnother(t *testing.T) {
+// TestBufferedBodyOfAnotherType: only bodies of this package are returned.
+func TestBufferedBodyOfAnotherType(t *testing.T) {
 	a := client.Response{Body: io.NopCloser(strings.NewReader("hi"))}
 	if body, ok := a.BufferedBody(); ok {
 		t.Errorf("took %q", body)
