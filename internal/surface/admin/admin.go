@@ -29,7 +29,6 @@ type Options struct {
 	Ready    func() error        // nil when requests are welcome; called for each probe, concurrently
 	Gatherer prometheus.Gatherer // GET /metrics
 	Level    zap.AtomicLevel     // GET and PUT /loglevel
-	Status   func() any          // GET /status, as JSON; must hold no key, certificate or header of a request
 	Log      *zap.Logger         // panics of handlers; nil drops them
 	// Hosts are the names by which requests may ask for the surface, beside IP
 	// addresses and localhost.
@@ -42,7 +41,6 @@ type Options struct {
 //	GET /readyz     200, or 503 and a problem that says why (RFC 9457)
 //	GET /metrics    the metrics, for Prometheus
 //	GET /loglevel   {"level":"info"}; PUT the same to change it
-//	GET /status     JSON from Options.Status
 //
 // Everything else is a 404 or 405 problem. On every route a request for an unknown host
 // is a 421 problem, and one of another site's page a 403 problem: see package sameorigin.
@@ -72,9 +70,6 @@ func routes(e *gin.Engine, o Options) {
 	}
 	if o.Level != (zap.AtomicLevel{}) {
 		e.Match([]string{http.MethodGet, http.MethodPut}, "/loglevel", gin.WrapH(o.Level))
-	}
-	if o.Status != nil {
-		e.GET("/status", func(c *gin.Context) { c.IndentedJSON(http.StatusOK, o.Status()) })
 	}
 }
 

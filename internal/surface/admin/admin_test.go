@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -62,7 +63,6 @@ func complete() admin.Options {
 		Ready:    func() error { return nil },
 		Gatherer: reg,
 		Level:    zap.NewAtomicLevel(),
-		Status:   func() any { return map[string]int{"rules": 2} },
 	}
 }
 
@@ -78,7 +78,6 @@ func TestRoutes(t *testing.T) {
 		{"ready, asked by HEAD", "HEAD", "/readyz", 200, ""},
 		{"metrics", "GET", "/metrics", 200, "certgate_test 0"},
 		{"level", "GET", "/loglevel", 200, `{"level":"info"}`},
-		{"status", "GET", "/status", 200, `"rules": 2`},
 		{"unknown", "GET", "/", 404, `"reason":"not_found"`},
 		{"trailing slash", "GET", "/healthz/", 404, `"reason":"not_found"`},
 		{"debug is not there", "GET", "/debug/pprof/", 404, `"reason":"not_found"`},
@@ -109,7 +108,7 @@ func TestWrongMethodNamesTheRightOnes(t *testing.T) {
 }
 
 func TestWhatIsNotGivenHasNoRoute(t *testing.T) {
-	for _, path := range []string{"/metrics", "/loglevel", "/status"} {
+	for _, path := range []string{"/metrics", "/loglevel"} {
 		if have := ask(t, admin.Options{}, "GET", path, ""); have.status != 404 {
 			t.Errorf("%s: %d, want 404", path, have.status)
 		}
@@ -188,8 +187,8 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	o := complete()
 	o.Log = zap.New(core)
-	o.Status = func() any { panic("status is broken") }
-	have := ask(t, o, "GET", "/status?secret=1", "")
+	o.Gatherer = prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { panic("metrics are broken") })
+	have := ask(t, o, "GET", "/metrics?secret=1", "")
 	if have.status != 500 || !strings.Contains(have.body, `"reason":"internal"`) || strings.Contains(have.body, "broken") {
 		t.Errorf("%d %q, want a 500 problem that tells nothing", have.status, have.body)
 	}
@@ -197,7 +196,7 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 		t.Fatalf("want one line, have %v", logs.All())
 	}
 	line := logs.All()[0].ContextMap()
-	if line["route"] != "/status" || line["panic"] != "status is broken" || line["stack"] == "" {
+	if line["route"] != "/metrics" || line["panic"] != "metrics are broken" || line["stack"] == "" {
 		t.Errorf("line %v, want route, panic and stack", line)
 	}
 	for key, value := range line {

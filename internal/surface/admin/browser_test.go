@@ -50,7 +50,7 @@ async function ask(url, options) {
 (async () => {
 	const put = await ask("%[1]s/loglevel", {method: "PUT", body: '{"level":"debug"}', headers: {"Content-Type": "application/json"}})
 	const get = await ask("%[1]s/metrics")
-	const blind = await ask("%[1]s/status", {mode: "no-cors"})
+	const blind = await ask("%[1]s/metrics", {mode: "no-cors"})
 	document.querySelector("p").textContent = "put " + put + ", get " + get + ", blind " + blind
 })()
 </script>`
@@ -108,8 +108,8 @@ func TestBrowser(t *testing.T) {
 	})
 	t.Run("typed into the address bar", func(t *testing.T) {
 		s := newSurface(t, "")
-		if dom := chromium(t, s.URL+"/status"); !strings.Contains(dom, "rules") {
-			t.Errorf("page %s: want the status", dom)
+		if dom := chromium(t, s.URL+"/metrics"); !strings.Contains(dom, "certgate_test 0") {
+			t.Errorf("page %s: want the metrics", dom)
 		}
 	})
 	t.Run("a rebound page", func(t *testing.T) {
