@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// AuditLine is the log's line on one request.
+// AuditLine is the log's line of one request.
 type AuditLine struct {
 	Msg       string `json:"msg"`
 	Level     string `json:"level"`
@@ -30,7 +30,7 @@ type AuditLine struct {
 	WouldRefuse string `json:"would_refuse"`
 }
 
-// WaitAuditLine waits for the line that match accepts.
+// WaitAuditLine waits for the first audit line that match accepts.
 func (g *Gateway) WaitAuditLine(t *testing.T, match func(AuditLine) bool) AuditLine {
 	t.Helper()
 	var found AuditLine
@@ -44,6 +44,7 @@ func (g *Gateway) WaitAuditLine(t *testing.T, match func(AuditLine) bool) AuditL
 	return found
 }
 
+// AuditLineOf waits for the audit line of the request with the ID.
 func (g *Gateway) AuditLineOf(t *testing.T, requestID string) AuditLine {
 	t.Helper()
 	return g.WaitAuditLine(t, func(l AuditLine) bool { return l.RequestID == requestID })

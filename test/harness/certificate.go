@@ -12,27 +12,28 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// EncodePEM is a certificate's DER as PEM.
+// EncodePEM returns a certificate in PEM.
 func EncodePEM(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// VectorFolder holds what real proxies sent, one header value a file.
+// VectorFolder holds header values that real proxies sent, one in each file.
 const VectorFolder = "../../internal/core/certheader/testdata"
 
-// VectorCertificates is the certificate in every vector, and its issuer.
+// VectorCertificates returns the certificate in every vector, and its issuer.
 func VectorCertificates(t *testing.T) (mail, issuer Certificate) {
 	t.Helper()
 	of := func(name string) Certificate { return NewCertificate(t, EncodePEM(ReadFile(t, VectorFolder, name))) }
 	return of("golden.der"), of("intermediate.der")
 }
 
-// Certificate is one client's certificate.
+// Certificate is the certificate of a client.
 type Certificate struct {
 	PEM    []byte
 	Parsed *x509.Certificate
 }
 
+// NewCertificate parses a PEM certificate and registers it as a secret.
 func NewCertificate(t *testing.T, text []byte) Certificate {
 	t.Helper()
 	block, _ := pem.Decode(text)
@@ -47,26 +48,27 @@ func NewCertificate(t *testing.T, text []byte) Certificate {
 	return Certificate{text, parsed}
 }
 
-// HeaderValue is the certificate as a header value.
+// HeaderValue returns the certificate as the value of a header.
 func (c Certificate) HeaderValue(form certheader.Form) string {
 	return certheader.Encode(form, c.Parsed.Raw)
 }
 
-// Serial is what the gateway calls it: hex, an even number of digits.
+// Serial returns the serial number as the gateway writes it: hex, with an even number of
+// digits.
 func (c Certificate) Serial() string { return fmt.Sprintf("%x", c.Parsed.SerialNumber.Bytes()) }
 
-// Fingerprint is what the upstream is told.
+// Fingerprint returns the fingerprint that the gateway sends to the upstream.
 func (c Certificate) Fingerprint() string {
 	return fmt.Sprintf("%x", sha256.Sum256(c.Parsed.RawTBSCertificate))
 }
 
-// SPKI is what a deny list names.
+// SPKI returns the digest of the public key in the form of a deny list.
 func (c Certificate) SPKI() string {
 	sum := sha256.Sum256(c.Parsed.RawSubjectPublicKeyInfo)
 	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// KeyID is what the gateway calls a public key in its log.
+// KeyID returns the ID of a public key as the gateway logs it.
 func KeyID(t *testing.T, publicKey string) string {
 	t.Helper()
 	block, _ := pem.Decode([]byte(publicKey))

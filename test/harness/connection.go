@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Curl asks with the real program. The answer has no header but what is needed.
+// Curl sends a request with curl. It returns the status and the body of the response.
 func Curl(t *testing.T, args ...string) (status int, body string) {
 	t.Helper()
 	result := RunProgram(t, "curl", nil, append([]string{"-sS", "--max-time", "30", "-w", "\n%{http_code}"}, args...)...)
@@ -24,12 +24,13 @@ func Curl(t *testing.T, args ...string) (status int, body string) {
 	return status, result.Stdout[:end]
 }
 
-// Conn is one TCP connection with a deadline.
+// Conn is a TCP connection with a deadline.
 type Conn struct {
 	net.Conn
 	Reader *bufio.Reader
 }
 
+// Dial connects to a gateway. The connection is closed when the test ends.
 func Dial(t *testing.T, addr string) *Conn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, Timeout)
@@ -43,6 +44,7 @@ func Dial(t *testing.T, addr string) *Conn {
 	return &Conn{c, bufio.NewReader(c)}
 }
 
+// Send writes bytes to the connection.
 func (c *Conn) Send(t *testing.T, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
@@ -50,7 +52,7 @@ func (c *Conn) Send(t *testing.T, text string) {
 	}
 }
 
-// ReadResponse reads one answer to a request with the method.
+// ReadResponse reads the response to a request with the method.
 func (c *Conn) ReadResponse(t *testing.T, method string) Response {
 	t.Helper()
 	res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
@@ -65,8 +67,8 @@ func (c *Conn) ReadResponse(t *testing.T, method string) Response {
 	return Response{res.StatusCode, res.Header, string(body)}
 }
 
-// WantClosed wants the end of the stream and not a byte before it. A reset is
-// an end, too: the other side had not read everything.
+// WantClosed expects the end of the stream with no byte before it. A reset is accepted,
+// because the peer may not have read everything.
 func (c *Conn) WantClosed(t *testing.T) {
 	t.Helper()
 	rest, err := io.ReadAll(c.Reader)
@@ -78,7 +80,7 @@ func (c *Conn) WantClosed(t *testing.T) {
 	}
 }
 
-// Send does one request on a connection of its own.
+// Send sends one request on a connection of its own and returns the response.
 func Send(t *testing.T, addr string, r Request) Response {
 	t.Helper()
 	c := Dial(t, addr)

@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// CredentialFiles is a client's certificate and key in files of their own, which a renewal
-// writes again.
+// CredentialFiles are the files with a client's certificate and key, which a renewal
+// replaces.
 type CredentialFiles struct {
 	master    *MasterKey
 	Cert, Key string
 }
 
+// NewCredentialFiles issues a certificate and writes it with its key to a new folder.
 func (m *MasterKey) NewCredentialFiles(t *testing.T, o CertificateOptions) CredentialFiles {
 	t.Helper()
 	dir := t.TempDir()
@@ -21,7 +22,7 @@ func (m *MasterKey) NewCredentialFiles(t *testing.T, o CertificateOptions) Crede
 	return p
 }
 
-// Renew replaces both files, the certificate first, as careful programs do.
+// Renew issues another certificate and replaces both files, the certificate first.
 func (p CredentialFiles) Renew(t *testing.T, o CertificateOptions) Certificate {
 	t.Helper()
 	c := p.master.Issue(t, o)
@@ -42,7 +43,7 @@ func (p CredentialFiles) Renew(t *testing.T, o CertificateOptions) Certificate {
 	return c
 }
 
-// Args is a command of certgate that acts as the pair's client.
+// Args returns the arguments of a certgate command that acts as the client.
 func (p CredentialFiles) Args(command string, args ...string) []string {
 	return append([]string{command, "--cert", p.Cert, "--key", p.Key}, args...)
 }
@@ -53,6 +54,7 @@ type Agent struct {
 	Addr string
 }
 
+// StartAgent starts an agent that signs requests to the URL.
 func (p CredentialFiles) StartAgent(t *testing.T, to string, args ...string) Agent {
 	t.Helper()
 	agent := Start(t, "certgate", nil, p.Args("agent", append([]string{"--to", to, "--listen", "127.0.0.1:0"}, args...)...)...)

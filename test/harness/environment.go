@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Env is all that a process gets beside what it needs to run at all.
+// Env holds the environment variables of a process, except PATH, HOME and TMPDIR.
 type Env map[string]string
 
-// With is a copy in which some variables are set.
+// With returns a copy in which more variables are set.
 func (e Env) With(more Env) Env {
 	all := maps.Clone(e)
 	if all == nil {
@@ -19,7 +19,7 @@ func (e Env) With(more Env) Env {
 	return all
 }
 
-// Without is a copy in which some variables are not set.
+// Without returns a copy in which some variables are not set.
 func (e Env) Without(names ...string) Env {
 	all := maps.Clone(e)
 	for _, name := range names {
@@ -28,10 +28,11 @@ func (e Env) Without(names ...string) Env {
 	return all
 }
 
+// list returns the variables in the form of os/exec.
 func (e Env) list() []string {
 	all := Env{"PATH": os.Getenv("PATH"), "HOME": os.Getenv("HOME"), "TMPDIR": os.TempDir()}.With(e)
 	if RaceDetector() {
-		all["GORACE"] = "atexit_sleep_ms=0" // not a second for each process
+		all["GORACE"] = "atexit_sleep_ms=0" // the default is one second for each process
 	}
 	list := make([]string, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {

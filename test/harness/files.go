@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// DocumentFiles lists the documents for users, from the root of the repository.
+// DocumentFiles lists the documents for users, relative to the test's folder.
 func DocumentFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -43,6 +43,7 @@ func Documents(t *testing.T) string {
 	return all.String()
 }
 
+// ReadFile returns the content of a file whose path has these elements.
 func ReadFile(t *testing.T, elements ...string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(elements...))
@@ -52,6 +53,7 @@ func ReadFile(t *testing.T, elements ...string) []byte {
 	return text
 }
 
+// WriteFile writes a file, with its folder where that is missing, and returns its path.
 func WriteFile(t *testing.T, text string, elements ...string) string {
 	t.Helper()
 	name := filepath.Join(elements...)

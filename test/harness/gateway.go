@@ -6,13 +6,15 @@ import (
 	"testing"
 )
 
-// SignatureRequiredOnAddress are the settings of a gateway where every request must be signed, and
-// that clients know by its address.
+// SignatureRequiredOnAddress returns the settings with which every request must be signed
+// for the address of the gateway.
 func SignatureRequiredOnAddress() Env { return Env{"AUTH_PROOF": "require"} }
 
-// AuthzEnabled is what a gateway needs to answer other proxies on loopback.
+// AuthzEnabled holds the settings with which other proxies on loopback may send /verify and
+// ext_authz requests.
 var AuthzEnabled = Env{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_GRPC_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1/32", "TRUSTED_PROXIES": "127.0.0.1/32"}
 
+// AllowAllRules allow every client to GET and POST every path.
 const AllowAllRules = `rules:
   - name: everybody
     clients: ["*"]
@@ -27,12 +29,12 @@ type Gateway struct {
 	Upstream    *Upstream
 }
 
-// AuthzAddrs is where other proxies ask.
+// AuthzAddrs are the addresses of the listeners for /verify and ext_authz.
 type AuthzAddrs struct{ HTTP, GRPC string }
 
-// GatewayEnv are what every gateway of these tests is started with. The tests send
-// more bad requests than the guard against a flood lets pass unslowed; those of
-// the guard turn it on.
+// GatewayEnv returns the settings of a gateway that allows every request of a client. The
+// guard against floods is off, because most tests send more bad requests than it lets pass
+// without delay.
 func GatewayEnv(publicKey string, u *Upstream) Env {
 	return Env{
 		"LISTEN_ADDR":       "127.0.0.1:0",
@@ -46,7 +48,7 @@ func GatewayEnv(publicKey string, u *Upstream) Env {
 	}
 }
 
-// StartGateway starts a gateway before u.
+// StartGateway starts a gateway that forwards to u.
 func StartGateway(t *testing.T, u *Upstream, env Env) *Gateway {
 	t.Helper()
 	p := Start(t, "certgate", env, "serve")
@@ -54,14 +56,15 @@ func StartGateway(t *testing.T, u *Upstream, env Env) *Gateway {
 	return &Gateway{p, l.Addr, l.AdminAddr, AuthzAddrs{l.AuthzAddr, l.GRPCAddr}, u}
 }
 
-// NewGateway is a gateway that trusts m, before an upstream that answers 200.
+// NewGateway starts a gateway that trusts m, with an upstream that responds with 200.
 func NewGateway(t *testing.T, m *MasterKey, more Env) *Gateway {
 	t.Helper()
 	u := NewUpstream(t, nil)
 	return StartGateway(t, u, GatewayEnv(m.PublicKey, u).With(more))
 }
 
-// SignatureRequired are the settings of a gateway where every request must be signed.
+// SignatureRequired returns the settings with which every request must be signed for
+// app.example.
 func SignatureRequired() Env {
 	return Env{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "app.example"}
 }

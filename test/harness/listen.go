@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Listening is what a process says when it can be asked.
+// Listening is the log line of a process that has opened its listeners.
 type Listening struct {
 	Msg       string `json:"msg"`
 	Addr      string `json:"addr"`
@@ -16,7 +16,7 @@ type Listening struct {
 	GRPCAddr  string `json:"authz_grpc_addr"`
 }
 
-// WaitListening waits for the process to listen.
+// WaitListening waits until the process listens.
 func (p *Process) WaitListening(t *testing.T) Listening {
 	t.Helper()
 	var l Listening
@@ -34,7 +34,7 @@ func (p *Process) WaitListening(t *testing.T) Listening {
 // so that no other listener takes a port between its choice and its use.
 const ProxyAddress = "127.0.0.3"
 
-// FreeAddress returns an address on which no process listened a moment ago.
+// FreeAddress returns an address on which no process listened when it was called.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ProxyAddress, "0"))

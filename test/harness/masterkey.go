@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// MasterKey is a master key made by openssl, and a CA certificate over it.
+// MasterKey is a master key with the folder in which openssl keeps its files.
 type MasterKey struct {
 	mu sync.Mutex // openssl ca keeps one book, and issue one set of files
 
@@ -23,6 +23,7 @@ type MasterKey struct {
 	PublicKey         string // PEM
 }
 
+// CaConfig configures openssl req and openssl ca.
 const CaConfig = `[ca]
 default_ca = this
 [this]
@@ -43,7 +44,8 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 `
 
-// NewMasterKey makes a master key of an algorithm: rsa, rsa4096, rsa1024, p256 or ed25519.
+// NewMasterKey creates a master key of an algorithm: rsa, rsa4096, rsa1024, p256 or
+// ed25519.
 func NewMasterKey(t *testing.T, algorithm string) *MasterKey {
 	t.Helper()
 	m := &MasterKey{Dir: t.TempDir(), KeyFile: "master.key", CertFile: "master.crt"}
@@ -58,7 +60,7 @@ func NewMasterKey(t *testing.T, algorithm string) *MasterKey {
 	return m
 }
 
-// newKey writes a private key, unless the file is there.
+// newKey creates a private key unless the file exists.
 func (m *MasterKey) newKey(t *testing.T, file, algorithm string) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(m.Dir, file)); err == nil {
@@ -76,8 +78,8 @@ func (m *MasterKey) newKey(t *testing.T, file, algorithm string) {
 	KeepPEM(m.ReadFile(t, file))
 }
 
-// CertificateOptions say what a certificate is to be; the zero value is a
-// client certificate as sitepoint.sh makes them, valid for ten days.
+// CertificateOptions describe a certificate. The zero value is a client certificate as
+// sitepoint.sh makes it, valid for ten days.
 type CertificateOptions struct {
 	Subject    string // as openssl's -subj
 	Extensions string // instead of the usual ones
@@ -87,14 +89,16 @@ type CertificateOptions struct {
 	NotAfter   time.Time
 }
 
+// OU returns the options for a client with the organizational unit.
 func OU(ou string) CertificateOptions { return CertificateOptions{Subject: "/OU=" + ou} }
 
+// ClientExtensions are the X.509 extensions of a client certificate.
 const ClientExtensions = `basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = clientAuth
 `
 
-// Issue signs a certificate.
+// Issue signs a certificate with the master key.
 func (m *MasterKey) Issue(t *testing.T, o CertificateOptions) Certificate {
 	t.Helper()
 	m.mu.Lock()
@@ -116,7 +120,8 @@ func (m *MasterKey) Issue(t *testing.T, o CertificateOptions) Certificate {
 	return NewCertificate(t, m.ReadFile(t, "client.crt"))
 }
 
-// IssueOverMasterKey makes a certificate over the master key itself, as the recipe of 2012 does.
+// IssueOverMasterKey signs a certificate over the master key itself, as the recipe of 2012
+// does.
 func (m *MasterKey) IssueOverMasterKey(t *testing.T, ou string) Certificate {
 	t.Helper()
 	m.Openssl(t, "req", "-new", "-key", m.KeyFile, "-subj", "/OU="+ou, "-out", "shared.csr")
@@ -124,6 +129,7 @@ func (m *MasterKey) IssueOverMasterKey(t *testing.T, ou string) Certificate {
 	return NewCertificate(t, m.ReadFile(t, "shared.crt"))
 }
 
+// WriteFile writes a file in the folder of the master key.
 func (m *MasterKey) WriteFile(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(m.Dir, name), []byte(text), 0o600); err != nil {
@@ -131,17 +137,19 @@ func (m *MasterKey) WriteFile(t *testing.T, name, text string) {
 	}
 }
 
+// ReadFile reads a file in the folder of the master key.
 func (m *MasterKey) ReadFile(t *testing.T, name string) []byte {
 	t.Helper()
 	return ReadFile(t, m.Dir, name)
 }
 
+// Openssl runs openssl in the folder of the master key and returns its standard output.
 func (m *MasterKey) Openssl(t *testing.T, args ...string) string {
 	t.Helper()
 	return openssl(t, m.Dir, args...)
 }
 
-// openssl runs the real program in dir and returns its standard output.
+// openssl runs openssl in a folder and returns its standard output.
 func openssl(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -153,6 +161,7 @@ func openssl(t *testing.T, dir string, args ...string) string {
 	return stdout.String()
 }
 
+// ReadKey parses a private key in the folder of the master key.
 func (m *MasterKey) ReadKey(t *testing.T, file string) crypto.Signer {
 	t.Helper()
 	block, _ := pem.Decode(m.ReadFile(t, file))

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// output is what a process has written so far. Whoever waits for a line is
-// woken by each write, so nobody polls.
+// output collects the output of a process. A goroutine that waits for a line is woken by
+// each write.
 type output struct {
 	mu       sync.Mutex
 	text     bytes.Buffer
@@ -27,12 +27,13 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// wake wants the lock held.
+// wake wakes all waiting goroutines. The lock must be held.
 func (o *output) wake() {
 	close(o.changed)
 	o.changed = make(chan struct{})
 }
 
+// Close marks the end of the output.
 func (o *output) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,14 +46,15 @@ func (o *output) String() string {
 	return text
 }
 
-// Len is a place to look for lines from. It may be in the middle of one.
+// Len returns the number of bytes so far, which may end in the middle of a line.
 func (o *output) Len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Len()
 }
 
-// since is what was written behind the first bytes.
+// since returns what was written after the first bytes, and a channel that the next write
+// closes.
 func (o *output) since(seen int) (text string, changed <-chan struct{}, ended bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +66,7 @@ func (o *output) WaitLine(match func(line string) bool) (string, error) {
 	return o.WaitLineSince(0, match)
 }
 
-// WaitLineSince is line behind the first bytes.
+// WaitLineSince waits for the first whole line after the first bytes that match accepts.
 func (o *output) WaitLineSince(seen int, match func(line string) bool) (string, error) {
 	deadline := time.After(Timeout)
 	for {

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// Terminate is how an orchestrator stops a process.
+// Terminate is the signal with which an orchestrator stops a process.
 const Terminate = syscall.SIGTERM
 
-// Process is a running binary.
+// Process is a running program.
 type Process struct {
 	name           string
 	Command        *exec.Cmd
 	Stdout, Stderr *output
 	Exited         chan struct{}
-	ExitSeen       bool // the test has seen its end
+	ExitSeen       bool // WantExit has returned
 }
 
-// Start runs cmd/NAME. When the test ends, a process that still runs is stopped
-// by SIGTERM and must exit with 0; a test that failed shows what it has said.
+// Start runs the program cmd/NAME. When the test ends, a process that still runs is stopped
+// by SIGTERM and must exit with 0. A failed test prints its output.
 func Start(t *testing.T, name string, env Env, args ...string) *Process {
 	t.Helper()
 	// Not the test's context: it would kill before the clean end.
 	return StartCommand(t, name, env, exec.Command(BinaryPath(t, name), args...))
 }
 
-// StartCommand is start for a command that is more than a binary with arguments.
+// StartCommand starts a prepared command with the rules of [Start].
 func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, Command: command, Stdout: newOutput(), Stderr: newOutput(), Exited: make(chan struct{})}
@@ -57,20 +57,21 @@ func (p *Process) cleanUp(t *testing.T) {
 	}
 	RecordOutput(p.name+" in "+t.Name(), p.Stdout.String()+"\n"+p.Stderr.String())
 	if strings.Contains(p.Stderr.String(), "DATA RACE") || strings.Contains(p.Stderr.String(), "panic") {
-		t.Errorf("%s: a race or a panic", p.name)
+		t.Errorf("%s: want no data race and no panic in the output, found one", p.name)
 	}
 	if t.Failed() {
-		t.Logf("%s has said\n%s%s", p.name, p.Stdout, p.Stderr)
+		t.Logf("output of %s:\n%s%s", p.name, p.Stdout, p.Stderr)
 	}
 }
 
-// Stop sends the signal and wants exit code 0.
+// Stop sends the signal and expects exit code 0.
 func (p *Process) Stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	p.Signal(t, signal)
 	p.WantExit(t, 0)
 }
 
+// Signal sends a signal to the process.
 func (p *Process) Signal(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	if err := p.Command.Process.Signal(signal); err != nil {
@@ -78,7 +79,8 @@ func (p *Process) Signal(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// WantExit waits for the end of the process, and kills it when there is none.
+// WantExit waits for the end of the process and checks the exit code. It kills a process
+// that does not end.
 func (p *Process) WantExit(t *testing.T, code int) {
 	t.Helper()
 	p.ExitSeen = true

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Recorder forwards connections between a proxy and a gateway, records the bytes that the proxy
-// sends, and counts the connections.
+// Recorder is a TCP proxy between a proxy and a gateway. It records the bytes that the
+// proxy sends, and counts the connections.
 type Recorder struct {
 	Addr string
 
@@ -18,7 +18,7 @@ type Recorder struct {
 	opened int
 }
 
-// NewRecorder starts a tap that forwards to the address until the test ends.
+// NewRecorder starts a recorder that forwards to the address until the test ends.
 func NewRecorder(t *testing.T, to string) *Recorder {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

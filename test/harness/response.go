@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// Response is what came back.
+// Response is an HTTP response.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Problem is an RFC 9457 answer.
+// Problem is a problem document of RFC 9457.
 type Problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -24,6 +24,7 @@ type Problem struct {
 	RequestID string `json:"request_id"`
 }
 
+// Problem parses the body as a problem document.
 func (a Response) Problem(t *testing.T) Problem {
 	t.Helper()
 	if found := a.Header.Get("Content-Type"); found != "application/problem+json" {
@@ -38,9 +39,9 @@ func (a Response) Problem(t *testing.T) Problem {
 	return p
 }
 
-// HeaderValues returns the values of all fields whose name some service could take for
-// the given one: case does not count, and every character that is no letter or digit
-// is the same.
+// HeaderValues returns the values of all fields whose name some service could take for the
+// given one: case is ignored, and so is the difference between all characters that are no
+// letter or digit.
 func HeaderValues(head []string, name string) []string {
 	var values []string
 	for _, line := range head[1:] {

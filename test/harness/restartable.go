@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// RestartableService is one address of an upstream that can go away and come back, and
-// counts what is delivered to it.
+// RestartableService is an upstream that can be stopped and started again on the same
+// address. It records the requests.
 type RestartableService struct {
 	Addr string
 
@@ -29,8 +29,8 @@ type RestartableService struct {
 	serving  sync.WaitGroup
 }
 
-// NewRestartableService listens on an address that no other test's process is given: they
-// all take 127.0.0.1, so that this one is free when the service comes back.
+// NewRestartableService starts a service on 127.0.0.2. All other listeners of the tests use
+// other addresses, so the port stays free while the service is stopped.
 func NewRestartableService(t *testing.T) *RestartableService {
 	t.Helper()
 	s := &RestartableService{Addr: "127.0.0.2:0", Arrived: make(chan struct{}, 1000), held: make(chan struct{})}
@@ -42,8 +42,10 @@ func NewRestartableService(t *testing.T) *RestartableService {
 	return s
 }
 
+// URL returns the URL of the service.
 func (s *RestartableService) URL() string { return "http://" + s.Addr }
 
+// Start listens on the address of the service.
 func (s *RestartableService) Start(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp", s.Addr)
@@ -66,7 +68,7 @@ func (s *RestartableService) Start(t *testing.T) {
 	})
 }
 
-// Stop ends it as a crash does: nobody listens, every connection breaks.
+// Stop closes the listener and all connections, as a crash does.
 func (s *RestartableService) Stop() {
 	_ = s.listener.Close()
 	s.Mu.Lock()
@@ -77,7 +79,7 @@ func (s *RestartableService) Stop() {
 	s.serving.Wait()
 }
 
-// Release lets the requests for /held go on.
+// Release completes the requests for /held.
 func (s *RestartableService) Release() {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -125,7 +127,7 @@ func (s *RestartableService) respond(r *http.Request) string {
 	return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 }
 
-// BadResponses are answers that cannot be forwarded, by path.
+// BadResponses returns responses that cannot be forwarded, by path.
 func BadResponses() map[string]string {
 	return map[string]string{
 		"/bad/malformed": "HTTP/1.1 abc\r\n\r\n",
@@ -134,7 +136,7 @@ func BadResponses() map[string]string {
 	}
 }
 
-// Delivered is what arrived since the last call, health checks excepted.
+// Delivered returns the requests since the last call, except health checks.
 func (s *RestartableService) Delivered() (requests []*http.Request) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()

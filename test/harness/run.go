@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Result is what a process that ran to its end has left behind.
+// Result is the exit code and the output of a process that has ended.
 type Result struct {
 	ExitCode       int
 	Stdout, Stderr string
 }
 
-// Run runs cmd/NAME to its end.
+// Run runs the program cmd/NAME to its end.
 func Run(t *testing.T, name string, env Env, args ...string) Result {
 	t.Helper()
 	return RunProgram(t, BinaryPath(t, name), env, args...)
@@ -30,7 +30,7 @@ func RunProgram(t *testing.T, program string, env Env, args ...string) Result {
 	return result
 }
 
-// RunProgramUnrecorded is runToEnd for a program whose task it is to say a credential.
+// RunProgramUnrecorded runs a program whose output may contain a credential.
 func RunProgramUnrecorded(t *testing.T, program string, env Env, args ...string) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -12,10 +12,11 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// pieceLength is how much of a credential in some output is a leak.
+// pieceLength is the number of characters of a credential whose appearance in an output is
+// a leak.
 const pieceLength = 20
 
-// secrets remembers every credential that was used and every process' output.
+// secrets holds the credentials that the tests use and the output of all processes.
 type secrets struct {
 	mu      sync.Mutex
 	texts   map[string]bool
@@ -26,8 +27,8 @@ func newSecrets() *secrets {
 	return &secrets{texts: map[string]bool{}, outputs: map[string][]string{}}
 }
 
-// keepPEM remembers what is in the blocks of a PEM text, in every form that a
-// header or a variable can carry.
+// keepPEM registers the blocks of a PEM text, in every form that a header or a variable can
+// carry.
 func (s *secrets) keepPEM(text []byte) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		s.keep(base64.StdEncoding.EncodeToString(block.Bytes))
@@ -44,7 +45,7 @@ func (s *secrets) keep(text string) {
 	s.texts[text] = true
 }
 
-// recordOutput remembers what a process has written.
+// recordOutput stores the output of a process.
 func (s *secrets) recordOutput(process, output string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,10 +63,12 @@ func KeepSecret(text string) { shared.secrets.keep(text) }
 // tests have run.
 func RecordOutput(process, output string) { shared.secrets.recordOutput(process, output) }
 
-// boundary is everybody's, and what Python says of a file that has none.
+// boundary is the public first line of a certificate, which Python quotes for a file that
+// has none.
 const boundary = "-----BEGIN CERTIFICATE-----"
 
-// leaks names the processes that said a piece of a secret, and where.
+// leaks returns the processes whose output contains a part of a secret, with the text
+// before it.
 func (s *secrets) leaks() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

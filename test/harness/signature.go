@@ -19,9 +19,9 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// SignatureOptions is what is signed, written down by hand after RFC 9421, sections 2.3, 2.5
-// and 3.1: a mistake that the gateway's own signer shared would not be found with
-// it. The zero value is completed by [signature.of].
+// SignatureOptions describe an HTTP message signature. The harness builds it by hand after
+// RFC 9421, sections 2.3, 2.5 and 3.1, to be independent of the gateway's own signer. The
+// zero value signs with defaults.
 type SignatureOptions struct {
 	Header     string   // of the certificate: X-SSL-Auth
 	Authority  string   // app.example
@@ -35,7 +35,7 @@ type SignatureOptions struct {
 	LegacyRSA  bool
 }
 
-// Signer is a certificate with its key.
+// Signer is a certificate with its private key.
 type Signer struct {
 	Certificate
 	Key crypto.Signer
@@ -61,12 +61,13 @@ func (c Signer) Sign(t *testing.T, r Request, s SignatureOptions) Request {
 	return r.With("Signature-Input: sig1="+list, "Signature: sig1=:"+signature+":")
 }
 
+// Digest returns the value of Content-Digest for a body.
 func Digest(body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
 }
 
-// withDefaults has every field.
+// withDefaults returns a copy in which every unset option has its default.
 func (s SignatureOptions) withDefaults(c Signer, r Request) SignatureOptions {
 	if s.Authority == "" {
 		s.Authority = "app.example"
@@ -96,7 +97,7 @@ func (s SignatureOptions) withDefaults(c Signer, r Request) SignatureOptions {
 	return s
 }
 
-// base is the signature base but for its last line.
+// base returns the signature base of RFC 9421, section 2.5.
 func (s SignatureOptions) base(r Request) string {
 	path, query, _ := strings.Cut(r.Target, "?")
 	var b strings.Builder

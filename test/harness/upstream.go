@@ -11,27 +11,26 @@ import (
 	"time"
 )
 
-// Upstream is a service that records every byte it receives, to prove that
-// nothing refused was forwarded.
+// Upstream is a service that records every byte it receives.
 type Upstream struct {
 	URL string
 
 	mu         sync.Mutex
 	bytes      strings.Builder
-	incomplete chan struct{} // one for each request whose body did not arrive whole
+	incomplete chan struct{} // one for each request whose body did not arrive completely
 }
 
-// NewUpstream answers every request with 200 once its body is read, after
-// answer had a chance to do something else; answer may be nil.
-func NewUpstream(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) *Upstream {
+// NewUpstream starts a service that reads the body of every request and responds with 200,
+// unless respond, which may be nil, writes another response.
+func NewUpstream(t *testing.T, respond func(w http.ResponseWriter, r *http.Request)) *Upstream {
 	t.Helper()
 	u := &Upstream{incomplete: make(chan struct{}, 100)}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			u.incomplete <- struct{}{}
 		}
-		if answer != nil {
-			answer(w, r)
+		if respond != nil {
+			respond(w, r)
 		}
 	}))
 	server.Listener = recordingListener{server.Listener, u}
@@ -41,7 +40,7 @@ func NewUpstream(t *testing.T, answer func(w http.ResponseWriter, r *http.Reques
 	return u
 }
 
-// Take is every byte received since the last call.
+// Take returns the bytes since the last call.
 func (u *Upstream) Take() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -50,17 +49,17 @@ func (u *Upstream) Take() string {
 	return text
 }
 
-// WantIncompleteRequest waits for a request that ends too early.
+// WantIncompleteRequest waits for a request whose body does not arrive completely.
 func (u *Upstream) WantIncompleteRequest(t *testing.T) {
 	t.Helper()
 	select {
 	case <-u.incomplete:
 	case <-time.After(Timeout):
-		t.Error("want a broken request at the upstream, found none")
+		t.Error("want an incomplete request at the upstream, found none")
 	}
 }
 
-// WantNothing fails when something was forwarded.
+// WantNothing fails when the upstream has received a byte.
 func (u *Upstream) WantNothing(t *testing.T) {
 	t.Helper()
 	if found := u.Take(); found != "" {
@@ -68,7 +67,7 @@ func (u *Upstream) WantNothing(t *testing.T) {
 	}
 }
 
-// WantOne wants exactly one request, and returns its header.
+// WantOne expects exactly one request and returns its header lines.
 func (u *Upstream) WantOne(t *testing.T) []string {
 	t.Helper()
 	found := u.Take()

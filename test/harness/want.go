@@ -8,7 +8,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// WantVerifyRefused wants the reason everywhere, and 401 or 403.
+// WantVerifyRefused expects the reason in body, header and log of a /verify response, with
+// status 401 or 403.
 func WantVerifyRefused(t *testing.T, g *Gateway, a Response, reason refusal.Reason) {
 	t.Helper()
 	p, want := a.Problem(t), 403
@@ -23,8 +24,8 @@ func WantVerifyRefused(t *testing.T, g *Gateway, a Response, reason refusal.Reas
 	}
 }
 
-// WantAllowed sends r and wants it at the upstream, once. It returns the header
-// that arrived there.
+// WantAllowed sends r and expects it at the upstream, once. It returns the header lines
+// there.
 func (g *Gateway) WantAllowed(t *testing.T, r Request) []string {
 	t.Helper()
 	a := Send(t, g.Addr, r)
@@ -38,8 +39,8 @@ func (g *Gateway) WantAllowed(t *testing.T, r Request) []string {
 	return g.Upstream.WantOne(t)
 }
 
-// WantRefused sends r and wants the reason, in the answer and in the log, and
-// nothing at the upstream.
+// WantRefused sends r and expects the reason in response and log, and no byte at the
+// upstream.
 func (g *Gateway) WantRefused(t *testing.T, r Request, reason refusal.Reason) Response {
 	t.Helper()
 	a := Send(t, g.Addr, r)
@@ -48,7 +49,7 @@ func (g *Gateway) WantRefused(t *testing.T, r Request, reason refusal.Reason) Re
 	return a
 }
 
-// WantProblem checks the answer to a refused request and its audit line.
+// WantProblem checks the response to a refused request and its audit line.
 func (g *Gateway) WantProblem(t *testing.T, a Response, reason refusal.Reason) {
 	t.Helper()
 	p := a.Problem(t)
@@ -72,11 +73,12 @@ func (g *Gateway) WantProblem(t *testing.T, a Response, reason refusal.Reason) {
 	}
 	found, hint, _ := strings.Cut(line.Detail, ". ")
 	if strings.Contains(a.Body, found) || p.Detail != "" && p.Detail != hint {
-		t.Errorf("want of the detail %q a hint in the answer at most, found %q", line.Detail, p.Detail)
+		t.Errorf("want only the hint of the detail %q in the response, found %q", line.Detail, p.Detail)
 	}
 }
 
-// WantClientHeaders wants one client at the upstream, and how it showed possession.
+// WantClientHeaders expects one client identity in the header lines of an upstream request,
+// with the form of authentication, and no credential.
 func WantClientHeaders(t *testing.T, head []string, client, auth string, c Certificate) {
 	t.Helper()
 	for name, want := range map[string]string{
