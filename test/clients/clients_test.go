@@ -24,8 +24,8 @@ type clientProgram struct {
 	probe   []string // succeeds where the command and its library are installed
 	from    string   // the Debian package
 	mixed   bool     // takes the certificate out of a file that begins with a key
-	// raw is what people write in the place of encoded; says is what the client
-	// then says.
+	// raw is the expression that users write by mistake in place of encoded; says is the
+	// error of the client in that case.
 	encoded, raw, says string
 }
 
@@ -116,7 +116,7 @@ func TestClientPrograms(t *testing.T) {
 			for _, file := range files {
 				result := c.post(t, file, events)
 				if result.ExitCode != 0 || !strings.Contains(result.Stdout, "201") || !strings.Contains(result.Stdout, "the event is noted") {
-					t.Fatalf("%s: want exit code 0, 201 and the answer, found %+v", filepath.Base(file), result)
+					t.Fatalf("%s: want exit code 0, 201 and the response, found %+v", filepath.Base(file), result)
 				}
 				wantEvent(t, u.Take())
 			}
@@ -154,7 +154,7 @@ func wantEvent(t *testing.T, received string) {
 		t.Errorf("want the event %v, found %q", want, body)
 	}
 	if rest, _ := io.ReadAll(reader); len(rest) != 0 {
-		t.Errorf("want one request, found %d bytes behind it", len(rest))
+		t.Errorf("want one request, found %d bytes after it", len(rest))
 	}
 }
 
@@ -170,7 +170,7 @@ func (c clientProgram) wantKeyStays(t *testing.T, keyFile string) {
 }
 
 // wantNotRedirected has the program sent elsewhere: what it attaches is not for there,
-// and who gets it could bring it to the gateway himself.
+// and another server could use it at the gateway.
 func (c clientProgram) wantNotRedirected(t *testing.T, args func(url string) []string) {
 	t.Helper()
 	elsewhere := harness.NewUpstream(t, nil)
@@ -206,7 +206,7 @@ func TestClientsRejectLineBreaks(t *testing.T) {
 			harness.WriteFile(t, program, naive)
 			result := harness.RunProgramUnrecorded(t, c.command[0], nil, append(c.command[1:], naive, filepath.Join(m.Dir, "mail.crt"), "http://"+g.Addr+"/events")...)
 			if result.ExitCode == 0 || !strings.Contains(result.Stdout+result.Stderr, c.says) {
-				t.Errorf("want an exit code and %q, found %d and something else", c.says, result.ExitCode)
+				t.Errorf("want an exit code and %q, found %d and another error", c.says, result.ExitCode)
 			}
 			g.Upstream.WantNothing(t)
 			if !strings.Contains(harness.Documents(t), c.says) {

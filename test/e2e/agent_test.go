@@ -148,7 +148,7 @@ func askUntil(t *testing.T, url string, stop <-chan struct{}) {
 		}
 		res, err := http.Post(url, "text/plain", strings.NewReader("x"))
 		if err != nil {
-			t.Errorf("want an answer, found %v", err)
+			t.Errorf("want a response, found %v", err)
 			return
 		}
 		body, _ := io.ReadAll(res.Body)

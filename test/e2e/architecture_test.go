@@ -209,7 +209,7 @@ var archHeaderUsers = []string{
 // TestArchitectureHeaderNamesAreInOnePackage checks that only package headers contains the
 // names of fields that the gateway writes, strips or reads for its decisions.
 func TestArchitectureHeaderNamesAreInOnePackage(t *testing.T) {
-	allowed := []string{"Connection"} // in answers, where net/http gives it a meaning
+	allowed := []string{"Connection"} // in responses, where net/http interprets it
 	for _, name := range archHeaderUsers {
 		files, err := filepath.Glob(filepath.Join(harness.Root, "internal", name, "*.go"))
 		if err != nil || len(files) == 0 {

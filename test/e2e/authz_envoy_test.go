@@ -55,7 +55,7 @@ func checkAt(t *testing.T, addr string, r *auth.CheckRequest) *auth.CheckRespons
 	defer cancel()
 	res, err := auth.NewAuthorizationClient(c).Check(ctx, r)
 	if err != nil {
-		t.Fatalf("want an answer, found %v", err)
+		t.Fatalf("want a response, found %v", err)
 	}
 	return res
 }
@@ -73,7 +73,7 @@ func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Reque
 		}
 		line := g.AuditLineOf(t, header.Get("X-Request-Id"))
 		if line.Surface != "ext_authz" || (line.Decision == "allowed") != (ok != nil) || (res.Status.GetCode() == 0) != (ok != nil) {
-			t.Errorf("want the answer in the log, found %+v", line)
+			t.Errorf("want the response in the log, found %+v", line)
 		}
 		if ok != nil {
 			return judgement{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}

@@ -71,7 +71,7 @@ func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r ha
 // /verify and ext_authz for the same requests.
 func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
 		"AUTH_PROXY_HEADER": "Client-Cert", "MAX_CREDENTIAL_BYTES": "8KiB",
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events/{id}\", \"GET /files/{rest...}\"]}]\ndeny: [{client: leaked}]\n",
@@ -138,7 +138,7 @@ func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 		{"proxy's certificate twice", bare(proxys, proxys), refusal.CredentialDuplicated},
 		{"proxy's certificate empty", bare("Client-Cert:", own(mail)), refusal.CredentialMissing},
 
-		{"another master key", harness.Get("/events", stranger.Issue(t, harness.OU("mail"))), refusal.CertificateUntrusted},
+		{"another master key", harness.Get("/events", otherKey.Issue(t, harness.OU("mail"))), refusal.CertificateUntrusted},
 		{"expired", as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}), refusal.CertificateExpired},
 		{"not valid yet", as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(time.Hour)}), refusal.CertificateNotYetValid},
 		{"for servers", as(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}), refusal.CertificateUnsuitable},

@@ -77,7 +77,7 @@ func TestRefusalsAreNotCached(t *testing.T) {
 			} {
 				for surface, addr := range map[string]string{"public": g.Addr, "verify": g.Authz.HTTP} {
 					c := harness.Dial(t, addr)
-					_, _ = c.Write([]byte(r)) // the answer may come before the end
+					_, _ = c.Write([]byte(r)) // the response may come before the end
 					a := c.ReadResponse(t, "GET")
 					if found := a.Header.Values("Cache-Control"); a.Status < 400 || !slices.Equal(found, []string{"no-store"}) {
 						t.Errorf("%s, %s: status %d and Cache-Control %q, want a refusal and no-store", surface, name, a.Status, found)

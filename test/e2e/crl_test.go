@@ -82,10 +82,10 @@ func TestRevocationLists(t *testing.T) {
 		g.WantRefused(t, harness.Get("/events", social), refusal.CertificateRevoked)
 		g.WantAllowed(t, harness.Get("/events", mail))
 
-		stranger := list(t, harness.NewMasterKey(t, "rsa"), tomorrow)
-		l := reload(t, g, "crls", func() { replaceFile(t, file, stranger) })
+		otherKey := list(t, harness.NewMasterKey(t, "rsa"), tomorrow)
+		l := reload(t, g, "crls", func() { replaceFile(t, file, otherKey) })
 		if l.Level != "error" || l.File != file || !strings.Contains(l.Error, "signed by a key in force") {
-			t.Errorf("want a stranger's list refused, found %+v", l)
+			t.Errorf("want a list under another key refused, found %+v", l)
 		}
 		wantReloadFailed(t, g, "crls", 1)
 		g.WantRefused(t, harness.Get("/events", social), refusal.CertificateRevoked)
@@ -105,7 +105,7 @@ func TestStartRefusesBadRevocationLists(t *testing.T) {
 		"missing":      filepath.Join(dir, "none"),
 		"empty":        harness.WriteFile(t, "", dir, "empty"),
 		"no list":      harness.WriteFile(t, m.PublicKey, dir, "key"),
-		"a stranger's": harness.WriteFile(t, list(t, harness.NewMasterKey(t, "p256"), time.Now().Add(time.Hour)), dir, "stranger"),
+		"another key's": harness.WriteFile(t, list(t, harness.NewMasterKey(t, "p256"), time.Now().Add(time.Hour)), dir, "otherKey"),
 	} {
 		result := harness.Run(t, "certgate", minimal(t, m).With(harness.Env{"AUTH_CRL_FILE": file}), "serve")
 		if result.ExitCode != 2 || !strings.Contains(result.Stderr, `"variable":"AUTH_CRL_FILE"`) || !strings.Contains(result.Stderr, file) {

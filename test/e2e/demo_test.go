@@ -32,14 +32,14 @@ func wantTranscript(t *testing.T, text string) {
 		}
 	}
 	if strings.Contains(text, "!!") {
-		t.Error("want every answer as expected, found another")
+		t.Error("want every response as expected, found another")
 	}
 	if found := base64Run.FindString(text); found != "" {
 		t.Errorf("want no credential in the transcript, found %d characters of base64", len(found))
 	}
 }
 
-// wantEmpty: a demo leaves nothing behind.
+// wantEmpty expects an empty folder, because the demo removes its files.
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {

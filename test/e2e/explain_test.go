@@ -48,7 +48,7 @@ type verdict struct {
 func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env harness.Env) {
 	t.Helper()
 	now, day := time.Now(), 24*time.Hour
-	root, stranger, legacy := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "rsa")
+	root, otherKey, legacy := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "rsa")
 	issuing := newIntermediate(t, root)
 	of := func(o harness.CertificateOptions) []harness.Certificate {
 		return []harness.Certificate{root.Issue(t, o)}
@@ -69,7 +69,7 @@ func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env har
 		"short key":  of(harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa1024"}),
 		"server's":   of(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}),
 		"CA":         {harness.NewCertificate(t, root.ReadFile(t, root.CertFile))},
-		"stranger's": {stranger.Issue(t, harness.OU("mail"))},
+		"other key's": {otherKey.Issue(t, harness.OU("mail"))},
 		"below":      {below}, "chain": {below, issuing.ca}, "long chain": {below, issuing.ca, issuing.ca, issuing.ca, issuing.ca},
 		"own": {legacy.Issue(t, harness.OU("mail"))}, "shared": {shared},
 	}
@@ -119,7 +119,7 @@ func TestExplainMatchesGateway(t *testing.T) {
 		{"POST", "/events", "tomorrow's", "certificate_not_yet_valid"}, {"POST", "/events", "long", "certificate_lifetime"},
 		{"POST", "/events", "SHA-1", "certificate_weak"}, {"POST", "/events", "short key", "certificate_weak"},
 		{"POST", "/events", "server's", "certificate_unsuitable"}, {"POST", "/events", "CA", "certificate_unsuitable"},
-		{"POST", "/events", "stranger's", "certificate_untrusted"}, {"POST", "/events", "below", "certificate_untrusted"},
+		{"POST", "/events", "other key's", "certificate_untrusted"}, {"POST", "/events", "below", "certificate_untrusted"},
 		{"POST", "/events", "long chain", "credential_malformed"}, {"POST", "/events", "shared", "legacy_shared_key"},
 	}
 	for _, test := range tests {

@@ -19,15 +19,15 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// flooding is a number of connections, each of which sends bad credentials
+// flooding is a number of connections that send bad credentials
 // without a pause, no two of them the same.
 type flooding struct {
 	addr string
-	mail harness.Certificate // of which the forgeries are made
+	mail harness.Certificate // the forgeries are copies of it with another signature
 
 	sent    atomic.Uint32 // forgeries made
 	mu      sync.Mutex
-	counts  map[string]int // answers by reason
+	counts  map[string]int // responses by reason
 	faults  []string
 	limited chan struct{} // closed with the first rate_limited
 	done    sync.WaitGroup
@@ -79,7 +79,7 @@ func (f *flooding) work(ctx context.Context, from string, requests int) {
 	}
 }
 
-// end stops the flood and is the answers by reason.
+// end stops the flood and returns the number of responses by reason.
 func (f *flooding) end(t *testing.T) map[string]int {
 	t.Helper()
 	f.stop()
@@ -96,7 +96,7 @@ func (f *flooding) wait(t *testing.T) map[string]int {
 	return f.counts
 }
 
-// held is how many answers the gateway has held back.
+// held returns the number of responses that the gateway has delayed.
 func held(t *testing.T, g *harness.Gateway) int {
 	t.Helper()
 	n := counter(metrics(t, g)["certgate_held_answers_total"], nil)
@@ -115,7 +115,7 @@ func wantHeld(t *testing.T, g *harness.Gateway, before int, ask func()) {
 			return
 		}
 	}
-	t.Fatal("want answers held back, found none")
+	t.Fatal("want delayed responses, found none")
 }
 
 // sendFrom sends one request on a connection from the address.
@@ -164,7 +164,7 @@ func TestFloodDoesNotDelayOtherClients(t *testing.T) {
 	}
 	delete(counts, "") // cut at the end
 	if len(counts) != 1 {
-		t.Errorf("want every forgery told certificate_untrusted, found %v", counts)
+		t.Errorf("want certificate_untrusted for every forgery, found %v", counts)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestFloodMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const sources = 500
 	each := 40
-	if harness.RaceDetector() { // and then nobody looks at the memory
+	if harness.RaceDetector() { // which needs more memory
 		each = 4
 	}
 	m := harness.NewMasterKey(t, "p256")
@@ -202,7 +202,7 @@ func TestFloodMemoryIsBounded(t *testing.T) {
 // further ones get 429, for the failing source only.
 func TestFloodOfConnections(t *testing.T) {
 	t.Parallel()
-	const connections = 1200 // more than answers are held back
+	const connections = 1200 // more than the number of delayed responses
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
 	u := harness.NewUpstream(t, nil)
@@ -213,7 +213,7 @@ func TestFloodOfConnections(t *testing.T) {
 	select {
 	case <-f.limited:
 	case <-time.After(harness.Timeout):
-		t.Error("want a forgery told rate_limited, found none")
+		t.Error("want rate_limited for a forgery, found none")
 	}
 	wantGood(t, g, "127.0.0.2", mail)   // known
 	wantGood(t, g, "127.0.0.1", social) // from elsewhere
@@ -272,7 +272,7 @@ func TestFloodCountsBySource(t *testing.T) {
 	tests := []struct {
 		name          string
 		from          string
-		says, victims []string // X-Forwarded-For; the n is another number each time
+		says, victims []string // X-Forwarded-For; n is replaced by another number each time
 	}{
 		{"a client says nothing", client, nil, nil},
 		{"a client says it is another", client, []string{"X-Forwarded-For: " + victim}, nil},
@@ -306,7 +306,7 @@ func TestFloodCountsBySource(t *testing.T) {
 				bad(other, test.victims)
 			}
 			if n := held(t, g); n != before {
-				t.Errorf("%d answers of another source held back, want none", n-before)
+				t.Errorf("%d responses to another source delayed, want none", n-before)
 			}
 			wantHeld(t, g, before, func() { bad(other, test.victims) })
 		})

@@ -56,7 +56,7 @@ func TestHeaderScriptForms(t *testing.T) {
 			if err != nil || !bytes.Equal(parsed.Leaf.Raw, want) {
 				t.Errorf("want the gateway to read it, found %v", err)
 			}
-			// What openssl x509 -text prints before the block stays behind.
+			// The text of openssl x509 -text before the block is not part of the header.
 			input := "Certificate:\n    Data:\n" + text
 			piped := runScript(t, dir, input, "header.sh", append([]string{"-"}, test.flags...)...)
 			if piped.stdout != output {

@@ -16,9 +16,9 @@ import (
 // way.
 func TestMalformedCredentials(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-	forged := stranger.Issue(t, harness.OU("mail"))
+	forged := otherKey.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, harness.Env{"MAX_CREDENTIAL_BYTES": "8KiB"})
 	g.WantAllowed(t, harness.Get("/events", mail))
 
@@ -53,7 +53,7 @@ type hostileValue struct {
 	reason      refusal.Reason
 }
 
-// hostileTo makes values from certificates of which the first two pass and the
+// hostileTo makes header values from certificates. The first two are accepted, and the
 // third does not.
 type hostileTo struct{ mail, social, forged harness.Certificate }
 
@@ -90,7 +90,7 @@ func (h hostileTo) pem() []hostileValue {
 		{"five certificates", percent(strings.Repeat(text, 5)), malformed},
 		{"a flood of BEGIN", strings.Repeat("-----BEGIN CERTIFICATE-----", 200), malformed},
 		{"empty block", "-----BEGIN CERTIFICATE-----" + "-----END CERTIFICATE-----", malformed},
-		{"a stranger's before ours", percent(string(h.forged.PEM) + text), refusal.CertificateUntrusted},
+		{"another key's before ours", percent(string(h.forged.PEM) + text), refusal.CertificateUntrusted},
 	}
 }
 

@@ -31,7 +31,7 @@ func TestKeyRotation(t *testing.T) {
 	wantKeyIDs(t, g, harness.KeyID(t, after.PublicKey))
 }
 
-// wantKeyIDs: the log says at start which keys are in force.
+// wantKeyIDs checks the IDs of the keys in force in the log of the start.
 func wantKeyIDs(t *testing.T, g *harness.Gateway, ids ...string) {
 	t.Helper()
 	said := g.Stderr.String()
@@ -49,7 +49,7 @@ func wantKeyIDs(t *testing.T, g *harness.Gateway, ids ...string) {
 func TestPublicKeyForms(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
-	mail, stranger := m.Issue(t, harness.OU("mail")), harness.NewMasterKey(t, "p256").Issue(t, harness.OU("mail"))
+	mail, otherKey := m.Issue(t, harness.OU("mail")), harness.NewMasterKey(t, "p256").Issue(t, harness.OU("mail"))
 	m.WriteFile(t, "master.pub", m.PublicKey)
 	for name, text := range map[string]string{
 		"two characters": strings.ReplaceAll(strings.TrimSpace(m.PublicKey), "\n", `\n`),
@@ -62,7 +62,7 @@ func TestPublicKeyForms(t *testing.T) {
 			u := harness.NewUpstream(t, nil)
 			g := harness.StartGateway(t, u, harness.GatewayEnv(text, u))
 			g.WantAllowed(t, harness.Get("/events", mail))
-			g.WantRefused(t, harness.Get("/events", stranger), refusal.CertificateUntrusted)
+			g.WantRefused(t, harness.Get("/events", otherKey), refusal.CertificateUntrusted)
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestMutatedCertificates(t *testing.T) {
 			}
 		}
 	}
-	// What follows the signature is nobody's word either.
+	// Bytes after the signature are refused, too.
 	var outer asn1.RawValue
 	if _, err := asn1.Unmarshal(der, &outer); err != nil {
 		t.Fatal(err)

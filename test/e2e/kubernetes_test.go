@@ -35,7 +35,7 @@ func (k kubelet) update(t *testing.T, path, name, text string) {
 	}
 }
 
-// scheduled is the pod with its volumes: what its environment says, with the
+// scheduled returns the environment of the pod and its volumes, with the
 // folders where this test has them.
 func scheduled(t *testing.T, p pod, key string) (harness.Env, kubelet) {
 	t.Helper()
@@ -64,7 +64,7 @@ func TestKubernetesPod(t *testing.T) {
 	p := deployedPod(t)
 	old, renewed := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	env, k := scheduled(t, p, old.PublicKey)
-	// The warning is about ADMIN_ADDR, and deployment.yaml says what closes it.
+	// The warning is about ADMIN_ADDR; network.yaml restricts access to that port.
 	said := tool(t, env, "check")
 	if !strings.Contains(said, "ok: 1 key, 2 rules, 0 denied") || strings.Count(said, "warning: ") != 1 || !strings.Contains(said, "warning: ADMIN_ADDR: ") {
 		t.Errorf("want the configuration and a warning about the operator's port, found %s", said)

@@ -58,7 +58,7 @@ func TestCredentialSizeLimit(t *testing.T) {
 	g.WantRefused(t, harness.GetWithCredential(strings.Repeat("M", 4<<10)), refusal.CredentialMalformed)
 	g.WantRefused(t, harness.GetWithCredential(strings.Repeat("M", 4<<10+1)), refusal.CredentialTooLarge)
 
-	// Far above the limit net/http answers itself.
+	// Far above the limit, net/http writes the response.
 	c := harness.Dial(t, g.Addr)
 	c.Send(t, harness.GetWithCredential(strings.Repeat("M", 100<<10)).String())
 	if a := c.ReadResponse(t, "GET"); a.Status != 431 {

@@ -31,7 +31,7 @@ const (
 type load struct {
 	addr         string
 	old, renewed harness.Certificate
-	switched     atomic.Bool // nobody may pass with the old one any more
+	switched     atomic.Bool // the old certificate must be refused
 
 	warm, done sync.WaitGroup
 	mu         sync.Mutex
@@ -103,7 +103,7 @@ type answered struct {
 	err    error
 }
 
-// judge reports whether the answer is a right one.
+// judge reports whether the response is a valid one.
 func (l *load) judge(a answered) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +125,7 @@ func (l *load) judge(a answered) bool {
 }
 
 // keepAlive is a client with one connection. Unlike net/http's it repeats
-// nothing: it dials anew only when the server has said that it will close.
+// nothing: it dials again only after a response with Connection: close.
 type keepAlive struct {
 	addr string
 	from string // the address that it comes from; empty: any

@@ -12,7 +12,7 @@ import (
 )
 
 // lineOf reports whether the log of a process that has ended has the line of the
-// request that got this answer.
+// request with this response.
 func lineOf(p *harness.Process, a harness.Response) bool {
 	return strings.Contains(p.Stderr.String(), `"request_id":"`+a.Header.Get("X-Request-Id")+`"`)
 }
@@ -21,7 +21,7 @@ func lineOf(p *harness.Process, a harness.Response) bool {
 // certificate when a key in force signed it, and never for a forgery.
 func TestLogNamesVerifiedCertificates(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	now, day := time.Now(), 24*time.Hour
 	expired := harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)}
 	revoked := m.Issue(t, harness.OU("mail"))
@@ -40,8 +40,8 @@ func TestLogNamesVerifiedCertificates(t *testing.T) {
 		{"revoked", revoked, refusal.CertificateRevoked, "mail"},
 		{"shared key", shared, refusal.LegacySharedKey, "mail"},
 		{"no client name", m.Issue(t, harness.CertificateOptions{Subject: "/OU=mail,social"}), refusal.IdentityInvalid, ""},
-		{"forged", stranger.Issue(t, harness.OU("mail")), refusal.CertificateUntrusted, ""},
-		{"forged and expired", stranger.Issue(t, expired), refusal.CertificateUntrusted, ""},
+		{"forged", otherKey.Issue(t, harness.OU("mail")), refusal.CertificateUntrusted, ""},
+		{"forged and expired", otherKey.Issue(t, expired), refusal.CertificateUntrusted, ""},
 	}
 	g := harness.NewGateway(t, m, harness.Env{
 		"AUTH_MAX_LIFETIME": "720h", "AUTH_ALLOW_SHARED_KEY": "false",

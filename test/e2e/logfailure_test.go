@@ -72,7 +72,7 @@ func sendUntilLost(t *testing.T, g *harness.Gateway) (sent int) {
 	return sent
 }
 
-// wantReadiness waits until /readyz answers with the status. With 503 it must give
+// wantReadiness waits until /readyz responds with the status. With 503 it must give
 // the reason.
 func wantReadiness(t *testing.T, g *harness.Gateway, status int, detail string) {
 	t.Helper()

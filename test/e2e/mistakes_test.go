@@ -77,7 +77,7 @@ func unsupported(t *testing.T, m *harness.MasterKey) string {
 	return m.Openssl(t, "req", "-new", "-x509", "-key", "unsupported.key", "-subj", "/OU=mail")
 }
 
-// wantHint wants the reason, and the hint in the answer, the log and the README.
+// wantHint expects the reason, and the hint in the response, the log and the documents.
 func wantHint(t *testing.T, g *harness.Gateway, r harness.Request, reason refusal.Reason, hint string) {
 	t.Helper()
 	a := harness.Send(t, g.Addr, r)

@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 	wantRefusedConnection(t, g.Addr)
 	late.Send(t, probe[10:])
 	if a := g.SendAdmin(t, harness.PlainGet("/readyz")); a.Status != 503 || problemReason(t, a) != string(refusal.Draining) {
-		t.Errorf("want the operator told of the drain, found %d %s", a.Status, a.Body)
+		t.Errorf("want the drain reported to the operator, found %d %s", a.Status, a.Body)
 	}
 	if a := g.SendAdmin(t, harness.PlainGet("/healthz")); a.Status != 200 {
 		t.Errorf("want a live process during the drain, found %d", a.Status)
@@ -94,7 +94,7 @@ func TestDrain(t *testing.T) {
 	g.WantExit(t, 0)
 }
 
-// problemReason is the reason of an operator's problem, which says more.
+// problemReason returns the reason of a problem document of the admin port, which has more fields.
 func problemReason(t *testing.T, a harness.Response) string {
 	t.Helper()
 	var p struct{ Reason string }
@@ -104,7 +104,7 @@ func problemReason(t *testing.T, a harness.Response) string {
 	return p.Reason
 }
 
-// wantRefusedConnection dials until nobody listens any more.
+// wantRefusedConnection dials until the port is closed.
 func wantRefusedConnection(t *testing.T, addr string) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); {
@@ -255,12 +255,12 @@ func counter(family *dto.MetricFamily, labels map[string]string) float64 {
 // a label.
 func TestUnverifiedInputCreatesNoMetrics(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, nil)
 	harness.Send(t, g.Addr, harness.PlainGet("/events"))
 	before := len(seriesOf(t, g))
 	for _, ou := range []string{"one", "two", "three"} {
-		g.WantRefused(t, harness.Get("/"+ou, stranger.Issue(t, harness.OU(ou))), refusal.CertificateUntrusted)
+		g.WantRefused(t, harness.Get("/"+ou, otherKey.Issue(t, harness.OU(ou))), refusal.CertificateUntrusted)
 		g.WantRefused(t, harness.Request{Method: "X" + ou, Target: "/" + ou}, refusal.CredentialMissing)
 	}
 	series := seriesOf(t, g)
@@ -268,7 +268,7 @@ func TestUnverifiedInputCreatesNoMetrics(t *testing.T) {
 		t.Errorf("want %d series as before, found %d", before, len(series))
 	}
 	if text := strings.Join(series, "\n"); strings.Contains(text, "three") {
-		t.Error("want no stranger's word in a metric, found one")
+		t.Error("want no unverified value in a metric, found one")
 	}
 }
 

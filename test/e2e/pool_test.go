@@ -21,7 +21,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// failuresInRow without an answer put an address out.
+// failuresInRow is the number of consecutive failures that open an address's circuit.
 const failuresInRow = 5
 
 // before starts a gateway before the services.
@@ -40,7 +40,7 @@ func lanes() map[string]harness.Env {
 	return map[string]harness.Env{"fast": {"HTTP_FAST_PATH": "true"}, "net/http": {"HTTP_FAST_PATH": "false"}}
 }
 
-// waitUpstreamState waits for the log to say that an address went out or came back.
+// waitUpstreamState waits for the log line about the state of an address.
 func waitUpstreamState(t *testing.T, g *harness.Gateway, seen int, message, addr string) {
 	t.Helper()
 	_, err := g.Stderr.WaitLineSince(seen, func(line string) bool {
@@ -242,7 +242,7 @@ func TestCircuitBreaker(t *testing.T) {
 				t.Errorf("want the gateway ready, found %d", a.Status)
 			}
 
-			time.Sleep(time.Second) // as the client was told; later is as good
+			time.Sleep(time.Second) // Retry-After; a longer wait is valid, too
 			g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
 			wantTurnedAway(t, g, s, harness.Get("/events", mail))
 			s.Broken.Store(false)
@@ -414,10 +414,10 @@ func TestTLSUpstreams(t *testing.T) {
 		t.Errorf("want 4 requests at the one with TLS, found %d", n)
 	}
 
-	stranger := harness.StartGateway(t, u, env.With(harness.Env{"SSL_CERT_DIR": t.TempDir(), "SSL_CERT_FILE": "/dev/null"}))
-	stranger.WantProblem(t, harness.Send(t, stranger.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
+	otherKey := harness.StartGateway(t, u, env.With(harness.Env{"SSL_CERT_DIR": t.TempDir(), "SSL_CERT_FILE": "/dev/null"}))
+	otherKey.WantProblem(t, harness.Send(t, otherKey.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
 	if n := requests.Load(); n != 4 {
-		t.Errorf("want nothing sent to a server that nobody vouches for, found %d requests", n-4)
+		t.Errorf("want nothing sent to a server with an untrusted certificate, found %d requests", n-4)
 	}
 }
 
@@ -446,6 +446,6 @@ func TestOneUpstreamAddressRefuses(t *testing.T) {
 	}
 	var d net.Dialer
 	if _, err := d.DialContext(t.Context(), "tcp", dead.Addr); err == nil {
-		t.Error("want nobody there")
+		t.Error("want no listener there")
 	}
 }

@@ -355,7 +355,7 @@ func TestSignedAuthority(t *testing.T) {
 	t.Run("public", func(t *testing.T) {
 		g := harness.NewGateway(t, m, harness.Env{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "Schedule.example.com:443, other.example:8443"})
 		head := g.WantAllowed(t, signed("schedule.example.com"))
-		// The service hears of the host that was signed for, not of the one on the way.
+		// The service gets the host that was signed, not the one that a proxy wrote.
 		if found := harness.HeaderValues(head, "X-Forwarded-Host"); !slices.Equal(found, []string{"schedule.example.com"}) {
 			t.Errorf("want X-Forwarded-Host: schedule.example.com, found %q", found)
 		}
@@ -365,7 +365,7 @@ func TestSignedAuthority(t *testing.T) {
 		g := harness.NewGateway(t, m, harness.Env{"AUTH_PROOF": "require"})
 		g.WantAllowed(t, signed("app.example"))
 		g.WantRefused(t, signed("schedule.example.com"), refusal.ProofInvalid)
-		// Said by nobody who is trusted.
+		// From an untrusted peer.
 		g.WantRefused(t, signed("schedule.example.com").With("X-Forwarded-Host: schedule.example.com"), refusal.ProofInvalid)
 		if _, err := g.Stderr.WaitLine(func(l string) bool { return strings.Contains(l, "PUBLIC_AUTHORITY") }); err != nil {
 			t.Errorf("want a warning that names PUBLIC_AUTHORITY: %v", err)
@@ -414,7 +414,7 @@ func TestSignatureValidityPeriod(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	c := NewSigner(t, m, harness.OU("mail"))
-	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_CLOCK_SKEW": "10m"})) // of which five minutes count
+	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_CLOCK_SKEW": "10m"})) // five minutes of it apply
 	at := func(created, lifetime time.Duration) harness.Request {
 		return c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{Created: time.Now().Add(created), Lifetime: lifetime})
 	}

@@ -18,8 +18,8 @@ func fromProxy(c harness.Certificate) harness.Request {
 // replaces the client's own credential.
 func TestProxyHeaderOfTrustedProxy(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
-	mail, social, forged := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), stranger.Issue(t, harness.OU("mail"))
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	mail, social, forged := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), otherKey.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, harness.Env{"AUTH_PROXY_HEADER": "client-cert", "TRUSTED_PROXIES": "127.0.0.1/32"})
 
 	attached := "X-SSL-Auth: " + social.HeaderValue(certheader.Base64PEM)
@@ -39,7 +39,7 @@ func TestProxyHeaderOfTrustedProxy(t *testing.T) {
 	}{
 		{"empty", []string{"Client-Cert:"}, refusal.CredentialMissing},
 		{"broken", []string{"Client-Cert: :AA=="}, refusal.CredentialMalformed},
-		{"a stranger's", fromProxy(forged).Header, refusal.CertificateUntrusted},
+		{"another key's", fromProxy(forged).Header, refusal.CertificateUntrusted},
 		{"two lines", append(fromProxy(mail).Header, fromProxy(mail).Header...), refusal.CredentialDuplicated},
 		{"two lines, one empty", append(fromProxy(mail).Header, "client-cert:"), refusal.CredentialDuplicated},
 	} {

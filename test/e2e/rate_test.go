@@ -39,12 +39,12 @@ func wantLimited(t *testing.T, g *harness.Gateway, r harness.Request) {
 // affected.
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
+	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g, file := rulesFrom(t, m, addsThreeTimes)
 	mail := harness.Get("/events", m.Issue(t, harness.OU("mail"))).Post("{}")
 	renewed := harness.Get("/events", m.Issue(t, harness.OU("mail"))).Post("{}")
 	social := harness.Get("/events", m.Issue(t, harness.OU("social"))).Post("{}")
-	forged := harness.Get("/events", stranger.Issue(t, harness.OU("mail"))).Post("{}")
+	forged := harness.Get("/events", otherKey.Issue(t, harness.OU("mail"))).Post("{}")
 	ambiguous := harness.Get("/x/../events", m.Issue(t, harness.OU("mail"))).Post("{}")
 	forbidden := harness.Get("/other", m.Issue(t, harness.OU("mail"))).Post("{}")
 

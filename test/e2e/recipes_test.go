@@ -120,7 +120,7 @@ func TestScriptsToResponse(t *testing.T) {
 		harness.KeepPEM(harness.ReadFile(t, dir, file))
 		return strings.TrimSpace(mustRunScript(t, dir, "header.sh", file))
 	}
-	for _, test := range []struct{ anchor, client, stranger string }{
+	for _, test := range []struct{ anchor, client, otherKey string }{
 		{"master.pub", "mail", "social"},
 		{"ca.pub", "social", "mail"},
 		{"ca.crt", "social", "mail"},
@@ -134,7 +134,7 @@ func TestScriptsToResponse(t *testing.T) {
 			if found := harness.HeaderValues(head, "X-Client-Id"); len(found) != 1 || found[0] != test.client {
 				t.Errorf("want the client %s, found %q", test.client, found)
 			}
-			g.WantRefused(t, harness.GetWithCredential(header(test.stranger+".crt")), refusal.CertificateUntrusted)
+			g.WantRefused(t, harness.GetWithCredential(header(test.otherKey+".crt")), refusal.CertificateUntrusted)
 		})
 	}
 }
@@ -146,9 +146,9 @@ func TestAlgorithmsAndForms(t *testing.T) {
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
-			m, stranger := harness.NewMasterKey(t, algorithm), harness.NewMasterKey(t, algorithm)
+			m, otherKey := harness.NewMasterKey(t, algorithm), harness.NewMasterKey(t, algorithm)
 			mail := m.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: algorithm})
-			forged := stranger.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: algorithm})
+			forged := otherKey.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: algorithm})
 			for name, anchor := range map[string]string{"key": m.PublicKey, "certificate": string(m.ReadFile(t, m.CertFile))} {
 				u := harness.NewUpstream(t, nil)
 				g := harness.StartGateway(t, u, harness.GatewayEnv(anchor, u))
@@ -164,7 +164,7 @@ func TestAlgorithmsAndForms(t *testing.T) {
 	}
 }
 
-// wantIdentity checks everything that the upstream is told about the caller.
+// wantIdentity checks all identity headers of an upstream request.
 func wantIdentity(t *testing.T, head []string, client string, c harness.Certificate) {
 	t.Helper()
 	for name, want := range map[string]string{

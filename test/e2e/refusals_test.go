@@ -17,7 +17,7 @@ import (
 // one way.
 func TestEveryReason(t *testing.T) {
 	t.Parallel()
-	m, stranger := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "rsa")
+	m, otherKey := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "rsa")
 	hung := make(chan struct{})
 	u := harness.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -65,7 +65,7 @@ func TestEveryReason(t *testing.T) {
 		{"a proxy's header", refusal.ProxyUntrusted, base, harness.PlainGet("/events").With("Client-Cert: " + mail.HeaderValue(certheader.RFC9440)), false},
 		{"header too long", refusal.CredentialTooLarge, base, harness.GetWithCredential(strings.Repeat("M", 8<<10+1)), false},
 
-		{"another master key", refusal.CertificateUntrusted, base, harness.Get("/events", stranger.Issue(t, harness.OU("mail"))), false},
+		{"another master key", refusal.CertificateUntrusted, base, harness.Get("/events", otherKey.Issue(t, harness.OU("mail"))), false},
 		{"expired", refusal.CertificateExpired, as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(30 * time.Minute)}),
 			as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(-30 * time.Minute)}), false},
 		{"not valid yet", refusal.CertificateNotYetValid, base, as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(30 * time.Minute)}), false},
@@ -101,7 +101,7 @@ func TestEveryReason(t *testing.T) {
 		refusal.CertificateRevoked: true, // TestDenyList: the list is made after the certificate
 		refusal.RevocationUnknown:  true, // TestRevocationLists
 		refusal.LegacySharedKey:    true, // TestSharedMasterKey
-		refusal.ClientClosed:       true, // TestIncompleteBodyIsLogged: nobody is there for the answer
+		refusal.ClientClosed:       true, // TestIncompleteBodyIsLogged: the client has disconnected
 		refusal.Draining:           true, // TestDrain
 		refusal.RateLimited:        true, // TestRateLimit: the same request, once too often; TestFloodOfConnections
 		refusal.Overloaded:         true, // TestInFlightLimit, TestCircuitBreaker

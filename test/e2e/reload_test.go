@@ -69,13 +69,13 @@ func TestDenyAppliesToNextRequest(t *testing.T) {
 func TestReloadKeepsLastValidContent(t *testing.T) {
 	t.Parallel()
 	m, next := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
-	mail, social, stranger := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), next.Issue(t, harness.OU("mail"))
+	mail, social, otherKey := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), next.Issue(t, harness.OU("mail"))
 	denied := harness.AllowAllRules + "deny:\n  - client: social\n"
 	wantSame := func(t *testing.T, g *harness.Gateway) {
 		t.Helper()
 		g.WantAllowed(t, harness.Get("/events", mail))
 		g.WantRefused(t, harness.Get("/events", social), refusal.AccessDenied)
-		g.WantRefused(t, harness.Get("/events", stranger), refusal.CertificateUntrusted)
+		g.WantRefused(t, harness.Get("/events", otherKey), refusal.CertificateUntrusted)
 		if a := g.SendAdmin(t, harness.PlainGet("/readyz")); a.Status != 200 {
 			t.Errorf("want readiness whatever the file holds, found %d", a.Status)
 		}

@@ -71,7 +71,7 @@ func newReplicas(t *testing.T, m *harness.MasterKey, env harness.Env) *replicas 
 // outcome is what became of requests that were sent to both.
 type outcome struct {
 	once, twice, never int // requests, by how many of the two allowed them
-	overloaded         int // answers: Redis took longer than a gateway waits
+	overloaded         int // responses: Redis took longer than a gateway waits
 }
 
 // race sends each request to both at the same instant, one request after the other.
@@ -221,7 +221,7 @@ func TestReplicasLoseRedis(t *testing.T) {
 }
 
 // wantNothingSigned: what Redis cannot be asked about is refused, and the client is
-// told to come back.
+// available again.
 func wantNothingSigned(t *testing.T, g *harness.Gateway, signed func() harness.Request, before harness.Request) {
 	t.Helper()
 	for range 10 {
@@ -310,9 +310,9 @@ func TestRedisOverTLS(t *testing.T) {
 	g.WantAllowed(t, once)
 	g.WantRefused(t, once, refusal.ProofReplayed)
 
-	stranger := harness.NewGateway(t, m, env)
-	stranger.WantRefused(t, c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{}), refusal.Overloaded)
-	redisLine(t, stranger, "redis is out")
+	otherKey := harness.NewGateway(t, m, env)
+	otherKey.WantRefused(t, c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{}), refusal.Overloaded)
+	redisLine(t, otherKey, "redis is out")
 }
 
 // TestRedisEvictionWarning checks that the gateway warns when Redis may evict keys.

@@ -19,7 +19,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// scriptResult is what one run of a script left behind.
+// scriptResult is the exit code and the output of a script.
 type scriptResult struct {
 	code           int
 	stdout, stderr string

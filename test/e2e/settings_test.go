@@ -148,7 +148,7 @@ func TestCommandLine(t *testing.T) {
 		{"unknown command", []string{"server"}, nil, 2, []string{"server", "certgate --help"}},
 		{"unknown flag", []string{"serve", "--port=8080"}, nil, 2, []string{"--port", "certgate --help"}},
 		{"surplus argument", []string{"serve", "now"}, nil, 2, []string{"now", "certgate --help"}},
-		{"health of nobody", []string{"health", "--url", "http://127.0.0.1:1/healthz"}, nil, 1, []string{"refused"}},
+		{"health without a listener", []string{"health", "--url", "http://127.0.0.1:1/healthz"}, nil, 1, []string{"refused"}},
 		{"health of no address", []string{"health"}, harness.Env{"LISTEN_ADDR": "8080"}, 2, []string{"LISTEN_ADDR", `"8080"`}},
 		{"health of port 0", []string{"health"}, harness.Env{"LISTEN_ADDR": ":0"}, 2, []string{"LISTEN_ADDR", "--url"}},
 	}

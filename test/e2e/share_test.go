@@ -24,7 +24,7 @@ func TestMalformedResponsesOpenNoCircuit(t *testing.T) {
 					g.WantProblem(t, harness.Send(t, g.Addr, harness.Get(path, social)), refusal.UpstreamFailed)
 				}
 				if a := harness.Send(t, g.Addr, harness.Get("/events", mail)); a.Status != 200 {
-					t.Errorf("behind %s: want 200 for another client, found %d %s", path, a.Status, a.Body)
+					t.Errorf("after %s: want 200 for another client, found %d %s", path, a.Status, a.Body)
 				}
 			}
 		})

@@ -24,7 +24,7 @@ func TestStrippedFields(t *testing.T) {
 				if group.Kind == headers.Hop || group.Kind == headers.Framing { // they change the request itself
 					continue
 				}
-				// Names that the fast path takes, and names that it leaves to net/http.
+				// Names that the fast path parses, and names that it passes to net/http.
 				for _, separators := range []string{"-_", ".~!"} {
 					r := harness.Get("/events", mail).With("X-Kept: kept")
 					for _, pattern := range group.Names {

@@ -22,7 +22,7 @@ func reasonIn(body []byte) string {
 	return p.Reason
 }
 
-// reloadLine is what the log says about new content.
+// reloadLine is the log line about new content of a source.
 type reloadLine struct {
 	Msg      string `json:"msg"`
 	Level    string `json:"level"`
@@ -41,7 +41,7 @@ func reload(t *testing.T, g *harness.Gateway, source string, change func()) relo
 	return reloadSince(t, g, seen, source)
 }
 
-// reloadSince wants the next word on the source behind the first bytes.
+// reloadSince waits for the next log line about the source after the first bytes.
 func reloadSince(t *testing.T, g *harness.Gateway, seen int, source string) reloadLine {
 	t.Helper()
 	var found reloadLine
@@ -50,7 +50,7 @@ func reloadSince(t *testing.T, g *harness.Gateway, seen int, source string) relo
 		return json.Unmarshal([]byte(line), &found) == nil && found.Source == source && strings.Contains(found.Msg, "reloaded")
 	})
 	if err != nil {
-		t.Fatalf("want a word on the %s: %v", source, err)
+		t.Fatalf("want a log line about %s: %v", source, err)
 	}
 	return found
 }
@@ -153,7 +153,7 @@ func TestKeyRotationByFileUnderLoad(t *testing.T) {
 	}
 }
 
-// inherit starts a gateway that answers on a socket which the test holds, as
+// inherit starts a gateway that listens on a socket of the test, as
 // systemd would hold it.
 func inherit(t *testing.T, u *harness.Upstream, env harness.Env, socket *os.File) *harness.Gateway {
 	t.Helper()

@@ -20,7 +20,7 @@ const appsAddAndRead = `rules:
     allow: ["GET /events", "GET /events/{id}"]
 `
 
-// event is what the schedule service answers.
+// event is the response of the schedule service.
 type event struct {
 	ID     string `json:"id"`
 	Client string `json:"client"`

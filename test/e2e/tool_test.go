@@ -44,7 +44,7 @@ func TestToolFromKeyToRequest(t *testing.T) {
 			for _, anchor := range []string{"ca.pub", "ca.crt"} {
 				env := env.With(harness.Env{"AUTH_PUBLIC_KEY_FILE": filepath.Join(dir, anchor)})
 				if said := tool(t, env, "check"); !strings.HasPrefix(said, "ok: 1 key, 2 rules, 0 denied") {
-					t.Errorf("want the configuration in words, found %s", said)
+					t.Errorf("want a description of the configuration, found %s", said)
 				}
 				addr := harness.Start(t, "certgate", env, "serve").WaitListening(t).Addr
 				value := harness.RunProgramUnrecorded(t, harness.BinaryPath(t, "certgate"), nil, "header", filepath.Join(dir, "mail.crt")).Stdout
@@ -54,7 +54,7 @@ func TestToolFromKeyToRequest(t *testing.T) {
 				}
 			}
 			if said := tool(t, harness.Env{}, "inspect", filepath.Join(dir, "mail.crt")); !strings.Contains(said, mail.SPKI()) || !strings.Contains(said, mail.Serial()) {
-				t.Errorf("want the certificate in words, found %s", said)
+				t.Errorf("want a description of the certificate, found %s", said)
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func TestReadmeQuickStart(t *testing.T) {
 	for _, name := range []string{"go.mod", "go.sum"} {
 		harness.WriteFile(t, string(harness.ReadFile(t, harness.Root, name)), dir, name)
 	}
-	// Between the blocks a person waits until it runs, and in the end leaves.
+	// A user waits for the gateway between the blocks, and stops the programs afterwards.
 	script := fmt.Sprintf(`set -eu
 trap 'kill $(jobs -p); wait' EXIT
 %s
@@ -155,8 +155,8 @@ curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-connrefused
 	}
 }
 
-// needFreePorts skips when somebody has a port that the README names; in CI
-// nobody may.
+// needFreePorts skips the test when a port of the README is in use. With CI=true it fails
+// the test.
 func needFreePorts(t *testing.T, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {

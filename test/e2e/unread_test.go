@@ -12,7 +12,7 @@ import (
 )
 
 // unreading is a service on Python's own http.server that keeps connections and reads no
-// body. It answers with the request that it sees and its client, and prints its port.
+// body. Its response contains the request and the client. It prints its port.
 const unreading = `
 import http.server
 
@@ -91,7 +91,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 					}
 					for range 3 {
 						if a := harness.Send(t, g.Addr, harness.Get("/own", mail)); a.Body != "GET /own mail" {
-							t.Errorf("behind %s %d: want its own answer, found %d %q", method, i, a.Status, a.Body)
+							t.Errorf("after %s %d: want its own response, found %d %q", method, i, a.Status, a.Body)
 						}
 					}
 				}

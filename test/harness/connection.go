@@ -19,7 +19,7 @@ func Curl(t *testing.T, args ...string) (status int, body string) {
 	end := strings.LastIndex(result.Stdout, "\n")
 	status, err := strconv.Atoi(result.Stdout[end+1:])
 	if err != nil {
-		t.Fatalf("want curl to have an answer, found %+v", result)
+		t.Fatalf("want a response in the output of curl, found %+v", result)
 	}
 	return status, result.Stdout[:end]
 }
@@ -57,12 +57,12 @@ func (c *Conn) ReadResponse(t *testing.T, method string) Response {
 	t.Helper()
 	res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("want an answer, found %v", err)
+		t.Fatalf("want a response, found %v", err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatalf("want the whole answer, found %d bytes and %v", len(body), err)
+		t.Fatalf("want the whole response, found %d bytes and %v", len(body), err)
 	}
 	return Response{res.StatusCode, res.Header, string(body)}
 }

@@ -41,7 +41,7 @@ func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Proces
 		t.Fatal(err)
 	}
 	go func() {
-		_ = p.Command.Wait() // the exit code tells
+		_ = p.Command.Wait() // WantExit checks the exit code
 		p.Stdout.Close()
 		p.Stderr.Close()
 		close(p.Exited)

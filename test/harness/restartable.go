@@ -17,8 +17,8 @@ type RestartableService struct {
 	Addr string
 
 	Accepted  atomic.Int64 // connections accepted
-	Broken    atomic.Bool  // reads a request and ends the connection without an answer
-	Unhealthy atomic.Bool  // answers health checks with 503
+	Broken    atomic.Bool  // reads a request and closes the connection without a response
+	Unhealthy atomic.Bool  // responds to health checks with 503
 	Arrived   chan struct{}
 	held      chan struct{} // requests for /held wait for it to be closed
 

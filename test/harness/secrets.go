@@ -20,7 +20,7 @@ const pieceLength = 20
 type secrets struct {
 	mu      sync.Mutex
 	texts   map[string]bool
-	outputs map[string][]string // by the process that said it
+	outputs map[string][]string // by process
 }
 
 func newSecrets() *secrets {

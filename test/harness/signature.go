@@ -41,8 +41,8 @@ type Signer struct {
 	Key crypto.Signer
 }
 
-// Sign is r with the credential and a signature in sig1 that is good, but for what
-// the claim says.
+// Sign returns r with the credential and a signature in sig1, which is valid except for the
+// options.
 func (c Signer) Sign(t *testing.T, r Request, s SignatureOptions) Request {
 	t.Helper()
 	s.Header = cmp.Or(s.Header, "X-SSL-Auth")
@@ -120,7 +120,7 @@ func (s SignatureOptions) base(r Request) string {
 	return b.String()
 }
 
-// signBytes signs as RFC 9421, section 3.3, says for the key.
+// signBytes signs with the algorithm of RFC 9421, section 3.3, for the key.
 func (c Signer) signBytes(t *testing.T, base []byte, legacyRSA bool) []byte {
 	t.Helper()
 	var signature []byte

@@ -30,8 +30,8 @@ func TestAgentThroughTLSProxy(t *testing.T) {
 			if result.ExitCode != 0 || !strings.Contains(result.Stderr, " 200 ") {
 				t.Errorf("want 200, found %+v", result)
 			}
-			stranger := mail.StartAgent(t, lb.url) // which does not know the authority
-			if status, body := harness.Curl(t, "http://"+stranger.Addr+"/events"); status != 502 || !strings.Contains(body, "agent_gateway_unreachable") {
+			untrusting := mail.StartAgent(t, lb.url) // which does not know the authority
+			if status, body := harness.Curl(t, "http://"+untrusting.Addr+"/events"); status != 502 || !strings.Contains(body, "agent_gateway_unreachable") {
 				t.Errorf("want no trust in a strange server, found %d and %s", status, body)
 			}
 		})

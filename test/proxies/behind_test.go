@@ -145,11 +145,11 @@ func TestUntrustedProxies(t *testing.T) {
 func TestMutualTLSProxies(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
-	stranger := harness.NewMasterKey(t, "p256")
+	otherKey := harness.NewMasterKey(t, "p256")
 	past := time.Now().Add(-time.Minute)
 	handshakes := map[string][]tls.Certificate{
 		"no certificate":         nil,
-		"a strange certificate":  {tlsKeyPair(t, stranger, stranger.Issue(t, harness.OU("mail")))},
+		"a strange certificate":  {tlsKeyPair(t, otherKey, otherKey.Issue(t, harness.OU("mail")))},
 		"an expired certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotAfter: past}))},
 		"a server's certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: serverExtensions}))},
 	}

@@ -153,7 +153,7 @@ func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*harness.Conn, err
 	return &harness.Conn{Conn: c, Reader: bufio.NewReader(c)}, nil
 }
 
-// ask sends r over a connection of its own. A proxy that refuses a client may answer, or
+// ask sends r over a connection of its own. A proxy that refuses a client may respond, or
 // close the connection, which is an error.
 func (f *front) ask(t *testing.T, r harness.Request, pairs ...tls.Certificate) (harness.Response, error) {
 	t.Helper()
@@ -166,7 +166,7 @@ func (f *front) ask(t *testing.T, r harness.Request, pairs ...tls.Certificate) (
 }
 
 func RoundTrip(c *harness.Conn, r harness.Request) (harness.Response, error) {
-	// Ignore an error: there may be an answer all the same. Otherwise reading fails, too.
+	// Ignore an error: the proxy may have sent a response. Otherwise reading fails, too.
 	_, _ = io.WriteString(c, r.String())
 	res, err := http.ReadResponse(c.Reader, &http.Request{Method: r.Method})
 	if err != nil {
@@ -181,12 +181,12 @@ func RoundTrip(c *harness.Conn, r harness.Request) (harness.Response, error) {
 }
 
 // asMail sends r as the client mail, with the credential that the proxy expects. It wants
-// an answer.
+// a response.
 func (f *front) asMail(t *testing.T, r harness.Request) harness.Response {
 	t.Helper()
 	a, err := f.ask(t, r, f.handshakes()...)
 	if err != nil {
-		t.Fatalf("want an answer, found %v", err)
+		t.Fatalf("want a response, found %v", err)
 	}
 	return a
 }

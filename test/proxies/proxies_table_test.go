@@ -65,7 +65,7 @@ func TestProxyTable(t *testing.T) {
 			t.Errorf("%s: want the line %q, found none", row.file, row.line)
 		}
 		if notRun := strings.Contains(string(text), "NOT RUN HERE"); notRun != (row.version == "not run here") {
-			t.Errorf("%s: want the file and the table to say whether it is run, found them at odds", row.file)
+			t.Errorf("%s: want the same statement in file and table on whether it is run, found different ones", row.file)
 		}
 		if !strings.Contains(sources, "func "+row.test+"(t *testing.T)") || !strings.Contains(sources, `"`+row.file+`"`) {
 			t.Errorf("%s: want a test %s and the file in use, found one missing", row.file, row.test)

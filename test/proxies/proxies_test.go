@@ -15,7 +15,7 @@ import (
 // proxyFolder holds the configurations that README.md lists.
 const proxyFolder = "../proxies"
 
-// proxyCommand says how to run a program in the foreground.
+// proxyCommand describes how to run a program in the foreground.
 type proxyCommand struct {
 	name   string
 	code   int    // its exit code after SIGTERM; -1 if the signal ends it
@@ -39,7 +39,7 @@ func proxyCommands() map[string]proxyCommand {
 	}
 }
 
-// proxyOptions say which configuration to run.
+// proxyOptions select the configuration to run.
 type proxyOptions struct {
 	file   string                   // in proxyFolder, NAME-….EXTENSION
 	values map[string]string        // of the file's ${NAME}s, beside those that startProxy knows

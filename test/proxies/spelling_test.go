@@ -19,7 +19,7 @@ const aliasCharacters = "_.~!#$%&'*+^|`"
 const identityFields = "X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Request-Id"
 
 // serviceFields are fields that a service trusts, as far as a client could write them
-// itself, and fields that tell a gateway which request is asked about.
+// itself, and fields that describe the original request to a gateway.
 func serviceFields() []string {
 	return []string{
 		"X-Client-Id", "X-Client-Auth", "X-Client-Cert-Serial", "X-Client-Cert-Fingerprint", "X-Request-Id", "X-SSL-Auth",

@@ -27,7 +27,7 @@ func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Repla
 		t.Helper()
 		a, err := f.ask(t, r)
 		if err != nil {
-			t.Fatalf("want an answer of Traefik, found %v", err)
+			t.Fatalf("want a response of Traefik, found %v", err)
 		}
 		return a
 	}}

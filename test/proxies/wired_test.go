@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// wantConfiguration wants a configuration that nobody runs here to be YAML at
+// wantConfiguration expects a configuration that no test runs to be valid YAML at
 // least, with everything filled in.
 func wantConfiguration(t *testing.T, file string) {
 	t.Helper()
@@ -28,7 +28,7 @@ func wantConfiguration(t *testing.T, file string) {
 	marksOf(t, file, text)
 }
 
-// wired is a gateway behind a proxy that the test plays.
+// wired starts a gateway for which the test acts as the proxy.
 func wired(t *testing.T, header string) *harness.Gateway {
 	t.Helper()
 	_, issuer := harness.VectorCertificates(t)
