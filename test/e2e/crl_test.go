@@ -102,9 +102,9 @@ func TestStartRefusesBadRevocationLists(t *testing.T) {
 	m := harness.NewMasterKey(t, "p256")
 	dir := t.TempDir()
 	for name, file := range map[string]string{
-		"missing":      filepath.Join(dir, "none"),
-		"empty":        harness.WriteFile(t, "", dir, "empty"),
-		"no list":      harness.WriteFile(t, m.PublicKey, dir, "key"),
+		"missing":       filepath.Join(dir, "none"),
+		"empty":         harness.WriteFile(t, "", dir, "empty"),
+		"no list":       harness.WriteFile(t, m.PublicKey, dir, "key"),
 		"another key's": harness.WriteFile(t, list(t, harness.NewMasterKey(t, "p256"), time.Now().Add(time.Hour)), dir, "otherKey"),
 	} {
 		result := harness.Run(t, "certgate", minimal(t, m).With(harness.Env{"AUTH_CRL_FILE": file}), "serve")

@@ -62,15 +62,15 @@ func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env har
 		"no OU": of(harness.CertificateOptions{Subject: "/CN=mail"}), "two OUs": of(harness.CertificateOptions{Subject: "/OU=mail/OU=social"}),
 		"bad OU": of(harness.OU("mail ")),
 		// A CA certificate that is younger would not vouch for it either.
-		"expired":    {legacy.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)})},
-		"tomorrow's": of(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(day)}),
-		"long":       of(harness.CertificateOptions{Subject: "/OU=mail", NotAfter: now.Add(99 * day)}),
-		"SHA-1":      of(harness.CertificateOptions{Subject: "/OU=mail", Digest: "sha1"}),
-		"short key":  of(harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa1024"}),
-		"server's":   of(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}),
-		"CA":         {harness.NewCertificate(t, root.ReadFile(t, root.CertFile))},
+		"expired":     {legacy.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)})},
+		"tomorrow's":  of(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(day)}),
+		"long":        of(harness.CertificateOptions{Subject: "/OU=mail", NotAfter: now.Add(99 * day)}),
+		"SHA-1":       of(harness.CertificateOptions{Subject: "/OU=mail", Digest: "sha1"}),
+		"short key":   of(harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa1024"}),
+		"server's":    of(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}),
+		"CA":          {harness.NewCertificate(t, root.ReadFile(t, root.CertFile))},
 		"other key's": {otherKey.Issue(t, harness.OU("mail"))},
-		"below":      {below}, "chain": {below, issuing.ca}, "long chain": {below, issuing.ca, issuing.ca, issuing.ca, issuing.ca},
+		"below":       {below}, "chain": {below, issuing.ca}, "long chain": {below, issuing.ca, issuing.ca, issuing.ca, issuing.ca},
 		"own": {legacy.Issue(t, harness.OU("mail"))}, "shared": {shared},
 	}
 	revoke(t, root, files["revoked"][0])

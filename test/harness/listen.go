@@ -2,7 +2,11 @@ package harness
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
+	"os"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,19 +34,38 @@ func (p *Process) WaitListening(t *testing.T) Listening {
 	return l
 }
 
-// ProxyAddress is the address on which proxies listen. No other part of the tests uses it,
-// so that no other listener takes a port between its choice and its use.
-const ProxyAddress = "127.0.0.3"
+// ProxyAddress is the IP address on which proxies listen. No other listener of any test
+// uses it, also not of a package that runs at the same time, so that no other process takes
+// a port between its choice and its use.
+var ProxyAddress = processAddress(3)
 
-// FreeAddress returns an address on which no process listened when it was called.
+// processAddress returns a loopback address of this test process. Other systems than Linux
+// have one loopback address only.
+func processAddress(last byte) string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>8&0x7f, pid&0xff, last)
+}
+
+// given holds the addresses that FreeAddress has returned.
+var given sync.Map
+
+// FreeAddress returns an address on which no process listens. It returns no address twice.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(ProxyAddress, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", net.JoinHostPort(ProxyAddress, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		_ = l.Close()
+		if _, isGiven := given.LoadOrStore(addr, true); !isGiven {
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // WaitForListener dials until the process listens. The proxies do not announce it.

@@ -29,11 +29,11 @@ type RestartableService struct {
 	serving  sync.WaitGroup
 }
 
-// NewRestartableService starts a service on 127.0.0.2. All other listeners of the tests use
-// other addresses, so the port stays free while the service is stopped.
+// NewRestartableService starts a service on an IP address of its own. No other listener of
+// the tests uses that address, so the port stays free while the service is stopped.
 func NewRestartableService(t *testing.T) *RestartableService {
 	t.Helper()
-	s := &RestartableService{Addr: "127.0.0.2:0", Arrived: make(chan struct{}, 1000), held: make(chan struct{})}
+	s := &RestartableService{Addr: net.JoinHostPort(processAddress(2), "0"), Arrived: make(chan struct{}, 1000), held: make(chan struct{})}
 	s.Start(t)
 	t.Cleanup(func() {
 		s.Release()
