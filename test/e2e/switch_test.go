@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -153,6 +154,30 @@ func TestKeyRotationByFileUnderLoad(t *testing.T) {
 	}
 }
 
+// socketFile returns a file with the socket of a listener. os/exec makes the socket of
+// [net.TCPListener.File] blocking when it starts a process, for all processes that share it.
+// An accept that blocks in the kernel then delays the shutdown of a gateway until the next
+// connection. A file that was created from a blocking socket is not changed.
+func socketFile(l *net.TCPListener) (*os.File, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var file *os.File
+	var errDup error
+	err = raw.Control(func(fd uintptr) {
+		var dup int
+		if dup, errDup = syscall.Dup(int(fd)); errDup != nil {
+			return
+		}
+		syscall.CloseOnExec(dup)
+		_ = syscall.SetNonblock(dup, false)
+		file = os.NewFile(uintptr(dup), "socket")
+		_ = syscall.SetNonblock(dup, true)
+	})
+	return file, errors.Join(err, errDup)
+}
+
 // inherit starts a gateway that listens on a socket of the test, as
 // systemd would hold it.
 func inherit(t *testing.T, u *harness.Upstream, env harness.Env, socket *os.File) *harness.Gateway {
@@ -179,7 +204,7 @@ func TestKeyRotationBySecondProcessUnderLoad(t *testing.T) {
 	if !ok {
 		t.Fatalf("want a TCP listener, found %T", l)
 	}
-	socket, err := tcp.File()
+	socket, err := socketFile(tcp)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +254,7 @@ func TestInheritedSocketIsNoUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	socket, err := l.File()
+	socket, err := socketFile(l)
 	if err != nil {
 		t.Fatal(err)
 	}
