@@ -252,15 +252,15 @@ step_nethttp() {
   TEST_HTTP_FAST_PATH=false go test -shuffle=on -timeout=15m -skip "$NO_HTTP_TESTS" ./test/e2e
 }
 
-# fuzz_targets prints "PACKAGE TARGET" lines.
+# fuzz_targets prints "PACKAGE TARGET" lines. It reads the sources, because go test -list
+# links every test first.
 fuzz_targets() {
-  go test -vet=off -list '^Fuzz' ./... | awk '
-    /^Fuzz/ { name[n++] = $1 }
-    $1 == "ok" { for (i = 0; i < n; i++) print $2, name[i]; n = 0 }'
+  grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd internal |
+    sed -E 's|^(.*)/[^/]*:func (.*)|./\1 \2|' | sort
 }
 
-# deadline_only tells whether a fuzz run failed for nothing but the end of its
-# time, which Go before 1.27 sometimes calls a failure (go.dev/issue/75804).
+# deadline_only reports whether a fuzz run failed only because its time ended, which Go
+# before 1.27 sometimes calls a failure (go.dev/issue/75804).
 deadline_only() {
   grep -qx '    context deadline exceeded' "$1" &&
     ! grep -qE 'Failing input|panic|_test\.go:|fuzzing process' "$1"
