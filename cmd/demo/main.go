@@ -1,9 +1,9 @@
-// Command demo runs the whole system in one process: a master key and
-// certificates of its own, the schedule service, and the gateway before it.
+// Command demo runs the whole system in one process: a new master key with certificates,
+// the schedule service, and the gateway.
 //
-// It sends the requests of the running example, prints each with its answer,
-// and stays up so that they can be repeated by hand. With -once it exits after
-// the transcript, with status 0 only if every answer was the expected one.
+// It sends the requests of the running example and prints each with its response. Then it
+// keeps running, so that the requests can be repeated by hand. With -once it exits after
+// the transcript, with status 0 only if every response was the expected one.
 package main
 
 import (
@@ -22,29 +22,29 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK         = 0
-	exitUnexpected = 1 // an answer was not the expected one, or the system failed
+	exitUnexpected = 1 // a response was not the expected one, or the system failed
 	exitUsage      = 2
 )
 
 func main() {
 	gin.SetMode(gin.ReleaseMode)
-	// A reader that has gone, as of demo | head, must not keep the folder from
-	// being removed: its certificates are credentials.
+	// The temporary folder, which contains credentials, must be removed even if the reader
+	// of the output has ended, as in demo | head.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the whole program; it returns the exit code.
+// run executes the command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	once := flags.Bool("once", false, "exit after the transcript; status 0 only if every answer was the expected one")
-	listen := flags.String("listen", "127.0.0.1:0", "the gateway's `address`; port 0 takes a free one")
+	once := flags.Bool("once", false, "exit after the transcript; status 0 only if every response was the expected one")
+	listen := flags.String("listen", "127.0.0.1:0", "the gateway's `address`; port 0 selects a free port")
 	flags.Usage = func() {
 		_, _ = fmt.Fprintf(stderr, "Usage: demo [-once] [-listen 127.0.0.1:8080]\n\nRuns keys, certificates, gateway and schedule service in one process.\n\n")
 		flags.PrintDefaults()
@@ -59,15 +59,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "demo: want no arguments, found %q\n", flags.Args())
 		return exitUsage
 	}
-	if err := checkAddress(*listen); err != nil {
+	if err := validateAddress(*listen); err != nil {
 		_, _ = fmt.Fprintf(stderr, "demo: -listen: %v\n", err)
 		return exitUsage
 	}
 	return demonstrate(ctx, demonstration{once: *once, listen: *listen, stdout: stdout, stderr: stderr})
 }
 
-// checkAddress wants what can be listened on.
-func checkAddress(address string) error {
+// validateAddress returns an error unless the address is a host and a port number.
+func validateAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
@@ -78,6 +78,7 @@ func checkAddress(address string) error {
 	return nil
 }
 
+// demonstration holds the options of the command line.
 type demonstration struct {
 	once           bool
 	listen         string
@@ -92,9 +93,9 @@ func demonstrate(ctx context.Context, d demonstration) int {
 	}
 	expected := transcript(ctx, d.stdout, s)
 	if !d.once && ctx.Err() == nil {
-		if err := farewell(d.stdout, s); err == nil {
+		if err := printInstructions(d.stdout, s); err == nil {
 			<-ctx.Done()
-		} else { // nobody reads, nobody repeats anything by hand
+		} else { // without a reader, keeping the system running is of no use
 			expected = false
 		}
 	}

@@ -43,13 +43,14 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// closedPipe is the standard output of demo | head once head has gone.
+// closedPipe is a standard output without a reader, as in demo | head after head has ended.
 type closedPipe struct{}
 
-func (closedPipe) Write([]byte) (int, error) { return 0, errors.New("nobody reads") }
+func (closedPipe) Write([]byte) (int, error) { return 0, errors.New("the pipe has no reader") }
 
-// TestNothingStays: however the demo ends, its folder of credentials goes too.
-func TestNothingStays(t *testing.T) {
+// TestRemovesFolder checks that the folder with credentials is removed, however the demo
+// ends.
+func TestRemovesFolder(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := []struct {
@@ -58,10 +59,10 @@ func TestNothingStays(t *testing.T) {
 		args []string
 		code int
 	}{
-		{"nobody reads, once", t.Context(), []string{"-once"}, exitOK},
-		{"nobody reads, and it would stay up", t.Context(), nil, exitUnexpected},
+		{"no reader, once", t.Context(), []string{"-once"}, exitOK},
+		{"no reader, without -once", t.Context(), nil, exitUnexpected},
 		{"interrupted", over, nil, exitUnexpected},
-		{"an address that is not this machine's", t.Context(), []string{"-listen", "192.0.2.1:1"}, exitUnexpected},
+		{"an address of another machine", t.Context(), []string{"-listen", "192.0.2.1:1"}, exitUnexpected},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestNothingStays(t *testing.T) {
 				t.Errorf("want exit code %d, found %d and %q", test.code, code, stderr.String())
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("want nothing left, found %v and %v", left, err)
+				t.Errorf("want an empty folder, found %v and %v", left, err)
 			}
 		})
 	}

@@ -24,8 +24,8 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// rules are what the demo's operator wrote: mail is a client as of 2012, whose
-// certificate is enough, and social's requests have to be signed.
+// rules are the access rules. The client mail only attaches its certificate, as in 2012.
+// The client social must sign its requests.
 const rules = `rules:
   - name: mail-by-certificate
     clients: [mail]
@@ -36,29 +36,30 @@ const rules = `rules:
     proof: require
 `
 
-// caller is what somebody who sends requests holds.
+// caller holds the credentials of a sender of requests.
 type caller struct {
 	header string // the certificate, as the header's value
 	signer *httpsig.Signer
 }
 
-// system is everything that runs.
+// system is the running gateway and service with their files.
 type system struct {
 	dir         string
 	gatewayURL  string
 	scheduleURL string
 	callers     map[string]caller
-	told        atomic.Pointer[identity] // of the last request that reached the schedule
+	received    atomic.Pointer[identity] // the identity in the last request to the service
 
 	cancel  context.CancelFunc
 	stopped chan error
 	closers []func() error
 }
 
-// identity is what the gateway tells the service behind it.
+// identity holds the identity headers that the service receives from the gateway.
 type identity struct{ client, auth string }
 
-// start makes the keys and brings everything up on loopback.
+// start creates the keys and certificates and starts the service and the gateway on
+// loopback addresses.
 func start(ctx context.Context, listen string, now time.Time) (_ *system, err error) {
 	dir, err := os.MkdirTemp("", "certgate-demo-")
 	if err != nil {
@@ -80,14 +81,14 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	return s, s.startGateway(ctx, listen, publicKey)
 }
 
-// makeCertificates issues one certificate per caller and writes it with its key
-// into the folder, and as a header value, for curl.
+// makeCertificates issues a certificate for each caller. It writes the certificate, the
+// key and the header value, which curl can send, to the folder.
 func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
 	master, err := pki.New(pki.Options{Name: "demo master key", Algorithm: pki.P256, Lifetime: 365 * 24 * time.Hour, Now: now.Add(-48 * time.Hour)})
 	if err != nil {
 		return nil, err
 	}
-	stranger, err := pki.New(pki.Options{Name: "somebody else's key", Algorithm: pki.P256, Lifetime: 365 * 24 * time.Hour, Now: now})
+	untrusted, err := pki.New(pki.Options{Name: "another master key", Algorithm: pki.P256, Lifetime: 365 * 24 * time.Hour, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -96,17 +97,17 @@ func (s *system) makeCertificates(now time.Time) (publicKey []byte, err error) {
 		s.issue(master, "mail", "mail", now, day),
 		s.issue(master, "social", "social", now, day),
 		s.issue(master, "billing", "billing", now, day),
-		s.issue(stranger, "stranger", "mail", now, day),
+		s.issue(untrusted, "untrusted", "mail", now, day),
 		s.issue(master, "expired", "mail", now.Add(-day), time.Hour),
 	)
 }
 
-func (s *system) issue(a *pki.Authority, who, client string, at time.Time, life time.Duration) error {
+func (s *system) issue(a *pki.Authority, name, client string, at time.Time, lifetime time.Duration) error {
 	key, err := pki.P256.Generate()
 	if err != nil {
 		return err
 	}
-	cert, err := a.Issue(pki.Request{Client: client, PublicKey: key.Public(), Lifetime: life, Now: at})
+	cert, err := a.Issue(pki.Request{Client: client, PublicKey: key.Public(), Lifetime: lifetime, Now: at})
 	if err != nil {
 		return err
 	}
@@ -119,18 +120,20 @@ func (s *system) issue(a *pki.Authority, who, client string, at time.Time, life 
 		return err
 	}
 	c := caller{certheader.Encode(certheader.Base64DER, cert.Raw), signer}
-	s.callers[who] = c
+	s.callers[name] = c
 	return errors.Join(
-		os.WriteFile(s.headerFile(who), []byte(c.header), 0o600),
-		os.WriteFile(s.file(who, "crt"), pki.EncodeCertificate(cert), 0o600),
-		os.WriteFile(s.file(who, "key"), keyPEM, 0o600),
+		os.WriteFile(s.headerFile(name), []byte(c.header), 0o600),
+		os.WriteFile(s.file(name, "crt"), pki.EncodeCertificate(cert), 0o600),
+		os.WriteFile(s.file(name, "key"), keyPEM, 0o600),
 	)
 }
 
-// file is the path of a caller's file of the kind: header, crt or key.
-func (s *system) file(who, kind string) string { return filepath.Join(s.dir, who+"."+kind) }
+// file returns the path of a file of the caller. The extension is header, crt or key.
+func (s *system) file(caller, extension string) string {
+	return filepath.Join(s.dir, caller+"."+extension)
+}
 
-func (s *system) headerFile(who string) string { return s.file(who, "header") }
+func (s *system) headerFile(caller string) string { return s.file(caller, "header") }
 
 func (s *system) startSchedule(ctx context.Context) error {
 	example, err := service.Open(ctx, service.Options{Database: filepath.Join(s.dir, "schedule.db"), Log: zap.NewNop(), Now: time.Now})
@@ -142,30 +145,31 @@ func (s *system) startSchedule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: s.overhear(example), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.recordIdentity(example), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }()
 	s.closers = append(s.closers, server.Close)
 	s.scheduleURL = "http://" + l.Addr().String()
 	return nil
 }
 
-// overhear notes whom the gateway names to the service.
-func (s *system) overhear(next http.Handler) http.Handler {
+// recordIdentity stores the identity headers of each request to the service.
+func (s *system) recordIdentity(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.told.Store(&identity{r.Header.Get("X-Client-Id"), r.Header.Get("X-Client-Auth")})
+		s.received.Store(&identity{r.Header.Get("X-Client-Id"), r.Header.Get("X-Client-Auth")})
 		next.ServeHTTP(w, r)
 	})
 }
 
-// overheard returns what the service was told since the last call, or nothing.
-func (s *system) overheard() identity {
-	if told := s.told.Swap(nil); told != nil {
-		return *told
+// takeReceived returns the identity of the last request to the service since the previous
+// call, or the zero value.
+func (s *system) takeReceived() identity {
+	if received := s.received.Swap(nil); received != nil {
+		return *received
 	}
 	return identity{}
 }
 
-// startGateway configures the gateway as an operator would: by environment.
+// startGateway starts the gateway with environment variables, as an operator does.
 func (s *system) startGateway(ctx context.Context, listen string, publicKey []byte) error {
 	c, err := config.Load(map[string]string{
 		"LISTEN_ADDR":     listen,
@@ -188,7 +192,7 @@ func (s *system) startGateway(ctx context.Context, listen string, publicKey []by
 		return err
 	}
 	s.gatewayURL = "http://" + g.Addr().String()
-	// The gateway outlives the context: stop ends it, after the transcript.
+	// The gateway runs until stop, even if the context ends during the transcript.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	go func() { s.stopped <- g.Run(running) }()
@@ -197,7 +201,7 @@ func (s *system) startGateway(ctx context.Context, listen string, publicKey []by
 
 func (s *system) logFile() string { return filepath.Join(s.dir, "gateway.log") }
 
-// stop drains the gateway and removes every trace.
+// stop drains the gateway, stops the service and removes the folder.
 func (s *system) stop() error {
 	s.cancel()
 	return errors.Join(<-s.stopped, s.close())

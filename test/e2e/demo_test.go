@@ -25,7 +25,7 @@ func wantTranscript(t *testing.T, text string) {
 		"X-Client-Id: mail, X-Client-Auth: bearer", "X-Client-Id: social, X-Client-Auth: signed",
 		`"reason": "proof_missing"`, `"reason": "proof_replayed"`, `"reason": "proof_digest"`, `"reason": "proof_invalid"`,
 		`"reason": "credential_missing"`, `"reason": "certificate_untrusted"`, `"reason": "certificate_expired"`, `"reason": "access_denied"`,
-		"\n13 of 13 answers were as expected.\n",
+		"\n13 of 13 responses were as expected.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in the transcript, found none", want)
@@ -102,7 +102,7 @@ func TestDemoStaysUp(t *testing.T) {
 		{add, "HTTP/1.1 201 Created"},
 		{read, "HTTP/1.1 200 OK"},
 		{readSigned, `"client":"social"`},
-		{strings.Replace(add, "mail.header", "stranger.header", 1), "certificate_untrusted"},
+		{strings.Replace(add, "mail.header", "untrusted.header", 1), "certificate_untrusted"},
 		{strings.Replace(read, "mail.header", "social.header", 1), "proof_missing"},
 	} {
 		if printed := shell(t, dir, test.command); !strings.Contains(printed, test.want) {

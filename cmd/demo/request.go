@@ -15,40 +15,40 @@ import (
 )
 
 const (
-	credentialHeader = "X-SSL-Auth" // where clients attach their certificates
+	credentialHeader = "X-SSL-Auth" // the header with the certificate
 	target           = "/events"
 )
 
-// message is a request as it goes over the wire.
-type message struct {
+// request is a request as it is sent.
+type request struct {
 	method, body string
 	header       http.Header
 }
 
-// compose makes the message of the n-th scene out of what its sender holds, or has
-// seen of earlier messages.
-func (s *system) compose(sc scene, earlier []message) (message, error) {
-	body := sc.body(time.Now(), len(earlier))
-	if sc.seen > 0 {
-		return earlier[sc.seen-1].stolen(sc, body), nil
+// newRequest returns the request of a scene: a new one, or a captured one of the requests
+// that were sent before.
+func (s *system) newRequest(sc scene, sent []request) (request, error) {
+	body := sc.body(time.Now(), len(sent))
+	if sc.captured > 0 {
+		return sent[sc.captured-1].replay(sc, body), nil
 	}
-	m := message{sc.method, body, http.Header{}}
+	m := request{sc.method, body, http.Header{}}
 	if body != "" {
 		m.header.Set("Content-Type", "application/json")
 	}
-	if sc.who != "" {
-		m.header.Set(credentialHeader, s.callers[sc.who].header)
+	if sc.caller != "" {
+		m.header.Set(credentialHeader, s.callers[sc.caller].header)
 	}
 	if !sc.signed {
 		return m, nil
 	}
-	fields, err := s.sign(m, s.callers[sc.who].signer)
+	fields, err := s.sign(m, s.callers[sc.caller].signer)
 	maps.Copy(m.header, fields)
 	return m, err
 }
 
-// sign returns the fields that prove that the message is the signer's.
-func (s *system) sign(m message, signer *httpsig.Signer) (http.Header, error) {
+// sign returns the fields of the signature over the request.
+func (s *system) sign(m request, signer *httpsig.Signer) (http.Header, error) {
 	gateway, err := url.Parse(s.gatewayURL)
 	if err != nil {
 		return nil, err
@@ -59,11 +59,11 @@ func (s *system) sign(m message, signer *httpsig.Signer) (http.Header, error) {
 	}, httpsig.Terms{})
 }
 
-// stolen is what somebody who has seen the message makes of it: the method and the
-// body of his own scene take their place, where it has any.
-func (m message) stolen(sc scene, body string) message {
+// replay returns a captured request with the method and the body of the attacker's scene,
+// if it has any.
+func (m request) replay(sc scene, body string) request {
 	m.header = m.header.Clone()
-	if sc.bare {
+	if sc.unsigned {
 		for _, name := range signatureFields() {
 			m.header.Del(name)
 		}
@@ -76,18 +76,18 @@ func (m message) stolen(sc scene, body string) message {
 
 func signatureFields() []string { return []string{"Content-Digest", "Signature-Input", "Signature"} }
 
-// secretParts of a signature's fields say nothing to a reader.
+// secretParts matches the parts of the signature fields that are not printed.
 var secretParts = regexp.MustCompile(`((?:nonce|keyid)=")[^"]+|(=:)[^:]+`)
 
-// shown are the lines by which a reader recognizes the message. Nobody who reads
-// them can send it.
-func (m message) shown(sc scene, certificateFile string) []string {
+// printableLines returns the request for the transcript, without the certificate and the
+// signature: the transcript is not enough to send the request.
+func (m request) printableLines(sc scene, certificateFile string) []string {
 	lines, names := []string{m.method + " " + target}, []string(nil)
 	for _, name := range append([]string{credentialHeader}, signatureFields()...) {
 		value := m.header.Get(name)
 		switch {
 		case value == "":
-		case sc.seen > 0:
+		case sc.captured > 0:
 			names = append(names, name)
 		case name == credentialHeader:
 			lines = append(lines, fmt.Sprintf("%s: (the certificate in %s)", name, certificateFile))
@@ -96,7 +96,7 @@ func (m message) shown(sc scene, certificateFile string) []string {
 		}
 	}
 	if len(names) > 0 {
-		lines = append(lines, fmt.Sprintf("%s: (as in %d)", strings.Join(names, ", "), sc.seen))
+		lines = append(lines, fmt.Sprintf("%s: (as in %d)", strings.Join(names, ", "), sc.captured))
 	}
 	if m.body != "" {
 		lines = append(lines, m.body)
@@ -104,8 +104,8 @@ func (m message) shown(sc scene, certificateFile string) []string {
 	return lines
 }
 
-// send sends the message to the gateway.
-func (m message) send(ctx context.Context, gatewayURL string) (*http.Response, error) {
+// send sends the request to the gateway and returns the response.
+func (m request) send(ctx context.Context, gatewayURL string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, m.method, gatewayURL+target, strings.NewReader(m.body))
 	if err != nil {
 		return nil, err
