@@ -27,7 +27,7 @@ func TestDoctorUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"no server", []string{"--url", closed, "--cert", mail}, exitFailure, "problem  connection: 127.0.0.1:1 does not answer"},
+		{"no server", []string{"--url", closed, "--cert", mail}, exitFailure, "problem  connection: 127.0.0.1:1 does not respond"},
 		{"no server, as JSON", []string{"--url", closed, "--cert", mail, "--json"}, exitFailure, `"verdict": "problem"`},
 		{"no URL", []string{"--cert", mail}, exitUsage, "--url"},
 		{"no certificate", []string{"--url", closed}, exitUsage, "--cert"},

@@ -100,7 +100,7 @@ func TestDoctor(t *testing.T) {
 				[3]string{"ok", "path normalization", "/a//b"},
 				[3]string{"ok", "signature", "Content-Digest, Signature-Input, Signature"},
 				[3]string{authority, "authority", "sign for " + harness.ProxyAddress},
-				[3]string{"ok", "hop", "keeps its connections"})
+				[3]string{"ok", "hop", "reuses its connections"})
 		})
 	}
 	ill := map[string]struct {
@@ -110,7 +110,7 @@ func TestDoctor(t *testing.T) {
 		"small buffers": {strings.NewReplacer("4 32k;", "4 2k;").Replace, [][3]string{{"problem", "header size", "only 1 KiB arrive"}}},
 		"underscores":   {strings.NewReplacer("4 32k;", "4 32k; underscores_in_headers on;").Replace, [][3]string{{"ok", "underscores", "under its name"}}},
 		"header overwritten": {strings.NewReplacer("proxy_set_header Host", "proxy_set_header X-SSL-Auth $ssl_client_escaped_cert; proxy_set_header Host").Replace,
-			[][3]string{{"problem", "echo", "finds no certificate in X-SSL-Auth: let the load balancer pass X-SSL-Auth on"}}},
+			[][3]string{{"problem", "echo", "finds no certificate in X-SSL-Auth: configure the load balancer to forward X-SSL-Auth"}}},
 		"X-Forwarded-For passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-For $remote_addr;", "").Replace,
 			[][3]string{{"problem", "X-Forwarded-For", "sends none"}, {"problem", "spoofed X-Forwarded-For", "a client can choose its address"}}},
 		"X-Forwarded-Host passed on": {strings.NewReplacer("proxy_set_header X-Forwarded-Host $host;", "").Replace,
@@ -124,7 +124,7 @@ func TestDoctor(t *testing.T) {
 		"path decoded": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;").Replace,
 			[][3]string{
 				{"problem", "path normalization", "normalizes paths before it forwards them: /a//b, /a/../b, /a/./b, /a/%2e%2e/b, /a%2Fb arrive"},
-				{"note", "path and query", "another spelling of the same path, which access rules do not tell apart: /%41"},
+				{"note", "path and query", "another encoding of the same path, which makes no difference for access rules: /%41"},
 			}},
 		"path decoded, slashes kept": {strings.NewReplacer("proxy_pass http://certgate;", "proxy_pass http://certgate/;", "location / {", "merge_slashes off; location / {").Replace,
 			[][3]string{
@@ -142,7 +142,7 @@ func TestDoctor(t *testing.T) {
 			if ($form ~ "^(-----BEGIN CERTIFICATE-----M.{300})") { set $form $1; }
 			location / { proxy_set_header X-SSL-Auth $auth; proxy_set_header X-Certgate-Canary-Form $form;`).Replace,
 			[][3]string{
-				{"problem", "form rfc9440", "the load balancer answers 403; send it as base64"}, {"problem", "form joined", "cut behind 328 of"},
+				{"problem", "form rfc9440", "the load balancer responds with 403; send it as base64"}, {"problem", "form joined", "truncated to 328 of"},
 				{"ok", "forms", "percent, form, spaced, escaped, base64, der, xfcc"},
 			}},
 	}
@@ -158,7 +158,7 @@ func TestDoctor(t *testing.T) {
 	t.Run("certificate header passed on", func(t *testing.T) {
 		believing := harness.NewGateway(t, m, env.With(harness.Env{"AUTH_PROXY_HEADER": proxyHeader}))
 		newPatient(t, believing, mail, "nginx-tls.conf", nil).examine(t, 1,
-			[3]string{"problem", "proxy headers", "anybody can pose as any client: what a client itself sends as X-SSL-Client-Cert"})
+			[3]string{"problem", "proxy headers", "every client can impersonate any other client: a client's own X-SSL-Client-Cert"})
 	})
 	t.Run("no echo", func(t *testing.T) {
 		silent := harness.NewGateway(t, m, harness.Env{"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [GET /events]}]"})

@@ -8,18 +8,19 @@ import (
 	"github.com/certgate/certgate/internal/surface/echo"
 )
 
-// change is one thing that happens to values on their way, or "" where the value
-// cannot suffer it.
+// change is a change that load balancers make to header values. apply returns "" if it
+// cannot change the value.
 type change struct {
-	words string
+	text  string
 	apply func(string) string
 }
 
-func replace(words string, oldnew ...string) change {
-	return change{words, strings.NewReplacer(oldnew...).Replace}
+func replace(text string, oldnew ...string) change {
+	return change{text, strings.NewReplacer(oldnew...).Replace}
 }
 
-// decode is a change by percent-decoding, after which line breaks cannot stay.
+// decode returns the change by percent-decoding. Decoded line breaks cannot occur in a
+// header value, so they are replaced by lineBreak.
 func decode(unescape func(string) (string, error), lineBreak string) change {
 	return change{"it arrives percent-decoded", func(s string) string {
 		text, err := unescape(s)
@@ -30,38 +31,38 @@ func decode(unescape func(string) (string, error), lineBreak string) change {
 	}}
 }
 
-// changes are those that can be told by the digest of the outcome.
+// changes returns the changes that the doctor recognizes by comparing digests.
 func changes() []change {
 	return []change{
 		{"its letters arrive in lower case", strings.ToLower},
 		{"its letters arrive in upper case", strings.ToUpper},
 		replace("each + arrives as a space", "+", " "),
-		replace("each + is lost", "+", ""),
+		replace("each + is removed", "+", ""),
 		replace("each + arrives as %2B", "+", "%2B"),
 		decode(url.PathUnescape, " "), decode(url.PathUnescape, ""),
 		decode(url.QueryUnescape, " "), decode(url.QueryUnescape, ""),
 		{"it arrives percent-encoded once more", url.QueryEscape},
 		{"it arrives percent-encoded once more", url.PathEscape},
 		replace("it arrives percent-encoded once more", "%", "%25"),
-		replace("each space is lost", " ", ""),
+		replace("each space is removed", " ", ""),
 		replace("each space arrives as +", " ", "+"),
 		replace("each space arrives as %20", " ", "%20"),
-		replace("its quotation marks are lost", `"`, ""),
+		replace("its quotation marks are removed", `"`, ""),
 		replace("its quotation marks arrive escaped", `"`, `\"`),
-		replace("each backslash is lost", `\`, ""),
-		replace("each backslash arrives doubled", `\`, `\\`),
+		replace("each backslash is removed", `\`, ""),
+		replace("each backslash arrives twice", `\`, `\\`),
 		replace(`each \n arrives as a space`, `\n`, " "),
-		replace(`each \n is lost`, `\n`, ""),
-		{"the = at its end are lost", func(s string) string { return strings.TrimRight(s, "=") }},
-		{"the colons around it are lost", func(s string) string { return strings.Trim(s, ":") }},
+		replace(`each \n is removed`, `\n`, ""),
+		{"the = at its end are removed", func(s string) string { return strings.TrimRight(s, "=") }},
+		{"the colons around it are removed", func(s string) string { return strings.Trim(s, ":") }},
 		{"it arrives twice in one line", func(s string) string { return s + ", " + s }},
 		{"it arrives twice in one line", func(s string) string { return s + "," + s }},
 	}
 }
 
-// damage says in words what happened to a value that was sent as one line of a
-// header; "" is nothing.
-func damage(sent string, arrived []echo.Value) string {
+// describeDamage describes how a value changed that was sent as one line of a header. It
+// returns "" if the value arrived unchanged.
+func describeDamage(sent string, arrived []echo.Value) string {
 	switch {
 	case len(arrived) == 0:
 		return "the header does not arrive"
@@ -71,24 +72,25 @@ func damage(sent string, arrived []echo.Value) string {
 		return ""
 	}
 	for _, c := range changes() {
-		// Spaces at the ends are no part of a value (RFC 9110, section 5.5).
+		// White space at either end is not part of a value (RFC 9110, section 5.5).
 		if arrived[0] == echo.Of(strings.Trim(c.apply(sent), " \t")) {
-			return c.words
+			return c.text
 		}
 	}
-	if words := shortened(sent, arrived[0]); words != "" {
-		return words
+	if text := describeTruncation(sent, arrived[0]); text != "" {
+		return text
 	}
 	for _, c := range changes() {
-		if words := shortened(c.apply(sent), arrived[0]); words != "" {
-			return c.words + ", and " + words
+		if text := describeTruncation(c.apply(sent), arrived[0]); text != "" {
+			return c.text + ", and " + text
 		}
 	}
-	return fmt.Sprintf("it arrives altered in a way that the doctor does not know: %d bytes are sent, %d arrive", len(sent), arrived[0].Length)
+	return fmt.Sprintf("it arrives with a change that the doctor does not recognize: %d bytes are sent, %d arrive", len(sent), arrived[0].Length)
 }
 
-// shortened is what damage says of a beginning or an end.
-func shortened(sent string, arrived echo.Value) string {
+// describeTruncation describes a value that lost its beginning or end, and returns "" for
+// other values.
+func describeTruncation(sent string, arrived echo.Value) string {
 	n := arrived.Length
 	switch {
 	case n >= len(sent):
@@ -96,9 +98,9 @@ func shortened(sent string, arrived echo.Value) string {
 	case n == 0:
 		return "it arrives empty"
 	case arrived == echo.Of(sent[:n]):
-		return fmt.Sprintf("it arrives cut behind %d of %d bytes", n, len(sent))
+		return fmt.Sprintf("it arrives truncated to %d of %d bytes", n, len(sent))
 	case arrived == echo.Of(sent[len(sent)-n:]):
-		return fmt.Sprintf("its first %d bytes are lost", len(sent)-n)
+		return fmt.Sprintf("its first %d bytes are removed", len(sent)-n)
 	default:
 		return ""
 	}

@@ -1,10 +1,10 @@
-// Package doctor examines what a load balancer leaves of a request on its way to
+// Package doctor finds out how a load balancer changes the requests that it forwards to
 // the gateway.
 //
-// [Examine] sends canaries to the gateway's echo (package echo), a bounded number
-// of small requests one after the other, and compares what was sent with what
-// arrived. Each [Finding] is a sentence that says what to do. None has a value of
-// the certificate in it.
+// [Examine] sends canaries, a limited number of small requests, through the load balancer
+// to the gateway's echo (package echo), and compares each request with what the echo
+// received. Each [Finding] describes the result and, if necessary, what to do. No finding
+// contains a part of the certificate.
 package doctor
 
 import (
@@ -16,42 +16,42 @@ import (
 	"github.com/certgate/certgate/internal/surface/echo"
 )
 
-// Verdict is what a finding is worth.
+// Verdict classifies a finding.
 type Verdict string
 
 // The verdicts.
 const (
-	OK      Verdict = "ok"      // as it should be
-	Note    Verdict = "note"    // works, and is good to know
+	OK      Verdict = "ok"      // correct
+	Note    Verdict = "note"    // works, with consequences that the operator should know
 	Problem Verdict = "problem" // damaged or unsafe
 )
 
-// Finding is the outcome of one check.
+// Finding is one result of a check.
 type Finding struct {
 	Verdict Verdict `json:"verdict"`
 	Check   string  `json:"check"`
 	Text    string  `json:"text"`
 }
 
-// Options are what to examine. All fields are required.
+// Options configure [Examine]. All fields are required.
 type Options struct {
-	// URL is that of the echo, from outside. It has a scheme, a host and a path.
+	// URL is the URL of the echo at the load balancer. It has a scheme, a host and a path.
 	URL *url.URL
-	// Certificates are the client's and its chain, in DER.
+	// Certificates are the client's certificate and its chain, in DER.
 	Certificates [][]byte
-	// Header is where the gateway wants the certificate.
+	// Header is the gateway's AUTH_HEADER.
 	Header string
-	// Client sends. It must follow no redirect, which would carry the certificate
-	// elsewhere, and have a timeout for each request.
+	// Client sends the requests. It must not follow redirects, which would send the
+	// certificate to another server, and must have a timeout for each request.
 	Client *http.Client
 }
 
-// Examine runs every check, and only the first ones if the gateway cannot be
-// reached or does not know the certificate. It asks until ctx is done; what was
-// not asked then is a problem.
+// Examine runs all checks and returns their findings. If the echo cannot be reached or
+// the gateway refuses the certificate, it runs the first checks only. When ctx is done,
+// the remaining checks fail with a problem.
 func Examine(ctx context.Context, o Options) []Finding {
 	e := &examination{Options: o}
-	if !e.introduce(ctx) {
+	if !e.connect(ctx) {
 		return e.findings
 	}
 	e.forms(ctx)
@@ -59,31 +59,31 @@ func Examine(ctx context.Context, o Options) []Finding {
 	e.headers(ctx)
 	e.forwardedFor(ctx)
 	e.spoofs(ctx)
-	e.targets(ctx)
+	e.pathAndQuery(ctx)
 	e.normalization(ctx)
 	e.signatures(ctx)
-	e.hop()
+	e.connections()
 	return e.findings
 }
 
-// examination is one run.
+// examination is the state of one run of [Examine].
 type examination struct {
 	Options
 
-	sent     int             // requests
-	form     certheader.Form // in which the certificate passes
-	base     echo.Answer     // to a request with nothing but the certificate
-	prefix   string          // what the load balancer takes off the path
-	foreign  bool            // the path arrives as quite another one
-	peers    []string        // of every answer, in their order
-	findings []Finding
+	sent      int             // number of requests
+	form      certheader.Form // a form of the certificate that the gateway accepts
+	base      echo.Answer     // the echo of a request with the certificate only
+	prefix    string          // the prefix that the load balancer removes from the path
+	rewritten bool            // whether the load balancer replaces the path by another one
+	peers     []string        // the load balancer's address in each echo, in order
+	findings  []Finding
 }
 
-func (e *examination) say(v Verdict, check, text string) {
+func (e *examination) add(v Verdict, check, text string) {
 	e.findings = append(e.findings, Finding{v, check, text})
 }
 
-// value is the certificate in a form.
+// value returns the certificate in a form.
 func (e *examination) value(f certheader.Form) string {
 	return certheader.Encode(f, e.Certificates...)
 }

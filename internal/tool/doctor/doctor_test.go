@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,18 +16,14 @@ import (
 	"github.com/certgate/certgate/internal/tool/doctor"
 )
 
-// found is the text of the finding with a verdict, a check and these words, and
-// how many findings have the verdict.
-func found(findings []doctor.Finding, want doctor.Finding) (text string, ok bool) {
-	for _, f := range findings {
-		if f.Verdict == want.Verdict && f.Check == want.Check && strings.Contains(f.Text, want.Text) {
-			return f.Text, true
-		}
-	}
-	return "", false
+// contains reports whether there is a finding with the verdict, the check and the text.
+func contains(findings []doctor.Finding, want doctor.Finding) bool {
+	return slices.ContainsFunc(findings, func(f doctor.Finding) bool {
+		return f.Verdict == want.Verdict && f.Check == want.Check && strings.Contains(f.Text, want.Text)
+	})
 }
 
-func show(findings []doctor.Finding) string {
+func format(findings []doctor.Finding) string {
 	var b strings.Builder
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s  %s  %s\n", f.Verdict, f.Check, f.Text)
@@ -34,13 +31,13 @@ func show(findings []doctor.Finding) string {
 	return b.String()
 }
 
-// wantFindings wants these findings and no other problem.
+// wantFindings checks that the findings contain the wanted ones and no other problem.
 func wantFindings(t *testing.T, findings []doctor.Finding, want ...doctor.Finding) {
 	t.Helper()
 	problems := map[string]bool{}
 	for _, w := range want {
-		if _, ok := found(findings, w); !ok {
-			t.Errorf("want %s of %s with %q, found\n%s", w.Verdict, w.Check, w.Text, show(findings))
+		if !contains(findings, w) {
+			t.Errorf("want %s of %s with %q, found\n%s", w.Verdict, w.Check, w.Text, format(findings))
 		}
 		problems[w.Check] = problems[w.Check] || w.Verdict == doctor.Problem
 	}
@@ -55,7 +52,7 @@ func problem(check, text string) doctor.Finding { return doctor.Finding{doctor.P
 func note(check, text string) doctor.Finding    { return doctor.Finding{doctor.Note, check, text} }
 func ok(check, text string) doctor.Finding      { return doctor.Finding{doctor.OK, check, text} }
 
-// changing alters every canary and credential on its way.
+// changing returns a rewrite that changes every credential and every form in a canary.
 func changing(change func(value string) string) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {
 		for name, values := range r.Out.Header {
@@ -69,14 +66,14 @@ func changing(change func(value string) string) func(*httputil.ProxyRequest) {
 func TestHealthy(t *testing.T) {
 	findings := proxy{}.examine(t, newGateway(t))
 	wantFindings(t, findings,
-		ok("connection", "HTTP/2.0 over TLS 1.3"),
-		ok("echo", "in form base64, for that of client mail"),
-		ok("forms", "intact as percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"),
+		ok("connection", "HTTP/2.0 and TLS 1.3"),
+		ok("echo", "in form base64, as that of client mail"),
+		ok("forms", "unchanged as percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"),
 		ok("header size", "16 KiB arrives"),
 		ok("headers", "once and under its name"),
 		ok("doubled header", "as two"),
 		ok("underscores", "under its name"),
-		ok("X-Forwarded-For", `sees "127.0.0.1"`),
+		ok("X-Forwarded-For", `receives "127.0.0.1"`),
 		ok("spoofed X-Forwarded-For", "is replaced"),
 		ok("proxy headers", "replaces a client's own X-Forwarded-Host, X-Forwarded-Proto, X-Request-Id"),
 		ok("proxy headers", "own X-Client-Id arrives, and the gateway deletes it"),
@@ -85,24 +82,24 @@ func TestHealthy(t *testing.T) {
 		ok("path normalization", "the gateway refuses them: /a//b, /a/../b, /a/./b, /a/%2e%2e/b, /a%2Fb"),
 		ok("signature", "Content-Digest, Signature-Input, Signature"),
 		ok("authority", "sign for 127.0.0.1:"),
-		ok("hop", "requests came on"),
+		ok("hop", "requests arrived on"),
 	)
 }
 
-// TestDamagedForms: what a load balancer can do to the certificate, in words.
+// TestDamagedForms checks the findings about load balancers that change the certificate.
 func TestDamagedForms(t *testing.T) {
 	gateway := newGateway(t)
-	room := len(certheader.Encode(certheader.RFC9440, newWorld(t).mail.Raw))
-	noPlus := strings.NewReplacer("+", " ")
+	room := len(certheader.Encode(certheader.RFC9440, newFixture(t).mail.Raw))
+	plusToSpace := strings.NewReplacer("+", " ")
 	tests := []struct {
 		name   string
 		change func(string) string
 		want   []doctor.Finding
 	}{
-		{"plus becomes a space", noPlus.Replace, []doctor.Finding{
+		{"plus becomes a space", plusToSpace.Replace, []doctor.Finding{
 			problem("form der", "each + arrives as a space; send it as base64"), problem("form spaced", "each + arrives as a space"),
 			problem("form form", "each + arrives as a space"), problem("form escaped", "each +"), problem("form joined", "each +"),
-			problem("form rfc9440", "each +"), ok("forms", "intact as percent, base64, xfcc"),
+			problem("form rfc9440", "each +"), ok("forms", "unchanged as percent, base64, xfcc"),
 		}},
 		{"decoded", func(s string) string {
 			if text, err := url.PathUnescape(s); err == nil {
@@ -111,18 +108,18 @@ func TestDamagedForms(t *testing.T) {
 			return s
 		}, []doctor.Finding{
 			problem("form percent", "it arrives percent-decoded"), problem("form form", "it arrives percent-decoded"),
-			problem("form xfcc", "it arrives percent-decoded"), ok("forms", "intact as spaced, escaped, joined, base64, der, rfc9440"),
+			problem("form xfcc", "it arrives percent-decoded"), ok("forms", "unchanged as spaced, escaped, joined, base64, der, rfc9440"),
 		}},
-		{"long ones cut", func(s string) string { return s[:min(len(s), room)] }, []doctor.Finding{
-			problem("form percent", fmt.Sprintf("cut behind %d of", room)), problem("form base64", "cut behind"), problem("form form", "cut behind"),
-			problem("form xfcc", "cut behind"), problem("form spaced", "cut behind"), problem("form escaped", "cut behind"),
-			problem("form joined", "cut behind"), ok("forms", "der, rfc9440"), ok("echo", "in form der"),
+		{"long values truncated", func(s string) string { return s[:min(len(s), room)] }, []doctor.Finding{
+			problem("form percent", fmt.Sprintf("truncated to %d of", room)), problem("form base64", "truncated to"), problem("form form", "truncated to"),
+			problem("form xfcc", "truncated to"), problem("form spaced", "truncated to"), problem("form escaped", "truncated to"),
+			problem("form joined", "truncated to"), ok("forms", "der, rfc9440"), ok("echo", "in form der"),
 		}},
-		{"spaces lost", strings.NewReplacer(" ", "").Replace, []doctor.Finding{
-			problem("form spaced", "each space is lost"), problem("form escaped", "each space is lost"), problem("form joined", "each space is lost"),
+		{"spaces removed", strings.NewReplacer(" ", "").Replace, []doctor.Finding{
+			problem("form spaced", "each space is removed"), problem("form escaped", "each space is removed"), problem("form joined", "each space is removed"),
 		}},
-		{"quotation marks lost", strings.NewReplacer(`"`, "").Replace, []doctor.Finding{problem("form xfcc", "its quotation marks are lost")}},
-		{"backslashes lost", strings.NewReplacer(`\`, "").Replace, []doctor.Finding{problem("form escaped", "each backslash is lost")}},
+		{"quotation marks removed", strings.NewReplacer(`"`, "").Replace, []doctor.Finding{problem("form xfcc", "its quotation marks are removed")}},
+		{"backslashes removed", strings.NewReplacer(`\`, "").Replace, []doctor.Finding{problem("form escaped", "each backslash is removed")}},
 		{"percent in lower case", func(s string) string {
 			if strings.HasPrefix(s, "-----BEGIN%20") {
 				return strings.ToLower(s)
@@ -134,7 +131,7 @@ func TestDamagedForms(t *testing.T) {
 				return "M" + s[5:]
 			}
 			return s
-		}, []doctor.Finding{problem("form rfc9440", "in a way that the doctor does not know: ")}},
+		}, []doctor.Finding{problem("form rfc9440", "with a change that the doctor does not recognize: ")}},
 		{"emptied", func(s string) string {
 			if strings.HasPrefix(s, ":") {
 				return ""
@@ -158,8 +155,8 @@ func TestBlockedForm(t *testing.T) {
 		}
 		return 0
 	}}.examine(t, newGateway(t))
-	wantFindings(t, findings, problem("form percent", "the load balancer answers 403"), problem("form form", "answers 403"),
-		problem("form xfcc", "answers 403"), problem("signature", "answers 403"), ok("forms", "spaced, escaped, joined, base64, der, rfc9440"))
+	wantFindings(t, findings, problem("form percent", "the load balancer responds with 403"), problem("form form", "responds with 403"),
+		problem("form xfcc", "responds with 403"), problem("signature", "responds with 403"), ok("forms", "spaced, escaped, joined, base64, der, rfc9440"))
 }
 
 func TestOneHeaderTreatedDifferently(t *testing.T) {
@@ -168,10 +165,10 @@ func TestOneHeaderTreatedDifferently(t *testing.T) {
 			r.Out.Header.Set("X-SSL-Auth", "other")
 		}
 	}}.examine(t, newGateway(t))
-	wantFindings(t, findings, problem("form rfc9440", `intact under another name, but in X-SSL-Auth the gateway refuses the request with 401 "credential_malformed"`))
+	wantFindings(t, findings, problem("form rfc9440", `unchanged in another header, but in X-SSL-Auth the gateway refuses the request with 401 "credential_malformed"`))
 }
 
-// header deals with the headers in other ways than a good load balancer does.
+// TestHeaders checks the findings about load balancers that change or refuse headers.
 func TestHeaders(t *testing.T) {
 	gateway := newGateway(t)
 	tests := []struct {
@@ -186,7 +183,7 @@ func TestHeaders(t *testing.T) {
 		}}, []doctor.Finding{problem("headers", "one line of the header is sent and 2 arrive")}},
 		{"unknown ones dropped", proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Del(echo.CanaryPrefix + "-Plain") }},
 			[]doctor.Finding{problem("headers", "the header does not arrive")}},
-		{"unknown ones refused", proxy{refuse: refuses(echo.CanaryPrefix+"-Plain", 400)}, []doctor.Finding{problem("headers", "not let through: the load balancer answers 400")}},
+		{"unknown ones refused", proxy{refuse: refuses(echo.CanaryPrefix+"-Plain", 400)}, []doctor.Finding{problem("headers", "is refused: the load balancer responds with 400")}},
 		{"joined", proxy{rewrite: func(r *httputil.ProxyRequest) {
 			for name, values := range r.Out.Header {
 				r.Out.Header[name] = []string{strings.Join(values, ", ")}
@@ -196,21 +193,21 @@ func TestHeaders(t *testing.T) {
 			for name, values := range r.Out.Header {
 				r.Out.Header[name] = values[:1]
 			}
-		}}, []doctor.Finding{note("doubled header", "only one arrives")}},
+		}}, []doctor.Finding{note("doubled header", "only one of two lines of one header arrives")}},
 		{"doubled ones dropped", proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Del(echo.CanaryPrefix + "-Twice") }},
-			[]doctor.Finding{note("doubled header", "0 do")}},
+			[]doctor.Finding{note("doubled header", "0 of them arrive")}},
 		{"underscores dropped", proxy{rewrite: func(r *httputil.ProxyRequest) { delete(r.Out.Header, "X_certgate_canary_under") }},
 			[]doctor.Finding{ok("underscores", "does not arrive")}},
-		{"underscores refused", proxy{refuse: refuses("X_certgate_canary_under", 400)}, []doctor.Finding{ok("underscores", "not let through")}},
-		{"underscores made dashes", proxy{rewrite: dashes}, []doctor.Finding{problem("underscores", "arrives with -: a client can send X_Forwarded_For")}},
+		{"underscores refused", proxy{refuse: refuses("X_certgate_canary_under", 400)}, []doctor.Finding{ok("underscores", "is refused")}},
+		{"underscores made dashes", proxy{rewrite: dashes}, []doctor.Finding{problem("underscores", "arrives with -: a client can set X-Forwarded-For")}},
 		{"no keep-alive", proxy{noKeepAlive: true}, []doctor.Finding{note("hop", "a connection of its own")}},
-		{"4 KiB", proxy{refuse: longer(5 << 10)}, []doctor.Finding{note("header size", "a header of 4 KiB arrives beside the certificate")}},
-		{"little", proxy{refuse: longer(2 << 10)}, []doctor.Finding{problem("header size", "only 1 KiB arrive beside the certificate")}},
+		{"4 KiB", proxy{refuse: longerThan(5 << 10)}, []doctor.Finding{note("header size", "a header of 4 KiB arrives in addition to the certificate")}},
+		{"little", proxy{refuse: longerThan(2 << 10)}, []doctor.Finding{problem("header size", "only 1 KiB arrive in addition to the certificate")}},
 		{"cut", proxy{rewrite: func(r *httputil.ProxyRequest) {
 			if v := r.Out.Header.Get(echo.CanaryPrefix + "-Size"); len(v) > 2000 {
 				r.Out.Header.Set(echo.CanaryPrefix+"-Size", v[:2000])
 			}
-		}}, []doctor.Finding{problem("header size", "with 4 KiB it arrives cut behind 2000 of 4096 bytes")}},
+		}}, []doctor.Finding{problem("header size", "with 4 KiB it arrives truncated to 2000 of 4096 bytes")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, gateway), tt.want...) })
@@ -235,16 +232,16 @@ func refuses(name string, status int) func(*http.Request) int {
 	}
 }
 
-func longer(most int) func(*http.Request) int {
+func longerThan(limit int) func(*http.Request) int {
 	return func(r *http.Request) int {
-		if len(r.Header.Get(echo.CanaryPrefix+"-Size")) > most {
+		if len(r.Header.Get(echo.CanaryPrefix+"-Size")) > limit {
 			return http.StatusRequestHeaderFieldsTooLarge
 		}
 		return 0
 	}
 }
 
-// TestSignatures: what a load balancer can do to signed requests.
+// TestSignatures checks the findings about load balancers that change signed requests.
 func TestSignatures(t *testing.T) {
 	drop := func(names ...string) proxy {
 		return proxy{rewrite: func(r *httputil.ProxyRequest) {
@@ -266,16 +263,16 @@ func TestSignatures(t *testing.T) {
 		want     []doctor.Finding
 	}{
 		{"dropped", drop("Signature", "Signature-Input", "Content-Digest"), nil, []doctor.Finding{
-			problem("signature", "Signature does not arrive as it is sent: the header does not arrive"),
+			problem("signature", "Signature does not arrive unchanged: the header does not arrive"),
 			problem("signature", "Signature-Input does not arrive"), problem("signature", "Content-Digest does not arrive"),
 		}},
 		{"one dropped", drop("Content-Digest"), nil, []doctor.Finding{
-			problem("signature", "Content-Digest does not arrive"), ok("signature", "these fields arrive as they are sent: Signature-Input, Signature"),
+			problem("signature", "Content-Digest does not arrive"), ok("signature", "these fields arrive unchanged: Signature-Input, Signature"),
 		}},
 		{"quotation marks lost", proxy{rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.Header.Set("Signature-Input", strings.ReplaceAll(r.Out.Header.Get("Signature-Input"), `"`, ""))
-		}}, nil, []doctor.Finding{problem("signature", "its quotation marks are lost")}},
-		{"refused", proxy{refuse: refuses("Signature-Input", 400)}, nil, []doctor.Finding{problem("signature", "not let through: the load balancer answers 400")}},
+		}}, nil, []doctor.Finding{problem("signature", "its quotation marks are removed")}},
+		{"refused", proxy{refuse: refuses("Signature-Input", 400)}, nil, []doctor.Finding{problem("signature", "is refused: the load balancer responds with 400")}},
 		{"another host", host("gateway.internal"), nil, []doctor.Finding{note("authority", `expects "gateway.internal": set PUBLIC_AUTHORITY=127.0.0.1:`)}},
 		{"another host is set", host("gateway.internal"), []string{"PUBLIC_AUTHORITY", "schedule.example.com"},
 			[]doctor.Finding{note("authority", `expects "schedule.example.com"`)}},
@@ -285,7 +282,7 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// passing lets a client's own header through.
+// passing returns a rewrite that forwards a client's own headers.
 func passing(names ...string) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {
 		for _, name := range names {
@@ -296,8 +293,8 @@ func passing(names ...string) func(*httputil.ProxyRequest) {
 	}
 }
 
-// TestTrust: who is believed, where the gateway trusts the load balancer and
-// where it does not.
+// TestTrust checks the findings about headers of proxies, with a load balancer that the
+// gateway trusts and with one that it does not.
 func TestTrust(t *testing.T) {
 	const untrusted = "10.0.0.0/8"
 	appending := func(r *httputil.ProxyRequest, client string) {
@@ -312,32 +309,32 @@ func TestTrust(t *testing.T) {
 	}{
 		{"X-Forwarded-For passed on", nil, passing("X-Forwarded-For"), []doctor.Finding{problem("spoofed X-Forwarded-For", "a client can choose its address")}},
 		{"X-Forwarded-For appended", nil, func(r *httputil.ProxyRequest) { appending(r, "203.0.113.5") },
-			[]doctor.Finding{ok("spoofed X-Forwarded-For", "the gateway believes that: 203.0.113.5")}},
+			[]doctor.Finding{ok("spoofed X-Forwarded-For", "the gateway uses the appended address: 203.0.113.5")}},
 		{"X-Forwarded-For appended for a trusted client", nil, func(r *httputil.ProxyRequest) { appending(r, "127.0.0.1") },
-			[]doctor.Finding{note("spoofed X-Forwarded-For", "run the doctor from outside")}},
+			[]doctor.Finding{note("spoofed X-Forwarded-For", "run the doctor from another network")}},
 		{"X-Forwarded-For passed on, not trusted", []string{"TRUSTED_PROXIES", untrusted}, passing("X-Forwarded-For"), []doctor.Finding{
-			note("spoofed X-Forwarded-For", "believes nothing of it"), note("X-Forwarded-For", "which is not in TRUSTED_PROXIES")}},
+			note("spoofed X-Forwarded-For", "the gateway ignores it"), note("X-Forwarded-For", "which is not in TRUSTED_PROXIES")}},
 		{"no X-Forwarded-For", nil, func(r *httputil.ProxyRequest) { silent(r); passing("X-Forwarded-For")(r) }, []doctor.Finding{
 			problem("X-Forwarded-For", "sends none, and 127.0.0.1 is in TRUSTED_PROXIES"), problem("spoofed X-Forwarded-For", "a client can choose its address")}},
-		{"no X-Forwarded-For, not trusted", []string{"TRUSTED_PROXIES", untrusted}, silent, []doctor.Finding{note("X-Forwarded-For", "sees every client at 127.0.0.1")}},
+		{"no X-Forwarded-For, not trusted", []string{"TRUSTED_PROXIES", untrusted}, silent, []doctor.Finding{note("X-Forwarded-For", "all clients have the address 127.0.0.1")}},
 		{"X-Forwarded-Host passed on", nil, passing("X-Forwarded-Host"), []doctor.Finding{problem("proxy headers", "own X-Forwarded-Host arrives")}},
 		{"X-Forwarded-Host passed on, not trusted", []string{"TRUSTED_PROXIES", untrusted}, passing("X-Forwarded-Host"),
-			[]doctor.Finding{note("proxy headers", "X-Forwarded-Host arrives, and the gateway believes none of it")}},
+			[]doctor.Finding{note("proxy headers", "X-Forwarded-Host arrives, and the gateway ignores it")}},
 		{"X-Forwarded-Proto passed on", nil, passing("X-Forwarded-Proto"), []doctor.Finding{problem("proxy headers", "own X-Forwarded-Proto arrives")}},
 		{"X-Request-Id passed on", nil, passing("X-Request-Id"), []doctor.Finding{problem("proxy headers", "own X-Request-Id arrives from the load balancer, which the gateway trusts")}},
 		{"X-Request-Id passed on, not trusted", []string{"TRUSTED_PROXIES", untrusted}, passing("X-Request-Id"),
-			[]doctor.Finding{note("proxy headers", "X-Request-Id arrives, and the gateway believes none of it")}},
+			[]doctor.Finding{note("proxy headers", "X-Request-Id arrives, and the gateway ignores it")}},
 		{"X-Request-Id replaced", nil, func(r *httputil.ProxyRequest) { r.Out.Header.Set("X-Request-Id", "1") },
 			[]doctor.Finding{ok("proxy headers", "X-Request-Id")}},
-		{"certificate header passed on and believed", []string{"AUTH_PROXY_HEADER", "X-SSL-Client-Cert"}, nil,
-			[]doctor.Finding{problem("proxy headers", "anybody can pose as any client: what a client itself sends as X-SSL-Client-Cert arrives")}},
+		{"certificate header passed on and trusted", []string{"AUTH_PROXY_HEADER", "X-SSL-Client-Cert"}, nil,
+			[]doctor.Finding{problem("proxy headers", "every client can impersonate any other client: a client's own X-SSL-Client-Cert arrives")}},
 		{"certificate header deleted", []string{"AUTH_PROXY_HEADER", "X-SSL-Client-Cert"}, func(r *httputil.ProxyRequest) { r.Out.Header.Del("X-SSL-Client-Cert") },
-			[]doctor.Finding{ok("proxy headers", "stops or replaces a client's own X-SSL-Client-Cert")}},
+			[]doctor.Finding{ok("proxy headers", "removes or replaces a client's own X-SSL-Client-Cert")}},
 		{"certificate header added to", []string{"AUTH_PROXY_HEADER", "Client-Cert"}, func(r *httputil.ProxyRequest) {
 			if r.In.Header.Get("Client-Cert") != "" {
 				r.Out.Header.Add("Client-Cert", "the load balancer's")
 			}
-		}, []doctor.Finding{note("proxy headers", "own Client-Cert arrives beside the load balancer's")}},
+		}, []doctor.Finding{note("proxy headers", "own Client-Cert arrives in addition to the load balancer's")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -346,7 +343,7 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// TestTargets: what becomes of paths and queries.
+// TestTargets checks the findings about load balancers that change paths and queries.
 func TestTargets(t *testing.T) {
 	gateway := newGateway(t)
 	onURL := func(change func(u *url.URL)) func(*httputil.ProxyRequest) {
@@ -357,11 +354,11 @@ func TestTargets(t *testing.T) {
 		rewrite func(*httputil.ProxyRequest)
 		want    []doctor.Finding
 	}{
-		{"decoded and encoded again", onURL(func(u *url.URL) { u.RawPath = "" }), []doctor.Finding{note("path and query", "another spelling of the same path, which access rules do not tell apart: /%41"),
+		{"decoded and encoded again", onURL(func(u *url.URL) { u.RawPath = "" }), []doctor.Finding{note("path and query", "another encoding of the same path, which makes no difference for access rules: /%41"),
 			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
-		{"query lost", onURL(func(u *url.URL) { u.RawQuery = "" }), []doctor.Finding{problem("path and query", "?q=a%20b+c%2Fd&q=&Q=1 does not arrive as it is sent: the query is lost")}},
-		{"query written anew", onURL(func(u *url.URL) { u.RawQuery = u.Query().Encode() }), []doctor.Finding{problem("path and query", "the query is written anew")}},
-		{"no slash at the end", onURL(func(u *url.URL) { u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), "" }), []doctor.Finding{problem("path and query", "the slash at the end is lost"),
+		{"query lost", onURL(func(u *url.URL) { u.RawQuery = "" }), []doctor.Finding{problem("path and query", "?q=a%20b+c%2Fd&q=&Q=1 does not arrive unchanged: the query is removed")}},
+		{"query written anew", onURL(func(u *url.URL) { u.RawQuery = u.Query().Encode() }), []doctor.Finding{problem("path and query", "the query is parsed and serialized again")}},
+		{"no slash at the end", onURL(func(u *url.URL) { u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), "" }), []doctor.Finding{problem("path and query", "the slash at the end is removed"),
 			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
 		{"spaces to plus", onURL(func(u *url.URL) {
 			u.RawPath = strings.ReplaceAll(u.EscapedPath(), "%20", "+")
@@ -375,8 +372,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestNormalization: a load balancer that changes ambiguous paths is reported, with
-// the paths.
+// TestNormalization checks that a load balancer that changes ambiguous paths is reported
+// with these paths.
 func TestNormalization(t *testing.T) {
 	gateway := newGateway(t)
 	rewriting := func(change func(path string) string) func(*httputil.ProxyRequest) {
@@ -430,7 +427,7 @@ func TestNormalization(t *testing.T) {
 	}
 }
 
-// TestPrefix: a load balancer may know the gateway under another path.
+// TestPrefix checks load balancers that forward the echo from another path.
 func TestPrefix(t *testing.T) {
 	gateway := newGateway(t)
 	strip := proxy{rewrite: func(r *httputil.ProxyRequest) {
@@ -438,12 +435,12 @@ func TestPrefix(t *testing.T) {
 		r.Out.URL.RawPath = strings.TrimPrefix(r.Out.URL.RawPath, "/api/v1")
 	}}.start(t, gateway)
 	wantFindings(t, examineAt(t, strip.URL+"/api/v1"+echo.Path, strip.Client()),
-		note("path", "takes /api/v1 off the path"), ok("path and query", "/a%20b, /a+b, /%41, /a/, /a, /a;b=1, ?q"))
+		note("path", "removes /api/v1 from the path"), ok("path and query", "/a%20b, /a+b, /%41, /a/, /a, /a;b=1, ?q"))
 	other := proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Path = echo.Path }}.start(t, gateway)
-	wantFindings(t, examineAt(t, other.URL+"/where", other.Client()), note("path", "makes another path of /where (14 bytes instead of 6)"))
+	wantFindings(t, examineAt(t, other.URL+"/where", other.Client()), note("path", "replaces the path /where by another one (14 bytes instead of 6)"))
 }
 
-// TestNoEcho: what to do when the first canary is not answered.
+// TestNoEcho checks what the doctor recommends if the echo does not respond.
 func TestNoEcho(t *testing.T) {
 	always := func(status int) proxy { return proxy{refuse: func(*http.Request) int { return status }} }
 	tests := []struct {
@@ -452,47 +449,47 @@ func TestNoEcho(t *testing.T) {
 		proxy    proxy
 		want     string
 	}{
-		{"off", []string{"ECHO_PATH", ""}, proxy{}, "has no echo at /certgate/echo, or its deny list names the client: set ECHO_PATH=/certgate/echo there"},
-		{"denied", []string{"ACCESS_RULES", "rules: [{name: a, clients: [mail], allow: [\"GET /events\"]}]\ndeny: [{client: mail}]"}, proxy{}, "its deny list names the client"},
-		{"another header", []string{"AUTH_HEADER", "X-App-Cert"}, proxy{}, "finds no certificate in X-App-Cert: let the load balancer pass X-App-Cert on, and call certgate doctor with --header X-App-Cert"},
-		{"dropped", nil, proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Del("X-SSL-Auth") }}, "finds no certificate in X-SSL-Auth: let the load balancer pass X-SSL-Auth on"},
-		{"lower case", nil, proxy{rewrite: changing(strings.ToLower)}, "in no form: the load balancer damages X-SSL-Auth"},
+		{"off", []string{"ECHO_PATH", ""}, proxy{}, "has no echo at /certgate/echo, or its deny list contains the client: set ECHO_PATH=/certgate/echo at the gateway"},
+		{"denied", []string{"ACCESS_RULES", "rules: [{name: a, clients: [mail], allow: [\"GET /events\"]}]\ndeny: [{client: mail}]"}, proxy{}, "its deny list contains the client"},
+		{"another header", []string{"AUTH_HEADER", "X-App-Cert"}, proxy{}, "finds no certificate in X-App-Cert: configure the load balancer to forward X-App-Cert, and run certgate doctor with --header X-App-Cert"},
+		{"dropped", nil, proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Del("X-SSL-Auth") }}, "finds no certificate in X-SSL-Auth: configure the load balancer to forward X-SSL-Auth"},
+		{"lower case", nil, proxy{rewrite: changing(strings.ToLower)}, "in any form: the load balancer damages X-SSL-Auth"},
 		{"twice", nil, proxy{rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Add("X-SSL-Auth", "x") }}, "sent once and arrives more than once"},
 		{"another master key", []string{"AUTH_PUBLIC_KEY", otherKey}, proxy{}, `403 "certificate_untrusted": certgate inspect`},
-		{"not found", nil, always(404), "answers 404, and it is not the echo: set ECHO_PATH"},
-		{"something else", nil, always(200), "answers 200, and it is not the echo"},
+		{"not found", nil, always(404), "responds with 404, and this is not the echo: set ECHO_PATH"},
+		{"something else", nil, always(200), "responds with 200, and this is not the echo"},
 		{"redirected", nil, always(301), "redirects to"},
-		{"unreachable gateway", nil, always(502), "it does not reach the gateway"},
+		{"unreachable gateway", nil, always(502), "it cannot reach the gateway"},
 		{"too long", nil, always(431), "raise its limit for header lines"},
-		{"its own refusal", nil, always(403), "it is not the gateway"},
+		{"its own refusal", nil, always(403), "this is not the gateway's response"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			findings := tt.proxy.examine(t, newGateway(t, tt.settings...))
 			wantFindings(t, findings, problem("echo", tt.want))
 			if len(findings) != 2 {
-				t.Errorf("want nothing more to be asked, found\n%s", show(findings))
+				t.Errorf("want no further checks, found\n%s", format(findings))
 			}
 		})
 	}
 }
 
-// otherKey is RFC 8410's example of a public key.
+// otherKey is the example of a public key in RFC 8410.
 const otherKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
 
 func TestNoConnection(t *testing.T) {
 	gateway := newGateway(t)
 	server := proxy{}.start(t, gateway)
-	stranger := &http.Client{Transport: &http.Transport{}}
-	wantFindings(t, examineAt(t, server.URL+echo.Path, stranger), problem("connection", "give the authority's certificate with --ca"))
+	untrusting := &http.Client{Transport: &http.Transport{}}
+	wantFindings(t, examineAt(t, server.URL+echo.Path, untrusting), problem("connection", "set the CA certificate with --ca"))
 	wrong := server.Client()
 	named := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	wantFindings(t, examineAt(t, named+echo.Path, wrong), problem("connection", "for another name"))
 	plain := httptest.NewServer(http.NotFoundHandler())
 	address := plain.URL
 	plain.Close()
-	wantFindings(t, examineAt(t, address+echo.Path, stranger), problem("connection", "does not answer"))
-	// Without TLS and without anything between.
-	wantFindings(t, examineAt(t, gateway.String()+echo.Path, stranger), note("connection", "without TLS, on this machine"),
+	wantFindings(t, examineAt(t, address+echo.Path, untrusting), problem("connection", "does not respond"))
+	// Without TLS and without a load balancer.
+	wantFindings(t, examineAt(t, gateway.String()+echo.Path, untrusting), note("connection", "without TLS, on this machine"),
 		problem("X-Forwarded-For", "sends none"), problem("spoofed X-Forwarded-For", ""), problem("proxy headers", "own X-Forwarded-Host"))
 }

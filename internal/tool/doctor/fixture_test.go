@@ -29,31 +29,31 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is a master key and a certificate of mail.
-type world struct {
+// fixture is a master key and a certificate of the client mail.
+type fixture struct {
 	publicKey string
 	mail      *x509.Certificate
 }
 
-var made = sync.OnceValues(func() (w world, err error) {
+var newFixtureOnce = sync.OnceValues(func() (f fixture, err error) {
 	now := time.Now()
 	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
 	if err != nil {
-		return w, err
+		return f, err
 	}
-	// RSA, whose certificates are as long as most are. There is a + in its base64
-	// for sure.
-	for !strings.Contains(certheader.Encode(certheader.Base64DER, raw(w.mail)), "+") {
+	// The key is RSA, so that the certificate is as long as most are. The base64 of the
+	// certificate contains a +.
+	for !strings.Contains(certheader.Encode(certheader.Base64DER, raw(f.mail)), "+") {
 		key, err := pki.RSA2048.Generate()
 		if err != nil {
-			return w, err
+			return f, err
 		}
-		if w.mail, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
-			return w, err
+		if f.mail, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
+			return f, err
 		}
 	}
-	w.publicKey = string(ca.PublicKeyPEM())
-	return w, nil
+	f.publicKey = string(ca.PublicKeyPEM())
+	return f, nil
 })
 
 func raw(c *x509.Certificate) []byte {
@@ -63,21 +63,21 @@ func raw(c *x509.Certificate) []byte {
 	return c.Raw
 }
 
-func newWorld(t *testing.T) world {
+func newFixture(t *testing.T) fixture {
 	t.Helper()
-	w, err := made()
+	f, err := newFixtureOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return f
 }
 
-// newGateway is the address of a running one that trusts this machine as a proxy;
-// settings, in pairs, may say otherwise.
+// newGateway starts a gateway that trusts this machine as a proxy and returns its URL.
+// The settings are pairs of names and values; an empty value removes a setting.
 func newGateway(t *testing.T, settings ...string) *url.URL {
 	t.Helper()
 	environ := map[string]string{
-		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "", "AUTH_PUBLIC_KEY": newWorld(t).publicKey, "AUTH_FAILURE_RATE": "0",
+		"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "", "AUTH_PUBLIC_KEY": newFixture(t).publicKey, "AUTH_FAILURE_RATE": "0",
 		"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [\"GET /events\"]}]", "UPSTREAM_URL": "http://127.0.0.1:1",
 		"TRUSTED_PROXIES": "127.0.0.1/32", "ECHO_PATH": echo.Path,
 	}
@@ -106,20 +106,21 @@ func newGateway(t *testing.T, settings ...string) *url.URL {
 	return &url.URL{Scheme: "http", Host: g.Addr().String()}
 }
 
-// proxy is a load balancer. It is a good one except for what the test makes it do.
+// proxy is a load balancer that works correctly except for the configured faults.
 type proxy struct {
 	// rewrite changes the request to the gateway.
 	rewrite func(r *httputil.ProxyRequest)
-	// refuse is the status of an answer in place of the gateway's, or 0.
+	// refuse returns the status of the load balancer's own response, or 0 to forward the
+	// request.
 	refuse func(r *http.Request) int
-	// noKeepAlive has each request on a connection of its own.
+	// noKeepAlive disables the reuse of connections to the gateway.
 	noKeepAlive bool
 }
 
 func (p proxy) start(t *testing.T, gateway *url.URL) *httptest.Server {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: p.noKeepAlive}
-	passOn := &httputil.ReverseProxy{
+	forward := &httputil.ReverseProxy{
 		Transport: transport,
 		ErrorLog:  zap.NewStdLog(zap.NewNop()),
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -138,7 +139,7 @@ func (p proxy) start(t *testing.T, gateway *url.URL) *httptest.Server {
 				return
 			}
 		}
-		passOn.ServeHTTP(w, r)
+		forward.ServeHTTP(w, r)
 	}))
 	server.EnableHTTP2 = true
 	server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
@@ -150,7 +151,7 @@ func (p proxy) start(t *testing.T, gateway *url.URL) *httptest.Server {
 	return server
 }
 
-// examine sends the doctor through the proxy to the gateway.
+// examine runs the doctor through the proxy.
 func (p proxy) examine(t *testing.T, gateway *url.URL) []doctor.Finding {
 	t.Helper()
 	server := p.start(t, gateway)
@@ -165,7 +166,7 @@ func examineAt(t *testing.T, address string, client *http.Client) []doctor.Findi
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(client.CloseIdleConnections)
-	w := newWorld(t)
+	w := newFixture(t)
 	findings := doctor.Examine(t.Context(), doctor.Options{URL: u, Certificates: [][]byte{w.mail.Raw}, Header: "X-SSL-Auth", Client: client})
 	for _, f := range findings {
 		for _, form := range certheader.Forms() {
@@ -175,13 +176,13 @@ func examineAt(t *testing.T, address string, client *http.Client) []doctor.Findi
 	return findings
 }
 
-// wantNoPiece wants no 12 bytes of the secret in text, but for what every
-// certificate begins or ends with.
+// wantNoPiece checks that the text contains no 12 bytes of the secret, except the
+// beginning and the end, which are the same in every certificate.
 func wantNoPiece(t *testing.T, text, secret string) {
 	t.Helper()
 	for i := 64; i+12 <= len(secret)-40; i++ {
 		if strings.Contains(text, secret[i:i+12]) {
-			t.Fatal("a piece of the certificate is in what the doctor says")
+			t.Fatal("want no part of the certificate in a finding, found one")
 		}
 	}
 }

@@ -15,43 +15,44 @@ import (
 )
 
 const (
-	// maxRequests bounds what one run sends.
+	// maxRequests is the limit for the requests of one run.
 	maxRequests = 80
-	// maxAnswer bounds what is read of one answer, in bytes.
-	maxAnswer = 256 << 10
+	// maxResponse is the limit for a response, in bytes.
+	maxResponse = 256 << 10
 )
 
-// canary is one request. Its zero value has nothing but the certificate.
+// canary is one request. Its zero value sends the certificate only.
 type canary struct {
-	// behind is what stands behind the echo's path, query included.
-	behind string
-	// header is what is sent beside the certificate; the names as they stand.
+	// suffix is appended to the path of the echo. It may contain a query.
+	suffix string
+	// header is sent in addition to the certificate. Its names are sent unchanged.
 	header http.Header
-	// credential is sent instead of the certificate in the form that passes.
+	// credential is the value of the credential header. If empty, the certificate is sent
+	// in a form that the gateway accepts.
 	credential string
 }
 
-// with is a canary with one header of one line.
+// with returns a canary with one header of one line.
 func with(name, value string) canary { return canary{header: http.Header{name: {value}}} }
 
-// arrival is what became of a canary.
-type arrival struct {
-	answer   *echo.Answer   // nil: the echo did not answer
-	response *http.Response // without a body; nil: nobody answered
-	reason   string         // of the gateway's refusal; empty: it was not the gateway
-	err      error          // why nobody answered
+// result is the outcome of a canary.
+type result struct {
+	answer   *echo.Answer   // the echo, or nil if another program responded
+	response *http.Response // without its body, or nil if there was no response
+	reason   string         // of the gateway's refusal, or "" if another program responded
+	err      error          // why there was no response
 }
 
-// send asks once.
-func (e *examination) send(ctx context.Context, c canary) arrival {
+// send sends a canary.
+func (e *examination) send(ctx context.Context, c canary) result {
 	if e.sent++; e.sent > maxRequests {
-		return arrival{err: errors.New("enough requests were sent")}
+		return result{err: errors.New("the limit of requests is reached")}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.URL.String(), http.NoBody)
 	if err != nil {
-		return arrival{err: err}
+		return result{err: err}
 	}
-	// Opaque goes into the request line as it is.
+	// net/http sends an opaque URL unchanged.
 	req.URL.Opaque, req.URL.RawQuery, _ = strings.Cut(e.target(c), "?")
 	maps.Copy(req.Header, c.header)
 	if c.credential == "" {
@@ -61,27 +62,27 @@ func (e *examination) send(ctx context.Context, c canary) arrival {
 	res, err := e.Client.Do(req)
 	if err != nil {
 		if outer, ok := errors.AsType[*url.Error](err); ok {
-			err = outer.Err // without the address, which everybody knows
+			err = outer.Err // without the URL, which the operator knows
 		}
-		return arrival{err: err}
+		return result{err: err}
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxResponse))
 	if err != nil {
-		return arrival{err: err}
+		return result{err: err}
 	}
-	a := read(res, body)
+	a := readResult(res, body)
 	if a.answer != nil {
 		e.peers = append(e.peers, a.answer.Peer)
 	}
 	return a
 }
 
-// target is the request target of a canary.
-func (e *examination) target(c canary) string { return e.URL.EscapedPath() + c.behind }
+// target returns the request target of a canary.
+func (e *examination) target(c canary) string { return e.URL.EscapedPath() + c.suffix }
 
-func read(res *http.Response, body []byte) arrival {
-	a := arrival{response: res}
+func readResult(res *http.Response, body []byte) result {
+	a := result{response: res}
 	var answer echo.Answer
 	if json.Unmarshal(body, &answer) == nil && answer.Version == echo.Version && res.StatusCode == http.StatusOK {
 		a.answer = &answer
@@ -97,22 +98,22 @@ func read(res *http.Response, body []byte) arrival {
 	return a
 }
 
-// status is 0 when nobody answered.
-func (a arrival) status() int {
+// status returns the status of the response, or 0 if there was none.
+func (a result) status() int {
 	if a.response == nil {
 		return 0
 	}
 	return a.response.StatusCode
 }
 
-// refusal says who answered in place of the echo, and what.
-func (a arrival) refusal() string {
+// describe describes a response that is not the echo's.
+func (a result) describe() string {
 	switch {
 	case a.response == nil:
-		return fmt.Sprintf("there is no answer (%v)", a.err)
+		return fmt.Sprintf("there is no response (%v)", a.err)
 	case a.reason != "":
 		return fmt.Sprintf("the gateway refuses the request with %d %.40q", a.status(), a.reason)
 	default:
-		return fmt.Sprintf("the load balancer answers %d", a.status())
+		return fmt.Sprintf("the load balancer responds with %d", a.status())
 	}
 }

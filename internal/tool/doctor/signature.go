@@ -10,9 +10,9 @@ import (
 	"github.com/certgate/certgate/internal/surface/echo"
 )
 
-// signatures looks at what a signed request needs beside its certificate and its
-// target: fields that arrive as they are sent, and the host that the client signs
-// for. The signature that is sent is nobody's.
+// signatures checks what signed requests need in addition to the certificate and the
+// request target: the fields of a signature arrive unchanged, and the gateway expects the
+// host for which clients sign. The signature that the doctor sends is not valid.
 func (e *examination) signatures(ctx context.Context) {
 	const check = "signature"
 	sent := map[string]string{
@@ -26,37 +26,37 @@ func (e *examination) signatures(ctx context.Context) {
 	}
 	a := e.send(ctx, canary{header: header})
 	if a.answer == nil {
-		e.say(Problem, check, "a request with the fields of a signature is not let through: "+a.refusal())
+		e.add(Problem, check, "a request with the fields of a signature is refused: "+a.describe())
 		return
 	}
-	var whole []string
+	var unchanged []string
 	for _, name := range echo.Signed() {
-		if words := damage(sent[name], a.answer.Header(name)); words != "" {
-			e.say(Problem, check, fmt.Sprintf("%s does not arrive as it is sent: %s; let the load balancer pass it on as it is", name, words))
+		if fault := describeDamage(sent[name], a.answer.Header(name)); fault != "" {
+			e.add(Problem, check, fmt.Sprintf("%s does not arrive unchanged: %s; configure the load balancer to forward it unchanged", name, fault))
 			continue
 		}
-		whole = append(whole, name)
+		unchanged = append(unchanged, name)
 	}
-	if len(whole) > 0 {
-		e.say(OK, check, "these fields arrive as they are sent: "+strings.Join(whole, ", "))
+	if len(unchanged) > 0 {
+		e.add(OK, check, "these fields arrive unchanged: "+strings.Join(unchanged, ", "))
 	}
 	e.authority(a.answer.Authority)
 }
 
-// authority compares the host that clients sign for with the one that the gateway
-// wants to be named; a gateway that does not say is an older one.
+// authority compares the host for which clients sign with the host that the gateway
+// expects. Older gateways do not report that host.
 func (e *examination) authority(found string) {
 	const check = "authority"
 	switch host := signedHost(e.URL); found {
 	case "":
 	case host:
-		e.say(OK, check, fmt.Sprintf("clients that sign their requests sign for %s, and the gateway expects that", host))
+		e.add(OK, check, fmt.Sprintf("clients that sign their requests sign for %s, and the gateway expects that", host))
 	default:
-		e.say(Note, check, fmt.Sprintf("clients that sign their requests sign for %s, and the gateway expects %.100q: set PUBLIC_AUTHORITY=%s there before AUTH_PROOF or a rule asks for signatures", host, found, host))
+		e.add(Note, check, fmt.Sprintf("clients that sign their requests sign for %s, and the gateway expects %.100q: set PUBLIC_AUTHORITY=%s at the gateway before AUTH_PROOF or a rule requires signatures", host, found, host))
 	}
 }
 
-// signedHost is what a client takes for the authority (RFC 9421, section 2.2.3).
+// signedHost returns the authority that a client signs (RFC 9421, section 2.2.3).
 func signedHost(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	for scheme, port := range map[string]string{"http": ":80", "https": ":443"} {
