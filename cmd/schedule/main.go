@@ -1,9 +1,8 @@
-// Command schedule keeps the events of all client applications in one SQLite
-// file and shows them on a page.
+// Command schedule is the example service. It stores the events of all client
+// applications in a SQLite file and shows them on a page.
 //
-// It is the service behind the gateway and believes the X-Client-Id header, so
-// it listens on loopback unless it is told otherwise. Its settings are
-// environment variables; schedule --help lists them.
+// It trusts the X-Client-Id header of the gateway. Therefore it listens on a loopback
+// address by default. Its settings are environment variables; schedule --help lists them.
 package main
 
 import (

@@ -17,15 +17,15 @@ import (
 	"github.com/certgate/certgate/cmd/schedule/internal/schedule"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK      = 0
-	exitFailure = 1 // it ran, or tried to, and failed
+	exitFailure = 1 // the service failed to start or to run
 	exitUsage   = 2 // the command line or a variable is wrong
 )
 
-// run is the whole program: it serves until ctx ends and returns the exit
-// code. The log goes to stderr, one JSON object a line.
+// run serves until ctx ends and returns the exit code. It writes the log to stderr, with
+// one JSON object per line.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	if code, done := parseArgs(args, stdout, stderr); done {
 		return code
@@ -43,11 +43,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return exitOK
 }
 
-// parseArgs handles --help and refuses everything else on the command line.
-// Done says that the program has nothing left to do.
+// parseArgs handles --help and refuses all other arguments. done reports whether the
+// program ends with the exit code.
 func parseArgs(args []string, stdout, stderr io.Writer) (code int, done bool) {
-	var grammar struct{}
-	parser, err := kong.New(&grammar, kong.Name("schedule"), kong.Writers(stdout, stderr),
+	var cli struct{}
+	parser, err := kong.New(&cli, kong.Name("schedule"), kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { code, done = status, true }),
 		kong.Help(func(_ kong.HelpOptions, c *kong.Context) error { return writeHelp(c.Stdout) }))
 	if err == nil {
@@ -66,8 +66,8 @@ func newLog(level zapcore.Level, w io.Writer) *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level))
 }
 
-// serve opens the database and the listener and serves until ctx ends; then it
-// lets the requests that it has begun come to their end.
+// serve opens the database and the listener and serves until ctx ends. Then it waits for
+// open requests.
 func serve(ctx context.Context, s settings, log *zap.Logger) (err error) {
 	store, err := schedule.Open(ctx, s.Database)
 	if err != nil {
@@ -107,13 +107,13 @@ func newServer(handler http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// drain stops accepting and waits for the requests under way; after patience
-// it cuts them off and says so.
-func drain(ctx context.Context, server *http.Server, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// drain closes the listener and waits for open requests. It aborts those that are still
+// open after the timeout and returns an error.
+func drain(ctx context.Context, server *http.Server, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("want every request to end within %s: %w", patience, err), server.Close())
+		return errors.Join(fmt.Errorf("want every request to end within %s: %w", timeout, err), server.Close())
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 func TestHelpShowsEveryVariable(t *testing.T) {
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"--help"}, nil, &out, &errs); code != exitOK || errs.Len() > 0 {
-		t.Fatalf("want exit 0 and no complaint, found %d %s", code, errs.String())
+		t.Fatalf("want exit code 0 and no error, found %d %s", code, errs.String())
 	}
 	for _, want := range []string{"LISTEN_ADDR", "DATABASE", "LOG_LEVEL", "SHUTDOWN_TIMEOUT", "127.0.0.1:8081", "Example:", "curl"} {
 		if !strings.Contains(out.String(), want) {
@@ -28,7 +28,8 @@ func TestHelpShowsEveryVariable(t *testing.T) {
 	}
 }
 
-// Each case differs from a good start in one way.
+// TestRunRefuses checks the exit code and the error for each invalid setting. Each case
+// differs from a valid one in one way.
 func TestRunRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -41,11 +42,11 @@ func TestRunRefuses(t *testing.T) {
 		{"a flag", []string{"--port=1"}, nil, exitUsage, "unknown flag --port"},
 		{"no port", nil, []string{"LISTEN_ADDR=localhost"}, exitUsage, `LISTEN_ADDR: found "localhost", want host:port`},
 		{"no such port", nil, []string{"LISTEN_ADDR=:65536"}, exitUsage, `LISTEN_ADDR: found ":65536", want host:port`},
-		{"an empty database", nil, []string{"DATABASE="}, exitUsage, "DATABASE: found it empty"},
-		{"no level", nil, []string{"LOG_LEVEL=loud"}, exitUsage, `LOG_LEVEL: found "loud", want debug`},
+		{"an empty database", nil, []string{"DATABASE="}, exitUsage, "DATABASE: found an empty value"},
+		{"unknown level", nil, []string{"LOG_LEVEL=loud"}, exitUsage, `LOG_LEVEL: found "loud", want debug`},
 		{"a level that hides errors", nil, []string{"LOG_LEVEL=fatal"}, exitUsage, `LOG_LEVEL: found "fatal", want debug`},
-		{"no duration", nil, []string{"SHUTDOWN_TIMEOUT=30"}, exitUsage, `SHUTDOWN_TIMEOUT: found "30", want a positive duration`},
-		{"no patience", nil, []string{"SHUTDOWN_TIMEOUT=0s"}, exitUsage, `SHUTDOWN_TIMEOUT: found "0s", want a positive duration`},
+		{"invalid duration", nil, []string{"SHUTDOWN_TIMEOUT=30"}, exitUsage, `SHUTDOWN_TIMEOUT: found "30", want a positive duration`},
+		{"no timeout", nil, []string{"SHUTDOWN_TIMEOUT=0s"}, exitUsage, `SHUTDOWN_TIMEOUT: found "0s", want a positive duration`},
 		{"no directory", nil, []string{"DATABASE=" + filepath.Join(t.TempDir(), "nowhere", "x.db")}, exitFailure, "unable to open database file"},
 		{"no such address", nil, []string{"DATABASE=" + filepath.Join(t.TempDir(), "x.db"), "LISTEN_ADDR=192.0.2.1:0"}, exitFailure, "listen tcp 192.0.2.1:0"},
 	} {
@@ -81,7 +82,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// The program serves on the address it logs until it is told to stop.
+// TestServeAndStop checks that the program serves on the address in its log, and ends when
+// its context ends.
 func TestServeAndStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -15,13 +15,13 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// variables is the environment as it is written. It is read as text so that
-// every fault can name its variable.
+// variables holds the environment variables as text, so that every fault can name its
+// variable.
 type variables struct {
-	ListenAddr      string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081" help:"where to listen; port 0 takes a free one and logs it"`
-	Database        string `env:"DATABASE" envDefault:"schedule.db" help:"the SQLite file; it is made when it is not there"`
+	ListenAddr      string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081" help:"the address to listen on; port 0 selects a free port, which is logged"`
+	Database        string `env:"DATABASE" envDefault:"schedule.db" help:"the SQLite file; it is created if it does not exist"`
 	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
-	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long requests may go on after SIGTERM"`
+	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long open requests may take after SIGTERM"`
 }
 
 // settings is the checked configuration.
@@ -32,9 +32,9 @@ type settings struct {
 	ShutdownTimeout time.Duration
 }
 
-// loadSettings checks the environment and reports every fault at once, one a
-// line, by the name of the variable. An empty variable is a fault, because
-// whoever set it meant something.
+// loadSettings reads the environment. Its error contains every fault, one per line, with
+// the name of the variable. An empty variable is a fault, because it is probably a mistake
+// of the operator.
 func loadSettings(environ map[string]string) (settings, error) {
 	var v variables
 	if err := env.ParseWithOptions(&v, env.Options{Environment: environ}); err != nil {
@@ -44,7 +44,7 @@ func loadSettings(environ map[string]string) (settings, error) {
 	var faults []error
 	check := func(name, value, want string, ok func(string) bool) {
 		if given, set := environ[name]; set && given == "" {
-			faults = append(faults, fmt.Errorf("%s: found it empty, want %s, or no variable at all", name, want))
+			faults = append(faults, fmt.Errorf("%s: found an empty value, want %s, or leave the variable unset", name, want))
 		} else if !ok(value) {
 			faults = append(faults, fmt.Errorf("%s: found %q, want %s", name, value, want))
 		}
@@ -73,13 +73,13 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// writeHelp writes what schedule --help shows.
+// writeHelp writes the text of schedule --help.
 func writeHelp(w io.Writer) error {
 	_, err := io.WriteString(w, `Usage: schedule
 
-Keeps the events of all applications and shows them on a page at /.
+Stores the events of all applications and shows them on a page at /.
 
-It believes the X-Client-Id header, so only the gateway may reach it.
+It trusts the X-Client-Id header, so it must be reachable through the gateway only.
 
 Environment variables:
 `)
@@ -106,7 +106,7 @@ Exit codes: 0 after SIGTERM, 1 after a failure, 2 for a wrong setting.
 	return err
 }
 
-// helpLines is one line for each field of variables, its columns tabbed.
+// helpLines returns one line with tab-separated columns for each field of variables.
 func helpLines() []string {
 	var lines []string
 	for field := range reflect.TypeFor[variables]().Fields() {

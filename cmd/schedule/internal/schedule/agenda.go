@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// agenda is the page's week as the template reads it.
+// agenda is the input of the page's template: one week of events.
 type agenda struct {
 	Week     string
 	Number   int
@@ -41,8 +41,8 @@ type day struct {
 	Entries []entry
 }
 
-// entry is one event on one day. Clock says when it happens on that day; Span,
-// only for an event of several days, when it happens altogether.
+// entry is an event on one day. Clock contains its times on that day. Span contains its
+// begin and end, and is set for events of several days only.
 type entry struct {
 	ID     string
 	Name   string
@@ -52,8 +52,7 @@ type entry struct {
 	Span   []moment
 }
 
-// moment is a time as people read it and as machines do, with the word that
-// goes before it.
+// moment is a time for people (Text) and for programs (ISO), with the word before it.
 type moment struct {
 	Word string
 	ISO  string
@@ -65,9 +64,8 @@ type weekLink struct {
 	Title string
 }
 
-// hue is the application's colour, as an angle. It depends on nothing but the
-// name, so an application keeps its colour on every page and any number of
-// applications has one.
+// hue returns the colour of an application, as an angle. It depends on the name only, so
+// an application has the same colour on every page.
 func hue(client string) int {
 	return int(crc32.ChecksumIEEE([]byte(client)) % 360)
 }
@@ -98,8 +96,8 @@ func appsOf(events []Event) []app {
 	return apps
 }
 
-// newDay takes the events that touch the day, be it for a moment; an event
-// that ends at midnight does not touch the day that begins there.
+// newDay returns the day with all events that overlap it. An event that ends at midnight
+// does not overlap the day that begins then.
 func newDay(start time.Time, events []Event, now time.Time) day {
 	d := day{
 		ISO: start.Format(time.DateOnly), Weekday: start.Format("Monday"),

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// chromium runs the browser over the URL and returns the page's elements and
-// what the browser complained about.
-func chromium(t *testing.T, url string) (dom, complaints string) {
+// chromium loads a URL in the browser and returns the elements of the page and the
+// browser's messages.
+func chromium(t *testing.T, url string) (dom, messages string) {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil && os.Getenv("CI") == "" {
@@ -37,7 +37,7 @@ func chromium(t *testing.T, url string) (dom, complaints string) {
 	return out.String(), errs.String()
 }
 
-// crowded is a week with what could make the page wide.
+// crowded returns a service with events that could make the page wide.
 func crowded(t *testing.T) *service {
 	t.Helper()
 	s := serve(t)
@@ -49,18 +49,18 @@ func crowded(t *testing.T) *service {
 
 func TestBrowserShowsThePage(t *testing.T) {
 	s := crowded(t)
-	dom, complaints := chromium(t, s.url+"/")
-	reply{body: dom}.mustSay(t, ">Meeting</bdi>", ">mail</bdi>", ">social</bdi>", strings.Repeat("W", 200))
-	reply{body: dom}.mustNotSay(t, "<script")
-	if strings.Contains(complaints, "Content Security Policy") {
-		t.Errorf("want a page that keeps to its own policy, found %s", complaints)
+	dom, messages := chromium(t, s.url+"/")
+	reply{body: dom}.mustContain(t, ">Meeting</bdi>", ">mail</bdi>", ">social</bdi>", strings.Repeat("W", 200))
+	reply{body: dom}.mustNotContain(t, "<script")
+	if strings.Contains(messages, "Content Security Policy") {
+		t.Errorf("want a page that conforms to its own policy, found %s", messages)
 	}
 }
 
-// A phone is a frame here, because the page's policy forbids frames and
-// scripts: the same bytes are served without the policy, and the page around
-// them, which may run a script, measures them.
-func TestBrowserNeverScrollsSideways(t *testing.T) {
+// TestBrowserNoHorizontalScroll checks that the page is not wider than a phone. The page's
+// policy forbids frames and scripts, so the test serves the page without the policy, in a
+// frame of a page whose script measures it.
+func TestBrowserNoHorizontalScroll(t *testing.T) {
 	s := crowded(t)
 	measured := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

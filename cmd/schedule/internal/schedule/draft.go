@@ -13,21 +13,20 @@ import (
 // maxNameLength is the longest name of an event, in characters.
 const maxNameLength = 200
 
-// Draft is an event that a client asks for: checked, but not stored. The times
-// are UTC, in the years 1 to 9999, and End is after Start.
+// Draft is a valid event that is not stored yet. The times are UTC, in the years 1 to
+// 9999, and End is after Start.
 type Draft struct {
 	Name  string
 	Start time.Time
 	End   time.Time
 }
 
-// Equal says whether both drafts mean the same event: the same name and the
-// same two instants.
+// Equal reports whether both drafts have the same name and the same times.
 func (d Draft) Equal(other Draft) bool {
 	return d.Name == other.Name && d.Start.Equal(other.Start) && d.End.Equal(other.End)
 }
 
-// MarshalJSON writes the draft as the request body that [ParseDraft] reads.
+// MarshalJSON returns the draft as a request body that [ParseDraft] accepts.
 func (d Draft) MarshalJSON() ([]byte, error) {
 	type fields struct {
 		StartTime time.Time `json:"start_time"`
@@ -39,16 +38,16 @@ func (d Draft) MarshalJSON() ([]byte, error) {
 	}{fields{d.Start, d.End, d.Name}})
 }
 
-// Fault is one thing wrong with a request: the field, the parameter or the
-// header, and what was wanted there.
+// Fault is one fault of a request: the field, parameter or header, and the expected
+// value.
 type Fault struct {
 	Field  string `json:"field"`
 	Detail string `json:"detail"`
 }
 
-// ParseDraft reads {"event":{"start_time":…,"end_time":…,"name":…}}. It takes
-// exactly these members, each once and in this spelling, and nothing after
-// them. It returns every fault at once; without a fault the draft is complete.
+// ParseDraft parses {"event":{"start_time":…,"end_time":…,"name":…}}. Each of these
+// members must occur once, with exactly this name; other members and trailing data are
+// faults. ParseDraft returns every fault. The draft is valid if there is none.
 func ParseDraft(body []byte) (Draft, []Fault) {
 	if !utf8.Valid(body) {
 		return Draft{}, []Fault{{"body", "want UTF-8 text"}}
@@ -71,8 +70,7 @@ func ParseDraft(body []byte) (Draft, []Fault) {
 	return draft, nil
 }
 
-// readFields checks the members that are there; the missing ones are faults
-// already.
+// readFields parses the members that are present. readObject has reported missing ones.
 func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
 	var d Draft
 	var faults []Fault
@@ -99,8 +97,8 @@ func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
 	return d, faults
 }
 
-// parseTime reads an RFC 3339 time strictly and moves it to UTC. The zero time
-// is not in reach: the years begin a day after it.
+// parseTime parses an RFC 3339 time strictly and converts it to UTC. It never returns the
+// zero time without an error, because the first valid time is a day later.
 func parseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || !isStrict(s) {
@@ -113,9 +111,9 @@ func parseTime(s string) (time.Time, error) {
 	return t, nil
 }
 
-// isStrict refuses what [time.Parse] takes beyond RFC 3339: an hour of one
-// digit, a comma before the fraction, an offset of more than a day. It also
-// refuses a fraction finer than a nanosecond, of which something would be lost.
+// isStrict reports whether a time that [time.Parse] accepts conforms to RFC 3339, which
+// permits no hour of one digit, no comma before the fraction and no offset of a day or
+// more. A fraction with more than nanoseconds is refused, because Go would truncate it.
 func isStrict(s string) bool {
 	const whole, offset, nanoseconds = "2006-01-02T15:04:05", "+00:00", 9
 	if len(s) <= len(whole) || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
@@ -132,11 +130,12 @@ func isStrict(s string) bool {
 	return len(fraction) <= len(".")+nanoseconds
 }
 
-// firstTime is the earliest time an event may touch. It is not the first
-// instant of year 1, because that is Go's zero time.
+// firstTime is the earliest time of an event. It is not the begin of year 1, because that
+// is Go's zero time.
 func firstTime() time.Time { return time.Date(1, time.January, 2, 0, 0, 0, 0, time.UTC) }
 
-// checkName refuses names that show nothing or that could break a line of text.
+// checkName refuses names without visible characters and names with line breaks or control
+// characters.
 func checkName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxNameLength {
 		return fmt.Errorf("want at most %d characters, found %d", maxNameLength, n)
@@ -158,12 +157,12 @@ func isVisible(r rune) bool {
 	return unicode.IsGraphic(r) && !unicode.IsSpace(r)
 }
 
-// quote shows untrusted text on one line, and not more of it than helps.
+// quote returns untrusted text quoted, on one line, and shortened.
 func quote(s string) string {
-	const enough = 60
+	const limit = 60
 	runes := []rune(s)
-	if len(runes) <= enough {
+	if len(runes) <= limit {
 		return fmt.Sprintf("%q", s)
 	}
-	return fmt.Sprintf("%q…", string(runes[:enough]))
+	return fmt.Sprintf("%q…", string(runes[:limit]))
 }

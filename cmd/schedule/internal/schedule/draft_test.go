@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The body of the articles' example, and what it means.
+// meetingBody is the example of the articles of 2012.
 const meetingBody = `{"event":{"start_time":"2013-08-01T16:20:00+00:00","end_time":"2013-08-01T18:20:00+00:00","name":"Meeting"}}`
 
 func meeting() Draft {
@@ -27,11 +27,11 @@ func TestParseDraftAccepts(t *testing.T) {
 		name, body string
 		want       Draft
 	}{
-		{"the articles' example", meetingBody, meeting()},
+		{"the example of the articles", meetingBody, meeting()},
 		{"another offset", strings.Replace(meetingBody, "16:20:00+00:00", "18:20:00+02:00", 1), meeting()},
 		{"Z", strings.ReplaceAll(meetingBody, "+00:00", "Z"), meeting()},
 		{"a fraction", strings.Replace(meetingBody, ":00+00:00", ":00.000000000+00:00", 1), meeting()},
-		{"space around", " \n" + meetingBody + "\n", meeting()},
+		{"white space around", " \n" + meetingBody + "\n", meeting()},
 		{"an escape", strings.Replace(meetingBody, "Meeting", `\u00dcbung`, 1), named("Übung")},
 		{"the longest name", strings.Replace(meetingBody, "Meeting", strings.Repeat("ü", 200), 1), named(strings.Repeat("ü", 200))},
 		{"spaces are kept", strings.Replace(meetingBody, "Meeting", " a  b ", 1), named(" a  b ")},
@@ -48,11 +48,12 @@ func TestParseDraftAccepts(t *testing.T) {
 	}
 }
 
-// Each body differs from the accepted one in one way.
+// TestParseDraftRefuses checks the fault for each invalid body. Each body differs from an
+// accepted one in one way.
 func TestParseDraftRefuses(t *testing.T) {
 	replace := func(old, with string) string { return strings.Replace(meetingBody, old, with, 1) }
 	for _, tt := range []struct{ name, body, field, detail string }{
-		{"nothing", "", "body", "unexpected end"},
+		{"empty", "", "body", "unexpected end"},
 		{"not JSON", "start", "body", "invalid character"},
 		{"trailing data", meetingBody + "{}", "body", "after top-level value"},
 		{"not UTF-8", replace("Meeting", "\xff"), "body", "want UTF-8"},
@@ -77,12 +78,12 @@ func TestParseDraftRefuses(t *testing.T) {
 		{"no offset", replace("16:20:00+00:00", "16:20:00"), "event.start_time", "want an RFC 3339 time"},
 		{"an hour of one digit", replace("T16:20", "T6:20"), "event.start_time", "want an RFC 3339 time"},
 		{"a comma", replace("16:20:00+", "16:20:00,5+"), "event.start_time", "want an RFC 3339 time"},
-		{"a fraction too fine", replace("16:20:00+", "16:20:00.1234567891+"), "event.start_time", "want an RFC 3339 time"},
+		{"a fraction finer than nanoseconds", replace("16:20:00+", "16:20:00.1234567891+"), "event.start_time", "want an RFC 3339 time"},
 		{"an offset of a day", replace("16:20:00+00:00", "16:20:00-24:00"), "event.start_time", "want an RFC 3339 time"},
 		{"an offset of sixty minutes", replace("16:20:00+00:00", "16:20:00+00:60"), "event.start_time", "want an RFC 3339 time"},
 		{"no such day", replace("2013-08-01T16", "2013-02-30T16"), "event.start_time", "want an RFC 3339 time"},
-		{"before the years", replace("2013-08-01T16:20:00+00:00", "0001-01-01T00:00:00+01:00"), "event.start_time", "years 1 to 9999"},
-		{"after the years", replace("2013-08-01T18:20:00+00:00", "9999-12-31T23:59:59-01:00"), "event.end_time", "years 1 to 9999"},
+		{"before year 1", replace("2013-08-01T16:20:00+00:00", "0001-01-01T00:00:00+01:00"), "event.start_time", "years 1 to 9999"},
+		{"after year 9999", replace("2013-08-01T18:20:00+00:00", "9999-12-31T23:59:59-01:00"), "event.end_time", "years 1 to 9999"},
 		{"no end", replace(`"end_time":"2013-08-01T18:20:00+00:00",`, ""), "event.end_time", "found none"},
 		{"the end is the start", replace("T18:20", "T16:20"), "event.end_time", "want a time after start_time"},
 		{"the end is earlier", replace("18:20:00+00:00", "18:20:00+02:30"), "event.end_time", "want a time after start_time"},
@@ -108,7 +109,7 @@ func TestParseDraftReportsEveryFault(t *testing.T) {
 	}
 }
 
-// A fault quotes no more of the request than helps.
+// TestFaultsAreShort checks that a fault quotes only the begin of a long value.
 func TestFaultsAreShort(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	body := fmt.Sprintf(`{"event":{%q:1,"start_time":%q,"end_time":"2013-08-01T18:20:00Z","name":"Meeting"}}`, long, long)
@@ -123,7 +124,8 @@ func TestFaultsAreShort(t *testing.T) {
 	}
 }
 
-// What is accepted is complete and means the same after another journey.
+// FuzzParseDraft checks that an accepted draft is complete, and equal after it is encoded and
+// parsed again.
 func FuzzParseDraft(f *testing.F) {
 	f.Add([]byte(meetingBody))
 	f.Add([]byte(`{"event":{"start_time":"0001-01-02T00:00:00.000000001+00:00","end_time":"9999-12-31T23:59:59Z","name":"\ud800 ﷽"}}`))
@@ -133,7 +135,7 @@ func FuzzParseDraft(f *testing.F) {
 		draft, faults := ParseDraft(body)
 		if len(faults) > 0 {
 			if !draft.Equal(Draft{}) {
-				t.Fatalf("want no draft beside the faults %v, found %+v", faults, draft)
+				t.Fatalf("want no draft with the faults %v, found %+v", faults, draft)
 			}
 			return
 		}

@@ -17,11 +17,11 @@ const (
 	maxKeyLength = 255
 )
 
-type eventAnswer struct {
+type eventResponse struct {
 	Event Event `json:"event"`
 }
 
-type listAnswer struct {
+type listResponse struct {
 	Events []Event `json:"events"`
 	Next   string  `json:"next,omitempty"`
 }
@@ -44,7 +44,7 @@ func (s *server) addEvent(c *gin.Context, client string) error {
 		c.Header("Idempotency-Replayed", "true")
 	}
 	c.Header("Location", "/events/"+event.ID)
-	answer(c, http.StatusCreated, "application/json", eventAnswer{event})
+	respond(c, http.StatusCreated, "application/json", eventResponse{event})
 	return nil
 }
 
@@ -53,7 +53,7 @@ func (s *server) showEvent(c *gin.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	answer(c, http.StatusOK, "application/json", eventAnswer{event})
+	respond(c, http.StatusOK, "application/json", eventResponse{event})
 	return nil
 }
 
@@ -68,26 +68,25 @@ func (s *server) listEvents(c *gin.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	result := listAnswer{Events: events}
+	result := listResponse{Events: events}
 	if len(events) > limit {
 		result.Events = events[:limit]
 		last := events[limit-1]
 		result.Next = Position{last.StartTime, last.ID}.String()
 		c.Header("Link", nextLink(c.Request.URL, result.Next))
 	}
-	answer(c, http.StatusOK, "application/json", result)
+	respond(c, http.StatusOK, "application/json", result)
 	return nil
 }
 
-// nextLink is the link to the next page (RFC 8288): the same query from
-// another place.
+// nextLink returns the link to the next page (RFC 8288): the same query with the cursor.
 func nextLink(u *url.URL, cursor string) string {
 	query := u.Query()
 	query.Set("cursor", cursor)
 	return fmt.Sprintf(`</events?%s>; rel="next"`, query.Encode())
 }
 
-// readJSON reads the body of a request that says it is JSON.
+// readJSON reads the body of a request with the content type application/json.
 func readJSON(c *gin.Context) ([]byte, error) {
 	if !isJSON(c.Request.Header.Values("Content-Type")) {
 		c.Header("Accept", "application/json")
@@ -100,14 +99,14 @@ func readJSON(c *gin.Context) ([]byte, error) {
 			fmt.Sprintf("Want at most %d bytes.", maxBodyBytes))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", refuse(http.StatusBadRequest, "body_unreadable", "The body did not arrive whole",
-			"The connection ended, or fell silent, before the end of the body."), err)
+		return nil, fmt.Errorf("%w: %w", refuse(http.StatusBadRequest, "body_unreadable", "The body is incomplete",
+			"The connection ended or timed out before the end of the body."), err)
 	}
 	return body, nil
 }
 
-// isJSON accepts application/json and, because RFC 8259 knows no other
-// encoding, the charset utf-8 beside it.
+// isJSON reports whether the only Content-Type is application/json. The charset may be
+// utf-8, the only encoding of RFC 8259.
 func isJSON(values []string) bool {
 	if len(values) != 1 {
 		return false
@@ -120,8 +119,8 @@ func isJSON(values []string) bool {
 	return !ok || strings.EqualFold(charset, "utf-8")
 }
 
-// idempotencyKey reads the Idempotency-Key header; no header is no key, and a
-// header that is there must hold one.
+// idempotencyKey returns the value of the Idempotency-Key header, or "" without a header.
+// An empty or repeated header is a fault.
 func idempotencyKey(h http.Header) (string, []Fault) {
 	values := h.Values(headerKey)
 	if len(values) == 0 {

@@ -19,7 +19,7 @@ func TestAddAndShow(t *testing.T) {
 	}
 	event := eventOf(t, made)
 	if got := made.header.Get("Location"); got != "/events/"+event.ID {
-		t.Errorf("want the event's address, found %q", got)
+		t.Errorf("want the event's URL, found %q", got)
 	}
 	want := `{"event":{"id":"` + event.ID + `","client":"mail","name":"Meeting","start_time":"2013-08-01T16:20:00Z",` +
 		`"end_time":"2013-08-01T18:20:00Z","created_at":"2013-07-31T12:00:00Z"}}` + "\n"
@@ -37,7 +37,8 @@ func TestAddAndShow(t *testing.T) {
 	}
 }
 
-// Each request differs from the accepted one in one way.
+// TestAddRefuses checks the response to each invalid request. Each request differs from an
+// accepted one in one way.
 func TestAddRefuses(t *testing.T) {
 	const path = "/events"
 	for _, tt := range []struct {
@@ -105,10 +106,10 @@ func TestIdempotencyKey(t *testing.T) {
 	first := s.do(http.MethodPost, "/events", meetingBody, header("mail"))
 	again := s.do(http.MethodPost, "/events", meetingBody, header("mail"))
 	if again.status != http.StatusCreated || again.body != first.body || again.header.Get("Location") != first.header.Get("Location") {
-		t.Errorf("want the first answer again, found %d %s", again.status, again.body)
+		t.Errorf("want the first response again, found %d %s", again.status, again.body)
 	}
 	if first.header.Get("Idempotency-Replayed") != "" || again.header.Get("Idempotency-Replayed") != "true" {
-		t.Error("want Idempotency-Replayed on the second answer only")
+		t.Error("want Idempotency-Replayed in the second response only")
 	}
 	other := s.do(http.MethodPost, "/events", strings.Replace(meetingBody, "Meeting", "Other", 1), header("mail"))
 	p := problemOf(t, other)
@@ -124,7 +125,7 @@ func TestIdempotencyKey(t *testing.T) {
 func TestListPages(t *testing.T) {
 	s := serve(t)
 	var want []string
-	for _, name := range []string{"a", "b", "c", "d", "e"} { // all at once: only the id orders them
+	for _, name := range []string{"a", "b", "c", "d", "e"} { // with the same times, so only the id orders them
 		add(t, s.store, "mail", name, "2013-08-01 10:00", "2013-08-01 11:00")
 		want = append(want, name)
 	}
@@ -133,7 +134,7 @@ func TestListPages(t *testing.T) {
 	path := "/events?client=mail&limit=2"
 	for pages := 0; path != "" && pages < 4; pages++ {
 		r := s.do(http.MethodGet, path, "", from("web-client"))
-		var page listAnswer
+		var page listResponse
 		if err := json.Unmarshal([]byte(r.body), &page); err != nil || r.status != http.StatusOK {
 			t.Fatalf("want a page, found %d %s", r.status, r.body)
 		}
@@ -190,7 +191,7 @@ func TestListParameters(t *testing.T) {
 				}
 				return
 			}
-			var page listAnswer
+			var page listResponse
 			if err := json.Unmarshal([]byte(r.body), &page); err != nil || r.status != http.StatusOK {
 				t.Fatalf("want events, found %d %s", r.status, r.body)
 			}

@@ -19,17 +19,18 @@ const (
 	headerRequest = "X-Request-Id"
 	headerKey     = "Idempotency-Key"
 
-	// healthPatience is how long the database may take to answer a health
-	// check.
-	healthPatience = 2 * time.Second
+	// healthTimeout is how long the database may take to respond to a health check.
+	healthTimeout = 2 * time.Second
 )
 
-// Options is what [NewHandler] needs. Every field but Store may be left out:
-// without a log nothing is logged, without a clock it is the system's.
+// Options configure [NewHandler].
 type Options struct {
+	// Store is required.
 	Store *Store
-	Log   *zap.Logger
-	Now   func() time.Time
+	// Log receives one line per request. If nil, nothing is logged.
+	Log *zap.Logger
+	// Now returns the current time. If nil, [time.Now] is used.
+	Now func() time.Time
 }
 
 type server struct {
@@ -40,16 +41,15 @@ type server struct {
 	clients *regexp.Regexp
 }
 
-// NewHandler serves the schedule; the package documentation lists the routes.
+// NewHandler returns the handler of the service. The package documentation lists its
+// routes.
 //
-// Every request under /events must carry exactly one X-Client-Id, written by
-// the gateway. The handler believes it and can do nothing else: behind a
-// gateway that deletes the callers' own it is true, and anywhere else it is
-// worth nothing. /healthz and the page at / are for machines and people of the
-// same network and take no X-Client-Id.
+// Every request below /events must have exactly one X-Client-Id. The handler trusts it:
+// the gateway must delete the client's own X-Client-Id and set the header. /healthz and
+// the page at / are for programs and people in the same network and need no X-Client-Id.
 //
-// The handler follows Gin's global mode and does not set it: a program calls
-// gin.SetMode(gin.ReleaseMode) once to keep Gin's own lines off its output.
+// The handler uses Gin's global mode. A program calls gin.SetMode(gin.ReleaseMode) once
+// to disable Gin's own output.
 func NewHandler(o Options) http.Handler {
 	s := &server{store: o.Store, log: o.Log, now: o.Now, page: parsePage(), clients: clientNames()}
 	if s.log == nil {
@@ -59,7 +59,7 @@ func NewHandler(o Options) http.Handler {
 		s.now = time.Now
 	}
 	engine := gin.New()
-	// An empty list cannot be refused; the default would trust everybody.
+	// By default, Gin trusts every proxy. An empty list is always valid.
 	_ = engine.SetTrustedProxies(nil)
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
@@ -76,15 +76,15 @@ func (s *server) route(engine *gin.Engine) {
 	engine.Match(get, "/events/:id", handle(s.identified(s.showEvent)))
 	engine.POST("/events", handle(s.identified(s.addEvent)))
 	engine.NoRoute(handle(func(*gin.Context) error {
-		return refuse(http.StatusNotFound, "not_found", "There is nothing here", "No page has this path.")
+		return refuse(http.StatusNotFound, "not_found", "There is nothing at this path", "No page has this path.")
 	}))
 	engine.NoMethod(handle(func(*gin.Context) error {
-		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not take this method",
-			"The Allow header lists the methods it takes.")
+		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not support this method",
+			"The Allow header lists the supported methods.")
 	}))
 }
 
-// handle makes a Gin handler of a function that returns its refusal.
+// handle converts a function that returns an error to a Gin handler.
 func handle(f func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := f(c); err != nil {
@@ -93,14 +93,14 @@ func handle(f func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-// clientNames is what the gateway can write into X-Client-Id. A comma is not
-// in it, so two values joined into one are refused as well.
+// clientNames matches the client names that the gateway can send. They contain no comma,
+// so two values that a proxy has joined are refused.
 func clientNames() *regexp.Regexp {
 	return regexp.MustCompile(`\A[A-Za-z0-9._:@/+ -]{1,64}\z`)
 }
 
-// identified hands the caller's name to f. A handler under /events gets the
-// name in no other way, so it cannot forget to ask.
+// identified reads the client's name and passes it to f. Handlers below /events get the
+// name as a parameter, so a route without this check does not compile.
 func (s *server) identified(f func(c *gin.Context, client string) error) func(*gin.Context) error {
 	return func(c *gin.Context) error {
 		values := c.Request.Header.Values(headerClient)
@@ -108,7 +108,7 @@ func (s *server) identified(f func(c *gin.Context, client string) error) func(*g
 			return unidentified(fmt.Sprintf("found %d of them", len(values)))
 		}
 		if !s.clients.MatchString(values[0]) {
-			return unidentified("found one that is empty or no name")
+			return unidentified("found one that is not a valid name")
 		}
 		return f(c, values[0])
 	}
@@ -120,17 +120,17 @@ func unidentified(found string) error {
 }
 
 func (s *server) health(c *gin.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), healthPatience)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), healthTimeout)
 	defer cancel()
 	if err := s.store.Check(ctx); err != nil {
 		return fmt.Errorf("%w: %w", refuse(http.StatusServiceUnavailable, "unavailable", "The schedule is not available",
-			"The database does not answer."), err)
+			"The database does not respond."), err)
 	}
-	answer(c, http.StatusOK, "application/json", map[string]string{"status": "ok"})
+	respond(c, http.StatusOK, "application/json", map[string]string{"status": "ok"})
 	return nil
 }
 
-// harden sets what every answer carries; the page brings a policy of its own.
+// harden sets the security headers of every response. The page replaces the policy.
 func harden(c *gin.Context) {
 	h := c.Writer.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -139,8 +139,8 @@ func harden(c *gin.Context) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// record writes one line for each request: debug for a health check that went
-// well, error when an operator must act, info for everything else.
+// record logs one line per request: at level debug for a successful health check, error
+// if an operator must act, and info otherwise.
 func (s *server) record(c *gin.Context) {
 	start := time.Now()
 	c.Next()
@@ -167,8 +167,8 @@ func (s *server) record(c *gin.Context) {
 	s.log.Log(level, "request", fields...)
 }
 
-// recovered answers for a handler that panicked. The stack goes to the log,
-// the request's headers go nowhere.
+// recovered responds when a handler has panicked. It logs the stack, but not the headers
+// of the request.
 func (s *server) recovered(c *gin.Context, value any) {
 	s.log.Error("panic", zap.String("value", fmt.Sprint(value)), zap.ByteString("stack", debug.Stack()))
 	if c.Writer.Written() {

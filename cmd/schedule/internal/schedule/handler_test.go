@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// service is a schedule on a real socket.
+// service is the example service on a real socket.
 type service struct {
 	t     *testing.T
 	url   string
@@ -31,7 +31,7 @@ func serve(t *testing.T) *service {
 	return &service{t: t, url: server.URL, store: store, log: log}
 }
 
-// reply is an answer that has been read.
+// reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -70,7 +70,7 @@ func without(h http.Header, name string) http.Header {
 	return h
 }
 
-// problemOf reads a problem document and checks that it is one.
+// problemOf parses the problem document in a response and checks its required members.
 func problemOf(t *testing.T, r reply) problem {
 	t.Helper()
 	var p problem
@@ -98,14 +98,14 @@ func fieldsOf(faults []Fault) []string {
 
 func eventOf(t *testing.T, r reply) Event {
 	t.Helper()
-	var a eventAnswer
+	var a eventResponse
 	if err := json.Unmarshal([]byte(r.body), &a); err != nil {
 		t.Fatalf("want an event, found %q: %v", r.body, err)
 	}
 	return a.Event
 }
 
-func TestOtherAnswers(t *testing.T) {
+func TestOtherRoutes(t *testing.T) {
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -130,7 +130,7 @@ func TestOtherAnswers(t *testing.T) {
 	}
 }
 
-// Whoever sends no name reaches the page and the health check, nothing else.
+// TestWithoutClient checks that only the page and the health check need no client name.
 func TestWithoutClient(t *testing.T) {
 	s := serve(t)
 	for _, tt := range []struct {
@@ -147,8 +147,9 @@ func TestWithoutClient(t *testing.T) {
 	}
 }
 
-// Every route asks for the name, but for the two that are listed here.
-func TestEveryRouteAsksForTheClient(t *testing.T) {
+// TestEveryRouteRequiresClient checks that every route requires the client name, except the
+// two that are listed here.
+func TestEveryRouteRequiresClient(t *testing.T) {
 	open := map[string]bool{"/": true, "/healthz": true}
 	s := serve(t)
 	engine, ok := NewHandler(Options{Store: s.store}).(*gin.Engine)
@@ -163,7 +164,8 @@ func TestEveryRouteAsksForTheClient(t *testing.T) {
 	}
 }
 
-// When the database is gone the caller learns that, and the log learns why.
+// TestWithoutDatabase checks that the client gets a problem without details when the
+// database fails, and that the log contains the cause.
 func TestWithoutDatabase(t *testing.T) {
 	s := serve(t)
 	if err := s.store.reader.Close(); err != nil {
@@ -177,7 +179,7 @@ func TestWithoutDatabase(t *testing.T) {
 		s.log.TakeAll()
 		r := s.do(http.MethodGet, path, "", from("mail"))
 		if p := problemOf(t, r); r.status != want.Status || p.Type != want.Type || strings.Contains(r.body, "sql") {
-			t.Errorf("%s: want %d %s and no more, found %d %s", path, want.Status, want.Type, r.status, r.body)
+			t.Errorf("%s: want %d %s without details, found %d %s", path, want.Status, want.Type, r.status, r.body)
 		}
 		lines := s.log.FilterLevelExact(zap.ErrorLevel).FilterMessage("request").All()
 		if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["error"].(string), "closed") {
@@ -186,7 +188,7 @@ func TestWithoutDatabase(t *testing.T) {
 	}
 }
 
-func TestPanicIsAnswered(t *testing.T) {
+func TestPanic(t *testing.T) {
 	core, log := observer.New(zap.DebugLevel)
 	server := httptest.NewServer(NewHandler(Options{Log: zap.New(core), Now: now})) // no store
 	defer server.Close()

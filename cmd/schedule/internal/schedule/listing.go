@@ -18,9 +18,9 @@ const (
 	maxLimit     = 200
 )
 
-// parseQuery reads the parameters of GET /events and returns every fault at
-// once. A parameter nobody knows, or one that comes twice, is a fault: a typing
-// error must not list more than was meant.
+// parseQuery parses the parameters of GET /events and returns every fault. Unknown and
+// repeated parameters are faults, because a misspelled condition would otherwise be
+// ignored.
 func (s *server) parseQuery(raw string) (Query, []Fault) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -64,8 +64,8 @@ func readParameters(values url.Values, readers map[string]func(string) error) []
 	return faults
 }
 
-// parseBound reads a time, or a date as the first moment (UTC) of that day. So
-// from=2013-08-01&to=2013-08-02 is the first of August and nothing else.
+// parseBound parses a time, or a date, which means the begin of that day in UTC. So
+// from=2013-08-01&to=2013-08-02 selects the first of August only.
 func parseBound(s string) (time.Time, error) {
 	if day, err := parseDay(s); err == nil {
 		return day, nil
@@ -80,7 +80,7 @@ func parseBound(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time, found %s", quote(s))
 }
 
-// parseDay reads a date such as 2013-08-01 as its first moment, UTC.
+// parseDay parses a date such as 2013-08-01 and returns the begin of that day in UTC.
 func parseDay(s string) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, s)
 	if err != nil || day.Before(firstTime()) {
@@ -104,14 +104,14 @@ func parseLimit(s string) (int, error) {
 	return n, nil
 }
 
-// String is the position as a cursor: opaque to clients, good in a URL.
+// String returns the position as a cursor, which is opaque to clients and safe in a URL.
 func (p Position) String() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(stamp(p.Start) + p.ID))
 }
 
-// parsePosition reads what String wrote.
+// parsePosition parses the result of [Position.String].
 func parsePosition(cursor string) (Position, error) {
-	errCursor := errors.New("want the cursor of an earlier answer, found something else")
+	errCursor := errors.New("want the cursor of an earlier response, found another value")
 	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(text) <= len(stampLayout) {
 		return Position{}, errCursor

@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// readObject splits the valid JSON value raw into its members. It reports the
-// members that nobody wants, that come twice or that are missing:
-// encoding/json would ignore the first, keep the last of the second and match
-// names whatever their case, so two readers of one body could see two events.
+// readObject returns the members of the valid JSON value raw. Unknown, repeated and
+// missing members are faults. encoding/json ignores unknown members, keeps the last of
+// repeated ones, and matches names case-insensitively, so another parser could read
+// another event from the same body.
 //
-// self names the object itself in a fault, prefix goes before its members.
+// In a fault, self is the name of the object, and prefix precedes the names of members.
 func readObject(raw json.RawMessage, self, prefix string, want []string) (map[string]json.RawMessage, []Fault) {
 	if kind := kindOf(raw); kind != "an object" {
 		return nil, []Fault{{self, "want an object, found " + kind}}
@@ -39,8 +39,8 @@ func readObject(raw json.RawMessage, self, prefix string, want []string) (map[st
 	return members, faults
 }
 
-// eachMember walks the members of an object that is already known to be valid
-// JSON, so the decoder cannot fail on the way.
+// eachMember iterates over the members of an object. The object must be valid JSON, so
+// that the decoder returns no error.
 func eachMember(raw json.RawMessage) func(yield func(string, json.RawMessage) bool) {
 	return func(yield func(string, json.RawMessage) bool) {
 		d := json.NewDecoder(bytes.NewReader(raw))
@@ -58,7 +58,7 @@ func eachMember(raw json.RawMessage) func(yield func(string, json.RawMessage) bo
 	}
 }
 
-// readString reads a JSON string; null is not one.
+// readString parses a JSON string. null is an error.
 func readString(raw json.RawMessage) (string, error) {
 	if kind := kindOf(raw); kind != "a string" {
 		return "", errors.New("want a string, found " + kind)
@@ -68,7 +68,7 @@ func readString(raw json.RawMessage) (string, error) {
 	return s, err
 }
 
-// kindOf names the kind of a valid JSON value by its first byte.
+// kindOf returns the type of a valid JSON value, according to its first byte.
 func kindOf(raw json.RawMessage) string {
 	raw = bytes.TrimLeft(raw, " \t\r\n")
 	switch raw[0] {
@@ -86,11 +86,11 @@ func kindOf(raw json.RawMessage) string {
 	return "a number"
 }
 
-// clip keeps a member's name short enough for an answer.
+// clip shortens the name of a member for a response.
 func clip(name string) string {
-	const enough = 60
-	if runes := []rune(name); len(runes) > enough {
-		return string(runes[:enough]) + "…"
+	const limit = 60
+	if runes := []rune(name); len(runes) > limit {
+		return string(runes[:limit]) + "…"
 	}
 	return name
 }

@@ -14,15 +14,15 @@ import (
 //go:embed page.gohtml
 var pageText string
 
-// maxShown is how many events one page shows; the rest is in the list.
+// maxShown is the limit for the events on a page. GET /events lists all of them.
 const maxShown = 500
 
 func parsePage() *template.Template {
 	return template.Must(template.New("page").Parse(pageText))
 }
 
-// showWeek renders the week of the "week" parameter, which is any day in it. A
-// parameter that is no date shows this week and says so, with status 422.
+// showWeek renders the week that contains the day in the parameter "week". If the
+// parameter is not a date, the page shows the current week and a notice, with status 422.
 func (s *server) showWeek(c *gin.Context) error {
 	now := s.now().UTC()
 	status, notice, shown := http.StatusOK, "", weekOf(now)
@@ -65,7 +65,7 @@ func (s *server) agenda(c *gin.Context, w week) (agenda, error) {
 	return a, nil
 }
 
-// linkTo is the link from an empty week to the nearer end of an event.
+// linkTo returns the link from an empty week to the week of the nearest event.
 func linkTo(e Event, from week) *weekLink {
 	there := weekOf(e.StartTime)
 	if e.StartTime.Before(from.monday) {
@@ -74,8 +74,8 @@ func linkTo(e Event, from week) *weekLink {
 	return &weekLink{Link: there.link(), Title: there.title()}
 }
 
-// render writes the page. Its only style is its own, known by a nonce; it
-// loads nothing, runs nothing and is shown in no frame.
+// render writes the page. The policy permits only the page's own style, identified by a
+// nonce: no other resources, no scripts and no frames.
 func (s *server) render(c *gin.Context, status int, a agenda) error {
 	a.Nonce = rand.Text()
 	var page bytes.Buffer

@@ -22,21 +22,21 @@ func (s *service) page(query string, status int) reply {
 	return r
 }
 
-// mustSay checks that the page has every one of the texts.
-func (r reply) mustSay(t *testing.T, texts ...string) {
+// mustContain checks that the page contains all texts.
+func (r reply) mustContain(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(r.body, text) {
-			t.Errorf("want the page to have %q", text)
+			t.Errorf("want the page to contain %q", text)
 		}
 	}
 }
 
-func (r reply) mustNotSay(t *testing.T, texts ...string) {
+func (r reply) mustNotContain(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if strings.Contains(r.body, text) {
-			t.Errorf("want the page not to have %q", text)
+			t.Errorf("want the page not to contain %q", text)
 		}
 	}
 }
@@ -49,11 +49,11 @@ func TestPageShowsTheWeekOfEveryApp(t *testing.T) {
 	add(t, s.store, "social", "Last Sunday", "2013-07-28 23:00", "2013-07-29 00:00")
 	for _, query := range []string{"", "?week=2013-07-29", "?week=2013-08-04"} {
 		page := s.page(query, http.StatusOK)
-		page.mustSay(t, "29 July – 4 August 2013", "Meeting", "Party", ">mail<", ">social<", "UTC",
+		page.mustContain(t, "29 July – 4 August 2013", "Meeting", "Party", ">mail<", ">social<", "UTC",
 			`<time datetime="2013-08-01T16:20:00Z">16:20</time>–<time datetime="2013-08-01T18:20:00Z">18:20</time>`,
 			`>24:00</time>`, `href="/?week=2013-07-22"`, `href="/?week=2013-08-05"`, `<span class="badge">Today</span>`,
 			fmt.Sprintf(".hue-%d { --hue: %[1]d }", hue("mail")), fmt.Sprintf(".hue-%d { --hue: %[1]d }", hue("social")))
-		page.mustNotSay(t, "Next Monday", "Last Sunday")
+		page.mustNotContain(t, "Next Monday", "Last Sunday")
 	}
 }
 
@@ -61,14 +61,14 @@ func TestPageEscapes(t *testing.T) {
 	s := serve(t)
 	add(t, s.store, "mail", `<script>alert(1)</script>"'&`, "2013-08-01 16:20", "2013-08-01 18:20")
 	page := s.page("", http.StatusOK)
-	page.mustSay(t, "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;")
-	page.mustNotSay(t, "<script")
+	page.mustContain(t, "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;")
+	page.mustNotContain(t, "<script")
 	wrong := s.page("?week=%3Cscript%3E", http.StatusUnprocessableEntity)
-	wrong.mustSay(t, "&lt;script&gt;", "The week was not understood")
-	wrong.mustNotSay(t, "<script")
+	wrong.mustContain(t, "&lt;script&gt;", "The week was not understood")
+	wrong.mustNotContain(t, "<script")
 }
 
-func TestPageIsSealed(t *testing.T) {
+func TestPagePolicy(t *testing.T) {
 	s := serve(t)
 	first, second := s.page("", http.StatusOK), s.page("", http.StatusOK)
 	nonce := regexp.MustCompile(`<style nonce="([A-Z2-7]{26})">`).FindStringSubmatch(first.body)
@@ -80,7 +80,7 @@ func TestPageIsSealed(t *testing.T) {
 		t.Errorf("want %s, found %s", want, got)
 	}
 	if first.header.Get("Content-Security-Policy") == second.header.Get("Content-Security-Policy") {
-		t.Error("want another nonce for each answer")
+		t.Error("want another nonce for each response")
 	}
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
@@ -89,41 +89,42 @@ func TestPageIsSealed(t *testing.T) {
 			t.Errorf("%s: want %q, found %q", name, want, got)
 		}
 	}
-	first.mustNotSay(t, "style=", "src=", "http:", "https:", "url(")
-	first.mustSay(t, `<html lang="en">`, `name="viewport"`, `name="color-scheme"`, "<main>", "<nav", "<header>", "<footer>")
+	first.mustNotContain(t, "style=", "src=", "http:", "https:", "url(")
+	first.mustContain(t, `<html lang="en">`, `name="viewport"`, `name="color-scheme"`, "<main>", "<nav", "<header>", "<footer>")
 }
 
 func TestPageOfAnEmptyWeek(t *testing.T) {
 	s := serve(t)
 	empty := s.page("", http.StatusOK)
-	empty.mustSay(t, "Nothing is planned this week", "No application has added an event yet")
+	empty.mustContain(t, "Nothing is planned this week", "No application has added an event yet")
 	add(t, s.store, "mail", "Trip", "2013-07-10 10:00", "2013-07-22 00:00") // its last moment is a Sunday's
-	s.page("", http.StatusOK).mustSay(t, `<a href="/?week=2013-07-15">15 – 21 July 2013</a>`)
+	s.page("", http.StatusOK).mustContain(t, `<a href="/?week=2013-07-15">15 – 21 July 2013</a>`)
 	add(t, s.store, "mail", "Soon", "2013-08-06 10:00", "2013-08-06 11:00")
-	s.page("", http.StatusOK).mustSay(t, `<a href="/?week=2013-08-05">5 – 11 August 2013</a>`)
+	s.page("", http.StatusOK).mustContain(t, `<a href="/?week=2013-08-05">5 – 11 August 2013</a>`)
 }
 
-func TestPageSaysWhenItIsFull(t *testing.T) {
+func TestPageLimit(t *testing.T) {
 	s := serve(t)
 	for range maxShown + 1 {
 		add(t, s.store, "mail", "Meeting", "2013-08-01 16:20", "2013-08-01 18:20")
 	}
 	page := s.page("", http.StatusOK)
-	page.mustSay(t, "the first 500 are shown")
+	page.mustContain(t, "the first 500 are shown")
 	if n := strings.Count(page.body, `<li class="entry`); n != maxShown {
 		t.Errorf("want %d entries, found %d", maxShown, n)
 	}
 }
 
-// The ends of time are pages like all others, without a way beyond.
-func TestPageAtTheEndsOfTime(t *testing.T) {
+// TestPageOfFirstAndLastWeek checks that the first and the last week have no link beyond the
+// range of events.
+func TestPageOfFirstAndLastWeek(t *testing.T) {
 	s := serve(t)
 	last := Draft{"The end", time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)}
 	if _, _, err := s.store.Add(t.Context(), Addition{Client: "mail", Draft: last, Now: now()}); err != nil {
 		t.Fatal(err)
 	}
-	s.page("?week=9999-12-31", http.StatusOK).mustSay(t, "No later week", "The end")
-	s.page("?week=0001-01-02", http.StatusOK).mustSay(t, "No earlier week", `href="/?week=9999-12-27"`)
+	s.page("?week=9999-12-31", http.StatusOK).mustContain(t, "No later week", "The end")
+	s.page("?week=0001-01-02", http.StatusOK).mustContain(t, "No earlier week", `href="/?week=9999-12-27"`)
 	s.page("?week=0001-01-01", http.StatusUnprocessableEntity)
 	s.page("?week=10000-01-01", http.StatusUnprocessableEntity)
 }
@@ -168,13 +169,13 @@ func TestEventOfSeveralDays(t *testing.T) {
 	}
 }
 
-// Text of every hue has the contrast of WCAG 2.2 AA (4.5 to 1) on its ground,
-// by day and by night.
+// TestContrast checks that text of every hue has the contrast of WCAG 2.2 AA (4.5 to 1) with
+// its background, in the light and in the dark theme.
 func TestContrast(t *testing.T) {
 	page := serve(t).page("", http.StatusOK).body
 	colours := regexp.MustCompile(`--(tint|name): oklch\(([0-9.]+) ([0-9.]+) var\(--hue\)\)`).FindAllStringSubmatch(page, -1)
 	if len(colours) != 4 {
-		t.Fatalf("want a tint and a name for day and night, found %v", colours)
+		t.Fatalf("want a background and a text colour for both themes, found %v", colours)
 	}
 	for i := 0; i < len(colours); i += 2 {
 		for angle := range 360 {
@@ -186,7 +187,7 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// luminance is the relative luminance of an OKLCH colour, clipped to sRGB
+// luminance returns the relative luminance of an OKLCH colour, clipped to sRGB
 // (CSS Color 4, section 9; WCAG 2.2, relative luminance).
 func luminance(t *testing.T, colour []string, angle int) float64 {
 	t.Helper()

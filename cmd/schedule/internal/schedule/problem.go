@@ -11,8 +11,8 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// problem is a refusal as the caller sees it (RFC 9457). Type is
-// "urn:schedule:" and a stable code.
+// problem is the response to a refused request (RFC 9457). Type is "urn:schedule:" and a
+// stable code.
 type problem struct {
 	Type   string  `json:"type"`
 	Title  string  `json:"title"`
@@ -21,7 +21,7 @@ type problem struct {
 	Errors []Fault `json:"errors,omitempty"`
 }
 
-// Error is the code, the detail and the names of the fields, for the log.
+// Error returns the code, the detail and the faults, for the log.
 func (p *problem) Error() string {
 	parts := []string{p.Type + ": " + p.Detail}
 	for _, f := range p.Errors {
@@ -30,7 +30,7 @@ func (p *problem) Error() string {
 	return strings.Join(parts, " ")
 }
 
-// refuse makes a problem; the faults name the fields it is about.
+// refuse returns a problem with the faults of the request.
 func refuse(status int, code, title, detail string, faults ...Fault) *problem {
 	return &problem{Type: "urn:schedule:" + code, Title: title, Status: status, Detail: detail, Errors: faults}
 }
@@ -45,8 +45,8 @@ func invalidQuery(faults []Fault) *problem {
 		"Every fault of the query is listed in errors.", faults...)
 }
 
-// translate turns any error of a handler into the one answer for it. What it
-// does not know is a fault of this service: the caller learns nothing of it.
+// translate returns the problem for an error of a handler. Unknown errors are faults of
+// the service, and their text is not sent to the client.
 func translate(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -59,15 +59,15 @@ func translate(err error) *problem {
 			"A repeated request must be the same request; a new event needs a new key.",
 			Fault{headerKey, "want a key of its own for a different event"})
 	case errors.Is(err, context.Canceled):
-		return refuse(http.StatusServiceUnavailable, "canceled", "The request was given up", "The caller went away first.")
+		return refuse(http.StatusServiceUnavailable, "canceled", "The request was canceled", "The client closed the connection.")
 	}
-	return refuse(http.StatusInternalServerError, "internal", "The schedule failed", "The fault is on this side; the log has it.")
+	return refuse(http.StatusInternalServerError, "internal", "The schedule failed", "This is a fault of the service. The log contains the details.")
 }
 
-// answer writes v as JSON.
-func answer(c *gin.Context, status int, mediaType string, v any) {
+// respond writes v as JSON.
+func respond(c *gin.Context, status int, mediaType string, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only a time outside the years 0 to 9999, which no event has
+	if err != nil { // only for a time outside of the years 0 to 9999, which no event has
 		_ = c.Error(err)
 		c.Status(http.StatusInternalServerError)
 		return
@@ -75,9 +75,9 @@ func answer(c *gin.Context, status int, mediaType string, v any) {
 	c.Data(status, mediaType, append(body, '\n'))
 }
 
-// fail writes the problem of err and keeps err for the access log.
+// fail writes the problem for err and keeps err for the access log.
 func fail(c *gin.Context, err error) {
 	_ = c.Error(err)
 	p := translate(err)
-	answer(c, p.Status, "application/problem+json", p)
+	respond(c, p.Status, "application/problem+json", p)
 }

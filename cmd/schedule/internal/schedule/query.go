@@ -10,16 +10,16 @@ import (
 
 const (
 	columns = `id, client, name, start_time, end_time, created_at`
-	// stampLayout has one width for every time, so text order is time order.
+	// stampLayout has the same width for every time, so the order of the text is the order
+	// of the times.
 	stampLayout = "2006-01-02T15:04:05.000000000Z"
 )
 
-// Query says which events are wanted. The zero value of a field asks for
-// nothing in particular, except Limit, which must be at least 1.
+// Query selects events. The zero value of a field is no condition, except that Limit must
+// be at least 1.
 //
-// An event is in the period when it overlaps [From, To): it ends after From
-// and starts before To. One that ends exactly at From or starts exactly at To
-// is not in it.
+// An event is in the period if it overlaps [From, To): it ends after From and starts
+// before To.
 type Query struct {
 	From, To time.Time
 	Client   string
@@ -34,8 +34,8 @@ type Position struct {
 	ID    string
 }
 
-// The bounds are there even when nobody asked for them: every stamp is after
-// the empty text and before the tilde.
+// list always has bounds. Every time is greater than the empty text and less than the
+// tilde.
 const list = `SELECT ` + columns + ` FROM events
 	WHERE end_time > ?1 AND start_time < ?2 AND (?3 = '' OR client = ?3) AND (start_time, id) > (?4, ?5)
 	ORDER BY start_time, id LIMIT ?6`
@@ -47,7 +47,7 @@ func (s *Store) List(ctx context.Context, q Query) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err has the last word
+	defer func() { _ = rows.Close() }() // rows.Err returns the error
 	events := []Event{}
 	for rows.Next() {
 		e, err := scan(rows)
@@ -62,7 +62,7 @@ func (s *Store) List(ctx context.Context, q Query) ([]Event, error) {
 	return events, nil
 }
 
-// bound is the time as text, or open when there is none.
+// bound returns the time as text, or open for the zero time.
 func bound(t time.Time, open string) string {
 	if t.IsZero() {
 		return open
@@ -75,9 +75,8 @@ func (s *Store) Event(ctx context.Context, id string) (Event, error) {
 	return scan(s.reader.QueryRowContext(ctx, `SELECT `+columns+` FROM events WHERE id = ?`, id))
 }
 
-// Nearest returns the event nearest to the empty period [from, to): the one
-// that ends last before it or starts first after it, whichever is less far
-// away. It returns [ErrNotFound] when there is neither.
+// Nearest returns the event that is nearest to the empty period [from, to): the last
+// event before it or the first event after it. It returns [ErrNotFound] if there is none.
 func (s *Store) Nearest(ctx context.Context, from, to time.Time) (Event, error) {
 	before, errBefore := scan(s.reader.QueryRowContext(ctx,
 		`SELECT `+columns+` FROM events WHERE end_time <= ? ORDER BY end_time DESC LIMIT 1`, stamp(from)))
@@ -98,7 +97,7 @@ func (s *Store) Nearest(ctx context.Context, from, to time.Time) (Event, error) 
 	return after, nil
 }
 
-// row is what [sql.Row] and [sql.Rows] have in common.
+// row is implemented by [sql.Row] and [sql.Rows].
 type row interface{ Scan(dest ...any) error }
 
 func scan(r row) (Event, error) {
@@ -122,8 +121,8 @@ func scan(r row) (Event, error) {
 	return e, nil
 }
 
-// stamp writes a time as the database keeps it. Only the end of the last week
-// of 9999 is later than the last stamp; no event reaches beyond it either.
+// stamp returns a time in the format of the database. The end of the last week of 9999 is
+// in the year 10000; it becomes the last time of 9999, and no event ends later.
 func stamp(t time.Time) string {
 	if t = t.UTC(); t.Year() > 9999 {
 		return "9999-12-31T23:59:59.999999999Z"

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A page of the list is read along an index: its cost must not grow with the
-// events that are not on it.
+// TestListUsesAnIndex checks that the list is read with an index, so that its cost does not
+// depend on the events that it does not contain.
 func TestListUsesAnIndex(t *testing.T) {
 	s := openStore(t)
 	rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+list, "", "~", "", "", "", 50)

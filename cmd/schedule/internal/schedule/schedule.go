@@ -1,25 +1,23 @@
-// Package schedule keeps the events of every client application and shows them
-// on one page.
+// Package schedule stores the events of all client applications and shows them on one
+// page.
 //
-// It is the service behind the gateway, and it is deliberately ignorant: it
-// holds no key, reads no certificate and has no list of applications. Who is
-// calling is what the gateway wrote into the X-Client-Id header. That is safe
-// only while the gateway is the one way in, because the gateway deletes every
-// X-Client-Id that a caller brings before it writes its own. So bind the
-// service to loopback or to a private network; anyone who reaches it directly
-// can be whoever they like.
+// It has no keys, reads no certificates and has no list of applications. It takes the
+// name of the client from the X-Client-Id header, which the gateway sets. This is secure
+// only if all requests come through the gateway, because the gateway deletes the
+// X-Client-Id of a client before it sets its own. Bind the service to a loopback address
+// or to a private network: a client that reaches it directly can use any name.
 //
-// [Open] opens the database, [NewHandler] serves it:
+// [Open] opens the database, and [NewHandler] serves these routes:
 //
 //	POST /events        add an event; Idempotency-Key makes a retry safe
 //	GET  /events        list events: from, to, client, limit, cursor
 //	GET  /events/{id}   one event
-//	GET  /healthz       200 while the database answers
-//	GET  /              the week as a page for people
+//	GET  /healthz       200 while the database responds
+//	GET  /              an HTML page with the events of a week
 //
-// What it lacks on purpose: changing and deleting events, time zones (all
-// times are UTC) and users. A refusal is a problem document (RFC 9457) that
-// names every fault of the request at once.
+// The service cannot change or delete events, and has no users and no time zones: all
+// times are UTC. A refusal is a problem document (RFC 9457) with every fault of the
+// request.
 package schedule
 
 import (
@@ -27,8 +25,7 @@ import (
 	"time"
 )
 
-// Event is one entry of the schedule as it is stored and answered. The times
-// are UTC and EndTime is after StartTime.
+// Event is a stored event. The times are UTC, and EndTime is after StartTime.
 type Event struct {
 	ID        string    `json:"id"`
 	Client    string    `json:"client"`
@@ -38,17 +35,16 @@ type Event struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// The two refusals of a [Store]; every other error of it is a fault of the
-// database.
+// These are the refusals of a [Store]. Its other errors are faults of the database.
 var (
-	// ErrNotFound says that no event has the wanted ID.
+	// ErrNotFound: no event has the ID.
 	ErrNotFound = errors.New("no event has this id")
-	// ErrKeyReused says that the client has already used the idempotency key
-	// for an event with another name or other times.
+	// ErrKeyReused: the client has used the idempotency key before, for an event with
+	// another name or other times.
 	ErrKeyReused = errors.New("the idempotency key belongs to a different event")
 )
 
-// draft is the draft the event was made from.
+// draft returns the draft from which the event was made.
 func (e Event) draft() Draft {
 	return Draft{Name: e.Name, Start: e.StartTime, End: e.EndTime}
 }

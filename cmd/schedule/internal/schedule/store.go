@@ -19,20 +19,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// readers is how many connections read at the same time; in WAL mode they
-// never wait for the writer.
+// readers is the number of connections for reading. In WAL mode they never wait for the
+// writer.
 const readers = 4
 
-// Store is the SQLite file that holds the events. It is safe for concurrent
-// use, also by several processes. The zero value is not usable: see [Open].
+// Store is the SQLite database with the events. It is safe for concurrent use, also by
+// several processes. [Open] returns a valid one; the zero value cannot be used.
 type Store struct {
-	writer *sql.DB // one connection: SQLite has one writer at a time anyway
+	writer *sql.DB // one connection, because SQLite permits one writer at a time
 	reader *sql.DB
 }
 
-// Open opens the file at path, makes it when it is not there, and brings its
-// tables up to date. The caller closes the store. Every committed event is on
-// the disk (synchronous FULL) before [Store.Add] returns.
+// Open opens the database file at path. It creates the file if it does not exist, and
+// migrates its tables. The caller must close the store. Committed events are on the disk
+// (synchronous FULL) when [Store.Add] returns.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("open the schedule: want a path, found none")
@@ -83,20 +83,19 @@ func (s *Store) migrate(ctx context.Context) error {
 	return err
 }
 
-// Close closes the file. The store is unusable afterwards.
+// Close closes the database. The store cannot be used afterwards.
 func (s *Store) Close() error {
 	return errors.Join(s.reader.Close(), s.writer.Close())
 }
 
-// Check asks the database a question and returns an error when it does not
-// answer.
+// Check runs a query and returns an error if the database does not respond.
 func (s *Store) Check(ctx context.Context) error {
 	var n int
 	return s.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM events LIMIT 1)`).Scan(&n)
 }
 
-// Addition is what [Store.Add] adds. Key is the client's idempotency key; when
-// it is empty, adding twice makes two events.
+// Addition is the input of [Store.Add]. Key is the client's idempotency key. If it is
+// empty, a repeated call adds another event.
 type Addition struct {
 	Client string
 	Key    string
@@ -104,10 +103,9 @@ type Addition struct {
 	Now    time.Time
 }
 
-// Add stores the draft as a new event of the client. When the client has
-// already used the key for the same draft, Add changes nothing and returns the
-// earlier event and true; for another draft it returns [ErrKeyReused]. Each
-// client has its own keys, and they never expire.
+// Add stores the draft as a new event of the client. If the client has used the key
+// before for the same draft, Add changes nothing and returns the earlier event and true.
+// For another draft it returns [ErrKeyReused]. Keys belong to one client and never expire.
 func (s *Store) Add(ctx context.Context, a Addition) (e Event, replayed bool, err error) {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -131,8 +129,7 @@ func (s *Store) Add(ctx context.Context, a Addition) (e Event, replayed bool, er
 	return e, false, nil
 }
 
-// findKey finds the event that the addition repeats; [ErrNotFound] when it
-// repeats none.
+// findKey returns the event that was added with the same key, or [ErrNotFound].
 func findKey(ctx context.Context, tx *sql.Tx, a Addition) (Event, error) {
 	if a.Key == "" {
 		return Event{}, ErrNotFound

@@ -29,10 +29,10 @@ func openAt(t *testing.T, path string) *Store {
 	return s
 }
 
-// now is the time at which the tests happen.
+// now returns the current time in the tests.
 func now() time.Time { return time.Date(2013, time.July, 31, 12, 0, 0, 0, time.UTC) }
 
-// at is a time of the week of the articles' example.
+// at parses a time.
 func at(t *testing.T, text string) time.Time {
 	t.Helper()
 	result, err := time.Parse("2006-01-02 15:04", text)
@@ -70,7 +70,7 @@ func TestStoreKeepsEventsAcrossOpenings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found, err := filepath.Glob(filepath.Join(filepath.Dir(path), "a *b.db")); err != nil || len(found) != 1 {
-		t.Fatalf("want the file under its own name, found %q, %v", found, err)
+		t.Fatalf("want a file with the given name, found %q, %v", found, err)
 	}
 	got, err := openAt(t, path).Event(t.Context(), want.ID)
 	if err != nil {
@@ -165,8 +165,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// Many requests with one key, through two stores on one file as two processes
-// would have: one of them makes the event and all get it.
+// TestOneKeyMakesOneEvent checks many concurrent requests with the same key, through two
+// stores on one file, as in two processes: one of them adds the event, and all return it.
 func TestOneKeyMakesOneEvent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "schedule.db")
 	stores := []*Store{openAt(t, path), openAt(t, path)}
@@ -200,7 +200,7 @@ func TestOneKeyMakesOneEvent(t *testing.T) {
 	}
 	events, err := stores[0].List(t.Context(), Query{Limit: 10})
 	if count != 1 || len(events) != 1 || err != nil {
-		t.Errorf("want one event made once, found %d made %d times, %v", len(events), count, err)
+		t.Errorf("want one event added once, found %d added %d times, %v", len(events), count, err)
 	}
 }
 

@@ -26,8 +26,8 @@ func (w week) number() int {
 	return n
 }
 
-// link is the address of the week's page. It is empty for a week that no event
-// can be in, so that the page leads nowhere that it would refuse to show.
+// link returns the URL of the week's page. It is empty for a week that is outside of the
+// range of events, because the page refuses such weeks.
 func (w week) link() string {
 	if w.monday.Before(firstTime()) || w.monday.Year() > 9999 {
 		return ""
@@ -37,7 +37,7 @@ func (w week) link() string {
 
 func (w week) add(weeks int) week { return week{w.monday.AddDate(0, 0, 7*weeks)} }
 
-// title is the week's days for people, each part of a date once: "29 July – 4
+// title returns the first and last day of the week without repeated parts: "29 July – 4
 // August 2013".
 func (w week) title() string {
 	sunday := w.monday.AddDate(0, 0, 6)
