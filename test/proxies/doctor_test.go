@@ -88,7 +88,7 @@ func TestDoctor(t *testing.T) {
 				authority = "note"
 			}
 			newPatient(t, g, mail, file, edit).examine(t, 0,
-				[3]string{"ok", "connection", " over TLS 1."},
+				[3]string{"ok", "connection", " and TLS 1."},
 				[3]string{"ok", "echo", "of client mail"},
 				[3]string{"ok", "forms", "percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"},
 				[3]string{"ok", "header size", "16 KiB"},
