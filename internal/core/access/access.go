@@ -4,18 +4,17 @@
 // its client and allows its method and path, and the deny list does not name
 // the client. Nothing is granted otherwise.
 //
-// [Compile] makes a [Policy] of rules and a deny list, [ParseTarget] reads the
-// request target, [Policy.Decide] answers with a [Grant] or a refusal. A Grant
-// comes from Decide and from nowhere else, so code that asks for a Grant cannot
-// be reached by a request that nobody decided about.
+// [Compile] compiles rules and a deny list into a [Policy]. [ParseTarget] parses the
+// request target. [Policy.Decide] returns a [Grant] or a refusal. Only Decide creates a valid
+// Grant, so code that takes a Grant cannot run for a request without a decision.
 //
-// A rule may have a rate. Deciding does not look at it, so asking costs nothing;
-// [Grant.Take] does, once for each request that is about to be sent.
+// A rule may have a rate. Decide does not take a token; [Grant.Take] does, once for each
+// request that is about to be forwarded.
 //
-// A rule may say whether its requests have to be signed. Deciding does not look at
-// that either: [Grant.Proof] tells whoever verifies signatures.
+// A rule may require signatures. Decide does not verify them; [Grant.Proof] returns the
+// requirement.
 //
-// Rules say nothing about hosts, headers, queries and bodies.
+// Rules do not match hosts, headers, queries and bodies.
 package access
 
 import (
@@ -23,8 +22,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Everyone stands in a rule for every verified client, and in the deny list
-// too. It is not a client's name: [identity.CheckName] refuses it.
+// Everyone matches every verified client in a rule and in the deny list. It is not a valid
+// client name: [identity.CheckName] refuses it.
 const Everyone = "*"
 
 // Grant is permission for one client to send one request. It is immutable; the
@@ -33,23 +32,23 @@ type Grant struct {
 	client identity.Client
 	method string
 	target Target
-	rule   *ruled // nil: the zero value
+	rule   *compiledRule // nil for the zero value
 }
 
-// Valid is true for every Grant that [Policy.Decide] returned without an error.
+// Valid reports whether [Policy.Decide] returned the Grant without an error.
 func (g Grant) Valid() bool { return g.rule != nil }
 
-// Client is who may send the request.
+// Client returns the client that may send the request.
 func (g Grant) Client() identity.Client { return g.client }
 
-// Method is the method that was decided about.
+// Method returns the method of the decision.
 func (g Grant) Method() string { return g.method }
 
-// Target is the target that was decided about.
+// Target returns the target of the decision.
 func (g Grant) Target() Target { return g.target }
 
-// Rule is the name of the first rule, in the order of the rules, that grants
-// the request; empty for the zero value.
+// Rule returns the name of the first rule, in the order of the rules, that grants the
+// request. It is empty for the zero value.
 func (g Grant) Rule() string {
 	if g.rule == nil {
 		return ""
@@ -58,34 +57,34 @@ func (g Grant) Rule() string {
 }
 
 // Policy is a compiled set of rules and deny list. It is immutable, except for
-// the token buckets of rules with a rate, and safe for concurrent use. Nil and
-// the zero value grant nothing.
+// the token buckets of rules with a rate, and safe for concurrent use. Nil and the zero value
+// grant nothing.
 type Policy struct {
-	rules  []ruled             // by number
-	tries  map[string]tries    // by method
-	named  map[string]struct{} // every client that a rule names
-	denied map[string]string   // the reason, by client
+	rules    []compiledRule         // by number
+	byMethod map[string]methodTries // by method
+	named    map[string]struct{}    // clients that a rule names
+	denied   map[string]string      // the reason, by client
 }
 
-// ruled is what a grant needs to know of its rule. It is immutable.
-type ruled struct {
+// ruled is the part of a rule that a grant needs. It is immutable.
+type compiledRule struct {
 	name    string
-	limiter *limiter // nil without a rate
+	limiter *limiter // nil if the rule has no rate
 	proof   Proof
 }
 
-// tries are what may be done with a method: by everyone, and by each client.
-type tries struct {
+// methodTries holds the patterns of one method: those for every client, and those of each client.
+type methodTries struct {
 	everyone *node
 	clients  map[string]*node
 }
 
-// Decide grants or refuses one request. Every refusal is a [*refusal.Error] of
-// reason AccessDenied whose detail says what was missing. A nil policy, a zero
-// client and a zero target are refused.
+// Decide grants or refuses one request. Every refusal is a [*refusal.Error] with reason
+// AccessDenied whose detail describes what is missing. A nil policy, a zero client and a zero
+// target are refused.
 //
-// The cost depends on the target and on the patterns that share its beginning,
-// not on the number of rules.
+// The cost depends on the target and on the patterns with the same prefix, not on the number
+// of rules.
 func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, error) {
 	if p == nil || !c.Valid() || !t.valid() {
 		return Grant{}, refusal.New(refusal.AccessDenied, "want a policy, a client and a target, found a zero value")
@@ -93,7 +92,7 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if err := p.Admit(c); err != nil {
 		return Grant{}, err
 	}
-	tries := p.tries[method]
+	tries := p.byMethod[method]
 	rule := tries.clients[c.Name()].match(t.decoded, noRule)
 	rule = tries.everyone.match(t.decoded, rule)
 	if rule == noRule {
@@ -102,9 +101,8 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	return Grant{client: c, method: method, target: t, rule: &p.rules[rule]}, nil
 }
 
-// Admit refuses a client on the deny list, with reason AccessDenied, and asks no
-// rule: it is for what the gateway answers itself. A nil policy and a zero client
-// are refused.
+// Admit refuses a client on the deny list with reason AccessDenied. It checks no rule. The
+// gateway uses it for requests that it serves itself. A nil policy and a zero client are refused.
 func (p *Policy) Admit(c identity.Client) error {
 	if p == nil || !c.Valid() {
 		return refusal.New(refusal.AccessDenied, "want a policy and a client, found a zero value")
@@ -123,7 +121,7 @@ func (p *Policy) onDenyList(client string) (reason string, denied bool) {
 	return reason, denied
 }
 
-// refusal says why no rule grants the request.
+// refusal returns the refusal of a request that no rule grants.
 func (p *Policy) refusal(client, method string, t Target) error {
 	_, named := p.named[client]
 	if _, everyone := p.named[Everyone]; !named && !everyone {

@@ -11,7 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 )
 
-// Rule allows its clients what its patterns say.
+// Rule allows its clients the requests that its patterns match.
 type Rule struct {
 	// Name identifies the rule in logs: 1 to 64 printable characters, unique.
 	Name string
@@ -23,19 +23,17 @@ type Rule struct {
 	// GET allows HEAD too, as it does there. Segments are compared after
 	// percent-decoding.
 	Allow []string
-	// Rate bounds the requests of each client by this rule: "200/s", or with /m
-	// or /h; a whole number from 1 to 1,000,000. Empty is no bound.
+	// Rate limits the requests of each client by this rule: "200/s", or with /m or /h, a
+	// whole number from 1 to 1,000,000. Empty means no limit.
 	Rate string
-	// Burst is how many requests may come at once, from 1 to 1,000,000. Empty is
-	// what the rate gives in one second, and 1 at least. Without a rate it is a
-	// fault.
+	// Burst is the number of requests that may come at once, from 1 to 1,000,000. Empty means
+	// the tokens of one second, and at least 1. Burst without a rate is an error.
 	Burst string
-	// Proof is one of the values of [Proof]; empty is what the gateway's setting
-	// says.
+	// Proof is one of the values of [Proof]. Empty means the default of the gateway.
 	Proof string
 }
 
-// Denied is a client that no rule can help: it wins over every rule.
+// Denied is a client on the deny list, which overrides every rule.
 type Denied struct {
 	// Client is an exact client name, or [Everyone].
 	Client string
@@ -43,22 +41,21 @@ type Denied struct {
 	Reason string
 }
 
-// RuleError is one fault in the input of [Compile].
+// RuleError is one error in the input of [Compile].
 type RuleError struct {
 	// List is "rules" or "deny", and Index the entry in it, from 0.
 	List  string
 	Index int
 	// Field is "name", "clients", "allow", "rate", "burst", "proof" or "client",
-	// and "" when the fault is the entry as a whole. Item is the element of the field,
-	// from 0, and -1 when the fault is the field itself.
+	// or "" for the entry as a whole. Item is the index of the element in the field, or -1 for
+	// the field as a whole.
 	Field string
 	Item  int
-	// Problem says what is wanted and what was found. It quotes at most 80
-	// characters of the input.
+	// Problem describes what was wanted and found. It quotes at most 80 characters of the input.
 	Problem string
 }
 
-// Error gives the place as in rules[0].allow[1], and the problem.
+// Error returns the position, such as rules[0].allow[1], and the problem.
 func (e *RuleError) Error() string {
 	place := e.List + "[" + strconv.Itoa(e.Index) + "]"
 	if e.Field != "" {
@@ -70,21 +67,19 @@ func (e *RuleError) Error() string {
 	return place + ": " + e.Problem
 }
 
-// Compile checks rules and deny list and makes a Policy of them. The error
-// joins every fault, each a [*RuleError], and no Policy comes with it.
+// Compile validates rules and deny list and compiles them into a Policy. The error joins all
+// errors, each a [*RuleError]. The Policy is nil then.
 //
-// A rule that can never matter is a fault: one without clients or patterns,
-// with a client name that no certificate can have or a pattern that no
-// [Target] can match, or one that grants only what earlier rules grant already,
-// whatever it says of rates and proof.
-// A rule for denied clients is none, so that denying a client always works.
-// No rules at all make a Policy that grants nothing.
+// A rule without an effect is an error: a rule without clients or patterns, with a client name that
+// no certificate can have, with a pattern that no [Target] can match, or a rule that grants only
+// requests that earlier rules grant, regardless of rates and proof. A rule whose clients
+// are all denied is valid, so that denying a client never causes an error. Without rules the Policy grants nothing.
 func Compile(rules []Rule, denied []Denied) (*Policy, error) {
 	c := compiler{
 		policy: &Policy{
-			tries:  map[string]tries{},
-			named:  map[string]struct{}{},
-			denied: map[string]string{},
+			byMethod: map[string]methodTries{},
+			named:    map[string]struct{}{},
+			denied:   map[string]string{},
 		},
 		seen: map[string]struct{}{},
 	}
@@ -110,8 +105,8 @@ func (c *compiler) fault(list string, index int, field string, item int, err err
 	c.faults = append(c.faults, &RuleError{list, index, field, item, err.Error()})
 }
 
-// addRule enters what is sound in a rule even when the rest is not, so that
-// faults of later rules are found in the same run.
+// addRule adds the valid parts of a rule, so that errors of later rules are found in the
+// same run.
 func (c *compiler) addRule(i int, r Rule) {
 	before := len(c.faults)
 	c.checkName(i, r.Name)
@@ -119,11 +114,11 @@ func (c *compiler) addRule(i int, r Rule) {
 	patterns := c.patterns(i, r.Allow)
 	limiter, proof := c.limiter(i, r), c.proof(i, r.Proof)
 	if len(c.faults) == before {
-		if err := c.checkNews(clients, patterns); err != nil {
+		if err := c.checkGrantsSomethingNew(clients, patterns); err != nil {
 			c.fault("rules", i, "", -1, err)
 		}
 	}
-	c.policy.rules = append(c.policy.rules, ruled{r.Name, limiter, proof})
+	c.policy.rules = append(c.policy.rules, compiledRule{r.Name, limiter, proof})
 	c.insert(i, clients, patterns)
 }
 
@@ -144,7 +139,7 @@ func (c *compiler) checkName(i int, name string) {
 
 func isUnprintable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 
-// clients is the client names that are sound.
+// clients returns the valid client names.
 func (c *compiler) clients(i int, names []string) []string {
 	if len(names) == 0 {
 		c.fault("rules", i, "clients", -1, errors.New(`want at least one client, or "*", found none`))
@@ -170,7 +165,7 @@ func checkClient(name string) error {
 	return nil
 }
 
-// patterns is the patterns that are sound.
+// patterns returns the valid patterns.
 func (c *compiler) patterns(i int, texts []string) []pattern {
 	if len(texts) == 0 {
 		c.fault("rules", i, "allow", -1, errors.New(`want at least one pattern such as "GET /events", found none`))
@@ -187,12 +182,12 @@ func (c *compiler) patterns(i int, texts []string) []pattern {
 	return sound
 }
 
-// checkNews asks whether the rule grants anything that earlier rules do not.
-func (c *compiler) checkNews(clients []string, patterns []pattern) error {
+// checkNews returns an error if earlier rules grant every request that the rule grants.
+func (c *compiler) checkGrantsSomethingNew(clients []string, patterns []pattern) error {
 	earlier := noRule
 	for _, client := range clients {
 		for _, p := range patterns {
-			tries := c.policy.tries[p.method]
+			tries := c.policy.byMethod[p.method]
 			rule := tries.clients[client].cover(p.segments, p.end, noRule)
 			rule = tries.everyone.cover(p.segments, p.end, rule)
 			if rule == noRule {
@@ -217,12 +212,12 @@ func (c *compiler) insert(i int, clients []string, patterns []pattern) {
 	}
 }
 
-// trie is what a client, or Everyone, may do with a method.
+// trie returns the patterns of a client, or of Everyone, for a method.
 func (c *compiler) trie(client, method string) *node {
-	of, ok := c.policy.tries[method]
+	of, ok := c.policy.byMethod[method]
 	if !ok {
-		of = tries{newNode(), map[string]*node{}}
-		c.policy.tries[method] = of
+		of = methodTries{newNode(), map[string]*node{}}
+		c.policy.byMethod[method] = of
 	}
 	if client == Everyone {
 		return of.everyone

@@ -118,7 +118,7 @@ func (p *Policy) After(earlier *Policy) *Policy {
 		}
 	}
 	next := *p
-	next.rules = make([]ruled, len(p.rules))
+	next.rules = make([]compiledRule, len(p.rules))
 	for i, r := range p.rules {
 		if l := limiters[r.name]; r.limiter != nil && l != nil && l.rate == r.limiter.rate {
 			r.limiter = l

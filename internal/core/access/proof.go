@@ -5,20 +5,19 @@ import (
 	"slices"
 )
 
-// Proof says whether requests have to be signed with the key of the client's
-// certificate.
+// Proof states whether requests must be signed with the key of the client's certificate.
 type Proof string
 
-// What a rule can say of proof.
+// Values of the proof setting of a rule.
 const (
-	ProofUnsaid  Proof = ""        // as everywhere: what the gateway's setting says
-	ProofOff     Proof = "off"     // signatures are not looked at
-	ProofObserve Proof = "observe" // they are verified, and nothing is refused
-	ProofRequire Proof = "require" // what is not proven is refused
+	ProofUnsaid  Proof = ""        // the default of the gateway
+	ProofOff     Proof = "off"     // signatures are ignored
+	ProofObserve Proof = "observe" // signatures are verified, and the result is logged only
+	ProofRequire Proof = "require" // requests without a valid signature are refused
 )
 
-// Proof is what the rule that grants the request says of proof. The zero Grant
-// says nothing.
+// Proof returns the setting of the rule that grants the request. The zero Grant returns
+// ProofUnsaid.
 func (g Grant) Proof() Proof {
 	if g.rule == nil {
 		return ProofUnsaid
@@ -26,16 +25,16 @@ func (g Grant) Proof() Proof {
 	return g.rule.proof
 }
 
-// EveryRule reports whether f is true of what each rule says of proof. It is false
-// where there is no rule to ask, and so for nil, so that nothing follows from that.
+// EveryRule reports whether f is true for the proof setting of every rule. It is false for a
+// nil policy and for a policy without rules.
 func (p *Policy) EveryRule(f func(Proof) bool) bool {
 	if p == nil || len(p.rules) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(p.rules, func(r ruled) bool { return !f(r.proof) })
+	return !slices.ContainsFunc(p.rules, func(r compiledRule) bool { return !f(r.proof) })
 }
 
-// proof is what a rule says; what is none has a fault.
+// proof returns the proof setting of a rule. An invalid value is an error.
 func (c *compiler) proof(i int, text string) Proof {
 	p := Proof(text)
 	switch p {

@@ -8,26 +8,24 @@ import (
 	"time"
 )
 
-// mostRequests is the largest count of a rate, and the largest burst. With an
-// hour as the longest unit, the time in which a bucket fills stays far from
-// what a [time.Duration] can hold.
-const mostRequests = 1_000_000
+// mostRequests is the largest count of a rate and the largest burst. The longest unit is an
+// hour, so the time to fill a bucket fits into a [time.Duration].
+const maxRequests = 1_000_000
 
-// rate is how often each client may use a rule: a token bucket that holds burst
-// tokens and gets count of them in each unit.
+// rate describes a token bucket that holds burst tokens and gets count tokens per unit.
 type rate struct {
 	count int
 	unit  byte // s, m or h
 	burst int
 }
 
-// parseRate reads a rate such as "200/s" and a burst such as "400"; without a
-// burst it is what the rate gives in one second, and 1 at least.
+// parseRate parses a rate such as "200/s". The burst is the number of tokens of one second,
+// and at least 1.
 func parseRate(text string) (rate, error) {
 	count, unit, _ := strings.Cut(text, "/")
 	n, ok := parseCount(count)
 	if !ok || len(unit) != 1 || period(unit[0]) == 0 {
-		return rate{}, fmt.Errorf("want a rate such as 200/s, 200/m or 200/h with a whole number from 1 to %d, found %.40q", mostRequests, text)
+		return rate{}, fmt.Errorf("want a rate such as 200/s, 200/m or 200/h with a whole number from 1 to %d, found %.40q", maxRequests, text)
 	}
 	r := rate{count: n, unit: unit[0]}
 	r.burst = max(1, n/int(period(r.unit)/time.Second))
@@ -37,15 +35,15 @@ func parseRate(text string) (rate, error) {
 func parseBurst(text string) (int, error) {
 	n, ok := parseCount(text)
 	if !ok {
-		return 0, fmt.Errorf("want a burst that is a whole number from 1 to %d, found %.40q", mostRequests, text)
+		return 0, fmt.Errorf("want a burst that is a whole number from 1 to %d, found %.40q", maxRequests, text)
 	}
 	return n, nil
 }
 
-// parseCount reads digits that have one spelling only.
+// parseCount parses a decimal number in its shortest form.
 func parseCount(text string) (int, bool) {
 	n, err := strconv.Atoi(text)
-	return n, err == nil && n >= 1 && n <= mostRequests && strconv.Itoa(n) == text
+	return n, err == nil && n >= 1 && n <= maxRequests && strconv.Itoa(n) == text
 }
 
 func period(unit byte) time.Duration {
@@ -61,16 +59,16 @@ func period(unit byte) time.Duration {
 	}
 }
 
-// interval is the time in which one token comes, rounded up to whole
-// nanoseconds, so that nobody gets more than the rate says.
+// interval returns the time per token, rounded up to whole nanoseconds, so that the rate is
+// never exceeded.
 func (r rate) interval() time.Duration {
 	return (period(r.unit) + time.Duration(r.count) - 1) / time.Duration(r.count)
 }
 
 func (r rate) String() string { return fmt.Sprintf("%d/%c, burst %d", r.count, r.unit, r.burst) }
 
-// limiter is the limiter of a rule, nil for a rule without a rate. What is
-// broken has a fault and no limiter.
+// limiter returns the limiter of a rule, or nil for a rule without a rate or with an invalid
+// one, which is an error.
 func (c *compiler) limiter(i int, r Rule) *limiter {
 	if r.Rate == "" {
 		if r.Burst != "" {

@@ -11,26 +11,24 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// maxTarget is the longest request target in bytes. RFC 9110, section 4.1, asks
-// everybody to take at least 8000 octets.
+// maxTarget is the longest request target in bytes. RFC 9110, section 4.1, recommends
+// to support at least 8000 octets.
 const maxTarget = 8 << 10
 
-// Target is a request target that can be read in one way only: no two programs
-// on the way of the request can disagree about which resource it names. It
-// keeps the bytes as they were received, so that what is decided is what is
-// forwarded. The zero value is no target and every decision refuses it.
+// Target is a request target with only one interpretation: no two programs on the path of
+// the request can disagree about the resource. It keeps the received bytes, so that the
+// forwarded target is the one that was checked. The zero value is refused by every decision.
 type Target struct {
 	raw     string
 	decoded string // the path, percent-decoded once; its segments are the raw path's
 	pathEnd int    // length of the path in raw
 }
 
-// ParseTarget reads the raw bytes of a request target in origin form (RFC 9112,
-// section 3.2.1), as [net/http.Request.RequestURI] has them. It refuses with
-// reason PathAmbiguous, and never normalises, what one server reads differently
-// from the next:
+// ParseTarget parses the raw bytes of a request target in origin form (RFC 9112, section
+// 3.2.1), as in [net/http.Request.RequestURI]. It never normalizes. It refuses targets that
+// servers interpret differently, with reason PathAmbiguous:
 //
-//   - anything but a path that begins with "/" and an optional query, of at
+//   - anything except a path that begins with "/" and an optional query, of at
 //     most 8 KiB, and a fragment;
 //   - a segment of nothing but dots, spaces and invisible characters before its
 //     first ";": the empty segment of "//", ".", "..", "..;x" (Tomcat), "...", ".. "
@@ -38,13 +36,13 @@ type Target struct {
 //     parses the decoded path again would end it;
 //   - in the path: spaces, control characters, backslashes and bytes outside
 //     ASCII, raw; in the query: spaces and control characters, raw;
-//   - a "%" without two hex digits behind it;
-//   - an encoded slash, backslash, dot or control character, and encoded bytes
-//     that are not UTF-8, which are how overlong forms of these look;
+//   - a "%" without two hexadecimal digits after it;
+//   - an encoded slash, backslash, dot or control character, and encoded bytes that are
+//     not UTF-8, such as overlong encodings of these;
 //   - encoded characters that Unicode normalization or Windows maps to a slash,
 //     backslash, dot or percent sign, such as the fullwidth forms;
-//   - the same for a server that decodes twice: what the decoded path decodes
-//     to is held to the same rules, and may not decode a third time.
+//   - a path that breaks these rules after it is decoded twice, or that can be decoded a
+//     third time.
 func ParseTarget(raw string) (Target, error) {
 	t, err := parseTarget(raw)
 	if err != nil {
@@ -53,10 +51,10 @@ func ParseTarget(raw string) (Target, error) {
 	return t, nil
 }
 
-// Path is the raw path, byte for byte as received and still percent-encoded.
+// Path returns the raw path, byte for byte as received and still percent-encoded.
 func (t Target) Path() string { return t.raw[:t.pathEnd] }
 
-// String is exactly what was parsed.
+// String returns the target as it was parsed.
 func (t Target) String() string { return t.raw }
 
 func (t Target) valid() bool { return t.raw != "" }
@@ -88,8 +86,8 @@ func checkQuery(query string) error {
 	return nil
 }
 
-// decodePath checks the raw path and decodes it once. The result has exactly
-// the segments of path, because no escape may stand for a slash.
+// decodePath checks the raw path and decodes it once. The result has the same segments as
+// path, because an encoded slash is refused.
 func decodePath(path string) (string, error) {
 	for i := range len(path) {
 		if c := path[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '#' {
@@ -143,8 +141,8 @@ func checkEscapes(text, forbidden string) error {
 	return nil
 }
 
-// checkText refuses decoded text that is not UTF-8, or has control characters or
-// characters that a program may take for "/", "\", "." or "%".
+// checkText refuses decoded text that is not UTF-8, or contains control characters or
+// characters that a program may interpret as "/", "\", "." or "%".
 func checkText(decoded string) error {
 	if !utf8.ValidString(decoded) {
 		return errors.New("want percent-encoded bytes that are UTF-8")
@@ -160,8 +158,8 @@ func checkText(decoded string) error {
 	return nil
 }
 
-// checkSegments refuses segments that a program on the way would drop or climb with.
-// The slash at the end of a path begins no segment.
+// checkSegments refuses segments that a program on the path may remove or interpret as the parent
+// directory. A final slash begins no segment.
 func checkSegments(decoded string) error {
 	if decoded == "/" {
 		return nil
@@ -174,8 +172,8 @@ func checkSegments(decoded string) error {
 	return nil
 }
 
-// decodeLeniently decodes every valid escape and leaves the rest alone, as a
-// careless second decoder would.
+// decodeLeniently decodes every valid escape and keeps the rest, as a lenient second decoder
+// does.
 func decodeLeniently(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -189,7 +187,7 @@ func decodeLeniently(text string) string {
 	return b.String()
 }
 
-// escapeAt is the byte that the escape at text[i] stands for.
+// escapeAt returns the byte that the escape at text[i] encodes.
 func escapeAt(text string, i int) (c byte, ok bool) {
 	if text[i] != '%' || i+2 >= len(text) {
 		return 0, false

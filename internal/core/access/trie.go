@@ -8,16 +8,16 @@ import (
 // noRule is greater than the number of every rule.
 const noRule = math.MaxInt
 
-// node is one position in a trie of patterns: what rules end here, and what
-// segments lead on. A nil node matches nothing.
+// node is one position in a trie of patterns. It holds the rules that end here and the next
+// segments. A nil node matches nothing.
 //
-// Rules are numbered in file order and a search looks for the lowest number, so
-// subtrees that cannot better what is found already are skipped. A path visits
-// each node at most once; with literals only, one node for each segment.
+// Rules are numbered in file order and a search looks for the lowest number, so it skips
+// subtrees without a lower number than the best match. A search visits each node at most once,
+// and one node per segment if the patterns have no wildcards.
 type node struct {
 	literals map[string]*node
 	wild     *node
-	ends     [endSubtree + 1]int // by ending, the first rule that ends so
+	ends     [endSubtree + 1]int // the first rule by ending
 	first    int                 // the first rule here or below
 }
 
@@ -53,8 +53,8 @@ func (n *node) child(s segment) *node {
 	return next
 }
 
-// match is the first rule with a pattern for path, which is decoded and is ""
-// or begins with "/". It is best when no rule comes before that.
+// match returns the first rule with a pattern that matches path, or best if no earlier rule
+// matches. The path is decoded, and is "" or begins with "/".
 func (n *node) match(path string, best int) int {
 	if n == nil || n.first >= best {
 		return best
@@ -74,8 +74,8 @@ func (n *node) match(path string, best int) int {
 	return n.wild.match(rest, best)
 }
 
-// cover is the first rule with one pattern that matches whatever the segments
-// and the ending match. It is best when no rule comes before that.
+// cover returns the first rule with one pattern that matches every path that the segments and
+// the ending match, or best if no earlier rule does.
 func (n *node) cover(segments []segment, end ending, best int) int {
 	if n == nil || n.first >= best {
 		return best

@@ -1,8 +1,8 @@
-// Package gate decides whether one request may pass.
+// Package gate decides whether one request is allowed.
 //
-// It runs the checks in their order, each on the output of the one before:
-// target, credential, trust, identity, access, proof, rate. It knows nothing of
-// sockets, frameworks or logs, so every way into certgate asks the same gate.
+// It runs the checks in a fixed order, each on the output of the previous one: target,
+// credential, trust, identity, access, proof, rate. It does not depend on sockets,
+// frameworks or logs, so every listener of certgate uses the same gate.
 package gate
 
 import (
@@ -17,39 +17,39 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Gate is immutable, but for the token buckets of its policy, and safe for
-// concurrent use. The zero value refuses everything.
+// Gate decides about requests. It is immutable, except for the token buckets of its policy,
+// and safe for concurrent use. The zero value refuses every request.
 type Gate struct {
-	// Identifier says whom a credential speaks for; nil nobody.
+	// Identifier returns the client of a credential. Nil refuses every credential.
 	Identifier Identifier
-	// Policy answers for clients; nil allows nothing.
+	// Policy holds the access rules. Nil allows nothing.
 	Policy *access.Policy
-	// Possession says which requests must be signed, and judges signatures.
+	// Possession holds the requirement for signatures and verifies them.
 	Possession Possession
-	// Throttle is told of each refusal of a client on the deny list, with the source of
-	// the request and the client's name. It returns the refusal, or another one in its
-	// place, and may delay its caller; nil: the refusal is returned at once.
+	// Throttle receives each refusal of a client on the deny list, with the source of the
+	// request and the client's name. It returns the refusal or replaces it, and may delay
+	// its caller. Nil returns the refusal at once.
 	Throttle func(source netip.Addr, client string, refusal error) error
 }
 
-// Identifier says whom a credential speaks for at the time now. [Verification]
-// asks the certificate each time; package remember asks it once, and package
-// flood not more often than the gateway can bear.
+// Identifier returns the client of a credential at the time now. [Verification] verifies the
+// certificate each time. Package certcache caches the results, and package throttle
+// limits the verifications.
 type Identifier interface {
 	Identify(claim Claim, now time.Time) Identification
 }
 
-// Claim is what a request brings to be identified by.
+// Claim holds the parts of a request that identify its client.
 type Claim struct {
 	// Values has every value of the credential header.
 	Values []string
-	// Source is where the request came from, as far as that can be believed; the
-	// zero value: unknown. It identifies nobody, it only tells who asks too much.
+	// Source is the address of the client, as far as it is trusted. The zero value means
+	// unknown. It does not identify a client; it is used for throttling.
 	Source netip.Addr
 }
 
-// Identification is what an [Identifier] found. Err is nil exactly when Client
-// is valid; the other fields are filled as far as the checks came.
+// Identification is the result of an [Identifier]. Err is nil exactly when Client is valid.
+// The other fields are set by the checks that ran.
 type Identification struct {
 	// Last is the step that refused, or [Identity].
 	Last        Step
@@ -61,25 +61,25 @@ type Identification struct {
 	Err    error
 }
 
-// Request is what a decision depends on, nothing more.
+// Request holds everything that a decision depends on.
 type Request struct {
-	// Time is when it came: what dates, signatures and rates are held against. The
-	// times of one process come from one clock. The zero value is refused.
+	// Time is the time of arrival, which validity periods, signatures and rates are compared
+	// with. All times of a process come from one clock. The zero value is refused.
 	Time time.Time
 	// Credential has every value of the credential header.
 	Credential []string
-	// Source is where it came from: see [Claim].
+	// Source is the address of the client: see [Claim].
 	Source netip.Addr
 	// Method is the request method, as received.
 	Method string
 	// Target is the request target, as received (RFC 9112, section 3.2).
 	Target string
 
-	// Auth is how possession of the certificate's key was shown on the way here:
-	// [MTLS], and everything else is [Bearer].
+	// Auth is the possession of the certificate's key that a proxy has verified: [MTLS], or
+	// any other value for [Bearer].
 	Auth string
-	// Authority, Header, HasBody and Body are what else a signature can cover: see
-	// package httpsig's Message. Body is nil when the gate cannot read the body.
+	// Authority, Header, HasBody and Body are the other parts that a signature can cover: see
+	// Message in package httpsig. Body is nil if the gate cannot read the body.
 	Authority string
 	Header    http.Header
 	HasBody   bool
@@ -99,20 +99,20 @@ type Step string
 
 // The steps in their order.
 const (
-	Target     Step = "target"     // the path can be read in one way only
+	Target     Step = "target"     // the path has only one interpretation
 	Credential Step = "credential" // the header carries a certificate
-	Trust      Step = "trust"      // an anchor vouches for it, in time, not revoked
-	Identity   Step = "identity"   // it has exactly one clean OU
+	Trust      Step = "trust"      // an anchor signed it, it is valid now and not revoked
+	Identity   Step = "identity"   // it has exactly one valid OU
 	Access     Step = "access"     // a rule allows the request
-	Proof      Step = "proof"      // it is signed with the certificate's key, where that is asked for
-	Rate       Step = "rate"       // the client has a token left with that rule
+	Proof      Step = "proof"      // it is signed with the certificate's key, where that is required
+	Rate       Step = "rate"       // the client has a token left in the bucket of that rule
 )
 
 // Steps lists the steps in their order.
 func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access, Proof, Rate} }
 
-// Decision is what the gate found. Denial is nil exactly when Grant is valid;
-// the other fields are filled as far as the checks came, for the log.
+// Decision is the result of the checks. Denial is nil exactly when Grant is valid. The other
+// fields are set by the checks that ran, for the log.
 type Decision struct {
 	// Last is the step that refused, or [Rate].
 	Last        Step
@@ -123,26 +123,23 @@ type Decision struct {
 	// refused it, for example because it has expired. Certificate is the zero value
 	// then. It is for the log.
 	Signed trust.Signed
-	// Rule is the name of the rule that allows the request, also when its rate
-	// does not.
+	// Rule is the name of the rule that allows the request, even if its rate is exceeded.
 	Rule string
-	// Auth is how possession of the certificate's key was shown: [Bearer], [Signed]
-	// or [MTLS].
+	// Auth is the level of possession: [Bearer], [Signed] or [MTLS].
 	Auth string
-	// Authority is the host for which the request is signed, where Auth is [Signed];
-	// else empty.
+	// Authority is the host that the signature covers if Auth is [Signed], and empty otherwise.
 	Authority string
-	// Proof is what the rule, or the setting in its place, says of proof.
+	// Proof is the requirement of the rule, or of the default setting.
 	Proof access.Proof
-	// WouldRefuse is why the request would be refused if proof were required, and
-	// is only observed; else nil.
+	// WouldRefuse is the refusal that proof: require would have caused, if proof is only
+	// observed, and nil otherwise.
 	WouldRefuse *refusal.Error
 	Grant       access.Grant
 	Denial      *refusal.Error
 }
 
-// Decide runs the checks and stops at the first refusal. A request that passes
-// has taken one token of its rule's rate, another none.
+// Decide runs the checks and stops at the first refusal. An allowed request takes one token
+// of its rule's rate. A refused request takes none.
 func (g *Gate) Decide(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	if err := g.decide(&r, &d); err != nil {
@@ -152,10 +149,9 @@ func (g *Gate) Decide(r Request) (d Decision) {
 	return d
 }
 
-// Admit runs the checks that tell who is calling, and asks the deny list; no rule
-// is asked and no token taken. It is for what the gateway answers itself: the
-// Grant is never valid, so nothing can be forwarded on this Decision, and Denial
-// is nil when the caller is a verified client that nobody denies.
+// Admit runs the checks that identify the client, and the deny list. It checks no rule and
+// takes no token. The gateway uses it for requests that it serves itself. The Grant is never
+// valid, so the request cannot be forwarded. Denial is nil if the client is verified and not denied.
 func (g *Gate) Admit(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	err := g.identify(&r, &d)
@@ -170,7 +166,7 @@ func (g *Gate) Admit(r Request) (d Decision) {
 }
 
 func (g *Gate) decide(r *Request, d *Decision) (err error) {
-	early, err := g.glance(r)
+	early, err := g.readEarly(r)
 	if err != nil {
 		d.Last = Proof
 		return err
@@ -194,7 +190,7 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	return d.Grant.Take(r.Time)
 }
 
-// admit asks the deny list. Its refusals are throttled, because a denied client whose
+// admit checks the deny list. Its refusals are throttled, because a denied client whose
 // certificate verifies could otherwise be refused as fast as it sends.
 func (g *Gate) admit(r *Request, client identity.Client) error {
 	err := g.Policy.Admit(client)
@@ -215,7 +211,7 @@ func (g *Gate) identify(r *Request, d *Decision) (err error) {
 		return refusal.New(refusal.Internal, "want the time of the request, found none")
 	}
 	if g.Identifier == nil {
-		return refusal.New(refusal.CertificateUntrusted, "nobody to ask whom a certificate speaks for")
+		return refusal.New(refusal.CertificateUntrusted, "want an identifier, found none")
 	}
 	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
 	d.Last, d.Certificate, d.Client, d.Signed = found.Last, found.Certificate, found.Client, found.Signed
@@ -236,8 +232,8 @@ func (d *Decision) SignedClient() string {
 	return name
 }
 
-// refusal is the denial inside err. A check that fails in another way refuses
-// too: it is the gateway's fault, but the request still has no grant.
+// asRefusal returns the refusal in err. Any other error is a fault of the gateway and becomes
+// an internal refusal, because the request has no grant.
 func asRefusal(err error) *refusal.Error {
 	if e := refusal.Of(err); e != nil {
 		return e

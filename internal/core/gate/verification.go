@@ -8,17 +8,17 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Verification is the [Identifier] that reads and verifies the certificate each
-// time. The zero value trusts nobody.
+// Verification is the [Identifier] that parses and verifies the certificate each time. The
+// zero value refuses every credential.
 type Verification struct {
-	// Verifier answers for certificates; nil trusts none.
+	// Verifier verifies certificates. Nil trusts none.
 	Verifier *trust.Verifier
-	// MaxCredentialBytes bounds the header value; 0 takes none.
+	// MaxCredentialBytes is the longest header value in bytes. 0 accepts none.
 	MaxCredentialBytes int
 }
 
-// Identify reads the certificate, verifies it and takes the client's name. It
-// answers every source alike.
+// Identify parses the certificate, verifies it and returns the client in it. The source of
+// the claim has no influence.
 func (v Verification) Identify(claim Claim, now time.Time) (found Identification) {
 	found.Last = Credential
 	chain, err := certheader.Parse(claim.Values, v.MaxCredentialBytes)
