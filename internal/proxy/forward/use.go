@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 
+	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/proxy/body"
 )
 
@@ -54,11 +55,12 @@ func (u *use) checkResponse(res *http.Response) {
 	}
 }
 
+// announcesForbiddenBody reports whether a 204 or 304 response announces a body.
 func announcesForbiddenBody(res *http.Response) bool {
 	if res.StatusCode != http.StatusNoContent && res.StatusCode != http.StatusNotModified {
 		return false
 	}
-	length := res.Header.Get("Content-Length")
+	length := res.Header.Get(headers.ContentLength)
 	return length != "" && length != "0" || len(res.TransferEncoding) > 0
 }
 
