@@ -14,18 +14,18 @@ func NewLimited(inner gate.Identifier, maxBytes uint64) *Cache {
 }
 
 // Len returns the number of entries after pending evictions.
-func (i *Cache) Len() int {
-	i.cache.CleanUp()
-	return i.cache.EstimatedSize()
+func (c *Cache) Len() int {
+	c.cache.CleanUp()
+	return c.cache.EstimatedSize()
 }
 
 // Spellings returns the number of certificates and of cached values.
-func (i *Cache) Spellings() (certificates, values int) {
-	i.cache.CleanUp()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, n := range i.spellings {
+func (c *Cache) Spellings() (certificates, values int) {
+	c.cache.CleanUp()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.spellings {
 		values += n
 	}
-	return len(i.spellings), values
+	return len(c.spellings), values
 }
