@@ -9,7 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// Every signed request spends a nonce, so this is on its path.
+// BenchmarkSpend measures the cost that the memory adds to every signed request.
 func BenchmarkSpend(b *testing.B) {
 	m := replay.NewMemory()
 	var number atomic.Int64
@@ -18,7 +18,7 @@ func BenchmarkSpend(b *testing.B) {
 		for pb.Next() {
 			i := number.Add(1)
 			n := nonceOf("mail", int(i), noon)
-			// 4,000 a second, so that as many go as come.
+			// 4,000 nonces a second, so that nonces expire as fast as they arrive.
 			n.Now = noon.Add(time.Duration(i) * 250 * time.Microsecond)
 			n.Until = n.Now.Add(2 * time.Minute)
 			if err := m.Spend(n); err != nil {
@@ -28,7 +28,8 @@ func BenchmarkSpend(b *testing.B) {
 	})
 }
 
-// A memory that is full must not be slower: a flood would feed itself.
+// BenchmarkFull measures a full memory. A full memory must not be slower than an
+// empty one, because a flood of requests would otherwise slow down every client.
 func BenchmarkFull(b *testing.B) {
 	m := replay.NewMemory()
 	for client := range 24 {
@@ -40,12 +41,13 @@ func BenchmarkFull(b *testing.B) {
 	b.ResetTimer()
 	for b.Loop() {
 		if m.Spend(n) == nil {
-			b.Fatal("want no room, found some")
+			b.Fatal("want the nonce refused by a full memory, found it accepted")
 		}
 	}
 }
 
-// The longest that the lock is held: a quarter of the room was over in one second.
+// BenchmarkSweep measures the longest time that the lock is held: a quarter of the
+// entries expires in the same second.
 func BenchmarkSweep(b *testing.B) {
 	m := replay.NewMemory()
 	now, number := noon, 0
@@ -65,7 +67,8 @@ func BenchmarkSweep(b *testing.B) {
 	}
 }
 
-// Beside Redis on the same machine, this is what every signed request waits for.
+// BenchmarkRedis measures the time that a signed request waits for a Redis server
+// on the same machine.
 func BenchmarkRedis(b *testing.B) {
 	r, _ := newRedis(b, replay.RedisOptions{Server: startRedis(b).at(b, "")})
 	var number atomic.Int64

@@ -13,29 +13,29 @@ import (
 	"time"
 )
 
-// conn is a connection to a Redis server that is logged in. It is used by one
-// goroutine at a time.
+// conn is an authenticated connection to a Redis server. It must not be used by
+// several goroutines at the same time.
 type conn struct {
-	net.Conn                 // in TLS where the login says so
-	socket   net.Conn        // below TLS
-	raw      syscall.RawConn // of the socket
-	replies  *bufio.Reader
-	answerIn time.Duration // how long a command and its reply may take
+	net.Conn                     // TLS, if the login asks for it
+	socket       net.Conn        // the TCP connection under TLS
+	raw          syscall.RawConn // gives access to the file descriptor of socket
+	replies      *bufio.Reader
+	replyTimeout time.Duration // time limit for one command and its reply
 }
 
-// Close closes the socket at once. TLS would first write an alert, which can take
-// seconds.
+// Close closes the socket immediately. It skips the TLS alert, because writing the
+// alert can take seconds.
 func (c *conn) Close() error { return c.socket.Close() }
 
-// dial connects and logs in, before the end of ctx. Each command on the connection
-// and its reply may take no longer than answerIn.
-func dial(ctx context.Context, l *login, answerIn time.Duration) (*conn, error) {
+// dial connects and authenticates before ctx ends. replyTimeout limits each command on
+// the connection together with its reply.
+func dial(ctx context.Context, l *login, replyTimeout time.Duration) (*conn, error) {
 	var d net.Dialer
 	socket, err := d.DialContext(ctx, "tcp", Server{l}.Addr())
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(ctx, socket, l.tls(), answerIn)
+	c, err := newConn(ctx, socket, l.tls(), replyTimeout)
 	if err == nil {
 		err = c.logIn(ctx, l)
 	}
@@ -46,17 +46,18 @@ func dial(ctx context.Context, l *login, answerIn time.Duration) (*conn, error) 
 	return c, nil
 }
 
-// newConn makes a connection of the socket, in TLS unless config is nil.
-func newConn(ctx context.Context, socket net.Conn, config *tls.Config, answerIn time.Duration) (*conn, error) {
+// newConn returns a connection that uses the socket. It performs a TLS handshake
+// unless config is nil.
+func newConn(ctx context.Context, socket net.Conn, config *tls.Config, replyTimeout time.Duration) (*conn, error) {
 	tcp, ok := socket.(syscall.Conn)
 	if !ok {
-		return nil, fmt.Errorf("want a socket of the system, found a %T", socket)
+		return nil, fmt.Errorf("want a connection that implements syscall.Conn, found a %T", socket)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: socket, socket: socket, raw: raw, answerIn: answerIn}
+	c := &conn{Conn: socket, socket: socket, raw: raw, replyTimeout: replyTimeout}
 	if config != nil {
 		encrypted := tls.Client(socket, config)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
@@ -68,14 +69,15 @@ func newConn(ctx context.Context, socket net.Conn, config *tls.Config, answerIn 
 	return c, nil
 }
 
-// logIn authenticates and selects the database, where the login has either.
+// logIn sends AUTH if the login has a password, and SELECT if it has a database
+// other than 0.
 func (c *conn) logIn(ctx context.Context, l *login) error {
 	if l.password != "" {
-		words := []string{"AUTH", l.user, l.password}
+		args := []string{"AUTH", l.user, l.password}
 		if l.user == "" {
-			words = []string{"AUTH", l.password}
+			args = []string{"AUTH", l.password}
 		}
-		if err := c.do(ctx, words...); err != nil {
+		if err := c.do(ctx, args...); err != nil {
 			return fmt.Errorf("logging in: %w", err)
 		}
 	}
@@ -87,9 +89,9 @@ func (c *conn) logIn(ctx context.Context, l *login) error {
 	return nil
 }
 
-// do sends a command that has to be answered with OK.
-func (c *conn) do(ctx context.Context, words ...string) error {
-	switch answer, err := c.ask(ctx, words...); {
+// do sends a command and returns an error unless the reply is the status OK.
+func (c *conn) do(ctx context.Context, args ...string) error {
+	switch answer, err := c.ask(ctx, args...); {
 	case err != nil:
 		return err
 	case !answer.isOK():
@@ -99,41 +101,41 @@ func (c *conn) do(ctx context.Context, words ...string) error {
 	}
 }
 
-// ask sends a command once and reads its reply, before the end of ctx and within
-// answerIn.
-func (c *conn) ask(ctx context.Context, words ...string) (reply, error) {
-	deadline := time.Now().Add(c.answerIn)
+// ask sends a command once and reads its reply. The deadline is the end of ctx or
+// replyTimeout from now, whichever is earlier.
+func (c *conn) ask(ctx context.Context, args ...string) (reply, error) {
+	deadline := time.Now().Add(c.replyTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
 		deadline = end
 	}
 	if err := c.SetDeadline(deadline); err != nil {
 		return reply{}, err
 	}
-	if _, err := c.Write(encode(words)); err != nil {
+	if _, err := c.Write(encode(args)); err != nil {
 		return reply{}, err
 	}
 	return readReply(c.replies)
 }
 
-// encode writes a command in RESP.
-func encode(words []string) []byte {
+// encode serializes a command in RESP, as an array of bulk strings.
+func encode(args []string) []byte {
 	text := make([]byte, 0, 256)
-	text = append(strconv.AppendInt(append(text, '*'), int64(len(words)), 10), "\r\n"...)
-	for _, word := range words {
-		text = append(strconv.AppendInt(append(text, '$'), int64(len(word)), 10), "\r\n"...)
-		text = append(append(text, word...), "\r\n"...)
+	text = append(strconv.AppendInt(append(text, '*'), int64(len(args)), 10), "\r\n"...)
+	for _, arg := range args {
+		text = append(strconv.AppendInt(append(text, '$'), int64(len(arg)), 10), "\r\n"...)
+		text = append(append(text, arg...), "\r\n"...)
 	}
 	return text
 }
 
 // isQuiet reports whether the connection is open and has no unread bytes. Bytes
-// that arrived before a command was sent are no answer to that command.
+// that arrived before a command was sent cannot be the reply to that command.
 func (c *conn) isQuiet() bool {
-	return c.replies.Buffered() == 0 && c.isDrained() && isSilent(c.raw)
+	return c.replies.Buffered() == 0 && c.isDrained() && hasNoUnreadBytes(c.raw)
 }
 
-// isDrained reports whether TLS holds no decrypted or buffered bytes. A read whose
-// deadline has passed returns such bytes and does not touch the socket.
+// isDrained reports whether TLS holds no decrypted or buffered bytes. After
+// its deadline, a read still returns such bytes but does not read the socket.
 func (c *conn) isDrained() bool {
 	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		return false

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// NewMemoryOf is a memory of another size.
+// NewMemoryOf returns a memory that holds capacity nonces.
 func NewMemoryOf(capacity int) *Memory { return newMemory(capacity) }
 
 const (
@@ -16,7 +16,7 @@ const (
 	Chunk    = chunk
 )
 
-// Places is how many entries there ever were in the memory.
+// Places returns the number of entries that have been used at least once.
 func (m *Memory) Places() int {
 	if m.table == nil {
 		return 0
@@ -24,27 +24,27 @@ func (m *Memory) Places() int {
 	return int(m.table.fresh) - 1
 }
 
-// Known is how many clients the memory knows, and of how many seconds.
+// Known returns the number of clients and of seconds that the memory has entries for.
 func (m *Memory) Known() (clients, seconds int) {
 	return len(m.shares.numbers), len(m.table.seconds)
 }
 
-// NewPatientRedis makes a Redis that waits this long for the server: a busy machine
-// must not make a test see a failure. While the server is gone it is tried every few
-// milliseconds.
+// NewPatientRedis returns a Redis that waits for the server for the given time, so
+// that a slow machine does not cause a failure. While the server is gone, Watch
+// retries every few milliseconds.
 func NewPatientRedis(o RedisOptions, patience time.Duration) *Redis {
-	return newRedis(o, timeouts{place: patience, answer: patience, whole: patience, rest: 10 * time.Millisecond})
+	return newRedis(o, timeouts{acquire: patience, reply: patience, total: patience, retry: 10 * time.Millisecond})
 }
 
-// NewQuickRedis makes a Redis with the timeouts of the gateway, which is tried every
-// few milliseconds while the server is gone.
+// NewQuickRedis returns a Redis with the timeouts of the gateway. While the server
+// is gone, Watch retries every few milliseconds.
 func NewQuickRedis(o RedisOptions) *Redis {
 	quick := serving()
-	quick.rest = 10 * time.Millisecond
+	quick.retry = 10 * time.Millisecond
 	return newRedis(o, quick)
 }
 
-// Name is what the nonce is called in Redis.
+// Name returns the Redis key of a nonce.
 var Name = name
 
 const FailuresInRow = failuresInRow
@@ -61,21 +61,22 @@ func (r *Redis) IsQuiet() bool {
 	return true
 }
 
-// Conn is a connection.
+// Conn is an authenticated connection to a Redis server.
 type Conn = conn
 
-// NewConn makes a connection of the socket, in TLS unless config is nil.
-func NewConn(ctx context.Context, socket net.Conn, config *tls.Config, answerIn time.Duration) (*Conn, error) {
-	return newConn(ctx, socket, config, answerIn)
+// NewConn returns a connection that uses the socket. It performs a TLS handshake
+// unless config is nil.
+func NewConn(ctx context.Context, socket net.Conn, config *tls.Config, replyTimeout time.Duration) (*Conn, error) {
+	return newConn(ctx, socket, config, replyTimeout)
 }
 
-// Do sends a command that has to be answered with OK.
-func (c *conn) Do(ctx context.Context, words ...string) error { return c.do(ctx, words...) }
+// Do sends a command and returns an error unless the reply is the status OK.
+func (c *conn) Do(ctx context.Context, args ...string) error { return c.do(ctx, args...) }
 
 // IsQuiet reports whether the connection is open and has no unread bytes.
 func (c *conn) IsQuiet() bool { return c.isQuiet() }
 
-// ReadReply reads one reply and describes it.
+// ReadReply reads one reply and returns its text.
 func ReadReply(r *bufio.Reader) (string, error) {
 	answer, err := readReply(r)
 	return answer.text, err

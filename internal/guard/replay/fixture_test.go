@@ -17,10 +17,10 @@ var (
 	_ httpsig.Nonces = (*replay.Redis)(nil)
 )
 
-// noon is when the tests begin: on a whole second.
+// noon is the start time of the tests. It is a whole second.
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// nonceOf is a nonce of a client's key that is good for two minutes.
+// nonceOf returns a nonce of the client that is valid for two minutes from now.
 func nonceOf(client string, number int, now time.Time) httpsig.Nonce {
 	return httpsig.Nonce{
 		Key: trust.KeyID{1, byte(len(client))}, Client: client, Value: client + strconv.Itoa(number),
@@ -28,19 +28,20 @@ func nonceOf(client string, number int, now time.Time) httpsig.Nonce {
 	}
 }
 
-// until is the nonce with another end.
+// until returns the nonce with Until set to t.
 func until(n httpsig.Nonce, t time.Time) httpsig.Nonce {
 	n.Until = t
 	return n
 }
 
-// at is the nonce at another time.
+// at returns the nonce with Now set to now.
 func at(n httpsig.Nonce, now time.Time) httpsig.Nonce {
 	n.Now = now
 	return n
 }
 
-// wantReason wants a refusal of this reason, or none where it is empty.
+// wantReason checks that err is a refusal with the reason want, or nil if want is
+// empty. An Overloaded refusal must ask the client to retry after one second.
 func wantReason(tb testing.TB, name string, err error, want refusal.Reason) {
 	tb.Helper()
 	d, refused := errors.AsType[*refusal.Error](err)
@@ -51,6 +52,6 @@ func wantReason(tb testing.TB, name string, err error, want refusal.Reason) {
 	case !refused || d.Reason != want:
 		tb.Errorf("%s: want %s, found %v", name, want, err)
 	case want == refusal.Overloaded && d.RetryAfter != time.Second:
-		tb.Errorf("%s: want another try after a second, found %s", name, d.RetryAfter)
+		tb.Errorf("%s: want a retry after one second, found %s", name, d.RetryAfter)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// serve answers connections until the test ends, and returns the port.
+// serve handles connections with answer until the test ends. It returns the port.
 func serve(t *testing.T, l net.Listener, answer func(net.Conn)) string {
 	t.Helper()
 	go func() {
@@ -49,8 +49,9 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// TestQuotingServers: what is no Redis, or an old one, quotes what it does not
-// understand, and that is the login.
+// TestQuotingServers checks that errors contain neither user nor password when the
+// server repeats the AUTH command in its reply. Redis before version 7 and servers
+// of other protocols repeat commands that they do not understand.
 func TestQuotingServers(t *testing.T) {
 	const user, secret = "certgate-user", "s3cret-word"
 	tests := []struct {
@@ -61,9 +62,9 @@ func TestQuotingServers(t *testing.T) {
 			_, _ = io.WriteString(c, "-ERR unknown command, with args beginning with: "+strings.ReplaceAll(asked, "\r\n", " ")+"\r\n")
 		}},
 		{"an echo", func(c net.Conn, asked string) { _, _ = io.WriteString(c, asked) }},
-		{"the word itself", func(c net.Conn, _ string) { _, _ = io.WriteString(c, secret+"\r\n") }},
-		{"a redirection to it", func(c net.Conn, _ string) { _, _ = io.WriteString(c, "-MOVED 1 "+secret+":1\r\n") }},
-		{"nothing", func(c net.Conn, _ string) { _ = c.Close() }},
+		{"the password alone", func(c net.Conn, _ string) { _, _ = io.WriteString(c, secret+"\r\n") }},
+		{"a redirection to the password", func(c net.Conn, _ string) { _, _ = io.WriteString(c, "-MOVED 1 "+secret+":1\r\n") }},
+		{"no reply", func(c net.Conn, _ string) { _ = c.Close() }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,21 +86,23 @@ func TestQuotingServers(t *testing.T) {
 	}
 }
 
-// TestPasswordInAnError: a password may be a word of an error that is no answer,
-// and then the error says why it says no more.
+// TestPasswordInAnError checks that an error whose text contains the password is
+// replaced by one that explains why the text is hidden. The password can equal a
+// word of a dial error, such as "refused".
 func TestPasswordInAnError(t *testing.T) {
 	const secret = "refused"
 	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1")})
 	err := r.Spend(fresh("mail", 1))
-	wantReason(t, "nobody listens", err, refusal.Overloaded)
+	wantReason(t, "connection refused", err, refusal.Overloaded)
 	wantSilent(t, err, secret)
 	if err == nil || !strings.Contains(err.Error(), "not shown, because the password is in its text") {
-		t.Errorf("want why the error is not shown, found %v", err)
+		t.Errorf("want an error that explains why its text is hidden, found %v", err)
 	}
 }
 
-// TestSentOnce: when the connection breaks before the answer, the nonce may be
-// used up. Asked again, Redis would call it replayed.
+// TestSentOnce checks that a nonce is sent to Redis once, even if the connection
+// breaks before the reply. Redis may have stored the nonce already, so that a second
+// SET would report a replay.
 func TestSentOnce(t *testing.T) {
 	n := fresh("mail", 1)
 	sent := make(chan string, 100)
@@ -113,18 +116,18 @@ func TestSentOnce(t *testing.T) {
 				sent <- text
 				return
 			}
-			_, _ = io.WriteString(c, ok) // or the store would count as gone, and send nothing
+			_, _ = io.WriteString(c, ok) // so that the server does not count as gone
 		}
 	})
 	r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
-	wantReason(t, "no answer", r.Spend(n), refusal.Overloaded)
+	wantReason(t, "no reply", r.Spend(n), refusal.Overloaded)
 	said.stop()
 	if len(sent) != 1 {
 		t.Errorf("want it sent once, found %d times", len(sent))
 	}
 }
 
-// selfSigned returns a certificate for 127.0.0.1 and the roots that vouch for it.
+// selfSigned returns a self-signed certificate for 127.0.0.1 and a pool that trusts it.
 func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -148,9 +151,9 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
 
-// TestStrangersTLS: rediss:// is TLS, and with a certificate that nobody vouches
-// for no login is sent.
-func TestStrangersTLS(t *testing.T) {
+// TestUntrustedTLS checks that rediss:// uses TLS and that no login is sent to a
+// server whose certificate is not trusted.
+func TestUntrustedTLS(t *testing.T) {
 	certificate, _ := selfSigned(t)
 	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{certificate}})
 	heard := make(chan int, 100)
@@ -160,14 +163,14 @@ func TestStrangersTLS(t *testing.T) {
 	})
 	_, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "rediss://:s3cret-word@127.0.0.1:"+port)})
 	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), "x509") {
-		t.Errorf("want its certificate refused, found %v", err)
+		t.Errorf("want the certificate refused, found %v", err)
 	}
 	if n := <-heard; n != 0 {
 		t.Errorf("want nothing sent, found %d bytes", n)
 	}
 }
 
-// TestStopLeavesNothing: no goroutine outlives the store.
+// TestStopLeavesNothing checks that no goroutine is left after Watch has returned.
 func TestStopLeavesNothing(t *testing.T) {
 	s := startRedis(t)
 	before := goleak.IgnoreCurrent()

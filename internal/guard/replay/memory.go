@@ -11,28 +11,32 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Capacity is how many nonces a [Memory] holds. It takes 36 MiB, all of them at the
-// first nonce.
+// Capacity is the number of nonces that a [Memory] holds. They take 36 MiB, which
+// are allocated with the first nonce.
 const Capacity = 1 << 20
 
-// chunk is how many forgotten nonces are swept at a time under the lock, some 20
-// microseconds of work. It is more than one, so that forgetting keeps up.
+// chunk is the number of expired entries that one call frees while it holds the
+// lock, about 20 microseconds of work. It is more than one, because each call adds at
+// most one entry: freeing then stays ahead of adding.
 const chunk = 256
 
-// Memory remembers nonces in this process. It forgets everything when the process
-// ends. It is safe for concurrent use; [NewMemory] makes one.
+// Memory stores nonces in this process; they are lost when the process ends. It is
+// safe for concurrent use. Use [NewMemory] to create one.
 //
-// A client may hold as many nonces as are free (Choudhury and Hahne, "Dynamic queue
-// length thresholds", 1998): one alone gets half of the room, n get n of n+1 parts,
-// and there is always some left for another.
+// A client may hold at most as many nonces as there are free entries (Choudhury and
+// Hahne, "Dynamic queue length thresholds", 1998). One client alone gets half of the
+// entries, and n clients together get n/(n+1) of them, so that entries remain free
+// for a further client.
 //
-// Time is what the nonces say. A nonce is remembered to the end of the second of
-// its Until, that is as long as it could be accepted again. If a clock went ahead,
-// so that nonces were forgotten, and came back, then nonces that are good no longer
-// than those were are refused: they could be among them.
+// The current time is the Now of the nonces. A nonce is stored until the end of the
+// second of its Until, which is as long as its signature could be accepted. If the
+// clock jumps ahead, Memory forgets nonces that are still valid once the clock is set
+// back. It therefore refuses every nonce that expires no later than the latest
+// forgotten one, because it could be one of those.
 type Memory struct {
 	capacity int
-	// secret goes into each digest: nobody can choose nonces that meet in one bucket.
+	// secret is part of each digest, so that clients cannot choose nonces that fall
+	// into the same bucket.
 	secret [16]byte
 
 	mu     sync.Mutex
@@ -41,7 +45,8 @@ type Memory struct {
 	shares *shares
 }
 
-// NewMemory makes a memory of [Capacity]; it takes no room before the first nonce.
+// NewMemory returns a Memory that holds [Capacity] nonces. It allocates its entries
+// with the first nonce.
 func NewMemory() *Memory { return newMemory(Capacity) }
 
 func newMemory(capacity int) *Memory {
@@ -50,7 +55,8 @@ func newMemory(capacity int) *Memory {
 	return m
 }
 
-// Len is how many nonces are remembered now, 0 to [Capacity].
+// Len returns the number of nonces that are stored and not expired at now, from 0 to
+// [Capacity].
 func (m *Memory) Len(now time.Time) int {
 	for {
 		used, more := m.sweep(now)
@@ -73,7 +79,7 @@ func (m *Memory) sweep(now time.Time) (used int, more bool) {
 	return m.table.used, more
 }
 
-// verdict is what becomes of a nonce.
+// verdict is the result of spending a nonce.
 type verdict int
 
 const (
@@ -84,9 +90,9 @@ const (
 	noRoom
 )
 
-// Spend is that of [httpsig.Nonces]. It also refuses with ProofExpired what is over,
-// by the clock of the nonce or because the clock has been ahead; and with Internal
-// what is no nonce.
+// Spend implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
+// has expired at its Now, or that may have been forgotten while the clock was ahead,
+// and with Internal an invalid nonce.
 func (m *Memory) Spend(n httpsig.Nonce) error {
 	if d := check(n); d != nil {
 		return d
@@ -94,7 +100,7 @@ func (m *Memory) Spend(n httpsig.Nonce) error {
 	key := m.digest(n)
 	for {
 		v, more := m.spend(key, n)
-		if v == noRoom && more { // others may take their turn in between
+		if v == noRoom && more { // the lock is free between two calls
 			continue
 		}
 		if d := m.explain(v, n); d != nil {
@@ -140,10 +146,11 @@ func (m *Memory) spend(key digest, n httpsig.Nonce) (v verdict, more bool) {
 	return accepted, false
 }
 
-// second counts from 68 years before the first nonce to 68 years after it.
+// second converts t to the clock of the table, which counts from 68 years before the
+// first nonce to 68 years after it. ok reports whether t is in that range.
 func (m *Memory) second(t time.Time) (second uint32, ok bool) {
 	count := t.Unix() - m.start + 1<<31
-	return uint32(count), 0 < count && count < math.MaxUint32 //nolint:gosec // not used when it is not in the range
+	return uint32(count), 0 < count && count < math.MaxUint32 //nolint:gosec // the caller does not use a value out of range
 }
 
 func (m *Memory) explain(v verdict, n httpsig.Nonce) *refusal.Error {

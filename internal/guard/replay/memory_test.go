@@ -27,8 +27,8 @@ func TestOnceForEachKey(t *testing.T) {
 	}{
 		{"new", first, ""},
 		{"again", first, refusal.ProofReplayed},
-		{"good for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
-		{"good for less", until(first, first.Until.Add(-time.Minute)), refusal.ProofReplayed},
+		{"valid for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
+		{"valid for a shorter time", until(first, first.Until.Add(-time.Minute)), refusal.ProofReplayed},
 		{"later", at(first, noon.Add(time.Minute)), refusal.ProofReplayed},
 		{"with another client's name", otherClient, refusal.ProofReplayed},
 		{"another key", otherKey, ""},
@@ -41,26 +41,26 @@ func TestOnceForEachKey(t *testing.T) {
 	}
 }
 
-// TestNoNonce: what no verifier asks for is never accepted.
-func TestNoNonce(t *testing.T) {
+// TestInvalidNonce checks that a nonce that no verifier would pass is refused.
+func TestInvalidNonce(t *testing.T) {
 	good := nonceOf("mail", 1, noon)
 	tests := []struct {
 		name string
 		edit func(*httpsig.Nonce)
 		want refusal.Reason
 	}{
-		{"good", func(*httpsig.Nonce) {}, ""},
+		{"valid", func(*httpsig.Nonce) {}, ""},
 		{"zero", func(n *httpsig.Nonce) { *n = httpsig.Nonce{} }, refusal.Internal},
 		{"no key", func(n *httpsig.Nonce) { n.Key = trust.KeyID{} }, refusal.Internal},
 		{"no client", func(n *httpsig.Nonce) { n.Client = "" }, refusal.Internal},
 		{"no value", func(n *httpsig.Nonce) { n.Value = "" }, refusal.Internal},
 		{"no time", func(n *httpsig.Nonce) { n.Now = time.Time{} }, refusal.Internal},
-		{"no end", func(n *httpsig.Nonce) { n.Until = time.Time{} }, refusal.Internal},
-		{"at its last moment", func(n *httpsig.Nonce) { n.Until = noon }, ""},
-		{"after it", func(n *httpsig.Nonce) { n.Until = noon.Add(-1) }, refusal.ProofExpired},
-		{"good for as long as can be", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead) }, ""},
-		{"and longer", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead + 1) }, refusal.Internal},
-		{"for ever", func(n *httpsig.Nonce) { n.Until = noon.AddDate(1000, 0, 0) }, refusal.Internal},
+		{"no expiry", func(n *httpsig.Nonce) { n.Until = time.Time{} }, refusal.Internal},
+		{"at its expiry", func(n *httpsig.Nonce) { n.Until = noon }, ""},
+		{"after its expiry", func(n *httpsig.Nonce) { n.Until = noon.Add(-1) }, refusal.ProofExpired},
+		{"longest validity", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead) }, ""},
+		{"longer than the longest validity", func(n *httpsig.Nonce) { n.Until = noon.Add(replay.MaxAhead + 1) }, refusal.Internal},
+		{"valid for 1,000 years", func(n *httpsig.Nonce) { n.Until = noon.AddDate(1000, 0, 0) }, refusal.Internal},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,7 +71,8 @@ func TestNoNonce(t *testing.T) {
 	}
 }
 
-// TestLongestSignature: what the protocol takes at most is not too long.
+// TestLongestSignature checks that the nonce of a signature with the longest lifetime
+// and the largest clock skew is accepted.
 func TestLongestSignature(t *testing.T) {
 	const skew = 5 * time.Minute
 	created := noon.Add(skew) // the client's clock is ahead
@@ -79,8 +80,8 @@ func TestLongestSignature(t *testing.T) {
 	wantReason(t, "longest", replay.NewMemory().Spend(n), "")
 }
 
-// TestToTheLastMoment: a nonce is refused as long as its signature is good.
-func TestToTheLastMoment(t *testing.T) {
+// TestStoredUntilExpiry checks that a nonce is refused as long as its signature is valid.
+func TestStoredUntilExpiry(t *testing.T) {
 	for _, fraction := range []time.Duration{0, 1, time.Second / 2, time.Second - 1} {
 		m := replay.NewMemory()
 		n := nonceOf("mail", 1, noon)
@@ -88,32 +89,33 @@ func TestToTheLastMoment(t *testing.T) {
 		wantReason(t, "new", m.Spend(n), "")
 		for _, before := range []time.Duration{2 * time.Minute, time.Second, 1, 0} {
 			now := n.Until.Add(-before)
-			wantReason(t, "before the end", m.Spend(at(n, now)), refusal.ProofReplayed)
-			wantReason(t, "signed anew", m.Spend(until(at(n, now), now.Add(time.Minute))), refusal.ProofReplayed)
+			wantReason(t, "before the expiry", m.Spend(at(n, now)), refusal.ProofReplayed)
+			wantReason(t, "signed again", m.Spend(until(at(n, now), now.Add(time.Minute))), refusal.ProofReplayed)
 		}
 		after := n.Until.Add(time.Second)
-		wantReason(t, "the same, after the end", m.Spend(at(n, after)), refusal.ProofExpired)
-		wantReason(t, "signed anew, after the end", m.Spend(until(at(n, after.Add(time.Second)), after.Add(time.Minute))), "")
+		wantReason(t, "the same, after the expiry", m.Spend(at(n, after)), refusal.ProofExpired)
+		wantReason(t, "signed again, after the expiry", m.Spend(until(at(n, after.Add(time.Second)), after.Add(time.Minute))), "")
 	}
 }
 
-// TestClockAheadAndBack: what was forgotten while the clock was ahead is not new
-// when it is back.
+// TestClockAheadAndBack checks that a nonce that was forgotten while the clock was
+// ahead is not accepted as new after the clock has been set back.
 func TestClockAheadAndBack(t *testing.T) {
 	m := replay.NewMemory()
 	n := nonceOf("mail", 1, noon)
 	wantReason(t, "new", m.Spend(n), "")
 	wantReason(t, "a year ahead", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), "")
 	wantReason(t, "back", m.Spend(n), refusal.ProofExpired)
-	wantReason(t, "one that is over as early", m.Spend(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
-	// And no longer than it has to be.
+	wantReason(t, "a nonce with the same expiry", m.Spend(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
+	// A nonce with a later expiry cannot be among the forgotten ones.
 	later := until(nonceOf("mail", 4, noon), n.Until.Add(time.Second))
-	wantReason(t, "one that is good for longer", m.Spend(later), "")
-	wantReason(t, "and that again", m.Spend(later), refusal.ProofReplayed)
+	wantReason(t, "a nonce with a later expiry", m.Spend(later), "")
+	wantReason(t, "the same nonce again", m.Spend(later), refusal.ProofReplayed)
 	wantReason(t, "a year later", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), refusal.ProofReplayed)
 }
 
-// TestManySecondsForgotten: whatever was forgotten at once, none of it is new.
+// TestManySecondsForgotten checks that no nonce is accepted as new after the nonces of
+// many seconds were forgotten at once.
 func TestManySecondsForgotten(t *testing.T) {
 	m := replay.NewMemory()
 	nonces := make([]httpsig.Nonce, 100)
@@ -129,7 +131,7 @@ func TestManySecondsForgotten(t *testing.T) {
 	}
 }
 
-// TestAbsurdClock: 68 years are more than seconds are counted.
+// TestAbsurdClock checks that a time more than 68 years from the first nonce is refused.
 func TestAbsurdClock(t *testing.T) {
 	m := replay.NewMemory()
 	wantReason(t, "new", m.Spend(nonceOf("mail", 1, noon)), "")
@@ -139,7 +141,7 @@ func TestAbsurdClock(t *testing.T) {
 	wantReason(t, "again", m.Spend(nonceOf("mail", 1, noon)), refusal.ProofReplayed)
 }
 
-// TestConcurrentReplays: of ten thousand copies at once one passes.
+// TestConcurrentReplays checks that one of 10,000 concurrent copies is accepted.
 func TestConcurrentReplays(t *testing.T) {
 	m := replay.NewMemory()
 	var all sync.WaitGroup
@@ -159,11 +161,12 @@ func TestConcurrentReplays(t *testing.T) {
 	close(start)
 	all.Wait()
 	if passed.Load() != 1 || other.Load() != 0 {
-		t.Errorf("want 1 accepted and all others replayed, found %d accepted and %d refused for something else", passed.Load(), other.Load())
+		t.Errorf("want 1 accepted and all others replayed, found %d accepted and %d refused for another reason", passed.Load(), other.Load())
 	}
 }
 
-// fill spends nonces of the client until one has no room, and returns how many did.
+// fill spends nonces of the client until one is refused as Overloaded, and returns the
+// number of accepted ones.
 func fill(tb testing.TB, m *replay.Memory, client string, now time.Time) int {
 	tb.Helper()
 	for n := 0; ; n++ {
@@ -172,12 +175,13 @@ func fill(tb testing.TB, m *replay.Memory, client string, now time.Time) int {
 		case refusal.Of(err).Reason == refusal.Overloaded:
 			return n
 		default:
-			tb.Fatalf("nonce %d of %s: want it accepted or no room, found %v", n, client, err)
+			tb.Fatalf("nonce %d of %s: want it accepted or refused as overloaded, found %v", n, client, err)
 		}
 	}
 }
 
-// TestShares: one client gets half of the room, and there is some for the next.
+// TestShares checks that each client gets half of the free entries, so that entries
+// remain for the next client.
 func TestShares(t *testing.T) {
 	m := replay.NewMemoryOf(4096)
 	for _, step := range []struct {
@@ -193,7 +197,7 @@ func TestShares(t *testing.T) {
 	wantReason(t, "a fourth", m.Spend(nonceOf("report", 1, noon)), "")
 }
 
-// TestEqualShares: n clients together get n of n+1 parts.
+// TestEqualShares checks that n clients together get n/(n+1) of the entries.
 func TestEqualShares(t *testing.T) {
 	const capacity = 4000
 	m := replay.NewMemoryOf(capacity)
@@ -210,9 +214,9 @@ func TestEqualShares(t *testing.T) {
 	}
 }
 
-// TestNothingGoesEarly: when there is no room, what is there stays, to its last
-// moment; then the room is back, and no more was taken than there was.
-func TestNothingGoesEarly(t *testing.T) {
+// TestFullMemoryKeepsNonces checks that a full memory keeps each nonce until its
+// expiry, reuses the entries afterwards, and never uses more than its capacity.
+func TestFullMemoryKeepsNonces(t *testing.T) {
 	const capacity = 4 * replay.Chunk
 	m := replay.NewMemoryOf(capacity)
 	clients := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
@@ -231,21 +235,21 @@ func TestNothingGoesEarly(t *testing.T) {
 			for number := range most {
 				n := nonceOf(client, number, now)
 				if err := m.Spend(at(n, end)); err == nil || refusal.Of(err).Reason != refusal.ProofReplayed {
-					t.Fatalf("round %d: want nonce %d of %s remembered to its end, found %v", round, number, client, err)
+					t.Fatalf("round %d: want nonce %d of %s remembered until its expiry, found %v", round, number, client, err)
 				}
 			}
 		}
 		now = end.Add(time.Second)
 	}
 	if left := m.Len(now); left != 0 {
-		t.Errorf("want nothing remembered after the end, found %d", left)
+		t.Errorf("want nothing remembered after the expiry, found %d", left)
 	}
 	if clients, seconds := m.Known(); clients != 0 || seconds != 0 {
-		t.Errorf("want no trace of the clients, found %d and %d seconds", clients, seconds)
+		t.Errorf("want no clients and no seconds left, found %d clients and %d seconds", clients, seconds)
 	}
 }
 
-// TestLateRequests: requests end in another order than they began in.
+// TestLateRequests checks nonces that arrive in another order than their times.
 func TestLateRequests(t *testing.T) {
 	m := replay.NewMemory()
 	early, late := nonceOf("mail", 1, noon), nonceOf("mail", 2, noon.Add(90*time.Second))
@@ -253,10 +257,10 @@ func TestLateRequests(t *testing.T) {
 	wantReason(t, "the earlier", m.Spend(early), "")
 	wantReason(t, "the earlier again", m.Spend(early), refusal.ProofReplayed)
 	wantReason(t, "the later again", m.Spend(late), refusal.ProofReplayed)
-	wantReason(t, "the earlier at its end", m.Spend(at(early, early.Until)), refusal.ProofReplayed)
+	wantReason(t, "the earlier at its expiry", m.Spend(at(early, early.Until)), refusal.ProofReplayed)
 }
 
-// TestShortestLast: what is over before everything else may come last.
+// TestShortestLast checks that the nonce that expires first may be added last.
 func TestShortestLast(t *testing.T) {
 	m := replay.NewMemory()
 	for i := range 100 {
@@ -268,7 +272,7 @@ func TestShortestLast(t *testing.T) {
 	}
 }
 
-// TestSize: a whole memory is 36 MiB, and an empty one nothing.
+// TestSize checks that a memory of the full capacity takes at most 37 MiB.
 func TestSize(t *testing.T) {
 	m := replay.NewMemory()
 	before := heap()

@@ -13,7 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// model is a memory that anybody can see through.
+// model is a simple reference implementation of Memory.
 type model struct {
 	capacity  int
 	nonces    map[string]remembered
@@ -61,9 +61,9 @@ func (m *model) spend(n httpsig.Nonce) refusal.Reason {
 	return ""
 }
 
-// TestLikeTheModel: any clients, any nonces, any ends, and a clock that goes
-// forward, back and far away.
-func TestLikeTheModel(t *testing.T) {
+// TestMatchesModel compares Memory with the reference implementation for random
+// clients, nonces and expiries and a clock that moves forward, back and far away.
+func TestMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.IntRange(1, 12).Draw(t, "capacity")
 		m, plain := replay.NewMemoryOf(capacity), &model{capacity: capacity, nonces: map[string]remembered{}}

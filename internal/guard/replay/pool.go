@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// errClosed is the error of a pool that was closed.
+// errClosed is returned by a pool after close.
 var errClosed = errors.New("the connections have been closed")
 
 // pool lends at most a fixed number of connections to one server. It is safe for
@@ -27,9 +27,9 @@ func newPool(l *login, size int, t timeouts) *pool {
 	return &pool{login: l, limits: t, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
 }
 
-// ask sends a command once, on a connection that nothing else uses meanwhile. It
-// waits for a place no longer than the limits say.
-func (p *pool) ask(ctx context.Context, words ...string) (reply, error) {
+// ask sends a command once, on a connection that it does not share with another
+// command, and returns the reply. It waits at most limits.acquire for a connection.
+func (p *pool) ask(ctx context.Context, args ...string) (reply, error) {
 	if err := p.enter(ctx); err != nil {
 		return reply{}, err
 	}
@@ -38,7 +38,7 @@ func (p *pool) ask(ctx context.Context, words ...string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	answer, err := c.ask(ctx, words...)
+	answer, err := c.ask(ctx, args...)
 	if _, answered := errors.AsType[serverError](err); err == nil || answered {
 		p.give(c)
 	} else {
@@ -53,7 +53,7 @@ func (p *pool) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(p.limits.place)
+	timer := time.NewTimer(p.limits.acquire)
 	defer timer.Stop()
 	select {
 	case p.places <- struct{}{}:
@@ -74,7 +74,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		}
 		p.discard(c)
 	}
-	c, err := dial(ctx, p.login, p.limits.answer)
+	c, err := dial(ctx, p.login, p.limits.reply)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +99,11 @@ func (p *pool) pop() *conn {
 	return c
 }
 
-// give takes a connection back whose last reply was complete.
+// give returns a connection to the pool. Its last reply must have been read completely.
 func (p *pool) give(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed { // which has closed the connection, too
+	if !p.closed { // close has closed the connection
 		p.idle = append(p.idle, c)
 	}
 }
@@ -112,17 +112,18 @@ func (p *pool) discard(c *conn) {
 	p.mu.Lock()
 	delete(p.open, c)
 	p.mu.Unlock()
-	_ = c.Close() // nothing is left to be written
+	_ = c.Close() // no write is pending, so the error does not matter
 }
 
-// close closes every connection, and those that are being made.
+// close closes every connection. A connection that is being dialled is closed as soon
+// as it is established.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	p.idle = nil
 	for c := range p.open {
-		_ = c.Close() // nothing is left to be written
+		_ = c.Close() // no write is pending, so the error does not matter
 	}
 	clear(p.open)
 }

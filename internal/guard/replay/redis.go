@@ -13,70 +13,72 @@ import (
 )
 
 const (
-	// prefix is what the names of all keys begin with, for the server's access
-	// control lists.
+	// prefix starts the name of every key, so that an access control list of the
+	// server can name these keys.
 	prefix = "certgate:nonce:"
-	// connections to the server at most; each carries some thousand nonces a second.
+	// connections is the largest number of connections to the server. Each carries a
+	// few thousand nonces a second.
 	connections = 32
-	// failuresInRow without an answer mean that the server is gone.
+	// failuresInRow is the number of consecutive failures after which the server
+	// counts as gone.
 	failuresInRow = 5
 )
 
-// timeouts bound what one command can cost.
+// timeouts limit the time that one command can take.
 type timeouts struct {
-	place  time.Duration // to wait for a connection that is not in use
-	answer time.Duration // to send the command and to read its reply
-	whole  time.Duration // all of it, dialling included
-	rest   time.Duration // between two tries whether the server is back
+	acquire time.Duration // to wait for a free connection
+	reply   time.Duration // to send the command and to read its reply
+	total   time.Duration // for the whole command, including the wait and the dial
+	retry   time.Duration // between two attempts to reach a server that is gone
 }
 
 // serving returns the timeouts of the gateway.
 func serving() timeouts {
-	return timeouts{place: 500 * time.Millisecond, answer: 500 * time.Millisecond, whole: time.Second, rest: time.Second}
+	return timeouts{acquire: 500 * time.Millisecond, reply: 500 * time.Millisecond, total: time.Second, retry: time.Second}
 }
 
-// Event is what became of the Redis server.
+// Event is a change of the state of the Redis server.
 type Event string
 
 // The events.
 const (
-	Gone      Event = "gone"      // it takes no nonces
-	Back      Event = "back"      // it does again
-	Forgetful Event = "forgetful" // it does, and may forget them before their time
+	Gone      Event = "gone"      // the server does not accept nonces
+	Back      Event = "back"      // the server accepts nonces again
+	Forgetful Event = "forgetful" // the server accepts nonces but may evict them before they expire
 )
 
-// RedisOptions are what a [Redis] is made of. Server and Report are required.
+// RedisOptions configure a [Redis]. Server and Report are required.
 type RedisOptions struct {
 	Server Server
-	// ClockSkew is how far the clocks of those who share the server may be apart; at
-	// most five minutes count. Nonces are remembered that much longer.
+	// ClockSkew is the largest difference between the clocks of the gateways that
+	// share the server. Larger values are reduced to five minutes. Nonces are stored
+	// for that much longer.
 	ClockSkew time.Duration
-	// Memory, when given, decides while the server is gone. It is told of every
-	// nonce, so what passed here does not pass here again. Nil: nothing passes
-	// while the server is gone.
+	// Memory, if set, decides about nonces while the server is gone. It also stores
+	// every nonce while the server is up, so that this process never accepts a nonce
+	// twice. If it is nil, every nonce is refused while the server is gone.
 	Memory *Memory
-	// Report is told what became of the server; the error says why, is nil for
-	// Back, and has neither user nor password in it. It is called by several
-	// goroutines and must not wait.
+	// Report is called when the state of the server changes. The error is the cause;
+	// it is nil for Back and contains neither user nor password. Report is called by
+	// several goroutines and must not block.
 	Report func(Event, error)
 }
 
-// Redis remembers nonces in a Redis server, for all gateways that use the same
-// server. It is safe for concurrent use; [NewRedis] makes one, and [Redis.Watch] has
-// to run.
+// Redis stores nonces in a Redis server, for all gateways that use the same server.
+// It is safe for concurrent use. Use [NewRedis] to create one, and run [Redis.Watch].
 //
-// Spending a nonce sends one SET NX EX, once: a second SET, sent because the answer
-// to the first is lost, could find the nonce that the first SET wrote. A nonce is
-// refused when no answer arrives in time, although the server may have stored it.
+// Spending a nonce sends one SET NX EX, once. A second SET, sent because the reply
+// to the first was lost, could find the nonce that the first SET wrote. A nonce is
+// refused when no reply arrives in time, although the server may have stored it.
 //
-// Only the status OK means that a nonce is new, and only nil that it was used. Any
-// other answer counts as a failure. After five failures in a row the server counts
-// as gone, and requests do not wait for it any more. It is tried once a second, in
-// the background, until it takes a key.
+// The reply OK means that a nonce is new, and the reply nil that it was used. Any
+// other reply counts as a failure. After five failures in a row the server counts as
+// gone, and requests no longer wait for it. Watch then retries once a second, in the
+// background, until the server stores a key.
 //
-// The protocol is read here and not by a library: go-redis, which was used before,
-// takes any type of reply for a status, and a stated length made it allocate
-// gigabytes or panic.
+// This package parses the protocol itself. The library go-redis accepts any type of
+// reply as a status, and a length sent by the server can make it allocate gigabytes
+// or panic.
 type Redis struct {
 	pool   *pool
 	server Server
@@ -85,14 +87,14 @@ type Redis struct {
 	report func(Event, error)
 	limits timeouts
 
-	// epoch is odd while the server is gone. What began in another epoch says
-	// nothing about this one.
+	// epoch is odd while the server is gone. The result of a command that started in
+	// another epoch is ignored.
 	epoch    atomic.Int64
 	failures atomic.Int64 // in a row
 	gone     chan struct{}
 }
 
-// NewRedis makes a Redis. It does not talk to the server yet.
+// NewRedis returns a Redis. It does not connect to the server.
 func NewRedis(o RedisOptions) *Redis { return newRedis(o, serving()) }
 
 func newRedis(o RedisOptions, t timeouts) *Redis {
@@ -103,17 +105,17 @@ func newRedis(o RedisOptions, t timeouts) *Redis {
 	}
 }
 
-// Up reports whether the server takes nonces, as far as is known.
+// Up reports whether the server accepted nonces the last time it was used.
 func (r *Redis) Up() bool { return r.epoch.Load()%2 == 0 }
 
-// Spend is that of [httpsig.Nonces]. It also refuses with ProofExpired what is over,
-// and with Internal what is no nonce.
+// Spend implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
+// has expired, and with Internal an invalid nonce.
 func (r *Redis) Spend(n httpsig.Nonce) error {
 	if d := check(n); d != nil {
 		return d
 	}
-	// First, so that what the server is asked to remember is remembered here, too,
-	// should it be gone afterwards.
+	// The memory comes first, so that it also holds every nonce that is sent to the
+	// server and can take over when the server is gone.
 	if r.memory != nil {
 		if err := r.memory.Spend(n); err != nil {
 			return err
@@ -121,15 +123,15 @@ func (r *Redis) Spend(n httpsig.Nonce) error {
 	}
 	epoch := r.epoch.Load()
 	if epoch%2 == 1 {
-		return r.without("it gives no answers")
+		return r.decideWithoutServer("it does not reply")
 	}
 	first, err := r.set(context.Background(), name(n), r.lifetime(n))
 	if err != nil {
 		err = r.explain(err)
 		r.failed(epoch, err)
-		return r.without(err.Error())
+		return r.decideWithoutServer(err.Error())
 	}
-	if r.failures.Load() != 0 { // mostly there is nothing to write
+	if r.failures.Load() != 0 { // avoids a write to a shared cache line for each request
 		r.failures.Store(0)
 	}
 	if !first {
@@ -138,19 +140,19 @@ func (r *Redis) Spend(n httpsig.Nonce) error {
 	return nil
 }
 
-// without decides when the server cannot.
-func (r *Redis) without(why string) error {
-	if r.memory != nil { // which has accepted it
+// decideWithoutServer decides about a nonce when the server cannot. why is the cause.
+func (r *Redis) decideWithoutServer(why string) error {
+	if r.memory != nil { // Spend has asked the memory, which accepted the nonce
 		return nil
 	}
-	return overloaded("redis does not say whether the nonce is new: %s", why)
+	return overloaded("want redis to report whether the nonce is new, found: %s", why)
 }
 
-// set asks the server to remember a name, and reports whether the name is new. Only
-// the status OK says that it is new, and only nil that it is known; any other answer
-// is an error.
+// set asks the server to store a name, and reports whether the name is new. The reply
+// OK means that it is new, and the reply nil that it exists; any other reply is an
+// error.
 func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (first bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.limits.whole)
+	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
 	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
 	answer, err := r.pool.ask(ctx, "SET", name, "1", "EX", seconds, "NX")
@@ -166,15 +168,17 @@ func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (f
 	}
 }
 
-// name is one key in Redis, the same for everybody. A collision would only refuse.
+// name returns the Redis key of a nonce. All gateways must compute the same name. A
+// collision can refuse a new nonce but cannot accept a used one.
 func name(n httpsig.Nonce) string {
 	text := make([]byte, 0, 256)
 	sum := sha256.Sum256(append(append(text, n.Key[:]...), n.Value...))
 	return prefix + hex.EncodeToString(sum[:len(digest{})])
 }
 
-// lifetime is how long the server has to remember the nonce, in whole seconds: to
-// its end by the clock that is the furthest behind, and a second for the way.
+// lifetime returns how long the server has to store the nonce, in whole seconds:
+// until it expires by a clock that is behind by the skew, plus one second for the
+// transmission.
 func (r *Redis) lifetime(n httpsig.Nonce) time.Duration {
 	left := n.Until.Sub(n.Now) + r.skew + time.Second
 	return (left + time.Second - 1).Truncate(time.Second)

@@ -17,7 +17,7 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// fresh is a nonce of now: Redis has a clock of its own.
+// fresh returns a nonce for the current time, because Redis uses its own clock.
 func fresh(client string, number int) httpsig.Nonce { return nonceOf(client, number, time.Now()) }
 
 func TestRedisOnceForEachKey(t *testing.T) {
@@ -33,13 +33,13 @@ func TestRedisOnceForEachKey(t *testing.T) {
 	}{
 		{"new", first, ""},
 		{"again", first, refusal.ProofReplayed},
-		{"good for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
+		{"valid for longer", until(first, first.Until.Add(time.Minute)), refusal.ProofReplayed},
 		{"with another client's name", otherClient, refusal.ProofReplayed},
 		{"another key", otherKey, ""},
 		{"another value", fresh("mail", 2), ""},
-		{"over", until(fresh("mail", 3), first.Now.Add(-time.Second)), refusal.ProofExpired},
-		{"good for too long", until(fresh("mail", 4), first.Now.Add(time.Hour)), refusal.Internal},
-		{"none", httpsig.Nonce{}, refusal.Internal},
+		{"expired", until(fresh("mail", 3), first.Now.Add(-time.Second)), refusal.ProofExpired},
+		{"valid for too long", until(fresh("mail", 4), first.Now.Add(time.Hour)), refusal.Internal},
+		{"zero", httpsig.Nonce{}, refusal.Internal},
 	} {
 		wantReason(t, step.name, r.Spend(step.nonce), step.want)
 	}
@@ -49,8 +49,8 @@ func TestRedisOnceForEachKey(t *testing.T) {
 	said.wantNone(t)
 }
 
-// TestTwoReplicas: the same nonce comes to two processes at the same instant,
-// thousands of times. One accepts it.
+// TestTwoReplicas checks that a nonce that reaches two gateways at the same time is
+// accepted once. It repeats this for thousands of nonces.
 func TestTwoReplicas(t *testing.T) {
 	server := startRedis(t).at(t, "")
 	a, _ := newRedis(t, replay.RedisOptions{Server: server})
@@ -82,7 +82,8 @@ func TestTwoReplicas(t *testing.T) {
 	}
 }
 
-// TestRememberedLongEnough: to the end of the nonce, by a clock that is behind.
+// TestRememberedLongEnough checks that Redis stores a nonce until it expires by a
+// clock that is behind.
 func TestRememberedLongEnough(t *testing.T) {
 	s := startRedis(t)
 	operator := s.operator(t, "")
@@ -104,23 +105,24 @@ func TestRememberedLongEnough(t *testing.T) {
 		if err != nil && tt.ahead > time.Second {
 			t.Fatal(err)
 		}
-		// A second at most has gone by since; a key of one second may be over.
+		// At most one second has passed since; a key of one second may have expired.
 		if found > tt.want || tt.ahead > time.Second && found <= tt.want-time.Second {
 			t.Errorf("%s ahead with %s: want it remembered for %s, found %s", tt.ahead, tt.skew, tt.want, found)
 		}
 	}
 }
 
-// TestKeyName: the replicas of an older and a newer version agree.
+// TestKeyName checks that the key of a nonce does not change between versions, because
+// gateways of different versions can share a server.
 func TestKeyName(t *testing.T) {
-	const want = "certgate:nonce:f16d2867bffd66016187d447558354d5" // by another program
+	const want = "certgate:nonce:f16d2867bffd66016187d447558354d5" // computed by another program
 	if found := replay.Name(nonceOf("mail", 1, noon)); found != want {
 		t.Errorf("want %s, found %s", want, found)
 	}
 }
 
-// TestLogin: a password, a user with no more rights than it needs, and neither in
-// any error.
+// TestLogin checks the login with a password alone and with a user of minimal rights,
+// and that no error contains a password.
 func TestLogin(t *testing.T) {
 	const secret, other = "s3cret-word", "another-w0rd"
 	s := startRedis(t, "--requirepass", secret)
@@ -133,7 +135,7 @@ func TestLogin(t *testing.T) {
 	}{
 		{"password", ":" + secret + "@", ""},
 		{"user", "certgate:" + other + "@", ""},
-		{"none", "", refusal.Overloaded},
+		{"no login", "", refusal.Overloaded},
 		{"wrong", ":" + other + "@", refusal.Overloaded},
 		{"wrong user", "nobody:" + other + "@", refusal.Overloaded},
 		{"wrong password of a user", "certgate:" + secret + "@", refusal.Overloaded},
@@ -162,8 +164,8 @@ func wantSilent(t *testing.T, err error, secrets ...string) {
 	}
 }
 
-// TestGoneAndBack: by default nothing passes without Redis, and nobody has to do
-// anything when it is back.
+// TestGoneAndBack checks that without a memory every nonce is refused while Redis is
+// gone, and that nonces are accepted again when Redis is back.
 func TestGoneAndBack(t *testing.T) {
 	s := startRedis(t)
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
@@ -174,7 +176,7 @@ func TestGoneAndBack(t *testing.T) {
 		wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded)
 	}
 	if err := said.want(t, replay.Gone); err == nil || r.Up() {
-		t.Errorf("want redis gone and why, found %v, up %t", err, r.Up())
+		t.Errorf("want redis gone and the cause, found %v, up %t", err, r.Up())
 	}
 	wantReason(t, "replayed meanwhile", r.Spend(before), refusal.Overloaded)
 	s.start(t)
@@ -186,8 +188,8 @@ func TestGoneAndBack(t *testing.T) {
 	said.wantNone(t)
 }
 
-// TestRemembering: with a memory requests pass while Redis is gone, once in this
-// process, also those that passed before.
+// TestRemembering checks that with a memory each nonce is accepted once in this process
+// while Redis is gone, and that a nonce accepted before is refused.
 func TestRemembering(t *testing.T) {
 	s := startRedis(t)
 	options := replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()}
@@ -206,20 +208,21 @@ func TestRemembering(t *testing.T) {
 	said.want(t, replay.Gone)
 	wantReason(t, "from before", r.Spend(before), refusal.ProofReplayed)
 	wantReason(t, "from the other replica", r.Spend(foreign), refusal.ProofReplayed)
-	s.start(t) // and has forgotten everything
+	s.start(t) // with an empty database
 	said.want(t, replay.Back)
 	wantReason(t, "from before, after", r.Spend(before), refusal.ProofReplayed)
 	wantReason(t, "from meanwhile, after", r.Spend(fresh("mail", 10)), refusal.ProofReplayed)
 	last := fresh("mail", 3)
 	wantReason(t, "after", r.Spend(last), "")
 	if count, err := s.operator(t, "").Exists(t.Context(), replay.Name(last)).Result(); err != nil || count != 1 {
-		t.Errorf("want redis told again, found %d keys, error %v", count, err)
+		t.Errorf("want the nonce stored in redis again, found %d keys, error %v", count, err)
 	}
 }
 
-// TestStopped: a Redis that accepts connections and sends no answer costs a moment,
-// not one for each request; and a late answer decides about no other nonce. The
-// timeouts are those of the gateway, so on a busy machine any nonce can be refused.
+// TestStopped checks that a Redis that accepts connections but does not reply delays
+// only the first requests, and that a late reply is not taken for the reply to another
+// nonce. The timeouts are those of the gateway, so on a busy machine any nonce can be
+// refused.
 func TestStopped(t *testing.T) {
 	s := startRedis(t)
 	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
@@ -233,7 +236,7 @@ func TestStopped(t *testing.T) {
 		all.Go(func() { wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded) })
 	}
 	if err := said.want(t, replay.Gone); err == nil {
-		t.Error("want to know why, found nothing")
+		t.Error("want the cause, found nothing")
 	}
 	all.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -256,11 +259,12 @@ func TestStopped(t *testing.T) {
 		}
 	}
 	if answered == 0 {
-		t.Error("want answers after redis went on, found none")
+		t.Error("want replies after redis continued, found none")
 	}
 }
 
-// wantReasonOr wants the reason, or that redis did not answer in time.
+// wantReasonOr checks that err has the reason want, or Overloaded because Redis did not
+// reply in time.
 func wantReasonOr(t *testing.T, what string, err error, want refusal.Reason) {
 	t.Helper()
 	if d := refusal.Of(err); d != nil && d.Reason == refusal.Overloaded {
@@ -269,7 +273,7 @@ func wantReasonOr(t *testing.T, what string, err error, want refusal.Reason) {
 	wantReason(t, what, err, want)
 }
 
-// TestRefusedWrites: a server that answers and takes nothing is as good as gone.
+// TestRefusedWrites checks that a server that replies but refuses writes counts as gone.
 func TestRefusedWrites(t *testing.T) {
 	tests := []struct {
 		name, code    string
@@ -305,18 +309,18 @@ func operate(t *testing.T, operator *redis.Client, command []any) {
 	}
 }
 
-// TestForgetful: who lets Redis throw keys away is told.
+// TestForgetful checks that an eviction policy that can remove nonces is reported.
 func TestForgetful(t *testing.T) {
 	tests := []struct {
 		name     string
 		settings []string
-		want     string // in the report; empty: there is none
+		want     string // part of the report; empty if no report is expected
 	}{
-		{"as it comes", nil, ""},
+		{"default settings", nil, ""},
 		{"bounded", []string{"--maxmemory", "64mb", "--maxmemory-policy", "noeviction"}, ""},
 		{"unbounded", []string{"--maxmemory-policy", "allkeys-lru"}, ""},
 		{"evicting", []string{"--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"}, `found "allkeys-lru" with maxmemory "67108864"`},
-		{"evicting what expires", []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"}, `found "volatile-ttl"`},
+		{"evicting keys with an expiry", []string{"--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"}, `found "volatile-ttl"`},
 		{"without INFO", []string{"--rename-command", "INFO", ""}, `want to see its maxmemory-policy by INFO, found redis`},
 	}
 	for _, tt := range tests {
@@ -334,13 +338,14 @@ func TestForgetful(t *testing.T) {
 	}
 }
 
-// TestGoneFromTheStart: the operator is told before a client is.
+// TestGoneFromTheStart checks that a server that is gone at startup is reported before
+// the first request.
 func TestGoneFromTheStart(t *testing.T) {
 	s := startRedis(t)
 	s.kill()
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.port) {
-		t.Errorf("want the server and why, found %v", err)
+		t.Errorf("want the server and the cause, found %v", err)
 	}
 	wantReason(t, "gone", r.Spend(fresh("mail", 1)), refusal.Overloaded)
 	s.start(t)
@@ -348,7 +353,8 @@ func TestGoneFromTheStart(t *testing.T) {
 	wantReason(t, "back", r.Spend(fresh("mail", 1)), "")
 }
 
-// TestClosed: a store that is closed accepts nothing.
+// TestClosed checks that a store without a memory refuses every nonce after Watch has
+// returned.
 func TestClosed(t *testing.T) {
 	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
 	wantReason(t, "open", r.Spend(fresh("mail", 1)), "")

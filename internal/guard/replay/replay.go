@@ -1,10 +1,9 @@
-// Package replay remembers which nonces were used, so that a signed request
-// passes once.
+// Package replay stores used nonces, so that a signed request is accepted once.
 //
-// [Memory] remembers for one process, [Redis] for all who share a Redis server.
-// Each is a [httpsig.Nonces]: when it cannot tell whether a nonce is new, or has no
-// room to remember that it was used, it refuses it. None of them makes room by
-// forgetting a nonce before its time.
+// [Memory] stores nonces for one process, [Redis] for all gateways that share a Redis
+// server. Both implement [httpsig.Nonces]. They refuse a nonce if they cannot
+// determine whether it is new, or have no room to store it. They keep every nonce
+// until it expires, even when they are full.
 package replay
 
 import (
@@ -15,25 +14,26 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// maxSkew is the most leeway that a verifier gives.
+// maxSkew is the largest clock skew that a verifier allows.
 const maxSkew = 5 * time.Minute
 
-// maxAhead is how long a nonce has to be remembered at most: the longest life of a
-// signature with the most leeway on both ends, and some. More would occupy its room
-// for as long.
+// maxAhead is the longest time that a nonce has to be stored: the longest lifetime of
+// a signature, the largest clock skew at both ends, and a minute of reserve. A longer
+// time is refused, because the nonce would occupy its entry for as long.
 const maxAhead = httpsig.MaxLifetime + 2*maxSkew + time.Minute
 
-// retryAfter is what a client is told whose nonce could not be remembered.
+// retryAfter is the delay that a client is asked to wait when its nonce could not be
+// stored.
 const retryAfter = time.Second
 
-// check refuses what no verifier asks for, and what is over. Until is the last
-// moment of a nonce and not after it.
+// check refuses an invalid or expired nonce. At the time Until the nonce is still
+// valid.
 func check(n httpsig.Nonce) *refusal.Error {
 	switch ahead := n.Until.Sub(n.Now); {
 	case n.Key == (trust.KeyID{}), n.Client == "", n.Value == "", n.Now.IsZero(), n.Until.IsZero():
-		return refusal.New(refusal.Internal, "want a nonce with key, client, value and times, found it without one of them")
+		return refusal.New(refusal.Internal, "want a nonce with key, client, value and times, found one of them missing")
 	case ahead < 0:
-		return refusal.New(refusal.ProofExpired, "the signature is over, and its nonce may be forgotten since %s", n.Until.UTC().Format(time.RFC3339))
+		return refusal.New(refusal.ProofExpired, "the signature expired at %s, and its nonce may have been forgotten", n.Until.UTC().Format(time.RFC3339))
 	case ahead > maxAhead:
 		return refusal.New(refusal.Internal, "want a nonce to be remembered for at most %s, found %s", maxAhead, ahead)
 	}

@@ -14,14 +14,14 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// readCommand reads one RESP command of a client.
+// readCommand reads one RESP command that a client sent.
 func readCommand(r *bufio.Reader) ([]string, error) {
 	count, err := readCount(r, '*')
 	if err != nil {
 		return nil, err
 	}
-	words := make([]string, count)
-	for i := range words {
+	args := make([]string, count)
+	for i := range args {
 		size, err := readCount(r, '$')
 		if err != nil {
 			return nil, err
@@ -30,9 +30,9 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 		if _, err := io.ReadFull(r, word); err != nil {
 			return nil, err
 		}
-		words[i] = string(word[:size])
+		args[i] = string(word[:size])
 	}
-	return words, nil
+	return args, nil
 }
 
 func readCount(r *bufio.Reader, kind byte) (int, error) {
@@ -46,8 +46,8 @@ func readCount(r *bufio.Reader, kind byte) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
 
-// scripted is a server whose answer to a command is the result of a function.
-// An empty answer closes the connection.
+// scripted starts a server that replies to each command with the result of answer.
+// An empty result closes the connection.
 func scripted(t *testing.T, answer func(command []string) string) replay.Server {
 	t.Helper()
 	port := serve(t, listen(t), func(c net.Conn) {
@@ -68,8 +68,8 @@ func scripted(t *testing.T, answer func(command []string) string) replay.Server 
 	return parseServer(t, "redis://127.0.0.1:"+port)
 }
 
-// answering answers SET with set, INFO with info and every other command with an
-// error.
+// answering returns a function for scripted that replies to SET with set, to INFO with
+// info and to every other command with an error.
 func answering(set, info string) func([]string) string {
 	return func(command []string) string {
 		switch strings.ToUpper(command[0]) {
@@ -93,9 +93,8 @@ const (
 
 func bulk(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }
 
-// TestReplies checks that a nonce is new only when Redis answers the status OK,
-// and used only when it answers nil. With any other answer the server counts as
-// one that gives no answers.
+// TestReplies checks that a nonce counts as new if the reply is the status OK, and as
+// used if the reply is nil. Any other reply counts as a failure of the server.
 func TestReplies(t *testing.T) {
 	tests := []struct {
 		name, reply string
@@ -140,13 +139,13 @@ func TestReplies(t *testing.T) {
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", refusal.Overloaded},
 		{"zeros", strings.Repeat("\x00", 4096), refusal.Overloaded},
 		{halfAnOK, "+OK", refusal.Overloaded},
-		{"nothing", "", refusal.Overloaded},
+		{"no reply", "", refusal.Overloaded},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			open := newRedis
 			if tt.name == halfAnOK {
-				open = newQuickRedis // the wait for the other half is the failure
+				open = newQuickRedis // the failure is the timeout while waiting for the rest
 			}
 			r, said := open(t, replay.RedisOptions{Server: scripted(t, answering(tt.reply, bulk(keepsAll)))})
 			for number := range 3 {
@@ -154,15 +153,15 @@ func TestReplies(t *testing.T) {
 			}
 			if tt.want == refusal.Overloaded {
 				if err := said.want(t, replay.Gone); err == nil {
-					t.Error("want to know why redis is gone, found nothing")
+					t.Error("want the cause why redis is gone, found nothing")
 				}
 			}
 		})
 	}
 }
 
-// TestRefusedLogin checks that the answer to AUTH and SELECT has to be OK, too: in
-// another database the nonces of another service could be found.
+// TestRefusedLogin checks that the reply to AUTH and SELECT must be OK as well. Without
+// SELECT the gateway could use the database of another service.
 func TestRefusedLogin(t *testing.T) {
 	for _, refused := range []string{"AUTH", "SELECT"} {
 		for _, reply := range []string{"+QUEUED\r\n", null, ":1\r\n", "-ERR no\r\n", bulk("OK")} {
@@ -181,8 +180,8 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
-// TestInfoReplies checks that what INFO answers costs no more than it may, and is
-// believed only when it says that nothing is forgotten.
+// TestInfoReplies checks that the reply to INFO takes limited memory, and that every
+// reply except the policy noeviction or no memory limit is reported as Forgetful.
 func TestInfoReplies(t *testing.T) {
 	tests := []struct{ name, reply string }{
 		{"status", "+" + strings.ReplaceAll(keepsAll, "\r\n", " ") + "\r\n"},
@@ -207,7 +206,7 @@ func TestInfoReplies(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			r, said := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, tt.reply))})
 			if err := said.want(t, replay.Forgetful); err == nil {
-				t.Error("want to know why, found nothing")
+				t.Error("want the cause, found nothing")
 			}
 			runtime.ReadMemStats(&after)
 			const most = 16 << 20 // the fake server included
@@ -219,7 +218,7 @@ func TestInfoReplies(t *testing.T) {
 	}
 }
 
-// TestLargeInfo checks that an INFO of the largest length is read to its end.
+// TestLargeInfo checks that a reply to INFO of the largest length is read completely.
 func TestLargeInfo(t *testing.T) {
 	const evicts = "maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n"
 	info := strings.Repeat("x", 64<<10-len(evicts)-2) + "\r\n" + evicts

@@ -12,14 +12,14 @@ import (
 const (
 	// maxLine bounds a line that the server sends, in bytes.
 	maxLine = 4 << 10
-	// maxBulk bounds the text that the server sends in answer to INFO. Redis 7 sends
+	// maxBulk bounds the text that the server sends in reply to INFO. Redis 7 sends
 	// about 1,500 bytes.
 	maxBulk = 64 << 10
 	// maxCode bounds the code of an error reply, in bytes.
 	maxCode = 32
 )
 
-// reply is a server's answer to one command. The zero value is no reply.
+// reply is a server's reply to one command. The zero value has no kind and is invalid.
 type reply struct {
 	kind replyKind
 	text string // of a status or a bulk string
@@ -33,7 +33,7 @@ const (
 	bulkReply                        // $length, then the text
 )
 
-// isOK reports whether the server has done what the command asked for.
+// isOK reports whether the reply is the status OK.
 func (r reply) isOK() bool { return r == reply{kind: statusReply, text: "OK"} }
 
 // String describes the reply without the text, which could repeat a password.
@@ -51,8 +51,8 @@ func (r reply) String() string {
 }
 
 // serverError is the code of an error reply, such as OOM, or empty when the reply
-// has no such code. The text after the code is left out: servers repeat commands
-// there that they do not know, and AUTH carries the password.
+// has no such code. The text after the code is omitted: some servers repeat unknown
+// commands there, and AUTH contains the password.
 type serverError string
 
 func newServerError(text string) serverError {
@@ -70,8 +70,8 @@ func (e serverError) Error() string {
 	return "the error reply " + string(e)
 }
 
-// protocolError says in what a reply differs from those that are accepted. It
-// repeats nothing that the server sent.
+// protocolError describes how a reply differs from the accepted ones. It contains no
+// bytes that the server sent.
 type protocolError string
 
 func (e protocolError) Error() string { return string(e) }
@@ -84,7 +84,7 @@ func protocolErrorf(format string, args ...any) error {
 // string and bulk strings, because SET, AUTH, SELECT and INFO have no other
 // replies, and allocates no more than maxBulk. An error reply is returned as a
 // [serverError], any other type of reply and broken framing as a [protocolError].
-// Only after a serverError can the connection be used further.
+// After an error other than a serverError the connection must be closed.
 func readReply(r *bufio.Reader) (reply, error) {
 	line, err := readLine(r)
 	if err != nil {
@@ -118,7 +118,7 @@ func readLine(r *bufio.Reader) (string, error) {
 	return text, nil
 }
 
-// readBulk reads the rest of a bulk string of this length.
+// readBulk reads the rest of a bulk string. length is the text after the "$".
 func readBulk(r *bufio.Reader, length string) (reply, error) {
 	if length == "-1" {
 		return reply{kind: nilReply}, nil

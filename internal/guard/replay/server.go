@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Server is where a Redis server is and how to log in there. The zero value is no
-// server. However it is printed, it shows neither user nor password.
+// Server is the address of a Redis server and the login for it. The zero value means
+// that no server is configured. User and password are never part of its printed form.
 type Server struct {
-	login *login // behind a pointer, which fmt does not follow
+	login *login // a pointer, because fmt does not print what it points to
 }
 
 type login struct {
@@ -24,7 +24,8 @@ type login struct {
 }
 
 // ParseServer reads redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
-// for TLS. An error says what is wrong and quotes nothing.
+// for TLS. An error names the defect and quotes nothing, because
+// the text can contain a password.
 func ParseServer(text string) (Server, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -47,7 +48,7 @@ func ParseServer(text string) (Server, error) {
 	return Server{l}, nil
 }
 
-// encoding is what those forget whose password cuts the URL.
+// encoding is appended to errors that a password with reserved characters can cause.
 const encoding = " (in a password, ? # / @ and % have to be percent-encoded)"
 
 func checkPlace(u *url.URL, port string) error {
@@ -63,8 +64,9 @@ func checkPlace(u *url.URL, port string) error {
 	return nil
 }
 
-// checkRest refuses what would set something that is decided here, such as
-// whether the server's certificate is looked at.
+// checkRest refuses a query, a fragment and a user without a password. Other clients
+// accept options in the query, for example to skip the check of the server's
+// certificate, which this package does not allow.
 func checkRest(u *url.URL) error {
 	password, _ := u.User.Password()
 	switch {
@@ -84,10 +86,10 @@ func parseDatabase(text string) (int, error) {
 	return int(number), nil
 }
 
-// IsZero reports whether this is no server.
+// IsZero reports whether s is the zero value.
 func (s Server) IsZero() bool { return s.login == nil }
 
-// Addr is host:port.
+// Addr returns host:port, or an empty string for the zero value.
 func (s Server) Addr() string {
 	if s.IsZero() {
 		return ""
@@ -95,7 +97,7 @@ func (s Server) Addr() string {
 	return net.JoinHostPort(s.login.host, s.login.port)
 }
 
-// String is the URL without user and password.
+// String returns the URL without user and password.
 func (s Server) String() string {
 	if s.IsZero() {
 		return ""
@@ -107,11 +109,11 @@ func (s Server) String() string {
 	return scheme + "://" + s.Addr() + "/" + strconv.Itoa(s.login.database)
 }
 
-// MarshalText is String, for JSON.
+// MarshalText returns String, so that JSON contains neither user nor password.
 func (s Server) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// tls is how to talk to the server, nil for in the clear. The system's roots
-// decide, SSL_CERT_FILE included.
+// tls returns the TLS configuration, or nil if the connection is not encrypted. The
+// server's certificate is checked against the system's roots; SSL_CERT_FILE applies.
 func (l *login) tls() *tls.Config {
 	if !l.encrypted {
 		return nil

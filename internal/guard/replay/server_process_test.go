@@ -17,10 +17,11 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// patience is how long anything may take on a busy machine.
+// patience is the deadline for conditions that a test waits for. It is long enough
+// for a busy machine.
 const patience = 20 * time.Second
 
-// redisServer is a real one, on a port of its own.
+// redisServer is a redis-server process on its own port.
 type redisServer struct {
 	path, port string
 	settings   []string
@@ -51,7 +52,7 @@ func startRedis(tb testing.TB, settings ...string) *redisServer {
 	return s
 }
 
-// start returns when the server takes commands.
+// start starts the process and returns when the server accepts commands.
 func (s *redisServer) start(tb testing.TB) {
 	tb.Helper()
 	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tb.TempDir()}, s.settings...)
@@ -77,7 +78,7 @@ func (s *redisServer) start(tb testing.TB) {
 	select {
 	case <-ready:
 	case <-ended:
-		tb.Fatal("redis-server has ended before it was ready")
+		tb.Fatal("redis-server exited before it was ready")
 	case <-time.After(patience):
 		s.kill()
 		tb.Fatal("redis-server was not ready in time")
@@ -96,7 +97,8 @@ func (s *redisServer) signal(tb testing.TB, signal syscall.Signal) {
 	}
 }
 
-// at is the server with a login such as ":secret@", or none.
+// at returns the address of the server with a login such as ":secret@", or without
+// one if login is empty.
 func (s *redisServer) at(tb testing.TB, login string) replay.Server {
 	tb.Helper()
 	return parseServer(tb, "redis://"+login+"127.0.0.1:"+s.port)
@@ -111,7 +113,7 @@ func parseServer(tb testing.TB, text string) replay.Server {
 	return server
 }
 
-// operator talks to the server past the code under test.
+// operator returns a client that does not use the code under test.
 func (s *redisServer) operator(tb testing.TB, password string) *redis.Client {
 	tb.Helper()
 	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + s.port, Password: password, Protocol: 2})
@@ -119,10 +121,10 @@ func (s *redisServer) operator(tb testing.TB, password string) *redis.Client {
 	return c
 }
 
-// reports are what became of a server.
+// reports collects the events that a store reports.
 type reports struct {
 	events chan report
-	stop   func() // ends the store that reports
+	stop   func() // stops Watch and waits for it
 }
 
 type report struct {
@@ -132,7 +134,7 @@ type report struct {
 
 func (r reports) add(event replay.Event, err error) { r.events <- report{event, err} }
 
-// want waits for the next report, which has to be this one.
+// want waits for the next report, checks its event and returns its error.
 func (r reports) want(tb testing.TB, event replay.Event) error {
 	tb.Helper()
 	select {
@@ -147,7 +149,7 @@ func (r reports) want(tb testing.TB, event replay.Event) error {
 	return nil
 }
 
-// wantNone wants no report that nobody has asked for.
+// wantNone checks that there is no further report.
 func (r reports) wantNone(tb testing.TB) {
 	tb.Helper()
 	select {
@@ -157,8 +159,8 @@ func (r reports) wantNone(tb testing.TB) {
 	}
 }
 
-// newRedis makes a store that is watched until the test ends, or said.stop is called.
-// It waits for the server however busy the machine is.
+// newRedis returns a store whose Watch runs until the test ends or said.stop is called.
+// Its timeouts are long enough for a busy machine.
 func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
 	tb.Helper()
 	return watched(tb, o, func(o replay.RedisOptions) *replay.Redis { return replay.NewPatientRedis(o, patience) })

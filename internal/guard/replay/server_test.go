@@ -71,8 +71,9 @@ func TestParseServerRefuses(t *testing.T) {
 	}
 }
 
-// TestServerIsSilent: nobody prints a password by printing what it is in.
-func TestServerIsSilent(t *testing.T) {
+// TestServerHidesPassword checks that no way of printing a Server, or a value that
+// contains one, shows the user or the password.
+func TestServerHidesPassword(t *testing.T) {
 	s, err := replay.ParseServer("redis://operator:s3cret@redis:6380/1")
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,11 @@
 package replay
 
-// shares is how much room each client has taken. Only clients that have some are
-// known.
+// shares counts the entries that each client holds. It forgets a client when its count
+// reaches zero.
 type shares struct {
 	numbers map[string]uint32
 	list    []share
-	free    []uint32 // numbers that nobody has
+	free    []uint32 // numbers that no client uses
 }
 
 type share struct {
@@ -22,7 +22,7 @@ func (s *shares) held(client string) int {
 	return 0
 }
 
-// take adds one to what the client holds, and returns its number for give.
+// take adds one entry to the client's count, and returns the client's number for give.
 func (s *shares) take(client string) uint32 {
 	number, known := s.numbers[client]
 	if !known {
@@ -41,10 +41,10 @@ func (s *shares) number() uint32 {
 		return number
 	}
 	s.list = append(s.list, share{})
-	return uint32(len(s.list) - 1) //nolint:gosec // no more clients than entries
+	return uint32(len(s.list) - 1) //nolint:gosec // there are at most as many clients as entries
 }
 
-// give takes one away from what the client with this number holds.
+// give subtracts one entry from the count of the client with this number.
 func (s *shares) give(number uint32) {
 	one := &s.list[number]
 	one.held--

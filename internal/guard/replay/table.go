@@ -2,34 +2,35 @@ package replay
 
 import "encoding/binary"
 
-// digest is what stands for a key id and a nonce. Two with one digest would be
-// taken for one, and the second refused.
+// digest identifies a pair of key id and nonce. If two pairs had the same digest, the
+// second would be refused.
 type digest [16]byte
 
-// entry is one nonce. Entries refer to each other by index, and 0 is none: without
-// pointers the collector has nothing to look at, and an entry is 32 bytes.
+// entry is one nonce. Entries refer to each other by index; index 0 ends a list. The
+// garbage collector does not scan them, because they contain no pointers. An entry
+// has 32 bytes.
 type entry struct {
 	key    digest
-	chain  uint32 // the next of the same bucket
-	next   uint32 // the next of the same second, or the next that is free
+	chain  uint32 // the next entry of the same bucket
+	next   uint32 // the next entry of the same second, or the next free entry
 	client uint32
-	second uint32 // the last in which it is remembered
+	second uint32 // the last second in which the nonce is stored
 }
 
-// table is a hash table of fixed size that forgets by the second. It is nothing
-// but bookkeeping: whether something may be added, others decide. Nothing in it
-// takes longer because it is full.
+// table is a hash table of fixed size whose entries expire by the second. The caller
+// decides whether an entry may be added. No operation becomes slower when the table
+// is full.
 type table struct {
 	entries []entry
-	buckets []uint32 // the first entry of each; as many as a power of two
-	fresh   uint32   // no entry from here on was ever used
-	free    uint32   // the first that was, and is not any more
+	buckets []uint32 // the first entry of each bucket; the length is a power of two
+	fresh   uint32   // the lowest index that was never used
+	free    uint32   // the first entry that was used and is free again
 	used    int
 
-	seconds   map[uint32]uint32 // the first entry of each second that is not over
-	oldest    uint32            // no second in there is before it
-	over      []uint32          // the first entries of seconds that are, still in their buckets
-	forgotten uint32            // the latest of those; what is remembered is after it
+	seconds   map[uint32]uint32 // the first entry of each second that has not expired
+	oldest    uint32            // a lower bound of the keys of seconds
+	over      []uint32          // the first entry of each expired second, still in its bucket
+	forgotten uint32            // the latest expired second; stored nonces are after it
 }
 
 func newTable(capacity int) *table {
@@ -44,12 +45,13 @@ func newTable(capacity int) *table {
 	}
 }
 
-// bucket is where the digest belongs; it is uniform and nobody can choose it.
+// bucket returns the bucket of the digest. Digests are uniform, and clients cannot
+// choose them.
 func (t *table) bucket(key digest) *uint32 {
-	return &t.buckets[binary.LittleEndian.Uint64(key[:])&uint64(len(t.buckets)-1)] //nolint:gosec // there are some
+	return &t.buckets[binary.LittleEndian.Uint64(key[:])&uint64(len(t.buckets)-1)] //nolint:gosec // there is at least one bucket
 }
 
-// has reports whether the digest is remembered.
+// has reports whether the digest is stored and has not expired.
 func (t *table) has(key digest) bool {
 	for i := *t.bucket(key); i != 0; i = t.entries[i].chain {
 		if t.entries[i].key == key && t.entries[i].second > t.forgotten {
@@ -59,8 +61,8 @@ func (t *table) has(key digest) bool {
 	return false
 }
 
-// add remembers the digest to the end of the second, which is after the latest
-// forgotten. There must be room.
+// add stores the digest until the end of the second, which must be later than
+// t.forgotten. At least one entry must be free.
 func (t *table) add(key digest, client, second uint32) {
 	i := t.free
 	if i != 0 {
@@ -77,13 +79,12 @@ func (t *table) add(key digest, client, second uint32) {
 	t.oldest = min(t.oldest, second)
 }
 
-// advance forgets the seconds before now. Their entries keep their room until they
-// are swept.
+// advance expires the seconds before now. sweep frees their entries later.
 func (t *table) advance(now uint32) {
 	switch {
 	case now <= t.oldest:
 		return
-	case int(now-t.oldest) > len(t.seconds): // after a pause, or a leap of the clock
+	case int(now-t.oldest) > len(t.seconds): // after a pause or a jump of the clock
 		for second := range t.seconds {
 			t.forget(second, now)
 		}
@@ -105,17 +106,17 @@ func (t *table) forget(second, now uint32) {
 	t.forgotten = max(t.forgotten, second)
 }
 
-// sweep frees the room of at most so many forgotten entries, tells whose each was,
-// and reports whether there are more.
-func (t *table) sweep(most int, whose func(client uint32)) (more bool) {
-	for ; most > 0 && len(t.over) > 0; most-- {
+// sweep frees up to limit expired entries, calls freed with the client of each, and
+// reports whether there are more.
+func (t *table) sweep(limit int, freed func(client uint32)) (more bool) {
+	for ; limit > 0 && len(t.over) > 0; limit-- {
 		last := len(t.over) - 1
 		i := t.over[last]
 		t.over[last] = t.entries[i].next
 		if t.over[last] == 0 {
 			t.over = t.over[:last]
 		}
-		whose(t.entries[i].client)
+		freed(t.entries[i].client)
 		t.remove(i)
 	}
 	return len(t.over) > 0

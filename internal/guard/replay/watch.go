@@ -9,35 +9,37 @@ import (
 	"time"
 )
 
-// failed counts a failure that began in this epoch.
+// failed counts a failure of a command that started in the epoch. It has no effect
+// after that epoch has ended.
 func (r *Redis) failed(epoch int64, err error) {
 	if r.epoch.Load() == epoch && r.failures.Add(1) >= failuresInRow {
-		r.lose(epoch, err)
+		r.markGone(epoch, err)
 	}
 }
 
-// lose ends the epoch in which the server was there; only one can.
-func (r *Redis) lose(epoch int64, err error) {
+// markGone ends the epoch and marks the server as gone. Of several concurrent calls for
+// the same epoch, one has an effect.
+func (r *Redis) markGone(epoch int64, err error) {
 	if !r.epoch.CompareAndSwap(epoch, epoch+1) {
 		return
 	}
 	r.report(Gone, err)
-	r.gone <- struct{}{} // has room: Watch has taken the one before, or it would not be back
+	r.gone <- struct{}{} // does not block: Watch receives the previous value before it marks the server as up
 }
 
-// Watch tries the server when it begins, and tries it again while it is gone, until
-// it takes a key. When ctx is done, Watch closes the connections and returns; nonces
-// that are spent afterwards are refused.
+// Watch checks the server once when it starts. While the server is gone, Watch retries
+// until the server stores a key. When ctx is done, Watch closes the connections and
+// returns; nonces that are spent afterwards are treated as if the server were gone.
 func (r *Redis) Watch(ctx context.Context) {
 	defer r.pool.close()
-	defer context.AfterFunc(ctx, r.pool.close)() // ends what waits for the server
+	defer context.AfterFunc(ctx, r.pool.close)() // interrupts commands that wait for a reply
 	switch err := r.try(ctx); {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
-		r.lose(0, err)
+		r.markGone(0, err)
 	default:
-		r.lookUntilSeen(ctx)
+		r.checkPolicyUntilKnown(ctx)
 	}
 	for {
 		select {
@@ -46,19 +48,20 @@ func (r *Redis) Watch(ctx context.Context) {
 		case <-r.gone:
 		}
 		for r.try(ctx) != nil {
-			if !pause(ctx, r.limits.rest) {
+			if !pause(ctx, r.limits.retry) {
 				return
 			}
 		}
 		r.failures.Store(0)
 		r.epoch.Add(1)
 		r.report(Back, nil)
-		r.lookUntilSeen(ctx)
+		r.checkPolicyUntilKnown(ctx)
 	}
 }
 
-// try asks for what every nonce asks for: a replica or a full server would answer
-// anything else.
+// try stores a key in the same way as Spend does. A replica or a server without free
+// memory would reply to commands that write nothing, so they would not show that
+// nonces are refused.
 func (r *Redis) try(ctx context.Context) error {
 	_, err := r.set(ctx, prefix+"try", time.Second)
 	if err != nil {
@@ -78,19 +81,19 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (r *Redis) lookUntilSeen(ctx context.Context) {
-	for !r.look(ctx) && pause(ctx, r.limits.rest) {
+func (r *Redis) checkPolicyUntilKnown(ctx context.Context) {
+	for !r.checkPolicy(ctx) && pause(ctx, r.limits.retry) {
 	}
 }
 
-// look asks the server for its maxmemory-policy and reports Forgetful unless the
-// server keeps every key until its time. It returns false when there was no answer.
-func (r *Redis) look(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, r.limits.whole)
+// checkPolicy asks the server for its maxmemory-policy and reports Forgetful unless the
+// server keeps every key until it expires. It returns false if no reply arrived.
+func (r *Redis) checkPolicy(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
 	answer, err := r.pool.ask(ctx, "INFO", "memory")
 	switch {
-	case isAnswer(err):
+	case isReply(err):
 		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.explain(err)))
 		return true
 	case err != nil:
@@ -106,8 +109,8 @@ func (r *Redis) look(ctx context.Context) bool {
 	return true
 }
 
-// isAnswer reports whether the error was caused by a reply, and not by its absence.
-func isAnswer(err error) bool {
+// isReply reports whether the server sent a reply and the error describes it.
+func isReply(err error) bool {
 	return errors.As(err, new(serverError)) || errors.As(err, new(protocolError))
 }
 

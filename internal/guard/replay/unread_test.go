@@ -15,7 +15,8 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// eventually waits until a condition holds.
+// eventually waits until holds returns true. what describes the condition in the
+// failure message.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -28,8 +29,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestUnaskedReply checks that a reply that the server sends too many decides about
-// no other nonce, whether it arrives with the last reply or later.
+// TestUnaskedReply checks that an extra reply of the server is not taken for the reply
+// to the next nonce, whether it arrives with the previous reply or later.
 func TestUnaskedReply(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -70,7 +71,8 @@ func TestUnaskedReply(t *testing.T) {
 	}
 }
 
-// batch is a connection whose writes are sent by flush, all at once.
+// batch is a connection that buffers writes. flush sends them all at once, and Read
+// flushes first.
 type batch struct {
 	net.Conn
 	unsent bytes.Buffer
@@ -90,8 +92,8 @@ func (b *batch) flush() error {
 	return err
 }
 
-// TestUnaskedReplyInTLS checks that a reply in a TLS record that crypto/tls has
-// read from the socket but has not decrypted yet is found, too.
+// TestUnaskedReplyInTLS checks that an extra reply is also detected in a TLS record that
+// crypto/tls has read from the socket but has not decrypted yet.
 func TestUnaskedReplyInTLS(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -134,8 +136,8 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 	}
 }
 
-// FuzzReadReply checks that no input makes the reader panic, allocate more than a
-// reply may have or accept OK in another spelling.
+// FuzzReadReply checks that no input makes the reader panic, return more than the
+// largest reply, or accept OK in another encoding.
 func FuzzReadReply(f *testing.F) {
 	for _, reply := range []string{ok, null, "+QUEUED\r\n", ":1\r\n", "-ERR no\r\n", bulk("OK"), "$-2\r\n", "*1\r\n", "|1\r\n", "+OK\n", "$9223372036854775807\r\n"} {
 		f.Add([]byte(reply))
@@ -146,7 +148,7 @@ func FuzzReadReply(f *testing.F) {
 			t.Errorf("want at most 64 KiB, found %d bytes", len(text))
 		}
 		if err == nil && text == "OK" && !strings.HasPrefix(string(stream), ok) && !strings.HasPrefix(string(stream), bulk(text)) {
-			t.Errorf("want OK in one spelling, found %.40q", stream)
+			t.Errorf("want OK in its only encoding, found %.40q", stream)
 		}
 	})
 }
