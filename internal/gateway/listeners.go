@@ -161,7 +161,7 @@ func (g *Gateway) grpcBounds() extauth.Bounds {
 	return extauth.Bounds{
 		MaxMessageBytes: maxHeaderBytes(c) + c.MaxCredentialBytes + 32<<10 + longest,
 		MaxHeldBytes:    int(body.DefaultBudget()),
-		MaxQuestions:    maxEnvoyRequests, MaxStreams: maxEnvoyStreams, MaxConnections: min(c.MaxConnections, maxEnvoyConnections),
+		MaxChecks:       maxEnvoyRequests, MaxStreams: maxEnvoyStreams, MaxConnections: min(c.MaxConnections, maxEnvoyConnections),
 		HandshakeTimeout: c.ReadHeaderTimeout, MessageTimeout: c.ReadTimeout, IdleTimeout: c.IdleTimeout, WriteTimeout: c.WriteTimeout,
 	}
 }

@@ -1,10 +1,9 @@
-// Package admin is the operator's surface: health, readiness, metrics, the log
-// level and what the gateway is doing, over HTTP on a port of its own.
+// Package admin serves the operator's HTTP surface on a separate port: health,
+// readiness, metrics and the log level.
 //
-// It does not authenticate. The port must be one that only the operator and the
-// operator's tools can reach, which is why ADMIN_ADDR is a loopback address by
-// default. Because the browsers of that network reach it too, requests that a browser
-// sends for a page of another site are refused.
+// It does not authenticate. The port must be reachable only by the operator and the
+// operator's tools; therefore ADMIN_ADDR is a loopback address by default. Browsers on
+// that network can reach the port as well, so cross-origin requests are refused.
 package admin
 
 import (
@@ -20,30 +19,32 @@ import (
 	"github.com/certgate/certgate/internal/core/sameorigin"
 )
 
-// maxBody is the longest request body that is read, in bytes: a log level.
+// maxBody is the limit for a request body, in bytes. The longest valid body is a log
+// level.
 const maxBody = 1024
 
-// Options are what the surface shows. What is not given has no route, except
-// readiness: without a check nothing is ready.
+// Options configures the surface. A zero Gatherer or Level has no route. Without Ready,
+// /readyz reports that the gateway is not ready.
 type Options struct {
-	Ready    func() error        // nil when requests are welcome; called for each probe, concurrently
+	Ready    func() error        // returns nil if the gateway accepts requests; called concurrently, once per probe
 	Gatherer prometheus.Gatherer // GET /metrics
 	Level    zap.AtomicLevel     // GET and PUT /loglevel
-	Log      *zap.Logger         // panics of handlers; nil drops them
-	// Hosts are the names by which requests may ask for the surface, beside IP
-	// addresses and localhost.
+	Log      *zap.Logger         // receives panics of handlers; nil discards them
+	// Hosts lists the host names that requests may use, in addition to IP addresses and
+	// localhost.
 	Hosts []string
 }
 
-// NewHandler is the surface. It is safe for concurrent use.
+// NewHandler returns the handler of the surface. It is safe for concurrent use.
 //
-//	GET /healthz    200 as long as the process answers
-//	GET /readyz     200, or 503 and a problem that says why (RFC 9457)
+//	GET /healthz    200 while the process responds
+//	GET /readyz     200, or 503 and a problem with the cause (RFC 9457)
 //	GET /metrics    the metrics, for Prometheus
-//	GET /loglevel   {"level":"info"}; PUT the same to change it
+//	GET /loglevel   {"level":"info"}; PUT the same format to change it
 //
-// Everything else is a 404 or 405 problem. On every route a request for an unknown host
-// is a 421 problem, and one of another site's page a 403 problem: see package sameorigin.
+// All other requests get a 404 or 405 problem. On every route, a request for an unknown
+// host gets a 421 problem and a cross-origin request a 403 problem; see package
+// sameorigin.
 func NewHandler(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -51,10 +52,11 @@ func NewHandler(o Options) http.Handler {
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
-	// No proxy is trusted here. The error is about addresses, and there are none.
+	// No proxy is trusted here. The error reports invalid addresses, and the list is
+	// empty.
 	_ = e.SetTrustedProxies(nil)
 
-	e.Use(recovery(o.Log), guard, refuseForeign(sameorigin.NewHosts(o.Hosts...)))
+	e.Use(recovery(o.Log), protect, refuseCrossOrigin(sameorigin.NewHosts(o.Hosts...)))
 	e.NoRoute(func(c *gin.Context) { notFound().write(c) })
 	e.NoMethod(func(c *gin.Context) { ofReason(refusal.MethodNotAllowed).write(c) })
 	routes(e, o)
@@ -73,15 +75,16 @@ func routes(e *gin.Engine, o Options) {
 	}
 }
 
-// guard bounds what is read and forbids what could be kept.
-func guard(c *gin.Context) {
+// protect limits the request body and forbids caching and content sniffing.
+func protect(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Content-Type-Options", "nosniff")
 }
 
-// refuseForeign refuses what a browser sends for a page of another site.
-func refuseForeign(hosts sameorigin.Hosts) gin.HandlerFunc {
+// refuseCrossOrigin refuses requests for unknown hosts and requests that a browser sends
+// on behalf of another site.
+func refuseCrossOrigin(hosts sameorigin.Hosts) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		switch {
 		case !hosts.Contains(c.Request.Host):
@@ -92,8 +95,8 @@ func refuseForeign(hosts sameorigin.Hosts) gin.HandlerFunc {
 	}
 }
 
-// recovery answers a panic with a problem. The log gets the panic and the
-// stack, never the request's headers.
+// recovery responds to a panic with a problem. It logs the panic and the stack, and
+// never the headers of the request.
 func recovery(log *zap.Logger) gin.HandlerFunc {
 	return gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, reason any) {
 		log.Error("panic in the operator's surface",
@@ -125,11 +128,12 @@ func check(ready func() error) error {
 	return ready()
 }
 
-// notReady tells the operator everything: detail is for those who may see it.
+// notReady returns the problem with the full details of err, because only the operator
+// can reach this surface.
 func notReady(err error) problem {
-	if refusal := refusal.Of(err); refusal != nil {
-		p := ofReason(refusal.Reason)
-		p.Status, p.Detail = http.StatusServiceUnavailable, refusal.Detail
+	if refused := refusal.Of(err); refused != nil {
+		p := ofReason(refused.Reason)
+		p.Status, p.Detail = http.StatusServiceUnavailable, refused.Detail
 		return p
 	}
 	return problem{

@@ -9,7 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// problem is an answer that is not what was asked for (RFC 9457).
+// problem is an error response (RFC 9457).
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -18,7 +18,8 @@ type problem struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// notFound is this surface's own: the public one refuses before it has routes.
+// notFound returns the problem for an unknown path. It exists on this surface only,
+// because the public surface forwards or refuses every path.
 func notFound() problem {
 	return problem{
 		Type: "urn:certgate:not_found", Title: "There is nothing at this path",
@@ -26,8 +27,8 @@ func notFound() problem {
 	}
 }
 
-// hostUnknown refuses a request for a host that is not the surface's (RFC 9110, section
-// 15.5.20).
+// hostUnknown returns the problem for a request to a host name that this surface does
+// not serve (RFC 9110, section 15.5.20).
 func hostUnknown() problem {
 	return problem{
 		Type: "urn:certgate:host_unknown", Title: "The operator's port does not answer to this host name",
@@ -36,7 +37,8 @@ func hostUnknown() problem {
 	}
 }
 
-// crossOrigin refuses a request that a browser sends for a page of another site.
+// crossOrigin returns the problem for a request that a browser sends on behalf of
+// another site.
 func crossOrigin() problem {
 	return problem{
 		Type: "urn:certgate:cross_origin", Title: "The operator's port does not answer to pages of other sites",
@@ -44,12 +46,12 @@ func crossOrigin() problem {
 	}
 }
 
-// ofReason is the problem of a reason, without detail.
+// ofReason returns the problem for a reason, without details.
 func ofReason(r refusal.Reason) problem {
 	return problem{Type: "urn:certgate:" + string(r), Title: r.Title(), Status: r.Status(), Reason: string(r)}
 }
 
-// write ends the request with the problem.
+// write responds with the problem and ends the request.
 func (p problem) write(c *gin.Context) {
 	body, err := json.Marshal(p)
 	if err != nil { // impossible: four strings and a number

@@ -1,10 +1,10 @@
-// Package echo says what arrived of a request, in digests.
+// Package echo describes a received request by lengths and digests.
 //
-// It is what certgate doctor compares with what it has sent. An [Answer] shows
-// the sender's own address chain and otherwise lengths and SHA-256 digests, no
-// value. Of a header that neither the doctor nor any client of the gateway sends
-// there is not even a digest: a load balancer may prove itself with a password in
-// a header, and that of a short one could be found by trying.
+// certgate doctor compares the description with the request that it sent. An [Answer]
+// contains the sender's own address chain and otherwise only lengths and SHA-256
+// digests, never values. Headers that neither the doctor nor a client of the gateway
+// sends have a length only: a load balancer may authenticate with a short password in
+// a header, and a short password can be recovered from its digest by brute force.
 package echo
 
 import (
@@ -18,40 +18,41 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// Path is where the documentation puts the echo.
+// Path is the path of the echo in the documentation.
 const Path = "/certgate/echo"
 
-// CanaryPrefix is what the names of the doctor's own headers begin with.
+// CanaryPrefix is the prefix of the names of the doctor's own headers.
 const CanaryPrefix = "X-Certgate-Canary"
 
-// Version of the answer's format.
+// Version is the version of the format of [Answer].
 const Version = 1
 
-// maxHeaders bounds the answer.
+// maxHeaders is the limit for the headers of an [Answer], and for the lines of each.
 const maxHeaders = 100
 
-// Answer is what arrived, as JSON. Every key is always there.
+// Answer describes a received request. It is serialized as JSON, and every key is
+// always present.
 type Answer struct {
 	Version int `json:"certgate_echo"`
-	// Client is whom the certificate speaks for, and Auth how possession was
-	// shown: bearer, mtls.
+	// Client is the client that the certificate identifies. Auth is the method by which
+	// the client proved possession of it: bearer, mtls.
 	Client string `json:"client"`
 	Auth   string `json:"auth"`
-	// What the request line said.
+	// Method, Protocol and Target are the parts of the request line.
 	Method   string `json:"method"`
 	Protocol string `json:"protocol"`
 	Target   Value  `json:"target"`
-	// Authority is the host that a signature over this request would have to name.
+	// Authority is the host that a signature over this request must cover.
 	Authority string `json:"authority"`
 	// Peer is the address and port of the other end of the connection.
 	Peer        string `json:"peer"`
 	PeerTrusted bool   `json:"peer_trusted"` // it is in TRUSTED_PROXIES
-	// Source is the address that the gateway takes for the client's.
+	// Source is the client address as determined by the gateway.
 	Source string `json:"source"`
-	// ForwardedFor is each line of X-Forwarded-For, as received.
+	// ForwardedFor contains the lines of X-Forwarded-For as received.
 	ForwardedFor []string `json:"x_forwarded_for"`
-	// Headers are in the order of their names, those with digests first, and
-	// LeftOut is how many more there were.
+	// Headers is sorted by name, with the headers that have digests first. LeftOut is
+	// the number of headers that are omitted.
 	Headers []Header `json:"headers"`
 	LeftOut int      `json:"headers_left_out"`
 }
@@ -62,37 +63,37 @@ type Header struct {
 	Lines []Value `json:"lines"`
 }
 
-// Value is one value, of which only this is told.
+// Value describes one value without disclosing it.
 type Value struct {
 	Length int `json:"length"` // in bytes
-	// SHA256 is lower-case hex, or empty where it is not told.
+	// SHA256 is the digest in lower-case hex, or empty if it is withheld.
 	SHA256 string `json:"sha256"`
 }
 
-// Of digests a text.
+// Of returns the length and the digest of text.
 func Of(text string) Value {
 	sum := sha256.Sum256([]byte(text))
 	return Value{Length: len(text), SHA256: hex.EncodeToString(sum[:])}
 }
 
-// Digest fills in what can be read from the request alone. The credential's
-// headers are those whose digests are told beside the well-known ones.
+// Digest fills in the fields that depend on the request alone. It includes digests for
+// the well-known headers and for the headers named by credentials.
 func Digest(r *http.Request, credentials ...string) Answer {
 	a := Answer{
 		Version: Version, Method: r.Method, Protocol: r.Proto, Target: Of(r.RequestURI), Peer: r.RemoteAddr,
 		ForwardedFor: append([]string{}, r.Header[headers.ForwardedFor]...), Headers: []Header{},
 	}
-	for _, told := range []bool{true, false} {
+	for _, withDigest := range []bool{true, false} {
 		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-			if tells(name, credentials) == told {
-				a.add(name, r.Header[name], told)
+			if hasDigest(name, credentials) == withDigest {
+				a.add(name, r.Header[name], withDigest)
 			}
 		}
 	}
 	return a
 }
 
-func (a *Answer) add(name string, values []string, told bool) {
+func (a *Answer) add(name string, values []string, withDigest bool) {
 	if len(a.Headers) == maxHeaders {
 		a.LeftOut++
 		return
@@ -100,7 +101,7 @@ func (a *Answer) add(name string, values []string, told bool) {
 	h := Header{Name: name, Lines: []Value{}}
 	for _, v := range values[:min(len(values), maxHeaders)] {
 		value := Value{Length: len(v)}
-		if told {
+		if withDigest {
 			value = Of(v)
 		}
 		h.Lines = append(h.Lines, value)
@@ -108,8 +109,9 @@ func (a *Answer) add(name string, values []string, told bool) {
 	a.Headers = append(a.Headers, h)
 }
 
-// tells is true for the names under which the doctor sends something.
-func tells(name string, credentials []string) bool {
+// hasDigest reports whether the doctor sends a header of this name. Only such headers
+// are digested.
+func hasDigest(name string, credentials []string) bool {
 	if strings.HasPrefix(headers.Fold(name), headers.Fold(CanaryPrefix)) {
 		return true
 	}
@@ -117,11 +119,11 @@ func tells(name string, credentials []string) bool {
 	return slices.ContainsFunc(credentials, same) || slices.ContainsFunc(Spoofed(), same) || slices.ContainsFunc(Signed(), same)
 }
 
-// Signed are the headers of a signed request beside the certificate's.
+// Signed returns the headers that a signed request has in addition to the certificate.
 func Signed() []string { return []string{"Content-Digest", "Signature-Input", "Signature"} }
 
-// Spoofed are the headers that proxies set and the doctor sends, to see whether
-// they get through.
+// Spoofed returns headers that are normally set by proxies. The doctor sends them to
+// test whether the proxy in front of the gateway forwards them.
 func Spoofed() []string {
 	return []string{
 		"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-SSL-Client-Cert", "SSL-Client-Cert",
@@ -129,7 +131,8 @@ func Spoofed() []string {
 	}
 }
 
-// Header is what arrived under a name, without regard to case; nil: nothing.
+// Header returns the lines of the header called name, ignoring case, or nil if there
+// is none.
 func (a Answer) Header(name string) []Value {
 	for _, h := range a.Headers {
 		if strings.EqualFold(h.Name, name) {

@@ -13,12 +13,12 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// headerOf reads the header in either of the forms in which Envoy sends it, with
-// canonical names and the pseudo-header fields of HTTP/2 among them.
+// headerOf returns the header of the request in canonical form, including the HTTP/2
+// pseudo-header fields. It accepts both encodings that Envoy sends.
 //
 // By default Envoy joins the values of one name with commas, so that two certificates
-// and a chain look alike. A comma therefore always separates two values. Chains need
-// encode_raw_headers.
+// cannot be distinguished from a chain. A comma is therefore always read as a separator
+// of values. Certificate chains require encode_raw_headers.
 func headerOf(r *auth.AttributeContext_HttpRequest) http.Header {
 	h := http.Header{}
 	for name, joined := range r.GetHeaders() {
@@ -37,8 +37,8 @@ func headerOf(r *auth.AttributeContext_HttpRequest) http.Header {
 	return h
 }
 
-// describeAttributes reads the request that Envoy asks about. What the attributes
-// say twice must be the same.
+// describeAttributes returns the request that the attributes of a check describe. It
+// refuses attributes that contain the same information twice with different values.
 func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *refusal.Error) {
 	r := a.GetRequest().GetHttp()
 	switch {
@@ -46,16 +46,16 @@ func describeAttributes(a *auth.AttributeContext, h http.Header) (request, *refu
 		return request{}, refusal.New(refusal.OriginMissing, "want the attributes request.http.method and path, found %.20q and %.80q", r.GetMethod(), r.GetPath())
 	case len(r.GetHeaders()) > 0 && len(r.GetHeaderMap().GetHeaders()) > 0:
 		return request{}, refusal.New(refusal.OriginAmbiguous, "want either headers or header_map, found both")
-	case !agrees(h[":method"], r.GetMethod(), r.GetHeaders()[":method"]) || !agrees(h[":path"], r.GetPath(), r.GetHeaders()[":path"]):
-		return request{}, refusal.New(refusal.OriginAmbiguous, "the pseudo-header fields say another method or path than the attributes %.20q and %.80q", r.GetMethod(), r.GetPath())
+	case !isConsistent(h[":method"], r.GetMethod(), r.GetHeaders()[":method"]) || !isConsistent(h[":path"], r.GetPath(), r.GetHeaders()[":path"]):
+		return request{}, refusal.New(refusal.OriginAmbiguous, "the pseudo-header fields contradict the method and path of the attributes %.20q and %.80q", r.GetMethod(), r.GetPath())
 	}
 	return request{
 		method: r.GetMethod(), target: r.GetPath(), header: h, handshake: a.GetSource().GetCertificate(),
-		hasBody: len(contentOf(r)) > 0 || announcesBody(h), body: bodyOf(r, h),
+		hasBody: len(contentOf(r)) > 0 || declaresBody(h), body: bodyOf(r, h),
 	}, nil
 }
 
-// contentOf is what Envoy sends of the content (with_request_body).
+// contentOf returns the part of the content that Envoy sends (with_request_body).
 func contentOf(r *auth.AttributeContext_HttpRequest) []byte {
 	if body := r.GetRawBody(); len(body) > 0 {
 		return body
@@ -63,19 +63,20 @@ func contentOf(r *auth.AttributeContext_HttpRequest) []byte {
 	return []byte(r.GetBody())
 }
 
-// bodyOf is the content, if Envoy sends all of it. Without any it is not known whether
-// there is none: what the client writes could be taken for Envoy's word. A part of the
-// content (allow_partial_message) could be just what was signed, with more behind it.
+// bodyOf returns the content if Envoy sends all of it, else nil. Empty content is not
+// proof of an empty body, because the headers that would prove it can be set by the
+// client. Partial content (allow_partial_message) is not used, because a signature could
+// cover exactly the received part of a longer body.
 func bodyOf(r *auth.AttributeContext_HttpRequest, h http.Header) gate.Body {
 	body := contentOf(r)
-	if len(body) == 0 || !says(h["X-Envoy-Auth-Partial-Body"], "false") || !says(h[headers.ContentLength], strconv.Itoa(len(body))) {
+	if len(body) == 0 || !onlyContains(h["X-Envoy-Auth-Partial-Body"], "false") || !onlyContains(h[headers.ContentLength], strconv.Itoa(len(body))) {
 		return nil
 	}
 	return receivedBody{content: body}
 }
 
-// receivedBody is a body that Envoy sent with its question, or the reason why it was
-// dropped.
+// receivedBody is a body that Envoy sent with its check, or the error for which the body
+// was dropped.
 type receivedBody struct {
 	content []byte
 	err     error
@@ -84,32 +85,32 @@ type receivedBody struct {
 // Hold implements [gate.Body].
 func (b receivedBody) Hold(string) ([]byte, error) { return b.content, b.err }
 
-// hold takes the content of the request from the room, and returns how many bytes it
-// took. Without room the content is dropped, and the request can still pass, unless a
-// signature covers the content.
-func (i *inbox) hold(r *request, attributes *auth.AttributeContext_HttpRequest) int64 {
+// hold reserves budget for the content of the request and returns the number of reserved
+// bytes. If the budget is exhausted, hold drops the content. The request can then still
+// be allowed, unless a signature covers the content.
+func (i *receiveLimiter) hold(r *request, attributes *auth.AttributeContext_HttpRequest) int64 {
 	size := int64(len(attributes.GetRawBody()) + len(attributes.GetBody()))
-	if size == 0 || i.room.take(size) {
+	if size == 0 || i.budget.acquire(size) {
 		return size
 	}
 	attributes.Body, attributes.RawBody = "", nil
-	r.body = receivedBody{err: overloaded("want room for %d bytes of content, found none", size)}
+	r.body = receivedBody{err: overloaded("want %d free bytes for the content, found fewer", size)}
 	return 0
 }
 
-// announcesBody reports whether the header says that there is content. That it says
-// so of no content is not asked.
-func announcesBody(h http.Header) bool {
-	return !says(h[headers.ContentLength], "0") || len(h[headers.TransferEncoding]) > 0
+// declaresBody reports whether the header fields declare content. Any Content-Length
+// other than 0 counts, and so does Transfer-Encoding.
+func declaresBody(h http.Header) bool {
+	return !onlyContains(h[headers.ContentLength], "0") || len(h[headers.TransferEncoding]) > 0
 }
 
-// says reports whether nothing but the value is said, or nothing at all.
-func says(values []string, want string) bool {
+// onlyContains reports whether all values equal want. It is true for no values.
+func onlyContains(values []string, want string) bool {
 	return !slices.ContainsFunc(values, func(value string) bool { return value != want })
 }
 
-// agrees reports whether the values of a field, if there are any, are the one that
-// is wanted; joined is the value where commas may have been taken for separators.
-func agrees(values []string, want, joined string) bool {
+// isConsistent reports whether a field is absent or has the one value want. joined is
+// the original value, before it was split at commas.
+func isConsistent(values []string, want, joined string) bool {
 	return len(values) == 0 || joined == want || slices.Equal(values, []string{want})
 }

@@ -24,22 +24,22 @@ import (
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// checker answers Envoy's ext_authz filter. It refuses with a denied response and not
-// with an error of gRPC, because Envoy can be configured to forward a request after an
-// error (failure_mode_allow). The exception are messages that gRPC itself refuses
-// because they are too long or cannot be decoded.
+// checker implements the server of Envoy's ext_authz filter. It refuses with a denied
+// response and not with a gRPC error, because Envoy can be configured to forward a
+// request after an error (failure_mode_allow). Messages that are too long or cannot be
+// decoded are the exception: gRPC itself refuses them with an error.
 type checker struct {
 	auth.UnimplementedAuthorizationServer
 
 	Options
 	headers forward.Filter
 	vary    *forward.Vary
-	inbox   *inbox
+	limiter *receiveLimiter
 }
 
-// service describes ext_authz to gRPC. Check is declared as a stream, which looks the
-// same to a client: so the handler begins before the question has been read, and
-// decides when and whether to read it.
+// service returns the gRPC description of ext_authz. It declares Check as a stream, which
+// has the same wire format as a unary call. The handler of a stream starts before the
+// message is received and can limit when and whether it is received.
 func (s *checker) service() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: auth.Authorization_ServiceDesc.ServiceName,
@@ -49,14 +49,14 @@ func (s *checker) service() *grpc.ServiceDesc {
 	}
 }
 
-// handle reads one question and answers it.
+// handle receives one check and sends the response.
 func (s *checker) handle(_ any, stream grpc.ServerStream) error {
 	r := new(auth.CheckRequest)
-	if refused := s.inbox.enter(); refused != nil {
+	if refused := s.limiter.enter(); refused != nil {
 		return s.refuse(stream, refused)
 	}
-	defer s.inbox.leave()
-	if err := s.inbox.receive(stream, r); err != nil {
+	defer s.limiter.leave()
+	if err := s.limiter.receive(stream, r); err != nil {
 		if refused := refusal.Of(err); refused != nil {
 			return s.refuse(stream, refused)
 		}
@@ -69,13 +69,13 @@ func (s *checker) handle(_ any, stream grpc.ServerStream) error {
 	return stream.SendMsg(res)
 }
 
-// refuse records and answers a question that was not read.
+// refuse records and denies a check that was not received.
 func (s *checker) refuse(stream grpc.ServerStream, d *refusal.Error) error {
 	q := s.begin(stream.Context(), nil, http.Header{})
 	return stream.SendMsg(q.denied(d))
 }
 
-// Check judges the request that the attributes describe.
+// Check decides about the request that the attributes describe.
 func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.CheckResponse, _ error) {
 	attributes := r.GetAttributes()
 	h := headerOf(attributes.GetRequest().GetHttp())
@@ -89,10 +89,10 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 		}
 	}()
 	held := int64(0)
-	defer func() { s.inbox.room.free(held) }()
+	defer func() { s.limiter.budget.release(held) }()
 	d := q.decide(func() (request, *refusal.Error) {
 		described, refused := describeAttributes(attributes, h)
-		held = s.inbox.hold(&described, attributes.GetRequest().GetHttp())
+		held = s.limiter.hold(&described, attributes.GetRequest().GetHttp())
 		return described, refused
 	})
 	if d.Denial != nil {
@@ -101,20 +101,20 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead), s.vary.Value(q.from.Hop.SignaturesRead)), nil
 }
 
-func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) inquiry {
+func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) authzCheck {
 	remote := ""
 	if p, ok := peer.FromContext(ctx); ok {
 		remote = p.Addr.String()
 	}
 	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
-	return inquiry{Options: &s.Options, from: from, record: audit.Record{
+	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
 		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Hop.RequestID, Source: from.SourceText,
 	}}
 }
 
-// granted returns the OK response, with the identity for the service and for Envoy's own
-// log, and with Vary for the service's answer.
-func (q *inquiry) granted(d gate.Decision, remove []string, vary string) *auth.CheckResponse {
+// granted returns the OK response. It contains the identity headers for the service, the
+// dynamic metadata for Envoy's access log, and Vary for the service's response.
+func (q *authzCheck) granted(d gate.Decision, remove []string, vary string) *auth.CheckResponse {
 	ok := &auth.OkHttpResponse{HeadersToRemove: remove, ResponseHeadersToAdd: []*core.HeaderValueOption{{
 		Header:       &core.HeaderValue{Key: "vary", Value: vary},
 		AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
@@ -130,8 +130,9 @@ func (q *inquiry) granted(d gate.Decision, remove []string, vary string) *auth.C
 	}
 }
 
-// denied is a refusal, with the answer that the client would get from certgate.
-func (q *inquiry) denied(d *refusal.Error) *auth.CheckResponse {
+// denied returns the denied response. Its status, header and body are the same as in a
+// refusal by the public surface.
+func (q *authzCheck) denied(d *refusal.Error) *auth.CheckResponse {
 	p := problem.Problem{
 		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
 		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
@@ -155,7 +156,7 @@ func (q *inquiry) denied(d *refusal.Error) *auth.CheckResponse {
 	}
 }
 
-// option sets the field in place of every one of the name.
+// option returns an option that replaces all fields of this name.
 func option(name, value string) *core.HeaderValueOption {
 	return &core.HeaderValueOption{
 		Header:       &core.HeaderValue{Key: strings.ToLower(name), Value: value},
@@ -171,8 +172,9 @@ func metadata(texts map[string]string) *structpb.Struct {
 	return &structpb.Struct{Fields: fields}
 }
 
-// toRemove are the fields that the service must not get. Envoy removes after it
-// has set: the identity's own names, which it overwrites, are not among them.
+// toRemove returns the names of the fields that Envoy must strip before it forwards the
+// request. It excludes the identity headers: Envoy overwrites them, and it would remove
+// the new values because it removes fields after it sets fields.
 func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
 	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
 	if s.Provenance.ProxyHeader != "" {
@@ -180,15 +182,16 @@ func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
 	}
 	for name := range h {
 		lower := strings.ToLower(name)
-		if s.headers.Protects(name) && !isEnvoys(lower) && !headers.IsIdentity(lower) || signaturesRead && headers.IsSignature(name) {
+		if s.headers.Protects(name) && !isSetByEnvoy(lower) && !headers.IsIdentity(lower) || signaturesRead && headers.IsSignature(name) {
 			names = append(names, lower)
 		}
 	}
 	return names
 }
 
-// isEnvoys: what Envoy writes itself and needs to forward the request.
-func isEnvoys(name string) bool {
+// isSetByEnvoy reports whether Envoy sets the field itself and needs it to forward the
+// request.
+func isSetByEnvoy(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case headers.ContentLength, headers.TransferEncoding, headers.ForwardedFor, headers.ForwardedProto:
 		return true

@@ -359,7 +359,7 @@ func TestEnvoyPeers(t *testing.T) {
 			trusting(b)
 			b.options.Peers = peers
 		})
-		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), inbox: newInbox(generous())}
+		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), limiter: newReceiveLimiter(generous())}
 		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
 		res, err := s.Check(ctx, about(t))
 		if err != nil {

@@ -10,17 +10,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// health answers Check only: a Watch would stay open for ever, and no drain would
-// end.
+// health implements Check of gRPC's health service. Watch is not implemented, because
+// its stream never ends and would block a graceful shutdown.
 type health struct {
 	healthpb.UnimplementedHealthServer
 
 	stopping func() bool
-	inbox    *inbox
+	limiter  *receiveLimiter
 }
 
-// service describes the health check to gRPC, as a stream for the reason that
-// [checker.service] gives.
+// service returns the gRPC description of the health service. It declares Check as a
+// stream for the same reason as [checker.service].
 func (h health) service() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: healthpb.Health_ServiceDesc.ServiceName,
@@ -32,11 +32,11 @@ func (h health) service() *grpc.ServiceDesc {
 
 func (h health) handle(_ any, stream grpc.ServerStream) error {
 	r := new(healthpb.HealthCheckRequest)
-	if refused := h.inbox.enter(); refused != nil {
+	if refused := h.limiter.enter(); refused != nil {
 		return status.Error(codes.ResourceExhausted, refused.Detail)
 	}
-	defer h.inbox.leave()
-	if err := h.inbox.receive(stream, r); err != nil {
+	defer h.limiter.leave()
+	if err := h.limiter.receive(stream, r); err != nil {
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	res, err := h.Check(stream.Context(), r)
@@ -46,7 +46,8 @@ func (h health) handle(_ any, stream grpc.ServerStream) error {
 	return stream.SendMsg(res)
 }
 
-// Check reports whether the whole server, or the service by name, accepts questions.
+// Check reports whether the server accepts checks. The service name may be empty or that
+// of ext_authz.
 func (h health) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	switch {
 	case r.GetService() != "" && r.GetService() != auth.Authorization_ServiceDesc.ServiceName:

@@ -7,28 +7,26 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// family is a pair of header names in which proxies describe the request that
-// they ask about.
-type family struct{ method, target string }
+// headerPair is a pair of header names with which a proxy describes the original request.
+type headerPair struct{ method, target string }
 
-// families are all that are read: of Traefik and Caddy, and what people configure
-// in nginx.
-var families = [...]family{
+// headerPairs lists the supported pairs: the names that Traefik and Caddy set, and the
+// names that are common in nginx configurations.
+var headerPairs = [...]headerPair{
 	{headers.ForwardedMethod, headers.ForwardedURI},
 	{headers.OriginalMethod, headers.OriginalURI},
 }
 
-// describe reads the request that the proxy asks about.
+// describe returns the original request that the header of a check describes.
 //
-// The proxy passes on the client's own header beside what it sets, so any of
-// these fields may be the client's. A family counts only as a whole, each field
-// once and not empty: half of one, which could be completed by the client, is
-// OriginMissing. Two families must agree, and a field that comes twice does not:
-// OriginAmbiguous. So what a client sends can take its request away from what the
-// proxy says, but never put another one in its place.
+// The proxy forwards the client's own header in addition to the fields that it sets, so
+// any of these fields may come from the client. Both fields of a pair must be present
+// and not empty; an incomplete pair, which a client could complete, is OriginMissing.
+// Duplicate fields, and two pairs that differ, are OriginAmbiguous. A client can
+// therefore cause a refusal of its own request, but cannot replace the description.
 func describe(h http.Header) (request, *refusal.Error) {
 	r := request{header: h}
-	for _, f := range families {
+	for _, f := range headerPairs {
 		methods, targets := h[f.method], h[f.target]
 		switch {
 		case len(methods) == 0 && len(targets) == 0:
@@ -38,7 +36,7 @@ func describe(h http.Header) (request, *refusal.Error) {
 		case len(methods) == 0 || len(targets) == 0 || methods[0] == "" || targets[0] == "":
 			return request{}, refusal.New(refusal.OriginMissing, "want %s beside %s, found one of them missing or empty", f.method, f.target)
 		case r.method != "" && (r.method != methods[0] || r.target != targets[0]):
-			return request{}, refusal.New(refusal.OriginAmbiguous, "%s and %s say %.20q and %.80q, others %.20q and %.80q",
+			return request{}, refusal.New(refusal.OriginAmbiguous, "want the same request in every pair of fields, found in %s and %s %.20q and %.80q, in others %.20q and %.80q",
 				f.method, f.target, methods[0], targets[0], r.method, r.target)
 		}
 		r.method, r.target = methods[0], targets[0]

@@ -11,55 +11,54 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// Bounds are what peers can make a [Server] hold. All are required.
+// Bounds limits the resources that peers can make a [Server] use. All fields are
+// required.
 type Bounds struct {
-	// MaxMessageBytes bounds a question, and with it the header of the request.
+	// MaxMessageBytes limits a check, including the header of the described request.
 	MaxMessageBytes int
-	// MaxHeldBytes bounds the questions that are being received on all connections,
-	// beyond the first 64 KiB of each, and separately the contents of those that wait
-	// for their answer. At least one question can always be received.
+	// MaxHeldBytes limits the total size of the checks that are being received on all
+	// connections, excluding the first 64 KiB of each. The same limit applies separately
+	// to the request contents of the checks that await a response. At least one check
+	// can always be received.
 	MaxHeldBytes int
-	// MaxQuestions bounds the questions that are open at a time on all connections;
-	// one more is denied.
-	MaxQuestions int
-	// MaxStreams bounds the questions that are open at a time on one connection. Envoy
-	// opens another connection then.
+	// MaxChecks limits the concurrent checks on all connections. Excess checks are
+	// denied.
+	MaxChecks int
+	// MaxStreams limits the concurrent checks on one connection. At the limit Envoy opens
+	// another connection.
 	MaxStreams int
-	// MaxConnections bounds the connections that are open at a time; one more is
-	// closed.
+	// MaxConnections limits the open connections. Excess connections are closed.
 	MaxConnections int
-	// HandshakeTimeout is the time in which a new connection has to send its first
-	// frames.
+	// HandshakeTimeout limits the time until a new connection has sent its first frames.
 	HandshakeTimeout time.Duration
-	// MessageTimeout is the time between the first and the last byte of a question.
+	// MessageTimeout limits the time between the first and the last byte of a check.
 	MessageTimeout time.Duration
-	// IdleTimeout is how long a connection may be without a question. A connection
-	// that has questions and is silent for as long is pinged.
+	// IdleTimeout is the time after which a connection without checks is closed. A
+	// connection with open checks is pinged after the same time without traffic.
 	IdleTimeout time.Duration
-	// WriteTimeout is how long a peer may take to answer a ping.
+	// WriteTimeout limits the time until a peer acknowledges a ping.
 	WriteTimeout time.Duration
 }
 
 const (
-	// maxMetadata bounds the HTTP/2 header of a question, in bytes.
+	// maxMetadata limits the HTTP/2 header of a check, in bytes.
 	maxMetadata = 16 << 10
-	// connectionWindow is how much all questions of a connection may send before gRPC
-	// has taken it from the connection, in bytes.
+	// connectionWindow is the HTTP/2 flow-control window of a connection, in bytes.
 	connectionWindow = 1 << 20
 	// minPingInterval is the shortest interval at which a peer may send pings.
 	minPingInterval = 5 * time.Second
 )
 
-// Server is the surface for Envoy: ext_authz of the v3 API and gRPC's health check,
-// both for peers only. It is safe for concurrent use; [NewServer] makes one.
+// Server serves Envoy's ext_authz v3 API and gRPC's health check, both for peers only.
+// It is safe for concurrent use. Use [NewServer] to create one.
 type Server struct {
 	grpc           *grpc.Server
 	options        Options
-	inbox          *inbox
+	limiter        *receiveLimiter
 	maxConnections int
 }
 
-// NewServer makes a server that has no listener yet.
+// NewServer returns a server without a listener.
 func NewServer(o Options, b Bounds) *Server {
 	s := grpc.NewServer(
 		grpc.MaxRecvMsgSize(b.MaxMessageBytes),
@@ -73,24 +72,23 @@ func NewServer(o Options, b Bounds) *Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	)
-	credentials, in := []string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}, newInbox(b)
-	c := &checker{Options: o, headers: forward.NewFilter(credentials), vary: forward.NewVary(credentials), inbox: in}
+	credentials, in := []string{o.Provenance.CredentialHeader, o.Provenance.ProxyHeader}, newReceiveLimiter(b)
+	c := &checker{Options: o, headers: forward.NewFilter(credentials), vary: forward.NewVary(credentials), limiter: in}
 	s.RegisterService(c.service(), c)
-	h := health{stopping: o.Stopping, inbox: in}
+	h := health{stopping: o.Stopping, limiter: in}
 	s.RegisterService(h.service(), h)
 	return &Server{s, o, in, b.MaxConnections}
 }
 
-// Serve answers until the listener fails or the server is shut down or closed; after
-// a shutdown the error is nil. Connections that are not from a peer are closed before
-// a byte is read.
+// Serve accepts connections until the listener fails or the server is shut down or
+// closed. After a shutdown the error is nil. Connections from other addresses than the
+// peers' are closed before a byte is read.
 func (s *Server) Serve(l net.Listener) error {
-	return s.grpc.Serve(&admission{Listener: l, options: &s.options, most: int64(s.maxConnections)})
+	return s.grpc.Serve(&peerListener{Listener: l, options: &s.options, limit: int64(s.maxConnections)})
 }
 
-// Shutdown closes the listener, tells peers to ask elsewhere and waits for the
-// questions that are open. When ctx is done first, it cuts them and returns ctx's
-// error.
+// Shutdown closes the listener, sends GOAWAY to the peers and waits for the open checks.
+// If ctx is done first, Shutdown closes all connections and returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -107,7 +105,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close cuts every connection.
+// Close closes the listener and all connections immediately.
 func (s *Server) Close() error {
 	s.grpc.Stop()
 	return nil

@@ -16,9 +16,9 @@ import (
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// Status is what the reason is answered with over HTTP: 401 where that is its
-// status, else 403. nginx's auth_request knows no others, and no proxy takes
-// these for leave.
+// Status returns the HTTP status of a refusal for this reason: 401 if that is the status
+// of the reason, else 403. nginx's auth_request supports only these two, and every proxy
+// treats both as a refusal.
 func Status(r refusal.Reason) int {
 	if r.Status() == http.StatusUnauthorized {
 		return http.StatusUnauthorized
@@ -26,25 +26,25 @@ func Status(r refusal.Reason) int {
 	return http.StatusForbidden
 }
 
-// NewHandler is the surface for proxies that ask over HTTP. It is safe for
-// concurrent use. Requests must come through a [framing.Listener]: others are
+// NewHandler returns the handler for proxies that send checks over HTTP. It is safe for
+// concurrent use. Requests must arrive through a [framing.Listener]; other requests are
 // refused as ambiguous.
 //
-//	/verify           with any method; the request that is asked about is in the
-//	                  header, see describe. 200 with the identity headers and no
-//	                  body, or a problem with [Status] and X-Certgate-Reason
-//	everything else   403
+//	/verify           any method; the header describes the original request, see
+//	                  describe. 200 with the identity headers and no body, or a
+//	                  problem with [Status] and X-Certgate-Reason
+//	all other paths   403
 //
-// No body is read.
+// The handler does not read request bodies.
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
 func newEngine(o Options) *gin.Engine {
 	s := &surface{o}
 	e := gin.New()
 	e.RedirectTrailingSlash = false
-	// Gin must not interpret forwarded headers; package provenance does that.
+	// Gin must not interpret forwarded headers; package ingress does that.
 	_ = e.SetTrustedProxies(nil)
-	e.Use(gin.CustomRecoveryWithWriter(nil, s.recovered), s.framed)
+	e.Use(gin.CustomRecoveryWithWriter(nil, s.recovered), s.checkFraming)
 	e.Any("/verify", s.verify)
 	e.NoRoute(func(c *gin.Context) {
 		q := s.begin(c)
@@ -61,10 +61,10 @@ func (s *surface) recovered(c *gin.Context, reason any) {
 	q.refuse(c, refusal.New(refusal.Internal, "a handler panicked"))
 }
 
-// framed refuses a request whose length can be read in two ways, because the next
-// request on the connection could be part of a client's body, and one whose
-// Connection fields list more options than are read.
-func (s *surface) framed(c *gin.Context) {
+// checkFraming refuses a request with an ambiguous body length, because the next request
+// on the connection could be part of a client's body. It also refuses a request whose
+// Connection fields list more options than the limit.
+func (s *surface) checkFraming(c *gin.Context) {
 	var refused *refusal.Error
 	if ambiguous := framing.Begin(c.Request); ambiguous {
 		c.Header("Connection", "close")
@@ -80,15 +80,15 @@ func (s *surface) framed(c *gin.Context) {
 	c.Next()
 }
 
-func (s *surface) begin(c *gin.Context) inquiry {
+func (s *surface) begin(c *gin.Context) authzCheck {
 	if s.Draining() || c.Request.ProtoMajor != 1 {
 		c.Header("Connection", "close")
 	}
 	r := c.Request
 	from := s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
-	return inquiry{Options: &s.Options, from: from, record: audit.Record{
+	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
 		Time: time.Now(), Surface: audit.Verify, RequestID: from.Hop.RequestID, Source: from.SourceText,
-		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // until it is known what is asked about
+		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // replaced when the original request is known
 	}}
 }
 
@@ -104,7 +104,7 @@ func (s *surface) verify(c *gin.Context) {
 	q.allow(c, d)
 }
 
-func (q *inquiry) allow(c *gin.Context, d gate.Decision) {
+func (q *authzCheck) allow(c *gin.Context, d gate.Decision) {
 	h := c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
 	forward.Identity(d.Grant, q.from.Hop, h.Set)
@@ -113,7 +113,7 @@ func (q *inquiry) allow(c *gin.Context, d gate.Decision) {
 	q.save(http.StatusOK, nil)
 }
 
-func (q *inquiry) refuse(c *gin.Context, d *refusal.Error) {
+func (q *authzCheck) refuse(c *gin.Context, d *refusal.Error) {
 	if d.Reason == refusal.PeerUntrusted {
 		c.Header("Connection", "close")
 	}

@@ -1,7 +1,7 @@
-// Package problem is the answer to a refused request (RFC 9457).
+// Package problem serializes the response to a refused request (RFC 9457).
 //
-// It says what a client needs to act and to ask the operator, nothing of what
-// the gateway found.
+// The response contains the information that a client needs to correct the request or
+// to contact the operator. It does not disclose the findings of the gateway.
 package problem
 
 import (
@@ -14,31 +14,31 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Problem is one answer. Reason and Status are required.
+// Problem is one problem response. Reason and Status are required.
 type Problem struct {
 	Reason refusal.Reason
-	// Status is the reason's, or what stands for it where others are not
-	// understood.
+	// Status is the status of the reason, or the substitute for a proxy that does not
+	// understand it.
 	Status int
-	// RequestID finds the audit line; empty: there is none. It has nothing to
-	// escape in JSON.
+	// RequestID identifies the audit record. Empty means that there is no record. It
+	// must not contain characters that JSON escapes.
 	RequestID string
-	// Hint says how to repair the request; empty: the title says it all.
+	// Hint describes how to correct the request. It is optional.
 	Hint string
-	// Header is the credential header's name, for the challenge of a 401.
+	// Header is the name of the credential header, for the challenge of a 401.
 	Header string
-	// AcceptSignature says what a signature has to cover (RFC 9421, section 5.1);
-	// empty: nothing is said.
+	// AcceptSignature lists the components that a signature must cover (RFC 9421,
+	// section 5.1). Empty omits the field.
 	AcceptSignature string
-	// RetryAfter is when another try may make sense; 0: unknown.
+	// RetryAfter is the delay before the client should retry. Zero omits the field.
 	RetryAfter time.Duration
 }
 
 // ContentType is the media type of [Problem.Document].
 const ContentType = "application/problem+json"
 
-// SetHeader sets the fields of the answer, all but Content-Type and what
-// concerns the connection.
+// SetHeader sets the header fields of the response, except Content-Type and the fields
+// that concern the connection.
 func (p Problem) SetHeader(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -53,14 +53,15 @@ func (p Problem) SetHeader(h http.Header) {
 		h.Set("Accept-Signature", p.AcceptSignature)
 	}
 	if p.RetryAfter > 0 {
-		// Whole seconds, and never so early that the answer is the same.
+		// Retry-After is in whole seconds. Rounding up prevents a retry that is too early.
 		seconds := (p.RetryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 }
 
-// Document is the problem on the wire, as JSON in the order in which a person
-// reads it, and a newline. No reason, title or request id has anything to escape.
+// Document serializes the problem as JSON, with the most readable fields first, and
+// appends a newline. Reasons, titles and request IDs contain no characters that JSON
+// escapes.
 func (p Problem) Document() []byte {
 	b := make([]byte, 0, 256)
 	b = append(append(append(b, `{"type":"urn:certgate:`...), p.Reason...), `","title":"`...)

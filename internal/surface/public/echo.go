@@ -11,15 +11,16 @@ import (
 	"github.com/certgate/certgate/internal/surface/echo"
 )
 
-// below reports whether the target's path is path or below it, byte for byte.
+// below reports whether the path of the target equals path or is a subpath of it.
+// Paths are compared byte by byte.
 func below(path, target string) bool {
 	rest, ok := strings.CutPrefix(target, path)
 	return ok && (rest == "" || rest[0] == '/' || rest[0] == '?')
 }
 
-// echo tells a verified client what arrived of its request. There is no rule to
-// ask, because nothing is sent to the upstream and the answer is about the
-// request itself; who is on the deny list is refused all the same.
+// echo responds to a verified client with a description of its request as received.
+// Access rules are not evaluated, because the request is not forwarded and the
+// response describes only the request itself. The deny list still applies.
 func (x *exchange) echo(asked gate.Request) {
 	d := x.Gate().Admit(asked)
 	x.record.ApplyDecision(&d)
@@ -32,15 +33,15 @@ func (x *exchange) echo(asked gate.Request) {
 		x.refuse(refusal.New(refusal.MethodNotAllowed, "the echo takes only GET and HEAD"))
 		return
 	}
-	answer := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
-	answer.Client, answer.Auth = d.Client.Name(), d.Auth
-	answer.Authority = x.Gate().Possession.Verifier.Authority(asked.Authority)
-	answer.PeerTrusted, answer.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
+	response := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
+	response.Client, response.Auth = d.Client.Name(), d.Auth
+	response.Authority = x.Gate().Possession.Verifier.Authority(asked.Authority)
+	response.PeerTrusted, response.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set(headers.RequestID, x.from.Hop.RequestID)
-	x.c.JSON(http.StatusOK, answer)
+	x.c.JSON(http.StatusOK, response)
 	x.record.Status, x.record.BytesOut = http.StatusOK, int64(max(x.c.Writer.Size(), 0))
 	x.record.Detail = "answered by the echo of ECHO_PATH"
 	x.save(audit.Allowed, nil)

@@ -16,11 +16,11 @@ import (
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// NewRefuser writes the answers to requests that net/http refuses before any
-// handler sees them, for [framing.Listener]: the same problem documents and audit
-// records as every other refusal of the surface, with the status that it has for
-// a reason. Who a trusted proxy says the client is cannot be known without a
-// header, so the source is the peer.
+// NewRefuser returns the function with which a [framing.Listener] responds to requests
+// that net/http refuses before any handler runs. It produces the same problem documents
+// and audit records as the other refusals of the surface; status maps a reason to the
+// surface's HTTP status. The recorded source is the peer, because the client address
+// that a trusted proxy forwards is in a header, and the header was not parsed.
 func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Reason) int) func(framing.Refusal) []byte {
 	return func(refused framing.Refusal) []byte {
 		now := time.Now()
@@ -33,7 +33,7 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Re
 		if surface != audit.Public {
 			extra += headers.Reason + ": " + string(reason) + "\r\n"
 		}
-		answer, n := rawProblem(p, now, extra)
+		response, n := rawProblem(p, now, extra)
 		source := ""
 		if addr, err := netip.ParseAddrPort(refused.Remote.String()); err == nil {
 			source = addr.Addr().Unmap().String()
@@ -43,25 +43,25 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Re
 			Decision: audit.Refused, Reason: reason, Detail: detailOf(refused, p.Hint),
 			Status: p.Status, BytesOut: int64(n), Duration: time.Since(now),
 		})
-		return answer
+		return response
 	}
 }
 
 func detailOf(r framing.Refusal, hint string) string {
 	switch {
 	case r.Stranger:
-		return "a connection that is not from AUTHZ_PEERS"
+		return "the connection is not from AUTHZ_PEERS"
 	case r.Status == http.StatusServiceUnavailable:
-		return "a connection too many"
+		return "the connection limit is reached"
 	case hint != "":
-		return fmt.Sprintf("refused as HTTP, with %d. %s", r.Status, hint)
+		return fmt.Sprintf("refused by net/http with status %d. %s", r.Status, hint)
 	default:
-		return fmt.Sprintf("refused as HTTP, with %d", r.Status)
+		return fmt.Sprintf("refused by net/http with status %d", r.Status)
 	}
 }
 
-// hintFor knows the mistake of clients that do not look at their header's value,
-// such as curl.
+// hintFor returns the hint for a PEM value with line breaks in a header, or "". Clients
+// that do not validate header values, such as curl, make this mistake.
 func hintFor(r framing.Refusal, reason refusal.Reason) string {
 	switch {
 	case r.PEM == "" || reason != refusal.RequestMalformed:
@@ -74,8 +74,8 @@ func hintFor(r framing.Refusal, reason refusal.Reason) string {
 	}
 }
 
-// splitRequestLine takes what stands between the method and the version for the
-// target, spaces included.
+// splitRequestLine returns the method and the target of a request line. The target is
+// everything between the method and the version, including spaces.
 func splitRequestLine(line string) (method, target string) {
 	method, rest, _ := strings.Cut(line, " ")
 	if i := strings.LastIndex(rest, " HTTP/"); i >= 0 {
@@ -103,9 +103,9 @@ func reasonFor(r framing.Refusal, target string) refusal.Reason {
 	return refusal.RequestMalformed
 }
 
-// rawProblem is the whole answer as it goes on the wire, with extra lines in its
-// header; n is the length of its body.
-func rawProblem(p problem.Problem, now time.Time, extra string) (answer []byte, n int) {
+// rawProblem serializes the whole response, with extra lines in its header. n is the
+// length of its body in bytes.
+func rawProblem(p problem.Problem, now time.Time, extra string) (response []byte, n int) {
 	body := p.Document()
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
 		"Content-Type: "+problem.ContentType+"\r\nDate: %s\r\n%sX-Content-Type-Options: nosniff\r\n"+headers.RequestID+": %s\r\n\r\n",

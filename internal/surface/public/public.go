@@ -1,9 +1,9 @@
-// Package public is the public HTTP surface: one health route, and behind
-// every other path the gate.
+// Package public serves the public HTTP surface: one health route, and the gated
+// reverse proxy on every other path.
 //
-// Its handlers are thin. They collect what the gate must know, hand a granted
-// request to the forwarder, answer a refusal with an RFC 9457 problem, and
-// leave one audit record for each request, whatever became of it.
+// Its handlers are thin. They collect the inputs of the gate, pass a granted
+// request to the forwarder, respond to a refusal with an RFC 9457 problem, and
+// write one audit record for every request, including failed ones.
 package public
 
 import (
@@ -25,35 +25,36 @@ import (
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// Options are what the surface is made of. All fields are required, except
-// EchoPath.
+// Options configures the surface. All fields are required, except EchoPath.
 type Options struct {
-	// Gate is the gate in force, asked once for each request.
+	// Gate returns the current gate. It is called once per request.
 	Gate      func() *gate.Gate
 	Forwarder *forward.Forwarder
 	Recorder  *audit.Recorder
 	Log       *zap.Logger
-	// Provenance says what is believed of a request.
+	// Provenance determines which forwarded headers and credentials of a request are
+	// trusted.
 	Provenance *ingress.Reader
-	// Stopping reports that the gateway has been told to stop. From then on
-	// health checks fail, so that load balancers send new requests elsewhere.
+	// Stopping reports whether the gateway is shutting down. While it is true, health
+	// checks fail, so that load balancers send new requests to other instances.
 	Stopping func() bool
-	// Draining reports that connections are being closed. It is never true
-	// before Stopping is.
+	// Draining reports whether connections are being closed. It becomes true only
+	// after Stopping.
 	Draining func() bool
-	// EchoPath is what is answered by package echo, with everything below it, to
-	// any verified client; empty: nothing.
+	// EchoPath is the path that package echo serves, together with its subpaths, to
+	// any verified client. Empty disables the echo.
 	EchoPath string
 }
 
 type surface struct{ Options }
 
-// NewHandler is the surface. It is safe for concurrent use. Requests must come
-// through a [framing.Listener]: others are refused as ambiguous.
+// NewHandler returns the handler of the surface. It is safe for concurrent use.
+// Requests must arrive through a [framing.Listener]; other requests are refused as
+// ambiguous.
 //
-//	GET /healthz   200, or 503 once stopping; for the load balancer, not gated
-//	EchoPath       and below: says what arrived, to any verified client
-//	everything else is gated and forwarded
+//	GET /healthz   200, or 503 while stopping; for load balancers, not gated
+//	EchoPath       and subpaths: describes the received request to any verified client
+//	all other paths are gated and forwarded
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
 func newEngine(o Options) *gin.Engine {
@@ -61,24 +62,24 @@ func newEngine(o Options) *gin.Engine {
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
-	// Gin must not interpret forwarded headers; package httpapi does that itself.
+	// Gin must not interpret forwarded headers; package ingress does that.
 	_ = e.SetTrustedProxies(nil)
-	e.Use(s.recover, s.framed)
+	e.Use(s.recover, s.checkFraming)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
 	e.NoMethod(func(c *gin.Context) {
 		var x exchange
 		x.begin(s, c)
 		x.refuse(refusal.New(refusal.MethodNotAllowed, "only GET and HEAD"))
 	})
-	// Not a wildcard route: there is no path that could be added beside it and
-	// so slip past the gate.
+	// The gated handler is no wildcard route: with a wildcard, a route registered
+	// beside it would bypass the gate.
 	e.NoRoute(s.gated)
 	return e
 }
 
-// recover answers a panic with a problem. It is not Gin's own: that one
-// swallows http.ErrAbortHandler, and an answer that broke off would reach the
-// client with a regular end.
+// recover responds to a panic with a problem. Gin's own recovery is not used,
+// because it swallows http.ErrAbortHandler: the client would then receive a
+// truncated response with a regular end.
 func (s *surface) recover(c *gin.Context) {
 	defer func() {
 		reason := recover()
@@ -96,9 +97,9 @@ func (s *surface) recover(c *gin.Context) {
 	c.Next()
 }
 
-// framed refuses, on every route, a request whose length can be read in two ways, and
-// one whose Connection fields list more options than are read.
-func (s *surface) framed(c *gin.Context) {
+// checkFraming refuses, on every route, a request with an ambiguous body length, and a
+// request whose Connection fields list more options than the limit.
+func (s *surface) checkFraming(c *gin.Context) {
 	var refused *refusal.Error
 	if ambiguous := framing.Begin(c.Request); ambiguous {
 		refused = refusal.New(refusal.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other")
@@ -164,7 +165,7 @@ func (s *surface) gated(c *gin.Context) {
 	x.forward(&d)
 }
 
-// exchange is one request and what there is to say about it in the end.
+// exchange is one request with its origin, its body and its audit record.
 type exchange struct {
 	*surface
 	c      *gin.Context
@@ -173,7 +174,8 @@ type exchange struct {
 	record audit.Record
 }
 
-// begin makes the zero value an exchange: it is too large to be handed around.
+// begin initializes the zero value in place, because an exchange is too large to be
+// copied.
 func (x *exchange) begin(s *surface, c *gin.Context) {
 	x.surface, x.c, x.record.Time = s, c, time.Now()
 	if s.Draining() {
@@ -185,13 +187,13 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
 
-// refuse answers with the denial and records it.
+// refuse responds with the refusal and records it.
 func (x *exchange) refuse(d *refusal.Error) { x.finish(audit.Refused, d) }
 
-// forward sends the request on and records what came of it.
+// forward forwards the request to the upstream and records the result.
 func (x *exchange) forward(d *gate.Decision) {
 	x.from.Hop.Auth, x.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
-	if d.Authority != "" { // rather than what somebody has written into Host since
+	if d.Authority != "" { // the authority that the signature covers takes precedence over Host
 		x.from.Hop.Host = d.Authority
 	}
 	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, x.from.Hop)
@@ -202,7 +204,7 @@ func (x *exchange) forward(d *gate.Decision) {
 	case refused == nil && result.Err != nil:
 		x.fail(refusal.New(refusal.Internal, "%v", result.Err))
 	case refused == nil:
-		// Gin would put its own page in the place of an empty 404.
+		// Without this call Gin replaces an empty 404 with its own page.
 		x.c.Writer.WriteHeaderNow()
 		x.save(audit.Allowed, nil)
 	case result.Status == 0 && (refused.Reason == refusal.BodyTooLarge || refused.Reason == refusal.RequestMalformed):
@@ -212,8 +214,8 @@ func (x *exchange) forward(d *gate.Decision) {
 	}
 }
 
-// fail answers with the denial if nothing was answered yet. When part of an
-// answer is out, only a broken connection tells the client.
+// fail responds with the refusal if no part of a response has been sent. Otherwise it
+// aborts the connection, which is the only remaining signal to the client.
 func (x *exchange) fail(d *refusal.Error) {
 	if x.record.Status != 0 || x.c.Writer.Written() {
 		x.save(audit.Failed, d)

@@ -13,8 +13,8 @@ import (
 	"github.com/certgate/certgate/internal/proxy/ingress"
 )
 
-// Admits reports whether a connection from this address may ask: the address is in
-// one of the networks.
+// Admits reports whether remote is the address of a peer, that is, whether one of the
+// networks contains it.
 func Admits(peers []netip.Prefix, remote net.Addr) bool {
 	if remote == nil {
 		return false
@@ -23,18 +23,18 @@ func Admits(peers []netip.Prefix, remote net.Addr) bool {
 	return err == nil && ingress.Contains(peers, addr.Addr().Unmap().WithZone(""))
 }
 
-// admission accepts connections of peers only, and at most a number of them at a
-// time. It closes all others before a byte is read or written, and records them.
-type admission struct {
+// peerListener accepts connections from peers only, up to a limit of open connections.
+// It closes and records all other connections before it reads or writes a byte.
+type peerListener struct {
 	net.Listener
 
 	options *Options
-	most    int64
+	limit   int64
 	open    atomic.Int64
 }
 
-// Accept waits for the next connection of a peer.
-func (a *admission) Accept() (net.Conn, error) {
+// Accept waits for the next connection from a peer.
+func (a *peerListener) Accept() (net.Conn, error) {
 	for {
 		c, err := a.Listener.Accept()
 		if err != nil {
@@ -42,25 +42,25 @@ func (a *admission) Accept() (net.Conn, error) {
 		}
 		refused := a.admit(c.RemoteAddr())
 		if refused == nil {
-			return &admitted{Conn: c, leave: sync.OnceFunc(func() { a.open.Add(-1) })}, nil
+			return &countedConn{Conn: c, leave: sync.OnceFunc(func() { a.open.Add(-1) })}, nil
 		}
 		a.record(c.RemoteAddr(), refused)
-		_ = c.Close() // nothing is left to be written
+		_ = c.Close() // no data is buffered
 	}
 }
 
-func (a *admission) admit(remote net.Addr) *refusal.Error {
+func (a *peerListener) admit(remote net.Addr) *refusal.Error {
 	if !Admits(a.options.Peers, remote) {
-		return refusal.New(refusal.PeerUntrusted, "a connection that is not from AUTHZ_PEERS")
+		return refusal.New(refusal.PeerUntrusted, "the connection is not from AUTHZ_PEERS")
 	}
-	if a.open.Add(1) > a.most {
+	if a.open.Add(1) > a.limit {
 		a.open.Add(-1)
-		return refusal.New(refusal.Overloaded, "a connection too many: %d are open", a.most)
+		return refusal.New(refusal.Overloaded, "want at most %d connections, found one more", a.limit)
 	}
 	return nil
 }
 
-func (a *admission) record(remote net.Addr, d *refusal.Error) {
+func (a *peerListener) record(remote net.Addr, d *refusal.Error) {
 	source := ""
 	if addr, err := netip.ParseAddrPort(fmt.Sprint(remote)); err == nil {
 		source = addr.Addr().Unmap().String()
@@ -71,15 +71,15 @@ func (a *admission) record(remote net.Addr, d *refusal.Error) {
 	})
 }
 
-// admitted is a connection that counts until it is closed.
-type admitted struct {
+// countedConn is an accepted connection. It counts towards the limit until it is closed.
+type countedConn struct {
 	net.Conn
 
 	leave func()
 }
 
-// Close closes the connection; it may be called again.
-func (c *admitted) Close() error {
+// Close closes the connection. Only the first call releases its place.
+func (c *countedConn) Close() error {
 	c.leave()
 	return c.Conn.Close()
 }

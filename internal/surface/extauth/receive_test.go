@@ -116,8 +116,8 @@ func (s stream) Context() context.Context { return s.ctx }
 func TestPlaceTaken(t *testing.T) {
 	bounds := generous()
 	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond
-	in := newInbox(bounds)
-	in.reading <- struct{}{}
+	in := newReceiveLimiter(bounds)
+	in.receiving <- struct{}{}
 	refused := refusal.Of(in.receive(stream{ctx: t.Context()}, new(auth.CheckRequest)))
 	if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter != time.Second {
 		t.Errorf("%v: want overloaded", refused)
@@ -171,26 +171,26 @@ func TestMaxStreams(t *testing.T) {
 	c.await(t, "REFUSED_STREAM", func() bool { return third.refused })
 }
 
-// TestMaxQuestions checks that one question too many on all connections is denied,
+// TestMaxChecks checks that one question too many on all connections is denied,
 // and that another is answered when one has ended.
-func TestMaxQuestions(t *testing.T) {
+func TestMaxChecks(t *testing.T) {
 	b := newBench(t, nil)
 	bounds := generous()
-	bounds.MaxQuestions = 2
+	bounds.MaxChecks = 2
 	addr, s := b.startEnvoy(t, bounds)
 	first, second := rawDial(t, addr, true), rawDial(t, addr, true)
 	good := framed(t, about(t))
 	first.ask(t, checkMethod, nil)
 	second.ask(t, healthMethod, nil)
-	eventually(t, "two questions open", func() bool { return s.inbox.open.Load() == 2 })
+	eventually(t, "two questions open", func() bool { return s.limiter.open.Load() == 2 })
 	wantDenied(t, b, second.answer(t, second.ask(t, checkMethod, good)), refusal.Overloaded)
 	first.conn.Close()
-	eventually(t, "one question open", func() bool { return s.inbox.open.Load() == 1 })
+	eventually(t, "one question open", func() bool { return s.limiter.open.Load() == 1 })
 	if res := second.answer(t, second.ask(t, checkMethod, good)); res.GetOkResponse() == nil {
 		t.Errorf("%v: want leave", res)
 	}
 	second.conn.Close()
-	eventually(t, "no question open", func() bool { return s.inbox.open.Load() == 0 })
+	eventually(t, "no question open", func() bool { return s.limiter.open.Load() == 0 })
 }
 
 // TestIdleConnection checks that a connection without a question is closed.
@@ -236,7 +236,7 @@ func TestHandshakeTimeout(t *testing.T) {
 // TestContentRoom checks that content without room is dropped, and that only a
 // signature over it fails then.
 func TestContentRoom(t *testing.T) {
-	in := newInbox(Bounds{MaxMessageBytes: 1, MaxHeldBytes: 10})
+	in := newReceiveLimiter(Bounds{MaxMessageBytes: 1, MaxHeldBytes: 10})
 	for _, tt := range []struct {
 		name    string
 		content string
@@ -250,7 +250,7 @@ func TestContentRoom(t *testing.T) {
 		{"more than is free", "01234", 6, 0, refusal.Overloaded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			in.room.taken.Store(tt.taken)
+			in.budget.used.Store(tt.taken)
 			question := raw(about(t))
 			h := httpOf(question)
 			h.Method, h.RawBody = http.MethodPost, []byte(tt.content)
@@ -259,8 +259,8 @@ func TestContentRoom(t *testing.T) {
 			if refused != nil {
 				t.Fatal(refused)
 			}
-			if held := in.hold(&r, h); held != tt.held || in.room.taken.Load() != tt.taken+tt.held {
-				t.Errorf("want %d bytes taken, found %d of %d", tt.held, held, in.room.taken.Load())
+			if held := in.hold(&r, h); held != tt.held || in.budget.used.Load() != tt.taken+tt.held {
+				t.Errorf("want %d bytes taken, found %d of %d", tt.held, held, in.budget.used.Load())
 			}
 			if tt.content == "" {
 				return
@@ -286,7 +286,7 @@ func TestRoomIsFreed(t *testing.T) {
 	bounds := generous()
 	bounds.MaxHeldBytes = 100 << 10
 	bounds.MaxMessageBytes = 100 << 10
-	s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), inbox: newInbox(bounds)}
+	s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), limiter: newReceiveLimiter(bounds)}
 	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
 	for _, g := range []*gate.Gate{b.gate, {Identifier: panics{}}} {
 		b.gate = g
@@ -296,7 +296,7 @@ func TestRoomIsFreed(t *testing.T) {
 		if _, err := s.Check(ctx, question); err != nil {
 			t.Fatal(err)
 		}
-		if taken := s.inbox.room.taken.Load(); taken != 0 {
+		if taken := s.limiter.budget.used.Load(); taken != 0 {
 			t.Errorf("want no bytes taken after the answer, found %d", taken)
 		}
 	}

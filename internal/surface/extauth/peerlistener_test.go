@@ -54,7 +54,7 @@ func (b *bench) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
 // generous are bounds that no test reaches by accident.
 func generous() Bounds {
 	return Bounds{
-		MaxMessageBytes: 2 << 20, MaxHeldBytes: 64 << 20, MaxQuestions: 1000, MaxStreams: 1000, MaxConnections: 1000,
+		MaxMessageBytes: 2 << 20, MaxHeldBytes: 64 << 20, MaxChecks: 1000, MaxStreams: 1000, MaxConnections: 1000,
 		MessageTimeout: time.Minute, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
 	}
 }
