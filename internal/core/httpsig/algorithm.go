@@ -13,7 +13,7 @@ import (
 	"math/big"
 )
 
-// algorithm is a signature algorithm by its registered name (RFC 9421, section
+// algorithm is the registered name of a signature algorithm (RFC 9421, section
 // 6.2.2).
 type algorithm string
 
@@ -25,11 +25,11 @@ const (
 	rsaV15SHA256    algorithm = "rsa-v1_5-sha256"
 )
 
-// saltLength is that of rsa-pss-sha512 in bytes (RFC 9421, section 3.3.1).
+// saltLength is the salt length of rsa-pss-sha512 in bytes (RFC 9421, section 3.3.1).
 const saltLength = 64
 
-// algorithms are those that the key is able to, the better one first. It is the
-// key that decides, never the message.
+// algorithms returns the algorithms that the key supports, the preferred one first.
+// They depend on the key only, so a message cannot select a weaker algorithm.
 func algorithms(key crypto.PublicKey, legacyRSA bool) []algorithm {
 	switch key := key.(type) {
 	case ed25519.PublicKey:
@@ -49,20 +49,20 @@ func algorithms(key crypto.PublicKey, legacyRSA bool) []algorithm {
 	return nil
 }
 
-// rsaAlgorithms leaves out PSS where the salt and the hash do not fit into the key
-// (RFC 8017, section 9.1.1), as with 1024 bits.
+// rsaAlgorithms returns the algorithms of an RSA key. PSS is omitted if the salt and
+// the hash do not fit into the key (RFC 8017, section 9.1.1), as with 1024 bits.
 func rsaAlgorithms(key *rsa.PublicKey, legacy bool) []algorithm {
-	var able []algorithm
+	var supported []algorithm
 	if (key.N.BitLen()-1+7)/8 >= crypto.SHA512.Size()+saltLength+2 {
-		able = append(able, rsaPSSSHA512)
+		supported = append(supported, rsaPSSSHA512)
 	}
 	if legacy {
-		able = append(able, rsaV15SHA256)
+		supported = append(supported, rsaV15SHA256)
 	}
-	return able
+	return supported
 }
 
-// describe names the kind of key, for the log.
+// describe returns the type and size of the key, for log messages.
 func describe(key crypto.PublicKey) string {
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
@@ -73,7 +73,8 @@ func describe(key crypto.PublicKey) string {
 	return fmt.Sprintf("%T", key)
 }
 
-// hash is 0 where the message itself is signed.
+// hash returns the hash function of the algorithm, or 0 if the signature base is
+// signed without hashing.
 func (a algorithm) hash() crypto.Hash {
 	switch a {
 	case ecdsaP256SHA256, rsaV15SHA256:
@@ -86,7 +87,7 @@ func (a algorithm) hash() crypto.Hash {
 	return 0
 }
 
-// digest is what the key's operation is given.
+// digest returns the input of the key's sign or verify operation.
 func (a algorithm) digest(base []byte) []byte {
 	hash := a.hash()
 	if hash == 0 {
@@ -97,8 +98,8 @@ func (a algorithm) digest(base []byte) []byte {
 	return h.Sum(nil)
 }
 
-// verify reports whether the signature over the base is the key's, which is one
-// that is able to the algorithm.
+// verify reports whether the signature over the base was made with the key. The key
+// must support the algorithm.
 func (a algorithm) verify(key crypto.PublicKey, base, signature []byte) bool {
 	digest := a.digest(base)
 	switch key := key.(type) {
@@ -119,8 +120,8 @@ func pssOptions() *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: saltLength, Hash: crypto.SHA512}
 }
 
-// verifyECDSA takes r and s one behind the other, each as long as the curve's
-// order (RFC 9421, section 3.3.4), and nothing in DER.
+// verifyECDSA verifies the concatenation of r and s, each as long as the curve's order
+// (RFC 9421, section 3.3.4). DER signatures are rejected.
 func verifyECDSA(key *ecdsa.PublicKey, digest, signature []byte) bool {
 	size := orderSize(key)
 	if len(signature) != 2*size {
@@ -133,7 +134,7 @@ func verifyECDSA(key *ecdsa.PublicKey, digest, signature []byte) bool {
 
 func orderSize(key *ecdsa.PublicKey) int { return (key.Params().N.BitLen() + 7) / 8 }
 
-// sign makes a signature over the base with a key that is able to the algorithm.
+// sign signs the base. The key must support the algorithm.
 func (a algorithm) sign(key crypto.Signer, base []byte) ([]byte, error) {
 	var options crypto.SignerOpts = a.hash()
 	if a == rsaPSSSHA512 {
@@ -150,7 +151,8 @@ func (a algorithm) sign(key crypto.Signer, base []byte) ([]byte, error) {
 	return rawECDSA(signature, orderSize(public))
 }
 
-// rawECDSA makes r and s one behind the other from the DER of a [crypto.Signer].
+// rawECDSA converts the DER signature of a [crypto.Signer] to the concatenation of r
+// and s, each of size bytes.
 func rawECDSA(der []byte, size int) ([]byte, error) {
 	var pair struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &pair)
@@ -158,7 +160,7 @@ func rawECDSA(der []byte, size int) ([]byte, error) {
 		return nil, err
 	}
 	if len(rest) > 0 || pair.R.Sign() <= 0 || pair.S.Sign() <= 0 || pair.R.BitLen() > 8*size || pair.S.BitLen() > 8*size {
-		return nil, errors.New("want an ECDSA signature from the key, found something else")
+		return nil, errors.New("want an ECDSA signature in DER from the key, found other bytes")
 	}
 	raw := make([]byte, 2*size)
 	pair.R.FillBytes(raw[:size])

@@ -7,18 +7,18 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// source is what the values of components are read from.
+// source holds the request that component values are read from.
 type source struct {
 	m     Message
-	host  string                // the value of @authority
-	query map[string]queryParam // read once, when first asked for
+	host  string                // value of @authority
+	query map[string]queryParam // parsed on first use
 }
 
-// signatureBase is what is signed (RFC 9421, section 2.5): a line for each
-// component, the last for the signature's own parameters. It is a copy of all it
-// has of the message.
+// signatureBase returns the signature base, the input of the signature algorithm
+// (RFC 9421, section 2.5): one line per component, then the signature parameters. The
+// result does not alias the message.
 func signatureBase(m Message, host string, covered []component, params string) ([]byte, error) {
-	b := make([]byte, 0, sizeOf(m, covered)+len(params))
+	b := make([]byte, 0, estimateSize(m, covered)+len(params))
 	from := source{m: m, host: host}
 	var err error
 	for _, c := range covered {
@@ -29,7 +29,7 @@ func signatureBase(m Message, host string, covered []component, params string) (
 			return nil, err
 		}
 		if !isText(b[start:]) {
-			return nil, refusal.New(refusal.ProofMalformed, "want the value of %.80q in printable ASCII on one line, found other bytes", c.name)
+			return nil, refusal.New(refusal.ProofMalformed, "want the value of %.80q as printable ASCII on one line, found other bytes", c.name)
 		}
 		b = append(b, '\n')
 	}
@@ -37,8 +37,8 @@ func signatureBase(m Message, host string, covered []component, params string) (
 	return append(b, params...), nil
 }
 
-// sizeOf is about as long as the base without its last line.
-func sizeOf(m Message, covered []component) int {
+// estimateSize estimates the length of the base without its last line, in bytes.
+func estimateSize(m Message, covered []component) int {
 	size := 64 + len(m.Method) + 2*len(m.Target) + len(m.Authority)
 	for _, c := range covered {
 		size += len(c.name) + len(c.query) + 16
@@ -49,8 +49,9 @@ func sizeOf(m Message, covered []component) int {
 	return size
 }
 
-// isText reports what may be in the signature base, which is ASCII (RFC 9421,
-// section 2.5). A line break would begin a line of somebody's own choice.
+// isText reports whether the value is printable ASCII, spaces and tabs, as the
+// signature base requires (RFC 9421, section 2.5). With a line break, the client could
+// inject a line into the base.
 func isText(value []byte) bool {
 	for _, c := range value {
 		if (c < ' ' && c != '\t') || c > '~' {
@@ -66,7 +67,7 @@ func (s *source) appendValue(b []byte, c component) ([]byte, error) {
 		return append(b, s.m.Method...), nil
 	case authority:
 		if s.host == "" {
-			return nil, refusal.New(refusal.ProofMalformed, "want a host that the request is for, found none")
+			return nil, refusal.New(refusal.ProofMalformed, "want a host in the request, found none")
 		}
 		return append(b, s.host...), nil
 	case requestTarget:
@@ -77,8 +78,8 @@ func (s *source) appendValue(b []byte, c component) ([]byte, error) {
 	return appendField(b, c, s.m.Header)
 }
 
-// appendTarget writes a part of the request target, its bytes as received
-// (RFC 9421, sections 2.2.6 to 2.2.8).
+// appendTarget appends the path, the query or one query parameter of the request
+// target (RFC 9421, sections 2.2.6 to 2.2.8). Path and query are the bytes as received.
 func (s *source) appendTarget(b []byte, c component) ([]byte, error) {
 	if !strings.HasPrefix(s.m.Target, "/") {
 		return nil, refusal.New(refusal.ProofMalformed, "want a request target in origin form, found %.80q", s.m.Target)
@@ -97,12 +98,12 @@ func (s *source) appendTarget(b []byte, c component) ([]byte, error) {
 			return nil, err
 		}
 	}
-	value, err := only(s.query, c.query)
+	value, err := singleValue(s.query, c.query)
 	return append(b, value...), err
 }
 
-// appendField writes the lines of a field, trimmed and joined (RFC 9421, section
-// 2.1).
+// appendField appends the lines of a field, trimmed and joined with ", " (RFC 9421,
+// section 2.1).
 func appendField(b []byte, c component, h http.Header) ([]byte, error) {
 	lines := h[c.field]
 	if len(lines) == 0 {
@@ -117,8 +118,8 @@ func appendField(b []byte, c component, h http.Header) ([]byte, error) {
 	return b, nil
 }
 
-// Authority returns the host that a signature over a request for the given host has
-// to name: see [ChooseAuthority].
+// Authority returns the value of @authority that a signature over a request for the
+// given host must cover: see [ChooseAuthority].
 func (v *Verifier) Authority(requested string) string {
 	if v == nil {
 		return NormalizeHost(requested)
@@ -127,8 +128,8 @@ func (v *Verifier) Authority(requested string) string {
 }
 
 // ChooseAuthority returns the host under which a service with the given public
-// authorities serves a request: the requested host if it is one of them or there are
-// none, else the first of them. The result has the form of [NormalizeHost].
+// authorities serves a request: the requested host if it is one of them or if the list is
+// empty, otherwise the first of them. The result is normalized with [NormalizeHost].
 func ChooseAuthority(authorities []string, requested string) string {
 	requested = NormalizeHost(requested)
 	for _, host := range authorities {

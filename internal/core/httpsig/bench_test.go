@@ -8,8 +8,8 @@ import (
 	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
-// BenchmarkRead is what every signed request costs before its certificate is
-// looked at, and what a forgery costs as well.
+// BenchmarkRead measures the cost of a signed request before its certificate is
+// examined, for a valid signature and for the most expensive invalid ones.
 func BenchmarkRead(b *testing.B) {
 	p := newParty(b)
 	good := p.sign(b, post(p), terms())
@@ -40,7 +40,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkCheck is the verification of one signature.
+// BenchmarkCheck measures the verification of one signature.
 func BenchmarkCheck(b *testing.B) {
 	each(b, func(b *testing.B, v *httpsig.Verifier, p party, m httpsig.Message, _ httpsig.Terms) {
 		b.Helper()
@@ -56,7 +56,7 @@ func BenchmarkCheck(b *testing.B) {
 	})
 }
 
-// BenchmarkSign is what a client pays for a request.
+// BenchmarkSign measures the cost of signing one request.
 func BenchmarkSign(b *testing.B) {
 	each(b, func(b *testing.B, _ *httpsig.Verifier, p party, m httpsig.Message, t httpsig.Terms) {
 		b.Helper()
@@ -72,7 +72,7 @@ func BenchmarkSign(b *testing.B) {
 	})
 }
 
-// each runs a benchmark for every algorithm.
+// each runs a benchmark for each algorithm.
 func each(b *testing.B, run func(*testing.B, *httpsig.Verifier, party, httpsig.Message, httpsig.Terms)) {
 	b.Helper()
 	i := newIssuer(b)

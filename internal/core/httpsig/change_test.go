@@ -14,8 +14,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// part is one input of a proof: where it is, and how a change of any byte of it may
-// show. The first reason is the one that most bytes give.
+// part is one input of the verification: how to read and set it, and the possible
+// refusal reasons after a change of any byte. The first reason is the most frequent one.
 type part struct {
 	name    string
 	of      func(m *httpsig.Message) string
@@ -23,8 +23,8 @@ type part struct {
 	reasons []refusal.Reason
 }
 
-// parts are all inputs: those of the base, the signature's own parameters one by
-// one, the signature and the body.
+// parts returns all inputs: the covered components, each signature parameter, the
+// signature and the body.
 func parts() []part {
 	field := func(name string, reasons ...refusal.Reason) part {
 		return part{
@@ -39,10 +39,10 @@ func parts() []part {
 		{"target", func(m *httpsig.Message) string { return m.Target }, func(m *httpsig.Message, s string) { m.Target = s }, only(invalid, malformed, incomplete)},
 		field("X-Ssl-Auth", invalid),
 		field("Content-Type", invalid),
-		// An algorithm of another name is one that nobody knows.
+		// A changed algorithm name is unknown.
 		field("Content-Digest", invalid, malformed, digest),
 		field("Signature", invalid, malformed),
-		// A label, a name, a number or a tag becomes another.
+		// The change can affect a label, a name, a number or the tag.
 		field("Signature-Input", invalid, malformed, incomplete, missing, expired),
 		parameter("created", invalid, expired, malformed),
 		parameter("expires", invalid, expired, malformed),
@@ -60,7 +60,8 @@ func bodyOf(m *httpsig.Message) string {
 	return string(body)
 }
 
-// parameter is the value of one parameter in Signature-Input, without its quotes.
+// parameter returns the part for the value of one parameter in Signature-Input, without
+// its quotes.
 func parameter(name string, reasons ...refusal.Reason) part {
 	find := func(m *httpsig.Message) (input string, start, end int) {
 		input = m.Header.Get("Signature-Input")
@@ -85,15 +86,14 @@ func parameter(name string, reasons ...refusal.Reason) part {
 	}
 }
 
-// changed is the part with another byte at that place, one that no reading folds
-// into the same.
+// changed returns the value with the byte at the given index changed by XOR with by.
 func changed(value string, at int, by byte) string {
 	b := []byte(value)
 	b[at] ^= by
 	return string(b)
 }
 
-// refusedFor proves that the message with the part changed is refused, and that its
+// refusedFor asserts that the message with the changed part is refused and that its
 // nonce is not spent.
 func refusedFor(tb rapid.TB, v *httpsig.Verifier, n *nonces, p party, good httpsig.Message, one part, value string) {
 	tb.Helper()
@@ -105,12 +105,12 @@ func refusedFor(tb rapid.TB, v *httpsig.Verifier, n *nonces, p party, good https
 		tb.Errorf("%s %.80q: want one of %q, found %v", one.name, value, one.reasons, err)
 	}
 	if proven.Valid() || n.asked > 0 {
-		tb.Errorf("%s %.80q: something is proven, or a nonce spent", one.name, value)
+		tb.Errorf("%s %.80q: want nothing proven and no nonce spent", one.name, value)
 	}
 }
 
-// TestAnyByteChanged: every byte of every input, changed, cut out or doubled, for
-// the fastest algorithm.
+// TestAnyByteChanged changes each byte of each input and expects a refusal, for the
+// fastest algorithm.
 func TestAnyByteChanged(t *testing.T) {
 	p := newIssuer(t).issue(edKey(t))
 	m := post(p)
@@ -127,8 +127,8 @@ func TestAnyByteChanged(t *testing.T) {
 	wantReason(t, err, "")
 }
 
-// TestAnyChange: for every algorithm, what a Signer signs a Verifier accepts, and
-// any one change of one byte is refused.
+// TestAnyChange asserts for each algorithm that a Verifier accepts the signature of a
+// Signer and refuses the request after any change of one byte.
 func TestAnyChange(t *testing.T) {
 	i := newIssuer(t)
 	for _, k := range kinds() {
@@ -153,13 +153,14 @@ func TestAnyChange(t *testing.T) {
 	}
 }
 
-// orMalformed is for changes that may end a string or leave nothing.
+// orMalformed adds ProofMalformed to the reasons, for changes that may end a string or
+// remove the whole value.
 func orMalformed(one part) part {
 	one.reasons = append(slices.Clone(one.reasons), malformed)
 	return one
 }
 
-// message is any request with a body.
+// message returns a random request with a body.
 func message(r *rapid.T, p party) httpsig.Message {
 	m := post(p)
 	m.Method = rapid.StringMatching(`[A-Z]{1,10}`).Draw(r, "method")
@@ -171,7 +172,7 @@ func message(r *rapid.T, p party) httpsig.Message {
 	return m
 }
 
-// TestCutAndDoubled: bytes added or taken away, where one might be read as none.
+// TestCutAndDoubled adds and removes bytes and lines and expects a refusal.
 func TestCutAndDoubled(t *testing.T) {
 	p := newIssuer(t).issue(edKey(t))
 	good := p.sign(t, post(p), terms())
@@ -192,7 +193,8 @@ func TestCutAndDoubled(t *testing.T) {
 	}
 }
 
-// TestEmptyQuery: a question mark more or less is another request.
+// TestEmptyQuery asserts that a signature does not verify after a question mark is added
+// or removed.
 func TestEmptyQuery(t *testing.T) {
 	p := newParty(t)
 	for _, tt := range []struct {
@@ -214,14 +216,14 @@ func TestEmptyQuery(t *testing.T) {
 		_, err := prove(v, m, p.client, now)
 		wantReason(t, err, tt.want)
 		if refused := refusal.Of(err); tt.want == incomplete && !strings.Contains(refused.AcceptSignature, `"@query" "@request-target" "x-ssl-auth"`) {
-			t.Errorf("want the whole target asked for, found %s", refused.AcceptSignature)
+			t.Errorf("want @request-target in Accept-Signature, found %s", refused.AcceptSignature)
 		}
 	}
 }
 
-// TestSameInOtherWords: what other programs may change on the way without a change
-// of meaning.
-func TestSameInOtherWords(t *testing.T) {
+// TestEquivalentRequest asserts that changes that a proxy may make without changing the
+// meaning of the request do not invalidate the signature.
+func TestEquivalentRequest(t *testing.T) {
 	p := newParty(t)
 	m := post(p)
 	m.Header["X-Other"] = []string{"a", "b"}
@@ -229,12 +231,12 @@ func TestSameInOtherWords(t *testing.T) {
 	made.Cover = []string{"x-other"}
 	good := p.sign(t, m, made)
 	for name, change := range map[string]func(m *httpsig.Message){
-		"nothing":          func(*httpsig.Message) {},
-		"spaces at ends":   func(m *httpsig.Message) { m.Header["X-Ssl-Auth"][0] = " \t" + m.Header["X-Ssl-Auth"][0] + " " },
-		"lines joined":     func(m *httpsig.Message) { m.Header["X-Other"] = []string{"a, b"} },
-		"host in capitals": func(m *httpsig.Message) { m.Authority = strings.ToUpper(m.Authority) },
-		"port of https":    func(m *httpsig.Message) { m.Authority += ":443" },
-		"another field":    func(m *httpsig.Message) { m.Header["X-Forwarded-For"] = []string{"10.0.0.1"} },
+		"nothing":        func(*httpsig.Message) {},
+		"outer spaces":   func(m *httpsig.Message) { m.Header["X-Ssl-Auth"][0] = " \t" + m.Header["X-Ssl-Auth"][0] + " " },
+		"lines joined":   func(m *httpsig.Message) { m.Header["X-Other"] = []string{"a, b"} },
+		"uppercase host": func(m *httpsig.Message) { m.Authority = strings.ToUpper(m.Authority) },
+		"HTTPS port":     func(m *httpsig.Message) { m.Authority += ":443" },
+		"another field":  func(m *httpsig.Message) { m.Header["X-Forwarded-For"] = []string{"10.0.0.1"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, _ := newVerifier()
@@ -246,8 +248,9 @@ func TestSameInOtherWords(t *testing.T) {
 	}
 }
 
-// TestBaseHasItsLines: as many lines as there are components, and one.
-func TestBaseHasItsLines(t *testing.T) {
+// TestBaseLineCount asserts that the signature base has one line per component and one
+// line for the parameters.
+func TestBaseLineCount(t *testing.T) {
 	p := newParty(t)
 	rapid.Check(t, func(r *rapid.T) {
 		m := p.sign(t, message(r, p), terms())

@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestAlgorithmIsTheKeys: alg narrows what the key is able to and adds nothing.
+// TestAlgorithmIsTheKeys asserts that alg can only select among the key's own algorithms.
 func TestAlgorithmIsTheKeys(t *testing.T) {
 	i := newIssuer(t)
 	for _, k := range kinds() {
@@ -35,8 +35,8 @@ func TestAlgorithmIsTheKeys(t *testing.T) {
 	}
 }
 
-// TestLegacyRSA: without the setting there is no PKCS #1 v1.5, whatever the message
-// says.
+// TestLegacyRSA asserts that PKCS #1 v1.5 signatures are refused unless LegacyRSA is set,
+// with and without alg.
 func TestLegacyRSA(t *testing.T) {
 	p := newIssuer(t).issue(rsaKey(t, 2048))
 	made := terms()
@@ -60,9 +60,9 @@ func TestLegacyRSA(t *testing.T) {
 	}
 }
 
-// TestKeysThatProveNothing: the hint says how to get one that does, and there is
-// nothing to sign in another way.
-func TestKeysThatProveNothing(t *testing.T) {
+// TestUnusableKeys asserts that a key without a supported algorithm is refused with a
+// hint and without Accept-Signature.
+func TestUnusableKeys(t *testing.T) {
 	i := newIssuer(t)
 	short := rsaKey(t, 1024)
 	tests := []struct {
@@ -95,7 +95,7 @@ func TestKeysThatProveNothing(t *testing.T) {
 	}
 }
 
-// TestMasterKeySigns: even a good signature by the master key proves nothing.
+// TestMasterKeySigns asserts that a correct signature by the master key is refused.
 func TestMasterKeySigns(t *testing.T) {
 	i := newIssuer(t)
 	p := i.issue(i.key)
@@ -104,7 +104,7 @@ func TestMasterKeySigns(t *testing.T) {
 	wantReason(t, err, refusal.ProofImpossible)
 }
 
-// TestKeyID: both spellings of the key's own id.
+// TestKeyID asserts that exactly the two documented forms of the key ID are accepted.
 func TestKeyID(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -132,8 +132,8 @@ func TestKeyID(t *testing.T) {
 	}
 }
 
-// TestZeroValues: nothing that was not made by the step before passes, and nobody
-// proves anything with a Verifier that is not whole.
+// TestZeroValues asserts that each step refuses the zero value of the previous step's
+// result, and that a Verifier with a missing field refuses every request.
 func TestZeroValues(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -149,17 +149,17 @@ func TestZeroValues(t *testing.T) {
 	for _, other := range []httpsig.Message{m, {}} {
 		_, err = v.Check(httpsig.Statement{}, other, p.client)
 		wantReason(t, err, invalid)
-		wantDetail(t, err, "that was read")
+		wantDetail(t, err, "a signature that was read")
 		_, err = v.Spend(httpsig.Checked{}, other, now)
 		wantReason(t, err, invalid)
-		wantDetail(t, err, "that was checked")
+		wantDetail(t, err, "a signature that was checked")
 	}
 	_, err = v.Check(s, m, identity.Client{})
 	wantReason(t, err, invalid)
 	_, err = v.Read(httpsig.Message{}, time.Time{})
 	wantReason(t, err, missing)
 	if (httpsig.Proven{}).Valid() {
-		t.Error("the zero value proves something")
+		t.Error("want the zero value invalid, found it valid")
 	}
 	for _, bad := range []*httpsig.Verifier{nil, {}, {CredentialHeader: "X-SSL-Auth"}, {Nonces: &nonces{}}} {
 		_, err = bad.Read(m, now)
@@ -171,7 +171,8 @@ func TestZeroValues(t *testing.T) {
 	}
 }
 
-// TestAnotherMessage: what is checked and spent is what was read.
+// TestAnotherMessage asserts that Check and Spend refuse a message other than the one
+// that was read.
 func TestAnotherMessage(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -201,7 +202,8 @@ func TestAnotherMessage(t *testing.T) {
 	}
 }
 
-// TestAnotherBody: a body that comes or goes between the steps is not passed over.
+// TestAnotherBody asserts that a body that appears or disappears between the steps is
+// refused.
 func TestAnotherBody(t *testing.T) {
 	p := newParty(t)
 	signedPost, signedGet := p.sign(t, post(p), terms()), p.sign(t, get(p), terms())
@@ -211,10 +213,10 @@ func TestAnotherBody(t *testing.T) {
 		change func(m *httpsig.Message)
 		want   refusal.Reason
 	}{
-		{"as it was read", signedPost, func(*httpsig.Message) {}, ""},
-		{"not to be seen any more", signedPost, func(m *httpsig.Message) { m.Body = nil }, digest},
-		{"said to be gone", signedPost, func(m *httpsig.Message) { m.HasBody, m.Body = false, content("") }, digest},
-		{"come to none", signedGet, func(m *httpsig.Message) { m.HasBody = true }, digest},
+		{"unchanged", signedPost, func(*httpsig.Message) {}, ""},
+		{"body no longer available", signedPost, func(m *httpsig.Message) { m.Body = nil }, digest},
+		{"body removed", signedPost, func(m *httpsig.Message) { m.HasBody, m.Body = false, content("") }, digest},
+		{"body added", signedGet, func(m *httpsig.Message) { m.HasBody = true }, digest},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -231,7 +233,7 @@ func TestAnotherBody(t *testing.T) {
 	}
 }
 
-// TestHeaderIsCopied: a header that changes behind Read changes nothing.
+// TestHeaderIsCopied asserts that changes to the header after Read have no effect.
 func TestHeaderIsCopied(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -247,7 +249,8 @@ func TestHeaderIsCopied(t *testing.T) {
 	wantReason(t, err, "")
 }
 
-// TestAnotherCertificate: another of the same client, with the same key or another.
+// TestAnotherCertificate asserts that a signature does not verify with another
+// certificate of the same client, with the same key or another key.
 func TestAnotherCertificate(t *testing.T) {
 	i := newIssuer(t)
 	p := i.issue(p256(t))
@@ -261,36 +264,36 @@ func TestAnotherCertificate(t *testing.T) {
 	}
 }
 
-// TestAuthority: the host that a signature is for is one of the service's own, or
-// what was asked for where none is said.
+// TestAuthority asserts that the signed host must be one of the configured authorities,
+// or the requested host if none is configured.
 func TestAuthority(t *testing.T) {
 	p := newParty(t)
 	tests := []struct {
-		name, signed, asked string
-		own                 []string
-		want                refusal.Reason
+		name, signed, requested string
+		own                     []string
+		want                    refusal.Reason
 	}{
-		{"as asked", "a.example", "a.example", nil, ""},
-		{"another than asked", "b.example", "a.example", nil, invalid},
-		{"in capitals, with the port of https", "a.example", "A.Example:443", nil, ""},
-		{"signed in capitals, with the port of http", "A.example:80", "a.example", nil, ""},
+		{"requested host", "a.example", "a.example", nil, ""},
+		{"another host", "b.example", "a.example", nil, invalid},
+		{"requested in uppercase with the HTTPS port", "a.example", "A.Example:443", nil, ""},
+		{"signed in uppercase with the HTTP port", "A.example:80", "a.example", nil, ""},
 		{"another port", "a.example", "a.example:8443", nil, invalid},
-		{"the service's only one", "a.example", "10.0.0.1:8080", []string{"A.example:443"}, ""},
-		{"what a proxy made of it", "10.0.0.1:8080", "10.0.0.1:8080", []string{"a.example"}, invalid},
-		{"the second of two", "b.example", "b.example", []string{"a.example", "B.example"}, ""},
-		{"the first for the second", "a.example", "b.example", []string{"a.example", "b.example"}, invalid},
-		{"the first for a stranger", "a.example", "c.example", []string{"a.example", "b.example"}, ""},
-		{"the second for a stranger", "b.example", "c.example", []string{"a.example", "b.example"}, invalid},
-		{"none asked for", "a.example", "", []string{"a.example"}, ""},
-		{"none asked for nor said", "a.example", "", nil, malformed},
-		{"an empty one said", "a.example", "a.example", []string{""}, malformed},
+		{"the only authority", "a.example", "10.0.0.1:8080", []string{"A.example:443"}, ""},
+		{"host rewritten by a proxy", "10.0.0.1:8080", "10.0.0.1:8080", []string{"a.example"}, invalid},
+		{"the second of two authorities", "b.example", "b.example", []string{"a.example", "B.example"}, ""},
+		{"first authority signed, second requested", "a.example", "b.example", []string{"a.example", "b.example"}, invalid},
+		{"first authority signed, unknown host requested", "a.example", "c.example", []string{"a.example", "b.example"}, ""},
+		{"second authority signed, unknown host requested", "b.example", "c.example", []string{"a.example", "b.example"}, invalid},
+		{"no host requested", "a.example", "", []string{"a.example"}, ""},
+		{"no host requested or configured", "a.example", "", nil, malformed},
+		{"empty authority configured", "a.example", "a.example", []string{""}, malformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := post(p)
 			m.Authority = tt.signed
 			m = p.sign(t, m, terms())
-			m.Authority = tt.asked
+			m.Authority = tt.requested
 			v, _ := newVerifier()
 			v.Authorities = tt.own
 			_, err := prove(v, m, p.client, now)

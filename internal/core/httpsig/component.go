@@ -11,15 +11,15 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// component is one thing that a signature covers (RFC 9421, section 2).
+// component is one covered component of a signature (RFC 9421, section 2).
 type component struct {
-	name  string // of a field, in lower case, or a derived component's with its "@"
-	field string // the same as a key of a header, "" for a derived component
-	query string // the name parameter of @query-param
+	name  string // lower-case field name, or derived component name with its "@"
+	field string // canonical field name, "" for a derived component
+	query string // name parameter of @query-param
 }
 
-// The derived components (RFC 9421, section 2.2) that a request has here. Not
-// among them is what the gateway does not know: it is told no scheme.
+// Supported derived components (RFC 9421, section 2.2). @scheme and @target-uri are not
+// supported, because the gateway does not know the scheme of the client's request.
 const (
 	method        = "@method"
 	authority     = "@authority"
@@ -29,11 +29,11 @@ const (
 	namedQuery    = "@query-param"
 )
 
-// maxComponents bounds what one signature covers.
+// maxComponents is the maximum number of components that one signature covers.
 const maxComponents = 64
 
-// components reads what a signature covers: known derived components and fields,
-// none of them twice.
+// components parses the covered components of a signature. It refuses unsupported
+// derived components, invalid field names and duplicates.
 func components(items []httpsfv.Item) ([]component, error) {
 	if len(items) > maxComponents {
 		return nil, refusal.New(refusal.ProofMalformed, "want at most %d components, found %d", maxComponents, len(items))
@@ -55,7 +55,7 @@ func components(items []httpsfv.Item) ([]component, error) {
 func newComponent(item httpsfv.Item) (component, error) {
 	name, ok := item.Value.(string)
 	if !ok {
-		return component{}, refusal.New(refusal.ProofMalformed, "want components that are strings")
+		return component{}, refusal.New(refusal.ProofMalformed, "want every component to be a string")
 	}
 	params := item.Params.Names()
 	if name == namedQuery {
@@ -67,13 +67,13 @@ func newComponent(item httpsfv.Item) (component, error) {
 		return component{name: name, query: named}, nil
 	}
 	if len(params) > 0 {
-		return component{}, refusal.New(refusal.ProofMalformed, "want no parameters of component %.80q, found %.80q", name, firstFew(params))
+		return component{}, refusal.New(refusal.ProofMalformed, "want component %.80q without parameters, found %.80q", name, firstFew(params))
 	}
 	if isDerived(name) {
 		return component{name: name}, nil
 	}
 	if !isField(name) {
-		return component{}, refusal.New(refusal.ProofMalformed, "want components of requests and lower-case names of fields, found %.80q", name)
+		return component{}, refusal.New(refusal.ProofMalformed, "want a derived component of requests or a lower-case field name, found %.80q", name)
 	}
 	return component{name: name, field: http.CanonicalHeaderKey(name)}, nil
 }
@@ -86,8 +86,8 @@ func isDerived(name string) bool {
 	return false
 }
 
-// isField reports a field's name in lower case (RFC 9110, section 5.1) that a
-// signature can cover: its own two fields it cannot.
+// isField reports whether the name is a lower-case field name (RFC 9110, section 5.1)
+// that a signature can cover. Signature and Signature-Input cannot be covered.
 func isField(name string) bool {
 	if name == "" || headers.IsSignature(name) {
 		return false
@@ -103,8 +103,8 @@ func isField(name string) bool {
 	return true
 }
 
-// identifier is how the component is called in the signature base: a string that
-// needs no escapes, but for the name of a query parameter.
+// appendIdentifier appends the component identifier as written in the signature base.
+// Only the name of a query parameter can contain characters that need escaping.
 func (c component) appendIdentifier(b []byte) []byte {
 	b = append(b, '"')
 	b = append(b, c.name...)
@@ -122,10 +122,11 @@ func (c component) appendIdentifier(b []byte) []byte {
 	return append(b, '"')
 }
 
-// needed is what a signature covers beside fields. @query is "?" for a query that
-// is empty as for none (RFC 9421, section 2.2.7), so the whole target tells them
-// apart.
-func needed(target string) []string {
+// requiredComponents returns the derived components that a signature must cover. The value of
+// @query is "?" both for an empty query and for a target without a query (RFC 9421,
+// section 2.2.7). For an empty query, @request-target is required as well, so that the
+// two targets have different signature bases.
+func requiredComponents(target string) []string {
 	names := []string{method, authority, path, query}
 	if _, after, asked := strings.Cut(target, "?"); asked && after == "" {
 		names = append(names, requestTarget)
@@ -133,9 +134,10 @@ func needed(target string) []string {
 	return names
 }
 
-// checkCoverage wants everything covered that decides what the request does.
+// checkCoverage refuses a signature that does not cover the method, authority, path,
+// query, certificate and, if the request has content, the Content-Digest field.
 func (v *Verifier) checkCoverage(covered []component, m Message) error {
-	for _, name := range needed(m.Target) {
+	for _, name := range requiredComponents(m.Target) {
 		if !covers(covered, name) {
 			return errUncovered(name)
 		}
@@ -144,7 +146,7 @@ func (v *Verifier) checkCoverage(covered []component, m Message) error {
 		return errUncovered(strings.ToLower(v.CredentialHeader))
 	}
 	if m.HasBody && m.Body == nil {
-		return errUnseen()
+		return errBodyUnavailable()
 	}
 	if m.HasBody && !covers(covered, contentDigest) {
 		return errUncovered(contentDigest)
@@ -153,10 +155,10 @@ func (v *Verifier) checkCoverage(covered []component, m Message) error {
 }
 
 func errUncovered(name string) error {
-	return refusal.New(refusal.ProofIncomplete, "want %q covered, found it left out", name)
+	return refusal.New(refusal.ProofIncomplete, "want %q among the covered components, found it missing", name)
 }
 
-// covers takes the name in any case.
+// covers reports whether a component has the given name. Case is ignored.
 func covers(covered []component, name string) bool {
 	return slices.ContainsFunc(covered, func(c component) bool { return strings.EqualFold(c.name, name) })
 }

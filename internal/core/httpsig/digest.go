@@ -11,21 +11,24 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// contentDigest is the field that stands for the body (RFC 9530).
+// contentDigest is the name of the field with the digests of the body (RFC 9530).
 const contentDigest = "content-digest"
 
-// digests are those of the body that are known here; all nil: none is covered.
+// digests holds the signed digests of the body in the supported algorithms. A nil slice
+// means that the request has no digest of that algorithm; both are nil if Content-Digest
+// is not covered.
 type digests struct {
 	sha256, sha512 []byte
 }
 
-// readDigests reads Content-Digest where it is covered.
+// readDigests parses Content-Digest if the signature covers it. At least one supported
+// algorithm is required.
 func (v *Verifier) readDigests(covered []component, m Message) (digests, error) {
 	if !covers(covered, contentDigest) {
 		return digests{}, nil
 	}
 	if m.Body == nil {
-		return digests{}, errUnseen()
+		return digests{}, errBodyUnavailable()
 	}
 	lines := m.Header[headers.ContentDigest]
 	if len(lines) == 0 {
@@ -48,10 +51,10 @@ func (v *Verifier) readDigests(covered []component, m Message) (digests, error) 
 	return known, nil
 }
 
-// digest is nil when there is none of that name.
+// digest returns the digest with that name, or nil if the field has none.
 func digest(d *httpsfv.Dictionary, name string, size int) ([]byte, error) {
-	member, there := d.Get(name)
-	if !there {
+	member, present := d.Get(name)
+	if !present {
 		return nil, nil
 	}
 	item, ok := member.(httpsfv.Item)
@@ -65,8 +68,8 @@ func digest(d *httpsfv.Dictionary, name string, size int) ([]byte, error) {
 
 func (d digests) none() bool { return d.sha256 == nil && d.sha512 == nil }
 
-// checkBody asks for the body where its digest is covered, whether or not there
-// should be any, and compares each digest.
+// checkBody compares the body with each signed digest. It reads the body whenever a
+// digest is signed, even if HasBody is false.
 func (d digests) checkBody(m Message) error {
 	if d.none() {
 		if m.HasBody {
@@ -75,31 +78,32 @@ func (d digests) checkBody(m Message) error {
 		return nil
 	}
 	if m.Body == nil {
-		return errUnseen()
+		return errBodyUnavailable()
 	}
 	body, err := m.Body()
 	if err != nil {
 		return err
 	}
 	if sum := sha256.Sum256(body); d.sha256 != nil && !bytes.Equal(sum[:], d.sha256) {
-		return refusal.New(refusal.ProofDigest, "want content of the sha-256 that was signed, found other content of %d bytes", len(body))
+		return refusal.New(refusal.ProofDigest, "want content that matches the signed sha-256 digest, found other content of %d bytes", len(body))
 	}
 	if d.sha512 == nil {
 		return nil
 	}
 	if sum := sha512.Sum512(body); !bytes.Equal(sum[:], d.sha512) {
-		return refusal.New(refusal.ProofDigest, "want content of the sha-512 that was signed, found other content of %d bytes", len(body))
+		return refusal.New(refusal.ProofDigest, "want content that matches the signed sha-512 digest, found other content of %d bytes", len(body))
 	}
 	return nil
 }
 
-// errUnseen is for ways in on which the content does not come along.
-func errUnseen() error {
-	return refusal.New(refusal.ProofDigest, "want content to compare with its digest, found that it is not seen here").
-		WithHint("This gateway does not see the content of requests: only those without any, GET, HEAD and DELETE, can be proven, without Content-Digest")
+// errBodyUnavailable returns the refusal for a request whose content is not available to the
+// gateway, for example because an external authorization call does not include it.
+func errBodyUnavailable() error {
+	return refusal.New(refusal.ProofDigest, "want the content of the request to compare it with its digest, found it unavailable").
+		WithHint("This gateway does not receive the content of requests: sign only requests without content (GET, HEAD or DELETE), and do not cover Content-Digest")
 }
 
-// digestOf is the value of Content-Digest for a body.
+// digestOf returns the Content-Digest value for a body.
 func digestOf(body []byte) (string, error) {
 	sum := sha256.Sum256(body)
 	d := httpsfv.NewDictionary()

@@ -8,8 +8,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestContentDigest: at least one known digest, each of them right, in one
-// spelling. The values are those of RFC 9530, appendix B, and of RFC 9421.
+// TestContentDigest asserts that Content-Digest needs at least one supported digest, that
+// each supported digest must match, and that the field must be in canonical form. The
+// values are from RFC 9530, section 2 and appendix B, and from RFC 9421.
 func TestContentDigest(t *testing.T) {
 	const (
 		world   = "{\"hello\": \"world\"}"
@@ -29,34 +30,34 @@ func TestContentDigest(t *testing.T) {
 		{"RFC 9530, B.3", "\"world\"}\n", []string{"sha-256=:jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ=:"}, ""},
 		{"RFC 9530, section 2", worldLF, []string{s512}, ""},
 		{"RFC 9421, B.2", world, []string{"sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:"}, ""},
-		// Its sha-256 is of other bytes than its sha-512.
+		// The two digests in this RFC example are computed over different bytes.
 		{"RFC 9530, section 2, two digests", worldLF, []string{brotli + "," + s512}, digest},
 		{"both", worldLF, []string{s256 + ", " + s512}, ""},
 		{"both without a space", worldLF, []string{s512 + "," + s256}, ""},
 		{"both on two lines", worldLF, []string{s256, s512}, ""},
 		{"another body", world, []string{s256}, digest},
 		{"another body, sha-512", world, []string{s512}, digest},
-		{"the first is of another body", worldLF, []string{empty + ", " + s512}, digest},
-		{"the second is of another body", worldLF, []string{s256 + ", " + "sha-512=:" + strings.Repeat("A", 86) + "==:"}, digest},
-		{"beside an unknown one", worldLF, []string{"md5=:AAAAAAAAAAAAAAAAAAAAAA==:, " + s256}, ""},
-		{"beside an unknown string", worldLF, []string{`x="y", ` + s256}, ""},
-		{"an unknown one only", worldLF, []string{"md5=:AAAAAAAAAAAAAAAAAAAAAA==:"}, digest},
-		{"sha only", worldLF, []string{"sha=:AAAAAAAAAAAAAAAAAAAAAAAAAAA=:"}, digest},
-		{"nothing", worldLF, []string{""}, digest},
-		{"in capitals", worldLF, []string{strings.Replace(s256, "sha", "SHA", 1)}, malformed},
+		{"the first of another body", worldLF, []string{empty + ", " + s512}, digest},
+		{"the second of another body", worldLF, []string{s256 + ", " + "sha-512=:" + strings.Repeat("A", 86) + "==:"}, digest},
+		{"with an unknown digest", worldLF, []string{"md5=:AAAAAAAAAAAAAAAAAAAAAA==:, " + s256}, ""},
+		{"with an unknown string", worldLF, []string{`x="y", ` + s256}, ""},
+		{"only an unknown digest", worldLF, []string{"md5=:AAAAAAAAAAAAAAAAAAAAAA==:"}, digest},
+		{"only sha", worldLF, []string{"sha=:AAAAAAAAAAAAAAAAAAAAAAAAAAA=:"}, digest},
+		{"empty", worldLF, []string{""}, digest},
+		{"uppercase", worldLF, []string{strings.Replace(s256, "sha", "SHA", 1)}, malformed},
 		{"as in RFC 3230", worldLF, []string{"sha-256=RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg="}, malformed},
 		{"a string", worldLF, []string{`sha-256="RK"`}, malformed},
 		{"a flag", worldLF, []string{"sha-256"}, malformed},
 		{"a list", worldLF, []string{"sha-256=(" + strings.TrimPrefix(s256, "sha-256=") + ")"}, malformed},
 		{"no bytes", worldLF, []string{"sha-256=::"}, malformed},
 		{"a byte short", worldLF, []string{"sha-256=:" + strings.Repeat("A", 40) + "AA==:"}, malformed},
-		{"the length of the other", worldLF, []string{strings.Replace(s512, "512", "256", 1)}, malformed},
+		{"the length of sha-512", worldLF, []string{strings.Replace(s512, "512", "256", 1)}, malformed},
 		{"twice", worldLF, []string{s256 + ", " + s256}, malformed},
 		{"twice on two lines", worldLF, []string{empty, s256}, malformed},
-		{"RFC 9530, B.5, padded too far", worldLF, []string{strings.Replace(s256, "=:", "==:", 2)}, malformed},
-		{"padded too little", worldLF, []string{strings.TrimSuffix(s256, "=:") + ":"}, malformed},
-		{"other last bits", worldLF, []string{strings.Replace(s256, "Dg=", "Dh=", 1)}, malformed},
-		{"longer than a field", worldLF, []string{s256 + `, x="` + strings.Repeat("a", 8<<10) + `"`}, malformed},
+		{"RFC 9530, B.5, too much padding", worldLF, []string{strings.Replace(s256, "=:", "==:", 2)}, malformed},
+		{"too little padding", worldLF, []string{strings.TrimSuffix(s256, "=:") + ":"}, malformed},
+		{"nonzero padding bits", worldLF, []string{strings.Replace(s256, "Dg=", "Dh=", 1)}, malformed},
+		{"field too long", worldLF, []string{s256 + `, x="` + strings.Repeat("a", 8<<10) + `"`}, malformed},
 	}
 	p := newParty(t)
 	for _, tt := range tests {

@@ -7,8 +7,8 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// SignatureBase is the base of the signature with that label, whatever certgate
-// demands of it.
+// SignatureBase returns the signature base and the signature with that label. It does
+// not check the coverage or the parameters.
 func SignatureBase(m Message, label string) (base, signature []byte, err error) {
 	d, _, err := dictionary("Signature-Input", m.Header["Signature-Input"])
 	if err != nil {
@@ -31,13 +31,13 @@ func SignatureBase(m Message, label string) (base, signature []byte, err error) 
 	return base, signature, err
 }
 
-// Verify reports whether the signature over the base is the key's. The algorithm
-// is one that the key is able to.
+// Verify reports whether the key supports the algorithm and made the signature over the
+// base.
 func Verify(key crypto.PublicKey, name string, base, signature []byte) bool {
 	return slices.Contains(algorithms(key, true), algorithm(name)) && algorithm(name).verify(key, base, signature)
 }
 
-// Value is the value of one component, as its identifier is written in
+// Value returns the value of the component with the given identifier, written as in
 // Signature-Input.
 func Value(m Message, identifier string) (string, error) {
 	list, err := httpsfv.UnmarshalItem([]string{identifier})
@@ -53,18 +53,18 @@ func Value(m Message, identifier string) (string, error) {
 	return string(value), err
 }
 
-// Sign signs a base with a key and the algorithm that is the key's.
+// Sign signs a base with the key's algorithm; legacyRSA selects rsa-v1_5-sha256.
 func Sign(key crypto.Signer, legacyRSA bool, base []byte) ([]byte, error) {
-	able := algorithms(key.Public(), legacyRSA)
-	return able[len(able)-1].sign(key, base)
+	supported := algorithms(key.Public(), legacyRSA)
+	return supported[len(supported)-1].sign(key, base)
 }
 
-// ReadInput is the one spelling of Signature-Input, and the label of the signature
-// in it that is certgate's.
-func ReadInput(lines ...string) (only, label string, err error) {
-	if _, only, err = dictionary("Signature-Input", lines); err != nil {
+// ReadInput returns the canonical form of Signature-Input and the label of the signature
+// with certgate's tag.
+func ReadInput(lines ...string) (canonical, label string, err error) {
+	if _, canonical, err = dictionary("Signature-Input", lines); err != nil {
 		return "", "", err
 	}
 	_, label, err = findInput(lines)
-	return only, label, err
+	return canonical, label, err
 }

@@ -8,37 +8,37 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// Bounds of what a stranger makes the gateway read.
+// Limits on a field that is parsed before the client is authenticated.
 const (
-	maxField = 8 << 10 // bytes of a field, all lines
-	maxParts = 256     // what a field may be made of: members, items, parameters, strings
+	maxField = 8 << 10 // bytes in all lines of a field
+	maxParts = 256     // members, items, parameters and strings in a field
 )
 
-// dictionary reads all lines of a field as one dictionary (RFC 9651, section
-// 3.2). There is one spelling of it, but for spaces: what is not what serializing
-// the value gives is malformed. That is how keys and parameters that occur twice
-// are found, of which the parser silently takes the last. It returns that spelling
-// as well.
-func dictionary(name string, lines []string) (d *httpsfv.Dictionary, only string, err error) {
-	raw, err := joined(name, lines)
+// dictionary parses all lines of a field as one dictionary (RFC 9651, section 3.2) and
+// returns the dictionary and its canonical serialization. A field that differs from its
+// serialization in more than spaces is malformed. This comparison detects duplicate keys
+// and parameters, because the parser silently keeps only the last one.
+func dictionary(name string, lines []string) (d *httpsfv.Dictionary, canonical string, err error) {
+	raw, err := joinLines(name, lines)
 	if err != nil {
 		return nil, "", err
 	}
 	if d, err = httpsfv.UnmarshalDictionary([]string{raw}); err != nil {
 		return nil, "", refusal.New(refusal.ProofMalformed, "want %s to be a dictionary, found %v", name, err)
 	}
-	if only, err = httpsfv.Marshal(d); err != nil {
-		return nil, "", refusal.New(refusal.ProofMalformed, "want %s to have a spelling, found %v", name, err)
+	if canonical, err = httpsfv.Marshal(d); err != nil {
+		return nil, "", refusal.New(refusal.ProofMalformed, "want %s to be serializable, found %v", name, err)
 	}
-	if raw != only && unspaced(raw) != unspaced(only) {
-		// Which may be a signature: nothing of it belongs in the log.
-		return nil, "", refusal.New(refusal.ProofMalformed, "want %s in its one spelling, without a key or parameter twice, found another of %d bytes", name, len(raw))
+	if raw != canonical && withoutSpaces(raw) != withoutSpaces(canonical) {
+		// The field may contain a signature, so the error does not quote it.
+		return nil, "", refusal.New(refusal.ProofMalformed, "want %s in canonical form without duplicate keys or parameters, found another form of %d bytes", name, len(raw))
 	}
-	return d, only, nil
+	return d, canonical, nil
 }
 
-// joined is the value of the field, bounded before anything is allocated for it.
-func joined(name string, lines []string) (string, error) {
+// joinLines returns all lines of the field as one value. It checks the size limit before
+// it allocates memory.
+func joinLines(name string, lines []string) (string, error) {
 	size := 2 * max(len(lines)-1, 0)
 	for _, line := range lines {
 		size += len(line)
@@ -54,8 +54,8 @@ func joined(name string, lines []string) (string, error) {
 	return raw, nil
 }
 
-// unspaced is the field without the spaces that are in no string.
-func unspaced(field string) string {
+// withoutSpaces returns the field without the spaces and tabs outside quoted strings.
+func withoutSpaces(field string) string {
 	var b strings.Builder
 	b.Grow(len(field))
 	quoted := false
@@ -76,8 +76,8 @@ func unspaced(field string) string {
 	return b.String()
 }
 
-// blank reports a field that is not there, or says nothing.
-func blank(lines []string) bool {
+// isBlank reports whether the field is absent or contains only spaces and tabs.
+func isBlank(lines []string) bool {
 	for _, line := range lines {
 		if strings.Trim(line, " \t") != "" {
 			return false
@@ -86,5 +86,5 @@ func blank(lines []string) bool {
 	return true
 }
 
-// firstFew is as much of a stranger's list as belongs in a log line.
+// firstFew returns the first four names, to limit the length of a log line.
 func firstFew(names []string) []string { return names[:min(len(names), 4)] }

@@ -10,8 +10,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestFields: which of the fields are there, on how many lines, and what beside a
-// signature they hold.
+// TestFields tests the presence of Signature-Input and Signature, their division into
+// lines, and other members beside certgate's signature.
 func TestFields(t *testing.T) {
 	p := newParty(t)
 	good := p.sign(t, post(p), terms())
@@ -28,22 +28,22 @@ func TestFields(t *testing.T) {
 		{"both empty", []string{""}, []string{" ", "\t"}, missing},
 		{"no signature", []string{input}, nil, malformed},
 		{"an empty signature", []string{input}, []string{""}, malformed},
-		{"no signature at all, for others", []string{other}, nil, malformed},
+		{"no signature, other tag", []string{other}, nil, malformed},
 		{"no input", nil, []string{signature}, malformed},
 		{"two lines", []string{input, other}, []string{"other=:AA==:", signature}, ""},
 		{"one line of two", []string{input + "," + other}, []string{"other=:AA==:\t, " + signature}, ""},
-		{"an empty line between", []string{input, "", other}, []string{signature}, malformed},
+		{"an empty line between two lines", []string{input, "", other}, []string{signature}, malformed},
 		{"the label twice on two lines", []string{input, input}, []string{signature}, malformed},
 		{"the signature twice on two lines", []string{input}, []string{"sig1=:AAAA:", signature}, malformed},
 		{"another label", []string{input}, []string{"sig2=" + value}, malformed},
-		{"another label beside it", []string{input}, []string{signature + ", sig2=:AAAA:"}, ""},
+		{"an additional label", []string{input}, []string{signature + ", sig2=:AAAA:"}, ""},
 		{"a string", []string{input}, []string{`sig1="` + strings.Trim(value, ":") + `"`}, malformed},
 		{"a flag", []string{input}, []string{"sig1"}, malformed},
 		{"a list", []string{input}, []string{"sig1=(" + value + ")"}, malformed},
 		{"a parameter", []string{input}, []string{signature + ";a"}, malformed},
-		{"base64 without its end", []string{input}, []string{strings.Replace(signature, "=:", ":", 1)}, malformed},
-		{"base64 with other last bits", []string{input}, []string{lastBits(signature)}, malformed},
-		{"base64 of URLs", []string{input}, []string{"sig1=:_-8=:"}, malformed},
+		{"base64 without padding", []string{input}, []string{strings.Replace(signature, "=:", ":", 1)}, malformed},
+		{"base64 with nonzero padding bits", []string{input}, []string{lastBits(signature)}, malformed},
+		{"base64url", []string{input}, []string{"sig1=:_-8=:"}, malformed},
 		{"base64 with a line break", []string{input}, []string{signature[:20] + "\n" + signature[20:]}, malformed},
 		{"no bytes", []string{input}, []string{"sig1=::"}, invalid},
 		{"8 KiB", []string{input}, []string{signature + other8K(len(signature), 8<<10)}, ""},
@@ -62,8 +62,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// lastBits is the signature in a base64 whose unused last bits are not zero, which
-// decodes to the same bytes.
+// lastBits returns the signature in base64 with nonzero padding bits, which decodes to
+// the same bytes.
 func lastBits(signature string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	at := strings.LastIndex(signature, "==") - 1
@@ -71,7 +71,7 @@ func lastBits(signature string) string {
 	return signature[:at] + string(next) + signature[at+1:]
 }
 
-// other8K is another label's member that fills a field to size.
+// other8K returns a member with another label that extends a field to size bytes.
 func other8K(used, size int) string {
 	const frame = `, other=""`
 	return `, other="` + strings.Repeat("a", size-used-len(frame)) + `"`
@@ -85,7 +85,8 @@ func labels(n int) string {
 	return b.String()
 }
 
-// TestValuesInTheBase: a covered value cannot begin a line of the signature base.
+// TestValuesInTheBase asserts that a covered value cannot inject a line into the
+// signature base.
 func TestValuesInTheBase(t *testing.T) {
 	p := newParty(t)
 	tests := []struct {
@@ -129,8 +130,8 @@ func TestValuesInTheBase(t *testing.T) {
 	}
 }
 
-// TestCredentialHeader: the field that the gateway reads the certificate from is
-// the one that has to be covered, in any case of its name.
+// TestCredentialHeader asserts that a signature must cover the configured credential
+// header, and that the case of its name is ignored.
 func TestCredentialHeader(t *testing.T) {
 	p := newParty(t)
 	tests := []struct {
@@ -152,8 +153,8 @@ func TestCredentialHeader(t *testing.T) {
 	wantReason(t, err, incomplete)
 }
 
-// TestBodyIsCovered: content needs a digest that is covered, and where it is not
-// seen nothing with content can be proven.
+// TestBodyIsCovered asserts that a request with content must cover Content-Digest, and
+// that it is refused if the content is not available.
 func TestBodyIsCovered(t *testing.T) {
 	p := newParty(t)
 	withDigest := get(p)
@@ -169,16 +170,16 @@ func TestBodyIsCovered(t *testing.T) {
 		want   refusal.Reason
 	}{
 		{"content with a digest", p.sign(t, post(p), terms()), func(*httpsig.Message) {}, ""},
-		{"content without", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.HasBody = true }, incomplete},
-		{"content not seen", p.sign(t, post(p), terms()), func(m *httpsig.Message) { m.Body = nil }, digest},
-		{"content not seen, without a digest", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.HasBody, m.Body = true, nil }, digest},
-		{"none", p.sign(t, get(p), terms()), func(*httpsig.Message) {}, ""},
-		{"none, and not seen", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.Body = nil }, ""},
-		{"none with a digest", p.sign(t, withDigest, covering), func(*httpsig.Message) {}, ""},
-		{"none with a digest, not seen", p.sign(t, withDigest, covering), func(m *httpsig.Message) { m.Body = nil }, digest},
-		{"none with a digest that is not there", p.sign(t, withDigest, covering), func(m *httpsig.Message) { delete(m.Header, "Content-Digest") }, incomplete},
-		{"none with a digest nobody knows", unknown, func(*httpsig.Message) {}, digest},
-		{"none with a digest of something", p.sign(t, withDigest, covering), func(m *httpsig.Message) { m.Body = content("x") }, digest},
+		{"content without a digest", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.HasBody = true }, incomplete},
+		{"content not available", p.sign(t, post(p), terms()), func(m *httpsig.Message) { m.Body = nil }, digest},
+		{"content not available, without a digest", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.HasBody, m.Body = true, nil }, digest},
+		{"no content", p.sign(t, get(p), terms()), func(*httpsig.Message) {}, ""},
+		{"no content, not available", p.sign(t, get(p), terms()), func(m *httpsig.Message) { m.Body = nil }, ""},
+		{"no content with a digest", p.sign(t, withDigest, covering), func(*httpsig.Message) {}, ""},
+		{"no content with a digest, not available", p.sign(t, withDigest, covering), func(m *httpsig.Message) { m.Body = nil }, digest},
+		{"no content with a missing digest", p.sign(t, withDigest, covering), func(m *httpsig.Message) { delete(m.Header, "Content-Digest") }, incomplete},
+		{"no content with an unknown digest", unknown, func(*httpsig.Message) {}, digest},
+		{"no content expected, body present", p.sign(t, withDigest, covering), func(m *httpsig.Message) { m.Body = content("x") }, digest},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,7 +188,7 @@ func TestBodyIsCovered(t *testing.T) {
 			tt.change(&m)
 			_, err := prove(v, m, p.client, now)
 			wantReason(t, err, tt.want)
-			if m.Body == nil { // known without the key
+			if m.Body == nil { // Read refuses it before the key is used
 				_, err = v.Read(m, now)
 				wantReason(t, err, tt.want)
 			}

@@ -27,17 +27,17 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// now is when everything here happens, unless a test says otherwise.
+// now is the time of every request, unless a test sets another.
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// party is one client: its key, its certificate and the gateway's word for it.
+// party is one client: its key, its certificate and its verified identity.
 type party struct {
 	key    crypto.Signer
 	cert   *x509.Certificate
 	client identity.Client
 }
 
-// issuer is the master key.
+// issuer issues certificates with the master key.
 type issuer struct {
 	tb   testing.TB
 	key  crypto.Signer
@@ -62,7 +62,7 @@ func newIssuerOf(tb testing.TB, key crypto.Signer) issuer {
 	return issuer{tb: tb, key: key, ring: ring}
 }
 
-// issue certifies the key of the client mail.
+// issue issues a certificate for the key, for the client named mail.
 func (i issuer) issue(key crypto.Signer) party {
 	i.tb.Helper()
 	template := &x509.Certificate{
@@ -88,7 +88,7 @@ func (i issuer) issue(key crypto.Signer) party {
 	return party{key: key, cert: cert, client: client}
 }
 
-// newParty is a client with a P-256 key.
+// newParty returns a client with a P-256 key.
 func newParty(tb testing.TB) party {
 	tb.Helper()
 	return newIssuer(tb).issue(p256(tb))
@@ -123,7 +123,7 @@ func edKey(tb testing.TB) crypto.Signer {
 	return key
 }
 
-// kind is one algorithm and how to get a key for it.
+// kind is one algorithm and a function that generates a key for it.
 type kind struct {
 	name   string
 	legacy bool
@@ -140,12 +140,12 @@ func kinds() []kind {
 	}
 }
 
-// nonces accepts each once and counts how often it was asked.
+// nonces accepts each nonce once and counts the calls of Spend.
 type nonces struct {
 	mu    sync.Mutex
 	spent map[string]httpsig.Nonce
 	asked int
-	err   error // returned if set
+	err   error // if set, returned by Spend
 }
 
 func (n *nonces) Spend(one httpsig.Nonce) error {
@@ -171,7 +171,7 @@ func newVerifier() (*httpsig.Verifier, *nonces) {
 	return &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", ClockSkew: time.Minute, Nonces: n}, n
 }
 
-// target has query parameters to cover.
+// target is a request target with 101 query parameters.
 var target = "/events?draft=1" + strings.Join(numbered("&p%d=", 100), "")
 
 func numbered(format string, n int) []string {
@@ -184,7 +184,7 @@ func numbered(format string, n int) []string {
 
 const event = `{"event":{"name":"Meeting"}}`
 
-// post is a request with a body that carries the client's certificate.
+// post returns a request with a body and the client's certificate.
 func post(p party) httpsig.Message {
 	return httpsig.Message{
 		Method: "POST", Target: target, Authority: "schedule.example.com",
@@ -200,7 +200,7 @@ func content(text string) func() ([]byte, error) {
 	return func() ([]byte, error) { return []byte(text), nil }
 }
 
-// get is a request without a body.
+// get returns a request without a body.
 func get(p party) httpsig.Message {
 	m := post(p)
 	m.Method, m.HasBody, m.Body = "GET", false, content("")
@@ -208,10 +208,10 @@ func get(p party) httpsig.Message {
 	return m
 }
 
-// terms are the same each time.
+// terms returns fixed signature parameters.
 func terms() httpsig.Terms { return httpsig.Terms{Created: now, Nonce: "b3k2pp5k7z-50gnwp.yemd"} }
 
-// sign is the message with the fields that prove it, in a header of its own.
+// sign returns the message with the signature fields in a copy of its header.
 func (p party) sign(tb testing.TB, m httpsig.Message, t httpsig.Terms) httpsig.Message {
 	tb.Helper()
 	s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
@@ -225,7 +225,7 @@ func (p party) sign(tb testing.TB, m httpsig.Message, t httpsig.Terms) httpsig.M
 	return with(m, fields)
 }
 
-// with is the message with fields replaced, in a header of its own.
+// with returns the message with fields replaced in a copy of its header.
 func with(m httpsig.Message, fields http.Header) httpsig.Message {
 	header := http.Header{}
 	for name, lines := range m.Header {
@@ -236,7 +236,7 @@ func with(m httpsig.Message, fields http.Header) httpsig.Message {
 	return m
 }
 
-// prove is all steps.
+// prove runs Read, Check and Spend.
 func prove(v *httpsig.Verifier, m httpsig.Message, c identity.Client, at time.Time) (httpsig.Proven, error) {
 	s, err := v.Read(m, at)
 	if err != nil {
@@ -249,12 +249,12 @@ func prove(v *httpsig.Verifier, m httpsig.Message, c identity.Client, at time.Ti
 	return v.Spend(checked, m, at)
 }
 
-// wantReason asserts the reason of a refusal, "" for none.
+// wantReason asserts the reason of a refusal, or no error if want is "".
 func wantReason(tb testing.TB, err error, want refusal.Reason) {
 	tb.Helper()
 	if want == "" {
 		if err != nil {
-			tb.Errorf("want it proven, found %v", err)
+			tb.Errorf("want no error, found %v", err)
 		}
 		return
 	}
@@ -263,8 +263,8 @@ func wantReason(tb testing.TB, err error, want refusal.Reason) {
 	}
 }
 
-// resign is the message with another Signature-Input, sig1 of which is signed with
-// the client's key if there is anything to sign.
+// resign returns the message with another Signature-Input and signs sig1 again with the
+// client's key. If the input has no signature base, the signature is a placeholder.
 func (p party) resign(tb testing.TB, m httpsig.Message, lines ...string) httpsig.Message {
 	tb.Helper()
 	return p.resignLegacy(tb, m, false, lines...)
@@ -285,7 +285,8 @@ func (p party) resignLegacy(tb testing.TB, m httpsig.Message, legacyRSA bool, li
 	return m
 }
 
-// wantDetail asserts which of the checks of one reason refused.
+// wantDetail asserts that the detail of a refusal contains want. It distinguishes checks
+// with the same reason.
 func wantDetail(tb testing.TB, err error, want string) {
 	tb.Helper()
 	if refused := refusal.Of(err); refused == nil || !strings.Contains(refused.Detail, want) {

@@ -11,9 +11,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// steady is a client whose key and certificate are the same in each process, so
-// that seeds are signed for all of them.
-func steady(tb testing.TB) party {
+// deterministicParty returns a client whose key and certificate are the same in each
+// process, so the signatures of the seeds are valid in all fuzz workers.
+func deterministicParty(tb testing.TB) party {
 	tb.Helper()
 	seed := func(b byte) ed25519.PrivateKey {
 		return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
@@ -21,7 +21,7 @@ func steady(tb testing.TB) party {
 	return newIssuerOf(tb, seed(1)).issue(seed(2))
 }
 
-// inputSeeds are forms of Signature-Input, good and bad.
+// inputSeeds returns valid and invalid values of Signature-Input.
 func inputSeeds(good string) []string {
 	return []string{
 		good, "", "sig1", "sig1=()", `a=("b";c;d=?0);e=1.5;f=:AA==:;g=x/y;h="\"\\";i=@1;j=%"%c3%bc"`,
@@ -32,11 +32,11 @@ func inputSeeds(good string) []string {
 	}
 }
 
-// FuzzSignatureInput holds any value of the field to these properties: nothing
-// panics; what is accepted has one spelling, which reads as itself; no key and no
-// parameter is in it twice; joining its lines or not is the same.
+// FuzzSignatureInput asserts for any value of Signature-Input: the parser does not panic;
+// the canonical form of an accepted value parses to itself; an accepted value has no
+// duplicate key or parameter; and the division into lines makes no difference.
 func FuzzSignatureInput(f *testing.F) {
-	p := steady(f)
+	p := deterministicParty(f)
 	signed := p.sign(f, post(p), terms())
 	for _, seed := range inputSeeds(signed.Header.Get("Signature-Input")) {
 		f.Add(seed)
@@ -45,12 +45,12 @@ func FuzzSignatureInput(f *testing.F) {
 		v, _ := newVerifier()
 		_, readErr := v.Read(with(signed, http.Header{"Signature-Input": {input}}), now)
 		if refused := refusal.Of(readErr); readErr != nil && (refused == nil || refused.AcceptSignature == "") {
-			t.Fatalf("want a refusal that says what to sign, found %v", readErr)
+			t.Fatalf("want a refusal with Accept-Signature, found %v", readErr)
 		}
 		only, label, err := httpsig.ReadInput(input)
 		if err != nil {
 			if readErr == nil {
-				t.Fatalf("read whole but not in part: %v", err)
+				t.Fatalf("Read accepts the input, but ReadInput returns %v", err)
 			}
 			return
 		}
@@ -72,8 +72,8 @@ func FuzzSignatureInput(f *testing.F) {
 	})
 }
 
-// doubled finds a key or parameter that occurs twice, by another way than reading
-// the value: it looks for names behind marks that are in no string.
+// doubled returns a key or parameter that occurs twice, or "". It is independent of the
+// parser: it looks for names after delimiters outside quoted strings.
 func doubled(input string) string {
 	keys, params := map[string]bool{}, map[string]bool{}
 	for i := 0; i < len(input); i++ {
@@ -101,14 +101,14 @@ func doubled(input string) string {
 	return ""
 }
 
-// nameAt is the key or name that begins here.
+// nameAt returns the key or parameter name at the start of the text.
 func nameAt(text string) string {
 	text = strings.TrimLeft(text, " \t")
 	return text[:len(text)-len(strings.TrimLeft(text, "abcdefghijklmnopqrstuvwxyz0123456789_-.*"))]
 }
 
-// lengthOfString is how far behind its first quote a string ends; those of RFC
-// 9651, section 3.3.8, know no backslash.
+// lengthOfString returns the index of the closing quote of the string at the start of the
+// text. Display strings (RFC 9651, section 3.3.8) have no backslash escapes.
 func lengthOfString(text string, display bool) int {
 	for i := 1; i < len(text); i++ {
 		switch {
@@ -121,11 +121,11 @@ func lengthOfString(text string, display bool) int {
 	return len(text)
 }
 
-// FuzzProof holds any request to these properties: nothing panics; nothing but the
-// request that was signed is proven, with the same bytes in everything covered; and
-// it is proven once.
+// FuzzProof asserts for any request: the Verifier does not panic; it accepts only the
+// signed request, with the same bytes in every covered component; and it accepts that
+// request once.
 func FuzzProof(f *testing.F) {
-	p := steady(f)
+	p := deterministicParty(f)
 	good := p.sign(f, post(p), terms())
 	get := func(name string) string { return good.Header.Get(name) }
 	add := func(method, target, host, input, signature, digest, body string) {
@@ -147,7 +147,7 @@ func FuzzProof(f *testing.F) {
 		proven, err := prove(v, m, p.client, now)
 		if err != nil {
 			if proven.Valid() || n.asked > 0 || refusal.Of(err) == nil {
-				t.Fatalf("want a refusal and nothing else, found %v", err)
+				t.Fatalf("want only a refusal, found %v", err)
 			}
 			return
 		}
@@ -156,10 +156,10 @@ func FuzzProof(f *testing.F) {
 		switch {
 		case method != good.Method, target != good.Target, host != good.Authority, string(body) != event,
 			trim(credential) != get("X-Ssl-Auth"), trim(digest) != get("Content-Digest"):
-			t.Fatal("another request is proven")
+			t.Fatal("want only the signed request accepted, found another accepted")
 		}
 		if _, err := prove(v, m, p.client, now); err == nil {
-			t.Fatal("it is proven twice")
+			t.Fatal("want the request accepted once, found it accepted twice")
 		}
 	})
 }

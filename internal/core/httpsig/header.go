@@ -8,7 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// checkHeader refuses fields that anybody could add to a signed request and that
+// checkHeader refuses fields that an intermediary could add to a signed request and that
 // change which covered fields reach the service: a Connection field that lists a
 // covered field, so that it is not forwarded (RFC 9110, section 7.6.1), and a field
 // whose name folds to that of a covered field. Connection fields with more options
@@ -21,13 +21,13 @@ func checkHeader(covered []component, h http.Header) error {
 	}
 	for _, c := range covered {
 		if !strings.HasPrefix(c.name, "@") && listed.List(c.name) {
-			return refusal.New(refusal.ProofMalformed, "want the covered field %.80q to go on to the service, found it listed in Connection", c.name)
+			return refusal.New(refusal.ProofMalformed, "want the covered field %.80q to be forwarded to the service, found it listed in Connection", c.name)
 		}
 	}
 	for name := range h {
 		for _, c := range covered {
 			if name != c.field && headers.Same(name, c.field) {
-				return refusal.New(refusal.ProofMalformed, "want the covered field %.80q without a second one of nearly its name, found %.80q", c.name, name)
+				return refusal.New(refusal.ProofMalformed, "want the covered field %.80q without another field whose name folds to the same, found %.80q", c.name, name)
 			}
 		}
 	}

@@ -7,26 +7,27 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestCoveredFieldsPass: what is not covered can neither take a covered field away
-// from the service nor stand beside it under a name that is the same to some.
-func TestCoveredFieldsPass(t *testing.T) {
+// TestCoveredFieldsReachService asserts that a field outside the signature can neither
+// remove a covered field from the forwarded request nor add a field whose name folds to
+// the same name.
+func TestCoveredFieldsReachService(t *testing.T) {
 	tests := []struct {
 		name, field, value string
 		want               refusal.Reason
 	}{
-		{"nothing of it", "X-Another", "1", ""},
-		{"the connection's own options", "Connection", "keep-alive, close", ""},
+		{"an unrelated field", "X-Another", "1", ""},
+		{"connection options", "Connection", "keep-alive, close", ""},
 		{"another field listed", "Connection", "x-another", ""},
 		{"nothing listed", "Connection", ", ,", ""},
 		{"a covered field listed", "Connection", "x-other", malformed},
-		{"in capitals, among others", "Connection", "close,\tX-OTHER ", malformed},
+		{"listed in uppercase with other options", "Connection", "close,\tX-OTHER ", malformed},
 		{"the digest listed", "Connection", "content-digest", malformed},
 		{"the certificate listed", "Connection", "x-ssl-auth", malformed},
 		{"a derived component listed", "Connection", "@method", ""},
-		{"a twin", "X_other", "2", malformed},
-		{"a twin as lighttpd reads it", "X.other", "2", malformed},
-		{"the digest's twin", "Content_digest", "sha-256=:AA==:", malformed},
-		{"the certificate's twin", "X_ssl_auth", "2", malformed},
+		{"an underscore variant", "X_other", "2", malformed},
+		{"a dot variant, folded by lighttpd", "X.other", "2", malformed},
+		{"an underscore variant of the digest", "Content_digest", "sha-256=:AA==:", malformed},
+		{"an underscore variant of the certificate", "X_ssl_auth", "2", malformed},
 		{"a longer name", "X_other_", "2", ""},
 	}
 	p := newParty(t)
@@ -49,14 +50,15 @@ func TestCoveredFieldsPass(t *testing.T) {
 	wantReason(t, err, malformed)
 }
 
-// TestSignaturesStayUnsaid: what is wrong with a signature is said without it.
-func TestSignaturesStayUnsaid(t *testing.T) {
+// TestErrorsOmitSignature asserts that the error for a malformed signature does not quote
+// it.
+func TestErrorsOmitSignature(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
 	signature := m.Header.Get("Signature")
 	for name, lines := range map[string][]string{
 		"twice":            {"sig1=:AAAA:", signature},
-		"not its form":     {strings.TrimRight(signature, "=:") + ":"},
+		"wrong padding":    {strings.TrimRight(signature, "=:") + ":"},
 		"no bytes":         {strings.ReplaceAll(signature, ":", `"`)},
 		"with a parameter": {signature + ";a"},
 	} {
@@ -64,8 +66,8 @@ func TestSignaturesStayUnsaid(t *testing.T) {
 		m.Header["Signature"] = lines
 		_, err := prove(v, m, p.client, now)
 		wantReason(t, err, malformed)
-		if said := err.Error(); strings.Contains(said, signature[8:24]) {
-			t.Errorf("%s: want nothing of the signature in the error, found %d bytes with some", name, len(said))
+		if text := err.Error(); strings.Contains(text, signature[8:24]) {
+			t.Errorf("%s: want nothing of the signature in the error, found a part of it in %d bytes", name, len(text))
 		}
 	}
 }

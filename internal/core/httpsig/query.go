@@ -8,19 +8,19 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// maxQueryParams bounds the queries of which single parameters can be covered: it
-// costs the same for a signature that nobody made.
+// maxQueryParams is the maximum number of parameters in a query if a signature covers
+// @query-param. It limits the work for requests with invalid signatures.
 const maxQueryParams = 256
 
-// queryParam is the value of a query parameter, encoded, and how often the query
-// has that parameter.
+// queryParam is the encoded value of a query parameter and the number of times that the
+// parameter occurs in the query.
 type queryParam struct {
 	value string
 	times int
 }
 
 // readQuery decodes a query as application/x-www-form-urlencoded and encodes names
-// and values again, so that each has one spelling (RFC 9421, section 2.2.8).
+// and values again, which gives each a canonical form (RFC 9421, section 2.2.8).
 func readQuery(query string) (map[string]queryParam, error) {
 	if n := strings.Count(query, "&") + 1; n > maxQueryParams {
 		return nil, refusal.New(refusal.ProofMalformed, "want at most %d query parameters for %s, found %d", maxQueryParams, namedQuery, n)
@@ -44,8 +44,8 @@ func readQuery(query string) (map[string]queryParam, error) {
 	return params, nil
 }
 
-// only is the value of the only parameter of that name.
-func only(params map[string]queryParam, name string) (string, error) {
+// singleValue returns the value of the parameter with that name, which must occur exactly once.
+func singleValue(params map[string]queryParam, name string) (string, error) {
 	switch p := params[name]; p.times {
 	case 0:
 		return "", refusal.New(refusal.ProofIncomplete, "want the covered query parameter %.80q in the request, found none", name)
@@ -56,13 +56,14 @@ func only(params map[string]queryParam, name string) (string, error) {
 	}
 }
 
-// formEncoding is where [url.QueryEscape] differs from the encoding of RFC 9421.
+// formEncoding converts the output of [url.QueryEscape] to the encoding of RFC 9421.
 var formEncoding = strings.NewReplacer("+", "%20", "%2A", "*", "~", "%7E")
 
+// recode decodes a name or value and encodes it in the canonical form.
 func recode(part string) (string, error) {
-	plain, err := url.QueryUnescape(part)
-	if err != nil || !utf8.ValidString(plain) {
+	decoded, err := url.QueryUnescape(part)
+	if err != nil || !utf8.ValidString(decoded) {
 		return "", refusal.New(refusal.ProofMalformed, "want a query that can be decoded for %s", namedQuery)
 	}
-	return formEncoding.Replace(url.QueryEscape(plain)), nil
+	return formEncoding.Replace(url.QueryEscape(decoded)), nil
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestAdvice: every refusal of possession says what to do, in words that quote
-// nothing, and what to sign, where signing can help.
-func TestAdvice(t *testing.T) {
+// TestHints asserts that each refusal has a constant hint and the Accept-Signature value
+// for the request.
+func TestHints(t *testing.T) {
 	i := newIssuer(t)
 	p := i.issue(p256(t))
 	used, _ := newVerifier()

@@ -17,7 +17,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// unproven is a client and a message that is signed, but for the signature's bytes.
+// unproven is a client, its message and the signature base, for tests that supply the
+// signature bytes.
 type unproven struct {
 	party
 	m    httpsig.Message
@@ -34,7 +35,7 @@ func newUnproven(t *testing.T, p party) unproven {
 	return unproven{party: p, m: m, base: base}
 }
 
-// check is Read and Check with these bytes as signature.
+// check runs Read and Check with the given signature bytes.
 func (u unproven) check(t *testing.T, v *httpsig.Verifier, signature []byte) error {
 	t.Helper()
 	u.m.Header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(signature)+":")
@@ -46,7 +47,7 @@ func (u unproven) check(t *testing.T, v *httpsig.Verifier, signature []byte) err
 	return err
 }
 
-// signed is one signature's bytes and whether they are right.
+// signed is a test case: the bytes of a signature and the expected reason.
 type signed struct {
 	name      string
 	signature []byte
@@ -64,7 +65,8 @@ func (u unproven) checkAll(t *testing.T, legacyRSA bool, cases []signed) {
 	}
 }
 
-// TestECDSASignature: r and s in fixed length, and nothing else.
+// TestECDSASignature asserts that only the concatenation of r and s in fixed length is
+// accepted.
 func TestECDSASignature(t *testing.T) {
 	key := p256(t)
 	u := newUnproven(t, newIssuer(t).issue(key))
@@ -94,7 +96,8 @@ func TestECDSASignature(t *testing.T) {
 	zero := new(big.Int)
 	u.checkAll(t, false, []signed{
 		{"good", good, ""},
-		// Anybody can make the other s; its nonce is the same and is spent.
+		// Any program can compute the other s without the key. Replay is still impossible,
+		// because the nonce is the same.
 		{"the other s", pair(r, new(big.Int).Sub(order, s)), ""},
 		{"s and r", pair(s, r), invalid},
 		{"r is zero", pair(zero, s), invalid},
@@ -106,17 +109,17 @@ func TestECDSASignature(t *testing.T) {
 		{"DER", der, invalid},
 		{"a byte short", good[:63], invalid},
 		{"a byte long", append(good[:64:64], 0), invalid},
-		{"a zero before", append([]byte{0}, good...), invalid},
-		{"a zero between", append(append(good[:32:32], 0), good[32:]...), invalid},
-		{"zeros before both", append(make([]byte, 16), good...), invalid},
+		{"a leading zero", append([]byte{0}, good...), invalid},
+		{"a zero between r and s", append(append(good[:32:32], 0), good[32:]...), invalid},
+		{"leading zeros", append(make([]byte, 16), good...), invalid},
 		{"a P-384 signature's length", make([]byte, 96), invalid},
 		{"none", nil, invalid},
 		{"another hash", pair(otherR, otherS), invalid},
 	})
 }
 
-// TestRSASignature: PSS with SHA-512 and a salt of 64 bytes; PKCS #1 v1.5 with
-// SHA-256 only where the operator wants it.
+// TestRSASignature asserts that PSS is accepted only with SHA-512 and a salt of 64 bytes,
+// and that PKCS #1 v1.5 with SHA-256 is accepted only with LegacyRSA.
 func TestRSASignature(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -146,8 +149,8 @@ func TestRSASignature(t *testing.T) {
 		{"the longest salt", pss(crypto.SHA512, sum512[:], rsa.PSSSaltLengthAuto), invalid},
 		{"another hash", pss(crypto.SHA256, sum256[:], 64), invalid},
 		{"a byte short", good[1:], invalid},
-		{"a zero before", append([]byte{0}, good...), invalid},
-		{"a zero behind", append(good[:256:256], 0), invalid},
+		{"a leading zero", append([]byte{0}, good...), invalid},
+		{"a trailing zero", append(good[:256:256], 0), invalid},
 		{"all ones", bytes.Repeat([]byte{0xff}, 256), invalid},
 		{"none", nil, invalid},
 		{"v1.5 with another hash", v15(crypto.SHA512, sum512[:]), invalid},
@@ -158,7 +161,7 @@ func TestRSASignature(t *testing.T) {
 	})
 }
 
-// TestEd25519Signature: one encoding of each signature.
+// TestEd25519Signature asserts that each signature has only one accepted encoding.
 func TestEd25519Signature(t *testing.T) {
 	key := edKey(t)
 	u := newUnproven(t, newIssuer(t).issue(key))
@@ -174,7 +177,7 @@ func TestEd25519Signature(t *testing.T) {
 	}
 	u.checkAll(t, false, []signed{
 		{"good", good, ""},
-		{"s and the order", append(good[:32:32], plusOrder(good[32:])...), invalid},
+		{"s plus the group order", append(good[:32:32], plusOrder(good[32:])...), invalid},
 		{"prehashed", prehashed, invalid},
 		{"a byte short", good[:63], invalid},
 		{"a byte long", append(good[:64:64], 0), invalid},
@@ -183,8 +186,8 @@ func TestEd25519Signature(t *testing.T) {
 	})
 }
 
-// plusOrder adds the order of the group to a little-endian number: the same number
-// there, in another encoding.
+// plusOrder adds the group order to a little-endian scalar. The result is the same scalar
+// in a non-canonical encoding.
 func plusOrder(s []byte) []byte {
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 	big1 := make([]byte, 32)

@@ -20,23 +20,24 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// label is what a [Signer] calls its signature.
+// label is the label of the signature that a [Signer] creates.
 const label = "sig1"
 
-// defaultLifetime is from created to expires where nobody says more.
+// defaultLifetime is the time from created to expires if Terms.Lifetime is zero.
 const defaultLifetime = time.Minute
 
-// Signer signs requests for one client. It is safe for concurrent use when its key
-// is, as those of the standard library are; [NewSigner] makes one.
+// Signer signs requests for one client. It is safe for concurrent use if its key is; the
+// keys of the standard library are. Use [NewSigner] to create one; the zero value signs
+// nothing.
 type Signer struct {
 	key    crypto.Signer
 	keyID  string
-	header string // the credential's, in lower case
+	header string // lower-case name of the credential header
 }
 
-// NewSigner makes a signer of a certificate and its key: RSA, ECDSA on P-256 or
-// P-384, or Ed25519. CredentialHeader is the name of the field that will carry the
-// certificate.
+// NewSigner creates a Signer for a certificate and its private key, which must be RSA,
+// ECDSA on P-256 or P-384, or Ed25519. credentialHeader is the name of the field that
+// will carry the certificate.
 func NewSigner(cert *x509.Certificate, key crypto.Signer, credentialHeader string) (*Signer, error) {
 	if cert == nil || key == nil {
 		return nil, errors.New("want a certificate and its key, found none")
@@ -50,7 +51,7 @@ func NewSigner(cert *x509.Certificate, key crypto.Signer, credentialHeader strin
 	}
 	header := strings.ToLower(credentialHeader)
 	if !isField(header) {
-		return nil, fmt.Errorf("want a field's name for the certificate, found %.80q", credentialHeader)
+		return nil, fmt.Errorf("want a field name for the certificate, found %.80q", credentialHeader)
 	}
 	spki, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
 	if err != nil {
@@ -60,26 +61,28 @@ func NewSigner(cert *x509.Certificate, key crypto.Signer, credentialHeader strin
 	return &Signer{key: key, keyID: hex.EncodeToString(id[:]), header: header}, nil
 }
 
-// Terms are what a signature says beside the request. The zero value is good.
+// Terms are the parameters of a signature. The zero value is valid.
 type Terms struct {
-	// Created is when it begins; zero: now.
+	// Created is the start of the validity period. Zero means the current time.
 	Created time.Time
-	// Lifetime is from created to expires, whole seconds; 0: one minute.
+	// Lifetime is the time from created to expires, in whole seconds up to MaxLifetime.
+	// Zero means one minute.
 	Lifetime time.Duration
-	// Nonce is 1 to 128 printable ASCII characters; empty: 128 random bits.
+	// Nonce has 1 to 128 printable ASCII characters. If empty, 128 random bits are used.
 	Nonce string
-	// Cover are field names that are covered beside what must be, each of which
-	// the message has. Content-Type is covered without being named wherever there
-	// is a body and the message has it: it decides how the body is read.
+	// Cover lists field names to cover in addition to the required components. The
+	// message must have each of them. If the message has a body and a Content-Type,
+	// Content-Type is always covered, because it determines how the service parses the
+	// body.
 	Cover []string
-	// LegacyRSA signs with rsa-v1_5-sha256 in place of rsa-pss-sha512.
+	// LegacyRSA selects rsa-v1_5-sha256 instead of rsa-pss-sha512 for an RSA key.
 	LegacyRSA bool
 }
 
-// Sign returns the fields that prove the message, with canonical names:
-// Signature-Input, Signature, and for a message with a body Content-Digest. They
-// replace fields of these names. The message's header has the credential; its Body
-// is asked for once when HasBody.
+// Sign returns the fields to set on the request, with canonical names: Signature-Input,
+// Signature and, for a message with a body, Content-Digest. They replace existing fields
+// with these names. The message's header must contain the credential. Sign calls
+// Message.Body once if HasBody is true.
 func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
 	if s == nil || s.key == nil {
 		return nil, errors.New("want a signer made by NewSigner, found its zero value")
@@ -98,7 +101,7 @@ func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
 	}
 	params, err := httpsfv.Marshal(list)
 	if err != nil {
-		return nil, fmt.Errorf("the signature's parameters: %w", err)
+		return nil, fmt.Errorf("signature parameters: %w", err)
 	}
 	signature, err := s.signBase(a, m, list, params)
 	if err != nil {
@@ -109,16 +112,16 @@ func (s *Signer) Sign(m Message, t Terms) (http.Header, error) {
 	return signed, nil
 }
 
-// signBase makes the signature. That the message cannot be signed is no refusal of
-// anybody's.
+// signBase signs the message. Its errors are not refusals, because no request was
+// received.
 func (s *Signer) signBase(a algorithm, m Message, list httpsfv.InnerList, params string) ([]byte, error) {
 	covered, err := components(list.Items)
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutReason(err)
 	}
 	base, err := signatureBase(m, NormalizeHost(m.Authority), covered, params)
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutReason(err)
 	}
 	signature, err := a.sign(s.key, base)
 	if err != nil {
@@ -127,7 +130,8 @@ func (s *Signer) signBase(a algorithm, m Message, list httpsfv.InnerList, params
 	return signature, nil
 }
 
-func plain(err error) error {
+// withoutReason converts a refusal to an ordinary error with the same detail.
+func withoutReason(err error) error {
 	if refused := refusal.Of(err); refused != nil {
 		return errors.New(refused.Detail)
 	}
@@ -135,21 +139,21 @@ func plain(err error) error {
 }
 
 func (s *Signer) algorithm(legacyRSA bool) (algorithm, error) {
-	able := algorithms(s.key.Public(), legacyRSA)
-	if len(able) == 0 {
-		return "", fmt.Errorf("want a key that is long enough for rsa-pss-sha512, found %s", describe(s.key.Public()))
+	supported := algorithms(s.key.Public(), legacyRSA)
+	if len(supported) == 0 {
+		return "", fmt.Errorf("want a key long enough for rsa-pss-sha512, found %s", describe(s.key.Public()))
 	}
-	return able[len(able)-1], nil
+	return supported[len(supported)-1], nil
 }
 
-// withDigest is the message with the digest of its body, which is among the signed
-// fields as well.
+// withDigest returns the message with a Content-Digest field for its body, and sets the
+// same field in signed. It does not change the header of m.
 func withDigest(m Message, signed http.Header) (Message, error) {
 	if !m.HasBody {
 		return m, nil
 	}
 	if m.Body == nil {
-		return m, errors.New("want the body of the message, found none to see")
+		return m, errors.New("want the body of the message, found a nil Body")
 	}
 	body, err := m.Body()
 	if err != nil {
@@ -168,9 +172,9 @@ func withDigest(m Message, signed http.Header) (Message, error) {
 	return m, nil
 }
 
-// list is the member of Signature-Input.
+// list returns the covered components and the parameters of the signature.
 func (s *Signer) list(m Message, t Terms) (httpsfv.InnerList, error) {
-	names := append(needed(m.Target), s.header)
+	names := append(requiredComponents(m.Target), s.header)
 	if m.HasBody {
 		names = append(names, contentDigest)
 		if m.Header.Get("Content-Type") != "" {
@@ -214,9 +218,9 @@ func (s *Signer) addParams(p *httpsfv.Params, t Terms) error {
 	return nil
 }
 
-// newNonce is 128 random bits.
+// newNonce returns 128 random bits in base64url.
 func newNonce() string {
 	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails: it ends the program instead
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never returns an error
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }

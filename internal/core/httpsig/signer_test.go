@@ -20,7 +20,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestSignedFields: what a signature says, word for word.
+// TestSignedFields asserts the exact value of Signature-Input.
 func TestSignedFields(t *testing.T) {
 	p := newParty(t)
 	keyID := p.client.Certificate().OwnKeyID().String()
@@ -59,8 +59,8 @@ func TestSignedFields(t *testing.T) {
 	}
 }
 
-// TestSignDefaults: one minute from now, and a nonce of 128 bits that is new each
-// time.
+// TestSignDefaults asserts that the zero Terms give a lifetime of one minute from the
+// current time and a new nonce of 128 bits for each signature.
 func TestSignDefaults(t *testing.T) {
 	p := newParty(t)
 	form := regexp.MustCompile(`;created=(\d+);expires=(\d+);nonce="([A-Za-z0-9_-]{22})";`)
@@ -85,9 +85,9 @@ func TestSignDefaults(t *testing.T) {
 	}
 }
 
-// TestSignLeavesTheMessage: the message's header stays as it is, an old digest in
-// it does not count, and the body is asked for once.
-func TestSignLeavesTheMessage(t *testing.T) {
+// TestSignKeepsMessage asserts that Sign does not change the message's header, replaces
+// an existing digest, and reads the body once.
+func TestSignKeepsMessage(t *testing.T) {
 	p := newParty(t)
 	m := post(p)
 	m.Header["Content-Digest"] = []string{"sha-256=:AAAA:"}
@@ -103,7 +103,7 @@ func TestSignLeavesTheMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, m.Header); diff != "" || asked != 1 {
-		t.Errorf("asked %d times, header changed: %s", asked, diff)
+		t.Errorf("want one read of the body and an unchanged header, found %d and the difference %s", asked, diff)
 	}
 	if len(fields) != 3 {
 		t.Errorf("want three fields, found %d", len(fields))
@@ -113,7 +113,8 @@ func TestSignLeavesTheMessage(t *testing.T) {
 	wantReason(t, err, "")
 }
 
-// TestSignRefuses: nothing is signed that no gateway would take.
+// TestSignRefuses asserts that Sign returns an error for a message or terms that every
+// gateway would refuse.
 func TestSignRefuses(t *testing.T) {
 	p := newParty(t)
 	gone := errors.New("the file is gone")
@@ -122,24 +123,24 @@ func TestSignRefuses(t *testing.T) {
 		change func(m *httpsig.Message, t *httpsig.Terms)
 		want   string
 	}{
-		{"as it should be", func(*httpsig.Message, *httpsig.Terms) {}, ""},
+		{"valid", func(*httpsig.Message, *httpsig.Terms) {}, ""},
 		{"no certificate", func(m *httpsig.Message, _ *httpsig.Terms) { delete(m.Header, "X-Ssl-Auth") }, `"x-ssl-auth"`},
 		{"no header", func(m *httpsig.Message, _ *httpsig.Terms) { m.Header = nil }, `"x-ssl-auth"`},
 		{"no host", func(m *httpsig.Message, _ *httpsig.Terms) { m.Authority = "" }, "host"},
 		{"no target", func(m *httpsig.Message, _ *httpsig.Terms) { m.Target = "" }, "origin form"},
 		{"a method of two lines", func(m *httpsig.Message, _ *httpsig.Terms) { m.Method = "GET\n" }, "on one line"},
-		{"no body to see", func(m *httpsig.Message, _ *httpsig.Terms) { m.Body = nil }, "body"},
-		{"no body to read", func(m *httpsig.Message, _ *httpsig.Terms) { m.Body = func() ([]byte, error) { return nil, gone } }, gone.Error()},
-		{"a lifetime below zero", func(_ *httpsig.Message, t *httpsig.Terms) { t.Lifetime = -time.Second }, "lifetime"},
+		{"a nil Body", func(m *httpsig.Message, _ *httpsig.Terms) { m.Body = nil }, "body"},
+		{"an unreadable body", func(m *httpsig.Message, _ *httpsig.Terms) { m.Body = func() ([]byte, error) { return nil, gone } }, gone.Error()},
+		{"a negative lifetime", func(_ *httpsig.Message, t *httpsig.Terms) { t.Lifetime = -time.Second }, "lifetime"},
 		{"a lifetime too long", func(_ *httpsig.Message, t *httpsig.Terms) { t.Lifetime = httpsig.MaxLifetime + time.Second }, "lifetime"},
 		{"half a second", func(_ *httpsig.Message, t *httpsig.Terms) { t.Lifetime = time.Second / 2 }, "lifetime"},
 		{"a nonce too long", func(_ *httpsig.Message, t *httpsig.Terms) { t.Nonce = strings.Repeat("x", 129) }, "nonce"},
 		{"a nonce outside ASCII", func(_ *httpsig.Message, t *httpsig.Terms) { t.Nonce = "ü" }, "parameters"},
-		{"a time nobody can write", func(_ *httpsig.Message, t *httpsig.Terms) { t.Created = time.Unix(1e15, 0) }, "parameters"},
-		{"a field it does not have", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"X-None"} }, `"x-none"`},
-		{"no field", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"X Other"} }, "components"},
-		{"itself", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"Signature"} }, "components"},
-		{"a string that is none", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"\x00"} }, "parameters"},
+		{"a time out of range", func(_ *httpsig.Message, t *httpsig.Terms) { t.Created = time.Unix(1e15, 0) }, "parameters"},
+		{"a missing field", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"X-None"} }, `"x-none"`},
+		{"an invalid field name", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"X Other"} }, "derived component"},
+		{"the Signature field", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"Signature"} }, "derived component"},
+		{"a field name that cannot be serialized", func(_ *httpsig.Message, t *httpsig.Terms) { t.Cover = []string{"\x00"} }, "parameters"},
 	}
 	s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
 	if err != nil {
@@ -158,7 +159,8 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
-// wantError asserts an error that says want and is no refusal, or none for "".
+// wantError asserts an error that contains want and is not a refusal, or no error if want
+// is "".
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
@@ -167,12 +169,12 @@ func wantError(t *testing.T, err error, want string) {
 	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 		t.Errorf("want an error about %s, found %v", want, err)
 	case refusal.Of(err) != nil:
-		t.Errorf("want an error that is no refusal, found %v", err)
+		t.Errorf("want an error other than a refusal, found %v", err)
 	}
 }
 
-// TestNewSigner: a signer holds the key of its certificate, and one that can sign
-// requests.
+// TestNewSigner asserts that the key must be the key of the certificate and must support
+// a signature algorithm.
 func TestNewSigner(t *testing.T) {
 	i := newIssuer(t)
 	p, other, large := i.issue(p256(t)), i.issue(edKey(t)), i.issue(ec(t, elliptic.P521()))
@@ -184,7 +186,7 @@ func TestNewSigner(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"its own", p.cert, p.key, "X-SSL-Auth", ""},
+		{"the key of the certificate", p.cert, p.key, "X-SSL-Auth", ""},
 		{"no certificate", nil, p.key, "X-SSL-Auth", "found none"},
 		{"no key", p.cert, nil, "X-SSL-Auth", "found none"},
 		{"an empty certificate", &x509.Certificate{}, p.key, "X-SSL-Auth", "another key"},
@@ -193,8 +195,8 @@ func TestNewSigner(t *testing.T) {
 		{"P-521", large.cert, large.key, "X-SSL-Auth", "found ECDSA on P-521"},
 		{"half an Ed25519 key", &x509.Certificate{PublicKey: half}, halfKey{p.key, half}, "X-SSL-Auth", "ed25519"},
 		{"no header", p.cert, p.key, "", "name"},
-		{"a header that is none", p.cert, p.key, "X SSL", "name"},
-		{"the signature's own header", p.cert, p.key, "Signature", "name"},
+		{"an invalid header name", p.cert, p.key, "X SSL", "name"},
+		{"the Signature header", p.cert, p.key, "Signature", "name"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,7 +213,7 @@ func TestNewSigner(t *testing.T) {
 	}
 }
 
-// halfKey is a signer of another public key.
+// halfKey is a signer with a replaced public key.
 type halfKey struct {
 	crypto.Signer
 	public ed25519.PublicKey
@@ -219,8 +221,8 @@ type halfKey struct {
 
 func (h halfKey) Public() crypto.PublicKey { return h.public }
 
-// TestSignShortRSA: 1024 bits do not hold what rsa-pss-sha512 signs, but what the
-// older algorithm does.
+// TestSignShortRSA asserts that a 1024-bit RSA key, which is too short for
+// rsa-pss-sha512, can sign with rsa-v1_5-sha256 only.
 func TestSignShortRSA(t *testing.T) {
 	p := newIssuer(t).issue(rsaKey(t, 1024))
 	s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
@@ -237,34 +239,35 @@ func TestSignShortRSA(t *testing.T) {
 	wantReason(t, err, "")
 }
 
-// crooked is a key whose signatures are no signatures.
-type crooked struct {
+// faultyKey is a key that returns a fixed signature and error.
+type faultyKey struct {
 	crypto.Signer
 	signature []byte
 	err       error
 }
 
-func (c crooked) Sign(_ io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+func (c faultyKey) Sign(_ io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
 	return c.signature, c.err
 }
 
-// TestCrookedKey: a key in hardware may fail, or answer nonsense.
-func TestCrookedKey(t *testing.T) {
+// TestFaultyKey asserts that Sign returns an error if the key fails or returns an invalid
+// signature, as a hardware key may do.
+func TestFaultyKey(t *testing.T) {
 	p := newParty(t)
 	for _, tt := range []struct {
 		name string
-		key  crooked
+		key  faultyKey
 		want string
 	}{
-		{"fails", crooked{p.key, nil, errors.New("the card is out")}, "the card is out"},
-		{"nothing", crooked{p.key, nil, nil}, "signing"},
-		{"no DER", crooked{p.key, make([]byte, 64), nil}, "signing"},
-		{"r is zero", crooked{p.key, []byte{0x30, 6, 2, 1, 0, 2, 1, 1}, nil}, "signing"},
-		{"s is zero", crooked{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 0}, nil}, "signing"},
-		{"s is negative", crooked{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 0xff}, nil}, "signing"},
-		{"more behind", crooked{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 1, 0}, nil}, "signing"},
-		{"r is too large", crooked{p.key, append([]byte{0x30, 38, 2, 33, 1}, append(make([]byte, 32), 2, 1, 1)...), nil}, "signing"},
-		{"s is too large", crooked{p.key, append([]byte{0x30, 38, 2, 1, 1, 2, 33, 1}, make([]byte, 32)...), nil}, "signing"},
+		{"fails", faultyKey{p.key, nil, errors.New("the card is out")}, "the card is out"},
+		{"nothing", faultyKey{p.key, nil, nil}, "signing"},
+		{"not DER", faultyKey{p.key, make([]byte, 64), nil}, "signing"},
+		{"r is zero", faultyKey{p.key, []byte{0x30, 6, 2, 1, 0, 2, 1, 1}, nil}, "signing"},
+		{"s is zero", faultyKey{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 0}, nil}, "signing"},
+		{"s is negative", faultyKey{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 0xff}, nil}, "signing"},
+		{"trailing data", faultyKey{p.key, []byte{0x30, 6, 2, 1, 1, 2, 1, 1, 0}, nil}, "signing"},
+		{"r is too large", faultyKey{p.key, append([]byte{0x30, 38, 2, 33, 1}, append(make([]byte, 32), 2, 1, 1)...), nil}, "signing"},
+		{"s is too large", faultyKey{p.key, append([]byte{0x30, 38, 2, 1, 1, 2, 33, 1}, make([]byte, 32)...), nil}, "signing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := httpsig.NewSigner(p.cert, tt.key, "X-SSL-Auth")
@@ -277,7 +280,7 @@ func TestCrookedKey(t *testing.T) {
 	}
 }
 
-// TestConcurrent: one Signer and one Verifier for everybody.
+// TestConcurrent uses one Signer and one Verifier from several goroutines.
 func TestConcurrent(t *testing.T) {
 	p := newParty(t)
 	s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
@@ -306,8 +309,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// TestSignReplacesForeignFields: what a Signer made is complete by itself, whatever
-// signature the message had before.
+// TestSignReplacesForeignFields asserts that the fields from Sign replace an earlier
+// signature of the message.
 func TestSignReplacesForeignFields(t *testing.T) {
 	p := newParty(t)
 	m := get(p)
@@ -316,6 +319,6 @@ func TestSignReplacesForeignFields(t *testing.T) {
 	_, err := prove(v, p.sign(t, m, terms()), p.client, now)
 	wantReason(t, err, "")
 	if got := m.Header["Signature"]; !cmp.Equal(got, []string{"sig1=:AAAA:"}) {
-		t.Errorf("the message's own header changed: %s", m.Header.Get("Signature"))
+		t.Errorf("want the header of the message unchanged, found %s", m.Header.Get("Signature"))
 	}
 }

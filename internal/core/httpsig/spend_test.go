@@ -12,7 +12,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestPeriod: both ends to the nanosecond, with the leeway on each.
+// TestPeriod tests both ends of the validity period to the nanosecond, with and without
+// clock skew.
 func TestPeriod(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms()) // one minute from now
@@ -23,21 +24,21 @@ func TestPeriod(t *testing.T) {
 		at   time.Time
 		want refusal.Reason
 	}{
-		{"the first moment", 0, now, ""},
-		{"before it", 0, now.Add(-1), expired},
-		{"the last moment", 0, end, ""},
-		{"behind it", 0, end.Add(1), expired},
-		{"the first moment with leeway", time.Minute, now.Add(-time.Minute), ""},
-		{"before it with leeway", time.Minute, now.Add(-time.Minute - 1), expired},
-		{"the last moment with leeway", time.Minute, end.Add(time.Minute), ""},
-		{"behind it with leeway", time.Minute, end.Add(time.Minute + 1), expired},
-		{"the most leeway", time.Hour, end.Add(5 * time.Minute), ""},
-		{"more than the most leeway", time.Hour, end.Add(5*time.Minute + 1), expired},
-		{"before more than the most leeway", time.Hour, now.Add(-5*time.Minute - 1), expired},
-		{"leeway below zero", -time.Hour, now, ""},
-		{"leeway below zero, before", -time.Hour, now.Add(-1), expired},
-		{"no time", 0, time.Time{}, expired},
-		{"the end of time", 0, time.Unix(1<<62, 0), expired},
+		{"at created", 0, now, ""},
+		{"before created", 0, now.Add(-1), expired},
+		{"at expires", 0, end, ""},
+		{"after expires", 0, end.Add(1), expired},
+		{"at created minus skew", time.Minute, now.Add(-time.Minute), ""},
+		{"before created minus skew", time.Minute, now.Add(-time.Minute - 1), expired},
+		{"at expires plus skew", time.Minute, end.Add(time.Minute), ""},
+		{"after expires plus skew", time.Minute, end.Add(time.Minute + 1), expired},
+		{"at expires plus the maximum skew", time.Hour, end.Add(5 * time.Minute), ""},
+		{"after expires plus the maximum skew", time.Hour, end.Add(5*time.Minute + 1), expired},
+		{"before created minus the maximum skew", time.Hour, now.Add(-5*time.Minute - 1), expired},
+		{"negative skew", -time.Hour, now, ""},
+		{"negative skew, before created", -time.Hour, now.Add(-1), expired},
+		{"zero time", 0, time.Time{}, expired},
+		{"far future", 0, time.Unix(1<<62, 0), expired},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,7 +53,7 @@ func TestPeriod(t *testing.T) {
 	}
 }
 
-// checked is what Spend is given, read now.
+// checked returns the argument of Spend, for a message read at now.
 func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) httpsig.Checked {
 	t.Helper()
 	s, err := v.Read(m, now)
@@ -66,28 +67,28 @@ func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) http
 	return c
 }
 
-// TestPeriodEndsMeanwhile: a signature that ends after it was read is not spent,
-// because its nonce may be forgotten; whoever keeps asking with the same time
-// changes nothing.
+// TestPeriodEndsMeanwhile asserts that Spend refuses a signature that expires after Read,
+// because the store may have discarded its nonce, even if the caller passes the same time
+// to both steps.
 func TestPeriodEndsMeanwhile(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
-	last := 2 * time.Minute // with the leeway
+	last := 2 * time.Minute // lifetime plus clock skew
 	tests := []struct {
 		name          string
-		at            time.Duration // what the caller says, from now
+		at            time.Duration // the caller's time, relative to now
 		wait, reading time.Duration
 		want          refusal.Reason
 	}{
-		{"at once", 0, 0, 0, ""},
-		{"the caller knows, in time", last, 0, 0, ""},
-		{"the caller knows", last + 1, 0, 0, expired},
-		{"waited, in time", 0, last, 0, ""},
-		{"waited", 0, last + 1, 0, expired},
-		{"a slow body, in time", 0, 0, last, ""},
-		{"a slow body", 0, 0, last + 1, expired},
-		{"waited, and a slow body", 0, time.Minute, time.Minute + 1, expired},
-		{"the clock went back", -time.Hour, 0, 0, ""},
+		{"immediately", 0, 0, 0, ""},
+		{"caller's time valid", last, 0, 0, ""},
+		{"caller's time expired", last + 1, 0, 0, expired},
+		{"delay, still valid", 0, last, 0, ""},
+		{"delay, expired", 0, last + 1, 0, expired},
+		{"slow body, still valid", 0, 0, last, ""},
+		{"slow body, expired", 0, 0, last + 1, expired},
+		{"delay and slow body, expired", 0, time.Minute, time.Minute + 1, expired},
+		{"clock set back", -time.Hour, 0, 0, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,7 +111,7 @@ func TestPeriodEndsMeanwhile(t *testing.T) {
 	}
 }
 
-// TestNonce: what is remembered, and until when.
+// TestNonce asserts the Nonce that Spend passes to the store.
 func TestNonce(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -131,8 +132,8 @@ func TestNonce(t *testing.T) {
 	})
 }
 
-// TestNonceIsForTheKey: whatever else two signatures differ in, a nonce of a key is
-// good once; of two keys, twice.
+// TestNonceIsForTheKey asserts that a nonce is accepted once per key, regardless of the
+// request and the certificate.
 func TestNonceIsForTheKey(t *testing.T) {
 	i := newIssuer(t)
 	p := i.issue(p256(t))
@@ -150,9 +151,9 @@ func TestNonceIsForTheKey(t *testing.T) {
 	spend(other, post(other), "")
 }
 
-// TestNonceIsLast: whatever else is wrong, the nonce is not spent and nothing is
-// remembered, so the right request still passes. The body is asked for at most
-// once, and only behind a right signature.
+// TestNonceIsLast asserts that a refused request does not spend the nonce, so the valid
+// request is still accepted. The body is read at most once, and only after the signature
+// is verified.
 func TestNonceIsLast(t *testing.T) {
 	p := newParty(t)
 	good := p.sign(t, post(p), terms())
@@ -178,11 +179,11 @@ func TestNonceIsLast(t *testing.T) {
 		{"expires", func(m *httpsig.Message) { replace(m, "Signature-Input", period(0, 60), period(0, 61)) }, invalid, 0},
 		{"digest", func(m *httpsig.Message) { m.Body = content("x") }, digest, 1},
 		{"no body", func(m *httpsig.Message) { m.Body = content("") }, digest, 1},
-		{"body broken", func(m *httpsig.Message) { m.Body = func() ([]byte, error) { return nil, broken } }, "", 1},
+		{"body unreadable", func(m *httpsig.Message) { m.Body = func() ([]byte, error) { return nil, broken } }, "", 1},
 		{"body too large", func(m *httpsig.Message) {
 			m.Body = func() ([]byte, error) { return []byte(event), refusal.New(refusal.BodyTooLarge, "too large") }
 		}, refusal.BodyTooLarge, 1},
-		{"nothing", func(*httpsig.Message) {}, "", 1},
+		{"unchanged", func(*httpsig.Message) {}, "", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -192,20 +193,20 @@ func TestNonceIsLast(t *testing.T) {
 			bodies, inner := 0, m.Body
 			m.Body = func() ([]byte, error) { bodies++; return inner() }
 			_, err := prove(v, m, p.client, now)
-			if tt.name == "body broken" {
+			if tt.name == "body unreadable" {
 				if !errors.Is(err, broken) || refusal.Of(err) != nil {
-					t.Errorf("want the body's error as it is, found %v", err)
+					t.Errorf("want the body's error unchanged, found %v", err)
 				}
 			} else {
 				wantReason(t, err, tt.want)
 			}
-			if spent := n.asked > 0; spent != (tt.name == "nothing") {
+			if spent := n.asked > 0; spent != (tt.name == "unchanged") {
 				t.Errorf("nonces was asked %d times", n.asked)
 			}
 			if bodies != tt.bodies {
-				t.Errorf("want the body asked for %d times, found %d", tt.bodies, bodies)
+				t.Errorf("want %d reads of the body, found %d", tt.bodies, bodies)
 			}
-			if tt.name != "nothing" {
+			if tt.name != "unchanged" {
 				_, err = prove(v, good, p.client, now)
 				wantReason(t, err, "")
 			}
@@ -213,7 +214,7 @@ func TestNonceIsLast(t *testing.T) {
 	}
 }
 
-// TestNoncesRefuse: what the memory says is what the request is told.
+// TestNoncesRefuse asserts that Spend returns the refusal or fault of the nonce store.
 func TestNoncesRefuse(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -225,7 +226,7 @@ func TestNoncesRefuse(t *testing.T) {
 		n.err = want
 		proven, err := prove(v, m, p.client, now)
 		if proven.Valid() {
-			t.Error("want nothing proven beside an error")
+			t.Error("want an invalid Proven with an error")
 		}
 		if refused := refusal.Of(want); refused != nil {
 			wantReason(t, err, refused.Reason)

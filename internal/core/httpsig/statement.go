@@ -12,105 +12,107 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Statement is what a signature says of itself, and of which message. Only
-// [Verifier.Read] makes one; nobody has verified it.
+// Statement is a parsed signature that has not been verified, and the message it belongs
+// to. Only [Verifier.Read] creates a valid one; [Verifier.Check] refuses the zero value.
 type Statement struct {
-	method, target, authority string // as the message has them
+	method, target, authority string // copied from the message
 
-	now, read time.Time // when it was read, on the caller's clock and on one that only goes on
+	now, read time.Time // time of Read: the caller's clock, and the monotonic clock
 
-	base             []byte // what was signed, if the signature is right; nil for the zero value
+	base             []byte // signature base; nil for the zero value
 	signature        []byte
 	created, expires time.Time
 	nonce            string
 	keyID            string
-	named            bool      // whether the message names an algorithm
-	algorithm        algorithm // as it names it
+	hasAlg           bool      // whether the alg parameter is present
+	algorithm        algorithm // value of the alg parameter
 	digests          digests
 }
 
-// found is the one signature of a message that is meant for certgate.
-type found struct {
+// taggedSignature is the signature with certgate's tag, as found in a message.
+type taggedSignature struct {
 	list      httpsfv.InnerList
-	params    string // the list as serialized, the value of @signature-params
+	params    string // serialized list, the value of @signature-params
 	signature []byte
 }
 
-// find reads Signature-Input and Signature (RFC 9421, section 4).
-func find(h http.Header) (found, error) {
+// findTagged parses Signature-Input and Signature (RFC 9421, section 4) and returns the
+// signature with certgate's tag.
+func findTagged(h http.Header) (taggedSignature, error) {
 	inputs, signatures := h[headers.SignatureInput], h[headers.Signature]
 	switch {
-	case blank(inputs) && blank(signatures):
-		return found{}, refusal.New(refusal.ProofMissing, "want a signature, found none")
-	case blank(inputs):
-		return found{}, refusal.New(refusal.ProofMalformed, "want Signature-Input beside Signature, found none")
-	case blank(signatures):
-		return found{}, refusal.New(refusal.ProofMalformed, "want Signature beside Signature-Input, found none")
+	case isBlank(inputs) && isBlank(signatures):
+		return taggedSignature{}, refusal.New(refusal.ProofMissing, "want a signature, found none")
+	case isBlank(inputs):
+		return taggedSignature{}, refusal.New(refusal.ProofMalformed, "want Signature-Input with Signature, found none")
+	case isBlank(signatures):
+		return taggedSignature{}, refusal.New(refusal.ProofMalformed, "want Signature with Signature-Input, found none")
 	}
 	f, label, err := findInput(inputs)
 	if err != nil {
-		return found{}, err
+		return taggedSignature{}, err
 	}
 	f.signature, err = findSignature(label, signatures)
 	return f, err
 }
 
-// findInput is the only member of Signature-Input with certgate's tag, and its
-// label.
-func findInput(lines []string) (f found, label string, err error) {
-	d, only, err := dictionary(headers.SignatureInput, lines)
+// findInput returns the member of Signature-Input with certgate's tag, and its label.
+// Exactly one member must have the tag.
+func findInput(lines []string) (f taggedSignature, label string, err error) {
+	d, canonical, err := dictionary(headers.SignatureInput, lines)
 	if err != nil {
-		return found{}, "", err
+		return taggedSignature{}, "", err
 	}
-	ours, untagged := 0, false
+	matches, untagged := 0, false
 	for _, name := range d.Names() {
-		list, tag, err := candidate(d, name)
+		list, tag, err := parseMember(d, name)
 		if err != nil {
-			return found{}, "", err
+			return taggedSignature{}, "", err
 		}
 		untagged = untagged || tag == nil
 		if tag != nil && *tag == Tag {
 			f.list, label = list, name
-			ours++
+			matches++
 		}
 	}
-	if err := errUnlessOne(ours, untagged); err != nil {
-		return found{}, "", err
+	if err := checkTagCount(matches, untagged); err != nil {
+		return taggedSignature{}, "", err
 	}
 	if len(d.Names()) == 1 {
-		f.params = only[len(label)+len("="):]
+		f.params = canonical[len(label)+len("="):]
 		return f, label, nil
 	}
 	if f.params, err = httpsfv.Marshal(f.list); err != nil {
-		return found{}, "", refusal.New(refusal.ProofMalformed, "want a signature's parameters, found %v", err)
+		return taggedSignature{}, "", refusal.New(refusal.ProofMalformed, "want serializable signature parameters, found %v", err)
 	}
 	return f, label, nil
 }
 
-// candidate is one signature's list and its tag, nil for none.
-func candidate(d *httpsfv.Dictionary, name string) (httpsfv.InnerList, *string, error) {
+// parseMember returns the component list of one signature and its tag, or a nil tag if the
+// signature has none.
+func parseMember(d *httpsfv.Dictionary, name string) (httpsfv.InnerList, *string, error) {
 	member, _ := d.Get(name)
 	list, ok := member.(httpsfv.InnerList)
 	if !ok {
 		return httpsfv.InnerList{}, nil, refusal.New(refusal.ProofMalformed, "want a list of components for %.80q", name)
 	}
-	tag, tagged, err := text(list.Params, "tag")
+	tag, tagged, err := stringParam(list.Params, "tag")
 	if err != nil || !tagged {
 		return list, nil, err
 	}
 	return list, &tag, nil
 }
 
-func errUnlessOne(ours int, untagged bool) error {
+func checkTagCount(matches int, untagged bool) error {
 	switch {
-	case ours == 1:
+	case matches == 1:
 		return nil
-	case ours > 1:
-		return refusal.New(refusal.ProofMalformed, "want one signature with tag %q, found %d", Tag, ours)
+	case matches > 1:
+		return refusal.New(refusal.ProofMalformed, "want one signature with tag %q, found %d", Tag, matches)
 	case untagged:
-		return refusal.New(refusal.ProofIncomplete, "want a signature with tag %q, found one without tag", Tag)
+		return refusal.New(refusal.ProofIncomplete, "want a signature with tag %q, found one without a tag", Tag)
 	}
-	return refusal.New(refusal.ProofMissing, "want a signature with tag %q, found others only", Tag)
+	return refusal.New(refusal.ProofMissing, "want a signature with tag %q, found only other tags", Tag)
 }
 
 func findSignature(label string, lines []string) ([]byte, error) {
@@ -130,43 +132,43 @@ func findSignature(label string, lines []string) ([]byte, error) {
 	return signature, nil
 }
 
-// maxNonce is the longest nonce in characters.
+// maxNonce is the maximum length of a nonce in characters.
 const maxNonce = 128
 
-// newStatement reads the parameters (RFC 9421, section 2.3). Those that are not
-// known are only signed.
-func newStatement(f found) (Statement, error) {
+// newStatement parses the signature parameters (RFC 9421, section 2.3). It ignores
+// unknown parameters, which are part of the signature base all the same.
+func newStatement(f taggedSignature) (Statement, error) {
 	s := Statement{signature: f.signature}
 	params := f.list.Params
 	var err error
-	if s.created, err = moment(params, "created"); err != nil {
+	if s.created, err = timeParam(params, "created"); err != nil {
 		return Statement{}, err
 	}
-	if s.expires, err = moment(params, "expires"); err != nil {
+	if s.expires, err = timeParam(params, "expires"); err != nil {
 		return Statement{}, err
 	}
-	if life := s.expires.Sub(s.created); life <= 0 || life > MaxLifetime {
+	if lifetime := s.expires.Sub(s.created); lifetime <= 0 || lifetime > MaxLifetime {
 		return Statement{}, refusal.New(refusal.ProofMalformed, "want expires 1 to %.0f seconds after created, found %d and %d",
 			MaxLifetime.Seconds(), s.expires.Unix(), s.created.Unix())
 	}
-	if s.nonce, err = neededText(params, "nonce"); err != nil {
+	if s.nonce, err = requiredString(params, "nonce"); err != nil {
 		return Statement{}, err
 	}
 	if n := len(s.nonce); n < 1 || n > maxNonce {
 		return Statement{}, refusal.New(refusal.ProofMalformed, "want a nonce of 1 to %d characters, found %d", maxNonce, n)
 	}
-	if s.keyID, err = neededText(params, "keyid"); err != nil {
+	if s.keyID, err = requiredString(params, "keyid"); err != nil {
 		return Statement{}, err
 	}
-	name, named, err := text(params, "alg")
-	s.algorithm, s.named = algorithm(name), named
+	name, named, err := stringParam(params, "alg")
+	s.algorithm, s.hasAlg = algorithm(name), named
 	return s, err
 }
 
-// text is a parameter that is a string and may be absent.
-func text(params *httpsfv.Params, name string) (value string, there bool, err error) {
-	raw, there := params.Get(name)
-	if !there {
+// stringParam returns an optional string parameter and whether it is present.
+func stringParam(params *httpsfv.Params, name string) (value string, present bool, err error) {
+	raw, present := params.Get(name)
+	if !present {
 		return "", false, nil
 	}
 	value, ok := raw.(string)
@@ -176,18 +178,19 @@ func text(params *httpsfv.Params, name string) (value string, there bool, err er
 	return value, true, nil
 }
 
-func neededText(params *httpsfv.Params, name string) (string, error) {
-	value, there, err := text(params, name)
-	if err == nil && !there {
+// requiredString returns a required string parameter.
+func requiredString(params *httpsfv.Params, name string) (string, error) {
+	value, present, err := stringParam(params, name)
+	if err == nil && !present {
 		err = errNoParameter(name)
 	}
 	return value, err
 }
 
-// moment is a parameter that is a time in whole seconds since 1970.
-func moment(params *httpsfv.Params, name string) (time.Time, error) {
-	raw, there := params.Get(name)
-	if !there {
+// timeParam returns a required time parameter, in whole seconds since the Unix epoch.
+func timeParam(params *httpsfv.Params, name string) (time.Time, error) {
+	raw, present := params.Get(name)
+	if !present {
 		return time.Time{}, errNoParameter(name)
 	}
 	seconds, ok := raw.(int64)
@@ -201,19 +204,21 @@ func errNoParameter(name string) error {
 	return refusal.New(refusal.ProofIncomplete, "want the parameter %s, found none", name)
 }
 
-// checkMessage refuses a statement that nobody read, or of another message.
+// checkMessage refuses the zero Statement, and a message other than the one passed to
+// Read.
 func (s Statement) checkMessage(m Message) error {
 	if s.base == nil {
-		return refusal.New(refusal.ProofInvalid, "want a signature that was read, found none")
+		return refusal.New(refusal.ProofInvalid, "want a signature that was read, found the zero value")
 	}
 	if s.method != m.Method || s.target != m.Target || s.authority != m.Authority {
-		return refusal.New(refusal.ProofInvalid, "want the message that was read, found another")
+		return refusal.New(refusal.ProofInvalid, "want the message that was passed to Read, found another")
 	}
 	return nil
 }
 
-// later is the time now, but at least as long after Read as it really is: whoever
-// takes the time once for a request must not accept it later for that.
+// later returns the later of now and the time of Read plus the time elapsed since. A
+// caller that takes the time once per request therefore cannot accept an expired
+// signature.
 func (s Statement) later(now time.Time) time.Time {
 	if since := s.now.Add(time.Since(s.read)); since.After(now) {
 		return since
@@ -221,12 +226,12 @@ func (s Statement) later(now time.Time) time.Time {
 	return now
 }
 
-// verify tries the algorithms that the key is able to, or of them the one that the
-// signature names.
-func (s Statement) verify(key any, able []algorithm) error {
+// verify verifies the signature with each supported algorithm of the key, or with only
+// the algorithm in alg if the signature has that parameter.
+func (s Statement) verify(key any, supported []algorithm) error {
 	tried := false
-	for _, a := range able {
-		if s.named && s.algorithm != a {
+	for _, a := range supported {
+		if s.hasAlg && s.algorithm != a {
 			continue
 		}
 		tried = true
@@ -235,16 +240,16 @@ func (s Statement) verify(key any, able []algorithm) error {
 		}
 	}
 	if !tried {
-		return refusal.New(refusal.ProofInvalid, "want alg to be one of %q, as the key is, found %.80q", able, s.algorithm)
+		return refusal.New(refusal.ProofInvalid, "want alg to be one of the key's algorithms %q, found %.80q", supported, s.algorithm)
 	}
 	return refusal.New(refusal.ProofInvalid, "want a signature over this request by the certificate's key, found another")
 }
 
-// checkKeyID wants the id in one of its two spellings: hex, or as the certificate
-// is inspected.
+// checkKeyID compares keyid with the ID of the client's key. Two forms are accepted:
+// hex, and "sha256/" with base64, as `certgate inspect` prints it.
 func checkKeyID(found string, own trust.KeyID) error {
 	if found == own.String() || found == "sha256/"+base64.StdEncoding.EncodeToString(own[:]) {
 		return nil
 	}
-	return refusal.New(refusal.ProofInvalid, "want keyid %s, the certificate's key, found %.80q", own, found)
+	return refusal.New(refusal.ProofInvalid, "want keyid %s of the certificate's key, found %.80q", own, found)
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestVectors: the examples of RFC 9421, as far as they are of requests and of
-// keys that certificates can have: the signature base byte for byte, and whether
-// the signature printed there is the key's.
+// TestVectors tests the examples of RFC 9421 for requests and for keys that a certificate
+// can have. It compares the signature base byte for byte and verifies the signature
+// printed in the RFC.
 func TestVectors(t *testing.T) {
 	files, err := filepath.Glob("testdata/rfc9421/*.txtar")
 	if err != nil || len(files) != 14 {
@@ -46,13 +46,13 @@ func TestVectors(t *testing.T) {
 				t.Errorf("verifies: %t, want %s", got, about["verifies"])
 			}
 			if httpsig.Verify(key, about["algorithm"], append(base, '\n'), signature) {
-				t.Error("verifies over another base as well")
+				t.Error("want the signature refused for another base, found it accepted")
 			}
 		})
 	}
 }
 
-// fields reads lines of "name: value".
+// fields parses lines of the form "name: value".
 func fields(text string) map[string]string {
 	found := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -62,7 +62,7 @@ func fields(text string) map[string]string {
 	return found
 }
 
-// request reads a request without its body as net/http does.
+// request parses a request without a body with net/http.
 func request(t *testing.T, text []byte) httpsig.Message {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
@@ -93,8 +93,8 @@ func publicKey(t *testing.T, name string) crypto.PublicKey {
 	return key
 }
 
-// TestFieldValues: the examples of RFC 9421, section 2.1, through net/http, which
-// unfolds the folded line.
+// TestFieldValues tests the examples of RFC 9421, section 2.1. net/http parses the request
+// and unfolds the folded line.
 func TestFieldValues(t *testing.T) {
 	m := request(t, []byte("GET / HTTP/1.1\r\nHost: www.example.com\r\nDate: Tue, 20 Apr 2021 02:07:56 GMT\r\n"+
 		"X-OWS-Header:   Leading and trailing whitespace.   \r\nX-Obs-Fold-Header: Obsolete\r\n    line folding.\r\n"+
@@ -117,8 +117,8 @@ func TestFieldValues(t *testing.T) {
 	}
 }
 
-// TestDerivedValues: the examples of RFC 9421, sections 2.2.1 to 2.2.8, and how
-// their edges are read.
+// TestDerivedValues tests the examples of RFC 9421, sections 2.2.1 to 2.2.8, and edge
+// cases.
 func TestDerivedValues(t *testing.T) {
 	const (
 		plain   = "/path?param=value&foo=bar&baz=batman&qux="

@@ -8,8 +8,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestSignedIsProven: for every algorithm, with and without a body, what a Signer
-// signs a Verifier accepts, once.
+// TestSignedIsProven asserts for each algorithm, with and without a body, that a Verifier
+// accepts the signature of a Signer exactly once.
 func TestSignedIsProven(t *testing.T) {
 	i := newIssuer(t)
 	for _, k := range kinds() {
@@ -23,20 +23,20 @@ func TestSignedIsProven(t *testing.T) {
 				signed := p.sign(t, m, made)
 				proven, err := prove(v, signed, p.client, now)
 				if err != nil || !proven.Valid() {
-					t.Fatalf("%s: want it proven, found %v", m.Method, err)
+					t.Fatalf("%s: want a valid Proven, found %v", m.Method, err)
 				}
 				proven, err = prove(v, signed, p.client, now)
 				wantReason(t, err, refusal.ProofReplayed)
 				if proven.Valid() {
-					t.Error("want nothing proven beside the refusal")
+					t.Error("want an invalid Proven with the refusal")
 				}
 			}
 		})
 	}
 }
 
-// TestUnsignedIsMissing: what carries no signature for certgate is told what to
-// sign.
+// TestUnsignedIsMissing asserts that the refusal of an unsigned request has a hint and an
+// Accept-Signature value.
 func TestUnsignedIsMissing(t *testing.T) {
 	p := newParty(t)
 	v, _ := newVerifier()
@@ -49,7 +49,8 @@ func TestUnsignedIsMissing(t *testing.T) {
 	}
 }
 
-// TestChangedIsRefused: a change after signing shows, at the step whose it is.
+// TestChangedIsRefused asserts that a request changed after signing is refused, with the
+// reason of the step that detects the change.
 func TestChangedIsRefused(t *testing.T) {
 	p := newParty(t)
 	signed := p.sign(t, post(p), terms())
