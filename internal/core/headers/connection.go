@@ -13,8 +13,8 @@ const MaxConnectionOptions = 64
 // (RFC 9110, section 7.6.1). The zero value is the empty set.
 type Options struct{ folded map[string]struct{} }
 
-// ParseConnection reads the values of the Connection fields of one message. The time
-// is linear in their length. The error says that they list more than
+// ParseConnection parses the values of the Connection fields of one message. Its time
+// is linear in their length. It returns an error if they list more than
 // [MaxConnectionOptions] elements.
 func ParseConnection(values []string) (Options, error) {
 	elements := 0
@@ -26,7 +26,7 @@ func ParseConnection(values []string) (Options, error) {
 	}
 	var o Options
 	for _, value := range values {
-		if value == "keep-alive" || value == "close" { // nearly every request: no field has such a name
+		if value == "keep-alive" || value == "close" { // fast path for nearly every request: no field has such a name
 			continue
 		}
 		o.add(value)

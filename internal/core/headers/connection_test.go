@@ -15,10 +15,10 @@ func TestParseConnection(t *testing.T) {
 		listed   []string
 		unlisted []string
 	}{
-		{"none", nil, nil, []string{"", "X-A", "Close"}},
+		{"no field", nil, nil, []string{"", "X-A", "Close"}},
 		{"keep-alive", []string{"keep-alive"}, nil, []string{"X-A"}},
-		{"one", []string{"X-A"}, []string{"X-A", "x-a", "X_A"}, []string{"X-B", "X-A-"}},
-		{"several", []string{"close, X-A,\tX-B ", "X-C"}, []string{"X-A", "X-B", "X-C", "Close"}, []string{"X-D", "X-A, X-B"}},
+		{"one option", []string{"X-A"}, []string{"X-A", "x-a", "X_A"}, []string{"X-B", "X-A-"}},
+		{"several options", []string{"close, X-A,\tX-B ", "X-C"}, []string{"X-A", "X-B", "X-C", "Close"}, []string{"X-D", "X-A, X-B"}},
 		{"empty elements", []string{",,X-A,,"}, []string{"X-A"}, []string{"X-B"}},
 	}
 	for _, tt := range tests {
@@ -36,8 +36,8 @@ func TestParseConnection(t *testing.T) {
 	}
 }
 
-// TestConnectionBound: the number of elements is bounded over all lines, and counting
-// them allocates nothing that grows with them.
+// TestConnectionBound checks that the number of elements is bounded over all fields, and
+// that the number of allocations does not grow with it.
 func TestConnectionBound(t *testing.T) {
 	repeated := func(n int) []string { return slices.Repeat([]string{"close"}, n) }
 	const most = headers.MaxConnectionOptions
@@ -45,17 +45,17 @@ func TestConnectionBound(t *testing.T) {
 		values []string
 		ok     bool
 	}{
-		"the most":              {[]string{strings.Repeat("x,", most-1) + "x"}, true},
-		"one more":              {[]string{strings.Repeat("x,", most) + "x"}, false},
-		"one more, empty":       {[]string{strings.Repeat("x,", most)}, false},
-		"commas":                {[]string{strings.Repeat(",", 25000)}, false},
-		"the most, each a line": {repeated(most), true},
-		"one more line":         {repeated(most + 1), false},
-		"over several lines":    {[]string{strings.Repeat("x,", most/2), strings.Repeat("x,", most/2)}, false},
+		"the limit":                       {[]string{strings.Repeat("x,", most-1) + "x"}, true},
+		"one above the limit":             {[]string{strings.Repeat("x,", most) + "x"}, false},
+		"empty, above the limit":          {[]string{strings.Repeat("x,", most)}, false},
+		"commas":                          {[]string{strings.Repeat(",", 25000)}, false},
+		"the limit, one per field":        {repeated(most), true},
+		"one field above the limit":       {repeated(most + 1), false},
+		"above the limit over two fields": {[]string{strings.Repeat("x,", most/2), strings.Repeat("x,", most/2)}, false},
 	} {
 		_, err := headers.ParseConnection(tt.values)
 		if (err == nil) != tt.ok {
-			t.Errorf("%s: %v, want it taken: %t", name, err, tt.ok)
+			t.Errorf("%s: %v, want it accepted: %t", name, err, tt.ok)
 		}
 	}
 	hostile := []string{strings.Repeat(",", 25000)}

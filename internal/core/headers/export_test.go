@@ -1,6 +1,6 @@
 package headers
 
-// MaxPattern is maxPattern.
+// MaxPattern is an upper bound of the length of a pattern.
 const MaxPattern = maxPattern
 
 // Patterns returns every pattern of the tables.

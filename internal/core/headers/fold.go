@@ -1,10 +1,9 @@
 package headers
 
-// Fold returns the form that all spellings of a field name share if any server
-// behind certgate may treat them as one name. Letter case does not count. CGI and
-// WSGI map "-" to "_", PHP maps "." to "_", and lighttpd maps every byte that is
-// neither a letter nor a digit. Fold therefore maps each of these bytes to "-".
-// The result has as many bytes as name.
+// Fold returns the common form of all spellings of a field name that an upstream server
+// may treat as the same name. It ignores letter case. CGI and WSGI map "-" to "_", PHP
+// maps "." to "_", and lighttpd maps every byte that is neither a letter nor a digit.
+// Fold therefore maps each of these bytes to "-". The result has as many bytes as name.
 func Fold(name string) string {
 	folded := []byte(name)
 	for i, c := range folded {
@@ -26,7 +25,8 @@ func Same(a, b string) bool {
 	return true
 }
 
-// foldInto writes as much of Fold(name) into the buffer as fits and returns it.
+// foldInto writes Fold(name) into the buffer and returns it. It truncates the result to
+// the size of the buffer.
 func foldInto(buffer *[maxPattern]byte, name string) []byte {
 	n := min(len(name), len(buffer))
 	for i := range n {
@@ -46,7 +46,7 @@ func foldByte(c byte) byte {
 	}
 }
 
-// equalFold compares two names without regard to ASCII case.
+// equalFold reports whether two names are equal apart from ASCII case.
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false

@@ -3,9 +3,9 @@
 //
 // It is the only package that lists which fields certgate writes, which fields it
 // strips from a client's request, and which spellings of a name are the same name.
-// Every package that has to decide about a field by its name asks this one, so the
+// Every package that decides about a field by its name uses this one, so that the
 // forwarding path, the authorization surfaces, the configuration and the signature
-// check cannot disagree.
+// check apply the same rules.
 package headers
 
 // Fields that certgate adds to a forwarded request.
@@ -20,7 +20,7 @@ const (
 	ForwardedHost         = "X-Forwarded-Host"
 )
 
-// Fields that certgate reads from a request or adds to an answer.
+// Fields that certgate reads from a request or adds to a response.
 const (
 	Connection       = "Connection"
 	ContentDigest    = "Content-Digest"
@@ -39,13 +39,13 @@ const (
 	OriginalURI     = "X-Original-Uri"
 )
 
-// Identity returns the names of the fields that tell the service who is calling.
+// Identity returns the names of the fields that describe the client to the service.
 func Identity() []string {
 	return []string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, RequestID}
 }
 
-// IsIdentity reports whether name, in any case, is one of [Identity]. Names that
-// only fold to one of them are not included.
+// IsIdentity reports whether name, in any case, is one of [Identity]. It ignores
+// other spellings that [Fold] maps to one of these names.
 func IsIdentity(name string) bool {
 	for _, own := range [...]string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, RequestID} {
 		if equalFold(own, name) {
@@ -59,8 +59,8 @@ func IsIdentity(name string) bool {
 // request (RFC 9421, section 4), or has a name that folds to such a field.
 func IsSignature(name string) bool { return Same(name, Signature) || Same(name, SignatureInput) }
 
-// Common returns the names of most fields of most requests, in canonical form. A package
-// that decides about each field by its name can decide about these in advance.
+// Common returns the names of the most frequent request fields, in canonical form. A
+// package can compute its decisions about these names in advance.
 func Common() []string {
 	return []string{
 		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
@@ -80,7 +80,7 @@ func ProxyCertificates() []string {
 }
 
 // IsCertificateChain reports whether a field of this name carries the issuers of a
-// client certificate and not the certificate itself (RFC 9440, section 2.3).
+// client certificate without the certificate itself (RFC 9440, section 2.3).
 func IsCertificateChain(name string) bool {
 	return Same(name, "Client-Cert-Chain") || Same(name, "Cf-Client-Cert-Chain-Der-Base64")
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// TestKindOf: a field is recognized in every spelling that a server may take for it.
+// TestKindOf checks that a field is recognized in every spelling that a server may treat
+// as the same name.
 func TestKindOf(t *testing.T) {
 	tests := []struct {
 		kind  headers.Kind
@@ -48,8 +49,8 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
-// spellings returns the name with each of the bytes that a name can have in place of
-// its hyphens, and in other cases.
+// spellings returns variants of the name: in other letter cases, and with each byte that
+// is valid in a name instead of its hyphens.
 func spellings(name string) []string {
 	list := []string{name, strings.ToUpper(name), strings.ToLower(name), http.CanonicalHeaderKey(name)}
 	for _, c := range "!#$%&'*+.^_`|~" {
@@ -61,17 +62,17 @@ func spellings(name string) []string {
 func TestIsHopByHop(t *testing.T) {
 	for _, name := range []string{"Connection", "keep-alive", "TE", "Trailer", "Upgrade", "Expect", "Transfer-Encoding", "Transfer_Encoding", "Proxy.Connection"} {
 		if !headers.IsHopByHop(name) {
-			t.Errorf("%q: not hop-by-hop, want it so", name)
+			t.Errorf("%q: not hop-by-hop, want it hop-by-hop", name)
 		}
 	}
 	for _, name := range []string{"Content-Length", "X-Client-Id", "Date", "Tee", "T", ""} {
 		if headers.IsHopByHop(name) {
-			t.Errorf("%q: hop-by-hop, want it not so", name)
+			t.Errorf("%q: hop-by-hop, want it end-to-end", name)
 		}
 	}
 }
 
-// TestPatterns: what the comparison takes for granted.
+// TestPatterns checks the assumptions of matches about the patterns.
 func TestPatterns(t *testing.T) {
 	for _, pattern := range headers.Patterns() {
 		if !regexp.MustCompile(`^[A-Za-z0-9-]+\*?$`).MatchString(pattern) || len(pattern) >= headers.MaxPattern {
@@ -84,8 +85,8 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestIsReserved: nothing that has a meaning can carry a certificate, except what
-// proxies and clients use for just that.
+// TestIsReserved checks that every name with another meaning is reserved, and that the
+// names that proxies and clients use for certificates are not.
 func TestIsReserved(t *testing.T) {
 	for _, group := range headers.Stripped() {
 		for _, pattern := range group.Names {
@@ -100,7 +101,7 @@ func TestIsReserved(t *testing.T) {
 	}
 	for _, name := range append(headers.Identity(), "Host", "Content-Digest", "Signature_Input", "cookie", "User.Agent", "X-Certgate-Canary") {
 		if !headers.IsReserved(name) {
-			t.Errorf("%q: not reserved, want it so", name)
+			t.Errorf("%q: not reserved, want it reserved", name)
 		}
 	}
 	for _, name := range append(headers.ProxyCertificates(), "X-SSL-Auth", "X-My-Proxy", "X_CERT") {
@@ -110,8 +111,8 @@ func TestIsReserved(t *testing.T) {
 	}
 }
 
-// TestProxyCertificates: the names are keys of an http.Header, and of the kind that
-// no client may use.
+// TestProxyCertificates checks that the names are canonical keys of an http.Header and of
+// the kind Certificate.
 func TestProxyCertificates(t *testing.T) {
 	for _, name := range headers.ProxyCertificates() {
 		if name != http.CanonicalHeaderKey(name) || headers.KindOf(name) != headers.Certificate || headers.IsCertificateChain(name) {
@@ -128,7 +129,7 @@ func TestProxyCertificates(t *testing.T) {
 func TestIsIdentity(t *testing.T) {
 	for _, name := range headers.Identity() {
 		if !headers.IsIdentity(name) || !headers.IsIdentity(strings.ToLower(name)) || headers.IsIdentity(strings.ReplaceAll(name, "-", "_")) {
-			t.Errorf("%q: want it in any case, and no other spelling", name)
+			t.Errorf("%q: want it accepted in any letter case and in no other spelling", name)
 		}
 		if name != http.CanonicalHeaderKey(name) {
 			t.Errorf("%q is not canonical", name)
@@ -136,7 +137,8 @@ func TestIsIdentity(t *testing.T) {
 	}
 }
 
-// FuzzSame: the comparison without allocations is the comparison of folded names.
+// FuzzSame checks that Same returns the same result as comparing folded names, and that
+// Fold is idempotent and keeps the length.
 func FuzzSame(f *testing.F) {
 	f.Add("X-Client-Id", "x_client.ID")
 	f.Add("X-Client-Id", "X-Client-I")

@@ -2,22 +2,22 @@ package headers
 
 import "slices"
 
-// Kind says what a field means to certgate, by its name alone.
+// Kind is the meaning of a field to certgate. It depends on the name alone.
 type Kind int
 
 // The kinds. Every field except a Forwarded one is stripped from a client's
 // request before certgate forwards it.
 const (
-	Forwarded   Kind = iota // No entry of the table matches: the field is passed on.
+	Forwarded   Kind = iota // No entry of the table matches; the field is forwarded.
 	Certificate             // A proxy attaches the certificate of a TLS handshake.
 	Credential              // A client attaches a certificate.
-	Caller                  // certgate tells the service who is calling.
+	Caller                  // certgate describes the client to the service.
 	User                    // An authenticating proxy names a user.
-	Origin                  // A proxy tells where the request came from.
-	Rewrite                 // The service is asked to handle another request.
-	File                    // A web server is told which file to send.
-	Environment             // A CGI program takes the field for a setting.
-	Framing                 // The field says where the message ends.
+	Origin                  // A proxy describes the origin of the request.
+	Rewrite                 // The field replaces the method or the path of the request.
+	File                    // The field selects a file that a web server sends.
+	Environment             // A CGI program reads the field as an environment variable.
+	Framing                 // The field determines the end of the message.
 	Hop                     // The field concerns one connection only.
 )
 
@@ -64,11 +64,11 @@ var stripped = [...]Group{
 // The fields that AUTH_HEADER and AUTH_PROXY_HEADER name are stripped as well.
 func Stripped() []Group { return append([]Group(nil), stripped[:]...) }
 
-// maxPattern is longer than any pattern of the tables: no byte behind it counts.
+// maxPattern is greater than the length of any pattern of the tables, so that later bytes
+// of a name cannot change the result.
 const maxPattern = 64
 
-// KindOf returns the kind of a field name, whatever its spelling. It does not
-// allocate.
+// KindOf returns the kind of a field name in any spelling. It does not allocate.
 func KindOf(name string) Kind {
 	var buffer [maxPattern]byte
 	folded := foldInto(&buffer, name)
@@ -89,8 +89,8 @@ func (g *Group) has(folded []byte) bool {
 	return false
 }
 
-// matches compares a name that [foldInto] has folded. Patterns have letters, digits
-// and hyphens only, so setting one bit folds a byte of them.
+// matches reports whether a name that [foldInto] has folded matches the pattern. Patterns
+// consist of letters, digits and hyphens, so that setting one bit folds a byte of them.
 func matches(pattern string, folded []byte) bool {
 	const lowerCase = 0x20
 	size := len(pattern)
@@ -111,8 +111,8 @@ func matches(pattern string, folded []byte) bool {
 }
 
 // IsHopByHop reports whether a field of this name concerns one connection only and
-// is never passed on, in either direction (RFC 9110, section 7.6.1). Expect is one
-// of them because certgate reads the body itself.
+// is not forwarded in either direction (RFC 9110, section 7.6.1). Expect is included
+// because certgate reads the body itself.
 func IsHopByHop(name string) bool {
 	for _, hop := range hopByHop {
 		if Same(hop, name) {
@@ -122,9 +122,9 @@ func IsHopByHop(name string) bool {
 	return Same(name, "Transfer-Encoding")
 }
 
-// reserved are fields that are forwarded and can still not carry a certificate: the
-// gateway, a proxy or the service reads them for another purpose, or their content
-// is logged.
+// reserved lists forwarded fields that cannot carry a certificate, because the gateway, a
+// proxy or the service reads them for another purpose, or because their content is
+// logged.
 var reserved = [...]string{
 	"Host", "Content-*", "Authorization", "WWW-Authenticate", "Authentication-Info", "Cookie", "Set-Cookie", "Accept*", "Cache-Control", "Date",
 	"Idempotency-Key", "Origin", "Range", "Referer", "Server", "Signature", "Signature-Input", "Traceparent", "Tracestate",
