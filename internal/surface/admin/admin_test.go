@@ -27,15 +27,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// answer is what a request got.
-type answer struct {
+// response is a response as the client received it.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// ask sends one request to the surface over a real socket.
-func ask(t *testing.T, o admin.Options, method, path, body string) answer {
+// sendRequest sends one request to a surface on loopback.
+func sendRequest(t *testing.T, o admin.Options, method, path, body string) response {
 	t.Helper()
 	server := httptest.NewServer(admin.NewHandler(o))
 	defer server.Close()
@@ -52,11 +52,11 @@ func ask(t *testing.T, o admin.Options, method, path, body string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	return response{resp.StatusCode, resp.Header, string(text)}
 }
 
-// complete is a surface with every route.
-func complete() admin.Options {
+// allOptions returns the options of a surface with every route.
+func allOptions() admin.Options {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "certgate_test"}))
 	return admin.Options{
@@ -73,20 +73,20 @@ func TestRoutes(t *testing.T) {
 		body               string // contained
 	}{
 		{"alive", "GET", "/healthz", 200, "ok\n"},
-		{"alive, asked by HEAD", "HEAD", "/healthz", 200, ""},
+		{"alive, HEAD", "HEAD", "/healthz", 200, ""},
 		{"ready", "GET", "/readyz", 200, "ready\n"},
-		{"ready, asked by HEAD", "HEAD", "/readyz", 200, ""},
+		{"ready, HEAD", "HEAD", "/readyz", 200, ""},
 		{"metrics", "GET", "/metrics", 200, "certgate_test 0"},
 		{"level", "GET", "/loglevel", 200, `{"level":"info"}`},
 		{"unknown", "GET", "/", 404, `"reason":"not_found"`},
 		{"trailing slash", "GET", "/healthz/", 404, `"reason":"not_found"`},
-		{"debug is not there", "GET", "/debug/pprof/", 404, `"reason":"not_found"`},
+		{"no debug route", "GET", "/debug/pprof/", 404, `"reason":"not_found"`},
 		{"wrong method", "POST", "/healthz", 405, `"reason":"method_not_allowed"`},
 		{"level by POST", "POST", "/loglevel", 405, `"reason":"method_not_allowed"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			have := ask(t, complete(), tt.method, tt.path, "")
+			have := sendRequest(t, allOptions(), tt.method, tt.path, "")
 			if have.status != tt.status || !strings.Contains(have.body, tt.body) {
 				t.Errorf("%d %q, want %d and %q", have.status, have.body, tt.status, tt.body)
 			}
@@ -100,16 +100,16 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-func TestWrongMethodNamesTheRightOnes(t *testing.T) {
-	allow := ask(t, complete(), "DELETE", "/loglevel", "").header.Get("Allow")
+func TestMethodNotAllowedListsMethods(t *testing.T) {
+	allow := sendRequest(t, allOptions(), "DELETE", "/loglevel", "").header.Get("Allow")
 	if !strings.Contains(allow, "GET") || !strings.Contains(allow, "PUT") || strings.Contains(allow, "DELETE") {
 		t.Errorf("Allow %q, want GET and PUT", allow)
 	}
 }
 
-func TestWhatIsNotGivenHasNoRoute(t *testing.T) {
+func TestUnsetOptionsHaveNoRoute(t *testing.T) {
 	for _, path := range []string{"/metrics", "/loglevel"} {
-		if have := ask(t, admin.Options{}, "GET", path, ""); have.status != 404 {
+		if have := sendRequest(t, admin.Options{}, "GET", path, ""); have.status != 404 {
 			t.Errorf("%s: %d, want 404", path, have.status)
 		}
 	}
@@ -140,9 +140,9 @@ func TestNotReady(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := complete()
+			o := allOptions()
 			o.Ready = tt.ready
-			have := ask(t, o, "GET", "/readyz", "")
+			have := sendRequest(t, o, "GET", "/readyz", "")
 			var body map[string]any
 			if err := json.Unmarshal([]byte(have.body), &body); err != nil {
 				t.Fatalf("%q: %v", have.body, err)
@@ -153,7 +153,7 @@ func TestNotReady(t *testing.T) {
 			if diff := cmp.Diff(tt.want, body); diff != "" {
 				t.Errorf("problem (-want +have):\n%s", diff)
 			}
-			if alive := ask(t, o, "GET", "/healthz", ""); alive.status != 200 {
+			if alive := sendRequest(t, o, "GET", "/healthz", ""); alive.status != 200 {
 				t.Errorf("/healthz: %d, want 200 when not ready", alive.status)
 			}
 		})
@@ -174,8 +174,8 @@ func TestLogLevel(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := complete()
-			have := ask(t, o, "PUT", "/loglevel", tt.body)
+			o := allOptions()
+			have := sendRequest(t, o, "PUT", "/loglevel", tt.body)
 			if have.status != tt.status || o.Level.Level() != tt.want {
 				t.Errorf("%d and level %v, want %d and %v", have.status, o.Level.Level(), tt.status, tt.want)
 			}
@@ -183,14 +183,14 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-func TestPanicIsAnsweredAndLogged(t *testing.T) {
+func TestPanic(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
-	o := complete()
+	o := allOptions()
 	o.Log = zap.New(core)
 	o.Gatherer = prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { panic("metrics are broken") })
-	have := ask(t, o, "GET", "/metrics?secret=1", "")
+	have := sendRequest(t, o, "GET", "/metrics?secret=1", "")
 	if have.status != 500 || !strings.Contains(have.body, `"reason":"internal"`) || strings.Contains(have.body, "broken") {
-		t.Errorf("%d %q, want a 500 problem that tells nothing", have.status, have.body)
+		t.Errorf("%d %q, want a 500 problem without details", have.status, have.body)
 	}
 	if logs.Len() != 1 {
 		t.Fatalf("want one line, have %v", logs.All())
@@ -201,7 +201,7 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	}
 	for key, value := range line {
 		if s, ok := value.(string); ok && strings.Contains(s, "secret") {
-			t.Errorf("%s holds the request: %q", key, s)
+			t.Errorf("%s contains the request: %q", key, s)
 		}
 	}
 }

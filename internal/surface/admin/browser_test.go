@@ -42,32 +42,32 @@ func chromium(t *testing.T, url string) string {
 	return out.String()
 }
 
-// page asks the operator's port for each of these and writes the results into the page.
+// page is an HTML page that sends requests to the operator's port and displays the results.
 const page = `<!doctype html><title>page</title><p></p><script>
-async function ask(url, options) {
+async function send(url, options) {
 	try { return (await fetch(url, options)).status } catch (e) { return "blocked" }
 }
 (async () => {
-	const put = await ask("%[1]s/loglevel", {method: "PUT", body: '{"level":"debug"}', headers: {"Content-Type": "application/json"}})
-	const get = await ask("%[1]s/metrics")
-	const blind = await ask("%[1]s/metrics", {mode: "no-cors"})
+	const put = await send("%[1]s/loglevel", {method: "PUT", body: '{"level":"debug"}', headers: {"Content-Type": "application/json"}})
+	const get = await send("%[1]s/metrics")
+	const blind = await send("%[1]s/metrics", {mode: "no-cors"})
 	document.querySelector("p").textContent = "put " + put + ", get " + get + ", blind " + blind
 })()
 </script>`
 
-// surface is the operator's surface on a socket, with a page at /page whose script asks
-// the surface of the origin there.
+// surface is the operator's surface on loopback. Its additional route /page serves a page
+// whose script sends requests to the given origin.
 type surface struct {
 	*httptest.Server
 	options admin.Options
 
-	mu      sync.Mutex
-	answers []string // method, path and status of what the surface answered
+	mu        sync.Mutex
+	responses []string // method, path and status of each response
 }
 
 func newSurface(t *testing.T, to string) *surface {
 	t.Helper()
-	s := &surface{options: complete()}
+	s := &surface{options: allOptions()}
 	handler := admin.NewHandler(s.options)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/page" {
@@ -78,7 +78,7 @@ func newSurface(t *testing.T, to string) *surface {
 		res := httptest.NewRecorder()
 		handler.ServeHTTP(res, r)
 		s.mu.Lock()
-		s.answers = append(s.answers, fmt.Sprint(r.Method, " ", r.URL.Path, " ", res.Code))
+		s.responses = append(s.responses, fmt.Sprint(r.Method, " ", r.URL.Path, " ", res.Code))
 		s.mu.Unlock()
 		maps.Copy(w.Header(), res.Header())
 		w.WriteHeader(res.Code)
@@ -88,7 +88,8 @@ func newSurface(t *testing.T, to string) *surface {
 	return s
 }
 
-// rebound is the URL under a page's own name, which resolves to the surface.
+// rebound returns a URL with a foreign host name that resolves to the surface, as in a DNS
+// rebinding attack.
 func (s *surface) rebound(t *testing.T) string {
 	t.Helper()
 	u, err := url.Parse(s.URL)
@@ -98,12 +99,12 @@ func (s *surface) rebound(t *testing.T) string {
 	return "http://evil.example:" + u.Port()
 }
 
-// TestBrowser: what pages get from the operator's port in a real browser.
+// TestBrowser checks in a real browser which pages can use the operator's port.
 func TestBrowser(t *testing.T) {
 	t.Run("its own page", func(t *testing.T) {
 		s := newSurface(t, "")
 		if dom := chromium(t, s.URL+"/page"); !strings.Contains(dom, "put 200, get 200, blind 200") || s.options.Level.String() != "debug" {
-			t.Errorf("level %s, page %s: want a page of the same origin answered", s.options.Level, dom)
+			t.Errorf("level %s, page %s: want a page of the same origin accepted", s.options.Level, dom)
 		}
 	})
 	t.Run("typed into the address bar", func(t *testing.T) {
@@ -127,9 +128,9 @@ func TestBrowser(t *testing.T) {
 		if strings.Contains(dom, "<p></p>") || s.options.Level.String() != "info" {
 			t.Errorf("level %s, page %s: want it unchanged", s.options.Level, dom)
 		}
-		if i := slices.IndexFunc(s.answers, func(a string) bool { return !strings.HasSuffix(a, " 403") }); i >= 0 {
-			t.Errorf("answered %q, want 403 only", s.answers)
+		if i := slices.IndexFunc(s.responses, func(a string) bool { return !strings.HasSuffix(a, " 403") }); i >= 0 {
+			t.Errorf("statuses %q, want 403 only", s.responses)
 		}
-		t.Logf("the browser sent %q", s.answers)
+		t.Logf("the browser sent %q", s.responses)
 	})
 }

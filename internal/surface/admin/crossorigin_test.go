@@ -10,9 +10,9 @@ import (
 	"github.com/certgate/certgate/internal/surface/admin"
 )
 
-// TestForeign: requests for another host and of another site's page are refused on every
-// route, each beside one that differs in one way.
-func TestForeign(t *testing.T) {
+// TestCrossOrigin checks that requests for another host and cross-origin requests are
+// refused on every route. Each case has an allowed counterpart that differs in one way.
+func TestCrossOrigin(t *testing.T) {
 	routes := []struct {
 		method, path string
 		status       int
@@ -24,7 +24,7 @@ func TestForeign(t *testing.T) {
 		name   string
 		host   string
 		header http.Header
-		status int // 0: the route's
+		status int // 0 for the status of the route
 		reason string
 	}{
 		{"by address", "127.0.0.1:9090", nil, 0, ""},
@@ -37,7 +37,7 @@ func TestForeign(t *testing.T) {
 		{"another site's page in an old browser", "127.0.0.1:9090", http.Header{"Origin": {"http://evil.example"}}, 403, "cross_origin"},
 		{"another site's link in an old browser", "127.0.0.1:9090", http.Header{"Referer": {"http://evil.example/"}}, 403, "cross_origin"},
 	}
-	options := complete()
+	options := allOptions()
 	options.Hosts = []string{":9090", "ops.internal"}
 	handler := admin.NewHandler(options)
 	for _, route := range routes {

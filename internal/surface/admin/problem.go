@@ -31,9 +31,9 @@ func notFound() problem {
 // not serve (RFC 9110, section 15.5.20).
 func hostUnknown() problem {
 	return problem{
-		Type: "urn:certgate:host_unknown", Title: "The operator's port does not answer to this host name",
+		Type: "urn:certgate:host_unknown", Title: "The operator's port does not serve this host name",
 		Status: http.StatusMisdirectedRequest, Reason: "host_unknown",
-		Detail: "Ask by IP address or as localhost, or add the name to ADMIN_HOSTS",
+		Detail: "Use an IP address or localhost, or add the name to ADMIN_HOSTS",
 	}
 }
 
@@ -41,7 +41,7 @@ func hostUnknown() problem {
 // another site.
 func crossOrigin() problem {
 	return problem{
-		Type: "urn:certgate:cross_origin", Title: "The operator's port does not answer to pages of other sites",
+		Type: "urn:certgate:cross_origin", Title: "The operator's port refuses requests from pages of other sites",
 		Status: http.StatusForbidden, Reason: "cross_origin",
 	}
 }

@@ -35,7 +35,7 @@ func TestDigest(t *testing.T) {
 			{"Signature", []echo.Value{echo.Of("sig1=:AAAA:")}},
 			{"X-App-Cert", []echo.Value{echo.Of("secret-credential")}},
 			{"X-Certgate-Canary-Size", []echo.Value{{3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}}},
-			// No digest of what neither the doctor nor a client of the gateway sends.
+			// Headers that neither the doctor nor a client of the gateway sends have no digest.
 			{"Authorization", []echo.Value{{Length: 19}}},
 			{"Cookie", []echo.Value{{Length: 3}, {Length: 3}}},
 			{"X-Forwarded-For", []echo.Value{{Length: 12}, {Length: 11}}},
@@ -43,7 +43,7 @@ func TestDigest(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("answer (-want +have):\n%s", diff)
+		t.Errorf("response (-want +have):\n%s", diff)
 	}
 	text, err := json.Marshal(have)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestDigest(t *testing.T) {
 	}
 	for _, secret := range []string{"hidden", "secret", "1234", "a=1"} {
 		if strings.Contains(string(text), secret) {
-			t.Errorf("a value is in the answer: %s", text)
+			t.Errorf("a value is in the response: %s", text)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestDigestIsBounded(t *testing.T) {
 	if n := len(a.Header("x-certgate-canary-many")); n != 100 {
 		t.Errorf("%d lines of one header, want 100", n)
 	}
-	// What the doctor looks for is not what is left out.
+	// The headers that the doctor compares must not be omitted.
 	if a.Header(echo.CanaryPrefix+"-Size") == nil {
 		t.Error("want the canary among many headers, found none")
 	}

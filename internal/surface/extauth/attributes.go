@@ -88,9 +88,9 @@ func (b receivedBody) Hold(string) ([]byte, error) { return b.content, b.err }
 // hold reserves budget for the content of the request and returns the number of reserved
 // bytes. If the budget is exhausted, hold drops the content. The request can then still
 // be allowed, unless a signature covers the content.
-func (i *receiveLimiter) hold(r *request, attributes *auth.AttributeContext_HttpRequest) int64 {
+func (l *receiveLimiter) hold(r *request, attributes *auth.AttributeContext_HttpRequest) int64 {
 	size := int64(len(attributes.GetRawBody()) + len(attributes.GetBody()))
-	if size == 0 || i.budget.acquire(size) {
+	if size == 0 || l.budget.acquire(size) {
 		return size
 	}
 	attributes.Body, attributes.RawBody = "", nil

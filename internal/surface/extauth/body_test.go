@@ -6,8 +6,8 @@ import (
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
-// TestContent: content counts when Envoy sends all of it, and is never taken to be
-// absent where something says that it is not.
+// TestContent checks that content is used only if Envoy sends all of it, and that content
+// is never considered absent if any field declares it.
 func TestContent(t *testing.T) {
 	const partial = "x-envoy-auth-partial-body"
 	for _, tt := range []struct {
@@ -15,18 +15,18 @@ func TestContent(t *testing.T) {
 		method string
 		fields []string // names and values
 		body   string
-		is     string // what is seen
-		may    bool   // be any
+		is     string // the content that the gate receives
+		may    bool   // the request may have content
 	}{
 		{"none", "GET", nil, "", "", false},
-		{"none of a DELETE", "DELETE", []string{"content-length", "0"}, "", "", false},
-		{"not known of a POST", "POST", nil, "", "", true},
+		{"DELETE without content", "DELETE", []string{"content-length", "0"}, "", "", false},
+		{"POST without information", "POST", nil, "", "", true},
 		{"all", "POST", nil, "body", "body", true},
-		{"all, says Envoy", "POST", []string{partial, "false", "content-length", "4"}, "body", "body", true},
+		{"all, declared by Envoy", "POST", []string{partial, "false", "content-length", "4"}, "body", "body", true},
 		{"all of a GET", "GET", []string{"content-length", "4"}, "body", "body", true},
-		{"a part, says Envoy", "POST", []string{partial, "true"}, "body", "", true},
+		{"a part, declared by Envoy", "POST", []string{partial, "true"}, "body", "", true},
 		{"a part of a GET", "GET", []string{partial, "true"}, "body", "", true},
-		{"a part, whatever the client says", "POST", []string{partial, "false", partial, "true"}, "body", "", true},
+		{"a part, contradicted by the client", "POST", []string{partial, "false", partial, "true"}, "body", "", true},
 		{"a part, by its length", "POST", []string{partial, "false", "content-length", "5"}, "body", "", true},
 		{"another length", "POST", []string{"content-length", "3"}, "body", "", true},
 		{"two lengths", "POST", []string{"content-length", "4", "content-length", "5"}, "body", "", true},
@@ -36,8 +36,8 @@ func TestContent(t *testing.T) {
 		{"not sent, in chunks", "DELETE", []string{"transfer-encoding", "chunked"}, "", "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			question := raw(about(t))
-			h := httpOf(question)
+			message := encodeRaw(newCheck(t))
+			h := httpOf(message)
 			h.Method, h.RawBody = tt.method, []byte(tt.body)
 			for i, field := range h.HeaderMap.Headers {
 				if field.Key == ":method" {
@@ -45,9 +45,9 @@ func TestContent(t *testing.T) {
 				}
 			}
 			for i := 0; i < len(tt.fields); i += 2 {
-				addRaw(question, tt.fields[i], tt.fields[i+1])
+				addRaw(message, tt.fields[i], tt.fields[i+1])
 			}
-			r, refused := describeAttributes(question.Attributes, headerOf(h))
+			r, refused := describeAttributes(message.Attributes, headerOf(h))
 			if refused != nil {
 				t.Fatal(refused)
 			}

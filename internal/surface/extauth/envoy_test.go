@@ -25,14 +25,14 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// serveEnvoy is a connection to the surface for Envoy, and the server.
-func (b *bench) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
+// serveEnvoy starts the surface for Envoy and returns a connection to it and the server.
+func (b *fixture) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	bounds := generous()
+	bounds := largeBounds()
 	bounds.MaxMessageBytes = 64 << 10
 	s := NewServer(b.options, bounds)
 	served := make(chan error, 1)
@@ -53,10 +53,10 @@ func (b *bench) serveEnvoy(t *testing.T) (*grpc.ClientConn, *Server) {
 	return c, s
 }
 
-// about returns the question of Envoy 1.40 about GET /events with mail's certificate,
-// without encode_raw_headers. TestEnvoyCheckRequest in package test compares the form with
-// that of a real Envoy.
-func about(t *testing.T) *auth.CheckRequest {
+// newCheck returns the check that Envoy 1.40 sends for GET /events with mail's certificate,
+// without encode_raw_headers. TestEnvoyCheckRequest compares the form with that of a real
+// Envoy.
+func newCheck(t *testing.T) *auth.CheckRequest {
 	t.Helper()
 	return &auth.CheckRequest{Attributes: &auth.AttributeContext{
 		Source:      &auth.AttributeContext_Peer{Address: socketAddress("198.51.100.7", 49231)},
@@ -66,7 +66,7 @@ func about(t *testing.T) *auth.CheckRequest {
 			Headers: map[string]string{
 				":authority": "app.example", ":method": "GET", ":path": "/events?a=1", ":scheme": "https",
 				"user-agent": "curl/8.5.0", "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https", "x-request-id": "11f3e0b2",
-				"x-envoy-external-address": "198.51.100.7", "x-ssl-auth": encode(newWorld(t).mail),
+				"x-envoy-external-address": "198.51.100.7", "x-ssl-auth": encode(newCertificates(t).mail),
 			},
 		}},
 	}}
@@ -82,8 +82,8 @@ func httpOf(r *auth.CheckRequest) *auth.AttributeContext_HttpRequest {
 	return r.Attributes.Request.Http
 }
 
-// raw has the header as encode_raw_headers sends it.
-func raw(r *auth.CheckRequest) *auth.CheckRequest {
+// encodeRaw converts the header to the form of encode_raw_headers.
+func encodeRaw(r *auth.CheckRequest) *auth.CheckRequest {
 	h := httpOf(r)
 	h.HeaderMap = &core.HeaderMap{}
 	for name, value := range h.Headers {
@@ -104,13 +104,13 @@ func check(t *testing.T, c *grpc.ClientConn, r *auth.CheckRequest) *auth.CheckRe
 	defer cancel()
 	res, err := auth.NewAuthorizationClient(c).Check(ctx, r)
 	if err != nil {
-		t.Fatalf("want an answer, found %v", err)
+		t.Fatalf("want a response, found %v", err)
 	}
 	return res
 }
 
-// wantDenied checks the answer and the record of a refusal.
-func wantDenied(t *testing.T, b *bench, res *auth.CheckResponse, reason refusal.Reason) map[string]any {
+// wantDenied checks the response and the record of a refusal.
+func wantDenied(t *testing.T, b *fixture, res *auth.CheckResponse, reason refusal.Reason) map[string]any {
 	t.Helper()
 	denied := res.GetDeniedResponse()
 	code := codes.PermissionDenied
@@ -129,12 +129,12 @@ func wantDenied(t *testing.T, b *bench, res *auth.CheckResponse, reason refusal.
 	line := b.record(t)
 	if line["reason"] != string(reason) || line["decision"] != "refused" || line["surface"] != "ext_authz" || line["detail"] == nil ||
 		line["status"] != float64(reason.Status()) || line["request_id"] != h["x-request-id"] {
-		t.Errorf("record %v: want %s, refused, of ext_authz, with the answer's id", line, reason)
+		t.Errorf("record %v: want %s, refused, of ext_authz, with the request ID of the response", line, reason)
 	}
 	return line
 }
 
-// headersOf are the options by name, each of which must overwrite.
+// headersOf returns the options by name. It checks that each replaces existing fields.
 func headersOf(t *testing.T, options []*core.HeaderValueOption) map[string]string {
 	t.Helper()
 	h := map[string]string{}
@@ -147,18 +147,18 @@ func headersOf(t *testing.T, options []*core.HeaderValueOption) map[string]strin
 	return h
 }
 
-// TestEnvoyAllowed: all of the answer and of the record, for both forms of the header.
+// TestEnvoyAllowed checks the complete response and record, for both forms of the header.
 func TestEnvoyAllowed(t *testing.T) {
 	for name, form := range map[string]func(*auth.CheckRequest) *auth.CheckRequest{
-		"headers": func(r *auth.CheckRequest) *auth.CheckRequest { return r }, "header_map": raw,
+		"headers": func(r *auth.CheckRequest) *auth.CheckRequest { return r }, "header_map": encodeRaw,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, trusting)
+			b := newFixture(t, trusting)
 			c, _ := b.serveEnvoy(t)
-			res := check(t, c, form(about(t)))
+			res := check(t, c, form(newCheck(t)))
 			ok := res.GetOkResponse()
 			if ok == nil || res.Status.GetCode() != 0 {
-				t.Fatalf("%v: want leave", res)
+				t.Fatalf("%v: want an OK response", res)
 			}
 			h, line := headersOf(t, ok.Headers), b.record(t)
 			if len(h) != 5 || h["x-client-id"] != "mail" || h["x-client-auth"] != "bearer" || h["x-client-cert-serial"] != line["serial"] ||
@@ -167,7 +167,7 @@ func TestEnvoyAllowed(t *testing.T) {
 			}
 			if vary := ok.GetResponseHeadersToAdd(); len(vary) != 1 || vary[0].Header.GetKey() != "vary" || vary[0].Header.GetValue() != "X-SSL-Auth" ||
 				vary[0].AppendAction != core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD {
-				t.Errorf("for the answer %v: want X-SSL-Auth added to Vary", vary)
+				t.Errorf("for the response %v: want X-SSL-Auth added to Vary", vary)
 			}
 			for name, want := range map[string]any{
 				"surface": "ext_authz", "decision": "allowed", "client": "mail", "auth": "bearer", "rule": "events", "method": "GET",
@@ -186,12 +186,13 @@ func TestEnvoyAllowed(t *testing.T) {
 	}
 }
 
-// TestHeadersToRemove: what the public surface would strip, and never what Envoy
-// needs or what is set: Envoy removes after it has set.
+// TestHeadersToRemove checks that the response removes the fields that the public surface
+// strips, and neither fields that Envoy needs nor fields that the response sets: Envoy
+// removes fields after it sets fields.
 func TestHeadersToRemove(t *testing.T) {
-	b := newBench(t, func(b *bench) { b.believed.ProxyHeader = "X-Seen-Cert" })
+	b := newFixture(t, func(b *fixture) { b.provenance.ProxyHeader = "X-Seen-Cert" })
 	c, _ := b.serveEnvoy(t)
-	r := raw(about(t))
+	r := encodeRaw(newCheck(t))
 	strip := []string{
 		"x_client_id", "x-client-name", "x_ssl_auth", "client-cert", "client-cert-chain", "x-forwarded-client-cert", "x-forwarded-host",
 		"x-forwarded-method", "x-original-uri", "x-rewrite-url", "x-http-method-override", "forwarded", "x-real-ip", "proxy", "content_length", "x_request_id",
@@ -218,9 +219,10 @@ func TestHeadersToRemove(t *testing.T) {
 	}
 }
 
-// TestSignaturesToRemove: with those that were read the service has nothing to do.
+// TestSignaturesToRemove checks that the response removes signatures that the gate has
+// verified.
 func TestSignaturesToRemove(t *testing.T) {
-	s := &checker{Options: newBench(t, nil).options, headers: forward.NewFilter(nil)}
+	s := &checker{Options: newFixture(t, nil).options, headers: forward.NewFilter(nil)}
 	h := http.Header{"Signature": {"s"}, "Signature-Input": {"i"}, "Signature_input": {"i"}, "Content-Digest": {"d"}, "Accept": {"*/*"}}
 	for read, want := range map[bool][]string{false: {"x-ssl-auth"}, true: {"signature", "signature-input", "signature_input", "x-ssl-auth"}} {
 		have := s.toRemove(h, read)
@@ -231,9 +233,9 @@ func TestSignaturesToRemove(t *testing.T) {
 	}
 }
 
-// TestEnvoyDenied: questions that differ from a good one in one way.
+// TestEnvoyDenied checks that a check is denied if it differs from a valid one in one way.
 func TestEnvoyDenied(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	mail := encode(w.mail)
 	tests := []struct {
 		name string
@@ -245,29 +247,29 @@ func TestEnvoyDenied(t *testing.T) {
 		{"no HTTP", func(r *auth.CheckRequest) { r.Attributes.Request.Http = nil }, refusal.OriginMissing},
 		{"no method", func(r *auth.CheckRequest) { httpOf(r).Method = "" }, refusal.OriginMissing},
 		{"no path", func(r *auth.CheckRequest) { httpOf(r).Path = "" }, refusal.OriginMissing},
-		{"the client names another request", func(r *auth.CheckRequest) {
+		{"the client describes another request", func(r *auth.CheckRequest) {
 			httpOf(r).Path, httpOf(r).Headers[":path"] = "/other", "/other"
 			httpOf(r).Headers["x-original-uri"], httpOf(r).Headers["x-original-method"] = "/events", "GET"
 			httpOf(r).Headers["x-forwarded-uri"], httpOf(r).Headers["x-forwarded-method"] = "/events", "GET"
 		}, refusal.AccessDenied},
 		{"another :path", func(r *auth.CheckRequest) { httpOf(r).Headers[":path"] = "/other" }, refusal.OriginAmbiguous},
 		{"another :method", func(r *auth.CheckRequest) { httpOf(r).Headers[":method"] = "POST" }, refusal.OriginAmbiguous},
-		{"two :path, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, ":path", "/events?a=1") }, refusal.OriginAmbiguous},
-		{"another byte in the raw :path", func(r *auth.CheckRequest) { raw(r); httpOf(r).Path = "/events?a=!" }, refusal.OriginAmbiguous},
+		{"two :path, raw", func(r *auth.CheckRequest) { encodeRaw(r); addRaw(r, ":path", "/events?a=1") }, refusal.OriginAmbiguous},
+		{"another byte in the raw :path", func(r *auth.CheckRequest) { encodeRaw(r); httpOf(r).Path = "/events?a=!" }, refusal.OriginAmbiguous},
 		{"both forms", func(r *auth.CheckRequest) {
 			httpOf(r).HeaderMap = &core.HeaderMap{Headers: []*core.HeaderValue{{Key: "accept", RawValue: []byte("*/*")}}}
 		}, refusal.OriginAmbiguous},
 		{"no certificate", func(r *auth.CheckRequest) { delete(httpOf(r).Headers, "x-ssl-auth") }, refusal.CredentialMissing},
 		{"empty", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = "" }, refusal.CredentialMissing},
-		{"empty, raw", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = ""; raw(r) }, refusal.CredentialMissing},
+		{"empty, raw", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = ""; encodeRaw(r) }, refusal.CredentialMissing},
 		{"two, joined", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + "," + encode(w.social) }, refusal.CredentialDuplicated},
 		{"two, joined with a blank", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + ", " + mail }, refusal.CredentialDuplicated},
 		{"one and an empty one, joined", func(r *auth.CheckRequest) { httpOf(r).Headers["x-ssl-auth"] = mail + "," }, refusal.CredentialDuplicated},
 		{"two in two cases", func(r *auth.CheckRequest) { httpOf(r).Headers["X-SSL-Auth"] = mail }, refusal.CredentialDuplicated},
-		{"two, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, "x-ssl-auth", mail) }, refusal.CredentialDuplicated},
-		{"one and an empty one, raw", func(r *auth.CheckRequest) { raw(r); addRaw(r, "x-ssl-auth", "") }, refusal.CredentialDuplicated},
+		{"two, raw", func(r *auth.CheckRequest) { encodeRaw(r); addRaw(r, "x-ssl-auth", mail) }, refusal.CredentialDuplicated},
+		{"one and an empty one, raw", func(r *auth.CheckRequest) { encodeRaw(r); addRaw(r, "x-ssl-auth", "") }, refusal.CredentialDuplicated},
 		{"raw and not raw", func(r *auth.CheckRequest) {
-			raw(r)
+			encodeRaw(r)
 			for _, field := range httpOf(r).HeaderMap.Headers {
 				if field.Key == "x-ssl-auth" {
 					field.Value = encode(w.social)
@@ -281,31 +283,31 @@ func TestEnvoyDenied(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
+			b := newFixture(t, nil)
 			c, _ := b.serveEnvoy(t)
-			r := about(t)
+			r := newCheck(t)
 			tt.bad(r)
 			wantDenied(t, b, check(t, c, r), tt.want)
 		})
 	}
 }
 
-// TestCommasInThePath: Envoy's default form joins with commas, and a path may have
-// some.
+// TestCommasInThePath checks that a path with commas is accepted in Envoy's default form,
+// which joins values with commas.
 func TestCommasInThePath(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	c, _ := b.serveEnvoy(t)
-	r := about(t)
+	r := newCheck(t)
 	httpOf(r).Path, httpOf(r).Headers[":path"] = "/events?a,b", "/events?a,b"
 	if res := check(t, c, r); res.GetOkResponse() == nil {
-		t.Errorf("%v: want leave", res)
+		t.Errorf("%v: want an OK response", res)
 	}
 }
 
-// TestHandshake: the certificate that Envoy itself tells of counts from a trusted
-// proxy only, and there it is the only one.
+// TestHandshake checks that the handshake certificate in the attributes is used only from
+// a trusted proxy, and that it then replaces the header.
 func TestHandshake(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	pem := func(client string) string {
 		c := w.mail
 		if client == "social" {
@@ -315,23 +317,23 @@ func TestHandshake(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		change func(*bench)
+		change func(*fixture)
 		source string // the client in the handshake
 		header bool   // mail in X-SSL-Auth
 		want   refusal.Reason
 		auth   string
 	}{
 		{"trusted", trusting, "mail", false, "", "mtls"},
-		{"trusted, the client's does not help", trusting, "social", true, refusal.AccessDenied, ""},
+		{"trusted, the client's header is ignored", trusting, "social", true, refusal.AccessDenied, ""},
 		{"trusted, no handshake", trusting, "", true, "", "bearer"},
 		{"not trusted", nil, "mail", false, refusal.CredentialMissing, ""},
-		{"not trusted, the client's counts", nil, "social", true, "", "bearer"},
+		{"not trusted, the client's header is used", nil, "social", true, "", "bearer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, tt.change)
+			b := newFixture(t, tt.change)
 			c, _ := b.serveEnvoy(t)
-			r := about(t)
+			r := newCheck(t)
 			if !tt.header {
 				delete(httpOf(r).Headers, "x-ssl-auth")
 			}
@@ -344,56 +346,57 @@ func TestHandshake(t *testing.T) {
 				return
 			}
 			if have := headersOf(t, res.GetOkResponse().GetHeaders())["x-client-auth"]; have != tt.auth || b.record(t)["auth"] != tt.auth {
-				t.Errorf("%v: want leave by %s", res, tt.auth)
+				t.Errorf("%v: want an OK response by %s", res, tt.auth)
 			}
 		})
 	}
 }
 
-// TestEnvoyPeers checks that a question is denied unless it comes from a peer, even
-// when its connection was accepted. The answer is a denied response and no error of
-// gRPC, which Envoy may be configured to ignore.
+// TestEnvoyPeers checks that a check from another address than the peers' is denied, even
+// if its connection was accepted. The result must be a denied response, because Envoy can
+// be configured to ignore a gRPC error.
 func TestEnvoyPeers(t *testing.T) {
-	for name, peers := range map[string][]netip.Prefix{"nobody": nil, "somebody": {netip.MustParsePrefix("192.0.2.0/24")}} {
-		b := newBench(t, func(b *bench) {
+	for name, peers := range map[string][]netip.Prefix{"no peers": nil, "other peers": {netip.MustParsePrefix("192.0.2.0/24")}} {
+		b := newFixture(t, func(b *fixture) {
 			trusting(b)
 			b.options.Peers = peers
 		})
-		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), limiter: newReceiveLimiter(generous())}
+		s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), limiter: newReceiveLimiter(largeBounds())}
 		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
-		res, err := s.Check(ctx, about(t))
+		res, err := s.Check(ctx, newCheck(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantDenied(t, b, res, refusal.PeerUntrusted)
-		if b.sources.asked != 0 {
-			t.Errorf("%s: want no certificate looked at, found %d", name, b.sources.asked)
+		if b.sources.calls != 0 {
+			t.Errorf("%s: want no verification, found %d", name, b.sources.calls)
 		}
 	}
 }
 
-// TestEnvoyFailsClosed: a fault of ours is a denied response, too.
+// TestEnvoyFailsClosed checks that an internal error is a denied response.
 func TestEnvoyFailsClosed(t *testing.T) {
-	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panics{}}, "the zero gate": {}} {
-		b := newBench(t, func(b *bench) { b.gate = g })
+	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panickingIdentifier{}}, "the zero gate": {}} {
+		b := newFixture(t, func(b *fixture) { b.gate = g })
 		c, _ := b.serveEnvoy(t)
-		if res := check(t, c, about(t)); res.GetOkResponse() != nil || res.GetDeniedResponse() == nil || res.Status.GetCode() == 0 {
+		if res := check(t, c, newCheck(t)); res.GetOkResponse() != nil || res.GetDeniedResponse() == nil || res.Status.GetCode() == 0 {
 			t.Errorf("%s: %v: want it denied", name, res)
 		}
 	}
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	c, _ := b.serveEnvoy(t)
-	r := about(t)
+	r := newCheck(t)
 	httpOf(r).Body = strings.Repeat("a", 65<<10)
 	if _, err := auth.NewAuthorizationClient(c).Check(t.Context(), r); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("a question over the limit: %v, want it refused", err)
+		t.Errorf("a check over the limit: %v, want it refused", err)
 	}
 }
 
-// TestHealth: Check answers SERVING until the gateway stops; Watch is refused.
+// TestHealth checks that Check returns SERVING until the gateway stops, and that Watch is
+// not implemented.
 func TestHealth(t *testing.T) {
 	stopping := false
-	b := newBench(t, func(b *bench) {
+	b := newFixture(t, func(b *fixture) {
 		b.options.Stopping = func() bool { return stopping }
 	})
 	c, _ := b.serveEnvoy(t)
@@ -424,25 +427,25 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// waits is an identifier that takes its time.
-type waits struct{ arrived, release chan struct{} }
+// blockingIdentifier is an identifier that blocks until the test releases it.
+type blockingIdentifier struct{ arrived, release chan struct{} }
 
-func (w waits) Identify(gate.Claim, time.Time) gate.Identification {
+func (w blockingIdentifier) Identify(gate.Claim, time.Time) gate.Identification {
 	close(w.arrived)
 	<-w.release
 	return gate.Identification{Last: gate.Credential, Err: refusal.New(refusal.CredentialMissing, "late")}
 }
 
-// TestShutdown: a question that is open is answered, or cut in the end.
+// TestShutdown checks that an open check gets its response, or is canceled at the deadline.
 func TestShutdown(t *testing.T) {
 	for _, patient := range []bool{true, false} {
-		w := waits{make(chan struct{}), make(chan struct{})}
-		b := newBench(t, func(b *bench) { b.gate.Identifier = w })
+		w := blockingIdentifier{make(chan struct{}), make(chan struct{})}
+		b := newFixture(t, func(b *fixture) { b.gate.Identifier = w })
 		c, s := b.serveEnvoy(t)
-		answered := make(chan error, 1)
+		result := make(chan error, 1)
 		go func() {
-			_, err := auth.NewAuthorizationClient(c).Check(context.Background(), about(t))
-			answered <- err
+			_, err := auth.NewAuthorizationClient(c).Check(context.Background(), newCheck(t))
+			result <- err
 		}()
 		<-w.arrived
 		ctx, cancel := context.WithCancel(context.Background())
@@ -454,8 +457,8 @@ func TestShutdown(t *testing.T) {
 		} else {
 			cancel()
 		}
-		if err := <-answered; (err == nil) != patient {
-			t.Errorf("patient %t: answer %v", patient, err)
+		if err := <-result; (err == nil) != patient {
+			t.Errorf("patient %t: response %v", patient, err)
 		}
 		if !patient {
 			close(w.release)

@@ -72,19 +72,19 @@ type authzCheck struct {
 // the decision is not a refusal, its grant is valid.
 func (q *authzCheck) decide(describe func() (request, *refusal.Error)) gate.Decision {
 	if !ingress.Contains(q.Peers, q.from.Peer) {
-		return deniedResponse(refusal.New(refusal.PeerUntrusted, "%s is not in AUTHZ_PEERS", q.from.Peer))
+		return refusedDecision(refusal.New(refusal.PeerUntrusted, "%s is not in AUTHZ_PEERS", q.from.Peer))
 	}
 	if refused := q.Recorder.Refusal(); refused != nil {
-		return deniedResponse(refused)
+		return refusedDecision(refused)
 	}
 	r, refused := describe()
 	if refused != nil {
-		return deniedResponse(refused)
+		return refusedDecision(refused)
 	}
 	q.record.Method, q.record.Path = r.method, audit.PathWithoutQuery(r.target)
 	credential, refused := q.credential(r)
 	if refused != nil {
-		return deniedResponse(refused)
+		return refusedDecision(refused)
 	}
 	d := q.Gate().Decide(gate.Request{
 		Time: q.record.Time, Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
@@ -121,12 +121,12 @@ func (q *authzCheck) credential(r request) (ingress.Credential, *refusal.Error) 
 // zero value.
 func granted(d gate.Decision) gate.Decision {
 	if d.Denial == nil && !d.Grant.Valid() {
-		return deniedResponse(refusal.New(refusal.Internal, "want a grant, found none"))
+		return refusedDecision(refusal.New(refusal.Internal, "want a grant, found none"))
 	}
 	return d
 }
 
-func deniedResponse(d *refusal.Error) gate.Decision { return gate.Decision{Denial: d} }
+func refusedDecision(d *refusal.Error) gate.Decision { return gate.Decision{Denial: d} }
 
 // save writes the audit record of the response.
 func (q *authzCheck) save(status int, d *refusal.Error) {

@@ -37,13 +37,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is one master key and two clients of it.
-type world struct {
+// certificates contains a verifier and certificates of two clients that it trusts.
+type certificates struct {
 	verifier     *trust.Verifier
 	mail, social *x509.Certificate
 }
 
-var made = sync.OnceValues(func() (w world, err error) {
+var generateCertificates = sync.OnceValues(func() (w certificates, err error) {
 	now := time.Now()
 	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
 	if err != nil {
@@ -66,9 +66,9 @@ var made = sync.OnceValues(func() (w world, err error) {
 	return w, nil
 })
 
-func newWorld(tb testing.TB) world {
+func newCertificates(tb testing.TB) certificates {
 	tb.Helper()
-	w, err := made()
+	w, err := generateCertificates()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -77,39 +77,40 @@ func newWorld(tb testing.TB) world {
 
 func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
 
-// sources is an identifier that notes where a claim came from.
+// sources is an identifier that records the number of claims and the source of the last.
 type sources struct {
 	gate.Identifier
 
-	asked int
+	calls int
 	last  netip.Addr
 }
 
 func (s *sources) Identify(claim gate.Claim, now time.Time) gate.Identification {
-	s.asked++
+	s.calls++
 	s.last = claim.Source
 	return s.Identifier.Identify(claim, now)
 }
 
-// bench is the surface with its log.
-type bench struct {
-	options  Options
-	believed ingress.Options // makes Options.Provenance
-	gate     *gate.Gate
-	sources  *sources
+// fixture contains the options of a surface, its gate and its log.
+type fixture struct {
+	options    Options
+	provenance ingress.Options // configures Options.Provenance
+	gate       *gate.Gate
+	sources    *sources
 
 	mu  sync.Mutex
 	log bytes.Buffer
 }
 
-func (b *bench) Write(p []byte) (int, error) {
+func (b *fixture) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log.Write(p)
 }
 
-// newBench is for peers on loopback; change may alter it before it is asked.
-func newBench(tb testing.TB, change func(*bench)) *bench {
+// newFixture returns a fixture with peers on loopback. The optional function change can modify
+// it before use.
+func newFixture(tb testing.TB, change func(*fixture)) *fixture {
 	tb.Helper()
 	policy, err := access.Compile([]access.Rule{
 		{Name: "events", Clients: []string{"mail"}, Allow: []string{"GET /events", "POST /events"}},
@@ -118,8 +119,8 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b := &bench{believed: ingress.Options{CredentialHeader: "X-SSL-Auth"}}
-	b.sources = &sources{Identifier: gate.Verification{Verifier: newWorld(tb).verifier, MaxCredentialBytes: 2048}}
+	b := &fixture{provenance: ingress.Options{CredentialHeader: "X-SSL-Auth"}}
+	b.sources = &sources{Identifier: gate.Verification{Verifier: newCertificates(tb).verifier, MaxCredentialBytes: 2048}}
 	b.gate = &gate.Gate{Identifier: b.sources, Policy: policy}
 	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
 	b.options = Options{
@@ -132,16 +133,16 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if change != nil {
 		change(b)
 	}
-	b.options.Provenance = ingress.New(b.believed)
+	b.options.Provenance = ingress.New(b.provenance)
 	return b
 }
 
-func trusting(b *bench) {
-	b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+func trusting(b *fixture) {
+	b.provenance.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 }
 
-// serve is the address of the surface over HTTP.
-func (b *bench) serve(t *testing.T) string {
+// serve starts the surface over HTTP and returns its address.
+func (b *fixture) serve(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -168,14 +169,14 @@ func (b *bench) serve(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// answer is what a proxy got.
-type answer struct {
+// response is a response as the proxy received it.
+type response struct {
 	*http.Response
 	body string
 }
 
-// ask sends one request, as raw bytes, and reads the answer.
-func ask(t *testing.T, addr, request string) answer {
+// sendRequest sends one request as raw bytes and returns the response.
+func sendRequest(t *testing.T, addr, request string) response {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -191,21 +192,21 @@ func ask(t *testing.T, addr, request string) answer {
 	method, _, _ := strings.Cut(request, " ")
 	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("no answer to %.60q: %v", request, err)
+		t.Fatalf("no response to %.60q: %v", request, err)
 	}
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{res, string(body)}
+	return response{res, string(body)}
 }
 
-func asking(line string, headers ...string) string {
+func httpRequest(line string, headers ...string) string {
 	return strings.Join(append([]string{line, "Host: certgate"}, headers...), "\r\n") + "\r\n\r\n"
 }
 
-// record is the only line of the log.
-func (b *bench) record(t *testing.T) map[string]any {
+// record returns the audit record, the only line of the log.
+func (b *fixture) record(t *testing.T) map[string]any {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()

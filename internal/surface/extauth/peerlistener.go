@@ -34,38 +34,38 @@ type peerListener struct {
 }
 
 // Accept waits for the next connection from a peer.
-func (a *peerListener) Accept() (net.Conn, error) {
+func (l *peerListener) Accept() (net.Conn, error) {
 	for {
-		c, err := a.Listener.Accept()
+		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		refused := a.admit(c.RemoteAddr())
+		refused := l.admit(c.RemoteAddr())
 		if refused == nil {
-			return &countedConn{Conn: c, leave: sync.OnceFunc(func() { a.open.Add(-1) })}, nil
+			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
-		a.record(c.RemoteAddr(), refused)
+		l.record(c.RemoteAddr(), refused)
 		_ = c.Close() // no data is buffered
 	}
 }
 
-func (a *peerListener) admit(remote net.Addr) *refusal.Error {
-	if !Admits(a.options.Peers, remote) {
+func (l *peerListener) admit(remote net.Addr) *refusal.Error {
+	if !Admits(l.options.Peers, remote) {
 		return refusal.New(refusal.PeerUntrusted, "the connection is not from AUTHZ_PEERS")
 	}
-	if a.open.Add(1) > a.limit {
-		a.open.Add(-1)
-		return refusal.New(refusal.Overloaded, "want at most %d connections, found one more", a.limit)
+	if l.open.Add(1) > l.limit {
+		l.open.Add(-1)
+		return refusal.New(refusal.Overloaded, "want at most %d connections, found one more", l.limit)
 	}
 	return nil
 }
 
-func (a *peerListener) record(remote net.Addr, d *refusal.Error) {
+func (l *peerListener) record(remote net.Addr, d *refusal.Error) {
 	source := ""
 	if addr, err := netip.ParseAddrPort(fmt.Sprint(remote)); err == nil {
 		source = addr.Addr().Unmap().String()
 	}
-	a.options.Recorder.Record(&audit.Record{
+	l.options.Recorder.Record(&audit.Record{
 		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: ingress.NewRequestID(), Source: source,
 		Decision: audit.Refused, Reason: d.Reason, Detail: d.Detail, Status: d.Reason.Status(),
 	})
@@ -75,11 +75,11 @@ func (a *peerListener) record(remote net.Addr, d *refusal.Error) {
 type countedConn struct {
 	net.Conn
 
-	leave func()
+	release func()
 }
 
 // Close closes the connection. Only the first call releases its place.
 func (c *countedConn) Close() error {
-	c.leave()
+	c.release()
 	return c.Conn.Close()
 }

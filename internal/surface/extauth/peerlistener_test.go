@@ -14,7 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// eventually waits until a condition holds.
+// eventually waits until the condition is true.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
@@ -25,13 +25,13 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // listenEnvoy serves the surface for Envoy and returns its address.
-func (b *bench) listenEnvoy(t *testing.T, bounds Bounds) string {
+func (b *fixture) listenEnvoy(t *testing.T, bounds Bounds) string {
 	t.Helper()
 	addr, _ := b.startEnvoy(t, bounds)
 	return addr
 }
 
-func (b *bench) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
+func (b *fixture) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,8 +51,8 @@ func (b *bench) startEnvoy(t *testing.T, bounds Bounds) (string, *Server) {
 	return l.Addr().String(), s
 }
 
-// generous are bounds that no test reaches by accident.
-func generous() Bounds {
+// largeBounds returns bounds that are too large for a test to reach by accident.
+func largeBounds() Bounds {
 	return Bounds{
 		MaxMessageBytes: 2 << 20, MaxHeldBytes: 64 << 20, MaxChecks: 1000, MaxStreams: 1000, MaxConnections: 1000,
 		MessageTimeout: time.Minute, HandshakeTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
@@ -73,8 +73,8 @@ func dial(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-// records are the lines of the log.
-func (b *bench) records(t *testing.T) (lines []map[string]any) {
+// records returns the parsed lines of the log.
+func (b *fixture) records(t *testing.T) (lines []map[string]any) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,12 +88,11 @@ func (b *bench) records(t *testing.T) (lines []map[string]any) {
 	return lines
 }
 
-// TestStrangersConnections checks that connections from other addresses than the
-// peers' are closed before anything is read from them or written to them, and that
-// each is recorded.
-func TestStrangersConnections(t *testing.T) {
-	b := newBench(t, func(b *bench) { b.options.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
-	addr := b.listenEnvoy(t, generous())
+// TestConnectionsFromOtherAddresses checks that connections from other addresses than the
+// peers' are closed before a byte is read or written, and that each is recorded.
+func TestConnectionsFromOtherAddresses(t *testing.T) {
+	b := newFixture(t, func(b *fixture) { b.options.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	addr := b.listenEnvoy(t, largeBounds())
 	const connections = 300
 	part := strings.Repeat("q", 1<<20)
 	for range connections {
@@ -101,8 +100,8 @@ func TestStrangersConnections(t *testing.T) {
 		// The write fails when the connection is closed before it ends.
 		_, _ = io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+part)
 		// An error is a reset, which the unread bytes cause.
-		if answer, _ := io.ReadAll(c); len(answer) != 0 {
-			t.Fatalf("want nothing written to a stranger, found %q", answer)
+		if written, _ := io.ReadAll(c); len(written) != 0 {
+			t.Fatalf("want no bytes written to an unknown address, found %q", written)
 		}
 		c.Close()
 	}
@@ -119,11 +118,11 @@ func TestStrangersConnections(t *testing.T) {
 	}
 }
 
-// TestMaxConnections checks that one connection too many is closed and recorded,
+// TestMaxConnections checks that a connection beyond the limit is closed and recorded,
 // and that another is accepted after one has been closed.
 func TestMaxConnections(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxConnections = 2
 	addr := b.listenEnvoy(t, bounds)
 	isAccepted := func(c net.Conn) bool {

@@ -20,12 +20,12 @@ const (
 	healthMethod = "/grpc.health.v1.Health/Check"
 )
 
-// rawClient is one HTTP/2 connection. It sends questions byte by byte where a gRPC
-// client would send them whole, and obeys the server's windows.
+// rawClient is an HTTP/2 connection that can send parts of a check, where a gRPC client
+// always sends complete messages. It respects the flow-control windows of the server.
 type rawClient struct {
-	conn    net.Conn
-	framer  *http2.Framer
-	answers pings // whether pings are answered
+	conn         net.Conn
+	framer       *http2.Framer
+	acknowledges pings // whether the client acknowledges pings
 
 	mu         sync.Mutex
 	changed    *sync.Cond
@@ -40,22 +40,22 @@ type rawClient struct {
 
 type pings bool
 
-// rawStream is one question.
+// rawStream is the stream of one check.
 type rawStream struct {
 	id      uint32
 	window  int64
 	left    []byte // not sent yet
 	sent    int64
-	data    bytes.Buffer // of the answer
+	data    bytes.Buffer // of the response
 	status  string       // of gRPC
 	closed  bool
 	refused bool // RST_STREAM with REFUSED_STREAM
 }
 
 // rawDial connects and exchanges SETTINGS.
-func rawDial(t *testing.T, addr string, answers pings) *rawClient {
+func rawDial(t *testing.T, addr string, acknowledges pings) *rawClient {
 	t.Helper()
-	c := &rawClient{conn: dial(t, addr), answers: answers, window: 65535, initial: 65535, streams: map[uint32]*rawStream{}, next: 1}
+	c := &rawClient{conn: dial(t, addr), acknowledges: acknowledges, window: 65535, initial: 65535, streams: map[uint32]*rawStream{}, next: 1}
 	c.changed = sync.NewCond(&c.mu)
 	if _, err := io.WriteString(c.conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func (c *rawClient) handle(f http2.Frame) {
 	case *http2.SettingsFrame:
 		c.settings(f)
 	case *http2.PingFrame:
-		if bool(c.answers) && !f.IsAck() {
+		if bool(c.acknowledges) && !f.IsAck() {
 			_ = c.framer.WritePing(true, f.Data)
 		}
 	case *http2.GoAwayFrame:
@@ -151,7 +151,7 @@ func (c *rawClient) settings(f *http2.SettingsFrame) {
 	_ = c.framer.WriteSettingsAck()
 }
 
-// flush sends what the windows allow.
+// flush sends as many pending bytes as the windows permit.
 func (c *rawClient) flush() {
 	for _, s := range c.streams {
 		for !s.closed && len(s.left) > 0 && min(s.window, c.window) > 0 {
@@ -162,9 +162,9 @@ func (c *rawClient) flush() {
 	}
 }
 
-// ask begins a question and sends data, as far as the windows allow. It never ends
-// the question.
-func (c *rawClient) ask(t *testing.T, method string, data []byte) *rawStream {
+// startStream opens a stream and sends data, as far as the windows permit. It does not end the
+// stream.
+func (c *rawClient) startStream(t *testing.T, method string, data []byte) *rawStream {
 	t.Helper()
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -188,8 +188,8 @@ func (c *rawClient) ask(t *testing.T, method string, data []byte) *rawStream {
 	return s
 }
 
-// await waits until the condition holds. It is called under the lock, whenever a
-// frame has arrived. The deadline of the connection ends the wait.
+// await waits until the condition is true. The condition is evaluated with the lock held
+// after each received frame. The deadline of the connection ends the wait.
 func (c *rawClient) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	c.mu.Lock()
@@ -211,12 +211,12 @@ func (c *rawClient) awaitEnd() {
 	}
 }
 
-// answer waits for the answer to a question.
-func (c *rawClient) answer(t *testing.T, s *rawStream) *auth.CheckResponse {
+// receive waits for the response to a check.
+func (c *rawClient) receive(t *testing.T, s *rawStream) *auth.CheckResponse {
 	t.Helper()
-	c.await(t, "an answer", func() bool { return s.closed })
+	c.await(t, "a response", func() bool { return s.closed })
 	if s.data.Len() < 5 {
-		t.Fatalf("want an answer, found %q", s.data.String())
+		t.Fatalf("want a response, found %q", s.data.String())
 	}
 	res := new(auth.CheckResponse)
 	if err := proto.Unmarshal(s.data.Bytes()[5:], res); err != nil {
@@ -225,7 +225,7 @@ func (c *rawClient) answer(t *testing.T, s *rawStream) *auth.CheckResponse {
 	return res
 }
 
-// framed is a message as gRPC sends it.
+// framed returns a message with the length prefix of gRPC.
 func framed(t *testing.T, m proto.Message) []byte {
 	t.Helper()
 	message, err := proto.Marshal(m)
@@ -235,7 +235,7 @@ func framed(t *testing.T, m proto.Message) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 }
 
-// unfinished is a question of n bytes without its last byte.
+// unfinished returns a check of n bytes without its last byte.
 func unfinished(n int) []byte {
 	return binary.BigEndian.AppendUint32(make([]byte, 1, n+4), uint32(n))[:n+4]
 }

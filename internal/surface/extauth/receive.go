@@ -40,31 +40,31 @@ func newReceiveLimiter(b Bounds) *receiveLimiter {
 
 // enter counts a check as open, or refuses it. The caller must call leave if enter
 // returns nil.
-func (i *receiveLimiter) enter() *refusal.Error {
-	if i.open.Add(1) > i.limit {
-		i.open.Add(-1)
-		return overloaded("want at most %d concurrent checks, found one more", i.limit)
+func (l *receiveLimiter) enter() *refusal.Error {
+	if l.open.Add(1) > l.limit {
+		l.open.Add(-1)
+		return overloaded("want at most %d concurrent checks, found one more", l.limit)
 	}
 	return nil
 }
 
-func (i *receiveLimiter) leave() { i.open.Add(-1) }
+func (l *receiveLimiter) leave() { l.open.Add(-1) }
 
 // receive receives the message of a check into m. The error is a [*refusal.Error], or
 // the error of a stream that the peer has ended. After an error the caller must not use
 // m, because gRPC may write to it until the stream has ended.
-func (i *receiveLimiter) receive(stream grpc.ServerStream, m any) error {
-	ctx, cancel := context.WithTimeout(stream.Context(), i.timeout)
+func (l *receiveLimiter) receive(stream grpc.ServerStream, m any) error {
+	ctx, cancel := context.WithTimeout(stream.Context(), l.timeout)
 	defer cancel()
 	select {
-	case i.receiving <- struct{}{}:
+	case l.receiving <- struct{}{}:
 	case <-ctx.Done():
 		if err := stream.Context().Err(); err != nil {
 			return err
 		}
-		return overloaded("want to receive the check within %s, found all slots in use", i.timeout)
+		return overloaded("want to receive the check within %s, found all slots in use", l.timeout)
 	}
-	defer func() { <-i.receiving }()
+	defer func() { <-l.receiving }()
 	received := make(chan error, 1)
 	go func() { received <- stream.RecvMsg(m) }() // returns when the stream ends
 	select {
@@ -74,7 +74,7 @@ func (i *receiveLimiter) receive(stream grpc.ServerStream, m any) error {
 		if stream.Context().Err() != nil { // RecvMsg returns as well
 			return receiveError(<-received)
 		}
-		return refusal.New(refusal.RequestTimeout, "want the whole check within %s, found a part of it", i.timeout)
+		return refusal.New(refusal.RequestTimeout, "want the whole check within %s, found a part of it", l.timeout)
 	}
 }
 
@@ -108,12 +108,12 @@ type byteBudget struct {
 }
 
 // acquire reserves n bytes and reports whether they were available.
-func (r *byteBudget) acquire(n int64) bool {
-	if r.used.Add(n) > r.limit {
-		r.release(n)
+func (b *byteBudget) acquire(n int64) bool {
+	if b.used.Add(n) > b.limit {
+		b.release(n)
 		return false
 	}
 	return true
 }
 
-func (r *byteBudget) release(n int64) { r.used.Add(-n) }
+func (b *byteBudget) release(n int64) { b.used.Add(-n) }

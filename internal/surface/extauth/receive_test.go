@@ -21,7 +21,7 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// heap returns the bytes that are reachable.
+// heap returns the number of reachable bytes on the heap.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -30,30 +30,31 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestUnfinishedQuestionsMemory checks what 300 unfinished questions of a peer hold:
-// as many are received as fit into MaxHeldBytes, and of each other question one window.
-func TestUnfinishedQuestionsMemory(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+// TestIncompleteChecksMemory checks the memory of 300 incomplete checks from one peer. The
+// server receives as many checks as MaxHeldBytes permits, and buffers one window of each
+// other check.
+func TestIncompleteChecksMemory(t *testing.T) {
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxMessageBytes, bounds.MaxHeldBytes = 1<<20, 8<<20
 	addr := b.listenEnvoy(t, bounds)
-	const questions, connections, received = 300, 3, 8
-	question := unfinished(bounds.MaxMessageBytes)
+	const checks, connections, received = 300, 3, 8
+	message := unfinished(bounds.MaxMessageBytes)
 	clients := make([]*rawClient, connections)
 	for i := range clients {
 		clients[i] = rawDial(t, addr, true)
 	}
 	before := heap()
-	for i := range questions {
+	for i := range checks {
 		method := checkMethod
 		if i%2 == 1 {
 			method = healthMethod
 		}
-		clients[i%connections].ask(t, method, question)
+		clients[i%connections].startStream(t, method, message)
 	}
-	whole := 0
+	complete := 0
 	for _, c := range clients {
-		c.await(t, "every question at its window or whole", func() bool {
+		c.await(t, "every check at its window or complete", func() bool {
 			for _, s := range c.streams {
 				if len(s.left) > 0 && s.sent < streamWindow {
 					return false
@@ -66,43 +67,42 @@ func TestUnfinishedQuestionsMemory(t *testing.T) {
 		c.mu.Lock()
 		for _, s := range c.streams {
 			if len(s.left) == 0 {
-				whole++
+				complete++
 			}
 		}
 		c.mu.Unlock()
 	}
-	if whole > received {
-		t.Errorf("want at most %d questions received whole, found %d", received, whole)
+	if complete > received {
+		t.Errorf("want at most %d complete checks, found %d", received, complete)
 	}
-	const most = received<<20 + questions*streamWindow + 16<<20 // for everything else
-	if held := heap() - before; held > most {
-		t.Errorf("want at most %d bytes held, found %d", most, held)
+	const limit = received<<20 + checks*streamWindow + 16<<20 // for everything else
+	if held := heap() - before; held > limit {
+		t.Errorf("want at most %d bytes held, found %d", limit, held)
 	} else {
 		t.Logf("%d bytes held", held)
 	}
 }
 
-// TestUnfinishedQuestionEnds checks that an unfinished question is denied after
-// MessageTimeout, that a question that waits for its place is, too, and that the
-// place is free afterwards.
-func TestUnfinishedQuestionEnds(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
-	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond // one place
+// TestMessageTimeout checks that an incomplete check is denied after MessageTimeout, that
+// the same applies to a check that waits for a slot, and that the slot is free afterwards.
+func TestMessageTimeout(t *testing.T) {
+	b := newFixture(t, nil)
+	bounds := largeBounds()
+	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond // one slot
 	c := rawDial(t, b.listenEnvoy(t, bounds), true)
 	for _, unread := range [][]byte{nil, {0}, unfinished(2), unfinished(bounds.MaxMessageBytes)} {
 		b.log.Reset()
-		res := c.answer(t, c.ask(t, checkMethod, unread))
+		res := c.receive(t, c.startStream(t, checkMethod, unread))
 		wantDenied(t, b, res, refusal.RequestTimeout)
 	}
-	health := c.ask(t, healthMethod, []byte{0})
+	health := c.startStream(t, healthMethod, []byte{0})
 	c.await(t, "the end of a health check", func() bool { return health.closed })
-	eventually(t, "leave", func() bool { // on a busy machine the timeout is short
-		return c.answer(t, c.ask(t, checkMethod, framed(t, about(t)))).GetOkResponse() != nil
+	eventually(t, "an OK response", func() bool { // on a busy machine the timeout is short
+		return c.receive(t, c.startStream(t, checkMethod, framed(t, newCheck(t)))).GetOkResponse() != nil
 	})
 }
 
-// stream is a stream of which only the context is asked.
+// stream is a stream that implements only Context.
 type stream struct {
 	grpc.ServerStream
 
@@ -111,10 +111,10 @@ type stream struct {
 
 func (s stream) Context() context.Context { return s.ctx }
 
-// TestPlaceTaken checks that a question is denied when no place to read it becomes
-// free in time.
-func TestPlaceTaken(t *testing.T) {
-	bounds := generous()
+// TestNoFreeSlot checks that a check is denied if no slot to receive it becomes free in
+// time.
+func TestNoFreeSlot(t *testing.T) {
+	bounds := largeBounds()
 	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond
 	in := newReceiveLimiter(bounds)
 	in.receiving <- struct{}{}
@@ -124,30 +124,30 @@ func TestPlaceTaken(t *testing.T) {
 	}
 }
 
-// TestMaxMessage checks that a question that is too long or cannot be decoded is
-// answered with an error of gRPC and recorded.
+// TestMaxMessage checks that a check that is too long or cannot be decoded gets a gRPC
+// error and is recorded.
 func TestMaxMessage(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxMessageBytes = 64 << 10
 	c := rawDial(t, b.listenEnvoy(t, bounds), true)
 	for _, tt := range []struct {
-		name     string
-		question []byte
-		status   string
-		want     refusal.Reason
+		name    string
+		message []byte
+		status  string
+		want    refusal.Reason
 	}{
 		{"one byte", unfinished(64<<10 + 1), "8", refusal.BodyTooLarge},
 		{"4 GiB", append([]byte{0, 0xff, 0xff, 0xff, 0xff}, make([]byte, 100)...), "8", refusal.BodyTooLarge},
 		{"no protocol buffer", []byte{0, 0, 0, 0, 2, 0xff, 0xff}, "13", refusal.RequestMalformed},
-		{"compressed", append([]byte{1}, framed(t, about(t))[1:]...), "13", refusal.RequestMalformed},
+		{"compressed", append([]byte{1}, framed(t, newCheck(t))[1:]...), "13", refusal.RequestMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b.log.Reset()
-			s := c.ask(t, checkMethod, tt.question)
-			c.await(t, "an answer", func() bool { return s.closed })
+			s := c.startStream(t, checkMethod, tt.message)
+			c.await(t, "a response", func() bool { return s.closed })
 			if s.data.Len() > 0 || s.status != tt.status {
-				t.Errorf("answer %q, status %q: want status %s", s.data.String(), s.status, tt.status)
+				t.Errorf("response %q, status %q: want status %s", s.data.String(), s.status, tt.status)
 			}
 			eventually(t, "a record", func() bool { return len(b.records(t)) > 0 })
 			if line := b.record(t); line["reason"] != string(tt.want) {
@@ -157,75 +157,75 @@ func TestMaxMessage(t *testing.T) {
 	}
 }
 
-// TestMaxStreams checks that the number of questions on one connection is announced
-// and enforced.
+// TestMaxStreams checks that the limit of checks on one connection is announced and
+// enforced.
 func TestMaxStreams(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxStreams = 2
 	c := rawDial(t, b.listenEnvoy(t, bounds), true)
 	c.await(t, "SETTINGS", func() bool { return c.maxStreams == 2 })
-	c.ask(t, checkMethod, nil)
-	c.ask(t, checkMethod, nil)
-	third := c.ask(t, checkMethod, nil)
+	c.startStream(t, checkMethod, nil)
+	c.startStream(t, checkMethod, nil)
+	third := c.startStream(t, checkMethod, nil)
 	c.await(t, "REFUSED_STREAM", func() bool { return third.refused })
 }
 
-// TestMaxChecks checks that one question too many on all connections is denied,
-// and that another is answered when one has ended.
+// TestMaxChecks checks that a check beyond the limit for all connections is denied, and
+// that another one gets a decision after an earlier one has ended.
 func TestMaxChecks(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxChecks = 2
 	addr, s := b.startEnvoy(t, bounds)
 	first, second := rawDial(t, addr, true), rawDial(t, addr, true)
-	good := framed(t, about(t))
-	first.ask(t, checkMethod, nil)
-	second.ask(t, healthMethod, nil)
-	eventually(t, "two questions open", func() bool { return s.limiter.open.Load() == 2 })
-	wantDenied(t, b, second.answer(t, second.ask(t, checkMethod, good)), refusal.Overloaded)
+	good := framed(t, newCheck(t))
+	first.startStream(t, checkMethod, nil)
+	second.startStream(t, healthMethod, nil)
+	eventually(t, "two open checks", func() bool { return s.limiter.open.Load() == 2 })
+	wantDenied(t, b, second.receive(t, second.startStream(t, checkMethod, good)), refusal.Overloaded)
 	first.conn.Close()
-	eventually(t, "one question open", func() bool { return s.limiter.open.Load() == 1 })
-	if res := second.answer(t, second.ask(t, checkMethod, good)); res.GetOkResponse() == nil {
-		t.Errorf("%v: want leave", res)
+	eventually(t, "one open check", func() bool { return s.limiter.open.Load() == 1 })
+	if res := second.receive(t, second.startStream(t, checkMethod, good)); res.GetOkResponse() == nil {
+		t.Errorf("%v: want an OK response", res)
 	}
 	second.conn.Close()
-	eventually(t, "no question open", func() bool { return s.limiter.open.Load() == 0 })
+	eventually(t, "no open check", func() bool { return s.limiter.open.Load() == 0 })
 }
 
-// TestIdleConnection checks that a connection without a question is closed.
+// TestIdleConnection checks that a connection without checks is closed.
 func TestIdleConnection(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.IdleTimeout = 50 * time.Millisecond
 	c := rawDial(t, b.listenEnvoy(t, bounds), true)
 	c.await(t, "GOAWAY", func() bool { return c.goneAway })
 	c.awaitEnd()
 }
 
-// TestSilentConnection checks that a connection is closed whose peer leaves a question
-// open and answers no ping, and that it stays open while the peer answers.
+// TestSilentConnection checks that a connection with an open check is closed if the peer
+// does not acknowledge pings, and that it stays open while the peer acknowledges them.
 func TestSilentConnection(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
-	bounds := generous()
-	bounds.IdleTimeout, bounds.WriteTimeout = time.Second, 5*time.Second // gRPC pings no earlier
+	b := newFixture(t, nil)
+	bounds := largeBounds()
+	bounds.IdleTimeout, bounds.WriteTimeout = time.Second, 5*time.Second // the minimum interval of gRPC
 	addr := b.listenEnvoy(t, bounds)
-	answering, silent := rawDial(t, addr, true), rawDial(t, addr, false)
-	open := answering.ask(t, checkMethod, nil)
-	silent.ask(t, checkMethod, nil)
+	acknowledging, silent := rawDial(t, addr, true), rawDial(t, addr, false)
+	open := acknowledging.startStream(t, checkMethod, nil)
+	silent.startStream(t, checkMethod, nil)
 	silent.awaitEnd()
-	answering.mu.Lock()
-	defer answering.mu.Unlock()
-	if answering.ended || open.closed {
-		t.Error("want the connection open whose peer answers pings, found it closed")
+	acknowledging.mu.Lock()
+	defer acknowledging.mu.Unlock()
+	if acknowledging.ended || open.closed {
+		t.Error("want the connection with acknowledged pings open, found it closed")
 	}
 }
 
 // TestHandshakeTimeout checks that a connection that sends nothing is closed.
 func TestHandshakeTimeout(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.HandshakeTimeout = 50 * time.Millisecond
 	c := dial(t, b.listenEnvoy(t, bounds))
 	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -233,29 +233,29 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestContentRoom checks that content without room is dropped, and that only a
-// signature over it fails then.
-func TestContentRoom(t *testing.T) {
+// TestContentBudget checks that content that exceeds the budget is dropped, and that only
+// a signature over dropped content is refused.
+func TestContentBudget(t *testing.T) {
 	in := newReceiveLimiter(Bounds{MaxMessageBytes: 1, MaxHeldBytes: 10})
 	for _, tt := range []struct {
 		name    string
 		content string
-		taken   int64 // by others
+		taken   int64 // by other checks
 		held    int64
 		want    refusal.Reason
 	}{
 		{"none", "", 10, 0, ""},
-		{"all of the room", "0123456789", 0, 10, ""},
-		{"more than the room", "0123456789a", 0, 0, refusal.Overloaded},
+		{"the whole budget", "0123456789", 0, 10, ""},
+		{"more than the budget", "0123456789a", 0, 0, refusal.Overloaded},
 		{"more than is free", "01234", 6, 0, refusal.Overloaded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in.budget.used.Store(tt.taken)
-			question := raw(about(t))
-			h := httpOf(question)
+			message := encodeRaw(newCheck(t))
+			h := httpOf(message)
 			h.Method, h.RawBody = http.MethodPost, []byte(tt.content)
 			h.HeaderMap.Headers = nil
-			r, refused := describeAttributes(question.Attributes, http.Header{})
+			r, refused := describeAttributes(message.Attributes, http.Header{})
 			if refused != nil {
 				t.Fatal(refused)
 			}
@@ -279,25 +279,24 @@ func TestContentRoom(t *testing.T) {
 	}
 }
 
-// TestRoomIsFreed checks that the content of an answered question is not counted any
-// more.
-func TestRoomIsFreed(t *testing.T) {
-	b := newBench(t, nil)
-	bounds := generous()
+// TestBudgetIsReleased checks that the budget is released after the response.
+func TestBudgetIsReleased(t *testing.T) {
+	b := newFixture(t, nil)
+	bounds := largeBounds()
 	bounds.MaxHeldBytes = 100 << 10
 	bounds.MaxMessageBytes = 100 << 10
 	s := &checker{Options: b.options, headers: forward.NewFilter(nil), vary: forward.NewVary(nil), limiter: newReceiveLimiter(bounds)}
 	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}})
-	for _, g := range []*gate.Gate{b.gate, {Identifier: panics{}}} {
+	for _, g := range []*gate.Gate{b.gate, {Identifier: panickingIdentifier{}}} {
 		b.gate = g
-		question := about(t)
-		httpOf(question).Method, httpOf(question).Headers[":method"] = "POST", "POST"
-		httpOf(question).Body = strings.Repeat("a", 60<<10)
-		if _, err := s.Check(ctx, question); err != nil {
+		message := newCheck(t)
+		httpOf(message).Method, httpOf(message).Headers[":method"] = "POST", "POST"
+		httpOf(message).Body = strings.Repeat("a", 60<<10)
+		if _, err := s.Check(ctx, message); err != nil {
 			t.Fatal(err)
 		}
 		if taken := s.limiter.budget.used.Load(); taken != 0 {
-			t.Errorf("want no bytes taken after the answer, found %d", taken)
+			t.Errorf("want no bytes taken after the response, found %d", taken)
 		}
 	}
 }

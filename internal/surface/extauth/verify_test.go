@@ -23,8 +23,8 @@ func forwarded(method, target string) []string {
 	return []string{"X-Forwarded-Method: " + method, "X-Forwarded-Uri: " + target}
 }
 
-// wantRefused checks the answer and the record of a refusal.
-func wantRefused(t *testing.T, b *bench, res answer, reason refusal.Reason) map[string]any {
+// wantRefused checks the response and the record of a refusal.
+func wantRefused(t *testing.T, b *fixture, res response, reason refusal.Reason) map[string]any {
 	t.Helper()
 	var p struct {
 		Status            int
@@ -48,12 +48,13 @@ func wantRefused(t *testing.T, b *bench, res answer, reason refusal.Reason) map[
 	line := b.record(t)
 	if line["reason"] != string(reason) || line["decision"] != "refused" || line["surface"] != "verify" || line["detail"] == nil ||
 		line["status"] != float64(res.StatusCode) || line["request_id"] != h.Get("X-Request-Id") {
-		t.Errorf("record %v: want %s, refused, of verify, with the answer's id", line, reason)
+		t.Errorf("record %v: want %s, refused, of verify, with the request ID of the response", line, reason)
 	}
 	return line
 }
 
-// TestOriginal: what is believed about the request that is asked about.
+// TestOriginal checks which header fields are accepted as the description of the original
+// request.
 func TestOriginal(t *testing.T) {
 	good := original("GET", "/events")
 	join := slices.Concat[[]string]
@@ -75,25 +76,25 @@ func TestOriginal(t *testing.T) {
 		{"empty method", original("", "/events"), refusal.OriginMissing},
 		{"empty target", original("GET", ""), refusal.OriginMissing},
 		{"underscores", []string{"X_Original_Method: GET", "X_Original_URI: /events"}, refusal.OriginMissing},
-		{"half of each", []string{"X-Original-URI: /events", "X-Forwarded-Method: GET"}, refusal.OriginMissing},
-		{"the other half of each", []string{"X-Forwarded-Uri: /events", "X-Original-Method: GET"}, refusal.OriginMissing},
-		{"one and half of the other", join(good, []string{"X-Forwarded-Method: GET"}), refusal.OriginMissing},
-		{"one and the other, empty", join(good, []string{"X-Forwarded-Method:", "X-Forwarded-Uri:"}), refusal.OriginMissing},
-		{"one and the other's target, empty", join(good, forwarded("GET", "")), refusal.OriginMissing},
-		{"one and the other's method, empty", join(good, forwarded("", "/other")), refusal.OriginMissing},
+		{"an incomplete pair of each kind", []string{"X-Original-URI: /events", "X-Forwarded-Method: GET"}, refusal.OriginMissing},
+		{"the other incomplete pair of each kind", []string{"X-Forwarded-Uri: /events", "X-Original-Method: GET"}, refusal.OriginMissing},
+		{"a pair and an incomplete one", join(good, []string{"X-Forwarded-Method: GET"}), refusal.OriginMissing},
+		{"a pair and an empty one", join(good, []string{"X-Forwarded-Method:", "X-Forwarded-Uri:"}), refusal.OriginMissing},
+		{"a pair and one without a target", join(good, forwarded("GET", "")), refusal.OriginMissing},
+		{"a pair and one without a method", join(good, forwarded("", "/other")), refusal.OriginMissing},
 
 		{"two methods", join(good, []string{"X-Original-Method: GET"}), refusal.OriginAmbiguous},
 		{"two targets", join(good, []string{"X-Original-URI: /events"}), refusal.OriginAmbiguous},
 		{"two targets, one empty", join([]string{"X-Original-URI:"}, good), refusal.OriginAmbiguous},
 		{"two targets in two cases", join(good, []string{"x-original-uri: /events"}), refusal.OriginAmbiguous},
-		{"two of the other family", join(good, forwarded("GET", "/events"), forwarded("GET", "/events")), refusal.OriginAmbiguous},
+		{"the other pair twice", join(good, forwarded("GET", "/events"), forwarded("GET", "/events")), refusal.OriginAmbiguous},
 		{"another method", join(good, forwarded("POST", "/events")), refusal.OriginAmbiguous},
 		{"another target", join(good, forwarded("GET", "/events?")), refusal.OriginAmbiguous},
-		{"another target that nobody may", join(original("GET", "/other"), forwarded("GET", "/events")), refusal.OriginAmbiguous},
+		{"another target that no rule allows", join(original("GET", "/other"), forwarded("GET", "/events")), refusal.OriginAmbiguous},
 
 		{"two methods in one", original("GET, GET", "/events"), refusal.AccessDenied},
 		{"method in lower case", original("get", "/events"), refusal.AccessDenied},
-		{"method with a blank", original("GET /events", "/events"), refusal.AccessDenied},
+		{"method with a space", original("GET /events", "/events"), refusal.AccessDenied},
 		{"CONNECT", original("CONNECT", "/events"), refusal.AccessDenied},
 		{"two targets in one", original("GET", "/events, /events"), refusal.PathAmbiguous},
 		{"absolute", original("GET", "http://app.example/events"), refusal.PathAmbiguous},
@@ -104,7 +105,7 @@ func TestOriginal(t *testing.T) {
 		{"encoded dot segment", original("GET", "/x/%2e%2e/events"), refusal.PathAmbiguous},
 		{"encoded slash", original("GET", "/x%2fevents"), refusal.PathAmbiguous},
 		{"encoded twice", original("GET", "/x%252fevents"), refusal.PathAmbiguous},
-		{"not an escape", original("GET", "/events%"), refusal.PathAmbiguous},
+		{"invalid escape", original("GET", "/events%"), refusal.PathAmbiguous},
 		{"fragment", original("GET", "/events#x"), refusal.PathAmbiguous},
 		{"bytes beyond ASCII", original("GET", "/events\xff"), refusal.PathAmbiguous},
 		{"too long", original("GET", "/events?"+strings.Repeat("a", 8<<10)), refusal.PathAmbiguous},
@@ -113,8 +114,8 @@ func TestOriginal(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
-			res := ask(t, b.serve(t), asking(verify, append(tt.send, "X-SSL-Auth: "+encode(newWorld(t).mail))...))
+			b := newFixture(t, nil)
+			res := sendRequest(t, b.serve(t), httpRequest(verify, append(tt.send, "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 				return
@@ -127,11 +128,11 @@ func TestOriginal(t *testing.T) {
 	}
 }
 
-// TestAllowed: all of the answer and of the record.
+// TestAllowed checks the complete response and record.
 func TestAllowed(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, nil)
-	res := ask(t, b.serve(t), asking(verify, append(original("POST", "/events?secret=1"), "X-SSL-Auth: "+encode(w.mail),
+	w := newCertificates(t)
+	b := newFixture(t, nil)
+	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("POST", "/events?secret=1"), "X-SSL-Auth: "+encode(w.mail),
 		"X-Client-Id: social", "X-Request-Id: mine", "X-Client-Auth: mtls")...))
 	id := res.Header.Get("X-Request-Id")
 	want := map[string]string{"X-Client-Id": "mail", "X-Client-Auth": "bearer", "Cache-Control": "no-store", "Content-Length": "0"}
@@ -155,37 +156,37 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// TestPeers: who is not on the list is refused whatever he asks, before a
-// certificate is looked at.
+// TestPeers checks that every check from another address than the peers' is refused before
+// its certificate is read.
 func TestPeers(t *testing.T) {
-	good := append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))
+	good := append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))
 	for name, peers := range map[string][]netip.Prefix{
-		"nobody":   nil,
-		"somebody": {netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("::1/128")},
+		"no peers":    nil,
+		"other peers": {netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("::1/128")},
 	} {
 		for _, send := range [][]string{good, append(good[:3:3], "X-Forwarded-For: 192.0.2.1", "X-Real-Ip: 192.0.2.1", "Forwarded: for=192.0.2.1"), nil} {
-			b := newBench(t, func(b *bench) {
-				trusting(b) // of whom it is believed is another question
+			b := newFixture(t, func(b *fixture) {
+				trusting(b) // a trusted proxy is not necessarily a peer
 				b.options.Peers = peers
 			})
-			res := ask(t, b.serve(t), asking(verify, send...))
+			res := sendRequest(t, b.serve(t), httpRequest(verify, send...))
 			line := wantRefused(t, b, res, refusal.PeerUntrusted)
-			if b.sources.asked != 0 || !res.Close || line["path"] != "/verify" {
-				t.Errorf("%s: asked %d times, close %t, record %v: want nothing looked at and the connection closed", name, b.sources.asked, res.Close, line)
+			if b.sources.calls != 0 || !res.Close || line["path"] != "/verify" {
+				t.Errorf("%s: %d verifications, close %t, record %v: want no verification and the connection closed", name, b.sources.calls, res.Close, line)
 			}
 		}
 	}
 }
 
-// TestCredential: the same rules as on the public surface.
+// TestCredential checks that the credential rules of the public surface apply.
 func TestCredential(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	mail, social := encode(w.mail), encode(w.social)
-	proxy := func(b *bench) { b.believed.ProxyHeader = "Client-Cert" }
-	both := func(b *bench) { proxy(b); trusting(b) }
+	proxy := func(b *fixture) { b.provenance.ProxyHeader = "Client-Cert" }
+	both := func(b *fixture) { proxy(b); trusting(b) }
 	tests := []struct {
 		name   string
-		change func(*bench)
+		change func(*fixture)
 		send   []string
 		want   refusal.Reason
 		auth   string
@@ -199,13 +200,13 @@ func TestCredential(t *testing.T) {
 		{"a proxy's, no setting", trusting, []string{"Client-Cert: " + mail}, refusal.ProxyUntrusted, ""},
 		{"a proxy's, a peer but not trusted", proxy, []string{"Client-Cert: " + mail}, refusal.ProxyUntrusted, ""},
 		{"a proxy's, trusted", both, []string{"Client-Cert: " + mail}, "", "mtls"},
-		{"a proxy's, the client's does not help", both, []string{"Client-Cert: " + social, "X-SSL-Auth: " + mail}, refusal.AccessDenied, ""},
+		{"a proxy's, the client's header is ignored", both, []string{"Client-Cert: " + social, "X-SSL-Auth: " + mail}, refusal.AccessDenied, ""},
 		{"a proxy's, empty", both, []string{"Client-Cert:", "X-SSL-Auth: " + mail}, refusal.CredentialMissing, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, tt.change)
-			res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), tt.send...)...))
+			b := newFixture(t, tt.change)
+			res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), tt.send...)...))
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 				return
@@ -217,11 +218,12 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// TestSource: the address that fails is the client's where the peer is trusted.
+// TestSource checks that the source is the client's address if the peer is a trusted
+// proxy, so that failures are attributed to the client.
 func TestSource(t *testing.T) {
-	for want, change := range map[string]func(*bench){"127.0.0.1": nil, "198.51.100.7": trusting} {
-		b := newBench(t, change)
-		res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), "X-SSL-Auth: x", "X-Forwarded-For: 198.51.100.7", "X-Request-Id: mine")...))
+	for want, change := range map[string]func(*fixture){"127.0.0.1": nil, "198.51.100.7": trusting} {
+		b := newFixture(t, change)
+		res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: x", "X-Forwarded-For: 198.51.100.7", "X-Request-Id: mine")...))
 		line := wantRefused(t, b, res, refusal.CredentialMalformed)
 		if b.sources.last.String() != want || line["source"] != want || (line["request_id"] == "mine") != (change != nil) {
 			t.Errorf("source %s, record %v: want %s", b.sources.last, line, want)
@@ -229,49 +231,49 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestRate: a question takes a token.
+// TestRate checks that a check consumes a token of the rate limit.
 func TestRate(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	addr := b.serve(t)
-	send := asking(verify, append(original("GET", "/rare"), "X-SSL-Auth: "+encode(newWorld(t).mail))...)
-	if res := ask(t, addr, send); res.StatusCode != http.StatusOK {
+	send := httpRequest(verify, append(original("GET", "/rare"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...)
+	if res := sendRequest(t, addr, send); res.StatusCode != http.StatusOK {
 		t.Fatalf("status %d %s, want 200", res.StatusCode, res.body)
 	}
 	b.log.Reset()
-	res := ask(t, addr, send)
+	res := sendRequest(t, addr, send)
 	wantRefused(t, b, res, refusal.RateLimited)
 	if after := res.Header.Get("Retry-After"); after == "" || after == "0" {
 		t.Errorf("Retry-After %q, want seconds", after)
 	}
 }
 
-// TestRequestsOfTheProxy: the proxy's own request may be of any method and have a
-// body, which nobody reads. Only its path counts.
+// TestRequestsOfTheProxy checks that the proxy's own request may have any method and a
+// body, which is not read, and that only its path is relevant.
 func TestRequestsOfTheProxy(t *testing.T) {
-	good := append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))
-	body := append(good[:3:3], "Content-Length: 5") // which never comes
+	good := append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))
+	body := append(good[:3:3], "Content-Length: 5") // the body is never sent
 	tests := []struct {
 		name, request string
 		want          refusal.Reason
 	}{
-		{"HEAD", asking("HEAD /verify HTTP/1.1", good...), ""},
-		{"POST with a body", asking("POST /verify HTTP/1.1", body...) + "hello", ""},
-		{"DELETE", asking("DELETE /verify HTTP/1.1", good...), ""},
-		{"HTTP/1.0", asking("GET /verify HTTP/1.0", good...), ""},
-		{"a query", asking("GET /verify?x=1 HTTP/1.1", good...), ""},
-		{"another path", asking("GET /events HTTP/1.1", good...), refusal.RequestMalformed},
-		{"slash behind", asking("GET /verify/ HTTP/1.1", good...), refusal.RequestMalformed},
-		{"path behind", asking("GET /verify/events HTTP/1.1", good...), refusal.RequestMalformed},
-		{"health", asking("GET /healthz HTTP/1.1", good...), refusal.RequestMalformed},
-		{"metrics", asking("GET /metrics HTTP/1.1", good...), refusal.RequestMalformed},
-		{"root", asking("GET / HTTP/1.1", good...), refusal.RequestMalformed},
-		{"a method that Gin does not know", asking("PROPFIND /verify HTTP/1.1", good...), refusal.RequestMalformed},
-		{"two lengths", asking("POST /verify HTTP/1.1", append(body, "Transfer-Encoding: chunked")...) + "0\r\n\r\n", refusal.RequestAmbiguous},
+		{"HEAD", httpRequest("HEAD /verify HTTP/1.1", good...), ""},
+		{"POST with a body", httpRequest("POST /verify HTTP/1.1", body...) + "hello", ""},
+		{"DELETE", httpRequest("DELETE /verify HTTP/1.1", good...), ""},
+		{"HTTP/1.0", httpRequest("GET /verify HTTP/1.0", good...), ""},
+		{"a query", httpRequest("GET /verify?x=1 HTTP/1.1", good...), ""},
+		{"another path", httpRequest("GET /events HTTP/1.1", good...), refusal.RequestMalformed},
+		{"trailing slash", httpRequest("GET /verify/ HTTP/1.1", good...), refusal.RequestMalformed},
+		{"subpath", httpRequest("GET /verify/events HTTP/1.1", good...), refusal.RequestMalformed},
+		{"health", httpRequest("GET /healthz HTTP/1.1", good...), refusal.RequestMalformed},
+		{"metrics", httpRequest("GET /metrics HTTP/1.1", good...), refusal.RequestMalformed},
+		{"root", httpRequest("GET / HTTP/1.1", good...), refusal.RequestMalformed},
+		{"a method that Gin does not support", httpRequest("PROPFIND /verify HTTP/1.1", good...), refusal.RequestMalformed},
+		{"two lengths", httpRequest("POST /verify HTTP/1.1", append(body, "Transfer-Encoding: chunked")...) + "0\r\n\r\n", refusal.RequestAmbiguous},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
-			res := ask(t, b.serve(t), tt.request)
+			b := newFixture(t, nil)
+			res := sendRequest(t, b.serve(t), tt.request)
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 			} else if res.StatusCode != http.StatusOK || res.Header.Get("X-Client-Id") != "mail" {
@@ -281,16 +283,16 @@ func TestRequestsOfTheProxy(t *testing.T) {
 	}
 }
 
-// panics is an identifier that fails.
-type panics struct{}
+// panickingIdentifier is an identifier that panics.
+type panickingIdentifier struct{}
 
-func (panics) Identify(gate.Claim, time.Time) gate.Identification { panic("broken") }
+func (panickingIdentifier) Identify(gate.Claim, time.Time) gate.Identification { panic("broken") }
 
-// TestFailsClosed: what goes wrong here is no leave.
+// TestFailsClosed checks that an internal error is a refusal.
 func TestFailsClosed(t *testing.T) {
-	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panics{}}, "the zero gate": {}} {
-		b := newBench(t, func(b *bench) { b.gate = g })
-		res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))...))
+	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panickingIdentifier{}}, "the zero gate": {}} {
+		b := newFixture(t, func(b *fixture) { b.gate = g })
+		res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 		if res.StatusCode != http.StatusForbidden || res.Header.Get("X-Client-Id") != "" || !strings.Contains(res.body, `"reason"`) {
 			t.Errorf("%s: status %d %s: want 403 and a problem", name, res.StatusCode, res.body)
 		}
@@ -303,7 +305,8 @@ func TestZeroDecision(t *testing.T) {
 	}
 }
 
-// TestStatus: every reason is 401 or 403, the one where its own status is.
+// TestStatus checks that every reason maps to 401 or 403, and to 401 only if that is its
+// own status.
 func TestStatus(t *testing.T) {
 	for _, r := range append(refusal.Reasons(), "no such reason") {
 		if s := Status(r); s != http.StatusUnauthorized && s != http.StatusForbidden || (s == http.StatusUnauthorized) != (r.Status() == http.StatusUnauthorized) {
@@ -312,19 +315,20 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestDraining: the verdict stays the same, the connection does not.
+// TestDraining checks that draining closes the connection and does not change the
+// decision.
 func TestDraining(t *testing.T) {
-	b := newBench(t, func(b *bench) { b.options.Draining = func() bool { return true } })
-	res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))...))
+	b := newFixture(t, func(b *fixture) { b.options.Draining = func() bool { return true } })
+	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 	if res.StatusCode != http.StatusOK || !res.Close {
-		t.Errorf("status %d, close %t: want 200 and the end", res.StatusCode, res.Close)
+		t.Errorf("status %d, close %t: want 200 and close", res.StatusCode, res.Close)
 	}
 }
 
-// unproven is an identifier that wants a signature.
-type unproven struct{}
+// signatureRequired is an identifier that requires a signature.
+type signatureRequired struct{}
 
-func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
+func (signatureRequired) Identify(gate.Claim, time.Time) gate.Identification {
 	refused := refusal.New(refusal.ProofMissing, "want a signature, found none")
 	refused.AcceptSignature = acceptSignature
 	return gate.Identification{Err: refused}
@@ -332,14 +336,15 @@ func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
 
 const acceptSignature = `sig1=("@method" "x-ssl-auth");created;tag="certgate"`
 
-// TestAcceptSignature: what has to be signed is in the answer of both surfaces.
+// TestAcceptSignature checks that the responses of both surfaces list the components to
+// sign.
 func TestAcceptSignature(t *testing.T) {
-	b := newBench(t, func(b *bench) { b.gate.Identifier = unproven{} })
-	res := ask(t, b.serve(t), asking(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newWorld(t).mail))...))
+	b := newFixture(t, func(b *fixture) { b.gate.Identifier = signatureRequired{} })
+	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 	wantRefused(t, b, res, refusal.ProofMissing)
-	b = newBench(t, func(b *bench) { b.gate.Identifier = unproven{} })
+	b = newFixture(t, func(b *fixture) { b.gate.Identifier = signatureRequired{} })
 	c, _ := b.serveEnvoy(t)
-	denied := check(t, c, about(t))
+	denied := check(t, c, newCheck(t))
 	wantDenied(t, b, denied, refusal.ProofMissing)
 	for surface, found := range map[string]string{
 		"verify": res.Header.Get("Accept-Signature"), "ext_authz": headersOf(t, denied.GetDeniedResponse().Headers)["accept-signature"],

@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// TestDocument: what is appended piece by piece is what encoding/json writes.
+// TestDocument checks that Document produces the same bytes as encoding/json.
 func TestDocument(t *testing.T) {
 	for _, id := range []string{"", "0123456789abcdef", "az-AZ_09.:=+/"} {
 		for i, reason := range refusal.Reasons() {
@@ -35,7 +35,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestSetHeader: each field stands only where it says something.
+// TestSetHeader checks that optional fields are set only if they have a value.
 func TestSetHeader(t *testing.T) {
 	set := func(p problem.Problem) http.Header {
 		h := http.Header{}

@@ -12,11 +12,10 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 )
 
-// BenchmarkRequest is the whole way of a request over loopback, from a client
-// that keeps its connection to the upstream and back, and whose certificate is
-// remembered if it is good: what certgate costs.
+// BenchmarkRequest measures a complete request over loopback: from a client with a
+// persistent connection to the upstream and back. A valid certificate is in the cache.
 func BenchmarkRequest(b *testing.B) {
-	w := newWorld(b)
+	w := newCertificates(b)
 	for _, bb := range []struct {
 		name, request string
 		want          int
@@ -26,7 +25,7 @@ func BenchmarkRequest(b *testing.B) {
 		{"missing", request("POST /events HTTP/1.1", "Content-Length: 2") + "{}", http.StatusUnauthorized},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			s := newBench(b, remembering)
+			s := newFixture(b, withCache)
 			drained := make(chan struct{})
 			go func() {
 				defer close(drained)
@@ -51,7 +50,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-func remembering(b *bench) {
+func withCache(b *fixture) {
 	g := b.options.Gate()
 	g.Identifier = certcache.New(g.Identifier)
 }
@@ -70,31 +69,32 @@ func exchangeOnce(b *testing.B, c io.Writer, r *bufio.Reader, request string, wa
 	}
 }
 
-// BenchmarkRefusal is hot when somebody floods: all of a refusal but the server.
+// BenchmarkRefusal measures the handler of a refused request without the HTTP server.
+// This path determines the cost of a flood of requests.
 func BenchmarkRefusal(b *testing.B) {
-	handler := NewHandler(newBench(b, nil).options)
+	handler := NewHandler(newFixture(b, nil).options)
 	r := httptest.NewRequest(http.MethodPost, "/events", http.NoBody)
 	r = r.WithContext(framing.Context(r.Context(), new(framing.Conn)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var w nobody
+		var w discardWriter
 		if handler.ServeHTTP(&w, r); w.status != http.StatusUnauthorized {
 			b.Fatalf("status %d", w.status)
 		}
 	}
 }
 
-// nobody reads an answer.
-type nobody struct {
+// discardWriter is an http.ResponseWriter that discards the body.
+type discardWriter struct {
 	header http.Header
 	status int
 }
 
-func (w *nobody) Header() http.Header {
+func (w *discardWriter) Header() http.Header {
 	if w.header == nil {
 		w.header = http.Header{}
 	}
 	return w.header
 }
-func (w *nobody) WriteHeader(status int)      { w.status = status }
-func (w *nobody) Write(p []byte) (int, error) { return len(p), nil }
+func (w *discardWriter) WriteHeader(status int)      { w.status = status }
+func (w *discardWriter) Write(p []byte) (int, error) { return len(p), nil }

@@ -9,9 +9,10 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// What a client attaches and what a proxy attaches never share trust.
+// TestProxyHeader checks that the credential header of clients and that of proxies are
+// trusted independently of each other.
 func TestProxyHeader(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	mail, social, other := encode(w.mail), encode(w.social), encode(w.other)
 	const proxy = "Client-Cert"
 	tests := []struct {
@@ -24,10 +25,10 @@ func TestProxyHeader(t *testing.T) {
 	}{
 		{"trusted", proxy, true, []string{"Client-Cert: " + mail}, "", "mtls"},
 		{"trusted, setting in another case", "client-cert", true, []string{"CLIENT-CERT: " + mail}, "", "mtls"},
-		{"trusted, nothing attached by the proxy", proxy, true, []string{"X-SSL-Auth: " + mail}, "", "bearer"},
-		{"trusted, the client's is not looked at", proxy, true, []string{"Client-Cert: " + mail, "X-SSL-Auth: " + other}, "", "mtls"},
-		{"trusted, the client's does not help", proxy, true, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, refusal.CertificateUntrusted, ""},
-		{"trusted, another client's does not help", proxy, true, []string{"Client-Cert: " + social, "X-SSL-Auth: " + mail}, refusal.AccessDenied, ""},
+		{"trusted, no certificate from the proxy", proxy, true, []string{"X-SSL-Auth: " + mail}, "", "bearer"},
+		{"trusted, the client's header is ignored", proxy, true, []string{"Client-Cert: " + mail, "X-SSL-Auth: " + other}, "", "mtls"},
+		{"trusted, a valid client header does not replace an untrusted one", proxy, true, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, refusal.CertificateUntrusted, ""},
+		{"trusted, a valid client header does not replace a denied one", proxy, true, []string{"Client-Cert: " + social, "X-SSL-Auth: " + mail}, refusal.AccessDenied, ""},
 		{"trusted, empty", proxy, true, []string{"Client-Cert:", "X-SSL-Auth: " + mail}, refusal.CredentialMissing, ""},
 		{"trusted, twice", proxy, true, []string{"Client-Cert: " + mail, "Client-Cert: " + mail}, refusal.CredentialDuplicated, ""},
 		{"trusted, twice, one empty", proxy, true, []string{"Client-Cert:", "Client-Cert: " + mail}, refusal.CredentialDuplicated, ""},
@@ -36,21 +37,21 @@ func TestProxyHeader(t *testing.T) {
 
 		{"untrusted", proxy, false, []string{"Client-Cert: " + mail}, refusal.ProxyUntrusted, ""},
 		{"untrusted, empty", proxy, false, []string{"Client-Cert:"}, refusal.ProxyUntrusted, ""},
-		{"untrusted, the client's counts", proxy, false, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, "", "bearer"},
-		{"untrusted, the client's counts alone", proxy, false, []string{"Client-Cert: " + mail, "X-SSL-Auth: " + other}, refusal.CertificateUntrusted, ""},
+		{"untrusted, the client's header is used", proxy, false, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, "", "bearer"},
+		{"untrusted, only the client's header is used", proxy, false, []string{"Client-Cert: " + mail, "X-SSL-Auth: " + other}, refusal.CertificateUntrusted, ""},
 
 		{"not set", "", true, []string{"Client-Cert: " + mail}, refusal.ProxyUntrusted, ""},
-		{"not set, the client's counts", "", true, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, "", "bearer"},
+		{"not set, the client's header is used", "", true, []string{"Client-Cert: " + other, "X-SSL-Auth: " + mail}, "", "bearer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, func(b *bench) {
-				b.believed.ProxyHeader = tt.header
+			b := newFixture(t, func(b *fixture) {
+				b.provenance.ProxyHeader = tt.header
 				if tt.trusted {
-					b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+					b.provenance.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 				}
 			})
-			res := b.ask(t, request("GET /events/ HTTP/1.1", tt.send...))
+			res := b.send(t, request("GET /events/ HTTP/1.1", tt.send...))
 			if tt.want != "" {
 				wantProblem(t, res, tt.want)
 				if n := b.forwarded(); n != 0 {
@@ -77,13 +78,14 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
-// The peer's address decides, not what the peer says about others.
+// TestProxyHeaderFromAnotherAddress checks that trust depends on the address of the peer
+// and not on the addresses in its X-Forwarded-For.
 func TestProxyHeaderFromAnotherAddress(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, func(b *bench) {
-		b.believed.ProxyHeader = "Client-Cert"
-		b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	w := newCertificates(t)
+	b := newFixture(t, func(b *fixture) {
+		b.provenance.ProxyHeader = "Client-Cert"
+		b.provenance.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	})
-	res := b.ask(t, request("GET /events/ HTTP/1.1", "Client-Cert: "+encode(w.mail), "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Real-Ip: 192.0.2.1"))
+	res := b.send(t, request("GET /events/ HTTP/1.1", "Client-Cert: "+encode(w.mail), "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Real-Ip: 192.0.2.1"))
 	wantProblem(t, res, refusal.ProxyUntrusted)
 }

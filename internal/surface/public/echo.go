@@ -21,8 +21,8 @@ func below(path, target string) bool {
 // echo responds to a verified client with a description of its request as received.
 // Access rules are not evaluated, because the request is not forwarded and the
 // response describes only the request itself. The deny list still applies.
-func (x *exchange) echo(asked gate.Request) {
-	d := x.Gate().Admit(asked)
+func (x *exchange) echo(gateRequest gate.Request) {
+	d := x.Gate().Admit(gateRequest)
 	x.record.ApplyDecision(&d)
 	if d.Denial != nil {
 		x.refuse(d.Denial)
@@ -35,7 +35,7 @@ func (x *exchange) echo(asked gate.Request) {
 	}
 	response := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
 	response.Client, response.Auth = d.Client.Name(), d.Auth
-	response.Authority = x.Gate().Possession.Verifier.Authority(asked.Authority)
+	response.Authority = x.Gate().Possession.Verifier.Authority(gateRequest.Authority)
 	response.PeerTrusted, response.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
@@ -43,6 +43,6 @@ func (x *exchange) echo(asked gate.Request) {
 	h.Set(headers.RequestID, x.from.Hop.RequestID)
 	x.c.JSON(http.StatusOK, response)
 	x.record.Status, x.record.BytesOut = http.StatusOK, int64(max(x.c.Writer.Size(), 0))
-	x.record.Detail = "answered by the echo of ECHO_PATH"
+	x.record.Detail = "served by the echo of ECHO_PATH"
 	x.save(audit.Allowed, nil)
 }

@@ -44,13 +44,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is one master key, a client certificate and a foreign one.
-type world struct {
+// certificates contains a verifier, certificates of two clients that it trusts, and a certificate
+// under another master key.
+type certificates struct {
 	verifier            *trust.Verifier
 	mail, social, other *x509.Certificate
 }
 
-var made = sync.OnceValues(func() (w world, err error) {
+var generateCertificates = sync.OnceValues(func() (w certificates, err error) {
 	now := time.Now()
 	newAuthority := func() (*pki.Authority, error) {
 		return pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
@@ -85,36 +86,35 @@ var made = sync.OnceValues(func() (w world, err error) {
 	return w, err
 })
 
-func newWorld(tb testing.TB) world {
+func newCertificates(tb testing.TB) certificates {
 	tb.Helper()
-	w, err := made()
+	w, err := generateCertificates()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return w
 }
 
-func (w world) verification() gate.Verification {
+func (w certificates) verification() gate.Verification {
 	return gate.Verification{Verifier: w.verifier, MaxCredentialBytes: maxCredential}
 }
 
 func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
 
-// bench is a surface on a socket, with the upstream behind it, its log and its
-// metrics.
-type bench struct {
+// fixture is a surface that listens on loopback, with its upstream, log and metrics.
+type fixture struct {
 	options Options
-	// believed makes Options.Provenance.
-	believed ingress.Options
-	addr     string
-	server   interface {
+	// provenance configures Options.Provenance.
+	provenance ingress.Options
+	addr       string
+	server     interface {
 		Serve(l net.Listener) error
 		Shutdown(ctx context.Context) error
 	}
 	registry *prometheus.Registry
 	upstream *httptest.Server
-	// answer is what the upstream does; requests are what it got.
-	answer   http.HandlerFunc
+	// respond is the handler of the upstream; requests contains the requests it received.
+	respond  http.HandlerFunc
 	requests chan *http.Request
 
 	mu  sync.Mutex
@@ -122,26 +122,26 @@ type bench struct {
 	end func()
 }
 
-func (b *bench) Write(p []byte) (int, error) {
+func (b *fixture) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log.Write(p)
 }
 
-func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.requests <- r
-	if b.answer != nil {
-		b.answer(w, r)
+	if b.respond != nil {
+		b.respond(w, r)
 	}
 }
 
 const maxCredential = 2048
 
-// newBench starts a surface; change may alter its options first.
-func newBench(tb testing.TB, change func(*bench)) *bench {
+// newFixture starts a surface. The optional function change can modify it before the start.
+func newFixture(tb testing.TB, change func(*fixture)) *fixture {
 	tb.Helper()
-	w := newWorld(tb)
-	b := &bench{requests: make(chan *http.Request, 100), registry: prometheus.NewRegistry()}
+	w := newCertificates(tb)
+	b := &fixture{requests: make(chan *http.Request, 100), registry: prometheus.NewRegistry()}
 	b.upstream = httptest.NewUnstartedServer(b)
 	b.upstream.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	b.upstream.Start()
@@ -155,7 +155,7 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 		tb.Fatal(err)
 	}
 	g := &gate.Gate{Identifier: w.verification(), Policy: policy}
-	b.believed = ingress.Options{CredentialHeader: "X-SSL-Auth"}
+	b.provenance = ingress.Options{CredentialHeader: "X-SSL-Auth"}
 	b.options = Options{
 		Gate: func() *gate.Gate { return g },
 		Forwarder: forward.New(forward.Options{
@@ -171,10 +171,10 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	if change != nil {
 		change(b)
 	}
-	b.options.Provenance = ingress.New(b.believed)
+	b.options.Provenance = ingress.New(b.provenance)
 	served := b.serve(tb)
 	b.end = sync.OnceFunc(func() {
-		// Close would not wait for handlers.
+		// Shutdown waits for handlers; Close does not.
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if err := b.server.Shutdown(ctx); err != nil {
@@ -190,12 +190,12 @@ func newBench(tb testing.TB, change func(*bench)) *bench {
 	return b
 }
 
-// connContext is the gateway's.
+// connContext is the same as in package gateway.
 func connContext(ctx context.Context, c net.Conn) context.Context {
 	return ingress.ConnContext(framing.Context(ctx, c), c)
 }
 
-func (b *bench) serve(tb testing.TB) (served chan struct{}) {
+func (b *fixture) serve(tb testing.TB) (served chan struct{}) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -218,17 +218,17 @@ func (b *bench) serve(tb testing.TB) (served chan struct{}) {
 	return served
 }
 
-// answer is what a client got.
-type answer struct {
+// response is a response as the client received it.
+type response struct {
 	*http.Response
 	body string
 	err  error // of reading the body
 	raw  string
 }
 
-// ask sends one request, as raw bytes, and reads the answer. The connection is
-// closed by the server or with the test.
-func (b *bench) ask(t *testing.T, request string) answer {
+// send sends one request as raw bytes on a new connection and returns the response. It
+// closes the connection.
+func (b *fixture) send(t *testing.T, request string) response {
 	t.Helper()
 	c, err := net.Dial("tcp", b.addr)
 	if err != nil {
@@ -245,24 +245,24 @@ func (b *bench) ask(t *testing.T, request string) answer {
 	method, _, _ := strings.Cut(request, " ")
 	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(c, &raw)), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("no answer to %.60q: %v", request, err)
+		t.Fatalf("no response to %.60q: %v", request, err)
 	}
 	body, err := io.ReadAll(res.Body)
-	return answer{res, string(body), err, raw.String()}
+	return response{res, string(body), err, raw.String()}
 }
 
-// problem is an answer's RFC 9457 document.
-func (a answer) problem(t *testing.T) map[string]any {
+// problem parses the RFC 9457 document of the response.
+func (r response) problem(t *testing.T) map[string]any {
 	t.Helper()
 	var doc map[string]any
-	if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
-		t.Fatalf("want a problem, found %q: %v", a.body, err)
+	if err := json.Unmarshal([]byte(r.body), &doc); err != nil {
+		t.Fatalf("want a problem, found %q: %v", r.body, err)
 	}
 	return doc
 }
 
-// lines are the log, after the server has come to its end.
-func (b *bench) lines(t *testing.T) []map[string]any {
+// lines stops the server and returns the parsed lines of the log.
+func (b *fixture) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	var all []map[string]any
 	for line := range strings.Lines(b.text()) {
@@ -275,16 +275,16 @@ func (b *bench) lines(t *testing.T) []map[string]any {
 	return all
 }
 
-// text is the whole log.
-func (b *bench) text() string {
+// text stops the server and returns the whole log.
+func (b *fixture) text() string {
 	b.end()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log.String()
 }
 
-// record is the only line of the log.
-func (b *bench) record(t *testing.T) map[string]any {
+// record stops the server and returns the audit record, the only line of the log.
+func (b *fixture) record(t *testing.T) map[string]any {
 	t.Helper()
 	all := b.lines(t)
 	if len(all) != 1 || all[0]["msg"] != "request" {
@@ -293,15 +293,15 @@ func (b *bench) record(t *testing.T) map[string]any {
 	return all[0]
 }
 
-// metrics is what Prometheus would read.
-func (b *bench) metrics() string {
+// metrics returns the metrics in the format of Prometheus.
+func (b *fixture) metrics() string {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	return w.Body.String()
 }
 
-// forwarded is how many requests the upstream got, after the end.
-func (b *bench) forwarded() int {
+// forwarded stops the server and returns the number of requests that the upstream received.
+func (b *fixture) forwarded() int {
 	b.end()
 	return len(b.requests)
 }
@@ -311,6 +311,6 @@ func request(line string, headers ...string) string {
 	return strings.Join(all, "\r\n") + "\r\n\r\n"
 }
 
-func trusting(cidr string) func(*bench) {
-	return func(b *bench) { b.believed.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
+func trusting(cidr string) func(*fixture) {
+	return func(b *fixture) { b.provenance.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
 }

@@ -140,7 +140,7 @@ func (s *surface) gated(c *gin.Context) {
 		x.refuse(refused)
 		return
 	}
-	asked := gate.Request{
+	gateRequest := gate.Request{
 		Time:       x.record.Time,
 		Credential: credential.Values,
 		Source:     x.from.Source,
@@ -152,11 +152,11 @@ func (s *surface) gated(c *gin.Context) {
 		HasBody:    c.Request.ContentLength != 0,
 		Body:       x.body,
 	}
-	if s.EchoPath != "" && below(s.EchoPath, asked.Target) {
-		x.echo(asked)
+	if s.EchoPath != "" && below(s.EchoPath, gateRequest.Target) {
+		x.echo(gateRequest)
 		return
 	}
-	d := s.Gate().Decide(asked)
+	d := s.Gate().Decide(gateRequest)
 	x.record.ApplyDecision(&d)
 	if d.Denial != nil {
 		x.refuse(s.Provenance.AddHint(d.Denial))

@@ -19,16 +19,16 @@ import (
 )
 
 func TestAllowed(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, func(b *bench) {
-		b.answer = func(w http.ResponseWriter, _ *http.Request) {
+	w := newCertificates(t)
+	b := newFixture(t, func(b *fixture) {
+		b.respond = func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, "made")
 		}
 	})
-	res := b.ask(t, request("POST /events?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2")+"{}")
+	res := b.send(t, request("POST /events?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2")+"{}")
 	if res.StatusCode != http.StatusCreated || res.body != "made" || res.Close {
-		t.Errorf("answer %d %q, close %t: want the upstream's, and the connection open", res.StatusCode, res.body, res.Close)
+		t.Errorf("response %d %q, close %t: want the upstream's, and the connection open", res.StatusCode, res.body, res.Close)
 	}
 	got := <-b.requests
 	if id := got.Header.Get("X-Request-Id"); len(id) != 32 || id != res.Header.Get("X-Request-Id") {
@@ -54,57 +54,57 @@ func TestAllowed(t *testing.T) {
 	wantMetric(t, b, `certgate_requests_in_flight 0`)
 }
 
-func wantMetric(t *testing.T, b *bench, line string) {
+func wantMetric(t *testing.T, b *fixture, line string) {
 	t.Helper()
 	if !strings.Contains(b.metrics(), line+"\n") {
 		t.Errorf("no metric %s", line)
 	}
 }
 
-// Every refusal: the status and the problem at the client, the reason in the
-// log and in the metrics, nothing at the upstream.
+// TestRefusals checks for every reason that the client gets the status and the problem,
+// that log and metrics contain the reason, and that nothing reaches the upstream.
 func TestRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	tests := []struct {
 		name    string
 		request string
-		change  func(*bench)
+		change  func(*fixture)
 		want    refusal.Reason
 		close   bool
 		client  any // in the log
 	}{
 		{name: "no credential", request: request("GET /events/ HTTP/1.1"), want: refusal.CredentialMissing},
-		{name: "an empty one", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth:"), want: refusal.CredentialMissing},
-		{name: "two", request: request("GET /events/ HTTP/1.1", good, good), want: refusal.CredentialDuplicated},
-		{name: "two, one empty", request: request("GET /events/ HTTP/1.1", "x-ssl-auth:", good), want: refusal.CredentialDuplicated},
-		{name: "nonsense", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: Mnonsense"), want: refusal.CredentialMalformed},
-		{name: "too large", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+strings.Repeat("M", maxCredential+1)), want: refusal.CredentialTooLarge, close: true},
-		{name: "only under another name", request: request("GET /events/ HTTP/1.1", "X_SSL_Auth: "+encode(w.mail)), want: refusal.CredentialMissing},
-		{name: "in the query", request: request("GET /events/?X-SSL-Auth=" + encode(w.mail)[:10] + " HTTP/1.1"), want: refusal.CredentialMissing},
+		{name: "empty credential", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth:"), want: refusal.CredentialMissing},
+		{name: "two credentials", request: request("GET /events/ HTTP/1.1", good, good), want: refusal.CredentialDuplicated},
+		{name: "two credentials, one empty", request: request("GET /events/ HTTP/1.1", "x-ssl-auth:", good), want: refusal.CredentialDuplicated},
+		{name: "malformed credential", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: Mnonsense"), want: refusal.CredentialMalformed},
+		{name: "credential too large", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+strings.Repeat("M", maxCredential+1)), want: refusal.CredentialTooLarge, close: true},
+		{name: "credential in a header with underscores", request: request("GET /events/ HTTP/1.1", "X_SSL_Auth: "+encode(w.mail)), want: refusal.CredentialMissing},
+		{name: "credential in the query", request: request("GET /events/?X-SSL-Auth=" + encode(w.mail)[:10] + " HTTP/1.1"), want: refusal.CredentialMissing},
 		{name: "another master key", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.other)), want: refusal.CertificateUntrusted},
 		{name: "no verifier", request: request("GET /events/ HTTP/1.1", good), want: refusal.CertificateUntrusted,
-			change: func(b *bench) { b.options.Gate().Identifier = gate.Verification{MaxCredentialBytes: maxCredential} }},
+			change: func(b *fixture) { b.options.Gate().Identifier = gate.Verification{MaxCredentialBytes: maxCredential} }},
 		{name: "another path", request: request("GET /other HTTP/1.1", good), want: refusal.AccessDenied, client: "mail"},
 		{name: "another client", request: request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.social)), want: refusal.AccessDenied, client: "social"},
 		{name: "dot segments", request: request("GET /x/../events/ HTTP/1.1", good), want: refusal.PathAmbiguous, close: true},
 		{name: "absolute form", request: request("GET http://gateway/events/ HTTP/1.1", good), want: refusal.PathAmbiguous, close: true},
-		{name: "options of the server", request: request("OPTIONS * HTTP/1.1", good), want: refusal.PathAmbiguous, close: true},
+		{name: "OPTIONS with asterisk", request: request("OPTIONS * HTTP/1.1", good), want: refusal.PathAmbiguous, close: true},
 		{name: "connect", request: request("CONNECT upstream:80 HTTP/1.1", good), want: refusal.PathAmbiguous, close: true},
 		{name: "connect with a path", request: request("CONNECT /events/ HTTP/1.1", good), want: refusal.AccessDenied, close: true, client: "mail"},
 		{name: "trace", request: request("TRACE /events/ HTTP/1.1", good), want: refusal.AccessDenied, client: "mail"},
 		{name: "HTTP/2 without TLS", request: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", want: refusal.PathAmbiguous, close: true},
 		{name: "two lengths", request: request("POST /events HTTP/1.1", good, "Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: refusal.RequestAmbiguous, close: true},
-		{name: "coding in HTTP/1.0", request: request("POST /events HTTP/1.0", good, "Connection: keep-alive", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: refusal.RequestAmbiguous, close: true},
-		{name: "two lengths and nothing else", request: request("GET / HTTP/1.1", "Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: refusal.RequestAmbiguous, close: true},
+		{name: "Transfer-Encoding in HTTP/1.0", request: request("POST /events HTTP/1.0", good, "Connection: keep-alive", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: refusal.RequestAmbiguous, close: true},
+		{name: "two lengths without a credential", request: request("GET / HTTP/1.1", "Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n", want: refusal.RequestAmbiguous, close: true},
 		{name: "body too large", request: request("POST /events HTTP/1.1", good, "Content-Length: 1001"), want: refusal.BodyTooLarge, close: true, client: "mail"},
 		{name: "post to the health route", request: request("POST /healthz HTTP/1.1", good), want: refusal.MethodNotAllowed},
 		{name: "delete of the health route", request: request("DELETE /healthz HTTP/1.1", good), want: refusal.MethodNotAllowed},
 	}
 	for _, tt := range tests {
-		check := func(t *testing.T, b *bench) {
+		check := func(t *testing.T, b *fixture) {
 			t.Helper()
-			res := b.ask(t, tt.request)
+			res := b.send(t, tt.request)
 			wantProblem(t, res, tt.want)
 			if res.Close != tt.close {
 				t.Errorf("close %t, want %t", res.Close, tt.close)
@@ -112,16 +112,16 @@ func TestRefusals(t *testing.T) {
 			record := b.record(t)
 			if record["reason"] != string(tt.want) || record["decision"] != "refused" || record["level"] != "info" ||
 				record["client"] != tt.client || record["request_id"] != res.Header.Get("X-Request-Id") {
-				t.Errorf("record %v: want refused, %s, client %v and the answer's id", record, tt.want, tt.client)
+				t.Errorf("record %v: want refused, %s, client %v and the request ID of the response", record, tt.want, tt.client)
 			}
 			wantMetric(t, b, fmt.Sprintf(`certgate_requests_total{decision="refused",reason="%s"} 1`, tt.want))
 			if n := b.forwarded(); n != 0 {
 				t.Errorf("the upstream got %d requests, want none", n)
 			}
 		}
-		t.Run(tt.name, func(t *testing.T) { check(t, newBench(t, tt.change)) })
-		t.Run(tt.name+", remembering", func(t *testing.T) {
-			check(t, newBench(t, func(b *bench) {
+		t.Run(tt.name, func(t *testing.T) { check(t, newFixture(t, tt.change)) })
+		t.Run(tt.name+", with cache", func(t *testing.T) {
+			check(t, newFixture(t, func(b *fixture) {
 				if tt.change != nil {
 					tt.change(b)
 				}
@@ -133,17 +133,17 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A remembered certificate leaves the same answer, record and headers as one that
-// was verified just now.
-func TestRemembered(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, func(b *bench) {
+// TestCachedCertificate checks that a cached certificate produces the same response,
+// record and upstream headers as a newly verified one.
+func TestCachedCertificate(t *testing.T) {
+	w := newCertificates(t)
+	b := newFixture(t, func(b *fixture) {
 		g := b.options.Gate()
 		g.Identifier = certcache.New(g.Identifier)
 	})
 	var upstream []http.Header
 	for range 2 {
-		if res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail))); res.StatusCode != http.StatusOK {
+		if res := b.send(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail))); res.StatusCode != http.StatusOK {
 			t.Fatalf("status %d, want 200", res.StatusCode)
 		}
 		got := (<-b.requests).Header
@@ -151,7 +151,7 @@ func TestRemembered(t *testing.T) {
 		upstream = append(upstream, got)
 	}
 	if diff := cmp.Diff(upstream[0], upstream[1]); diff != "" || upstream[0].Get("X-Client-Cert-Fingerprint") == "" {
-		t.Errorf("headers at the upstream (-verified +remembered):\n%s", diff)
+		t.Errorf("headers at the upstream (-verified +cached):\n%s", diff)
 	}
 	records := b.lines(t)
 	for _, r := range records {
@@ -160,18 +160,19 @@ func TestRemembered(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(records[0], records[1]); diff != "" || records[0]["client"] != "mail" || records[0]["serial"] == nil {
-		t.Errorf("records (-verified +remembered):\n%s", diff)
+		t.Errorf("records (-verified +cached):\n%s", diff)
 	}
 }
 
-// advised are the reasons whose problems may say how to repair the request.
-var advised = []refusal.Reason{
+// reasonsWithHint lists the reasons whose problems may contain a hint.
+var reasonsWithHint = []refusal.Reason{
 	refusal.CredentialMissing, refusal.CredentialMalformed, refusal.CredentialPrivateKey, refusal.ProxyUntrusted,
 	refusal.CertificateUnsuitable, refusal.RequestMalformed,
 }
 
-// wantProblem holds an answer to RFC 9457 and to what may be said.
-func wantProblem(t *testing.T, res answer, want refusal.Reason) {
+// wantProblem checks that the response is the problem document of the reason, and that it
+// discloses nothing else.
+func wantProblem(t *testing.T, res response, want refusal.Reason) {
 	t.Helper()
 	id := res.Header.Get("X-Request-Id")
 	doc := map[string]any{
@@ -179,7 +180,7 @@ func wantProblem(t *testing.T, res answer, want refusal.Reason) {
 		"reason": string(want), "request_id": id,
 	}
 	have := res.problem(t)
-	if hint := have["detail"]; hint != nil && slices.Contains(advised, want) {
+	if hint := have["detail"]; hint != nil && slices.Contains(reasonsWithHint, want) {
 		doc["detail"] = hint
 	}
 	if diff := cmp.Diff(doc, have); diff != "" || res.StatusCode != want.Status() || len(id) != 32 {
@@ -198,29 +199,30 @@ func wantProblem(t *testing.T, res answer, want refusal.Reason) {
 	}
 }
 
-// Failures behind the gate.
+// TestFailures checks the problem and the record of requests that fail after the gate has
+// granted them.
 func TestFailures(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	tests := []struct {
 		name     string
 		request  string
-		change   func(*bench)
+		change   func(*fixture)
 		want     refusal.Reason
 		decision string
 		level    string
 	}{
-		{"upstream hangs up", request("GET /events/ HTTP/1.1", good), func(b *bench) {
-			b.answer = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+		{"upstream closes the connection", request("GET /events/ HTTP/1.1", good), func(b *fixture) {
+			b.respond = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 		}, refusal.UpstreamFailed, "failed", "error"},
-		{"body runs over", request("POST /events HTTP/1.1", good, "Transfer-Encoding: chunked") + "3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", func(b *bench) {
-			b.answer = func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+		{"body exceeds the limit", request("POST /events HTTP/1.1", good, "Transfer-Encoding: chunked") + "3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", func(b *fixture) {
+			b.respond = func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 		}, refusal.BodyTooLarge, "refused", "info"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, tt.change)
-			wantProblem(t, b.ask(t, tt.request), tt.want)
+			b := newFixture(t, tt.change)
+			wantProblem(t, b.send(t, tt.request), tt.want)
 			record := b.record(t)
 			if record["reason"] != string(tt.want) || record["decision"] != tt.decision || record["level"] != tt.level || record["client"] != "mail" {
 				t.Errorf("record %v: want %s %s at level %s", record, tt.decision, tt.want, tt.level)
@@ -229,20 +231,20 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// An answer that breaks off must not get a regular end, not even from the
-// framework's recovery.
-func TestAnswerBreaksOff(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, func(b *bench) {
-		b.answer = func(w http.ResponseWriter, _ *http.Request) {
+// TestTruncatedResponse checks that a truncated upstream response does not get a regular
+// end, in particular not from a recovery middleware.
+func TestTruncatedResponse(t *testing.T) {
+	w := newCertificates(t)
+	b := newFixture(t, func(b *fixture) {
+		b.respond = func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "part")
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
 	})
-	res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
+	res := b.send(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
 	if res.StatusCode != http.StatusOK || res.err == nil {
-		t.Errorf("status %d, body %q, %v: want 200 and a body that breaks off", res.StatusCode, res.body, res.err)
+		t.Errorf("status %d, body %q, %v: want 200 and a truncated body", res.StatusCode, res.body, res.err)
 	}
 	record := b.record(t)
 	if record["reason"] != "upstream_failed" || record["decision"] != "failed" || record["status"] != 200.0 || record["bytes_out"] != 4.0 {
@@ -251,16 +253,16 @@ func TestAnswerBreaksOff(t *testing.T) {
 }
 
 func TestPanic(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, func(b *bench) { b.options.Gate = nil })
-	res := b.ask(t, request("GET /events/?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
+	w := newCertificates(t)
+	b := newFixture(t, func(b *fixture) { b.options.Gate = nil })
+	res := b.send(t, request("GET /events/?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
 	wantProblem(t, res, refusal.Internal)
 	lines := b.lines(t)
 	if len(lines) != 2 || lines[0]["msg"] != "panic in a handler" || lines[0]["stack"] == nil {
 		t.Fatalf("log %v: want the panic and a record", lines)
 	}
 	if r := lines[1]; r["msg"] != "request" || r["reason"] != "internal" || r["decision"] != "failed" || r["level"] != "error" || r["request_id"] != res.Header.Get("X-Request-Id") {
-		t.Errorf("record %v: want failed, internal, error and the answer's id", r)
+		t.Errorf("record %v: want failed, internal, error and the request ID of the response", r)
 	}
 	wantMetric(t, b, `certgate_requests_in_flight 0`)
 	wantMetric(t, b, `certgate_requests_total{decision="failed",reason="internal"} 1`)
@@ -269,16 +271,17 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// Gin fills an empty 404 with a page of its own unless it is told not to.
+// TestEmptyNotFound checks that an empty 404 of the upstream stays empty. Gin replaces an
+// unwritten 404 with its own page.
 func TestEmptyNotFound(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	for _, method := range []string{"GET", "HEAD"} {
-		b := newBench(t, func(b *bench) {
-			b.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }
+		b := newFixture(t, func(b *fixture) {
+			b.respond = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }
 		})
-		res := b.ask(t, request(method+" /events/x HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
+		res := b.send(t, request(method+" /events/x HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
 		if res.StatusCode != http.StatusNotFound || res.body != "" || res.Header.Get("Content-Type") != "" {
-			t.Errorf("%s: answer %d %q, type %q: want the upstream's empty one", method, res.StatusCode, res.body, res.Header.Get("Content-Type"))
+			t.Errorf("%s: response %d %q, type %q: want the upstream's empty one", method, res.StatusCode, res.body, res.Header.Get("Content-Type"))
 		}
 		if record := b.record(t); record["decision"] != "allowed" || record["status"] != 404.0 {
 			t.Errorf("%s: record %v: want allowed with 404", method, record)
@@ -286,12 +289,12 @@ func TestEmptyNotFound(t *testing.T) {
 	}
 }
 
-// Nothing that is ambiguous is the end of something good, and nothing is served
-// behind it.
-func TestNothingBehindAnAmbiguousRequest(t *testing.T) {
-	w := newWorld(t)
+// TestPipelinedAmbiguousRequest checks that an ambiguous request after a valid one on the
+// same connection is refused, and that no later request on it is served.
+func TestPipelinedAmbiguousRequest(t *testing.T) {
+	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	c, err := net.Dial("tcp", b.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +307,7 @@ func TestNothingBehindAnAmbiguousRequest(t *testing.T) {
 	for _, want := range []int{http.StatusOK, http.StatusBadRequest} {
 		res, err := http.ReadResponse(r, nil)
 		if err != nil || res.StatusCode != want {
-			t.Fatalf("answer %v, %v: want %d", res, err, want)
+			t.Fatalf("response %v, %v: want %d", res, err, want)
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 	}
@@ -318,12 +321,12 @@ func TestNothingBehindAnAmbiguousRequest(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD"} {
-		b := newBench(t, nil)
-		if res := b.ask(t, request(method+" /healthz HTTP/1.1")); res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
+		b := newFixture(t, nil)
+		if res := b.send(t, request(method+" /healthz HTTP/1.1")); res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: status %d, want 200", method, res.StatusCode)
 		}
-		stopping := newBench(t, func(b *bench) { b.options.Stopping = func() bool { return true } })
-		res := stopping.ask(t, request(method+" /healthz HTTP/1.1"))
+		stopping := newFixture(t, func(b *fixture) { b.options.Stopping = func() bool { return true } })
+		res := stopping.send(t, request(method+" /healthz HTTP/1.1"))
 		if res.StatusCode != http.StatusServiceUnavailable || !res.Close {
 			t.Errorf("%s while stopping: status %d, close %t: want 503 and close", method, res.StatusCode, res.Close)
 		}
@@ -336,21 +339,22 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestAnotherHeader(t *testing.T) {
-	w := newWorld(t)
+// TestCredentialHeaderName checks that only the configured credential header is read.
+func TestCredentialHeaderName(t *testing.T) {
+	w := newCertificates(t)
 	tests := []struct {
 		name, header string
 		want         int
 	}{
-		{"the configured one", "X-My-Cert: " + encode(w.mail), http.StatusOK},
+		{"configured name", "X-My-Cert: " + encode(w.mail), http.StatusOK},
 		{"in another case", "x-mY-cert: " + encode(w.mail), http.StatusOK},
-		{"the default one", "X-SSL-Auth: " + encode(w.mail), http.StatusUnauthorized},
+		{"default name", "X-SSL-Auth: " + encode(w.mail), http.StatusUnauthorized},
 		{"with underscores", "X_My_Cert: " + encode(w.mail), http.StatusUnauthorized},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, func(b *bench) { b.believed.CredentialHeader = "x-my-cert" })
-			if res := b.ask(t, request("GET /events/ HTTP/1.1", tt.header)); res.StatusCode != tt.want {
+			b := newFixture(t, func(b *fixture) { b.provenance.CredentialHeader = "x-my-cert" })
+			if res := b.send(t, request("GET /events/ HTTP/1.1", tt.header)); res.StatusCode != tt.want {
 				t.Errorf("status %d, want %d", res.StatusCode, tt.want)
 			}
 		})

@@ -67,7 +67,7 @@ func hintFor(r framing.Refusal, reason refusal.Reason) string {
 	case r.PEM == "" || reason != refusal.RequestMalformed:
 		return ""
 	case strings.HasSuffix(r.PEM, "PRIVATE KEY"):
-		return "There is a private key in a header, and whoever handled this request may have kept it: " +
+		return "There is a private key in a header, and every system that handled this request may have stored it: " +
 			"make a new one, have the old certificate revoked, and attach a certificate"
 	default:
 		return "There are line breaks in a header: attach the certificate as base64 in one line, or percent-encoded"

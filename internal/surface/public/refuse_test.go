@@ -15,10 +15,10 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestRefusedAsHTTP: what net/http refuses before any handler is answered and
-// recorded like every other refusal, and nothing of it is forwarded.
-func TestRefusedAsHTTP(t *testing.T) {
-	w := newWorld(t)
+// TestRefusedByNetHTTP checks that a request that net/http refuses before any handler runs
+// gets the same kind of problem and record as every other refusal, and is not forwarded.
+func TestRefusedByNetHTTP(t *testing.T) {
+	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	tests := []struct {
 		name    string
@@ -31,7 +31,7 @@ func TestRefusedAsHTTP(t *testing.T) {
 		{"DEL in the path", request("GET /events/\x7f HTTP/1.1", good), refusal.PathAmbiguous, `/events/\x7f`},
 		{"space in the path", request("GET /events/ x HTTP/1.1", good), refusal.PathAmbiguous, "/events/ x"},
 		{"escape without hex", request("GET /events/%zz HTTP/1.1", good), refusal.PathAmbiguous, "/events/%zz"},
-		{"escape cut", request("GET /events/% HTTP/1.1", good), refusal.PathAmbiguous, "/events/%"},
+		{"truncated escape", request("GET /events/% HTTP/1.1", good), refusal.PathAmbiguous, "/events/%"},
 		{"no slash", request("GET events HTTP/1.1", good), refusal.PathAmbiguous, "events"},
 		{"NUL in the query", request("GET /events/?\x00 HTTP/1.1", good), refusal.PathAmbiguous, "/events/"},
 		{"space before the colon", request("GET /events/ HTTP/1.1", good, "X-A : b"), refusal.RequestMalformed, "/events/"},
@@ -44,8 +44,8 @@ func TestRefusedAsHTTP(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
-			res := b.ask(t, tt.request)
+			b := newFixture(t, nil)
+			res := b.send(t, tt.request)
 			wantProblem(t, res, tt.want)
 			if !res.Close {
 				t.Error("want the connection closed")
@@ -56,16 +56,16 @@ func TestRefusedAsHTTP(t *testing.T) {
 			r := b.record(t)
 			if r["reason"] != string(tt.want) || r["decision"] != "refused" || r["path"] != tt.path ||
 				r["request_id"] != res.Header.Get("X-Request-Id") || r["source"] != "127.0.0.1" {
-				t.Errorf("record %v: want reason %s, path %s and the answer's id", r, tt.want, tt.path)
+				t.Errorf("record %v: want reason %s, path %s and the request ID of the response", r, tt.want, tt.path)
 			}
 		})
 	}
 }
 
-// TestHints: what a client can repair is in the problem and in the record, and
-// what it sent is in neither.
+// TestHints checks that problem and record contain the hint for a mistake that a client
+// can correct, and that neither contains the value that the client sent.
 func TestHints(t *testing.T) {
-	w := newWorld(t)
+	w := newCertificates(t)
 	pemOf := func(label string) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: w.mail.Raw}))
 	}
@@ -86,8 +86,8 @@ func TestHints(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, nil)
-			res := b.ask(t, request("GET /events/ HTTP/1.1", tt.header))
+			b := newFixture(t, nil)
+			res := b.send(t, request("GET /events/ HTTP/1.1", tt.header))
 			wantProblem(t, res, tt.want)
 			hint, _ := res.problem(t)["detail"].(string)
 			detail, _ := b.record(t)["detail"].(string)
@@ -103,10 +103,11 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// The second request of a connection is refused like the first.
-func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
-	w := newWorld(t)
-	b := newBench(t, nil)
+// TestRefusedByNetHTTPOnAnOpenConnection checks that the second request of a connection is
+// refused in the same way as the first.
+func TestRefusedByNetHTTPOnAnOpenConnection(t *testing.T) {
+	w := newCertificates(t)
+	b := newFixture(t, nil)
 	c, err := net.Dial("tcp", b.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	answers := bufio.NewReader(c)
+	responses := bufio.NewReader(c)
 	for _, tt := range []struct {
 		request string
 		status  int
@@ -126,7 +127,7 @@ func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
 		if _, err := io.WriteString(c, tt.request); err != nil {
 			t.Fatal(err)
 		}
-		res, err := http.ReadResponse(answers, nil)
+		res, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,10 +145,10 @@ func TestRefusedAsHTTPOnAnOpenConnection(t *testing.T) {
 	}
 }
 
-// unproven is an identifier that wants a signature.
-type unproven struct{}
+// signatureRequired is an identifier that requires a signature.
+type signatureRequired struct{}
 
-func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
+func (signatureRequired) Identify(gate.Claim, time.Time) gate.Identification {
 	refused := refusal.New(refusal.ProofMissing, "want a signature, found none")
 	refused.AcceptSignature = acceptSignature
 	return gate.Identification{Err: refused}
@@ -155,10 +156,10 @@ func (unproven) Identify(gate.Claim, time.Time) gate.Identification {
 
 const acceptSignature = `sig1=("@method" "x-ssl-auth");created;tag="certgate"`
 
-// TestAcceptSignature: a client reads in the answer what it has to sign.
+// TestAcceptSignature checks that the response lists the components to sign.
 func TestAcceptSignature(t *testing.T) {
-	b := newBench(t, func(b *bench) { b.options.Gate().Identifier = unproven{} })
-	res := b.ask(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(newWorld(t).mail)))
+	b := newFixture(t, func(b *fixture) { b.options.Gate().Identifier = signatureRequired{} })
+	res := b.send(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(newCertificates(t).mail)))
 	wantProblem(t, res, refusal.ProofMissing)
 	if found := res.Header.Values("Accept-Signature"); len(found) != 1 || found[0] != acceptSignature {
 		t.Errorf("Accept-Signature %q, want %q", found, acceptSignature)

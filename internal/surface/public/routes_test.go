@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// public are the only routes that need no grant.
+// public lists the routes that need no grant.
 var public = map[string]bool{
 	http.MethodGet + " /healthz":  true,
 	http.MethodHead + " /healthz": true,
 }
 
-// A route that is added without a word here fails this test: everything but the
-// public list is to be gated.
+// TestRoutes checks that all registered routes are in the public list. A new route that
+// bypasses the gate fails this test.
 func TestRoutes(t *testing.T) {
 	var found []string
 	for _, r := range newEngine(Options{}).Routes() {
@@ -30,9 +30,9 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// Every other path is gated, with every method.
+// TestEverythingElseIsGated checks that all other paths are gated for every method.
 func TestEverythingElseIsGated(t *testing.T) {
-	b := newBench(t, nil)
+	b := newFixture(t, nil)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X"}
 	paths := []string{
 		"/", "/events", "/metrics", "/readyz", "/debug/pprof/", "/loglevel", "/healthz/", "/Healthz", "/healthz/x", "//healthz",
@@ -40,7 +40,7 @@ func TestEverythingElseIsGated(t *testing.T) {
 	}
 	for _, method := range methods {
 		for _, path := range paths {
-			res := b.ask(t, request(method+" "+path+" HTTP/1.1"))
+			res := b.send(t, request(method+" "+path+" HTTP/1.1"))
 			if s := res.StatusCode; s != http.StatusUnauthorized && s != http.StatusBadRequest {
 				t.Errorf("%s %s: status %d, want 401 or 400", method, path, s)
 			}

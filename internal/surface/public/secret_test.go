@@ -9,7 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// leaked reports whether text has any 16 bytes of the secret.
+// leaked reports whether text contains 16 or more consecutive bytes of the secret.
 func leaked(text, secret string) bool {
 	for i := range len(secret) - 15 {
 		if strings.Contains(text, secret[i:i+16]) {
@@ -30,8 +30,8 @@ func TestLeaked(t *testing.T) {
 	}
 }
 
-// changed is the value with another letter in the middle.
-func changed(value string) string {
+// tampered returns the value with one letter in the middle replaced.
+func tampered(value string) string {
 	letter := "A"
 	if value[400] == 'A' {
 		letter = "B"
@@ -39,10 +39,10 @@ func changed(value string) string {
 	return value[:400] + letter + value[401:]
 }
 
-// The credential is in no log, no answer, no metric and not at the upstream,
-// however it was sent and whatever became of the request.
-func TestCredentialStaysHere(t *testing.T) {
-	w := newWorld(t)
+// TestCredentialNotDisclosed checks that the credential is absent from the log, the
+// response, the metrics and the upstream request, for every encoding and every result.
+func TestCredentialNotDisclosed(t *testing.T) {
+	w := newCertificates(t)
 	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
 		mail := certheader.Encode(form, w.mail.Raw)
 		other := certheader.Encode(form, w.other.Raw)
@@ -53,7 +53,7 @@ func TestCredentialStaysHere(t *testing.T) {
 			"denied":     request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+social),
 			"twice":      request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail, "X-SSL-Auth: "+mail),
 			"cut":        request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail[:len(mail)-7]),
-			"changed":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+changed(mail)),
+			"changed":    request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+tampered(mail)),
 			"with blank": request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+" "+mail),
 			"too large":  request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+mail+mail+mail+mail),
 			"ambiguous":  request("POST /events HTTP/1.1", "X-SSL-Auth: "+mail, "Content-Length: 1", "Transfer-Encoding: chunked"),
@@ -61,8 +61,8 @@ func TestCredentialStaysHere(t *testing.T) {
 		}
 		for name, text := range requests {
 			t.Run(string(form)+"/"+name, func(t *testing.T) {
-				b := newBench(t, nil)
-				res := b.ask(t, text)
+				b := newFixture(t, nil)
+				res := b.send(t, text)
 				atUpstream := ""
 				if b.forwarded() > 0 {
 					dump, err := httputil.DumpRequest(<-b.requests, true)
@@ -74,7 +74,7 @@ func TestCredentialStaysHere(t *testing.T) {
 				if (name == "granted") != (atUpstream != "") {
 					t.Errorf("at the upstream %q: want the granted request only", atUpstream)
 				}
-				places := map[string]string{"answer": res.raw, "log": b.text(), "metrics": b.metrics(), "upstream": atUpstream}
+				places := map[string]string{"response": res.raw, "log": b.text(), "metrics": b.metrics(), "upstream": atUpstream}
 				for place, have := range places {
 					for _, secret := range []string{mail, other, social, base64.StdEncoding.EncodeToString(w.mail.Raw)} {
 						if leaked(have, secret) {
