@@ -9,15 +9,15 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestAnyByteIsAlive: an address that answers anything stays up, however bad the
-// answer is. One that answers no byte goes out.
+// TestAnyByteIsAlive checks that an address that sends any byte stays up, even if the
+// response is invalid, and that an address that sends no byte is marked down.
 func TestAnyByteIsAlive(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	tests := []struct {
-		name, answer string
-		stalls       bool // the connection stays open behind the answer
-		want         refusal.Reason
-		up           bool
+		name, response string
+		stalls         bool // the connection stays open after the response
+		want           refusal.Reason
+		up             bool
 	}{
 		{"malformed", "HTTP/1.1 abc\r\n\r\n", false, refusal.UpstreamFailed, true},
 		{"not HTTP", "SSH-2.0-x\r\n\r\n", false, refusal.UpstreamFailed, true},
@@ -25,25 +25,25 @@ func TestAnyByteIsAlive(t *testing.T) {
 		{"two lengths", ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", false, refusal.UpstreamFailed, true},
 		{"101", "HTTP/1.1 101 Switching Protocols\r\n\r\n", false, refusal.UpstreamFailed, true},
 		{"informational only", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100), false, refusal.UpstreamFailed, true},
-		{"one byte and the end", "H", false, refusal.UpstreamFailed, true},
-		{"half a header and nothing more", ok, true, refusal.UpstreamTimeout, true},
-		{"the end", "", false, refusal.UpstreamFailed, false},
-		{"nothing", "", true, refusal.UpstreamTimeout, false},
+		{"one byte, then closed", "H", false, refusal.UpstreamFailed, true},
+		{"half a header, then no more bytes", ok, true, refusal.UpstreamTimeout, true},
+		{"closed without a byte", "", false, refusal.UpstreamFailed, false},
+		{"open without a byte", "", true, refusal.UpstreamTimeout, false},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			t.Parallel()
 			up := newUpstream(t, func(_ int, c *conn) {
 				if _, err := c.head(); err != nil {
 					return
 				}
-				c.say(tt.answer)
+				c.say(tt.response)
 				if tt.stalls {
 					c.rest()
 				}
 			})
 			p := pool(up.addr)
-			g := newGateway(t, options{way: w, pool: p, timeout: soon})
+			g := newGateway(t, options{route: w, pool: p, timeout: soon})
 			var all sync.WaitGroup
 			for range failures {
 				all.Go(func() { g.ask(t, get("/")) })
@@ -61,10 +61,10 @@ func TestAnyByteIsAlive(t *testing.T) {
 	}
 }
 
-// TestResetIsNoAnswer: a connection that is reset before a byte of an answer counts
-// as a failure.
-func TestResetIsNoAnswer(t *testing.T) {
-	for _, w := range ways {
+// TestResetIsFailure checks that a connection that is reset before the first byte of a
+// response counts as a failure.
+func TestResetIsFailure(t *testing.T) {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up := newUpstream(t, func(_ int, c *conn) {
 				if _, err := c.head(); err == nil {
@@ -72,7 +72,7 @@ func TestResetIsNoAnswer(t *testing.T) {
 				}
 			})
 			p := pool(up.addr)
-			g := newGateway(t, options{way: w, pool: p})
+			g := newGateway(t, options{route: w, pool: p})
 			for range failures {
 				g.ask(t, get("/"))
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// discard is a client that takes everything.
+// discard is a ResponseWriter that discards the body.
 type discard struct {
 	header http.Header
 	status int
@@ -17,16 +17,16 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// BenchmarkForward is hot: every granted request takes it once.
+// BenchmarkForward measures Forward, which runs once for every granted request.
 func BenchmarkForward(b *testing.B) {
 	up := newUpstream(b, func(_ int, c *conn) {
-		const answer = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+		const response = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 		buf := make([]byte, 4<<10)
 		for {
-			if _, err := c.Read(buf); err != nil { // a request is one packet here
+			if _, err := c.Read(buf); err != nil { // each request arrives in one packet
 				return
 			}
-			c.say(answer)
+			c.say(response)
 		}
 	})
 	f := newForwarder(up.addr)

@@ -15,8 +15,8 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// wholeRequests is an upstream that reads what it gets as HTTP and keeps the
-// bodies that came to their end.
+// wholeRequests starts an upstream that parses HTTP requests and sends each request and
+// each complete body to a channel.
 func wholeRequests(t *testing.T) (*upstream, chan *http.Request, chan string) {
 	t.Helper()
 	requests, bodies := make(chan *http.Request, 10), make(chan string, 10)
@@ -63,9 +63,9 @@ func TestBody(t *testing.T) {
 		{"chunked with a trailer", "Trailer: X-Client-Id\r\nTransfer-Encoding: chunked", chunks("123") + "0\r\nX-Client-Id: root\r\n\r\n", "123", -1},
 	}
 	up, requests, bodies := wholeRequests(t)
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			res := g.ask(t, post([]string{tt.framing}, tt.sent))
 			if res.StatusCode != http.StatusOK {
 				t.Fatalf("status %d, want 200", res.StatusCode)
@@ -84,7 +84,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// A body that is known to be too large costs the upstream not even a connection.
+// TestDeclaredTooLarge checks that a declared length above the limit is refused before a
+// connection to the upstream is opened.
 func TestDeclaredTooLarge(t *testing.T) {
 	up, _ := recorder(t)
 	g := newGateway(t, options{upstream: up.addr})
@@ -100,9 +101,9 @@ func TestDeclaredTooLarge(t *testing.T) {
 	}
 }
 
-// One byte too much, undeclared: the upstream must not take it for a request
-// that is whole.
-func TestBodyRunsOver(t *testing.T) {
+// TestBodyExceedsLimit checks that a chunked body one byte above the limit is refused, and
+// that the upstream does not receive a complete request.
+func TestBodyExceedsLimit(t *testing.T) {
 	got := make(chan string, 1)
 	up := newUpstream(t, func(_ int, c *conn) {
 		_, _ = c.head()
@@ -120,12 +121,13 @@ func TestBodyRunsOver(t *testing.T) {
 		t.Errorf("reason %q, want body_too_large", have)
 	}
 	if body := <-got; strings.HasSuffix(body, "0\r\n\r\n") || strings.Contains(body, "y") {
-		t.Errorf("the upstream got %q: want it broken and without the byte too much", body)
+		t.Errorf("the upstream got %q: want it truncated and without the byte above the limit", body)
 	}
 }
 
-// A client that breaks its body off leaves a broken request, too.
-func TestBodyBreaksOff(t *testing.T) {
+// TestTruncatedBody checks that the upstream does not receive a complete request when the
+// client truncates its body.
+func TestTruncatedBody(t *testing.T) {
 	tests := []struct {
 		name, framing, sent string
 		want                refusal.Reason
@@ -134,14 +136,14 @@ func TestBodyBreaksOff(t *testing.T) {
 		{"chunked", "Transfer-Encoding: chunked", chunks("123"), refusal.ClientClosed},
 		{"chunked, malformed", "Transfer-Encoding: chunked", chunks("123") + "nonsense\r\n", refusal.RequestMalformed},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
 			up := newUpstream(t, func(_ int, c *conn) {
 				_, _ = c.head()
 				got <- c.rest()
 			})
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(post([]string{tt.framing}, tt.sent))
 			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
@@ -151,25 +153,25 @@ func TestBodyBreaksOff(t *testing.T) {
 				t.Errorf("reason %q, want %q", have, tt.want)
 			}
 			if w != netHTTP && tt.name == "declared" {
-				// It is read whole before the upstream hears of it.
+				// The body is read completely before a connection to the upstream is opened.
 				if n := up.conns.Load(); n != 0 {
 					t.Errorf("the upstream got %d connections, want none", n)
 				}
 				return
 			}
 			if body := <-got; strings.HasSuffix(body, "0\r\n\r\n") {
-				t.Errorf("the upstream got %q: want no regular end", body)
+				t.Errorf("the upstream got %q: want no valid end of the body", body)
 			}
 		})
 	}
 }
 
 func TestClientStalls(t *testing.T) {
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{way: w, upstream: up.addr, readTimeout: soon})
+			g := newGateway(t, options{route: w, upstream: up.addr, readTimeout: soon})
 			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
 			if res.StatusCode != http.StatusRequestTimeout {
 				t.Errorf("status %d, want 408", res.StatusCode)
@@ -181,8 +183,9 @@ func TestClientStalls(t *testing.T) {
 	}
 }
 
-// An upstream that takes a request and then closes the connection may have
-// carried it out. Nobody but the client may decide to send it again.
+// TestSentOnce checks that the gateway does not send a request again after the upstream
+// has closed the connection. The upstream may have processed the request, so only the
+// client may repeat it.
 func TestSentOnce(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -196,12 +199,12 @@ func TestSentOnce(t *testing.T) {
 		{"body, Idempotency-Key", []string{"Content-Length: 3", "Idempotency-Key: k"}, "abc"},
 		{"chunked, Idempotency-Key", []string{"Transfer-Encoding: chunked", "Idempotency-Key: k"}, chunks("abc") + "0\r\n\r\n"},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			posts := make(chan string, 10)
 			up := newUpstream(t, func(_ int, c *conn) {
-				// Each connection answers a GET, so that the POST meets one that
-				// is in use already: only then would the transport try again.
+				// Each connection first responds to a GET, so that the POST uses a kept
+				// connection: net/http's transport repeats requests on such connections only.
 				for {
 					r, err := http.ReadRequest(c.r)
 					if err != nil {
@@ -215,7 +218,7 @@ func TestSentOnce(t *testing.T) {
 					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			g.ask(t, get("/"))
 			<-g.results
 			res := g.ask(t, post(tt.headers, tt.body))
@@ -254,16 +257,17 @@ func TestNoGrant(t *testing.T) {
 	}
 }
 
-// A declared body of this length does not go the lean way, where none is sent
-// before all of it is there.
+// A declared body of this length does not use the fast path, which sends a body after it
+// has been received completely.
 const (
 	long         = 64<<10 + 1
 	declaredLong = "Content-Length: 65537"
 )
 
-// The answer can be complete while the client is still sending. What is left of
-// the body must not be taken for the next request, and nobody waits for it.
-func TestEarlyAnswer(t *testing.T) {
+// TestEarlyResponse checks that the rest of a request body is not taken for the next
+// request when the response is complete before the body. The gateway does not wait for
+// the rest and closes the connection.
+func TestEarlyResponse(t *testing.T) {
 	hidden := get("/hidden")
 	tests := []struct{ name, framing, first, rest string }{
 		{"declared", declaredLong, "abc", hidden},
@@ -281,7 +285,7 @@ func TestEarlyAnswer(t *testing.T) {
 			c.say(post([]string{tt.framing}, tt.first))
 			res := c.receive(t, http.MethodPost)
 			if res.StatusCode != http.StatusOK || res.body != "early" || !res.Close {
-				t.Errorf("answer %d %q, close %t: want 200, early and close", res.StatusCode, res.body, res.Close)
+				t.Errorf("response %d %q, close %t: want 200, early and close", res.StatusCode, res.body, res.Close)
 			}
 			if result := <-g.results; result.Err != nil || result.Status != http.StatusOK {
 				t.Errorf("result %+v, want 200", result)
@@ -296,7 +300,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// The same when the gateway itself answers: nobody listens at the upstream.
+// TestEarlyFailure is TestEarlyResponse for a response of the gateway, because the
+// upstream refuses connections.
 func TestEarlyFailure(t *testing.T) {
 	g := newGateway(t, options{upstream: closedAddr(t), maxBody: long})
 	c := dial(t, g.addr)
@@ -314,8 +319,8 @@ func TestEarlyFailure(t *testing.T) {
 	}
 }
 
-// Both directions at once: no part of the body is lost when the answer begins
-// before its end.
+// TestBothDirections checks that no part of the request body is lost when the response
+// begins before the end of the body.
 func TestBothDirections(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		r, err := http.ReadRequest(c.r)
@@ -356,32 +361,32 @@ func TestBothDirections(t *testing.T) {
 	}
 }
 
-func TestClientLeaves(t *testing.T) {
-	tests := []struct{ name, answer string }{
-		{"before the answer", ""},
+func TestClientCloses(t *testing.T) {
+	tests := []struct{ name, response string }{
+		{"before the response", ""},
 		{"in a stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("event")},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
 			up := newUpstream(t, func(_ int, c *conn) {
 				_, _ = c.head()
-				c.say(tt.answer)
+				c.say(tt.response)
 				close(begun)
 				c.rest()
 				close(ended)
 			})
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(get("/"))
 			<-begun
-			if tt.answer != "" {
+			if tt.response != "" {
 				if _, err := c.r.ReadString('t'); err != nil {
 					t.Fatal(err)
 				}
 			}
 			c.Close()
-			<-ended // the upstream's request is given up
+			<-ended // the request to the upstream has been canceled
 			if have := reason(t, <-g.results); have != refusal.ClientClosed {
 				t.Errorf("reason %q, want client_closed", have)
 			}
@@ -396,7 +401,7 @@ func TestUpstreamStopsReading(t *testing.T) {
 		_, _ = c.head()
 		<-stuck
 	})
-	const huge = 64 << 20 // more than the sockets between them hold
+	const huge = 64 << 20 // more than the socket buffers hold
 	g := newGateway(t, options{upstream: up.addr, timeout: soon, maxBody: huge})
 	t.Cleanup(func() { close(stuck) })
 	c := dial(t, g.addr)
@@ -411,7 +416,7 @@ func TestUpstreamStopsReading(t *testing.T) {
 	}
 	c.Close()
 	if err := <-sent; err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("the client sent everything: want the upstream to be full before")
+		t.Errorf("the client sent everything: want the socket buffers to be full first")
 	}
 }
 

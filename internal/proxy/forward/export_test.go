@@ -6,10 +6,10 @@ import (
 	"github.com/certgate/certgate/internal/proxy/body"
 )
 
-// UseTransport sends all requests with net/http's transport.
+// UseTransport makes f send all requests with net/http's transport.
 func (f *Forwarder) UseTransport() { f.clients = nil }
 
-// TrustRoots verifies the certificates of upstreams with these roots.
+// TrustRoots makes f verify the certificates of upstreams with these roots.
 func (f *Forwarder) TrustRoots(roots *x509.CertPool) {
 	d := newDialer(f.transport.ResponseHeaderTimeout)
 	d.tls.RootCAs = roots

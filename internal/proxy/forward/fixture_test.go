@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 // mail is the client of most tests.
 var mail = sync.OnceValues(func() (identity.Client, error) { return newClient("mail") })
 
-// newClient is a client that a real authority made and a real verifier accepted.
+// newClient returns a client whose certificate was issued by an authority and accepted by
+// a verifier.
 func newClient(name string) (identity.Client, error) {
 	now := time.Now()
 	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.Ed25519, Lifetime: time.Hour, Now: now})
@@ -63,7 +64,7 @@ func newClient(name string) (identity.Client, error) {
 	return identity.Of(verified)
 }
 
-// grant is what the policy decides about a request that it allows.
+// grant returns the decision of a policy that allows the request.
 func grant(method, target string) (access.Grant, error) {
 	client, err := mail()
 	if err != nil {
@@ -86,42 +87,42 @@ func grantTo(client identity.Client, method, target string) (access.Grant, error
 	return policy.Decide(client, method, parsed)
 }
 
-// hop is what the gateway says in these tests.
+// hop contains the values that the gateway adds to requests in these tests.
 var hop = forward.Hop{RequestID: "r-1", Auth: "bearer", For: "192.0.2.7", Proto: "https", Host: "api.example"}
 
 const (
-	signed           = "X-Test-Signed" // with it the gateway has looked at signatures
+	signed           = "X-Test-Signed" // a request with this field counts as one whose signatures were read
 	maxBody          = 1000
 	credentialHeader = "X-Ticket"
 )
 
-// gateway is a server that forwards every request, and what became of them.
+// gateway is a server that forwards every request and records the results.
 type gateway struct {
 	addr    string
 	results chan forward.Result
 	server  interface{ Close() }
 }
 
-// soon is a timeout that a test waits for. What must happen before it happens in time
-// on a busy machine, too, so the tests that wait run in parallel.
+// soon is a timeout that a test waits for. It is long enough for the events that must
+// happen earlier, even on a busy machine. The tests that wait run in parallel.
 const soon = 3 * time.Second
 
-// A way is how a request goes to the upstream.
-type way string
+// A route selects the server and the HTTP client that forward a request.
+type route string
 
 const (
-	lean    way = "lean"
-	netHTTP way = "net/http"
-	quick   way = "lane" // lean, and the client's connection is package lane's
+	lean    route = "lean"
+	netHTTP route = "net/http"
+	quick   route = "lane" // the fast path, with a client connection served by package lane
 )
 
-var ways = []way{lean, netHTTP, quick}
+var routes = []route{lean, netHTTP, quick}
 
-// allWays gives each test for each way: what the client and the upstream see
-// is the same.
-func allWays[T any](tests []T) iter.Seq2[way, T] {
-	return func(yield func(way, T) bool) {
-		for _, w := range ways {
+// allRoutes yields each test for each route. The client and the upstream must see the same
+// bytes on all routes.
+func allRoutes[T any](tests []T) iter.Seq2[route, T] {
+	return func(yield func(route, T) bool) {
+		for _, w := range routes {
 			for _, tt := range tests {
 				if !yield(w, tt) {
 					return
@@ -132,7 +133,7 @@ func allWays[T any](tests []T) iter.Seq2[way, T] {
 }
 
 type options struct {
-	way         way // lean when empty
+	route       route // lean when empty
 	upstream    string
 	pool        *upstreams.Pool // instead of upstream
 	timeout     time.Duration
@@ -141,7 +142,7 @@ type options struct {
 	roots       *x509.CertPool // of an upstream with TLS
 }
 
-// pool has an address for each host, in cleartext.
+// pool returns a pool with one unencrypted address for each host.
 func pool(hosts ...string) *upstreams.Pool { return smallPool(1000, hosts...) }
 
 func smallPool(most int, hosts ...string) *upstreams.Pool {
@@ -168,7 +169,7 @@ func newGateway(t testing.TB, o options) gateway {
 		Pool:     o.pool, Timeout: o.timeout,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
-	if o.way == netHTTP {
+	if o.route == netHTTP {
 		f.UseTransport()
 	}
 	if o.roots != nil {
@@ -188,7 +189,7 @@ func newGateway(t testing.TB, o options) gateway {
 		finish(w, result)
 	})
 	t.Cleanup(f.Close)
-	if o.way == quick {
+	if o.route == quick {
 		addr, s := newLane(t, handler, o)
 		return gateway{addr: addr, results: results, server: s}
 	}
@@ -203,7 +204,7 @@ func newGateway(t testing.TB, o options) gateway {
 	return gateway{addr: s.Listener.Addr().String(), results: results, server: s}
 }
 
-// laneServer is a lane on its listener.
+// laneServer is a lane with its listener.
 type laneServer struct {
 	*server.Server
 	listener net.Listener
@@ -232,10 +233,10 @@ func (s laneServer) Close() {
 	_ = s.listener.Close()
 	_ = s.Server.Close()
 	<-s.served
-	s.served <- nil // it may be closed again
+	s.served <- nil // so that Close can be called again
 }
 
-// finish does with a result what its documentation asks for.
+// finish handles a result as its documentation requires.
 func finish(w http.ResponseWriter, result forward.Result) {
 	refused := refusal.Of(result.Err)
 	switch {
@@ -247,7 +248,7 @@ func finish(w http.ResponseWriter, result forward.Result) {
 	}
 }
 
-// reason is the reason of a result's error, "" when it has none.
+// reason returns the reason of the result's error, or "" if there is no error.
 func reason(t *testing.T, r forward.Result) refusal.Reason {
 	t.Helper()
 	if r.Err == nil {
@@ -255,19 +256,19 @@ func reason(t *testing.T, r forward.Result) refusal.Reason {
 	}
 	refused := refusal.Of(r.Err)
 	if refused == nil {
-		t.Fatalf("want a *denial.Error, found %v", r.Err)
+		t.Fatalf("want a *refusal.Error, found %v", r.Err)
 	}
 	return refused.Reason
 }
 
-// upstream is a TCP server that speaks for itself: what it got and what it
-// answers is not touched by any library.
+// upstream is a TCP server that reads and writes raw bytes, without an HTTP library.
 type upstream struct {
 	addr  string
 	conns atomic.Int64
 }
 
-// newUpstream answers each connection with serve. n counts them from 1.
+// newUpstream starts an upstream that calls serve for each connection. n counts the
+// connections from 1.
 func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -302,13 +303,13 @@ func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
 	return u
 }
 
-// conn is one end of a connection that is spoken by hand.
+// conn is one end of a connection whose bytes the test writes and reads itself.
 type conn struct {
 	net.Conn
 	r *bufio.Reader
 }
 
-// head reads up to the empty line, which is not part of the result.
+// head reads up to the empty line and returns the text before it.
 func (c *conn) head() (string, error) {
 	var b strings.Builder
 	for {
@@ -323,7 +324,7 @@ func (c *conn) head() (string, error) {
 	}
 }
 
-// rest reads everything until the other side ends.
+// rest reads until the other side closes the connection.
 func (c *conn) rest() string {
 	all, _ := io.ReadAll(c.r)
 	return string(all)
@@ -331,7 +332,8 @@ func (c *conn) rest() string {
 
 func (c *conn) say(text string) { _, _ = io.WriteString(c, text) }
 
-// recorder is an upstream that keeps each head it gets and answers 200.
+// recorder starts an upstream that sends each received head to a channel and responds
+// with 200.
 func recorder(t testing.TB) (*upstream, chan string) {
 	t.Helper()
 	got := make(chan string, 1000)
@@ -347,12 +349,12 @@ func recorder(t testing.TB) (*upstream, chan string) {
 	}), got
 }
 
-// answering is an upstream that reads a header and answers with fixed bytes.
-func answering(t testing.TB, answer string) *upstream {
+// answering starts an upstream that reads a header and responds with fixed bytes.
+func answering(t testing.TB, response string) *upstream {
 	t.Helper()
 	return newUpstream(t, func(_ int, c *conn) {
 		if _, err := c.head(); err == nil {
-			c.say(answer)
+			c.say(response)
 		}
 	})
 }
@@ -364,33 +366,33 @@ func dial(t testing.TB, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	// So that what should come and does not is a failure and not a hang.
+	// With a deadline, missing bytes fail the test instead of blocking it.
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	return &conn{c, bufio.NewReader(c)}
 }
 
-// answer is what a client got.
-type answer struct {
+// response is an HTTP response that a client received.
+type response struct {
 	*http.Response
 	body string
-	err  error // of reading the body
+	err  error // from reading the body
 }
 
-// receive reads one answer to a request of the given method.
-func (c *conn) receive(t *testing.T, method string) answer {
+// receive reads one response to a request of the given method.
+func (c *conn) receive(t *testing.T, method string) response {
 	t.Helper()
 	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("no answer: %v", err)
+		t.Fatalf("want a response, found %v", err)
 	}
 	body, err := io.ReadAll(res.Body)
-	return answer{res, string(body), err}
+	return response{res, string(body), err}
 }
 
-// ask sends one request, as raw bytes, and reads the answer.
-func (g gateway) ask(t *testing.T, request string) answer {
+// ask sends one request as raw bytes and reads the response.
+func (g gateway) ask(t *testing.T, request string) response {
 	t.Helper()
 	c := dial(t, g.addr)
 	c.say(request)
@@ -398,8 +400,8 @@ func (g gateway) ask(t *testing.T, request string) answer {
 	return c.receive(t, method)
 }
 
-// closed reports whether the other side ends or resets the connection, and
-// fails the test when it says anything before.
+// closed checks that the other side closes or resets the connection without sending
+// another byte.
 func (c *conn) closed(t *testing.T) {
 	t.Helper()
 	n, err := c.r.Read(make([]byte, 1))
@@ -410,7 +412,7 @@ func (c *conn) closed(t *testing.T) {
 
 func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
 
-// post is a request with a body.
+// post returns a POST request with the header lines and the body.
 func post(headers []string, body string) string {
 	return lines(append([]string{"POST /events HTTP/1.1", "Host: gateway"}, append(headers, "")...)...) + body
 }

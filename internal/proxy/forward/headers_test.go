@@ -8,8 +8,8 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 )
 
-// FuzzHeaderFilter: what is decided once about common names is what the folded
-// comparison says, for every name and for those that fold to the same.
+// FuzzHeaderFilter checks that the precomputed decisions about common names equal the
+// result of the folded comparison, for every name and its other spellings.
 func FuzzHeaderFilter(f *testing.F) {
 	for _, name := range append([]string{"X-Ticket", "Te", "Proxy", "X-Client-Id", "X-Clientele", "x_ssl_auth", ""}, headers.Common()...) {
 		f.Add(name)
@@ -30,8 +30,8 @@ func FuzzHeaderFilter(f *testing.F) {
 	})
 }
 
-// TestSignatures: what the gateway has read is not for the service, and what it has
-// not looked at is.
+// TestSignatures checks that signature fields are stripped if the gateway has read them
+// and forwarded otherwise.
 func TestSignatures(t *testing.T) {
 	filter := NewFilter(nil)
 	kept := func(name string, signaturesRead bool) (kept bool) {
@@ -50,7 +50,8 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// TestCommonNames: a name that is not canonical would never be found.
+// TestCommonNames checks that the precomputed names are canonical, because a lookup by
+// another spelling finds nothing.
 func TestCommonNames(t *testing.T) {
 	filter := NewFilter([]string{"x-ticket"})
 	for name := range filter.common {

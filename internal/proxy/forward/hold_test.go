@@ -22,7 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// A serving is the server that a request comes to.
+// A serving selects the server that receives a request.
 type serving string
 
 const (
@@ -30,11 +30,11 @@ const (
 	bare     serving = "bare"
 )
 
-// everyWay gives each test for each server and each way on.
-func everyWay[T any](tests []T) iter.Seq2[[2]string, T] {
+// everyRoute yields each test for each server and each route.
+func everyRoute[T any](tests []T) iter.Seq2[[2]string, T] {
 	return func(yield func([2]string, T) bool) {
 		for _, s := range []serving{withLane, bare} {
-			for w, tt := range allWays(tests) {
+			for w, tt := range allRoutes(tests) {
 				if !yield([2]string{string(s), string(w)}, tt) {
 					return
 				}
@@ -43,14 +43,14 @@ func everyWay[T any](tests []T) iter.Seq2[[2]string, T] {
 	}
 }
 
-// kept is what a request was held with.
+// kept is the result of holding a request's body.
 type kept struct {
 	body   string
 	err    error
-	length int64 // of the body afterwards; -1: unknown
+	length int64 // ContentLength of the request afterwards; -1 means unknown
 }
 
-// holding is a gateway that holds every request's body before it forwards it.
+// holding is a gateway that buffers the body of every request before forwarding it.
 type holding struct {
 	gateway
 
@@ -63,7 +63,8 @@ type holdOptions struct {
 	options
 
 	serving serving
-	// between is called when a body was held or was not, before it is forwarded.
+	// between, if set, is called after the attempt to hold the body and before the request
+	// is forwarded.
 	between func(r *http.Request, b *body.Body)
 }
 
@@ -76,7 +77,7 @@ func newHolding(t *testing.T, o holdOptions) holding {
 		o.maxBody = maxBody
 	}
 	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody, FastPath: true})
-	if o.way == netHTTP {
+	if o.route == netHTTP {
 		f.UseTransport()
 	}
 	h := holding{gateway: gateway{results: make(chan forward.Result, 1000)}, t: t, forwarder: f, held: make(chan kept, 1000)}
@@ -88,7 +89,7 @@ func newHolding(t *testing.T, o holdOptions) holding {
 	return h
 }
 
-// listen serves on loopback until the end of the test.
+// listen starts the server on loopback until the end of the test and returns its address.
 func listen(t *testing.T, s *http.Server, by serving, f *forward.Forwarder) string {
 	t.Helper()
 	var srv interface {
@@ -143,8 +144,8 @@ func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(*ht
 	finish(w, result)
 }
 
-// TestHold: what is held is what the upstream gets, with its length, whatever
-// framing it came in.
+// TestHold checks that the upstream receives the held body with its length, whether the
+// request was chunked or not.
 func TestHold(t *testing.T) {
 	const large = 300 << 10
 	full := strings.Repeat("0123456789abcdef", large/16)
@@ -153,19 +154,19 @@ func TestHold(t *testing.T) {
 	tests := []struct{ name, framing, sent, want string }{
 		{"empty", declared(0), "", ""},
 		{"declared", declared(5), "12345", "12345"},
-		{"declared, too long for one piece", declared(64<<10 + 1), full[:64<<10+1], full[:64<<10+1]},
+		{"declared, longer than one buffer", declared(64<<10 + 1), full[:64<<10+1], full[:64<<10+1]},
 		{"declared, at the limit", declared(large), full, full},
 		{"chunked", chunked, chunks("123", "45") + "0\r\n\r\n", "12345"},
 		{"chunked and empty", chunked, "0\r\n\r\n", ""},
-		{"chunked, as long as one piece", chunked, chunks(full[:64<<10]) + "0\r\n\r\n", full[:64<<10]},
+		{"chunked, as long as one buffer", chunked, chunks(full[:64<<10]) + "0\r\n\r\n", full[:64<<10]},
 		{"chunked, at the limit", chunked, chunks(full[:100_000], full[100_000:]) + "0\r\n\r\n", full},
 		{"chunked with extensions", chunked, "3;a=b\r\n123\r\n0;c\r\n\r\n", "123"},
 		{"chunked with a trailer", "Trailer: X-Client-Id, X-A\r\n" + chunked, chunks("123") + "0\r\nX-Client-Id: root\r\nX-A: b\r\n\r\n", "123"},
 	}
 	up, requests, bodies := wholeRequests(t)
-	for w, tt := range everyWay(tests) {
+	for w, tt := range everyRoute(tests) {
 		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
-			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{way: way(w[1]), upstream: up.addr, maxBody: large}})
+			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{route: route(w[1]), upstream: up.addr, maxBody: large}})
 			res := g.ask(t, post([]string{tt.framing, "Content-Digest: c", "signature: s", "Signature_Input: i"}, tt.sent))
 			if res.StatusCode != http.StatusOK || res.Close {
 				t.Fatalf("status %d, close %t: want 200 and the connection open", res.StatusCode, res.Close)
@@ -188,25 +189,26 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestHoldRefuses: the client hears why, at once, and then its connection ends; the
-// upstream hears nothing, whatever the handler does with the rest of the request.
+// TestHoldRefuses checks that the client receives the refusal immediately and that its
+// connection is then closed. The upstream receives nothing, even if the handler forwards
+// the request.
 func TestHoldRefuses(t *testing.T) {
 	const chunked = "Transfer-Encoding: chunked"
 	over := strings.Repeat("x", maxBody+1)
 	tests := []struct {
 		name, framing, sent string
-		end                 bool // of what the client sends
+		end                 bool // the client closes its side after sending
 		want                refusal.Reason
 	}{
 		{"declared too large", "Content-Length: " + strconv.Itoa(maxBody+1), "", false, refusal.BodyTooLarge},
-		{"runs over", chunked, chunks(over), false, refusal.BodyTooLarge},
-		{"runs over, in the end", chunked, chunks(over[1:], "x") + "0\r\n\r\n", false, refusal.BodyTooLarge},
+		{"exceeds the limit", chunked, chunks(over), false, refusal.BodyTooLarge},
+		{"exceeds the limit in the last chunk", chunked, chunks(over[1:], "x") + "0\r\n\r\n", false, refusal.BodyTooLarge},
 		{"stalls", "Content-Length: 10", "123", false, refusal.RequestTimeout},
-		{"stalls at once", "Content-Length: 10", "", false, refusal.RequestTimeout},
+		{"stalls before the first byte", "Content-Length: 10", "", false, refusal.RequestTimeout},
 		{"stalls in a chunk", chunked, "5\r\n123", false, refusal.RequestTimeout},
-		{"breaks off", "Content-Length: 10", "123", true, refusal.ClientClosed},
-		{"breaks off in chunks", chunked, chunks("123"), true, refusal.ClientClosed},
-		{"no chunks", chunked, chunks("123") + "nonsense\r\n", false, refusal.RequestMalformed},
+		{"truncated", "Content-Length: 10", "123", true, refusal.ClientClosed},
+		{"truncated between chunks", chunked, chunks("123"), true, refusal.ClientClosed},
+		{"malformed chunk", chunked, chunks("123") + "nonsense\r\n", false, refusal.RequestMalformed},
 	}
 	up, _ := recorder(t)
 	t.Cleanup(func() {
@@ -214,10 +216,10 @@ func TestHoldRefuses(t *testing.T) {
 			t.Errorf("the upstream got %d connections, want none", n)
 		}
 	})
-	for w, tt := range everyWay(tests) {
+	for w, tt := range everyRoute(tests) {
 		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			o := options{way: way(w[1]), upstream: up.addr, readTimeout: time.Minute}
+			o := options{route: route(w[1]), upstream: up.addr, readTimeout: time.Minute}
 			if tt.want == refusal.RequestTimeout {
 				o.readTimeout = soon
 			}
@@ -233,7 +235,7 @@ func TestHoldRefuses(t *testing.T) {
 			if res.StatusCode != tt.want.Status() || !res.Close {
 				t.Errorf("status %d, close %t: want %d and close", res.StatusCode, res.Close, tt.want.Status())
 			}
-			if tt.want != refusal.BodyTooLarge || tt.framing == chunked { // something was read
+			if tt.want != refusal.BodyTooLarge || tt.framing == chunked { // a part of the body was read
 				c.ends(t)
 			}
 			if held := <-g.held; held.body != "" || refusal.Of(held.err) == nil || refusal.Of(held.err).Reason != tt.want {
@@ -246,7 +248,7 @@ func TestHoldRefuses(t *testing.T) {
 	}
 }
 
-// ends waits for the end of the connection, which must come from the other side.
+// ends waits until the other side closes the connection.
 func (c *conn) ends(t *testing.T) {
 	t.Helper()
 	n, err := c.r.Read(make([]byte, 1))
@@ -255,7 +257,8 @@ func (c *conn) ends(t *testing.T) {
 	}
 }
 
-// TestHoldWithoutPlace: no byte is read of a request that cannot be sent anyway.
+// TestHoldWithoutPlace checks that no byte of a body is read if the upstream has no free
+// capacity for the request.
 func TestHoldWithoutPlace(t *testing.T) {
 	hung := make(chan struct{})
 	up := newUpstream(t, func(_ int, c *conn) {
@@ -280,8 +283,8 @@ func TestHoldWithoutPlace(t *testing.T) {
 	first.receive(t, http.MethodGet)
 }
 
-// TestHoldLeavesLargeBodies: what cannot be held is still there, so that a body that
-// nobody has to see can be forwarded.
+// TestHoldLeavesLargeBodies checks that a body that is too large to be held can still be
+// forwarded completely, for requests whose body does not have to be verified.
 func TestHoldLeavesLargeBodies(t *testing.T) {
 	const most = 64 << 20
 	piece := strings.Repeat("x", 1<<20)
@@ -312,7 +315,7 @@ func TestHoldLeavesLargeBodies(t *testing.T) {
 	}
 }
 
-// framed is a piece of a body.
+// framed returns a part of a body in the given framing.
 func framed(framing, piece string) string {
 	if framing == "Transfer-Encoding: chunked" {
 		return chunks(piece)
@@ -320,11 +323,11 @@ func framed(framing, piece string) string {
 	return piece
 }
 
-// TestHeldTogether: all bodies share one room, and what is over it is refused with
-// a time to come again; what is released can be used again. Nothing is lost of what
-// there is no room for.
+// TestHeldTogether checks that all bodies share one budget, that a body above it is refused
+// with a Retry-After, and that released bytes can be used again. A body that does not fit
+// can still be forwarded completely.
 func TestHeldTogether(t *testing.T) {
-	const size, first = 100 << 10, 64 << 10 // and what is taken at first
+	const size, first = 100 << 10, 64 << 10 // first is the size of the first reservation
 	enter, leave := make(chan struct{}), make(chan struct{})
 	up, _, bodies := wholeRequests(t)
 	g := newHolding(t, holdOptions{
@@ -350,7 +353,7 @@ func TestHeldTogether(t *testing.T) {
 		held := <-g.held
 		refused := refusal.Of(held.err)
 		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter <= 0 || res.Close != whenRead || held.length != size {
-			t.Fatalf("status %d, close %t, %v; want %s with a time to come again", res.StatusCode, res.Close, held.err, refusal.Overloaded)
+			t.Fatalf("status %d, close %t, %v; want %s with a Retry-After", res.StatusCode, res.Close, held.err, refusal.Overloaded)
 		}
 		if got := <-bodies; got != text || res.StatusCode != http.StatusOK {
 			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), size)
@@ -363,11 +366,11 @@ func TestHeldTogether(t *testing.T) {
 	if n := g.forwarder.Budget().Used(); n != size {
 		t.Errorf("%d bytes held, want %d", n, size)
 	}
-	overloaded(send("X-As: social"), true) // there is room for its beginning only
+	overloaded(send("X-As: social"), true) // the budget suffices for the first part only
 	g.forwarder.Budget().SetLimit(size + first - 1)
-	overloaded(send("X-As: social"), false) // there is none, and nothing was read
+	overloaded(send("X-As: social"), false) // the budget is used up, so nothing was read
 
-	// A client gets what the others leave it, if it holds no more than that.
+	// A client may use at most as many bytes as are free.
 	g.forwarder.Budget().SetLimit(size + first + size + first)
 	overloaded(send("X-As: mail"), true)
 	if res := send("X-As: social").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
@@ -382,12 +385,13 @@ func TestHeldTogether(t *testing.T) {
 	}
 	<-bodies
 	if res := send("X-As: mail").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
-		t.Errorf("status %d once there is room again, want 200", res.StatusCode)
+		t.Errorf("status %d after the release, want 200", res.StatusCode)
 	}
 	<-bodies
 }
 
-// TestHeldTwice: the same body, taken from the room once, and given back once.
+// TestHeldTwice checks that holding a body twice returns the same bytes, and that the
+// budget is charged once and released once.
 func TestHeldTwice(t *testing.T) {
 	up, _, bodies := wholeRequests(t)
 	var g holding
@@ -407,10 +411,11 @@ func TestHeldTwice(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswerToHeldBody: nothing of a held body is left on the connection, so
-// an upstream that answers before it has read it costs the client nothing.
-func TestEarlyAnswerToHeldBody(t *testing.T) {
-	const huge = 32 << 20 // more than the sockets between them hold
+// TestEarlyResponseToHeldBody checks that the client's connection stays open when the
+// upstream responds before it has read a held body, because the gateway has already read
+// the whole body from that connection.
+func TestEarlyResponseToHeldBody(t *testing.T) {
+	const huge = 32 << 20 // more than the socket buffers hold
 	body := strings.Repeat("x", huge)
 	for _, by := range []serving{withLane, bare} {
 		t.Run(string(by), func(t *testing.T) {
@@ -426,7 +431,7 @@ func TestEarlyAnswerToHeldBody(t *testing.T) {
 			for range 2 {
 				c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, body))
 				if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK || res.body != "early" || res.Close {
-					t.Fatalf("answer %d %q, close %t: want 200, early, and the connection open", res.StatusCode, res.body, res.Close)
+					t.Fatalf("response %d %q, close %t: want 200, early, and the connection open", res.StatusCode, res.body, res.Close)
 				}
 				if result := <-g.results; result.Err != nil {
 					t.Errorf("result %+v, want no error", result)

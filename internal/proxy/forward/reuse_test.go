@@ -16,9 +16,9 @@ import (
 	upstreams "github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// TestContentClosesTheConnection: a request with content whose method usually has none
-// asks the service to close, and its connection serves no other request, even if the
-// service keeps it.
+// TestContentClosesTheConnection checks that a request with content and a method that
+// usually has none asks the service to close the connection, and that the connection is
+// not reused even if the service keeps it open.
 func TestContentClosesTheConnection(t *testing.T) {
 	tests := []struct {
 		method string
@@ -33,9 +33,9 @@ func TestContentClosesTheConnection(t *testing.T) {
 	}{
 		{"declared", "Content-Length: 3", "abc", true},
 		{"chunked", "Transfer-Encoding: chunked", chunks("abc", ""), true},
-		{"none", "Content-Length: 0", "", false},
+		{"no content", "Content-Length: 0", "", false},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		for _, framing := range framings {
 			t.Run(fmt.Sprintf("%s/%s/%s", w, tt.method, framing.name), func(t *testing.T) {
 				got := make(chan *http.Request, 10)
@@ -50,7 +50,7 @@ func TestContentClosesTheConnection(t *testing.T) {
 						c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 					}
 				})
-				g := newGateway(t, options{way: w, upstream: up.addr})
+				g := newGateway(t, options{route: w, upstream: up.addr})
 				request := lines(tt.method+" / HTTP/1.1", "Host: gateway", framing.lines, "") + framing.body
 				if res := g.ask(t, request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
@@ -68,12 +68,13 @@ func TestContentClosesTheConnection(t *testing.T) {
 	}
 }
 
-// TestAnnouncedBody: an answer that may have no body and announces one ends its
-// connection, so that what it announced is not the answer to the next request.
+// TestAnnouncedBody checks that the connection is closed after a response that announces a
+// body although its status allows none. Otherwise, that body could be taken for the
+// response to the next request.
 func TestAnnouncedBody(t *testing.T) {
 	tests := []struct {
-		name, answer string
-		again        bool
+		name, response string
+		again          bool
 	}{
 		{"204", "HTTP/1.1 204 No Content\r\n\r\n", true},
 		{"204 with length zero", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", true},
@@ -83,7 +84,7 @@ func TestAnnouncedBody(t *testing.T) {
 		{"304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", false},
 		{"304 with chunks", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", false},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up := newUpstream(t, func(n int, c *conn) {
 				for {
@@ -92,7 +93,7 @@ func TestAnnouncedBody(t *testing.T) {
 					case err != nil:
 						return
 					case strings.HasPrefix(head, "GET /first "):
-						c.say(tt.answer)
+						c.say(tt.response)
 					case n == 1 && !tt.again:
 						c.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 					default:
@@ -100,7 +101,7 @@ func TestAnnouncedBody(t *testing.T) {
 					}
 				}
 			})
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			g.ask(t, get("/first"))
 			if res := g.ask(t, get("/second")); res.body != "good" {
 				t.Errorf("body %q, want good", res.body)
@@ -112,14 +113,15 @@ func TestAnnouncedBody(t *testing.T) {
 	}
 }
 
-// TestSurplusTakesNothing: bytes behind an answer end the connection, in cleartext and
-// in TLS, and the next request arrives whole on another one, its body included.
-func TestSurplusTakesNothing(t *testing.T) {
-	answer := func(body string) string {
+// TestSurplusClosesConnection checks that the connection is closed after a response with
+// surplus bytes, with and without TLS, and that the next request arrives completely on
+// another connection.
+func TestSurplusClosesConnection(t *testing.T) {
+	response := func(body string) string {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
-	// A service that sends a body in its answer to HEAD, long enough for several records
-	// of TLS, and answers a POST with its body.
+	// The service sends a body in its response to HEAD, long enough for several TLS records,
+	// and responds to a POST with the body of the request.
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead {
 			body, _ := io.ReadAll(r.Body)
@@ -131,7 +133,7 @@ func TestSurplusTakesNothing(t *testing.T) {
 			return
 		}
 		defer c.Close()
-		_, _ = io.WriteString(c, answer(strings.Repeat(answer("evil"), 1000)))
+		_, _ = io.WriteString(c, response(strings.Repeat(response("evil"), 1000)))
 		_, _ = io.Copy(io.Discard, c)
 	})
 	for _, scheme := range []string{"http", "https"} {
@@ -150,7 +152,7 @@ func TestSurplusTakesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := upstreams.New(upstreams.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
-			g := newGateway(t, options{way: netHTTP, pool: p, roots: roots})
+			g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 			var all sync.WaitGroup
 			for range 8 {
 				all.Go(func() { wantWhole(t, g.addr) })
@@ -160,7 +162,7 @@ func TestSurplusTakesNothing(t *testing.T) {
 	}
 }
 
-// wantWhole asks for a header and then has a body sent back, again and again.
+// wantWhole sends HEAD and POST requests alternately and checks the responses.
 func wantWhole(t *testing.T, addr string) {
 	t.Helper()
 	c := dial(t, addr)
@@ -186,8 +188,8 @@ func wantWhole(t *testing.T, addr string) {
 	}
 }
 
-// TestKeptConnections: the transport's connections serve many requests where nothing
-// comes behind the answers, tickets of TLS 1.3 included.
+// TestKeptConnections checks that the transport reuses its connections if no bytes follow
+// the responses. Session tickets of TLS 1.3 do not prevent reuse.
 func TestKeptConnections(t *testing.T) {
 	var mu sync.Mutex
 	var peers []string
@@ -205,7 +207,7 @@ func TestKeptConnections(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
 	p := upstreams.New(upstreams.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
-	g := newGateway(t, options{way: netHTTP, pool: p, roots: roots})
+	g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 	for range 5 {
 		if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.body != "abc" {
 			t.Errorf("body %q, want abc", res.body)

@@ -11,7 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// nowhere is an address at which nobody listens.
+// nowhere returns an address that refuses connections.
 func nowhere(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -22,11 +22,11 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// failures in a row put an address out.
+// failures is the number of consecutive failures after which an address is down.
 const failures = 5
 
-// Who cannot be reached has got nothing: the next address gets the request, once
-// and whole, under its own name.
+// TestNextAddress checks that a request goes to the next address if the first one refuses
+// connections. The next address receives it once and completely, with its own Host.
 func TestNextAddress(t *testing.T) {
 	large := strings.Repeat("x", long)
 	tests := []struct{ name, request, body string }{
@@ -35,7 +35,7 @@ func TestNextAddress(t *testing.T) {
 		{"large body", post([]string{declaredLong}, large), large},
 		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", "")), "abc"},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			got := make(chan string, 10)
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -55,8 +55,8 @@ func TestNextAddress(t *testing.T) {
 					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			g := newGateway(t, options{way: w, pool: pool(nowhere(t), up.addr, nowhere(t)), maxBody: long})
-			// Wherever the first request begins, each address is the first one once.
+			g := newGateway(t, options{route: w, pool: pool(nowhere(t), up.addr, nowhere(t)), maxBody: long})
+			// With any starting address, each address is the first one once.
 			for range 3 {
 				if res := g.ask(t, tt.request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
@@ -76,11 +76,11 @@ func TestNextAddress(t *testing.T) {
 	}
 }
 
-// When nobody can be reached, it is a failure of the upstream, as with one.
+// TestNoAddress checks that the reason is upstream_failed if no address can be reached.
 func TestNoAddress(t *testing.T) {
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{way: w, pool: pool(nowhere(t), nowhere(t))})
+			g := newGateway(t, options{route: w, pool: pool(nowhere(t), nowhere(t))})
 			g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
 			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 				t.Errorf("reason %q, want upstream_failed", have)
@@ -89,9 +89,9 @@ func TestNoAddress(t *testing.T) {
 	}
 }
 
-// What an upstream may have heard goes nowhere else, not even when it is sure
-// that no answer will come.
-func TestNothingGoesToTwoAddresses(t *testing.T) {
+// TestSentToOneAddress checks that a request that an upstream may have received is not sent
+// to another address, even if the upstream closes the connection without a response.
+func TestSentToOneAddress(t *testing.T) {
 	large := strings.Repeat("x", long)
 	tests := []struct{ name, request string }{
 		{"without a body", get("/")},
@@ -100,7 +100,7 @@ func TestNothingGoesToTwoAddresses(t *testing.T) {
 		{"chunked body", post([]string{"Transfer-Encoding: chunked"}, chunks("abc", ""))},
 		{"with a key", post([]string{"Content-Length: 3", "Idempotency-Key: 1"}, "abc")},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			deliveries := make(chan int, 10)
 			deaf := func(number int) string {
@@ -111,7 +111,7 @@ func TestNothingGoesToTwoAddresses(t *testing.T) {
 					}
 				}).addr
 			}
-			g := newGateway(t, options{way: w, pool: pool(deaf(0), deaf(1), deaf(2)), maxBody: long})
+			g := newGateway(t, options{route: w, pool: pool(deaf(0), deaf(1), deaf(2)), maxBody: long})
 			for i := range 3 {
 				g.ask(t, tt.request)
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
@@ -125,8 +125,8 @@ func TestNothingGoesToTwoAddresses(t *testing.T) {
 	}
 }
 
-// mortal is an upstream that answers one request, and dies of the next on the
-// same connection.
+// mortal starts an upstream that responds to one request, and stops when it receives the
+// next one on the same connection.
 func mortal(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -154,8 +154,9 @@ func mortal(t *testing.T) (addr string) {
 	return l.Addr().String()
 }
 
-// A request that dies with a kept connection may have been heard: a GET is asked
-// again, and where its address is gone, at another; a POST is not.
+// TestKeptConnectionDies checks requests whose kept connection is closed before the
+// response. The upstream may have received such a request. A GET is sent again, to another
+// address if its own is gone; a POST is not.
 func TestKeptConnectionDies(t *testing.T) {
 	tests := []struct {
 		name, request string
@@ -166,11 +167,11 @@ func TestKeptConnectionDies(t *testing.T) {
 		{"POST", post([]string{"Content-Length: 0"}, ""), refusal.UpstreamFailed, 0},
 		{"POST with a key", post([]string{"Content-Length: 0", "Idempotency-Key: 1"}, ""), refusal.UpstreamFailed, 0},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up, got := recorder(t)
-			g := newGateway(t, options{way: w, pool: pool(mortal(t), up.addr)})
-			for range 2 { // one for each
+			g := newGateway(t, options{route: w, pool: pool(mortal(t), up.addr)})
+			for range 2 { // one request for each address
 				g.ask(t, get("/"))
 				<-g.results
 			}
@@ -186,13 +187,13 @@ func TestKeptConnectionDies(t *testing.T) {
 	}
 }
 
-// An address that gives no answers is left alone, and the refusal is another one:
-// nobody has tried.
+// TestBreaker checks that an address that does not respond receives no further requests,
+// and that these are refused as overloaded because they were not sent.
 func TestBreaker(t *testing.T) {
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up := newUpstream(t, func(_ int, c *conn) { _, _ = c.head() })
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			for range failures {
 				g.ask(t, get("/"))
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
@@ -211,18 +212,18 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// What clients do wrong puts no address out.
-func TestClientsFaultsAreNoFailures(t *testing.T) {
+// TestClientErrorsAreNotFailures checks that an address stays up after errors of clients.
+func TestClientErrorsAreNotFailures(t *testing.T) {
 	tests := []struct {
 		name, request string
 		want          refusal.Reason
 	}{
-		{"breaks off", post([]string{"Content-Length: 10"}, "abc"), refusal.ClientClosed},
-		{"breaks off in a chunk", post([]string{"Transfer-Encoding: chunked"}, "a\r\nabc"), refusal.ClientClosed},
-		{"runs over", post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody+1))), refusal.BodyTooLarge},
-		{"no chunk", post([]string{"Transfer-Encoding: chunked"}, "x\r\n"), refusal.RequestMalformed},
+		{"truncated", post([]string{"Content-Length: 10"}, "abc"), refusal.ClientClosed},
+		{"truncated in a chunk", post([]string{"Transfer-Encoding: chunked"}, "a\r\nabc"), refusal.ClientClosed},
+		{"exceeds the limit", post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody+1))), refusal.BodyTooLarge},
+		{"malformed chunk", post([]string{"Transfer-Encoding: chunked"}, "x\r\n"), refusal.RequestMalformed},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up := newUpstream(t, func(_ int, c *conn) {
 				if r, err := http.ReadRequest(c.r); err == nil {
@@ -232,7 +233,7 @@ func TestClientsFaultsAreNoFailures(t *testing.T) {
 				}
 			})
 			p := pool(up.addr)
-			g := newGateway(t, options{way: w, pool: p})
+			g := newGateway(t, options{route: w, pool: p})
 			for range 2 * failures {
 				c := dial(t, g.addr)
 				c.say(tt.request)
@@ -248,8 +249,8 @@ func TestClientsFaultsAreNoFailures(t *testing.T) {
 	}
 }
 
-// blocked is an upstream that answers when it is told to, and tells when it was
-// asked.
+// blocked starts an upstream that reports each request on asked and responds when release
+// is closed or receives a value.
 func blocked(t *testing.T) (up *upstream, asked, release chan struct{}) {
 	t.Helper()
 	asked, release = make(chan struct{}, 100), make(chan struct{})
@@ -265,13 +266,14 @@ func blocked(t *testing.T) (up *upstream, asked, release chan struct{}) {
 	}), asked, release
 }
 
-// One more than may be in flight is refused before its body is asked for, and
-// nobody else suffers, not even its own connection.
-func TestNoPlace(t *testing.T) {
-	for _, w := range ways {
+// TestTooManyInFlight checks that a request above the limit of concurrent requests is
+// refused before its body is requested with 100 Continue. Its connection stays open, and
+// the other requests succeed.
+func TestTooManyInFlight(t *testing.T) {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up, asked, release := blocked(t)
-			g := newGateway(t, options{way: w, pool: smallPool(2, up.addr)})
+			g := newGateway(t, options{route: w, pool: smallPool(2, up.addr)})
 			var served []*conn
 			for range 2 {
 				c := dial(t, g.addr)
@@ -282,7 +284,7 @@ func TestNoPlace(t *testing.T) {
 			late := dial(t, g.addr)
 			late.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
 			if res := late.receive(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("status %d, want 503 and no invitation", res.StatusCode)
+				t.Errorf("status %d, want 503 and no 100 Continue", res.StatusCode)
 			}
 			refused := <-g.results
 			if d := refusal.Of(refused.Err); d == nil || d.Reason != refusal.Overloaded || d.RetryAfter != time.Second || refused.BytesIn != 0 {
@@ -306,14 +308,15 @@ func TestNoPlace(t *testing.T) {
 	}
 }
 
-// A client that leaves gives its place back while the upstream still thinks.
-func TestLeavingFreesThePlace(t *testing.T) {
-	for _, w := range ways {
+// TestClosedClientFreesSlot checks that a request no longer counts as in flight after its
+// client has closed the connection, even if the upstream has not responded.
+func TestClosedClientFreesSlot(t *testing.T) {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up, asked, release := blocked(t)
 			defer close(release)
 			p := smallPool(1, up.addr)
-			g := newGateway(t, options{way: w, pool: p})
+			g := newGateway(t, options{route: w, pool: p})
 			for range 2 * failures {
 				c := dial(t, g.addr)
 				c.say(get("/"))
@@ -326,21 +329,22 @@ func TestLeavingFreesThePlace(t *testing.T) {
 					t.Errorf("reason %q, want client_closed", have)
 				}
 				if d := p.CheckCapacity("mail"); d != nil {
-					t.Fatalf("want a free place, found %v", d)
+					t.Fatalf("want a free slot, found %v", d)
 				}
 			}
 		})
 	}
 }
 
-// A client that sends its small body slowly has no place until it is there.
-func TestSlowBodyTakesNoPlace(t *testing.T) {
+// TestSlowBodyTakesNoSlot checks that a request with a small body counts as in flight only
+// after the body has been received.
+func TestSlowBodyTakesNoSlot(t *testing.T) {
 	up, _ := recorder(t)
 	g := newGateway(t, options{pool: smallPool(1, up.addr)})
 	slow := dial(t, g.addr)
 	slow.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
 	if line, err := slow.r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
-		t.Fatalf("want the body asked for, found %q and %v", line, err)
+		t.Fatalf("want 100 Continue, found %q and %v", line, err)
 	}
 	if res := g.ask(t, get("/")); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)

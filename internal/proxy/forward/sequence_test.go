@@ -34,8 +34,8 @@ type forwardedRequest struct {
 	hop            forward.Hop
 }
 
-// TestConsecutiveRequests: a request is built from its own fields only, also when the
-// request before differs from it in one of them.
+// TestConsecutiveRequests checks that a request is built from its own fields only, even if
+// the previous request differs in one of them.
 func TestConsecutiveRequests(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -76,7 +76,8 @@ func TestConsecutiveRequests(t *testing.T) {
 	}
 }
 
-// receivedHead returns what the upstream receives of the first request of a new Forwarder.
+// receivedHead returns the head that the upstream receives for the first request of a new
+// Forwarder.
 func receivedHead(t *testing.T, request forwardedRequest) []string {
 	t.Helper()
 	up, got := recorder(t)
@@ -108,8 +109,8 @@ func forwardRequest(t *testing.T, f *forward.Forwarder, request forwardedRequest
 	return f.Forward(w, r, f.Body(w, r), g, request.hop)
 }
 
-// TestConsecutiveClients: equal requests of two clients, and of one client with two
-// certificates, carry the identity of their own certificate.
+// TestConsecutiveClients checks that equal requests of two clients, and of one client with
+// two certificates, contain the identity of their own certificate.
 func TestConsecutiveClients(t *testing.T) {
 	up, got := recorder(t)
 	f := newForwarder(up.addr)
@@ -143,7 +144,8 @@ func forwardFor(t *testing.T, f *forward.Forwarder, client identity.Client) {
 	}
 }
 
-// TestHostOfEachAddress: each address of the upstream receives its own name in Host.
+// TestHostOfEachAddress checks that each address of the upstream receives its own name in
+// Host.
 func TestHostOfEachAddress(t *testing.T) {
 	one, gotOne := recorder(t)
 	two, gotTwo := recorder(t)
@@ -174,8 +176,8 @@ func wantHost(t *testing.T, head, host string) {
 	}
 }
 
-// TestUnsendableFields: a field value that could end its line is refused, and no part of
-// the request is sent.
+// TestUnsendableFields checks that a field value with a line break is refused and that no
+// part of the request is sent.
 func TestUnsendableFields(t *testing.T) {
 	bad := hop
 	bad.Host = "a\r\nX-Evil: b"
@@ -211,8 +213,9 @@ func (w *framework) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *framework) Write(p []byte) (int, error) { return w.body.Write(p) }
 
-// TestBodyPassesTheFramework: the body is written through the wrapping ResponseWriter
-// although the header bypasses it, so the framework appends no error page.
+// TestBodyPassesTheFramework checks that the body is written through the wrapping
+// ResponseWriter although the header bypasses it. Otherwise, the framework would append an
+// error page.
 func TestBodyPassesTheFramework(t *testing.T) {
 	up := answering(t, "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello")
 	f := newForwarder(up.addr)

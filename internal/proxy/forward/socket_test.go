@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/proxy/body"
 )
 
-// pair is a socket and the other end of its connection.
+// pair returns a socket and the other end of its connection.
 func pair(t *testing.T, tls bool) (*socket, *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -39,7 +39,8 @@ func pair(t *testing.T, tls bool) (*socket, *net.TCPConn) {
 	return s, there.(*net.TCPConn)
 }
 
-// reader reads from s until it ends; each read is told.
+// reader reads from s until the first error, and sends the bytes of each read to the
+// returned channel.
 func reader(t *testing.T, s *socket) <-chan []byte {
 	t.Helper()
 	reads, ended := make(chan []byte, 100), make(chan struct{})
@@ -62,7 +63,7 @@ func reader(t *testing.T, s *socket) <-chan []byte {
 	return reads
 }
 
-// await waits for the condition.
+// await waits until the condition holds. what describes it in the failure message.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
@@ -72,8 +73,8 @@ func await(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// TestSilent: a socket is silent while its reader waits and nothing has come, and in
-// TLS only between records.
+// TestSilent checks that a socket is silent while its reader waits and no bytes are unread,
+// and with TLS only between records.
 func TestSilent(t *testing.T) {
 	record := append([]byte{23, 3, 3, 1, 0}, make([]byte, 256)...)
 	tests := []struct {
@@ -121,8 +122,7 @@ func TestSilent(t *testing.T) {
 	}
 }
 
-// TestNotSilent: bytes that nobody has read, and an end that nobody has noticed, are
-// found.
+// TestNotSilent checks that unread bytes and an unread end of the connection are detected.
 func TestNotSilent(t *testing.T) {
 	for name, end := range map[string]func(*net.TCPConn) error{
 		"bytes":   func(c *net.TCPConn) error { _, err := c.Write([]byte("x")); return err },
@@ -131,7 +131,7 @@ func TestNotSilent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, there := pair(t, false)
-			s.waiting = true // a reader that has not woken yet
+			s.waiting = true // simulates a reader that has not been woken yet
 			if !s.quiescent() {
 				t.Fatal("not silent before anything came")
 			}
@@ -143,8 +143,9 @@ func TestNotSilent(t *testing.T) {
 	}
 }
 
-// TestFit: a kept connection is used when its reader waits and the answer before allows
-// it, and else closed before anything is written to it, with nothing of the body lost.
+// TestFit checks that a kept connection is reused if its reader waits and the previous
+// response allows it. Otherwise, it is closed before a byte is written to it, and no part
+// of the request body is lost.
 func TestFit(t *testing.T) {
 	tests := []struct {
 		name           string
@@ -155,7 +156,7 @@ func TestFit(t *testing.T) {
 	}{
 		{"silent", true, true, true, true, false},
 		{"read from later", true, false, true, true, true},
-		{"nobody reads", true, false, true, false, false},
+		{"no reader", true, false, true, false, false},
 		{"not judged", true, true, false, false, false},
 		{"fresh", false, false, true, true, false},
 	}
@@ -180,13 +181,14 @@ func TestFit(t *testing.T) {
 				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
 			}
 			if tt.fit && c.reusable.Load() {
-				t.Error("the next answer is judged before it came")
+				t.Error("the next response is judged before it came")
 			}
 		})
 	}
 }
 
-// TestJudge: an answer that announces a body that it may not have ends its connection.
+// TestJudge checks that the connection is closed after a response that announces a body
+// although its status allows none.
 func TestJudge(t *testing.T) {
 	length := func(n string) http.Header { return http.Header{"Content-Length": {n}} }
 	tests := []struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// TestNoProxyFromTheEnvironment: HTTP_PROXY has no effect, because the proxy would read
-// every request. The test reads the field, because net/http never uses a proxy for loopback
+// TestNoProxyFromTheEnvironment checks that HTTP_PROXY has no effect, because the proxy
+// would read every request. The test reads the field, because net/http never uses a proxy for loopback
 // addresses.
 func TestNoProxyFromTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -22,7 +22,7 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestFastPathOption: without FastPath, net/http's transport sends every request.
+// TestFastPathOption checks that without FastPath net/http's transport sends every request.
 func TestFastPathOption(t *testing.T) {
 	pool := upstream.New(upstream.Options{Addresses: []*url.URL{{Scheme: "http", Host: "upstream.example"}}, MaxInFlight: 1, Now: time.Now})
 	for _, fast := range []bool{false, true} {

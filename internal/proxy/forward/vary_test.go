@@ -8,8 +8,8 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// TestVary: every forwarded answer says on which fields of the request it depends, in
-// one line with what the service says itself.
+// TestVary checks that the Vary field of every forwarded response lists the request fields
+// that certgate reads, in one line with the names that the service lists.
 func TestVary(t *testing.T) {
 	const name = credentialHeader
 	tests := []struct {
@@ -18,29 +18,29 @@ func TestVary(t *testing.T) {
 		signed bool
 		want   string
 	}{
-		{"none", nil, false, name},
-		{"none, signed", nil, true, name + ", Signature"},
-		{"another", []string{"Vary: Accept-Encoding"}, false, "Accept-Encoding, " + name},
-		{"another, signed", []string{"Vary: Accept-Encoding"}, true, "Accept-Encoding, " + name + ", Signature"},
+		{"no field", nil, false, name},
+		{"no field, signed", nil, true, name + ", Signature"},
+		{"another name", []string{"Vary: Accept-Encoding"}, false, "Accept-Encoding, " + name},
+		{"another name, signed", []string{"Vary: Accept-Encoding"}, true, "Accept-Encoding, " + name + ", Signature"},
 		{"several lines", []string{"Vary: Accept-Encoding", "Vary: Origin,,Accept ,"}, false, "Accept-Encoding, Origin, Accept, " + name},
-		{"any", []string{"Vary: *"}, true, "*"},
-		{"any among others", []string{"Vary: Accept", "Vary: a, *,b"}, false, "*"},
+		{"asterisk", []string{"Vary: *"}, true, "*"},
+		{"asterisk among other names", []string{"Vary: Accept", "Vary: a, *,b"}, false, "*"},
 		{"a name with an asterisk", []string{"Vary: a*"}, false, "a*, " + name},
-		{"ours", []string{"Vary: Origin, " + strings.ToLower(name)}, false, "Origin, " + strings.ToLower(name)},
-		{"ours of two", []string{"vary: signature"}, true, "signature, " + name},
+		{"certgate's name in lower case", []string{"Vary: Origin, " + strings.ToLower(name)}, false, "Origin, " + strings.ToLower(name)},
+		{"one of certgate's two names", []string{"vary: signature"}, true, "signature, " + name},
 		{"empty", []string{"Vary:"}, false, name},
-		{"of the connection only", []string{"Connection: Vary", "Vary: Origin"}, false, name},
+		{"listed in Connection", []string{"Connection: Vary", "Vary: Origin"}, false, name},
 	}
 	bodies := []struct{ name, lines, body string }{
 		{"whole", "Content-Length: 2\r\n", "hi"},
 		{"streamed", "Transfer-Encoding: chunked\r\n", chunks("hi", "")},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		for _, body := range bodies {
 			t.Run(string(w)+"/"+tt.name+"/"+body.name, func(t *testing.T) {
 				own := strings.Join(append(slices.Clone(tt.own), ""), "\r\n")
 				up := answering(t, dated(w, "HTTP/1.1 200 OK\r\n"+own+body.lines+"\r\n"+body.body))
-				g := newGateway(t, options{way: w, upstream: up.addr})
+				g := newGateway(t, options{route: w, upstream: up.addr})
 				res := g.ask(t, getSigned(tt.signed))
 				if have := res.Header["Vary"]; len(have) != 1 || have[0] != tt.want || res.body != "hi" {
 					t.Errorf("Vary %q with body %q, want %q", have, res.body, tt.want)
@@ -50,12 +50,12 @@ func TestVary(t *testing.T) {
 	}
 }
 
-// TestVaryOnStatuses: whatever the status, the answer varies.
+// TestVaryOnStatuses checks that responses of every status contain Vary.
 func TestVaryOnStatuses(t *testing.T) {
-	for w, status := range allWays([]string{"204 No Content", "304 Not Modified", "404 Not Found", "500 Failed"}) {
+	for w, status := range allRoutes([]string{"204 No Content", "304 Not Modified", "404 Not Found", "500 Failed"}) {
 		t.Run(string(w)+"/"+status, func(t *testing.T) {
 			up := answering(t, dated(w, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n"))
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			if have := g.ask(t, get("/")).Header["Vary"]; !slices.Equal(have, []string{credentialHeader}) {
 				t.Errorf("Vary %q, want %s", have, credentialHeader)
 			}
@@ -63,8 +63,8 @@ func TestVaryOnStatuses(t *testing.T) {
 	}
 }
 
-// TestVaryOfRepeats: an answer that is the one before, byte for byte, varies by the
-// request that it answers.
+// TestVaryOfRepeats checks that the Vary field of a response depends on its own request,
+// even if the upstream sends the same bytes as for the previous request.
 func TestVaryOfRepeats(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		for {
@@ -74,7 +74,7 @@ func TestVaryOfRepeats(t *testing.T) {
 			c.say(dated(quick, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 		}
 	})
-	g := newGateway(t, options{way: quick, upstream: up.addr})
+	g := newGateway(t, options{route: quick, upstream: up.addr})
 	for _, signed := range []bool{false, false, true, true, false} {
 		want := forward.NewVary([]string{credentialHeader, ""}).Value(signed)
 		if have := g.ask(t, getSigned(signed)).Header.Get("Vary"); have != want {

@@ -38,33 +38,33 @@ func newServer(t *testing.T, handler http.HandlerFunc) (addr string) {
 	return s.Listener.Addr().String()
 }
 
-// dated is the answer with a date, or the lane would have to make one and could not
-// take the header as it is.
-func dated(w way, answer string) string {
+// dated returns the response with a Date field if the server is the lane. Without one,
+// the lane would have to add it and could not forward the header unchanged.
+func dated(w route, response string) string {
 	if w != quick {
-		return answer
+		return response
 	}
 	line := regexp.MustCompile(`(?m)^HTTP/1\.[01] [2-5].*\r\n`)
-	return line.ReplaceAllString(answer, "${0}Date: Sun, 22 Nov 2026 08:00:00 GMT\r\n")
+	return line.ReplaceAllString(response, "${0}Date: Sun, 22 Nov 2026 08:00:00 GMT\r\n")
 }
 
-// What stays of an answer's header, apart from Date.
-func TestAnswer(t *testing.T) {
+// TestResponse checks which header fields of a response are forwarded, apart from Date.
+func TestResponse(t *testing.T) {
 	tests := []struct {
-		name, method, answer string
-		status               int
-		header               http.Header
-		body                 string
+		name, method, response string
+		status                 int
+		header                 http.Header
+		body                   string
 	}{
 		{"plain", "GET", "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nContent-Type: a/b\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\nhi", 201,
 			http.Header{"Content-Length": {"2"}, "Content-Type": {"a/b"}, "Set-Cookie": {"a=b", "c=d"}}, "hi"},
-		{"no type is guessed", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", 200, http.Header{"Content-Length": {"6"}}, "<html>"},
+		{"no content type is added", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", 200, http.Header{"Content-Length": {"6"}}, "<html>"},
 		{"not found, empty", "GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 404, http.Header{"Content-Length": {"0"}}, ""},
 		{"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: a/b\r\n\r\n", 200, http.Header{"Content-Length": {"5"}, "Content-Type": {"a/b"}}, ""},
 		{"no content", "GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", 204, http.Header{"X-A": {"b"}}, ""},
 		{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", 304, http.Header{"Etag": {`"x"`}}, ""},
 		{"redirect is not followed", "GET", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 302, http.Header{"Content-Length": {"0"}, "Location": {"http://127.0.0.1:1/"}}, ""},
-		{"compressed stays so", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\nxyz", 200, http.Header{"Content-Length": {"3"}, "Content-Encoding": {"gzip"}}, "xyz"},
+		{"compressed body is unchanged", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\nxyz", 200, http.Header{"Content-Length": {"3"}, "Content-Encoding": {"gzip"}}, "xyz"},
 		{"until close", "GET", "HTTP/1.0 200 OK\r\n\r\nhi", 200, http.Header{}, "hi"},
 		{"hop by hop", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Hop\r\nX-Hop: a\r\nKeep-Alive: b\r\nProxy-Authenticate: c\r\nUpgrade: d\r\nTe: e\r\nX-End: f\r\n\r\n", 200,
 			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
@@ -72,12 +72,12 @@ func TestAnswer(t *testing.T) {
 			http.Header{"Content-Length": {"0"}, "X-End": {"f"}}, ""},
 		{"trailers", "GET", "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n", 200, http.Header{}, "hi"},
 		{"another request id", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Request-Id: other\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
-		{"hints before", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
+		{"early hints first", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, ""},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			up := answering(t, dated(w, tt.answer))
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			up := answering(t, dated(w, tt.response))
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			res := g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
 			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
@@ -95,30 +95,30 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// Answers that are none: the client gets the gateway's own.
-func TestNoAnswer(t *testing.T) {
+// TestInvalidResponse checks that the gateway replaces an invalid response with its own.
+func TestInvalidResponse(t *testing.T) {
 	tests := []struct {
-		name, answer string
-		want         refusal.Reason
+		name, response string
+		want           refusal.Reason
 	}{
 		{"hangs up", "", refusal.UpstreamFailed},
 		{"not HTTP", "SSH-2.0-x\r\n", refusal.UpstreamFailed},
 		{"switches protocols", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", refusal.UpstreamFailed},
 		{"status 0", "HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
 		{"status below 100", "HTTP/1.1 099 Less\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
-		{"a header too long", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 70<<10) + "\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
+		{"header too long", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 70<<10) + "\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
 		{"too many headers", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: b\r\n", 10<<10) + "Content-Length: 0\r\n\r\n", refusal.UpstreamFailed},
-		{"hints without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 10<<10), refusal.UpstreamFailed},
+		{"unlimited early hints", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 10<<10), refusal.UpstreamFailed},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", refusal.UpstreamFailed},
 		{"65 options in Connection", "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: " + strings.Repeat("x,", 64) + "x\r\nContent-Length: 0\r\n\r\n", refusal.UpstreamFailed},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			up := answering(t, dated(w, tt.answer))
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			up := answering(t, dated(w, tt.response))
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			res := g.ask(t, get("/"))
 			if res.StatusCode != tt.want.Status() || res.body != string(tt.want)+"\n" {
-				t.Errorf("answer %d %q, want %d %s", res.StatusCode, res.body, tt.want.Status(), tt.want)
+				t.Errorf("response %d %q, want %d %s", res.StatusCode, res.body, tt.want.Status(), tt.want)
 			}
 			if have := reason(t, <-g.results); have != tt.want {
 				t.Errorf("reason %q, want %q", have, tt.want)
@@ -127,7 +127,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// closedAddr is an address where nobody listens.
+// closedAddr returns an address that refuses connections.
 func closedAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -139,9 +139,9 @@ func closedAddr(t *testing.T) string {
 }
 
 func TestUpstreamRefuses(t *testing.T) {
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{way: w, upstream: closedAddr(t)})
+			g := newGateway(t, options{route: w, upstream: closedAddr(t)})
 			if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
 				t.Errorf("status %d, want 502", res.StatusCode)
 			}
@@ -152,12 +152,12 @@ func TestUpstreamRefuses(t *testing.T) {
 	}
 }
 
-func TestUpstreamNeverAnswers(t *testing.T) {
-	for _, w := range ways {
+func TestUpstreamNeverResponds(t *testing.T) {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{way: w, upstream: up.addr, timeout: soon})
+			g := newGateway(t, options{route: w, upstream: up.addr, timeout: soon})
 			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
 				t.Errorf("status %d, want 504", res.StatusCode)
 			}
@@ -168,22 +168,23 @@ func TestUpstreamNeverAnswers(t *testing.T) {
 	}
 }
 
-// A part of an answer must not look like the whole.
-func TestAnswerBreaksOff(t *testing.T) {
-	tests := []struct{ name, answer string }{
+// TestTruncatedResponse checks that a truncated response is not delivered to the client
+// as a complete one.
+func TestTruncatedResponse(t *testing.T) {
+	tests := []struct{ name, response string }{
 		{"declared", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n123"},
-		{"declared, nothing", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"},
+		{"declared, no body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("123")},
 		{"chunked, inside a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123"},
 		{"chunked, malformed", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("123") + "nonsense\r\n"},
 	}
-	for w, tt := range allWays(tests) {
+	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			up := answering(t, dated(w, tt.answer))
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			up := answering(t, dated(w, tt.response))
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(get("/"))
-			// The header may be out or not when the connection breaks.
+			// The header may or may not have been sent when the connection breaks.
 			if res, err := http.ReadResponse(c.r, nil); err == nil {
 				if body, err := io.ReadAll(res.Body); err == nil {
 					t.Errorf("the client got %q as a whole", body)
@@ -197,9 +198,9 @@ func TestAnswerBreaksOff(t *testing.T) {
 	}
 }
 
-// A body that runs over when the answer has begun is the client's fault, not
-// the upstream's.
-func TestBodyRunsOverBehindTheAnswer(t *testing.T) {
+// TestBodyTooLargeAfterResponse checks that a request body that exceeds the limit after
+// the response has begun is reported as the client's error and not the upstream's.
+func TestBodyTooLargeAfterResponse(t *testing.T) {
 	up := newUpstream(t, func(_ int, c *conn) {
 		_, _ = c.head()
 		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -221,10 +222,10 @@ func TestBodyRunsOverBehindTheAnswer(t *testing.T) {
 	}
 }
 
-// A stream arrives part by part: the upstream sends each only after the client
-// has the one before.
+// TestStream checks that a streamed response arrives part by part. The upstream sends
+// each part after the client has received the previous one.
 func TestStream(t *testing.T) {
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			next := make(chan struct{})
 			up := newUpstream(t, func(_ int, c *conn) {
@@ -237,7 +238,7 @@ func TestStream(t *testing.T) {
 				<-next
 				c.say("0\r\n\r\n")
 			})
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			c := dial(t, g.addr)
 			c.say(get("/"))
 			res, err := http.ReadResponse(c.r, nil)
@@ -259,10 +260,10 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestSurplusIsNoAnswer: what an upstream says behind an answer is nobody's answer,
-// however soon the next request comes.
-func TestSurplusIsNoAnswer(t *testing.T) {
-	answer := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
+// TestSurplusIsDiscarded checks that bytes after a response are not taken for the response
+// to the next request, even if that request arrives immediately.
+func TestSurplusIsDiscarded(t *testing.T) {
+	response := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
 	up := newUpstream(t, func(_ int, c *conn) {
 		for {
 			head, err := c.head()
@@ -270,15 +271,15 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 			case err != nil:
 				return
 			case strings.HasPrefix(head, http.MethodHead):
-				c.say(answer(answer("evil")))
+				c.say(response(response("evil")))
 			default:
-				c.say(answer("good"))
+				c.say(response("good"))
 			}
 		}
 	})
-	for _, w := range ways {
+	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{way: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.addr})
 			var all sync.WaitGroup
 			for range 16 {
 				all.Go(func() { wantGood(t, g.addr) })
@@ -288,7 +289,7 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 	}
 }
 
-// wantGood asks for a header and then for a body, again and again.
+// wantGood sends HEAD and GET requests alternately and checks the responses.
 func wantGood(t *testing.T, addr string) {
 	t.Helper()
 	c := dial(t, addr)
