@@ -93,7 +93,7 @@ func TestNewSendsChain(t *testing.T) {
 }
 
 // TestParseRefuses checks the error for each kind of unusable pair. Each case differs
-// from the good one in one way.
+// from the valid one in one aspect.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -113,7 +113,7 @@ func TestParseRefuses(t *testing.T) {
 		cert, key []byte
 		want      string // part of the error, or "" for no error
 	}{
-		{"good", goodCert, goodKey, ""},
+		{"valid", goodCert, goodKey, ""},
 		{"empty", nil, nil, "want a certificate and its private key in PEM"},
 		{"key in place of the certificate", goodKey, goodKey, "failed to find certificate PEM data"},
 		{"certificate in place of the key", goodCert, goodCert, "found a certificate"},
@@ -137,7 +137,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// certify returns a certificate for any key, also for one that package pki refuses.
+// certify returns a certificate for any key, including a key that package pki refuses.
 func certify(t *testing.T, key crypto.Signer) []byte {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{OrganizationalUnit: []string{"mail"}}}

@@ -195,7 +195,7 @@ func (g *gateway) wantNone(t *testing.T) {
 	}
 }
 
-// transport returns a transport to the gateway with a connection pool of its own.
+// transport returns a transport to the gateway with its own connection pool.
 func (g *gateway) transport(t *testing.T, c *signing.Credential) *signing.Transport {
 	t.Helper()
 	base := &http.Transport{}

@@ -33,7 +33,7 @@ func (t *Transport) checkOrigin(r *http.Request) error {
 	return nil
 }
 
-// parseOrigin reads an origin and returns it in the form of [originOf].
+// parseOrigin parses an origin and returns it in the form of [originOf].
 func parseOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

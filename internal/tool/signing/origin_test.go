@@ -26,10 +26,10 @@ func TestOrigin(t *testing.T) {
 		good                    bool
 	}{
 		{"same", "https://app.example", "https://app.example/events", "", true},
-		{"slash", "https://app.example/", "https://app.example/events", "", true},
+		{"trailing slash", "https://app.example/", "https://app.example/events", "", true},
 		{"default port", "https://app.example", "https://app.example:443/events", "", true},
 		{"default port of http", "http://app.example:80", "http://app.example/events", "app.example:80", true},
-		{"case", "https://app.example", "HTTPS://APP.example/events", "", true},
+		{"upper case", "https://app.example", "HTTPS://APP.example/events", "", true},
 		{"international name", "https://bücher.example", "https://xn--bcher-kva.example/", "", true},
 		{"address", "https://[::1]:8443", "https://[::1]:8443/", "", true},
 		{"another scheme", "https://app.example", "http://app.example/events", "", false},
@@ -39,7 +39,7 @@ func TestOrigin(t *testing.T) {
 		{"user information", "https://app.example", "https://app.example@evil.example/", "", false},
 		{"another Host", "https://app.example", "https://app.example/events", "evil.example", false},
 		{"no origin", "", "https://app.example/events", "", false},
-		{"a path", "https://app.example/v1", "https://app.example/v1/events", "", false},
+		{"origin with a path", "https://app.example/v1", "https://app.example/v1/events", "", false},
 		{"another protocol", "ftp://app.example", "ftp://app.example/", "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

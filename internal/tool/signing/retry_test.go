@@ -78,6 +78,6 @@ func TestReplayedTwice(t *testing.T) {
 	})
 	res := get(t, &signing.Transport{Credential: newCredential(t, newAuthority(t)), Origin: "https://app.example", Base: base}, "https://app.example/")
 	if res.StatusCode != http.StatusUnauthorized || sent != 2 {
-		t.Errorf("want 401 after two tries, found %d after %d", res.StatusCode, sent)
+		t.Errorf("want 401 after two attempts, found %d after %d", res.StatusCode, sent)
 	}
 }

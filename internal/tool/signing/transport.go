@@ -15,17 +15,17 @@ const (
 	defaultMaxBodyBytes = 1 << 20
 )
 
-// These errors can be told apart with [errors.Is]. When [Transport.RoundTrip]
-// returns one of them, it has sent nothing.
+// Use [errors.Is] to distinguish these errors. If [Transport.RoundTrip] returns one of
+// them, it has not sent the request.
 var (
-	// ErrOrigin: the request, which may be a redirect, does not go to
+	// ErrOrigin means that the request, which may be a redirect, does not go to
 	// [Transport.Origin].
 	ErrOrigin = errors.New("want a request for the transport's origin")
-	// ErrBodyTooLarge: the body is longer than [Transport.MaxBodyBytes].
+	// ErrBodyTooLarge means that the body is longer than [Transport.MaxBodyBytes].
 	ErrBodyTooLarge = errors.New("the request's body is too large to be signed")
-	// ErrNoCredential: the transport has no credential, or the zero value.
+	// ErrNoCredential means that the transport has no credential, or the zero value.
 	ErrNoCredential = errors.New("want a credential, found none")
-	// ErrUnsigned: a signature cannot cover the request, for example because its
+	// ErrUnsigned means that a signature cannot cover the request, for example because its
 	// path contains bytes outside of ASCII, or the key failed to sign.
 	ErrUnsigned = errors.New("the request cannot be signed")
 )
@@ -46,7 +46,7 @@ var (
 //
 //   - Base may repeat a request with the same signature. [http.Transport] does so
 //     when it finds that an idle connection was closed. If the gateway had accepted
-//     the first one, it answers the second with 401 proof_replayed.
+//     the first one, it refuses the second with 401 proof_replayed.
 //   - After a 401 proof_replayed, Transport signs a GET, HEAD or OPTIONS request
 //     again and sends it once more. For other methods the caller gets this
 //     response: the gateway had accepted the request before.
@@ -100,9 +100,8 @@ func (t *Transport) signAndSend(r *http.Request, body []byte) (*http.Response, e
 	return res, err
 }
 
-// Sign returns a signed copy of the request, for a program that sends it in
-// another way than by RoundTrip. It reads and closes the body of r; the copy has a
-// body of its own. The gateway accepts the signature once and within one minute.
+// Sign returns a signed copy of the request, for a program that does not send it with
+// RoundTrip. It reads and closes the body of r; the copy has its own body. The gateway accepts the signature once and within one minute.
 //
 // The error is an [ErrOrigin], [ErrBodyTooLarge], [ErrNoCredential] or
 // [ErrUnsigned], or the error of reading the body.

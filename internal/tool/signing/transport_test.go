@@ -161,8 +161,8 @@ func TestBodyLimit(t *testing.T) {
 	}{
 		{"at the limit", "0123456789", -1, nil},
 		{"at the limit, with Content-Length", "0123456789", 10, nil},
-		{"over", "0123456789x", -1, signing.ErrBodyTooLarge},
-		{"over, with Content-Length", "0123456789x", 11, signing.ErrBodyTooLarge},
+		{"above the limit", "0123456789x", -1, signing.ErrBodyTooLarge},
+		{"above the limit, with Content-Length", "0123456789x", 11, signing.ErrBodyTooLarge},
 		{"shorter than Content-Length", "012345678", 10, io.ErrUnexpectedEOF},
 	} {
 		t.Run(test.name, func(t *testing.T) {
