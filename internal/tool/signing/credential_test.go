@@ -121,7 +121,7 @@ func TestParseRefuses(t *testing.T) {
 		{"encrypted, RFC 1421", goodCert, encrypted, "want a key without a passphrase"},
 		{"encrypted, PKCS #8", goodCert, pemOf(keyBlock("ENCRYPTED"), []byte("x")), "want a key without a passphrase"},
 		{"P-521", pemOf("CERTIFICATE", issue(t, ca, p521).Certificate[0]), pkcs8(t, p521), "want a key that can sign requests"},
-		{"short key", pemOf("CERTIFICATE", certify(t, short)), pkcs8(t, short), "want a key that is long enough"},
+		{"short key", pemOf("CERTIFICATE", certify(t, short)), pkcs8(t, short), "want a key long enough"},
 		{"self-signed", pemOf("CERTIFICATE", selfSigned(t, key)), goodKey, "want a certificate for a key of the client's own"},
 		{"five certificates", slices.Repeat(goodCert, 5), goodKey, "want 1 to 4 certificates"},
 	} {
