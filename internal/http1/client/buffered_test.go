@@ -11,7 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-// bufferedBodies are responses of which the body has arrived with the header in whole or in
+// bufferedBodies are responses whose body has arrived with the header in whole or in
 // part.
 var bufferedBodies = []struct {
 	name, method, answer, later string

@@ -245,7 +245,7 @@ func (w *response) finishHeader(body []byte, whole bool) {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// chooseFraming decides how the client finds the end of the body, of which n bytes are known.
+// chooseFraming decides how the client finds the end of the body. n bytes of it are known.
 func (w *response) chooseFraming(n int, whole bool) {
 	switch {
 	case w.length >= 0 || !bodyAllowed(w.status):

@@ -39,7 +39,7 @@ func (p *Pool) Reserve(v *Reservation, client string) *refusal.Error {
 	return nil
 }
 
-// choose assigns the next address to v. It reports false when there is none. The caller
+// choose assigns the next address to v. It reports false when no address is left. The caller
 // holds mu.
 func (p *Pool) choose(v *Reservation) bool {
 	i, probe := p.search(v.tried)
@@ -61,7 +61,7 @@ func (v *Reservation) Index() int { return v.index }
 // URL returns the chosen address. The caller must not change it.
 func (v *Reservation) URL() *url.URL { return v.pool.addresses[v.index].url }
 
-// Name returns the [Name] of the chosen address, or "" when there is none.
+// Name returns the [Name] of the chosen address, or "" before an address is chosen.
 func (v *Reservation) Name() string {
 	if v.pool == nil {
 		return ""

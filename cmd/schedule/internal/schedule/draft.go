@@ -47,7 +47,7 @@ type Fault struct {
 
 // ParseDraft parses {"event":{"start_time":…,"end_time":…,"name":…}}. Each of these
 // members must occur once, with exactly this name; other members and trailing data are
-// faults. ParseDraft returns every fault. The draft is valid if there is none.
+// faults. ParseDraft returns every fault. The draft is valid if the list of faults is empty.
 func ParseDraft(body []byte) (Draft, []Fault) {
 	if !utf8.Valid(body) {
 		return Draft{}, []Fault{{"body", "want UTF-8 text"}}

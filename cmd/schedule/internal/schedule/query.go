@@ -76,7 +76,7 @@ func (s *Store) Event(ctx context.Context, id string) (Event, error) {
 }
 
 // Nearest returns the event that is nearest to the empty period [from, to): the last
-// event before it or the first event after it. It returns [ErrNotFound] if there is none.
+// event before it or the first event after it. It returns [ErrNotFound] without such an event.
 func (s *Store) Nearest(ctx context.Context, from, to time.Time) (Event, error) {
 	before, errBefore := scan(s.reader.QueryRowContext(ctx,
 		`SELECT `+columns+` FROM events WHERE end_time <= ? ORDER BY end_time DESC LIMIT 1`, stamp(from)))
