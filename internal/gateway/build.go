@@ -2,7 +2,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
-	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/guard/certcache"
@@ -132,12 +130,8 @@ func (g *Gateway) newGate() *gate.Gate {
 
 // newPossession returns the signature requirements of a configuration.
 func newPossession(c config.Config, guard *throttle.Guard, nonces httpsig.Nonces) gate.Possession {
-	requires := func(rule access.Proof) bool {
-		return cmp.Or(rule, c.Proof) == access.ProofRequire
-	}
 	return gate.Possession{
-		Default:    c.Proof,
-		Everywhere: c.Rules.Policy.EveryRule(requires),
+		Default: c.Proof,
 		Verifier: &httpsig.Verifier{
 			CredentialHeader: c.AuthHeader, Authorities: c.PublicAuthorities,
 			LegacyRSA: c.LegacyRSAProof, ClockSkew: c.Limits.ClockSkew, Nonces: nonces,

@@ -10,29 +10,44 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestSignaturesRequiredEverywhere checks that a malformed signature is refused before the
-// certificate is read if and only if every rule requires signatures.
-func TestSignaturesRequiredEverywhere(t *testing.T) {
-	const require = `rules: [{name: a, clients: [mail], allow: ["GET /a"], proof: require}]`
+// TestRequiredSignatures checks that AUTH_PROOF is the default of the rules, and that a
+// request without a certificate gets the same refusal with every setting.
+func TestRequiredSignatures(t *testing.T) {
+	const unset, require, off = "", ", proof: require", ", proof: off"
+	credential := newCredentials(t).header
 	for _, tt := range []struct {
-		setting, rules string
-		want           refusal.Reason
+		setting, rule string
+		want          refusal.Reason
 	}{
-		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.ProofMalformed},
+		{"require", unset, refusal.ProofMalformed},
+		{"require", off, ""},
 		{"off", require, refusal.ProofMalformed},
-		{"off", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.CredentialMissing},
-		{"observe", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}]`, refusal.CredentialMissing},
-		{"require", `rules: [{name: a, clients: [mail], allow: ["GET /a"]}, {name: b, clients: [mail], allow: ["GET /b"], proof: observe}]`, refusal.CredentialMissing},
+		{"off", unset, ""},
+		{"observe", unset, ""},
 	} {
-		t.Run(tt.setting+" "+tt.rules, func(t *testing.T) {
-			r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": tt.setting, "ACCESS_RULES": tt.rules}))
-			d := r.gate.Load().Decide(gate.Request{
-				Time: time.Now(), Method: http.MethodGet, Target: "/a", Header: http.Header{"Signature-Input": {"what?"}, "Signature": {"what?"}},
-			})
-			if d.Denial == nil || d.Denial.Reason != tt.want {
-				t.Errorf("%v, want %s", d.Denial, tt.want)
+		t.Run(tt.setting+tt.rule, func(t *testing.T) {
+			rules := `rules: [{name: a, clients: [mail], allow: ["GET /a"]` + tt.rule + `}]`
+			r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": tt.setting, "ACCESS_RULES": rules}))
+			request := gate.Request{
+				Time: time.Now(), Credential: []string{credential}, Method: http.MethodGet, Target: "/a",
+				Header: http.Header{"Signature-Input": {"?"}, "Signature": {"?"}},
 			}
+			wantDecision(t, r.gate.Load().Decide(request), tt.want)
+			request.Credential = nil
+			wantDecision(t, r.gate.Load().Decide(request), refusal.CredentialMissing)
 		})
+	}
+}
+
+// wantDecision checks the reason of a refusal; "" means a grant.
+func wantDecision(t *testing.T, d gate.Decision, want refusal.Reason) {
+	t.Helper()
+	var reason refusal.Reason
+	if d.Denial != nil {
+		reason = d.Denial.Reason
+	}
+	if reason != want || d.Grant.Valid() != (want == "") {
+		t.Errorf("%v, want reason %q", d.Denial, want)
 	}
 }
 

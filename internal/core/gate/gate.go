@@ -166,11 +166,6 @@ func (g *Gate) Admit(r Request) (d Decision) {
 }
 
 func (g *Gate) decide(r *Request, d *Decision) (err error) {
-	early, err := g.readEarly(r)
-	if err != nil {
-		d.Last = Proof
-		return err
-	}
 	if err := g.identify(r, d); err != nil {
 		return err
 	}
@@ -183,7 +178,7 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	}
 	d.Rule = d.Grant.Rule()
 	d.Last = Proof
-	if err := g.prove(r, early, d); err != nil {
+	if err := g.prove(r, d); err != nil {
 		return err
 	}
 	d.Last = Rate

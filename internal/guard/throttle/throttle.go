@@ -85,11 +85,10 @@ func (g guardedIdentifier) Identify(claim gate.Claim, now time.Time) (result gat
 }
 
 // Prove calls check, which verifies that a request from addr was signed with the key
-// of the client of this name. The name is verified, or empty. Every error of check is a
-// failure. Failures are counted per client and address, separately from those of
-// [Guard.Wrap]: if all clients have the address of one load balancer, a flood of bad
-// certificates delays no signed request, and a flood of bad signatures for one client
-// delays only that client. Without a name, failures count like bad certificates.
+// of the verified client of this name. Every error of check is a failure. Failures are
+// counted per client and address, separately from those of [Guard.Wrap]: if all clients
+// have the address of one load balancer, a flood of bad certificates delays no signed
+// request, and a flood of bad signatures for one client delays only that client.
 //
 // Sources within their budget are verified immediately, because every signed request
 // is verified and must not queue. Sources over their budget queue at low priority

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/access"
-	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -24,12 +23,9 @@ const (
 type Possession struct {
 	// Default applies to rules without a proof setting. Unsaid means off.
 	Default access.Proof
-	// Everywhere states that Default and all rules require a signature. Then a malformed
-	// signature is refused before the certificate is verified.
-	Everywhere bool
 	// Verifier verifies signatures. Nil accepts none.
 	Verifier *httpsig.Verifier
-	// Guard calls check for a client, whose name is verified or empty. It may delay a source
+	// Guard calls check for the verified client with that name. It may delay a source
 	// with too many failures, or refuse it. Nil calls check at once.
 	Guard func(source netip.Addr, client string, check func() error) error
 	// Observer replaces Guard for a request whose signature is only observed. It never waits,
@@ -37,7 +33,7 @@ type Possession struct {
 	Observer func(source netip.Addr, client string, check func() error) error
 }
 
-// asked returns the setting of the rule, or the default.
+// required returns the setting of the rule, or the default.
 func (p *Possession) required(g access.Grant) access.Proof {
 	return cmp.Or(g.Proof(), p.Default, access.ProofOff) // ProofUnsaid is the zero value
 }
@@ -55,30 +51,10 @@ func (p *Possession) callGuard(source netip.Addr, client string, check func() er
 	return p.Guard(source, client, check)
 }
 
-// glance refuses a malformed or expired signature before the certificate is verified, if
-// every request must be signed. It returns nil for a request without a signature, so that errors of
-// its certificate are reported first.
-func (g *Gate) readEarly(r *Request) (*httpsig.Statement, error) {
-	if !g.Possession.Everywhere || r.Auth == MTLS || len(r.Header[headers.SignatureInput]) == 0 {
-		return nil, nil //nolint:nilnil // said above
-	}
-	return g.Possession.read(r.message(""), r.Source, r.Time)
-}
-
-// read parses the signature. It reports only failures to the guard, without a client
-// name, because signed requests must not queue behind other requests of the same address.
-func (p *Possession) read(m httpsig.Message, source netip.Addr, now time.Time) (*httpsig.Statement, error) {
-	statement, err := p.Verifier.Read(m, now)
-	if err != nil {
-		return nil, p.callGuard(source, "", func() error { return err })
-	}
-	return &statement, nil
-}
-
 // prove verifies the signature if the rule requires or observes one. For an observed
 // signature it records the refusal and allows the request. An error of reading the body
 // is reported when the request is forwarded.
-func (g *Gate) prove(r *Request, early *httpsig.Statement, d *Decision) error {
+func (g *Gate) prove(r *Request, d *Decision) error {
 	d.Proof = g.Possession.required(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
@@ -87,7 +63,7 @@ func (g *Gate) prove(r *Request, early *httpsig.Statement, d *Decision) error {
 	if d.Proof == access.ProofObserve {
 		p.Guard = p.Observer
 	}
-	err := p.verify(signedRequest{r.message(d.Client.Name()), early, d.Client, r.Source}, r.Time)
+	err := p.verify(signedRequest{r.message(d.Client.Name()), d.Client, r.Source}, r.Time)
 	switch {
 	case err == nil:
 		d.Auth, d.Authority = Signed, p.Verifier.Authority(r.Authority)
@@ -97,28 +73,23 @@ func (g *Gate) prove(r *Request, early *httpsig.Statement, d *Decision) error {
 	return err
 }
 
-// question holds a request whose signature is to be verified.
+// signedRequest is a request whose signature is to be verified.
 type signedRequest struct {
 	message httpsig.Message
-	early   *httpsig.Statement // nil if the signature was not parsed yet
 	client  identity.Client
 	source  netip.Addr
 }
 
-// proven runs the steps of package httpsig. The guard limits the signature verification and counts
-// the failures of the other steps. It is not held while the body is read.
+// verify runs the steps of package httpsig. The guard limits the signature verification
+// and counts the failures of the other steps. It is not held while the body is read.
 func (p *Possession) verify(s signedRequest, now time.Time) error {
 	var checked httpsig.Checked
-	err := p.callGuard(s.source, s.client.Name(), func() (err error) {
-		statement := s.early
-		if statement == nil {
-			read, err := p.Verifier.Read(s.message, now)
-			if err != nil {
-				return p.missingProof(err, s.client)
-			}
-			statement = &read
+	err := p.callGuard(s.source, s.client.Name(), func() error {
+		statement, err := p.Verifier.Read(s.message, now)
+		if err != nil {
+			return p.missingProof(err, s.client)
 		}
-		checked, err = p.Verifier.Check(*statement, s.message, s.client)
+		checked, err = p.Verifier.Check(statement, s.message, s.client)
 		return err
 	})
 	if err != nil {
@@ -134,7 +105,7 @@ func (p *Possession) verify(s signedRequest, now time.Time) error {
 	return err
 }
 
-// unsigned replaces the refusal of a missing signature if the client's key cannot sign at all.
+// missingProof replaces the refusal of a missing signature if the client's key cannot sign at all.
 // Other errors are returned unchanged.
 func (p *Possession) missingProof(err error, client identity.Client) error {
 	if e := refusal.Of(err); e == nil || e.Reason != refusal.ProofMissing {

@@ -292,31 +292,22 @@ func TestProofObserver(t *testing.T) {
 	s.want(t, s.signed(t, "/require"), "", gate.Rate, gate.Signed, "")
 }
 
-// TestProofEverywhere: a signature that cannot be good costs no verification of a
-// certificate; one that is missing does not hide what is wrong with the certificate.
-func TestProofEverywhere(t *testing.T) {
+// TestCertificateBeforeSignature checks that a request with an invalid certificate is refused
+// for its certificate, with any signature, and that no signature of it is verified.
+func TestCertificateBeforeSignature(t *testing.T) {
 	s := newStage(t, access.ProofRequire)
-	stranger := newStage(t, access.ProofRequire).signed(t, "/unsaid")
-	s.want(t, stranger, refusal.CertificateUntrusted, gate.Trust, gate.Bearer, "")
-	unread := stranger
-	unread.Header = stranger.Header.Clone()
-	unread.Header.Set("Signature-Input", "what?")
-	s.want(t, unread, refusal.CertificateUntrusted, gate.Trust, gate.Bearer, "")
-
-	s.Possession.Everywhere, s.guarded = true, nil
-	s.want(t, stranger, refusal.CertificateUntrusted, gate.Trust, gate.Bearer, "")
-	if len(s.guarded) != 0 {
-		t.Errorf("want no waiting before anybody is verified, found %q", s.guarded)
-	}
-	s.want(t, unread, refusal.ProofMalformed, gate.Proof, gate.Bearer, "")
-	if !slices.Equal(s.guarded, []refusal.Reason{refusal.ProofMalformed}) || s.names[len(s.names)-1] != "" {
-		t.Errorf("want the guard to hear of it and of nobody, found %q of %q", s.guarded, s.names)
-	}
-	unsigned := stranger
+	valid := newStage(t, access.ProofRequire).signed(t, "/require") // by another master key
+	malformed := valid
+	malformed.Header = valid.Header.Clone()
+	malformed.Header.Set("Signature-Input", "?")
+	unsigned := valid
 	unsigned.Header = http.Header{}
-	s.want(t, unsigned, refusal.CertificateUntrusted, gate.Trust, gate.Bearer, "")
-	handshake := s.bearer("/unsaid")
-	handshake.Auth = gate.MTLS
-	handshake.Header.Set("Signature-Input", "what?")
-	s.want(t, handshake, "", gate.Rate, gate.MTLS, "")
+	for name, r := range map[string]gate.Request{"valid": valid, "malformed": malformed, "no signature": unsigned} {
+		t.Run(name, func(t *testing.T) {
+			s.want(t, r, refusal.CertificateUntrusted, gate.Trust, gate.Bearer, "")
+		})
+	}
+	if len(s.guarded) != 0 {
+		t.Errorf("want no signature verified, found the results %q", s.guarded)
+	}
 }
