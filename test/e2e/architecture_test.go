@@ -42,7 +42,7 @@ func archRules() []archRule {
 			"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit",
 			"internal/filewatch", "internal/surface", "internal/config",
 		}},
-		{"internal/testkit", []string{"internal/core", "internal/tool"}},
+		{"internal/testkit", nil},
 	}
 }
 

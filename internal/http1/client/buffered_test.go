@@ -9,15 +9,17 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // bufferedBodies are responses whose body has arrived with the header in whole or in
 // part.
 var bufferedBodies = []struct {
-	name, method, answer, later string
-	taken                       bool
-	body                        string
-	again                       bool
+	name, method, response, later string
+	taken                         bool
+	body                          string
+	again                         bool
 }{
 	{"all of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "hi", true},
 	{"nothing to come", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, "", true},
@@ -38,22 +40,22 @@ func TestBufferedBody(t *testing.T) {
 	for _, tt := range bufferedBodies {
 		t.Run(tt.name, func(t *testing.T) {
 			read := make(chan struct{}, 1)
-			up := newUpstream(t, func(_ int, c *conn) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				for {
-					r, _, err := c.request()
+					r, _, err := c.Request()
 					switch {
 					case err != nil:
 						return
 					case r.Method == http.MethodPut:
-						c.say(empty)
+						c.Send(rawhttp.Empty)
 					default:
-						c.say(tt.answer)
+						c.Send(tt.response)
 						<-read
-						c.say(tt.later)
+						c.Send(tt.later)
 					}
 				}
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			a := do(t, c, tt.method)
 			body, taken := a.BufferedBody()
 			have := string(body)
@@ -73,9 +75,9 @@ func TestBufferedBody(t *testing.T) {
 			_ = a.Body.Close()
 			_ = a.Body.Close()
 			if _, body, err := exchange(t, c, http.MethodPut, "x"); err != nil || body != "" {
-				t.Errorf("the next answer is %q, %v: want its own", body, err)
+				t.Errorf("the next response is %q, %v: want its own", body, err)
 			}
-			if again := up.conns.Load() == 1; again != tt.again {
+			if again := up.Conns() == 1; again != tt.again {
 				t.Errorf("used again %t, want %t", again, tt.again)
 			}
 		})
@@ -85,15 +87,15 @@ func TestBufferedBody(t *testing.T) {
 // TestBufferedBodyStaysValid: until the body is closed, no other request gets the connection
 // and its buffer, which contains the bytes.
 func TestBufferedBodyStaysValid(t *testing.T) {
-	up := newUpstream(t, func(n int, c *conn) {
+	up := upstream.New(t, func(n int, c *rawhttp.Conn) {
 		for {
-			if _, _, err := c.request(); err != nil {
+			if _, _, err := c.Request(); err != nil {
 				return
 			}
-			c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n))
+			c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n))
 		}
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	first := do(t, c, http.MethodGet)
 	body, _ := first.BufferedBody()
 	second := do(t, c, http.MethodGet)

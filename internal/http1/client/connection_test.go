@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestUnsolicitedBytes: bytes or an end that an upstream sends on an idle connection are not
 // read as a response, and no POST is written to that connection.
 func TestUnsolicitedBytes(t *testing.T) {
-	tests := []struct{ name, says string }{
-		{"another answer", poison},
+	tests := []struct{ name, sent string }{
+		{"another response", poison},
 		{"request timeout", "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"},
 		{"bad request", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"},
 		{"one byte", "x"},
@@ -27,29 +29,29 @@ func TestUnsolicitedBytes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			answered, late := make(chan struct{}), make(chan string, 1)
-			up := newUpstream(t, func(n int, c *conn) {
-				_, body, err := c.request()
+			responded, late := make(chan struct{}), make(chan string, 1)
+			up := upstream.New(t, func(n int, c *rawhttp.Conn) {
+				_, body, err := c.Request()
 				if err != nil {
 					return
 				}
-				c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+				c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 				if n > 1 {
 					return
 				}
-				<-answered
-				c.say(tt.says)
-				_ = c.Conn.(*net.TCPConn).CloseWrite()
-				late <- c.rest()
+				<-responded
+				c.Send(tt.sent)
+				_ = c.CloseWrite()
+				late <- c.Rest()
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			if _, body, err := exchange(t, c, http.MethodPost, "first"); err != nil || body != "first" {
-				t.Fatalf("answer %q, %v", body, err)
+				t.Fatalf("response %q, %v", body, err)
 			}
-			close(answered)
+			close(responded)
 			c.AwaitDead()
 			if _, body, err := exchange(t, c, http.MethodPost, "second"); err != nil || body != "second" {
-				t.Errorf("answer %q, %v: want second", body, err)
+				t.Errorf("response %q, %v: want second", body, err)
 			}
 			if wrong := <-late; wrong != "" {
 				t.Errorf("%q was written into a connection that had ended", wrong)
@@ -62,9 +64,9 @@ func TestUnsolicitedBytes(t *testing.T) {
 // processed it, so it is sent again only if it is idempotent.
 func TestOnce(t *testing.T) {
 	tests := []struct {
-		method, body, says string
-		seen               int64 // connections, each with one such request
-		answered           bool
+		method, body, second string
+		seen                 int // connections, each with one such request
+		responded            bool
 	}{
 		{"POST", "body", "", 1, false},
 		{"POST", "", "", 1, false},
@@ -77,24 +79,24 @@ func TestOnce(t *testing.T) {
 		{"GET", "", "HTTP/1.1 100 Continue\r\n\r\n", 1, false},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("%s %q %q", tt.method, tt.body, tt.says), func(t *testing.T) {
-			up := newUpstream(t, func(n int, c *conn) {
-				_, _, _ = c.request()
-				c.say(empty)
+		t.Run(fmt.Sprintf("%s %q %q", tt.method, tt.body, tt.second), func(t *testing.T) {
+			up := upstream.New(t, func(n int, c *rawhttp.Conn) {
+				_, _, _ = c.Request()
+				c.Send(rawhttp.Empty)
 				if n == 1 {
-					_, _, _ = c.request()
-					c.say(tt.says)
+					_, _, _ = c.Request()
+					c.Send(tt.second)
 				}
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			if _, _, err := exchange(t, c, http.MethodPut, "x"); err != nil {
 				t.Fatal(err)
 			}
 			_, _, err := exchange(t, c, tt.method, tt.body)
-			if (err == nil) != tt.answered {
-				t.Errorf("error %v, want an answer: %t", err, tt.answered)
+			if (err == nil) != tt.responded {
+				t.Errorf("error %v, want a response: %t", err, tt.responded)
 			}
-			if n := up.conns.Load(); n != tt.seen {
+			if n := up.Conns(); n != tt.seen {
 				t.Errorf("%d connections, want %d", n, tt.seen)
 			}
 		})
@@ -106,21 +108,21 @@ func TestGetIsTriedTwiceAtMost(t *testing.T) {
 	const kept = 5
 	var all sync.WaitGroup
 	all.Add(kept)
-	up := newUpstream(t, func(_ int, c *conn) {
-		if r, _, err := c.request(); err != nil || r.Method == http.MethodGet {
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		if r, _, err := c.Request(); err != nil || r.Method == http.MethodGet {
 			return
 		}
 		all.Done()
 		all.Wait() // each request has its own connection
-		c.say(empty)
-		_, _, _ = c.request()
+		c.Send(rawhttp.Empty)
+		_, _, _ = c.Request()
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	keep(t, c, kept)
 	if _, _, err := exchange(t, c, http.MethodGet, ""); err == nil {
-		t.Error("want an error, found an answer")
+		t.Error("want an error, found a response")
 	}
-	if n := up.conns.Load(); n != kept+1 || c.Idle() != kept-1 {
+	if n := up.Conns(); n != kept+1 || c.Idle() != kept-1 {
 		t.Errorf("%d connections and %d idle, want %d and %d", n, c.Idle(), kept+1, kept-1)
 	}
 }
@@ -139,18 +141,18 @@ func keep(t *testing.T, c *testClient, n int) {
 	all.Wait()
 }
 
-// TestTimeout: a request is not sent again after a timeout, on a kept connection neither.
+// TestTimeout: a request is not sent again after a timeout, on a new or on a kept connection.
 func TestTimeout(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				if kept {
-					_, _, _ = c.request()
-					c.say(empty)
+					_, _, _ = c.Request()
+					c.Send(rawhttp.Empty)
 				}
-				c.rest()
+				c.Rest()
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			if kept {
 				get(t, c, "")
 			}
@@ -160,7 +162,7 @@ func TestTimeout(t *testing.T) {
 			if !errors.As(err, &timeout) || !timeout.Timeout() {
 				t.Errorf("error %v, want a timeout", err)
 			}
-			if n := up.conns.Load(); n != 1 || c.Idle() != 0 {
+			if n := up.Conns(); n != 1 || c.Idle() != 0 {
 				t.Errorf("%d connections and %d idle, want 1 and 0", n, c.Idle())
 			}
 		})
@@ -169,27 +171,20 @@ func TestTimeout(t *testing.T) {
 
 // TestDeadlinePasses: the deadline of one request does not end the next.
 func TestDeadlinePasses(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		for {
-			if _, _, err := c.request(); err != nil {
-				return
-			}
-			c.say(empty)
-		}
-	})
-	c := newClient(t, up.addr)
+	up := upstream.Answering(t, func(*http.Request, string) string { return rawhttp.Empty })
+	c := newClient(t, up.Addr)
 	for range 3 {
 		get(t, c, "")
 		c.PassDeadline()
 	}
-	if n := up.conns.Load(); n != 1 {
+	if n := up.Conns(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
 
 func TestCancel(t *testing.T) {
-	tests := []struct{ name, answer string }{
-		{"before the answer", ""},
+	tests := []struct{ name, response string }{
+		{"before the response", ""},
 		{"in the header", "HTTP/1.1 200 OK\r\n"},
 		{"in a body", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1"},
 		{"in a chunked body", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n"},
@@ -197,19 +192,20 @@ func TestCancel(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			// Often, because the moments at which it can come are many.
-			for range 50 {
+			t.Parallel()
+			// Repeated, because the cancellation can arrive at many different moments.
+			for range 20 {
 				got, ended := make(chan struct{}), make(chan struct{})
-				up := newUpstream(t, func(_ int, c *conn) {
-					_, _, _ = c.request()
-					c.say(empty)
-					_, _, _ = c.request()
-					c.say(tt.answer)
+				up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+					_, _, _ = c.Request()
+					c.Send(rawhttp.Empty)
+					_, _, _ = c.Request()
+					c.Send(tt.response)
 					close(got)
-					c.rest()
+					c.Rest()
 					close(ended)
 				})
-				c := newClient(t, up.addr)
+				c := newClient(t, up.Addr)
 				get(t, c, "")
 				ctx, cancel := context.WithCancel(t.Context())
 				go func() {
@@ -224,10 +220,10 @@ func TestCancel(t *testing.T) {
 					t.Errorf("error %v, want context.Canceled", err)
 				}
 				if err == nil {
-					t.Error("want an error, found an answer")
+					t.Error("want an error, found a response")
 				}
 				<-ended
-				if n := up.conns.Load(); n != 1 || c.Idle() != 0 {
+				if n := up.Conns(); n != 1 || c.Idle() != 0 {
 					t.Errorf("%d connections and %d idle, want 1 and 0", n, c.Idle())
 				}
 				cancel()
@@ -239,29 +235,24 @@ func TestCancel(t *testing.T) {
 // TestUnreachable: the error reports that nothing was sent, so the caller can use another
 // address.
 func TestUnreachable(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) { _, _, _ = c.request() })
-	if _, _, err := exchange(t, newClient(t, up.addr), http.MethodPost, "x"); err == nil || errors.Is(err, client.ErrUnreachable) {
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) { _, _, _ = c.Request() })
+	if _, _, err := exchange(t, newClient(t, up.Addr), http.MethodPost, "x"); err == nil || errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("error %v, want another: the request was sent", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	if _, _, err := exchange(t, newClient(t, l.Addr().String()), http.MethodPost, "x"); !errors.Is(err, client.ErrUnreachable) {
+	if _, _, err := exchange(t, newClient(t, upstream.Refusing(t)), http.MethodPost, "x"); !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("error %v, want ErrUnreachable", err)
 	}
 }
 
 func TestCancelledBefore(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _, _ = c.request()
-		c.say(empty)
-		if rest := c.rest(); rest != "" {
-			t.Errorf("%q was sent", rest)
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send(rawhttp.Empty)
+		if rest := c.Rest(); rest != "" {
+			t.Errorf("the upstream received %q, want nothing", rest)
 		}
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	get(t, c, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -269,20 +260,20 @@ func TestCancelledBefore(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 	if c.Idle() != 1 {
-		t.Errorf("%d idle, want the connection that nobody used", c.Idle())
+		t.Errorf("%d idle, want the unused connection", c.Idle())
 	}
 }
 
 func TestClosedEarly(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 3\r\n\r\n1", "Content-Length: 1\r\n\r\n1", "Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n", "\r\n1"} {
 		ended := make(chan struct{})
-		up := newUpstream(t, func(_ int, c *conn) {
-			_, _, _ = c.request()
-			c.say("HTTP/1.1 200 OK\r\n" + framing)
-			c.rest()
+		up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+			_, _, _ = c.Request()
+			c.Send("HTTP/1.1 200 OK\r\n" + framing)
+			c.Rest()
 			close(ended)
 		})
-		c := newClient(t, up.addr)
+		c := newClient(t, up.Addr)
 		res, err := c.RoundTrip(request(t.Context(), http.MethodGet, ""))
 		if err != nil {
 			t.Fatal(err)
@@ -325,13 +316,13 @@ func TestRefusedRequests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { c.Rest() })
 			r := request(t.Context(), http.MethodPost, "body")
 			tt.change(r)
-			if _, err := newClient(t, up.addr).RoundTrip(r); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := newClient(t, up.Addr).RoundTrip(r); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
-			if n := up.conns.Load(); n != 0 {
+			if n := up.Conns(); n != 0 {
 				t.Errorf("%d connections, want none", n)
 			}
 		})
@@ -341,24 +332,20 @@ func TestRefusedRequests(t *testing.T) {
 // TestRequest: the serialized request, framed by its own body.
 func TestRequest(t *testing.T) {
 	heads := make(chan string, 1)
-	up := newUpstream(t, func(_ int, c *conn) {
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		for {
-			var head strings.Builder
-			for !strings.HasSuffix(head.String(), "\r\n\r\n") {
-				b, err := c.r.ReadByte()
-				if err != nil {
-					return
-				}
-				head.WriteByte(b)
+			head, err := c.Head()
+			if err != nil {
+				return
 			}
-			if strings.Contains(head.String(), "Content-Length: 2\r\n") {
-				_, _ = c.r.Discard(2)
+			if strings.Contains(head, "Content-Length: 2\r\n") {
+				_, _ = c.Reader.Discard(2)
 			}
-			heads <- head.String()
-			c.say(empty)
+			heads <- head
+			c.Send(rawhttp.Empty)
 		}
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	const closed, two, zero = "Connection: close\r\n", "Content-Length: 2\r\n", "Content-Length: 0\r\n"
 	tests := []struct{ method, body, framing string }{
 		{"POST", "hi", two}, {"PUT", "hi", two}, {"PATCH", "hi", two},
@@ -377,7 +364,7 @@ func TestRequest(t *testing.T) {
 		if kept := c.Idle() == 1; kept == strings.Contains(tt.framing, closed) {
 			t.Errorf("%s %q: connection kept %t", tt.method, tt.body, kept)
 		}
-		want := tt.method + " /a?b HTTP/1.1\r\nHost: upstream\r\n" + tt.framing + "\r\n"
+		want := tt.method + " /a?b HTTP/1.1\r\nHost: upstream\r\n" + tt.framing
 		if have := <-heads; have != want {
 			t.Errorf("head %q, want %q", have, want)
 		}

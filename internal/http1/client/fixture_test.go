@@ -1,15 +1,11 @@
 package client_test
 
 import (
-	"bufio"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,72 +18,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const maxHeader = 8 << 10
 
-// upstream is a TCP server whose responses are raw bytes.
-type upstream struct {
-	addr  string
-	conns atomic.Int64
-}
-
-type conn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// newUpstream calls serve for each connection. n is the number of the connection, from 1.
-func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &upstream{addr: l.Addr().String()}
-	var all sync.WaitGroup
-	var open sync.Map
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			n := int(u.conns.Add(1))
-			open.Store(c, true)
-			all.Go(func() {
-				defer c.Close()
-				serve(n, &conn{c, bufio.NewReader(c)})
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		open.Range(func(c, _ any) bool {
-			c.(net.Conn).Close()
-			return true
-		})
-		all.Wait()
-	})
-	return u
-}
-
-func (c *conn) say(text string) { _, _ = io.WriteString(c, text) }
-
-// request reads one request with its body.
-func (c *conn) request() (r *http.Request, body string, err error) {
-	r, err = http.ReadRequest(c.r)
-	if err != nil {
-		return nil, "", err
-	}
-	b, err := io.ReadAll(r.Body)
-	return r, string(b), err
-}
-
-// rest returns all bytes up to the end of the connection.
-func (c *conn) rest() string {
-	b, _ := io.ReadAll(c.r)
-	return string(b)
-}
-
-const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-
 func newClient(t testing.TB, addr string, change ...func(*client.Options)) *testClient {
 	t.Helper()
 	o := client.Options{Addr: addr, Timeout: time.Minute, MaxIdle: 64, MaxHeaderBytes: maxHeader}
@@ -99,7 +29,7 @@ func newClient(t testing.TB, addr string, change ...func(*client.Options)) *test
 	return &testClient{c}
 }
 
-// client has the interface of net/http's transport, so that the two can be compared.
+// testClient has the interface of net/http's transport, so that the two can be compared.
 type testClient struct{ *client.Client }
 
 func (c *testClient) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -157,6 +87,6 @@ func get(t testing.TB, c *testClient, want string) {
 	t.Helper()
 	res, body, err := exchange(t, c, http.MethodGet, "")
 	if err != nil || res.StatusCode != http.StatusOK || body != want {
-		t.Fatalf("answer %v %q, %v: want 200 %q", res, body, err, want)
+		t.Fatalf("response %v %q, %v: want 200 %q", res, body, err, want)
 	}
 }

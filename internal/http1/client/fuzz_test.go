@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,59 +12,43 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // FuzzResponse: for any bytes from an upstream, a response that is accepted equals the one
 // that net/http reads.
 func FuzzResponse(f *testing.F) {
 	for _, a := range validResponses {
-		f.Add(a.answer, a.method == http.MethodHead)
+		f.Add(a.response, a.method == http.MethodHead)
 	}
 	f.Add("HTTP/1.1 200 OK\r\n\r\nuntil close", false)
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", false)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.Fatal(err)
-	}
-	says := make(chan string)
-	go speak(l, says)
-	f.Cleanup(func() {
-		l.Close()
-		close(says)
+	responses := make(chan string)
+	up := upstream.New(f, func(_ int, c *rawhttp.Conn) {
+		if _, err := http.ReadRequest(c.Reader); err == nil {
+			c.Send(<-responses)
+		}
 	})
-	f.Fuzz(func(t *testing.T, answer string, head bool) {
+	f.Fuzz(func(t *testing.T, response string, head bool) {
 		method := http.MethodGet
 		if head {
 			method = http.MethodHead
 		}
-		c := &testClient{client.New(client.Options{Addr: l.Addr().String(), Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})}
+		c := &testClient{client.New(client.Options{Addr: up.Addr, Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})}
 		defer c.CloseIdleConnections()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			says <- answer
+			responses <- response
 		}()
 		have, body, err := exchange(t, c, method, "")
 		<-done
 		if err != nil {
 			return
 		}
-		compare(t, answer, have, body)
+		compare(t, response, have, body)
 	})
-}
-
-// speak writes the next response to each connection.
-func speak(l net.Listener, says <-chan string) {
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			return
-		}
-		if _, err := http.ReadRequest(bufio.NewReader(nc)); err == nil {
-			_, _ = io.WriteString(nc, <-says)
-		}
-		nc.Close()
-	}
 }
 
 // compare expects net/http to read the same final response.
@@ -75,7 +58,7 @@ func compare(t *testing.T, text string, have *http.Response, body string) {
 	for {
 		want, err := http.ReadResponse(r, have.Request.WithContext(context.Background()))
 		if err != nil {
-			t.Fatalf("net/http does not take %q: %v", text, err)
+			t.Fatalf("want %q accepted by net/http, found %v", text, err)
 		}
 		if want.StatusCode < http.StatusOK {
 			continue
@@ -83,9 +66,9 @@ func compare(t *testing.T, text string, have *http.Response, body string) {
 		wantBody, err := io.ReadAll(want.Body)
 		if err != nil {
 			if _, ok := have.Header["Trailer"]; ok {
-				return // net/http looks at what it lists, and nobody else does
+				return // net/http refuses some lists of trailers; this client ignores the field
 			}
-			t.Fatalf("net/http does not take the body of %q: %v", text, err)
+			t.Fatalf("want the body of %q accepted by net/http, found %v", text, err)
 		}
 		if have.StatusCode != want.StatusCode || body != string(wantBody) {
 			t.Fatalf("%q: have %d %q, want %d %q", text, have.StatusCode, body, want.StatusCode, wantBody)

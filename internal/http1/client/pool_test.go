@@ -13,27 +13,29 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // gathering responds to PUT requests once n of them wait, and to a GET with the number of
 // its connection.
-func gathering(t *testing.T, n int) *upstream {
+func gathering(t *testing.T, n int) *upstream.Server {
 	t.Helper()
 	var all sync.WaitGroup
 	all.Add(n)
-	return newUpstream(t, func(i int, c *conn) {
+	return upstream.New(t, func(i int, c *rawhttp.Conn) {
 		for {
-			r, _, err := c.request()
+			r, _, err := c.Request()
 			switch {
 			case err != nil:
 				return
 			case r.Method == http.MethodPut:
 				all.Done()
 				all.Wait()
-				c.say(empty)
+				c.Send(rawhttp.Empty)
 			default:
 				number := strconv.Itoa(i)
-				c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(number), number))
+				c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(number), number))
 			}
 		}
 	})
@@ -41,7 +43,7 @@ func gathering(t *testing.T, n int) *upstream {
 
 func TestPool(t *testing.T) {
 	up := gathering(t, 5)
-	c := newClient(t, up.addr, func(o *client.Options) { o.MaxIdle = 3 })
+	c := newClient(t, up.Addr, func(o *client.Options) { o.MaxIdle = 3 })
 	keep(t, c, 5)
 	if n := c.Idle(); n != 3 {
 		t.Errorf("%d idle, want 3", n)
@@ -70,13 +72,13 @@ func TestPool(t *testing.T) {
 // after its request.
 func TestCloseWhileInUse(t *testing.T) {
 	ended := make(chan struct{})
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _, _ = c.request()
-		c.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-		c.rest()
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+		c.Rest()
 		close(ended)
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	res, err := c.RoundTrip(request(t.Context(), http.MethodGet, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +102,10 @@ func TestManyAtOnce(t *testing.T) {
 	}))
 	defer s.Close()
 	c := newClient(t, s.Listener.Addr().String(), func(o *client.Options) { o.MaxIdle = 16 })
-	const clients, requests = 64, 200
+	clients, requests := 64, 200
+	if testing.Short() {
+		requests = 20
+	}
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
@@ -129,7 +134,7 @@ func ask(t *testing.T, c *testClient, body string, givesUp bool) {
 		var have []byte
 		have, err = io.ReadAll(res.Body)
 		if !bytes.HasPrefix([]byte(body), have) || err == nil && string(have) != body {
-			t.Errorf("answer %.40q of %d bytes, want %.40q of %d bytes", have, len(have), body, len(body))
+			t.Errorf("response %.40q of %d bytes, want %.40q of %d bytes", have, len(have), body, len(body))
 		}
 	}
 	if err != nil && !givesUp {

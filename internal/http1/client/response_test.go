@@ -6,13 +6,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestBadResponses: each response violates one rule. The valid counterparts are in
 // TestResponses.
 func TestBadResponses(t *testing.T) {
 	ok := "HTTP/1.1 200 OK\r\n"
-	tests := []struct{ name, answer, want string }{
+	tests := []struct{ name, response, want string }{
 		{"two equal lengths", ok + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "found more"},
 		{"two lengths", ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "found more"},
 		{"two lengths in one line", ok + "Content-Length: 2, 2\r\n\r\nhi", "a length in Content-Length"},
@@ -80,22 +83,22 @@ func TestBadResponses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(n int, c *conn) {
-				if n > 1 { // the next request has an upstream that is well
-					_, _, _ = c.request()
-					c.say(empty)
+			up := upstream.New(t, func(n int, c *rawhttp.Conn) {
+				if n > 1 { // the next request gets a valid response
+					_, _, _ = c.Request()
+					c.Send(rawhttp.Empty)
 					return
 				}
-				if _, _, err := c.request(); err == nil {
-					c.say(tt.answer)
+				if _, _, err := c.Request(); err == nil {
+					c.Send(tt.response)
 				}
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			if _, body, err := exchange(t, c, http.MethodGet, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("body %q, error %v: want %s", body, err, tt.want)
 			}
 			get(t, c, "")
-			if n := up.conns.Load(); n != 2 {
+			if n := up.Conns(); n != 2 {
 				t.Errorf("%d connections, want another one for the next request", n)
 			}
 		})
@@ -105,10 +108,10 @@ func TestBadResponses(t *testing.T) {
 // validResponses are valid responses, with their body and whether the connection can be used
 // again.
 var validResponses = []struct {
-	name, method, answer string
-	status               int
-	body                 string
-	again                bool
+	name, method, response string
+	status                 int
+	body                   string
+	again                  bool
 }{
 	{"length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", true},
 	{"length with zeros", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nhi", 200, "hi", true},
@@ -145,28 +148,21 @@ const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 func TestResponses(t *testing.T) {
 	for _, tt := range validResponses {
 		t.Run(tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) {
-				for {
-					r, _, err := c.request()
-					switch {
-					case err != nil:
-						return
-					case r.Method == http.MethodPut:
-						c.say(empty)
-					default:
-						c.say(tt.answer)
-					}
+			up := upstream.Answering(t, func(r *http.Request, _ string) string {
+				if r.Method == http.MethodPut {
+					return rawhttp.Empty
 				}
+				return tt.response
 			})
-			c := newClient(t, up.addr)
+			c := newClient(t, up.Addr)
 			res, body, err := exchange(t, c, tt.method, "")
 			if err != nil || res.StatusCode != tt.status || body != tt.body {
-				t.Fatalf("answer %v %q, %v: want %d %q", res, body, err, tt.status, tt.body)
+				t.Fatalf("response %v %q, %v: want %d %q", res, body, err, tt.status, tt.body)
 			}
 			if _, body, err := exchange(t, c, http.MethodPut, "x"); err != nil || body != "" {
-				t.Errorf("the next answer is %q, %v: want its own", body, err)
+				t.Errorf("the next response is %q, %v: want its own", body, err)
 			}
-			if again := up.conns.Load() == 1; again != tt.again {
+			if again := up.Conns() == 1; again != tt.again {
 				t.Errorf("used again %t, want %t", again, tt.again)
 			}
 		})
@@ -179,34 +175,34 @@ func TestSimilarResponses(t *testing.T) {
 	head := func(length int, more string) string {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-More: %s\r\nContent-Length: %d\r\n\r\n", more, length)
 	}
-	answers := []string{head(1, "a") + "1", head(1, "a") + "2", head(2, "a") + "33", head(1, "a") + "4", head(1, "b") + "5", head(1, "") + "6"}
-	up := newUpstream(t, func(_ int, c *conn) {
-		for _, answer := range answers {
-			if _, _, err := c.request(); err != nil {
+	responses := []string{head(1, "a") + "1", head(1, "a") + "2", head(2, "a") + "33", head(1, "a") + "4", head(1, "b") + "5", head(1, "") + "6"}
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		for _, response := range responses {
+			if _, _, err := c.Request(); err != nil {
 				return
 			}
-			c.say(answer)
+			c.Send(response)
 		}
 	})
-	c := newClient(t, up.addr)
-	for i, answer := range answers {
-		head, want, _ := strings.Cut(answer, "\r\n\r\n")
+	c := newClient(t, up.Addr)
+	for i, response := range responses {
+		head, want, _ := strings.Cut(response, "\r\n\r\n")
 		res, body, err := exchange(t, c, http.MethodGet, "")
 		if err != nil || body != want || !strings.Contains(head, "X-More: "+res.Header.Get("X-More")+"\r\n") {
-			t.Errorf("answer %d is %q, %v: want %q", i, body, err, want)
+			t.Errorf("response %d is %q, %v: want %q", i, body, err, want)
 		}
 	}
-	if n := up.conns.Load(); n != 1 {
+	if n := up.Conns(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
 
 func TestUntilClose(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _, _ = c.request()
-		c.say("HTTP/1.1 200 OK\r\n\r\nhi" + poison)
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send("HTTP/1.1 200 OK\r\n\r\nhi" + poison)
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	get(t, c, "hi"+poison)
 	get(t, c, "hi"+poison)
 }
@@ -220,20 +216,20 @@ func TestSplitAtEveryByte(t *testing.T) {
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			split := 1
-			up := newUpstream(t, func(_ int, c *conn) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				for {
-					if _, _, err := c.request(); err != nil {
+					if _, _, err := c.Request(); err != nil {
 						return
 					}
-					c.say(tt.answer[:split])
-					c.say(tt.answer[split:])
+					c.Send(tt.response[:split])
+					c.Send(tt.response[split:])
 				}
 			})
-			c := newClient(t, up.addr)
-			for ; split < len(tt.answer); split++ {
+			c := newClient(t, up.Addr)
+			for ; split < len(tt.response); split++ {
 				res, body, err := exchange(t, c, tt.method, "")
 				if err != nil || res.StatusCode != tt.status || body != tt.body {
-					t.Fatalf("split at %d: answer %v %q, %v: want %d %q", split, res, body, err, tt.status, tt.body)
+					t.Fatalf("split at %d: response %v %q, %v: want %d %q", split, res, body, err, tt.status, tt.body)
 				}
 			}
 		})
@@ -244,13 +240,13 @@ func TestSplitAtEveryByte(t *testing.T) {
 // event stream needs.
 func TestChunkInParts(t *testing.T) {
 	more := make(chan struct{})
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _, _ = c.request()
-		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi")
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi")
 		<-more
-		c.say("\r\n0\r\n\r\n")
+		c.Send("\r\n0\r\n\r\n")
 	})
-	res, err := newClient(t, up.addr).RoundTrip(request(t.Context(), http.MethodGet, ""))
+	res, err := newClient(t, up.Addr).RoundTrip(request(t.Context(), http.MethodGet, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,20 +264,20 @@ func TestChunkInParts(t *testing.T) {
 // TestLongHeader: a header that does not fit the buffer makes it grow, also after an
 // informational response.
 func TestLongHeader(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		for {
-			if _, _, err := c.request(); err != nil {
+			if _, _, err := c.Request(); err != nil {
 				return
 			}
-			c.say("HTTP/1.1 103 Early Hints\r\nX-A: " + strings.Repeat("a", 3<<10) + "\r\n\r\n")
-			c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-A: %s\r\nContent-Length: 2\r\n\r\nhi", strings.Repeat("b", 6<<10)))
+			c.Send("HTTP/1.1 103 Early Hints\r\nX-A: " + strings.Repeat("a", 3<<10) + "\r\n\r\n")
+			c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-A: %s\r\nContent-Length: 2\r\n\r\nhi", strings.Repeat("b", 6<<10)))
 		}
 	})
-	c := newClient(t, up.addr)
+	c := newClient(t, up.Addr)
 	for range 3 {
 		res, body, err := exchange(t, c, http.MethodGet, "")
 		if err != nil || body != "hi" || res.Header.Get("X-A") != strings.Repeat("b", 6<<10) {
-			t.Fatalf("answer %v %q, %v", res, body, err)
+			t.Fatalf("response %v %q, %v", res, body, err)
 		}
 	}
 }

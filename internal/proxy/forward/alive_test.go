@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestAnyByteIsAlive checks that an address that sends any byte stays up, even if the
 // response is invalid, and that an address that sends no byte is marked down.
 func TestAnyByteIsAlive(t *testing.T) {
+	t.Parallel()
 	const ok = "HTTP/1.1 200 OK\r\n"
 	tests := []struct {
 		name, response string
@@ -33,17 +36,20 @@ func TestAnyByteIsAlive(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			t.Parallel()
-			up := newUpstream(t, func(_ int, c *conn) {
-				if _, err := c.head(); err != nil {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				if _, err := c.Head(); err != nil {
 					return
 				}
-				c.say(tt.response)
+				c.Send(tt.response)
 				if tt.stalls {
-					c.rest()
+					c.Rest()
 				}
 			})
-			p := pool(up.addr)
-			g := newGateway(t, options{route: w, pool: p, timeout: soon})
+			o := options{route: w, pool: pool(up.Addr)}
+			if tt.stalls {
+				o.timeout = soon
+			}
+			g := newGateway(t, o)
 			var all sync.WaitGroup
 			for range failures {
 				all.Go(func() { g.ask(t, get("/")) })
@@ -54,8 +60,8 @@ func TestAnyByteIsAlive(t *testing.T) {
 					t.Errorf("reason %q, want %q", have, tt.want)
 				}
 			}
-			if p.Up(0) != tt.up {
-				t.Errorf("up %t, want %t", p.Up(0), tt.up)
+			if up := o.pool.Up(0); up != tt.up {
+				t.Errorf("up %t, want %t", up, tt.up)
 			}
 		})
 	}
@@ -66,12 +72,12 @@ func TestAnyByteIsAlive(t *testing.T) {
 func TestResetIsFailure(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) {
-				if _, err := c.head(); err == nil {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				if _, err := c.Head(); err == nil {
 					_ = c.Conn.(*net.TCPConn).SetLinger(0)
 				}
 			})
-			p := pool(up.addr)
+			p := pool(up.Addr)
 			g := newGateway(t, options{route: w, pool: p})
 			for range failures {
 				g.ask(t, get("/"))

@@ -5,6 +5,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // discard is a ResponseWriter that discards the body.
@@ -19,17 +22,17 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 
 // BenchmarkForward measures Forward, which runs once for every granted request.
 func BenchmarkForward(b *testing.B) {
-	up := newUpstream(b, func(_ int, c *conn) {
+	up := upstream.New(b, func(_ int, c *rawhttp.Conn) {
 		const response = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 		buf := make([]byte, 4<<10)
 		for {
 			if _, err := c.Read(buf); err != nil { // each request arrives in one packet
 				return
 			}
-			c.say(response)
+			c.Send(response)
 		}
 	})
-	f := newForwarder(up.addr)
+	f := newForwarder(up.Addr)
 	defer f.Close()
 	g, err := grant(http.MethodPost, "/events")
 	if err != nil {

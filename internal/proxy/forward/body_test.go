@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,27 +12,19 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // wholeRequests starts an upstream that parses HTTP requests and sends each request and
 // each complete body to a channel.
-func wholeRequests(t *testing.T) (*upstream, chan *http.Request, chan string) {
+func wholeRequests(t *testing.T) (*upstream.Server, chan *http.Request, chan string) {
 	t.Helper()
 	requests, bodies := make(chan *http.Request, 10), make(chan string, 10)
-	return newUpstream(t, func(_ int, c *conn) {
-		for {
-			r, err := http.ReadRequest(c.r)
-			if err != nil {
-				return
-			}
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return
-			}
-			requests <- r
-			bodies <- string(body)
-			c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		}
+	return upstream.Answering(t, func(r *http.Request, body string) string {
+		requests <- r
+		bodies <- body
+		return rawhttp.Empty
 	}), requests, bodies
 }
 
@@ -65,7 +56,7 @@ func TestBody(t *testing.T) {
 	up, requests, bodies := wholeRequests(t)
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			res := g.ask(t, post([]string{tt.framing}, tt.sent))
 			if res.StatusCode != http.StatusOK {
 				t.Fatalf("status %d, want 200", res.StatusCode)
@@ -88,7 +79,7 @@ func TestBody(t *testing.T) {
 // connection to the upstream is opened.
 func TestDeclaredTooLarge(t *testing.T) {
 	up, _ := recorder(t)
-	g := newGateway(t, options{upstream: up.addr})
+	g := newGateway(t, options{upstream: up.Addr})
 	res := g.ask(t, post([]string{"Content-Length: " + strconv.Itoa(maxBody+1)}, ""))
 	if res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", res.StatusCode)
@@ -96,7 +87,7 @@ func TestDeclaredTooLarge(t *testing.T) {
 	if have := reason(t, <-g.results); have != refusal.BodyTooLarge {
 		t.Errorf("reason %q, want body_too_large", have)
 	}
-	if n := up.conns.Load(); n != 0 {
+	if n := up.Conns(); n != 0 {
 		t.Errorf("the upstream got %d connections, want none", n)
 	}
 }
@@ -105,11 +96,11 @@ func TestDeclaredTooLarge(t *testing.T) {
 // that the upstream does not receive a complete request.
 func TestBodyExceedsLimit(t *testing.T) {
 	got := make(chan string, 1)
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _ = c.head()
-		got <- c.rest()
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _ = c.Head()
+		got <- c.Rest()
 	})
-	g := newGateway(t, options{upstream: up.addr})
+	g := newGateway(t, options{upstream: up.Addr})
 	res := g.ask(t, post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody), "y")+"0\r\n\r\n"))
 	if res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", res.StatusCode)
@@ -139,14 +130,14 @@ func TestTruncatedBody(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
-			up := newUpstream(t, func(_ int, c *conn) {
-				_, _ = c.head()
-				got <- c.rest()
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _ = c.Head()
+				got <- c.Rest()
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			c := dial(t, g.addr)
-			c.say(post([]string{tt.framing}, tt.sent))
-			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{tt.framing}, tt.sent))
+			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			if have := reason(t, <-g.results); have != tt.want {
@@ -154,7 +145,7 @@ func TestTruncatedBody(t *testing.T) {
 			}
 			if w != netHTTP && tt.name == "declared" {
 				// The body is read completely before a connection to the upstream is opened.
-				if n := up.conns.Load(); n != 0 {
+				if n := up.Conns(); n != 0 {
 					t.Errorf("the upstream got %d connections, want none", n)
 				}
 				return
@@ -167,11 +158,12 @@ func TestTruncatedBody(t *testing.T) {
 }
 
 func TestClientStalls(t *testing.T) {
+	t.Parallel()
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
-			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{route: w, upstream: up.addr, readTimeout: soon})
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { c.Rest() })
+			g := newGateway(t, options{route: w, upstream: up.Addr, readTimeout: soon})
 			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
 			if res.StatusCode != http.StatusRequestTimeout {
 				t.Errorf("status %d, want 408", res.StatusCode)
@@ -202,11 +194,11 @@ func TestSentOnce(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			posts := make(chan string, 10)
-			up := newUpstream(t, func(_ int, c *conn) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				// Each connection first responds to a GET, so that the POST uses a kept
 				// connection: net/http's transport repeats requests on such connections only.
 				for {
-					r, err := http.ReadRequest(c.r)
+					r, err := http.ReadRequest(c.Reader)
 					if err != nil {
 						return
 					}
@@ -215,10 +207,10 @@ func TestSentOnce(t *testing.T) {
 						posts <- string(body)
 						return
 					}
-					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					c.Send(rawhttp.Empty)
 				}
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			g.ask(t, get("/"))
 			<-g.results
 			res := g.ask(t, post(tt.headers, tt.body))
@@ -237,7 +229,7 @@ func TestSentOnce(t *testing.T) {
 
 func TestNoGrant(t *testing.T) {
 	up, _ := recorder(t)
-	f := newForwarder(up.addr)
+	f := newForwarder(up.Addr)
 	defer f.Close()
 	refused := make(chan forward.Result, 1)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -252,7 +244,7 @@ func TestNoGrant(t *testing.T) {
 	if have := reason(t, <-refused); have != refusal.Internal {
 		t.Errorf("reason %q, want internal", have)
 	}
-	if n := up.conns.Load(); n != 0 {
+	if n := up.Conns(); n != 0 {
 		t.Errorf("the upstream got %d connections, want none", n)
 	}
 }
@@ -268,6 +260,7 @@ const (
 // request when the response is complete before the body. The gateway does not wait for
 // the rest and closes the connection.
 func TestEarlyResponse(t *testing.T) {
+	t.Parallel()
 	hidden := get("/hidden")
 	tests := []struct{ name, framing, first, rest string }{
 		{"declared", declaredLong, "abc", hidden},
@@ -275,23 +268,24 @@ func TestEarlyResponse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) {
-				_, _ = c.head()
-				c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
-				c.rest()
+			t.Parallel()
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _ = c.Head()
+				c.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+				c.Rest()
 			})
-			g := newGateway(t, options{upstream: up.addr, maxBody: long})
-			c := dial(t, g.addr)
-			c.say(post([]string{tt.framing}, tt.first))
-			res := c.receive(t, http.MethodPost)
-			if res.StatusCode != http.StatusOK || res.body != "early" || !res.Close {
-				t.Errorf("response %d %q, close %t: want 200, early and close", res.StatusCode, res.body, res.Close)
+			g := newGateway(t, options{upstream: up.Addr, maxBody: long})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{tt.framing}, tt.first))
+			res := c.Response(t, http.MethodPost)
+			if res.StatusCode != http.StatusOK || res.Text != "early" || !res.Close {
+				t.Errorf("response %d %q, close %t: want 200, early and close", res.StatusCode, res.Text, res.Close)
 			}
 			if result := <-g.results; result.Err != nil || result.Status != http.StatusOK {
 				t.Errorf("result %+v, want 200", result)
 			}
-			c.say(tt.rest)
-			c.closed(t)
+			c.Send(tt.rest)
+			c.WantClosed(t)
 			g.server.Close()
 			if n := len(g.results); n != 0 {
 				t.Errorf("%d more requests, want none", n)
@@ -303,16 +297,17 @@ func TestEarlyResponse(t *testing.T) {
 // TestEarlyFailure is TestEarlyResponse for a response of the gateway, because the
 // upstream refuses connections.
 func TestEarlyFailure(t *testing.T) {
-	g := newGateway(t, options{upstream: closedAddr(t), maxBody: long})
-	c := dial(t, g.addr)
+	t.Parallel()
+	g := newGateway(t, options{upstream: upstream.Refusing(t), maxBody: long})
+	c := rawhttp.Dial(t, g.addr)
 	hidden := get("/hidden")
-	c.say(post([]string{declaredLong}, "abc"))
-	if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
+	c.Send(post([]string{declaredLong}, "abc"))
+	if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
 		t.Errorf("status %d, close %t: want 502 and close", res.StatusCode, res.Close)
 	}
 	<-g.results
-	c.say(hidden)
-	c.closed(t)
+	c.Send(hidden)
+	c.WantClosed(t)
 	g.server.Close()
 	if n := len(g.results); n != 0 {
 		t.Errorf("%d more requests, want none", n)
@@ -322,37 +317,37 @@ func TestEarlyFailure(t *testing.T) {
 // TestBothDirections checks that no part of the request body is lost when the response
 // begins before the end of the body.
 func TestBothDirections(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		r, err := http.ReadRequest(c.r)
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		r, err := http.ReadRequest(c.Reader)
 		if err != nil {
 			return
 		}
-		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 		buf := make([]byte, 3)
 		for {
 			n, err := io.ReadFull(r.Body, buf)
 			if err != nil {
 				break
 			}
-			c.say(chunks(strings.ToUpper(string(buf[:n]))))
+			c.Send(chunks(strings.ToUpper(string(buf[:n]))))
 		}
-		c.say("0\r\n\r\n")
+		c.Send("0\r\n\r\n")
 	})
-	g := newGateway(t, options{upstream: up.addr})
-	c := dial(t, g.addr)
-	c.say(post([]string{"Transfer-Encoding: chunked"}, ""))
-	res, err := http.ReadResponse(c.r, nil)
+	g := newGateway(t, options{upstream: up.Addr})
+	c := rawhttp.Dial(t, g.addr)
+	c.Send(post([]string{"Transfer-Encoding: chunked"}, ""))
+	res, err := http.ReadResponse(c.Reader, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"one", "two", "six"} {
-		c.say(chunks(part))
+		c.Send(chunks(part))
 		echo := make([]byte, len(part))
 		if _, err := io.ReadFull(res.Body, echo); err != nil || string(echo) != strings.ToUpper(part) {
 			t.Fatalf("echo %q, %v: want %s in capitals", echo, err, part)
 		}
 	}
-	c.say("0\r\n\r\n")
+	c.Send("0\r\n\r\n")
 	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
 		t.Errorf("rest %q, %v: want the end", rest, err)
 	}
@@ -362,26 +357,28 @@ func TestBothDirections(t *testing.T) {
 }
 
 func TestClientCloses(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, response string }{
 		{"before the response", ""},
 		{"in a stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks("event")},
 	}
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
+			t.Parallel()
 			begun, ended := make(chan struct{}), make(chan struct{})
-			up := newUpstream(t, func(_ int, c *conn) {
-				_, _ = c.head()
-				c.say(tt.response)
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _ = c.Head()
+				c.Send(tt.response)
 				close(begun)
-				c.rest()
+				c.Rest()
 				close(ended)
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			c := dial(t, g.addr)
-			c.say(get("/"))
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(get("/"))
 			<-begun
 			if tt.response != "" {
-				if _, err := c.r.ReadString('t'); err != nil {
+				if _, err := c.Reader.ReadString('t'); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -397,15 +394,15 @@ func TestClientCloses(t *testing.T) {
 func TestUpstreamStopsReading(t *testing.T) {
 	t.Parallel()
 	stuck := make(chan struct{})
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _ = c.head()
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _ = c.Head()
 		<-stuck
 	})
 	const huge = 64 << 20 // more than the socket buffers hold
-	g := newGateway(t, options{upstream: up.addr, timeout: soon, maxBody: huge})
+	g := newGateway(t, options{upstream: up.Addr, timeout: soon, maxBody: huge})
 	t.Cleanup(func() { close(stuck) })
-	c := dial(t, g.addr)
-	c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, ""))
+	c := rawhttp.Dial(t, g.addr)
+	c.Send(post([]string{"Content-Length: " + strconv.Itoa(huge)}, ""))
 	sent := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(c.Conn, io.LimitReader(zeros{}, huge))

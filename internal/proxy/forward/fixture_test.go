@@ -1,10 +1,8 @@
 package forward_test
 
 import (
-	"bufio"
 	"crypto/x509"
-	"errors"
-	"io"
+	"flag"
 	"iter"
 	"net"
 	"net/http"
@@ -12,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,11 +23,17 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/forward"
-	upstreams "github.com/certgate/certgate/internal/proxy/upstream"
+	pools "github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
+// TestMain lets all parallel tests run at the same time, because they wait for timeouts and
+// use no processor, and finds goroutines that are left over.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
 	goleak.VerifyTestMain(m)
 }
 
@@ -135,7 +138,7 @@ func allRoutes[T any](tests []T) iter.Seq2[route, T] {
 type options struct {
 	route       route // lean when empty
 	upstream    string
-	pool        *upstreams.Pool // instead of upstream
+	pool        *pools.Pool // instead of upstream
 	timeout     time.Duration
 	maxBody     int64
 	readTimeout time.Duration
@@ -143,14 +146,14 @@ type options struct {
 }
 
 // pool returns a pool with one unencrypted address for each host.
-func pool(hosts ...string) *upstreams.Pool { return smallPool(1000, hosts...) }
+func pool(hosts ...string) *pools.Pool { return smallPool(1000, hosts...) }
 
-func smallPool(most int, hosts ...string) *upstreams.Pool {
+func smallPool(most int, hosts ...string) *pools.Pool {
 	var addresses []*url.URL
 	for _, host := range hosts {
 		addresses = append(addresses, &url.URL{Scheme: "http", Host: host})
 	}
-	return upstreams.New(upstreams.Options{Addresses: addresses, MaxInFlight: most, Now: time.Now})
+	return pools.New(pools.Options{Addresses: addresses, MaxInFlight: most, Now: time.Now})
 }
 
 func newGateway(t testing.TB, o options) gateway {
@@ -261,160 +264,45 @@ func reason(t *testing.T, r forward.Result) refusal.Reason {
 	return refused.Reason
 }
 
-// upstream is a TCP server that reads and writes raw bytes, without an HTTP library.
-type upstream struct {
-	addr  string
-	conns atomic.Int64
-}
-
-// newUpstream starts an upstream that calls serve for each connection. n counts the
-// connections from 1.
-func newUpstream(t testing.TB, serve func(n int, c *conn)) *upstream {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &upstream{addr: l.Addr().String()}
-	var all sync.WaitGroup
-	var open sync.Map
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			n := int(u.conns.Add(1))
-			open.Store(c, true)
-			all.Go(func() {
-				defer c.Close()
-				serve(n, &conn{c, bufio.NewReader(c)})
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		open.Range(func(c, _ any) bool {
-			c.(net.Conn).Close()
-			return true
-		})
-		all.Wait()
-	})
-	return u
-}
-
-// conn is one end of a connection whose bytes the test writes and reads itself.
-type conn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// head reads up to the empty line and returns the text before it.
-func (c *conn) head() (string, error) {
-	var b strings.Builder
-	for {
-		line, err := c.r.ReadString('\n')
-		if err != nil {
-			return b.String(), err
-		}
-		if line == "\r\n" {
-			return b.String(), nil
-		}
-		b.WriteString(line)
-	}
-}
-
-// rest reads until the other side closes the connection.
-func (c *conn) rest() string {
-	all, _ := io.ReadAll(c.r)
-	return string(all)
-}
-
-func (c *conn) say(text string) { _, _ = io.WriteString(c, text) }
-
 // recorder starts an upstream that sends each received head to a channel and responds
 // with 200.
-func recorder(t testing.TB) (*upstream, chan string) {
+func recorder(t testing.TB) (*upstream.Server, chan string) {
 	t.Helper()
 	got := make(chan string, 1000)
-	return newUpstream(t, func(_ int, c *conn) {
+	return upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		for {
-			head, err := c.head()
+			head, err := c.Head()
 			if err != nil {
 				return
 			}
 			got <- head
-			c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			c.Send(rawhttp.Empty)
 		}
 	}), got
 }
 
 // answering starts an upstream that reads a header and responds with fixed bytes.
-func answering(t testing.TB, response string) *upstream {
+func answering(t testing.TB, response string) *upstream.Server {
 	t.Helper()
-	return newUpstream(t, func(_ int, c *conn) {
-		if _, err := c.head(); err == nil {
-			c.say(response)
+	return upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		if _, err := c.Head(); err == nil {
+			c.Send(response)
 		}
 	})
 }
 
-func dial(t testing.TB, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	// With a deadline, missing bytes fail the test instead of blocking it.
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	return &conn{c, bufio.NewReader(c)}
-}
-
-// response is an HTTP response that a client received.
-type response struct {
-	*http.Response
-	body string
-	err  error // from reading the body
-}
-
-// receive reads one response to a request of the given method.
-func (c *conn) receive(t *testing.T, method string) response {
-	t.Helper()
-	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("want a response, found %v", err)
-	}
-	body, err := io.ReadAll(res.Body)
-	return response{res, string(body), err}
-}
-
 // ask sends one request as raw bytes and reads the response.
-func (g gateway) ask(t *testing.T, request string) response {
+func (g gateway) ask(t *testing.T, request string) rawhttp.Response {
 	t.Helper()
-	c := dial(t, g.addr)
-	c.say(request)
+	c := rawhttp.Dial(t, g.addr)
+	c.Send(request)
 	method, _, _ := strings.Cut(request, " ")
-	return c.receive(t, method)
+	return c.Response(t, method)
 }
-
-// closed checks that the other side closes or resets the connection without sending
-// another byte.
-func (c *conn) closed(t *testing.T) {
-	t.Helper()
-	n, err := c.r.Read(make([]byte, 1))
-	if n > 0 || errors.Is(err, net.ErrClosed) {
-		t.Errorf("want the connection closed by the other side, found %d bytes and %v", n, err)
-	}
-}
-
-func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
 
 // post returns a POST request with the header lines and the body.
 func post(headers []string, body string) string {
-	return lines(append([]string{"POST /events HTTP/1.1", "Host: gateway"}, append(headers, "")...)...) + body
+	return rawhttp.Lines(append([]string{"POST /events HTTP/1.1", "Host: gateway"}, append(headers, "")...)...) + body
 }
 
-func get(target string) string { return lines("GET "+target+" HTTP/1.1", "Host: gateway", "") }
+func get(target string) string { return rawhttp.Lines("GET "+target+" HTTP/1.1", "Host: gateway", "") }

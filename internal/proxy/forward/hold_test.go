@@ -2,11 +2,9 @@ package forward_test
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +18,8 @@ import (
 	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // A serving selects the server that receives a request.
@@ -166,7 +166,7 @@ func TestHold(t *testing.T) {
 	up, requests, bodies := wholeRequests(t)
 	for w, tt := range everyRoute(tests) {
 		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
-			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{route: route(w[1]), upstream: up.addr, maxBody: large}})
+			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{route: route(w[1]), upstream: up.Addr, maxBody: large}})
 			res := g.ask(t, post([]string{tt.framing, "Content-Digest: c", "signature: s", "Signature_Input: i"}, tt.sent))
 			if res.StatusCode != http.StatusOK || res.Close {
 				t.Fatalf("status %d, close %t: want 200 and the connection open", res.StatusCode, res.Close)
@@ -193,6 +193,7 @@ func TestHold(t *testing.T) {
 // connection is then closed. The upstream receives nothing, even if the handler forwards
 // the request.
 func TestHoldRefuses(t *testing.T) {
+	t.Parallel()
 	const chunked = "Transfer-Encoding: chunked"
 	over := strings.Repeat("x", maxBody+1)
 	tests := []struct {
@@ -212,31 +213,31 @@ func TestHoldRefuses(t *testing.T) {
 	}
 	up, _ := recorder(t)
 	t.Cleanup(func() {
-		if n := up.conns.Load(); n != 0 {
+		if n := up.Conns(); n != 0 {
 			t.Errorf("the upstream got %d connections, want none", n)
 		}
 	})
 	for w, tt := range everyRoute(tests) {
 		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			o := options{route: route(w[1]), upstream: up.addr, readTimeout: time.Minute}
+			o := options{route: route(w[1]), upstream: up.Addr, readTimeout: time.Minute}
 			if tt.want == refusal.RequestTimeout {
 				o.readTimeout = soon
 			}
 			g := newHolding(t, holdOptions{serving: serving(w[0]), options: o})
-			c := dial(t, g.addr)
-			c.say(post([]string{tt.framing}, tt.sent))
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{tt.framing}, tt.sent))
 			if tt.end {
-				if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				if err := c.CloseWrite(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			res := c.receive(t, http.MethodPost)
+			res := c.Response(t, http.MethodPost)
 			if res.StatusCode != tt.want.Status() || !res.Close {
 				t.Errorf("status %d, close %t: want %d and close", res.StatusCode, res.Close, tt.want.Status())
 			}
 			if tt.want != refusal.BodyTooLarge || tt.framing == chunked { // a part of the body was read
-				c.ends(t)
+				c.WantClosed(t)
 			}
 			if held := <-g.held; held.body != "" || refusal.Of(held.err) == nil || refusal.Of(held.err).Reason != tt.want {
 				t.Errorf("held %q, %v; want nothing and %s", held.body, held.err, tt.want)
@@ -248,28 +249,19 @@ func TestHoldRefuses(t *testing.T) {
 	}
 }
 
-// ends waits until the other side closes the connection.
-func (c *conn) ends(t *testing.T) {
-	t.Helper()
-	n, err := c.r.Read(make([]byte, 1))
-	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("want the end of the connection, found %d bytes and %v", n, err)
-	}
-}
-
 // TestHoldWithoutPlace checks that no byte of a body is read if the upstream has no free
 // capacity for the request.
 func TestHoldWithoutPlace(t *testing.T) {
 	hung := make(chan struct{})
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _ = c.head()
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _ = c.Head()
 		hung <- struct{}{}
 		<-hung
-		c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Send(rawhttp.Empty)
 	})
-	g := newHolding(t, holdOptions{options: options{pool: smallPool(1, up.addr)}})
-	first := dial(t, g.addr)
-	first.say(get("/"))
+	g := newHolding(t, holdOptions{options: options{pool: smallPool(1, up.Addr)}})
+	first := rawhttp.Dial(t, g.addr)
+	first.Send(get("/"))
 	<-hung
 	res := g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
 	if res.StatusCode != http.StatusServiceUnavailable {
@@ -280,7 +272,7 @@ func TestHoldWithoutPlace(t *testing.T) {
 		t.Errorf("held %q of %d, %v; want %s and the request as it was", held.body, held.length, held.err, refusal.Overloaded)
 	}
 	hung <- struct{}{}
-	first.receive(t, http.MethodGet)
+	first.Response(t, http.MethodGet)
 }
 
 // TestHoldLeavesLargeBodies checks that a body that is too large to be held can still be
@@ -291,15 +283,15 @@ func TestHoldLeavesLargeBodies(t *testing.T) {
 	for _, framing := range []string{"Content-Length: " + strconv.Itoa(most+1), "Transfer-Encoding: chunked"} {
 		t.Run(framing, func(t *testing.T) {
 			up, requests, bodies := wholeRequests(t)
-			g := newHolding(t, holdOptions{options: options{upstream: up.addr, maxBody: most + 1}})
-			c := dial(t, g.addr)
-			c.say(post([]string{framing}, ""))
+			g := newHolding(t, holdOptions{options: options{upstream: up.Addr, maxBody: most + 1}})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{framing}, ""))
 			for range most / len(piece) {
-				c.say(framed(framing, piece))
+				c.Send(framed(framing, piece))
 			}
-			c.say(framed(framing, "x"))
+			c.Send(framed(framing, "x"))
 			if framing == "Transfer-Encoding: chunked" {
-				c.say("0\r\n\r\n")
+				c.Send("0\r\n\r\n")
 			}
 			held := <-g.held
 			if refused := refusal.Of(held.err); refused == nil || refused.Reason != refusal.BodyTooLarge || held.body != "" {
@@ -308,7 +300,7 @@ func TestHoldLeavesLargeBodies(t *testing.T) {
 			if r, body := <-requests, <-bodies; r.ContentLength != held.length || len(body) != most+1 || strings.Trim(body, "x") != "" {
 				t.Errorf("the upstream got %d bytes, want %d", len(body), most+1)
 			}
-			if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+			if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusOK {
 				t.Errorf("status %d, want 200", res.StatusCode)
 			}
 		})
@@ -331,7 +323,7 @@ func TestHeldTogether(t *testing.T) {
 	enter, leave := make(chan struct{}), make(chan struct{})
 	up, _, bodies := wholeRequests(t)
 	g := newHolding(t, holdOptions{
-		options: options{upstream: up.addr, maxBody: size},
+		options: options{upstream: up.Addr, maxBody: size},
 		between: func(r *http.Request, _ *body.Body) {
 			if r.Header.Get("X-Wait") != "" {
 				enter <- struct{}{}
@@ -342,14 +334,14 @@ func TestHeldTogether(t *testing.T) {
 	leaves := sync.OnceFunc(func() { close(leave) })
 	t.Cleanup(leaves)
 	text := strings.Repeat("0123456789", size/10)
-	send := func(headers ...string) *conn {
-		c := dial(t, g.addr)
-		c.say(post(append(headers, "Content-Length: "+strconv.Itoa(size)), text))
+	send := func(headers ...string) *rawhttp.Conn {
+		c := rawhttp.Dial(t, g.addr)
+		c.Send(post(append(headers, "Content-Length: "+strconv.Itoa(size)), text))
 		return c
 	}
-	overloaded := func(c *conn, whenRead bool) {
+	overloaded := func(c *rawhttp.Conn, whenRead bool) {
 		t.Helper()
-		res := c.receive(t, http.MethodPost)
+		res := c.Response(t, http.MethodPost)
 		held := <-g.held
 		refused := refusal.Of(held.err)
 		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter <= 0 || res.Close != whenRead || held.length != size {
@@ -373,18 +365,18 @@ func TestHeldTogether(t *testing.T) {
 	// A client may use at most as many bytes as are free.
 	g.forwarder.Budget().SetLimit(size + first + size + first)
 	overloaded(send("X-As: mail"), true)
-	if res := send("X-As: social").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
+	if res := send("X-As: social").Response(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
 		t.Errorf("status %d for another client, want 200 and its body held", res.StatusCode)
 	}
 	<-bodies
 
 	g.forwarder.Budget().SetLimit(first + size + first)
 	leaves()
-	if res := wait.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+	if res := wait.Response(t, http.MethodPost); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
 	}
 	<-bodies
-	if res := send("X-As: mail").receive(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
+	if res := send("X-As: mail").Response(t, http.MethodPost); res.StatusCode != http.StatusOK || (<-g.held).err != nil {
 		t.Errorf("status %d after the release, want 200", res.StatusCode)
 	}
 	<-bodies
@@ -395,7 +387,7 @@ func TestHeldTogether(t *testing.T) {
 func TestHeldTwice(t *testing.T) {
 	up, _, bodies := wholeRequests(t)
 	var g holding
-	g = newHolding(t, holdOptions{options: options{upstream: up.addr}, between: func(_ *http.Request, b *body.Body) {
+	g = newHolding(t, holdOptions{options: options{upstream: up.Addr}, between: func(_ *http.Request, b *body.Body) {
 		content, err := b.Hold("mail")
 		if string(content) != "abc" || err != nil || g.forwarder.Budget().Used() != 3 {
 			t.Errorf("held %q, %v, %d bytes; want the same as before", content, err, g.forwarder.Budget().Used())
@@ -420,18 +412,18 @@ func TestEarlyResponseToHeldBody(t *testing.T) {
 	for _, by := range []serving{withLane, bare} {
 		t.Run(string(by), func(t *testing.T) {
 			done := make(chan struct{})
-			up := newUpstream(t, func(_ int, c *conn) {
-				_, _ = c.head()
-				c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _ = c.Head()
+				c.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
 				<-done
 			})
 			t.Cleanup(func() { close(done) })
-			g := newHolding(t, holdOptions{serving: by, options: options{upstream: up.addr, maxBody: huge}})
-			c := dial(t, g.addr)
+			g := newHolding(t, holdOptions{serving: by, options: options{upstream: up.Addr, maxBody: huge}})
+			c := rawhttp.Dial(t, g.addr)
 			for range 2 {
-				c.say(post([]string{"Content-Length: " + strconv.Itoa(huge)}, body))
-				if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK || res.body != "early" || res.Close {
-					t.Fatalf("response %d %q, close %t: want 200, early, and the connection open", res.StatusCode, res.body, res.Close)
+				c.Send(post([]string{"Content-Length: " + strconv.Itoa(huge)}, body))
+				if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusOK || res.Text != "early" || res.Close {
+					t.Fatalf("response %d %q, close %t: want 200, early, and the connection open", res.StatusCode, res.Text, res.Close)
 				}
 				if result := <-g.results; result.Err != nil {
 					t.Errorf("result %+v, want no error", result)

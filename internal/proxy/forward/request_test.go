@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestRequestLine checks that the request line is forwarded byte for byte, because the
@@ -21,10 +23,10 @@ func TestRequestLine(t *testing.T) {
 				"/a?b=\xff\xfe", "/a??", "/a?/../b//c", "/a?%2e%2e%00", "/a;v=1", "/a+b", "/a:b@c", "/~a!$&'()*=", "/a%20b?c+d", "/?http://x/",
 			}
 			up, got := recorder(t)
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 				for _, target := range targets {
-					g.ask(t, lines(method+" "+target+" HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
+					g.ask(t, rawhttp.Lines(method+" "+target+" HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
 					line, _, _ := strings.Cut(<-got, "\r\n")
 					if want := method + " " + target + " HTTP/1.1"; line != want {
 						t.Errorf("request line %q, want %q", line, want)
@@ -113,9 +115,9 @@ func TestHeaders(t *testing.T) {
 	up, got := recorder(t)
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			g.ask(t, lines(append(append([]string{"GET / HTTP/1.1", "Host: gateway"}, tt.send...), "")...))
-			want := append(own(t, up.addr), tt.pass...)
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			g.ask(t, rawhttp.Lines(append(append([]string{"GET / HTTP/1.1", "Host: gateway"}, tt.send...), "")...))
+			want := append(own(t, up.Addr), tt.pass...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
 				t.Errorf("headers (-want +have):\n%s", diff)
@@ -138,9 +140,9 @@ func TestRepeatable(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(string(tt.route), func(t *testing.T) {
 			up, got := recorder(t)
-			g := newGateway(t, options{route: tt.route, upstream: up.addr})
+			g := newGateway(t, options{route: tt.route, upstream: up.Addr})
 			g.ask(t, post([]string{"Content-Length: 0", "Idempotency-Key: k", "X-Idempotency-Key: l"}, ""))
-			want := append(own(t, up.addr), append(tt.pass, "Content-Length: 0")...)
+			want := append(own(t, up.Addr), append(tt.pass, "Content-Length: 0")...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
 				t.Errorf("headers (-want +have):\n%s", diff)
@@ -153,19 +155,19 @@ func TestExpectIsHandledByGateway(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			got := make(chan string, 1)
-			up := newUpstream(t, func(_ int, c *conn) {
-				head, _ := c.head()
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				head, _ := c.Head()
 				got <- head
-				c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				c.Send(rawhttp.Empty)
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			c := dial(t, g.addr)
-			c.say(post([]string{"Expect: 100-continue", "Content-Length: 3"}, ""))
-			if head, err := c.head(); err != nil || head != "HTTP/1.1 100 Continue\r\n" {
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{"Expect: 100-continue", "Content-Length: 3"}, ""))
+			if head, err := c.Head(); err != nil || head != "HTTP/1.1 100 Continue\r\n" {
 				t.Fatalf("response %q, %v: want 100 Continue", head, err)
 			}
-			c.say("abc")
-			if res := c.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+			c.Send("abc")
+			if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusOK {
 				t.Errorf("status %d, want 200", res.StatusCode)
 			}
 			if head := <-got; strings.Contains(head, "Expect") {
@@ -186,9 +188,9 @@ func TestEmptyBodyKeepsItsFraming(t *testing.T) {
 	}
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.method, func(t *testing.T) {
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
-			want := append(own(t, up.addr), tt.framing...)
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			g.ask(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
+			want := append(own(t, up.Addr), tt.framing...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
 				t.Errorf("headers (-want +have):\n%s", diff)
@@ -203,8 +205,8 @@ func TestTooManyOptions(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up, got := recorder(t)
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			g.ask(t, lines("GET / HTTP/1.1", "Host: gateway", "Connection: "+strings.Repeat(",", 64), "X-A: x", ""))
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			g.ask(t, rawhttp.Lines("GET / HTTP/1.1", "Host: gateway", "Connection: "+strings.Repeat(",", 64), "X-A: x", ""))
 			if result := <-g.results; refusal.Of(result.Err) == nil || refusal.Of(result.Err).Reason != refusal.RequestMalformed {
 				t.Errorf("result %+v, want it refused with request_malformed", result)
 			}

@@ -2,7 +2,6 @@ package forward_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 func newForwarder(addr string) *forward.Forwarder {
@@ -77,15 +78,15 @@ func TestResponse(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, dated(w, tt.response))
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			res := g.ask(t, lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			res := g.ask(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
 			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
 			if diff := cmp.Diff(tt.header, res.Header); diff != "" || res.StatusCode != tt.status {
 				t.Errorf("status %d, want %d; header (-want +have):\n%s", res.StatusCode, tt.status, diff)
 			}
-			if res.body != tt.body || res.err != nil || len(res.Trailer) > 0 || res.Close {
-				t.Errorf("body %q, %v, trailer %v, close %t: want %q and nothing else", res.body, res.err, res.Trailer, res.Close, tt.body)
+			if res.Text != tt.body || res.Err != nil || len(res.Trailer) > 0 || res.Close {
+				t.Errorf("body %q, %v, trailer %v, close %t: want %q and nothing else", res.Text, res.Err, res.Trailer, res.Close, tt.body)
 			}
 			want := forward.Result{Status: tt.status, BytesOut: int64(len(tt.body))}
 			if diff := cmp.Diff(want, <-g.results); diff != "" {
@@ -115,10 +116,10 @@ func TestInvalidResponse(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, dated(w, tt.response))
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			res := g.ask(t, get("/"))
-			if res.StatusCode != tt.want.Status() || res.body != string(tt.want)+"\n" {
-				t.Errorf("response %d %q, want %d %s", res.StatusCode, res.body, tt.want.Status(), tt.want)
+			if res.StatusCode != tt.want.Status() || res.Text != string(tt.want)+"\n" {
+				t.Errorf("response %d %q, want %d %s", res.StatusCode, res.Text, tt.want.Status(), tt.want)
 			}
 			if have := reason(t, <-g.results); have != tt.want {
 				t.Errorf("reason %q, want %q", have, tt.want)
@@ -127,21 +128,10 @@ func TestInvalidResponse(t *testing.T) {
 	}
 }
 
-// closedAddr returns an address that refuses connections.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
-}
-
 func TestUpstreamRefuses(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{route: w, upstream: closedAddr(t)})
+			g := newGateway(t, options{route: w, upstream: upstream.Refusing(t)})
 			if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
 				t.Errorf("status %d, want 502", res.StatusCode)
 			}
@@ -153,11 +143,12 @@ func TestUpstreamRefuses(t *testing.T) {
 }
 
 func TestUpstreamNeverResponds(t *testing.T) {
+	t.Parallel()
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
-			up := newUpstream(t, func(_ int, c *conn) { c.rest() })
-			g := newGateway(t, options{route: w, upstream: up.addr, timeout: soon})
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { c.Rest() })
+			g := newGateway(t, options{route: w, upstream: up.Addr, timeout: soon})
 			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
 				t.Errorf("status %d, want 504", res.StatusCode)
 			}
@@ -181,11 +172,11 @@ func TestTruncatedResponse(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, dated(w, tt.response))
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			c := dial(t, g.addr)
-			c.say(get("/"))
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(get("/"))
 			// The header may or may not have been sent when the connection breaks.
-			if res, err := http.ReadResponse(c.r, nil); err == nil {
+			if res, err := http.ReadResponse(c.Reader, nil); err == nil {
 				if body, err := io.ReadAll(res.Body); err == nil {
 					t.Errorf("the client got %q as a whole", body)
 				}
@@ -201,19 +192,20 @@ func TestTruncatedResponse(t *testing.T) {
 // TestBodyTooLargeAfterResponse checks that a request body that exceeds the limit after
 // the response has begun is reported as the client's error and not the upstream's.
 func TestBodyTooLargeAfterResponse(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		_, _ = c.head()
-		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-		c.rest()
+	t.Parallel()
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _ = c.Head()
+		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		c.Rest()
 	})
-	g := newGateway(t, options{upstream: up.addr})
-	c := dial(t, g.addr)
-	c.say(post([]string{"Transfer-Encoding: chunked"}, ""))
-	res, err := http.ReadResponse(c.r, nil)
+	g := newGateway(t, options{upstream: up.Addr})
+	c := rawhttp.Dial(t, g.addr)
+	c.Send(post([]string{"Transfer-Encoding: chunked"}, ""))
+	res, err := http.ReadResponse(c.Reader, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.say(chunks(strings.Repeat("x", maxBody+1)))
+	c.Send(chunks(strings.Repeat("x", maxBody+1)))
 	if body, err := io.ReadAll(res.Body); err == nil {
 		t.Errorf("the client got %q as a whole", body)
 	}
@@ -228,20 +220,20 @@ func TestStream(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			next := make(chan struct{})
-			up := newUpstream(t, func(_ int, c *conn) {
-				_, _ = c.head()
-				c.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _ = c.Head()
+				c.Send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
 				for range 3 {
 					<-next
-					c.say(chunks("data: x\n\n"))
+					c.Send(chunks("data: x\n\n"))
 				}
 				<-next
-				c.say("0\r\n\r\n")
+				c.Send("0\r\n\r\n")
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
-			c := dial(t, g.addr)
-			c.say(get("/"))
-			res, err := http.ReadResponse(c.r, nil)
+			g := newGateway(t, options{route: w, upstream: up.Addr})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(get("/"))
+			res, err := http.ReadResponse(c.Reader, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -264,22 +256,15 @@ func TestStream(t *testing.T) {
 // to the next request, even if that request arrives immediately.
 func TestSurplusIsDiscarded(t *testing.T) {
 	response := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
-	up := newUpstream(t, func(_ int, c *conn) {
-		for {
-			head, err := c.head()
-			switch {
-			case err != nil:
-				return
-			case strings.HasPrefix(head, http.MethodHead):
-				c.say(response(response("evil")))
-			default:
-				c.say(response("good"))
-			}
+	up := upstream.Answering(t, func(r *http.Request, _ string) string {
+		if r.Method == http.MethodHead {
+			return response(response("evil"))
 		}
+		return response("good")
 	})
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			var all sync.WaitGroup
 			for range 16 {
 				all.Go(func() { wantGood(t, g.addr) })
@@ -292,11 +277,11 @@ func TestSurplusIsDiscarded(t *testing.T) {
 // wantGood sends HEAD and GET requests alternately and checks the responses.
 func wantGood(t *testing.T, addr string) {
 	t.Helper()
-	c := dial(t, addr)
+	c := rawhttp.Dial(t, addr)
 	for range 30 {
 		for _, method := range []string{http.MethodHead, http.MethodGet} {
-			c.say(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")
-			res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+			c.Send(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")
+			res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 			if err != nil {
 				t.Error(err)
 				return

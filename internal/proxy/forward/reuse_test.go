@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
-	upstreams "github.com/certgate/certgate/internal/proxy/upstream"
+	pools "github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestContentClosesTheConnection checks that a request with content and a method that
@@ -39,19 +41,12 @@ func TestContentClosesTheConnection(t *testing.T) {
 		for _, framing := range framings {
 			t.Run(fmt.Sprintf("%s/%s/%s", w, tt.method, framing.name), func(t *testing.T) {
 				got := make(chan *http.Request, 10)
-				up := newUpstream(t, func(_ int, c *conn) {
-					for {
-						r, err := http.ReadRequest(c.r)
-						if err != nil {
-							return
-						}
-						_, _ = io.Copy(io.Discard, r.Body)
-						got <- r
-						c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-					}
+				up := upstream.Answering(t, func(r *http.Request, _ string) string {
+					got <- r
+					return rawhttp.Empty
 				})
-				g := newGateway(t, options{route: w, upstream: up.addr})
-				request := lines(tt.method+" / HTTP/1.1", "Host: gateway", framing.lines, "") + framing.body
+				g := newGateway(t, options{route: w, upstream: up.Addr})
+				request := rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", framing.lines, "") + framing.body
 				if res := g.ask(t, request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
 				}
@@ -59,8 +54,8 @@ func TestContentClosesTheConnection(t *testing.T) {
 				if r := <-got; r.Close != want {
 					t.Errorf("Connection %q, want it closed: %t", r.Header["Connection"], want)
 				}
-				g.ask(t, lines("POST / HTTP/1.1", "Host: gateway", framing.lines, "")+framing.body)
-				if n := up.conns.Load(); (n == 2) != want {
+				g.ask(t, rawhttp.Lines("POST / HTTP/1.1", "Host: gateway", framing.lines, "")+framing.body)
+				if n := up.Conns(); (n == 2) != want {
 					t.Errorf("%d connections, want another one: %t", n, want)
 				}
 			})
@@ -86,27 +81,27 @@ func TestAnnouncedBody(t *testing.T) {
 	}
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(n int, c *conn) {
+			up := upstream.New(t, func(n int, c *rawhttp.Conn) {
 				for {
-					head, err := c.head()
+					head, err := c.Head()
 					switch {
 					case err != nil:
 						return
 					case strings.HasPrefix(head, "GET /first "):
-						c.say(tt.response)
+						c.Send(tt.response)
 					case n == 1 && !tt.again:
-						c.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+						c.Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 					default:
-						c.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+						c.Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
 					}
 				}
 			})
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			g.ask(t, get("/first"))
-			if res := g.ask(t, get("/second")); res.body != "good" {
-				t.Errorf("body %q, want good", res.body)
+			if res := g.ask(t, get("/second")); res.Text != "good" {
+				t.Errorf("body %q, want good", res.Text)
 			}
-			if n := up.conns.Load(); (n == 1) != tt.again {
+			if n := up.Conns(); (n == 1) != tt.again {
 				t.Errorf("%d connections, want the first used again: %t", n, tt.again)
 			}
 		})
@@ -151,7 +146,7 @@ func TestSurplusClosesConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := upstreams.New(upstreams.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
+			p := pools.New(pools.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
 			g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 			var all sync.WaitGroup
 			for range 8 {
@@ -165,16 +160,16 @@ func TestSurplusClosesConnection(t *testing.T) {
 // wantWhole sends HEAD and POST requests alternately and checks the responses.
 func wantWhole(t *testing.T, addr string) {
 	t.Helper()
-	c := dial(t, addr)
+	c := rawhttp.Dial(t, addr)
 	for i := range 20 {
 		for _, method := range []string{http.MethodHead, http.MethodPost} {
 			text := strings.Repeat(fmt.Sprint(i, ","), 100)
 			if method == http.MethodHead {
-				c.say(lines("HEAD / HTTP/1.1", "Host: a", ""))
+				c.Send(rawhttp.Lines("HEAD / HTTP/1.1", "Host: a", ""))
 			} else {
-				c.say(lines("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "") + chunks(text, ""))
+				c.Send(rawhttp.Lines("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "") + chunks(text, ""))
 			}
-			res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+			res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 			if err != nil {
 				t.Error(err)
 				return
@@ -206,11 +201,11 @@ func TestKeptConnections(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
-	p := upstreams.New(upstreams.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
+	p := pools.New(pools.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
 	g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 	for range 5 {
-		if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.body != "abc" {
-			t.Errorf("body %q, want abc", res.body)
+		if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.Text != "abc" {
+			t.Errorf("body %q, want abc", res.Text)
 		}
 		<-g.results
 	}

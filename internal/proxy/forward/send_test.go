@@ -1,7 +1,6 @@
 package forward_test
 
 import (
-	"bufio"
 	"net"
 	"net/http"
 	"strings"
@@ -9,18 +8,9 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
-
-// nowhere returns an address that refuses connections.
-func nowhere(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // failures is the number of consecutive failures after which an address is down.
 const failures = 5
@@ -38,9 +28,9 @@ func TestNextAddress(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			got := make(chan string, 10)
-			up := newUpstream(t, func(_ int, c *conn) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				for {
-					r, err := http.ReadRequest(c.r)
+					r, err := http.ReadRequest(c.Reader)
 					if err != nil {
 						return
 					}
@@ -52,20 +42,20 @@ func TestNextAddress(t *testing.T) {
 						n += m
 					}
 					got <- r.Host + " " + string(body[:n])
-					c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					c.Send(rawhttp.Empty)
 				}
 			})
-			g := newGateway(t, options{route: w, pool: pool(nowhere(t), up.addr, nowhere(t)), maxBody: long})
+			g := newGateway(t, options{route: w, pool: pool(upstream.Refusing(t), up.Addr, upstream.Refusing(t)), maxBody: long})
 			// With any starting address, each address is the first one once.
 			for range 3 {
 				if res := g.ask(t, tt.request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
 				}
 				result := <-g.results
-				if result.Upstream != up.addr || result.BytesIn != int64(len(tt.body)) {
-					t.Errorf("%d bytes to %q, want %d to %q", result.BytesIn, result.Upstream, len(tt.body), up.addr)
+				if result.Upstream != up.Addr || result.BytesIn != int64(len(tt.body)) {
+					t.Errorf("%d bytes to %q, want %d to %q", result.BytesIn, result.Upstream, len(tt.body), up.Addr)
 				}
-				if found := <-got; found != up.addr+" "+tt.body {
+				if found := <-got; found != up.Addr+" "+tt.body {
 					t.Errorf("the upstream got %.60q, want its host and %.60q", found, tt.body)
 				}
 			}
@@ -80,7 +70,7 @@ func TestNextAddress(t *testing.T) {
 func TestNoAddress(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			g := newGateway(t, options{route: w, pool: pool(nowhere(t), nowhere(t))})
+			g := newGateway(t, options{route: w, pool: pool(upstream.Refusing(t), upstream.Refusing(t))})
 			g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
 			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 				t.Errorf("reason %q, want upstream_failed", have)
@@ -104,12 +94,12 @@ func TestSentToOneAddress(t *testing.T) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			deliveries := make(chan int, 10)
 			deaf := func(number int) string {
-				return newUpstream(t, func(_ int, c *conn) {
-					if r, err := http.ReadRequest(c.r); err == nil {
+				return upstream.New(t, func(_ int, c *rawhttp.Conn) {
+					if r, err := http.ReadRequest(c.Reader); err == nil {
 						_, _ = r.Body.Read(make([]byte, 1))
 						deliveries <- number
 					}
-				}).addr
+				}).Addr
 			}
 			g := newGateway(t, options{route: w, pool: pool(deaf(0), deaf(1), deaf(2)), maxBody: long})
 			for i := range 3 {
@@ -142,10 +132,10 @@ func mortal(t *testing.T) (addr string) {
 			return
 		}
 		defer accepted.Close()
-		c := &conn{accepted, bufio.NewReader(accepted)}
-		_, _ = c.head()
-		c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		_, _ = c.head()
+		c := rawhttp.New(accepted)
+		_, _ = c.Head()
+		c.Send(rawhttp.Empty)
+		_, _ = c.Head()
 	}()
 	t.Cleanup(func() {
 		l.Close()
@@ -170,7 +160,7 @@ func TestKeptConnectionDies(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up, got := recorder(t)
-			g := newGateway(t, options{route: w, pool: pool(mortal(t), up.addr)})
+			g := newGateway(t, options{route: w, pool: pool(mortal(t), up.Addr)})
 			for range 2 { // one request for each address
 				g.ask(t, get("/"))
 				<-g.results
@@ -192,20 +182,20 @@ func TestKeptConnectionDies(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) { _, _ = c.head() })
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { _, _ = c.Head() })
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			for range failures {
 				g.ask(t, get("/"))
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 					t.Errorf("reason %q, want upstream_failed", have)
 				}
 			}
-			before := up.conns.Load()
+			before := up.Conns()
 			res := g.ask(t, get("/"))
 			if have := reason(t, <-g.results); have != refusal.Overloaded || res.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("reason %q with status %d, want overloaded with 503", have, res.StatusCode)
 			}
-			if n := up.conns.Load() - before; n != 0 {
+			if n := up.Conns() - before; n != 0 {
 				t.Errorf("%d connections to the upstream, want none", n)
 			}
 		})
@@ -225,19 +215,19 @@ func TestClientErrorsAreNotFailures(t *testing.T) {
 	}
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
-			up := newUpstream(t, func(_ int, c *conn) {
-				if r, err := http.ReadRequest(c.r); err == nil {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				if r, err := http.ReadRequest(c.Reader); err == nil {
 					for err == nil {
 						_, err = r.Body.Read(make([]byte, 1<<10))
 					}
 				}
 			})
-			p := pool(up.addr)
+			p := pool(up.Addr)
 			g := newGateway(t, options{route: w, pool: p})
 			for range 2 * failures {
-				c := dial(t, g.addr)
-				c.say(tt.request)
-				c.Conn.(*net.TCPConn).CloseWrite()
+				c := rawhttp.Dial(t, g.addr)
+				c.Send(tt.request)
+				c.CloseWrite()
 				if have := reason(t, <-g.results); have != tt.want {
 					t.Errorf("reason %q, want %q", have, tt.want)
 				}
@@ -251,17 +241,17 @@ func TestClientErrorsAreNotFailures(t *testing.T) {
 
 // blocked starts an upstream that reports each request on asked and responds when release
 // is closed or receives a value.
-func blocked(t *testing.T) (up *upstream, asked, release chan struct{}) {
+func blocked(t *testing.T) (up *upstream.Server, asked, release chan struct{}) {
 	t.Helper()
 	asked, release = make(chan struct{}, 100), make(chan struct{})
-	return newUpstream(t, func(_ int, c *conn) {
+	return upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		for {
-			if _, err := c.head(); err != nil {
+			if _, err := c.Head(); err != nil {
 				return
 			}
 			asked <- struct{}{}
 			<-release
-			c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			c.Send(rawhttp.Empty)
 		}
 	}), asked, release
 }
@@ -273,34 +263,34 @@ func TestTooManyInFlight(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			up, asked, release := blocked(t)
-			g := newGateway(t, options{route: w, pool: smallPool(2, up.addr)})
-			var served []*conn
+			g := newGateway(t, options{route: w, pool: smallPool(2, up.Addr)})
+			var served []*rawhttp.Conn
 			for range 2 {
-				c := dial(t, g.addr)
-				c.say(get("/"))
+				c := rawhttp.Dial(t, g.addr)
+				c.Send(get("/"))
 				<-asked
 				served = append(served, c)
 			}
-			late := dial(t, g.addr)
-			late.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
-			if res := late.receive(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable {
+			late := rawhttp.Dial(t, g.addr)
+			late.Send(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
+			if res := late.Response(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("status %d, want 503 and no 100 Continue", res.StatusCode)
 			}
 			refused := <-g.results
 			if d := refusal.Of(refused.Err); d == nil || d.Reason != refusal.Overloaded || d.RetryAfter != time.Second || refused.BytesIn != 0 {
 				t.Errorf("result %+v, want overloaded and no byte of the body", refused)
 			}
-			kept := dial(t, g.addr)
-			kept.say(post([]string{"Content-Length: 3"}, "abc"))
-			if res := kept.receive(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable || res.Close {
+			kept := rawhttp.Dial(t, g.addr)
+			kept.Send(post([]string{"Content-Length: 3"}, "abc"))
+			if res := kept.Response(t, http.MethodPost); res.StatusCode != http.StatusServiceUnavailable || res.Close {
 				t.Errorf("status %d, close %t: want 503 and an open connection", res.StatusCode, res.Close)
 			}
 			close(release)
 			for _, c := range append(served, kept) {
 				if c == kept {
-					c.say(get("/"))
+					c.Send(get("/"))
 				}
-				if res := c.receive(t, http.MethodGet); res.StatusCode != http.StatusOK {
+				if res := c.Response(t, http.MethodGet); res.StatusCode != http.StatusOK {
 					t.Errorf("status %d, want 200", res.StatusCode)
 				}
 			}
@@ -311,15 +301,17 @@ func TestTooManyInFlight(t *testing.T) {
 // TestClosedClientFreesSlot checks that a request no longer counts as in flight after its
 // client has closed the connection, even if the upstream has not responded.
 func TestClosedClientFreesSlot(t *testing.T) {
+	t.Parallel()
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
 			up, asked, release := blocked(t)
 			defer close(release)
-			p := smallPool(1, up.addr)
+			p := smallPool(1, up.Addr)
 			g := newGateway(t, options{route: w, pool: p})
 			for range 2 * failures {
-				c := dial(t, g.addr)
-				c.say(get("/"))
+				c := rawhttp.Dial(t, g.addr)
+				c.Send(get("/"))
 				<-asked
 				if p.CheckCapacity("mail") == nil {
 					t.Fatal("want the only place taken")
@@ -340,18 +332,18 @@ func TestClosedClientFreesSlot(t *testing.T) {
 // after the body has been received.
 func TestSlowBodyTakesNoSlot(t *testing.T) {
 	up, _ := recorder(t)
-	g := newGateway(t, options{pool: smallPool(1, up.addr)})
-	slow := dial(t, g.addr)
-	slow.say(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
-	if line, err := slow.r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+	g := newGateway(t, options{pool: smallPool(1, up.Addr)})
+	slow := rawhttp.Dial(t, g.addr)
+	slow.Send(post([]string{"Content-Length: 3", "Expect: 100-continue"}, ""))
+	if line, err := slow.Reader.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("want 100 Continue, found %q and %v", line, err)
 	}
 	if res := g.ask(t, get("/")); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
 	}
-	_, _ = slow.r.ReadString('\n')
-	slow.say("abc")
-	if res := slow.receive(t, http.MethodPost); res.StatusCode != http.StatusOK {
+	_, _ = slow.Reader.ReadString('\n')
+	slow.Send("abc")
+	if res := slow.Response(t, http.MethodPost); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
 	}
 }

@@ -59,7 +59,7 @@ func TestConsecutiveRequests(t *testing.T) {
 			tt.change(&second)
 			one, other := receivedHead(t, first), receivedHead(t, second)
 			up, got := recorder(t)
-			f := newForwarder(up.addr)
+			f := newForwarder(up.Addr)
 			t.Cleanup(f.Close)
 			for _, request := range []struct {
 				forwardedRequest
@@ -81,7 +81,7 @@ func TestConsecutiveRequests(t *testing.T) {
 func receivedHead(t *testing.T, request forwardedRequest) []string {
 	t.Helper()
 	up, got := recorder(t)
-	f := newForwarder(up.addr)
+	f := newForwarder(up.Addr)
 	defer f.Close()
 	if result := forwardRequest(t, f, request); result.Err != nil {
 		t.Fatal(result.Err)
@@ -113,7 +113,7 @@ func forwardRequest(t *testing.T, f *forward.Forwarder, request forwardedRequest
 // two certificates, contain the identity of their own certificate.
 func TestConsecutiveClients(t *testing.T) {
 	up, got := recorder(t)
-	f := newForwarder(up.addr)
+	f := newForwarder(up.Addr)
 	t.Cleanup(f.Close)
 	for _, name := range []string{"mail", "social", "mail", "mail"} {
 		client, err := newClient(name)
@@ -149,7 +149,7 @@ func forwardFor(t *testing.T, f *forward.Forwarder, client identity.Client) {
 func TestHostOfEachAddress(t *testing.T) {
 	one, gotOne := recorder(t)
 	two, gotTwo := recorder(t)
-	f := forward.New(forward.Options{Pool: pool(one.addr, two.addr), Timeout: time.Minute, MaxBodyBytes: maxBody, FastPath: true})
+	f := forward.New(forward.Options{Pool: pool(one.Addr, two.Addr), Timeout: time.Minute, MaxBodyBytes: maxBody, FastPath: true})
 	t.Cleanup(f.Close)
 	client, err := mail()
 	if err != nil {
@@ -159,12 +159,12 @@ func TestHostOfEachAddress(t *testing.T) {
 		forwardFor(t, f, client)
 		select {
 		case head := <-gotOne:
-			wantHost(t, head, one.addr)
+			wantHost(t, head, one.Addr)
 		case head := <-gotTwo:
-			wantHost(t, head, two.addr)
+			wantHost(t, head, two.Addr)
 		}
 	}
-	if one.conns.Load() == 0 || two.conns.Load() == 0 {
+	if one.Conns() == 0 || two.Conns() == 0 {
 		t.Error("want requests at both addresses")
 	}
 }
@@ -188,7 +188,7 @@ func TestUnsendableFields(t *testing.T) {
 	for name, request := range tests {
 		t.Run(name, func(t *testing.T) {
 			up, got := recorder(t)
-			f := newForwarder(up.addr)
+			f := newForwarder(up.Addr)
 			t.Cleanup(f.Close)
 			for range 3 {
 				if result := forwardRequest(t, f, request); reason(t, result) != refusal.UpstreamFailed {
@@ -218,7 +218,7 @@ func (w *framework) Write(p []byte) (int, error) { return w.body.Write(p) }
 // error page.
 func TestBodyPassesTheFramework(t *testing.T) {
 	up := answering(t, "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello")
-	f := newForwarder(up.addr)
+	f := newForwarder(up.Addr)
 	defer f.Close()
 	g, err := grant(http.MethodGet, "/")
 	if err != nil {

@@ -1,11 +1,14 @@
 package forward_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // TestVary checks that the Vary field of every forwarded response lists the request fields
@@ -40,10 +43,10 @@ func TestVary(t *testing.T) {
 			t.Run(string(w)+"/"+tt.name+"/"+body.name, func(t *testing.T) {
 				own := strings.Join(append(slices.Clone(tt.own), ""), "\r\n")
 				up := answering(t, dated(w, "HTTP/1.1 200 OK\r\n"+own+body.lines+"\r\n"+body.body))
-				g := newGateway(t, options{route: w, upstream: up.addr})
+				g := newGateway(t, options{route: w, upstream: up.Addr})
 				res := g.ask(t, getSigned(tt.signed))
-				if have := res.Header["Vary"]; len(have) != 1 || have[0] != tt.want || res.body != "hi" {
-					t.Errorf("Vary %q with body %q, want %q", have, res.body, tt.want)
+				if have := res.Header["Vary"]; len(have) != 1 || have[0] != tt.want || res.Text != "hi" {
+					t.Errorf("Vary %q with body %q, want %q", have, res.Text, tt.want)
 				}
 			})
 		}
@@ -55,7 +58,7 @@ func TestVaryOnStatuses(t *testing.T) {
 	for w, status := range allRoutes([]string{"204 No Content", "304 Not Modified", "404 Not Found", "500 Failed"}) {
 		t.Run(string(w)+"/"+status, func(t *testing.T) {
 			up := answering(t, dated(w, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n"))
-			g := newGateway(t, options{route: w, upstream: up.addr})
+			g := newGateway(t, options{route: w, upstream: up.Addr})
 			if have := g.ask(t, get("/")).Header["Vary"]; !slices.Equal(have, []string{credentialHeader}) {
 				t.Errorf("Vary %q, want %s", have, credentialHeader)
 			}
@@ -66,30 +69,24 @@ func TestVaryOnStatuses(t *testing.T) {
 // TestVaryOfRepeats checks that the Vary field of a response depends on its own request,
 // even if the upstream sends the same bytes as for the previous request.
 func TestVaryOfRepeats(t *testing.T) {
-	up := newUpstream(t, func(_ int, c *conn) {
-		for {
-			if _, err := c.head(); err != nil {
-				return
-			}
-			c.say(dated(quick, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
-		}
-	})
-	g := newGateway(t, options{route: quick, upstream: up.addr})
+	up := upstream.Answering(t, func(*http.Request, string) string { return dated(quick, rawhttp.Empty) })
+	g := newGateway(t, options{route: quick, upstream: up.Addr})
 	for _, signed := range []bool{false, false, true, true, false} {
 		want := forward.NewVary([]string{credentialHeader, ""}).Value(signed)
 		if have := g.ask(t, getSigned(signed)).Header.Get("Vary"); have != want {
 			t.Errorf("Vary %q, want %q", have, want)
 		}
 	}
-	if n := up.conns.Load(); n != 1 {
+	if n := up.Conns(); n != 1 {
 		t.Errorf("%d connections, want one", n)
 	}
 }
 
-// getSigned is a request whose signature the gateway has looked at, or has not.
+// getSigned returns a GET request. yes tells the gateway of the test to treat its signature
+// as read.
 func getSigned(yes bool) string {
 	if !yes {
 		return get("/")
 	}
-	return lines("GET / HTTP/1.1", "Host: gateway", signed+": 1", "")
+	return rawhttp.Lines("GET / HTTP/1.1", "Host: gateway", signed+": 1", "")
 }
