@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 const (
@@ -31,29 +33,29 @@ func (s *server) addEvent(c *gin.Context, client string) error {
 	if err != nil {
 		return err
 	}
-	draft, faults := ParseDraft(body)
+	draft, faults := event.ParseDraft(body)
 	key, keyFaults := idempotencyKey(c.Request.Header)
 	if faults = append(faults, keyFaults...); len(faults) > 0 {
 		return invalidEvent(faults)
 	}
-	event, replayed, err := s.store.Add(c.Request.Context(), Addition{Client: client, Key: key, Draft: draft, Now: s.now()})
+	stored, replayed, err := s.store.Add(c.Request.Context(), Addition{Client: client, Key: key, Draft: draft, Now: s.now()})
 	if err != nil {
 		return err
 	}
 	if replayed {
 		c.Header("Idempotency-Replayed", "true")
 	}
-	c.Header("Location", "/events/"+event.ID)
-	respond(c, http.StatusCreated, "application/json", eventResponse{event})
+	c.Header("Location", "/events/"+stored.ID)
+	respond(c, http.StatusCreated, "application/json", eventResponse{stored})
 	return nil
 }
 
 func (s *server) showEvent(c *gin.Context, _ string) error {
-	event, err := s.store.Event(c.Request.Context(), c.Param("id"))
+	stored, err := s.store.Event(c.Request.Context(), c.Param("id"))
 	if err != nil {
 		return err
 	}
-	respond(c, http.StatusOK, "application/json", eventResponse{event})
+	respond(c, http.StatusOK, "application/json", eventResponse{stored})
 	return nil
 }
 
@@ -121,17 +123,17 @@ func isJSON(values []string) bool {
 
 // idempotencyKey returns the value of the Idempotency-Key header, or "" without a header.
 // An empty or repeated header is a fault.
-func idempotencyKey(h http.Header) (string, []Fault) {
+func idempotencyKey(h http.Header) (string, []event.Fault) {
 	values := h.Values(headerKey)
 	if len(values) == 0 {
 		return "", nil
 	}
 	if len(values) > 1 {
-		return "", []Fault{{headerKey, fmt.Sprintf("want one header, found %d", len(values))}}
+		return "", []event.Fault{{Field: headerKey, Detail: fmt.Sprintf("want one header, found %d", len(values))}}
 	}
 	key := values[0]
 	if len(key) < 1 || len(key) > maxKeyLength || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", []Fault{{headerKey, fmt.Sprintf("want 1 to %d visible ASCII characters, found %s", maxKeyLength, quote(key))}}
+		return "", []event.Fault{{Field: headerKey, Detail: fmt.Sprintf("want 1 to %d visible ASCII characters, found %s", maxKeyLength, event.Quote(key))}}
 	}
 	return key, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 const (
@@ -158,8 +160,8 @@ func (s *server) record(c *gin.Context) {
 		zap.Int("status", status),
 		zap.Int("bytes", max(c.Writer.Size(), 0)),
 		zap.Duration("duration", time.Since(start)),
-		zap.String("client", clip(c.GetHeader(headerClient))),
-		zap.String("request_id", clip(c.GetHeader(headerRequest))),
+		zap.String("client", event.Clip(c.GetHeader(headerClient))),
+		zap.String("request_id", event.Clip(c.GetHeader(headerRequest))),
 	}
 	if err := c.Errors.Last(); err != nil {
 		fields = append(fields, zap.NamedError("error", err.Err))

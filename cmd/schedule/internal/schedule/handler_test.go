@@ -12,7 +12,22 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
+
+// meetingBody is the example of the articles of 2012.
+const meetingBody = `{"event":{"start_time":"2013-08-01T16:20:00+00:00","end_time":"2013-08-01T18:20:00+00:00","name":"Meeting"}}`
+
+// meeting returns the draft of meetingBody.
+func meeting(t *testing.T) event.Draft {
+	t.Helper()
+	draft, faults := event.ParseDraft([]byte(meetingBody))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	return draft
+}
 
 // service is the example service on a real socket.
 type service struct {
@@ -88,7 +103,7 @@ func problemOf(t *testing.T, r reply) problem {
 	return p
 }
 
-func fieldsOf(faults []Fault) []string {
+func fieldsOf(faults []event.Fault) []string {
 	var fields []string
 	for _, f := range faults {
 		fields = append(fields, f.Field)

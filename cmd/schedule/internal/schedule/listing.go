@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 const (
@@ -21,10 +23,10 @@ const (
 // parseQuery parses the parameters of GET /events and returns every fault. Unknown and
 // repeated parameters are faults, because a misspelled condition would otherwise be
 // ignored.
-func (s *server) parseQuery(raw string) (Query, []Fault) {
+func (s *server) parseQuery(raw string) (Query, []event.Fault) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return Query{}, []Fault{{"query", "want a query string: " + err.Error()}}
+		return Query{}, []event.Fault{{Field: "query", Detail: "want a query string: " + err.Error()}}
 	}
 	q := Query{Limit: defaultLimit}
 	readers := map[string]func(string) error{
@@ -36,28 +38,28 @@ func (s *server) parseQuery(raw string) (Query, []Fault) {
 	}
 	faults := readParameters(values, readers)
 	if !q.From.IsZero() && !q.To.IsZero() && !q.To.After(q.From) {
-		faults = append(faults, Fault{"to", fmt.Sprintf("want a time after from, found %s", quote(values.Get("to")))})
+		faults = append(faults, event.Fault{Field: "to", Detail: fmt.Sprintf("want a time after from, found %s", event.Quote(values.Get("to")))})
 	}
 	return q, faults
 }
 
-func readParameters(values url.Values, readers map[string]func(string) error) []Fault {
+func readParameters(values url.Values, readers map[string]func(string) error) []event.Fault {
 	names := make([]string, 0, len(values))
 	for name := range values {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	var faults []Fault
+	var faults []event.Fault
 	for _, name := range names {
 		read, known := readers[name]
 		switch {
 		case !known:
-			faults = append(faults, Fault{clip(name), "want from, to, client, limit or cursor, found another parameter"})
+			faults = append(faults, event.Fault{Field: event.Clip(name), Detail: "want from, to, client, limit or cursor, found another parameter"})
 		case len(values[name]) > 1:
-			faults = append(faults, Fault{name, fmt.Sprintf("want the parameter once, found it %d times", len(values[name]))})
+			faults = append(faults, event.Fault{Field: name, Detail: fmt.Sprintf("want the parameter once, found it %d times", len(values[name]))})
 		default:
 			if err := read(values[name][0]); err != nil {
-				faults = append(faults, Fault{name, err.Error()})
+				faults = append(faults, event.Fault{Field: name, Detail: err.Error()})
 			}
 		}
 	}
@@ -70,28 +72,28 @@ func parseBound(s string) (time.Time, error) {
 	if day, err := parseDay(s); err == nil {
 		return day, nil
 	}
-	t, err := parseTime(s)
+	t, err := event.ParseTime(s)
 	if err == nil {
 		return t, nil
 	}
 	if strings.Contains(s, " ") {
-		return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time (in a query, + is written %%2B), found %s", quote(s))
+		return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time (in a query, + is written %%2B), found %s", event.Quote(s))
 	}
-	return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time, found %s", quote(s))
+	return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time, found %s", event.Quote(s))
 }
 
 // parseDay parses a date such as 2013-08-01 and returns the begin of that day in UTC.
 func parseDay(s string) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, s)
-	if err != nil || day.Before(firstTime()) {
-		return time.Time{}, fmt.Errorf("want a date such as 2013-08-01, found %s", quote(s))
+	if err != nil || day.Before(event.FirstTime()) {
+		return time.Time{}, fmt.Errorf("want a date such as 2013-08-01, found %s", event.Quote(s))
 	}
 	return day, nil
 }
 
 func (s *server) checkClient(name string) error {
 	if !s.clients.MatchString(name) {
-		return fmt.Errorf("want the name of an application, found %s", quote(name))
+		return fmt.Errorf("want the name of an application, found %s", event.Quote(name))
 	}
 	return nil
 }
@@ -99,7 +101,7 @@ func (s *server) checkClient(name string) error {
 func parseLimit(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > maxLimit {
-		return 0, fmt.Errorf("want a number from 1 to %d, found %s", maxLimit, quote(s))
+		return 0, fmt.Errorf("want a number from 1 to %d, found %s", maxLimit, event.Quote(s))
 	}
 	return n, nil
 }

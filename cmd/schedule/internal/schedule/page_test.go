@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 func (s *service) page(query string, status int) reply {
@@ -119,7 +121,7 @@ func TestPageLimit(t *testing.T) {
 // range of events.
 func TestPageOfFirstAndLastWeek(t *testing.T) {
 	s := serve(t)
-	last := Draft{"The end", time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)}
+	last := event.Draft{Name: "The end", Start: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC), End: time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)}
 	if _, _, err := s.store.Add(t.Context(), Addition{Client: "mail", Draft: last, Now: now()}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,16 +9,18 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 // problem is the response to a refused request (RFC 9457). Type is "urn:schedule:" and a
 // stable code.
 type problem struct {
-	Type   string  `json:"type"`
-	Title  string  `json:"title"`
-	Status int     `json:"status"`
-	Detail string  `json:"detail"`
-	Errors []Fault `json:"errors,omitempty"`
+	Type   string        `json:"type"`
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail"`
+	Errors []event.Fault `json:"errors,omitempty"`
 }
 
 // Error returns the code, the detail and the faults, for the log.
@@ -31,16 +33,16 @@ func (p *problem) Error() string {
 }
 
 // refuse returns a problem with the faults of the request.
-func refuse(status int, code, title, detail string, faults ...Fault) *problem {
+func refuse(status int, code, title, detail string, faults ...event.Fault) *problem {
 	return &problem{Type: "urn:schedule:" + code, Title: title, Status: status, Detail: detail, Errors: faults}
 }
 
-func invalidEvent(faults []Fault) *problem {
+func invalidEvent(faults []event.Fault) *problem {
 	return refuse(http.StatusUnprocessableEntity, "invalid_event", "The event cannot be added",
 		"Nothing was stored. Every fault of the request is listed in errors.", faults...)
 }
 
-func invalidQuery(faults []Fault) *problem {
+func invalidQuery(faults []event.Fault) *problem {
 	return refuse(http.StatusUnprocessableEntity, "invalid_query", "The events cannot be listed",
 		"Every fault of the query is listed in errors.", faults...)
 }
@@ -57,7 +59,7 @@ func translate(err error) *problem {
 	case errors.Is(err, ErrKeyReused):
 		return refuse(http.StatusUnprocessableEntity, "idempotency_key_reused", "The idempotency key is taken",
 			"A repeated request must be the same request; a new event needs a new key.",
-			Fault{headerKey, "want a key of its own for a different event"})
+			event.Fault{Field: headerKey, Detail: "want a key of its own for a different event"})
 	case errors.Is(err, context.Canceled):
 		return refuse(http.StatusServiceUnavailable, "canceled", "The request was canceled", "The client closed the connection.")
 	}

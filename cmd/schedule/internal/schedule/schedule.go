@@ -23,6 +23,8 @@ package schedule
 import (
 	"errors"
 	"time"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 // Event is a stored event. The times are UTC, and EndTime is after StartTime.
@@ -45,6 +47,6 @@ var (
 )
 
 // draft returns the draft from which the event was made.
-func (e Event) draft() Draft {
-	return Draft{Name: e.Name, Start: e.StartTime, End: e.EndTime}
+func (e Event) draft() event.Draft {
+	return event.Draft{Name: e.Name, Start: e.StartTime, End: e.EndTime}
 }

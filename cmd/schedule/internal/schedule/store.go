@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 //go:embed migrations/*.sql
@@ -99,7 +101,7 @@ func (s *Store) Check(ctx context.Context) error {
 type Addition struct {
 	Client string
 	Key    string
-	Draft  Draft
+	Draft  event.Draft
 	Now    time.Time
 }
 

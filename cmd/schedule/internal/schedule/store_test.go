@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 func openStore(t *testing.T) *Store {
@@ -44,7 +46,7 @@ func at(t *testing.T, text string) time.Time {
 
 func add(t *testing.T, s *Store, client, name, from, to string) Event {
 	t.Helper()
-	e, _, err := s.Add(t.Context(), Addition{Client: client, Now: now(), Draft: Draft{name, at(t, from), at(t, to)}})
+	e, _, err := s.Add(t.Context(), Addition{Client: client, Now: now(), Draft: event.Draft{Name: name, Start: at(t, from), End: at(t, to)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func TestOneKeyMakesOneEvent(t *testing.T) {
 	ids, made := make(chan string, callers), make(chan bool, callers)
 	for i := range callers {
 		wg.Go(func() {
-			e, replayed, err := stores[i%2].Add(t.Context(), Addition{Client: "mail", Key: "k", Draft: meeting(), Now: now()})
+			e, replayed, err := stores[i%2].Add(t.Context(), Addition{Client: "mail", Key: "k", Draft: meeting(t), Now: now()})
 			if err != nil {
 				t.Error(err)
 			}
@@ -206,7 +208,7 @@ func TestOneKeyMakesOneEvent(t *testing.T) {
 
 func TestKeysBelongToTheirClient(t *testing.T) {
 	s := openStore(t)
-	base := Addition{Client: "mail", Key: "k", Draft: meeting(), Now: now()}
+	base := Addition{Client: "mail", Key: "k", Draft: meeting(t), Now: now()}
 	first, _, err := s.Add(t.Context(), base)
 	if err != nil {
 		t.Fatal(err)

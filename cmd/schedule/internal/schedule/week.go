@@ -3,6 +3,8 @@ package schedule
 import (
 	"fmt"
 	"time"
+
+	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
 // week is seven days from a Monday, in UTC (ISO 8601).
@@ -29,7 +31,7 @@ func (w week) number() int {
 // link returns the URL of the week's page. It is empty for a week that is outside of the
 // range of events, because the page refuses such weeks.
 func (w week) link() string {
-	if w.monday.Before(firstTime()) || w.monday.Year() > 9999 {
+	if w.monday.Before(event.FirstTime()) || w.monday.Year() > 9999 {
 		return ""
 	}
 	return "/?week=" + w.monday.Format(time.DateOnly)

@@ -1,4 +1,4 @@
-package schedule
+package event
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func readObject(raw json.RawMessage, self, prefix string, want []string) (map[st
 	var faults []Fault
 	for name, value := range eachMember(raw) {
 		if !slices.Contains(want, name) {
-			faults = append(faults, Fault{prefix + clip(name), "want no such field"})
+			faults = append(faults, Fault{prefix + Clip(name), "want no such field"})
 			continue
 		}
 		if _, twice := members[name]; twice {
@@ -86,8 +86,8 @@ func kindOf(raw json.RawMessage) string {
 	return "a number"
 }
 
-// clip shortens the name of a member for a response.
-func clip(name string) string {
+// Clip shortens the name of a member for a response.
+func Clip(name string) string {
 	const limit = 60
 	if runes := []rune(name); len(runes) > limit {
 		return string(runes[:limit]) + "…"

@@ -1,4 +1,5 @@
-package schedule
+// Package event parses the events that clients send to the schedule service.
+package event
 
 import (
 	"encoding/json"
@@ -87,8 +88,8 @@ func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
 			faults = append(faults, Fault{"event." + field, err.Error()})
 		}
 	}
-	check("start_time", func(s string) (err error) { d.Start, err = parseTime(s); return err })
-	check("end_time", func(s string) (err error) { d.End, err = parseTime(s); return err })
+	check("start_time", func(s string) (err error) { d.Start, err = ParseTime(s); return err })
+	check("end_time", func(s string) (err error) { d.End, err = ParseTime(s); return err })
 	check("name", func(s string) error { d.Name = s; return checkName(s) })
 	if !d.Start.IsZero() && !d.End.IsZero() && !d.End.After(d.Start) {
 		faults = append(faults, Fault{"event.end_time", fmt.Sprintf("want a time after start_time, found %s, which is not after %s",
@@ -97,16 +98,16 @@ func readFields(members map[string]json.RawMessage) (Draft, []Fault) {
 	return d, faults
 }
 
-// parseTime parses an RFC 3339 time strictly and converts it to UTC. It never returns the
+// ParseTime parses an RFC 3339 time strictly and converts it to UTC. It never returns the
 // zero time without an error, because the first valid time is a day later.
-func parseTime(s string) (time.Time, error) {
+func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || !isStrict(s) {
-		return time.Time{}, fmt.Errorf(`want an RFC 3339 time such as "2013-08-01T16:20:00+00:00", found %s`, quote(s))
+		return time.Time{}, fmt.Errorf(`want an RFC 3339 time such as "2013-08-01T16:20:00+00:00", found %s`, Quote(s))
 	}
 	t = t.UTC()
-	if t.Before(firstTime()) || t.Year() > 9999 {
-		return time.Time{}, fmt.Errorf("want a time in the years 1 to 9999, found %s", quote(s))
+	if t.Before(FirstTime()) || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("want a time in the years 1 to 9999, found %s", Quote(s))
 	}
 	return t, nil
 }
@@ -130,9 +131,9 @@ func isStrict(s string) bool {
 	return len(fraction) <= len(".")+nanoseconds
 }
 
-// firstTime is the earliest time of an event. It is not the begin of year 1, because that
+// FirstTime is the earliest time of an event. It is not the begin of year 1, because that
 // is Go's zero time.
-func firstTime() time.Time { return time.Date(1, time.January, 2, 0, 0, 0, 0, time.UTC) }
+func FirstTime() time.Time { return time.Date(1, time.January, 2, 0, 0, 0, 0, time.UTC) }
 
 // checkName refuses names without visible characters and names with line breaks or control
 // characters.
@@ -141,7 +142,7 @@ func checkName(name string) error {
 		return fmt.Errorf("want at most %d characters, found %d", maxNameLength, n)
 	}
 	if strings.ContainsFunc(name, breaksLine) {
-		return fmt.Errorf("want no control characters and no line breaks, found %s", quote(name))
+		return fmt.Errorf("want no control characters and no line breaks, found %s", Quote(name))
 	}
 	if !strings.ContainsFunc(name, isVisible) {
 		return errors.New("want a name, found nothing visible")
@@ -157,8 +158,8 @@ func isVisible(r rune) bool {
 	return unicode.IsGraphic(r) && !unicode.IsSpace(r)
 }
 
-// quote returns untrusted text quoted, on one line, and shortened.
-func quote(s string) string {
+// Quote returns untrusted text quoted, on one line, and shortened.
+func Quote(s string) string {
 	const limit = 60
 	runes := []rune(s)
 	if len(runes) <= limit {
