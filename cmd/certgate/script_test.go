@@ -16,16 +16,24 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"certgate": main})
 }
 
-// TestScripts runs the scripts of testdata/script with the real program and real keys.
-// A script writes certificates and keys to files only, because the test log contains its
-// standard output.
+// TestScripts runs the scripts of testdata/script with the real program and real keys. With
+// -short it runs the quick start only. A script writes certificates and keys to files only,
+// because the test log contains its standard output.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("openssl is not installed")
 	}
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("want scripts, found %q and %v", files, err)
+	}
+	if testing.Short() {
+		files = []string{filepath.Join("testdata", "script", "quickstart.txtar")}
+		t.Logf("-short: of the scripts only %s runs", files[0])
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+		Files:               files,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

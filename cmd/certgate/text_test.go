@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"unicode"
+
+	"pgregory.net/rapid"
 )
 
 func TestPrintable(t *testing.T) {
@@ -42,30 +45,43 @@ func TestPrintableLines(t *testing.T) {
 	}
 }
 
-// FuzzPrintJSON checks that the JSON of any text has printable characters only and
-// decodes to the same text.
-func FuzzPrintJSON(f *testing.F) {
-	for _, seed := range []string{"", "mail", "\x1b[31m", "\u009b\u007f", "\u202e", "😀\U000e0041", "<&>", "\"\\", "\xff\x00", "東京"} {
-		f.Add(seed)
+// TestPrintJSON checks that the JSON of any text has printable characters only and decodes
+// to the same text. It is no fuzz target, because go test -fuzz would compile every
+// dependency of the program again.
+func TestPrintJSON(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "mail", "\x1b[31m", "\u009b\u007f", "\u202e", "😀\U000e0041", "<&>", "\"\\", "\xff\x00", "東京"} {
+		if fault := printJSONFault(text); fault != "" {
+			t.Errorf("%q: %s", text, fault)
+		}
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		var b bytes.Buffer
-		if err := printJSON(&b, map[string]string{"text": text}); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range b.String() {
-			if r != '\n' && !unicode.IsPrint(r) {
-				t.Fatalf("want printable characters, found %q", r)
-			}
-		}
-		var back map[string]string
-		if err := json.Unmarshal(b.Bytes(), &back); err != nil {
-			t.Fatalf("%q: %v", b.String(), err)
-		}
-		if want := string([]rune(text)); back["text"] != want {
-			t.Errorf("want %q, found %q", want, back["text"])
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "text")
+		if fault := printJSONFault(text); fault != "" {
+			t.Fatal(fault)
 		}
 	})
+}
+
+// printJSONFault returns what is wrong with the JSON of the text, or "".
+func printJSONFault(text string) string {
+	var b bytes.Buffer
+	if err := printJSON(&b, map[string]string{"text": text}); err != nil {
+		return err.Error()
+	}
+	for _, r := range b.String() {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return fmt.Sprintf("want printable characters, found %q", r)
+		}
+	}
+	var back map[string]string
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil {
+		return fmt.Sprintf("%q: %v", b.String(), err)
+	}
+	if want := string([]rune(text)); back["text"] != want {
+		return fmt.Sprintf("want %q, found %q", want, back["text"])
+	}
+	return ""
 }
 
 func TestCount(t *testing.T) {
