@@ -33,9 +33,9 @@ func TestResponsesVaryByCredential(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
-	for lane, env := range lanes() {
+	withBothHTTP(t, func(t *testing.T, env harness.Env) {
 		for _, tt := range tests {
-			t.Run(lane+"/"+tt.name, func(t *testing.T) {
+			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(env).With(tt.more))
 				for query, want := range map[string]string{
@@ -52,7 +52,7 @@ func TestResponsesVaryByCredential(t *testing.T) {
 				}
 			})
 		}
-	}
+	})
 }
 
 // TestRefusalsAreNotCached checks Cache-Control: no-store on every refusal, including those
@@ -61,32 +61,29 @@ func TestRefusalsAreNotCached(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
-	for lane, env := range lanes() {
-		t.Run(lane, func(t *testing.T) {
-			t.Parallel()
-			g := harness.NewGateway(t, m, harness.AuthzEnabled.With(env))
-			for name, r := range map[string]string{
-				"no certificate":    harness.PlainGet("/events").String(),
-				"no rule":           harness.Request{Method: "DELETE", Target: "/events", Header: harness.Get("/", mail).Header}.String(),
-				"a broken field":    harness.Get("/events", mail).With("X-A : b").String(),
-				"no request":        "nonsense\r\n\r\n",
-				"a later version":   "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
-				"no host":           "GET / HTTP/1.1\r\n\r\n",
-				"a coding":          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
-				"a header too long": harness.Get("/events", mail).With("X-A: " + strings.Repeat("a", 200<<10)).String(),
-			} {
-				for surface, addr := range map[string]string{"public": g.Addr, "verify": g.Authz.HTTP} {
-					c := harness.Dial(t, addr)
-					_, _ = c.Write([]byte(r)) // the response may come before the end
-					a := c.ReadResponse(t, "GET")
-					if found := a.Header.Values("Cache-Control"); a.Status < 400 || !slices.Equal(found, []string{"no-store"}) {
-						t.Errorf("%s, %s: status %d and Cache-Control %q, want a refusal and no-store", surface, name, a.Status, found)
-					}
+	withBothHTTP(t, func(t *testing.T, env harness.Env) {
+		g := harness.NewGateway(t, m, harness.AuthzEnabled.With(env))
+		for name, r := range map[string]string{
+			"no certificate":    harness.PlainGet("/events").String(),
+			"no rule":           harness.Request{Method: "DELETE", Target: "/events", Header: harness.Get("/", mail).Header}.String(),
+			"a broken field":    harness.Get("/events", mail).With("X-A : b").String(),
+			"no request":        "nonsense\r\n\r\n",
+			"a later version":   "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+			"no host":           "GET / HTTP/1.1\r\n\r\n",
+			"a coding":          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+			"a header too long": harness.Get("/events", mail).With("X-A: " + strings.Repeat("a", 200<<10)).String(),
+		} {
+			for surface, addr := range map[string]string{"public": g.Addr, "verify": g.Authz.HTTP} {
+				c := harness.Dial(t, addr)
+				_, _ = c.Write([]byte(r)) // the response may come before the end
+				a := c.ReadResponse(t, "GET")
+				if found := a.Header.Values("Cache-Control"); a.Status < 400 || !slices.Equal(found, []string{"no-store"}) {
+					t.Errorf("%s, %s: status %d and Cache-Control %q, want a refusal and no-store", surface, name, a.Status, found)
 				}
 			}
-			if found := harness.Send(t, g.Addr, harness.PlainGet("/healthz")).Header.Get("Cache-Control"); found != "no-store" {
-				t.Errorf("health: Cache-Control %q, want no-store", found)
-			}
-		})
-	}
+		}
+		if found := harness.Send(t, g.Addr, harness.PlainGet("/healthz")).Header.Get("Cache-Control"); found != "no-store" {
+			t.Errorf("health: Cache-Control %q, want no-store", found)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -48,4 +49,28 @@ func withoutField(t *testing.T, r harness.Request, field string) harness.Request
 	}
 	r.Header = lines
 	return r
+}
+
+func changed(r harness.Request, change func(*harness.Request)) harness.Request {
+	change(&r)
+	return r
+}
+
+// twice has the same signature under another label, too.
+func twice(t *testing.T, r harness.Request) harness.Request {
+	t.Helper()
+	input, signature := r.Value("Signature-Input"), r.Value("Signature")
+	return r.With("Signature-Input: "+strings.Replace(input, "sig1", "sig2", 1), "Signature: "+strings.Replace(signature, "sig1", "sig2", 1))
+}
+
+// flipped has another bit in the middle of the signature.
+func flipped(t *testing.T, r harness.Request) harness.Request {
+	t.Helper()
+	text := strings.TrimSuffix(strings.TrimPrefix(r.Value("Signature"), "sig1=:"), ":")
+	signature, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature[len(signature)/2] ^= 1
+	return withoutField(t, r, "Signature").With("Signature: sig1=:" + base64.StdEncoding.EncodeToString(signature) + ":")
 }

@@ -6,10 +6,14 @@ import (
 	"testing"
 )
 
-// SkipIfShort skips a test that starts processes when the tests run with -short.
+// smokeTest is the only test that starts processes with -short.
+const smokeTest = "TestSmoke"
+
+// SkipIfShort skips a test that starts processes when the tests run with -short, except
+// TestSmoke.
 func SkipIfShort(t testing.TB) {
 	t.Helper()
-	if testing.Short() {
+	if testing.Short() && t.Name() != smokeTest {
 		t.Skip("-short: this test starts processes")
 	}
 }
