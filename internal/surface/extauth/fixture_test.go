@@ -1,11 +1,9 @@
 package extauth
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/x509"
 	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,7 +27,7 @@ import (
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/ingress"
-	"github.com/certgate/certgate/internal/tool/pki"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 func TestMain(m *testing.M) {
@@ -43,36 +41,27 @@ type certificates struct {
 	mail, social *x509.Certificate
 }
 
-var generateCertificates = sync.OnceValues(func() (w certificates, err error) {
-	now := time.Now()
-	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
-	if err != nil {
-		return w, err
-	}
-	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
-	if err != nil {
-		return w, err
-	}
-	w.verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
-	for name, c := range map[string]**x509.Certificate{"mail": &w.mail, "social": &w.social} {
-		key, err := pki.P256.Generate()
-		if err != nil {
-			return w, err
-		}
-		if *c, err = ca.Issue(pki.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
-			return w, err
-		}
-	}
-	return w, nil
-})
+// shared contains the certificates of all tests.
+var shared struct {
+	sync.Once
+	certificates
+}
 
 func newCertificates(tb testing.TB) certificates {
 	tb.Helper()
-	w, err := generateCertificates()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return w
+	shared.Do(func() {
+		root := ca.New(tb, ca.Current)
+		keyring, err := trust.ParseKeyring(root.PublicKeyPEM(), 0)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		shared.certificates = certificates{
+			verifier: trust.NewVerifier(keyring, nil, trust.Limits{}),
+			mail:     root.Client(tb, ca.Key(tb).Public(), ca.Current),
+			social:   root.Client(tb, ca.Key(tb).Public(), ca.Current, ca.Named("social")),
+		}
+	})
+	return shared.certificates
 }
 
 func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }
@@ -167,38 +156,6 @@ func (b *fixture) serve(t *testing.T) string {
 		<-served
 	})
 	return l.Addr().String()
-}
-
-// response is a response as the proxy received it.
-type response struct {
-	*http.Response
-	body string
-}
-
-// sendRequest sends one request as raw bytes and returns the response.
-func sendRequest(t *testing.T, addr, request string) response {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(c, request); err != nil {
-		t.Fatal(err)
-	}
-	method, _, _ := strings.Cut(request, " ")
-	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("no response to %.60q: %v", request, err)
-	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response{res, string(body)}
 }
 
 func httpRequest(line string, headers ...string) string {

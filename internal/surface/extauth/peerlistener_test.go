@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // eventually waits until the condition is true.
@@ -59,20 +60,6 @@ func largeBounds() Bounds {
 	}
 }
 
-// dial connects to addr until the test ends.
-func dial(t *testing.T, addr string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // records returns the parsed lines of the log.
 func (b *fixture) records(t *testing.T) (lines []map[string]any) {
 	t.Helper()
@@ -96,7 +83,7 @@ func TestConnectionsFromOtherAddresses(t *testing.T) {
 	const connections = 300
 	part := strings.Repeat("q", 1<<20)
 	for range connections {
-		c := dial(t, addr)
+		c := rawhttp.Dial(t, addr)
 		// The write fails when the connection is closed before it ends.
 		_, _ = io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+part)
 		// An error is a reset, which the unread bytes cause.
@@ -130,11 +117,11 @@ func TestMaxConnections(t *testing.T) {
 		n, _ := c.Read(make([]byte, 9)) // the beginning of the server's SETTINGS
 		return n > 0
 	}
-	first, second := dial(t, addr), dial(t, addr)
+	first, second := rawhttp.Dial(t, addr), rawhttp.Dial(t, addr)
 	if !isAccepted(first) || !isAccepted(second) {
 		t.Fatal("want two connections accepted")
 	}
-	if isAccepted(dial(t, addr)) {
+	if isAccepted(rawhttp.Dial(t, addr)) {
 		t.Error("want the third connection closed, found it accepted")
 	}
 	eventually(t, "a record", func() bool { return len(b.records(t)) > 0 }) // after the end of the connection
@@ -142,7 +129,7 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("records %v: want one with overloaded", lines)
 	}
 	first.Close()
-	eventually(t, "another connection accepted", func() bool { return isAccepted(dial(t, addr)) })
+	eventually(t, "another connection accepted", func() bool { return isAccepted(rawhttp.Dial(t, addr)) })
 }
 
 // TestAdmits checks which addresses are peers.

@@ -8,11 +8,12 @@ import (
 	"sync"
 	"testing"
 
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
 
-	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 const (
@@ -55,7 +56,7 @@ type rawStream struct {
 // rawDial connects and exchanges SETTINGS.
 func rawDial(t *testing.T, addr string, acknowledges pings) *rawClient {
 	t.Helper()
-	c := &rawClient{conn: dial(t, addr), acknowledges: acknowledges, window: 65535, initial: 65535, streams: map[uint32]*rawStream{}, next: 1}
+	c := &rawClient{conn: rawhttp.Dial(t, addr), acknowledges: acknowledges, window: 65535, initial: 65535, streams: map[uint32]*rawStream{}, next: 1}
 	c.changed = sync.NewCond(&c.mu)
 	if _, err := io.WriteString(c.conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)

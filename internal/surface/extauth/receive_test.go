@@ -19,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // heap returns the number of reachable bytes on the heap.
@@ -227,7 +228,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.HandshakeTimeout = 50 * time.Millisecond
-	c := dial(t, b.listenEnvoy(t, bounds))
+	c := rawhttp.Dial(t, b.listenEnvoy(t, bounds))
 	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("want the connection closed, found it open")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 const verify = "GET /verify HTTP/1.1"
@@ -24,18 +25,18 @@ func forwarded(method, target string) []string {
 }
 
 // wantRefused checks the response and the record of a refusal.
-func wantRefused(t *testing.T, b *fixture, res response, reason refusal.Reason) map[string]any {
+func wantRefused(t *testing.T, b *fixture, res rawhttp.Response, reason refusal.Reason) map[string]any {
 	t.Helper()
 	var p struct {
 		Status            int
 		Reason, RequestID string
 	}
-	if err := json.Unmarshal([]byte(res.body), &p); err != nil {
-		t.Fatalf("status %d: want a problem, found %q", res.StatusCode, res.body)
+	if err := json.Unmarshal([]byte(res.Text), &p); err != nil {
+		t.Fatalf("status %d: want a problem, found %q", res.StatusCode, res.Text)
 	}
 	h := res.Header
 	if p.Reason != string(reason) || res.StatusCode != Status(reason) || p.Status != res.StatusCode || h.Get("X-Certgate-Reason") != string(reason) {
-		t.Fatalf("status %d, X-Certgate-Reason %q and %s: want %s with %d", res.StatusCode, h.Get("X-Certgate-Reason"), res.body, reason, Status(reason))
+		t.Fatalf("status %d, X-Certgate-Reason %q and %s: want %s with %d", res.StatusCode, h.Get("X-Certgate-Reason"), res.Text, reason, Status(reason))
 	}
 	if challenged := h.Get("WWW-Authenticate") != ""; challenged != (res.StatusCode == http.StatusUnauthorized) || h.Get("Cache-Control") != "no-store" {
 		t.Errorf("header %v: want a challenge with 401 only, and no-store", h)
@@ -115,14 +116,14 @@ func TestOriginal(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newFixture(t, nil)
-			res := sendRequest(t, b.serve(t), httpRequest(verify, append(tt.send, "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
+			res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(tt.send, "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 				return
 			}
 			line := b.record(t)
 			if res.StatusCode != http.StatusOK || line["decision"] != "allowed" || line["path"] != "/events" || line["method"] != "GET" {
-				t.Errorf("status %d %s, record %v: want GET /events allowed", res.StatusCode, res.body, line)
+				t.Errorf("status %d %s, record %v: want GET /events allowed", res.StatusCode, res.Text, line)
 			}
 		})
 	}
@@ -132,7 +133,7 @@ func TestOriginal(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	w := newCertificates(t)
 	b := newFixture(t, nil)
-	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("POST", "/events?secret=1"), "X-SSL-Auth: "+encode(w.mail),
+	res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("POST", "/events?secret=1"), "X-SSL-Auth: "+encode(w.mail),
 		"X-Client-Id: social", "X-Request-Id: mine", "X-Client-Auth: mtls")...))
 	id := res.Header.Get("X-Request-Id")
 	want := map[string]string{"X-Client-Id": "mail", "X-Client-Auth": "bearer", "Cache-Control": "no-store", "Content-Length": "0"}
@@ -141,9 +142,9 @@ func TestAllowed(t *testing.T) {
 			t.Errorf("%s %q, want %q once", name, have, value)
 		}
 	}
-	if res.StatusCode != http.StatusOK || res.body != "" || len(id) != 32 ||
+	if res.StatusCode != http.StatusOK || res.Text != "" || len(id) != 32 ||
 		len(res.Header.Get("X-Client-Cert-Fingerprint")) != 64 || res.Header.Get("X-Client-Cert-Serial") == "" || res.Header.Get("X-Certgate-Reason") != "" {
-		t.Errorf("status %d, header %v, body %q: want 200 with the identity and nothing else", res.StatusCode, res.Header, res.body)
+		t.Errorf("status %d, header %v, body %q: want 200 with the identity and nothing else", res.StatusCode, res.Header, res.Text)
 	}
 	line := b.record(t)
 	for name, value := range map[string]any{
@@ -169,7 +170,7 @@ func TestPeers(t *testing.T) {
 				trusting(b) // a trusted proxy is not necessarily a peer
 				b.options.Peers = peers
 			})
-			res := sendRequest(t, b.serve(t), httpRequest(verify, send...))
+			res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, send...))
 			line := wantRefused(t, b, res, refusal.PeerUntrusted)
 			if b.sources.calls != 0 || !res.Close || line["path"] != "/verify" {
 				t.Errorf("%s: %d verifications, close %t, record %v: want no verification and the connection closed", name, b.sources.calls, res.Close, line)
@@ -206,7 +207,7 @@ func TestCredential(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newFixture(t, tt.change)
-			res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), tt.send...)...))
+			res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), tt.send...)...))
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 				return
@@ -223,7 +224,7 @@ func TestCredential(t *testing.T) {
 func TestSource(t *testing.T) {
 	for want, change := range map[string]func(*fixture){"127.0.0.1": nil, "198.51.100.7": trusting} {
 		b := newFixture(t, change)
-		res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: x", "X-Forwarded-For: 198.51.100.7", "X-Request-Id: mine")...))
+		res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: x", "X-Forwarded-For: 198.51.100.7", "X-Request-Id: mine")...))
 		line := wantRefused(t, b, res, refusal.CredentialMalformed)
 		if b.sources.last.String() != want || line["source"] != want || (line["request_id"] == "mine") != (change != nil) {
 			t.Errorf("source %s, record %v: want %s", b.sources.last, line, want)
@@ -236,11 +237,11 @@ func TestRate(t *testing.T) {
 	b := newFixture(t, nil)
 	addr := b.serve(t)
 	send := httpRequest(verify, append(original("GET", "/rare"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...)
-	if res := sendRequest(t, addr, send); res.StatusCode != http.StatusOK {
-		t.Fatalf("status %d %s, want 200", res.StatusCode, res.body)
+	if res := rawhttp.Exchange(t, addr, send); res.StatusCode != http.StatusOK {
+		t.Fatalf("status %d %s, want 200", res.StatusCode, res.Text)
 	}
 	b.log.Reset()
-	res := sendRequest(t, addr, send)
+	res := rawhttp.Exchange(t, addr, send)
 	wantRefused(t, b, res, refusal.RateLimited)
 	if after := res.Header.Get("Retry-After"); after == "" || after == "0" {
 		t.Errorf("Retry-After %q, want seconds", after)
@@ -273,11 +274,11 @@ func TestRequestsOfTheProxy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newFixture(t, nil)
-			res := sendRequest(t, b.serve(t), tt.request)
+			res := rawhttp.Exchange(t, b.serve(t), tt.request)
 			if tt.want != "" {
 				wantRefused(t, b, res, tt.want)
 			} else if res.StatusCode != http.StatusOK || res.Header.Get("X-Client-Id") != "mail" {
-				t.Errorf("status %d %s: want 200 and mail", res.StatusCode, res.body)
+				t.Errorf("status %d %s: want 200 and mail", res.StatusCode, res.Text)
 			}
 		})
 	}
@@ -292,9 +293,9 @@ func (panickingIdentifier) Identify(gate.Claim, time.Time) gate.Identification {
 func TestFailsClosed(t *testing.T) {
 	for name, g := range map[string]*gate.Gate{"a panic": {Identifier: panickingIdentifier{}}, "the zero gate": {}} {
 		b := newFixture(t, func(b *fixture) { b.gate = g })
-		res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
-		if res.StatusCode != http.StatusForbidden || res.Header.Get("X-Client-Id") != "" || !strings.Contains(res.body, `"reason"`) {
-			t.Errorf("%s: status %d %s: want 403 and a problem", name, res.StatusCode, res.body)
+		res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
+		if res.StatusCode != http.StatusForbidden || res.Header.Get("X-Client-Id") != "" || !strings.Contains(res.Text, `"reason"`) {
+			t.Errorf("%s: status %d %s: want 403 and a problem", name, res.StatusCode, res.Text)
 		}
 	}
 }
@@ -319,7 +320,7 @@ func TestStatus(t *testing.T) {
 // decision.
 func TestDraining(t *testing.T) {
 	b := newFixture(t, func(b *fixture) { b.options.Draining = func() bool { return true } })
-	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
+	res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 	if res.StatusCode != http.StatusOK || !res.Close {
 		t.Errorf("status %d, close %t: want 200 and close", res.StatusCode, res.Close)
 	}
@@ -340,7 +341,7 @@ const acceptSignature = `sig1=("@method" "x-ssl-auth");created;tag="certgate"`
 // sign.
 func TestAcceptSignature(t *testing.T) {
 	b := newFixture(t, func(b *fixture) { b.gate.Identifier = signatureRequired{} })
-	res := sendRequest(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
+	res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("GET", "/events"), "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
 	wantRefused(t, b, res, refusal.ProofMissing)
 	b = newFixture(t, func(b *fixture) { b.gate.Identifier = signatureRequired{} })
 	c, _ := b.serveEnvoy(t)

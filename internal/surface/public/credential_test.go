@@ -60,7 +60,7 @@ func TestProxyHeader(t *testing.T) {
 				return
 			}
 			if res.StatusCode != http.StatusOK {
-				t.Fatalf("status %d %s, want 200", res.StatusCode, res.body)
+				t.Fatalf("status %d %s, want 200", res.StatusCode, res.Text)
 			}
 			got := <-b.requests
 			if auth := got.Header["X-Client-Auth"]; len(auth) != 1 || auth[0] != tt.auth {

@@ -33,8 +33,8 @@ func withDenyList(t *testing.T) func(*fixture) {
 func TestEchoIsOff(t *testing.T) {
 	b := newFixture(t, nil)
 	res := b.send(t, request("GET /events/echo HTTP/1.1", "X-SSL-Auth: "+encode(newCertificates(t).mail)))
-	if res.StatusCode != http.StatusOK || res.body != "" || b.forwarded() != 1 {
-		t.Errorf("response %d %q: want the upstream's", res.StatusCode, res.body)
+	if res.StatusCode != http.StatusOK || res.Text != "" || b.forwarded() != 1 {
+		t.Errorf("response %d %q: want the upstream's", res.StatusCode, res.Text)
 	}
 }
 
@@ -47,8 +47,8 @@ func TestEcho(t *testing.T) {
 		})
 		res := b.send(t, request("GET /events/echo/a%20b?c HTTP/1.1", "X-SSL-Auth: "+cert, "X-Forwarded-For: 198.51.100.7", "Authorization: password"))
 		var a echo.Answer
-		if err := json.Unmarshal([]byte(res.body), &a); err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("response %d %q: %v", res.StatusCode, res.body, err)
+		if err := json.Unmarshal([]byte(res.Text), &a); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("response %d %q: %v", res.StatusCode, res.Text, err)
 		}
 		if a.Client != name || a.Auth != "bearer" || !a.PeerTrusted || a.Source != "198.51.100.7" || a.Target != echo.Of("/events/echo/a%20b?c") || !strings.HasPrefix(a.Peer, "127.0.0.1:") {
 			t.Errorf("response %+v", a)
@@ -100,8 +100,8 @@ func TestEchoRefuses(t *testing.T) {
 			if tt.want == refusal.MethodNotAllowed && res.Header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("Allow %q, want GET, HEAD", res.Header.Get("Allow"))
 			}
-			if strings.Contains(res.body, "sha256") || b.forwarded() != 0 {
-				t.Errorf("response %s: want no digest and no forwarded request", res.body)
+			if strings.Contains(res.Text, "sha256") || b.forwarded() != 0 {
+				t.Errorf("response %s: want no digest and no forwarded request", res.Text)
 			}
 		})
 	}
@@ -117,7 +117,7 @@ func TestEchoPath(t *testing.T) {
 		"/events/": false, "/events/echox": false, "/events/echo;x": false, "/events/ech%6f": false, "/events/ECHO": false, "/events/x?/events/echo": false,
 	} {
 		res := b.send(t, request(fmt.Sprintf("GET %s HTTP/1.1", path), "X-SSL-Auth: "+encode(w.mail)))
-		if found := strings.Contains(res.body, "certgate_echo"); found != echoes || res.StatusCode != http.StatusOK {
+		if found := strings.Contains(res.Text, "certgate_echo"); found != echoes || res.StatusCode != http.StatusOK {
 			t.Errorf("%s: echo %t and status %d, want %t and 200", path, found, res.StatusCode, echoes)
 		}
 	}

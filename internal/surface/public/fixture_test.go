@@ -36,7 +36,8 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/proxy/upstream"
-	"github.com/certgate/certgate/internal/tool/pki"
+	"github.com/certgate/certgate/internal/testkit/ca"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 func TestMain(m *testing.M) {
@@ -51,48 +52,28 @@ type certificates struct {
 	mail, social, other *x509.Certificate
 }
 
-var generateCertificates = sync.OnceValues(func() (w certificates, err error) {
-	now := time.Now()
-	newAuthority := func() (*pki.Authority, error) {
-		return pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
-	}
-	issue := func(from *pki.Authority, name string) (*x509.Certificate, error) {
-		key, err := pki.P256.Generate()
-		if err != nil {
-			return nil, err
-		}
-		return from.Issue(pki.Request{Client: name, PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
-	}
-	ca, err := newAuthority()
-	if err != nil {
-		return w, err
-	}
-	foreign, err := newAuthority()
-	if err != nil {
-		return w, err
-	}
-	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
-	if err != nil {
-		return w, err
-	}
-	w.verifier = trust.NewVerifier(keyring, nil, trust.Limits{})
-	if w.mail, err = issue(ca, "mail"); err != nil {
-		return w, err
-	}
-	if w.social, err = issue(ca, "social"); err != nil {
-		return w, err
-	}
-	w.other, err = issue(foreign, "mail")
-	return w, err
-})
+// shared contains the certificates of all tests.
+var shared struct {
+	sync.Once
+	certificates
+}
 
 func newCertificates(tb testing.TB) certificates {
 	tb.Helper()
-	w, err := generateCertificates()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return w
+	shared.Do(func() {
+		root, foreign := ca.New(tb, ca.Current), ca.New(tb, ca.Current)
+		keyring, err := trust.ParseKeyring(root.PublicKeyPEM(), 0)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		shared.certificates = certificates{
+			verifier: trust.NewVerifier(keyring, nil, trust.Limits{}),
+			mail:     root.Client(tb, ca.Key(tb).Public(), ca.Current),
+			social:   root.Client(tb, ca.Key(tb).Public(), ca.Current, ca.Named("social")),
+			other:    foreign.Client(tb, ca.Key(tb).Public(), ca.Current),
+		}
+	})
+	return shared.certificates
 }
 
 func (w certificates) verification() gate.Verification {
@@ -175,7 +156,7 @@ func newFixture(tb testing.TB, change func(*fixture)) *fixture {
 	served := b.serve(tb)
 	b.end = sync.OnceFunc(func() {
 		// Shutdown waits for handlers; Close does not.
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), rawhttp.Timeout)
 		defer cancel()
 		if err := b.server.Shutdown(ctx); err != nil {
 			tb.Error(err)
@@ -220,43 +201,29 @@ func (b *fixture) serve(tb testing.TB) (served chan struct{}) {
 
 // response is a response as the client received it.
 type response struct {
-	*http.Response
-	body string
-	err  error // of reading the body
-	raw  string
+	rawhttp.Response
+	raw string
 }
 
 // send sends one request as raw bytes on a new connection and returns the response. It
 // closes the connection.
 func (b *fixture) send(t *testing.T, request string) response {
 	t.Helper()
-	c, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rawhttp.Dial(t, b.addr)
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(c, request); err != nil {
-		t.Fatal(err)
-	}
 	var raw bytes.Buffer
+	c.Reader = bufio.NewReader(io.TeeReader(c.Conn, &raw))
+	c.Send(request)
 	method, _, _ := strings.Cut(request, " ")
-	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(c, &raw)), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("no response to %.60q: %v", request, err)
-	}
-	body, err := io.ReadAll(res.Body)
-	return response{res, string(body), err, raw.String()}
+	return response{c.Response(t, method), raw.String()}
 }
 
 // problem parses the RFC 9457 document of the response.
 func (r response) problem(t *testing.T) map[string]any {
 	t.Helper()
 	var doc map[string]any
-	if err := json.Unmarshal([]byte(r.body), &doc); err != nil {
-		t.Fatalf("want a problem, found %q: %v", r.body, err)
+	if err := json.Unmarshal([]byte(r.Text), &doc); err != nil {
+		t.Fatalf("want a problem, found %q: %v", r.Text, err)
 	}
 	return doc
 }

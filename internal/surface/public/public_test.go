@@ -1,10 +1,8 @@
 package public
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/certcache"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 func TestAllowed(t *testing.T) {
@@ -27,8 +26,8 @@ func TestAllowed(t *testing.T) {
 		}
 	})
 	res := b.send(t, request("POST /events?token=hidden-in-the-query HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2")+"{}")
-	if res.StatusCode != http.StatusCreated || res.body != "made" || res.Close {
-		t.Errorf("response %d %q, close %t: want the upstream's, and the connection open", res.StatusCode, res.body, res.Close)
+	if res.StatusCode != http.StatusCreated || res.Text != "made" || res.Close {
+		t.Errorf("response %d %q, close %t: want the upstream's, and the connection open", res.StatusCode, res.Text, res.Close)
 	}
 	got := <-b.requests
 	if id := got.Header.Get("X-Request-Id"); len(id) != 32 || id != res.Header.Get("X-Request-Id") {
@@ -243,8 +242,8 @@ func TestTruncatedResponse(t *testing.T) {
 		}
 	})
 	res := b.send(t, request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
-	if res.StatusCode != http.StatusOK || res.err == nil {
-		t.Errorf("status %d, body %q, %v: want 200 and a truncated body", res.StatusCode, res.body, res.err)
+	if res.StatusCode != http.StatusOK || res.Err == nil {
+		t.Errorf("status %d, body %q, %v: want 200 and a truncated body", res.StatusCode, res.Text, res.Err)
 	}
 	record := b.record(t)
 	if record["reason"] != "upstream_failed" || record["decision"] != "failed" || record["status"] != 200.0 || record["bytes_out"] != 4.0 {
@@ -280,8 +279,8 @@ func TestEmptyNotFound(t *testing.T) {
 			b.respond = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }
 		})
 		res := b.send(t, request(method+" /events/x HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)))
-		if res.StatusCode != http.StatusNotFound || res.body != "" || res.Header.Get("Content-Type") != "" {
-			t.Errorf("%s: response %d %q, type %q: want the upstream's empty one", method, res.StatusCode, res.body, res.Header.Get("Content-Type"))
+		if res.StatusCode != http.StatusNotFound || res.Text != "" || res.Header.Get("Content-Type") != "" {
+			t.Errorf("%s: response %d %q, type %q: want the upstream's empty one", method, res.StatusCode, res.Text, res.Header.Get("Content-Type"))
 		}
 		if record := b.record(t); record["decision"] != "allowed" || record["status"] != 404.0 {
 			t.Errorf("%s: record %v: want allowed with 404", method, record)
@@ -295,25 +294,16 @@ func TestPipelinedAmbiguousRequest(t *testing.T) {
 	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	b := newFixture(t, nil)
-	c, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_, _ = io.WriteString(c, request("POST /events HTTP/1.1", good, "Content-Length: 2")+"{}"+
-		request("POST /events HTTP/1.1", good, "Content-Length: 4", "Transfer-Encoding: chunked")+"0\r\n\r\n"+
+	c := rawhttp.Dial(t, b.addr)
+	c.Send(request("POST /events HTTP/1.1", good, "Content-Length: 2") + "{}" +
+		request("POST /events HTTP/1.1", good, "Content-Length: 4", "Transfer-Encoding: chunked") + "0\r\n\r\n" +
 		request("GET /events/hidden HTTP/1.1", good))
-	r := bufio.NewReader(c)
 	for _, want := range []int{http.StatusOK, http.StatusBadRequest} {
-		res, err := http.ReadResponse(r, nil)
-		if err != nil || res.StatusCode != want {
-			t.Fatalf("response %v, %v: want %d", res, err, want)
+		if res := c.Response(t, http.MethodPost); res.StatusCode != want || res.Err != nil {
+			t.Fatalf("status %d, %v: want %d", res.StatusCode, res.Err, want)
 		}
-		_, _ = io.Copy(io.Discard, res.Body)
 	}
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Error("want the connection closed")
-	}
+	c.WantClosed(t)
 	if n := b.forwarded(); n != 1 {
 		t.Errorf("the upstream got %d requests, want the first only", n)
 	}
@@ -331,7 +321,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s while stopping: status %d, close %t: want 503 and close", method, res.StatusCode, res.Close)
 		}
 		if method == "GET" && res.problem(t)["reason"] != "draining" {
-			t.Errorf("problem %q, want draining", res.body)
+			t.Errorf("problem %q, want draining", res.Text)
 		}
 		if n := b.forwarded() + stopping.forwarded(); n != 0 {
 			t.Errorf("the upstream got %d requests, want none", n)

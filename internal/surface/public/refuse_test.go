@@ -1,10 +1,7 @@
 package public
 
 import (
-	"bufio"
 	"encoding/pem"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +10,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestRefusedByNetHTTP checks that a request that net/http refuses before any handler runs
@@ -108,15 +106,7 @@ func TestHints(t *testing.T) {
 func TestRefusedByNetHTTPOnAnOpenConnection(t *testing.T) {
 	w := newCertificates(t)
 	b := newFixture(t, nil)
-	c, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	responses := bufio.NewReader(c)
+	c := rawhttp.Dial(t, b.addr)
 	for _, tt := range []struct {
 		request string
 		status  int
@@ -124,20 +114,13 @@ func TestRefusedByNetHTTPOnAnOpenConnection(t *testing.T) {
 		{request("GET /events/ HTTP/1.1", "X-SSL-Auth: "+encode(w.mail)), http.StatusOK},
 		{request("GET /events/\x00 HTTP/1.1"), http.StatusBadRequest},
 	} {
-		if _, err := io.WriteString(c, tt.request); err != nil {
-			t.Fatal(err)
+		c.Send(tt.request)
+		res := c.Response(t, http.MethodGet)
+		if res.Err != nil || res.StatusCode != tt.status {
+			t.Fatalf("status %d, %v: want %d", res.StatusCode, res.Err, tt.status)
 		}
-		res, err := http.ReadResponse(responses, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if err != nil || res.StatusCode != tt.status {
-			t.Fatalf("status %d, %v: want %d", res.StatusCode, err, tt.status)
-		}
-		if tt.status == http.StatusBadRequest && !strings.Contains(string(body), string(refusal.PathAmbiguous)) {
-			t.Errorf("body %q: want the problem path_ambiguous", body)
+		if tt.status == http.StatusBadRequest && !strings.Contains(res.Text, string(refusal.PathAmbiguous)) {
+			t.Errorf("body %q: want the problem path_ambiguous", res.Text)
 		}
 	}
 	if all := b.lines(t); len(all) != 2 || all[1]["reason"] != string(refusal.PathAmbiguous) {

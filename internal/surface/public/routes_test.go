@@ -44,8 +44,8 @@ func TestEverythingElseIsGated(t *testing.T) {
 			if s := res.StatusCode; s != http.StatusUnauthorized && s != http.StatusBadRequest {
 				t.Errorf("%s %s: status %d, want 401 or 400", method, path, s)
 			}
-			if method != "HEAD" && !strings.Contains(res.body, `"reason":`) {
-				t.Errorf("%s %s: body %q, want a problem", method, path, res.body)
+			if method != "HEAD" && !strings.Contains(res.Text, `"reason":`) {
+				t.Errorf("%s %s: body %q, want a problem", method, path, res.Text)
 			}
 		}
 	}

@@ -1,9 +1,8 @@
 // Package ca issues keys, CA certificates and client certificates for tests.
 //
 // All certificates contain the time [Now], which never changes, so fixtures do not
-// expire. A test that uses the machine's clock sets NotBefore and NotAfter itself:
-// every function that issues a certificate takes functions that change the template
-// before it is signed.
+// expire. Every function that issues a certificate takes functions that change the template
+// before it is signed. A test of code that reads the machine's clock uses [Current].
 package ca
 
 import (
@@ -26,6 +25,19 @@ type TB interface {
 
 // Change alters the template of a certificate before the certificate is signed.
 type Change func(template *x509.Certificate)
+
+// Current makes a certificate valid by the machine's clock, from an hour ago to a day from now.
+func Current(template *x509.Certificate) {
+	now := time.Now()
+	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.AddDate(0, 0, 1)
+}
+
+// Named makes a certificate that of the client with this name.
+func Named(client string) Change {
+	return func(template *x509.Certificate) {
+		template.Subject.OrganizationalUnit, template.Subject.CommonName = []string{client}, client
+	}
+}
 
 // CA is a key and its CA certificate.
 type CA struct {

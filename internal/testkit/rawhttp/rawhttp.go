@@ -115,6 +115,16 @@ func (c *Conn) Response(tb TB, method string) Response {
 	return Response{res, string(text), err}
 }
 
+// Exchange sends one request on a connection of its own and returns the response.
+func Exchange(tb TB, addr, request string) Response {
+	tb.Helper()
+	c := Dial(tb, addr)
+	defer c.Close()
+	c.Send(request)
+	method, _, _ := strings.Cut(request, " ")
+	return c.Response(tb, method)
+}
+
 // WantEOF checks that the peer closes the connection without a reset and without sending
 // another byte.
 func (c *Conn) WantEOF(tb TB) {
