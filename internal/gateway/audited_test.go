@@ -1,16 +1,14 @@
 package gateway
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // servers returns the settings of both server implementations by name.
@@ -94,29 +92,15 @@ func TestEveryRequestIsAudited(t *testing.T) {
 // problem document of its response. It requires that the server closes the connection.
 func (r *running) refuse(t *testing.T, first, request string) (found refusedRequest) {
 	t.Helper()
-	c, err := net.Dial("tcp", r.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	responses := bufio.NewReader(c)
+	c := rawhttp.Dial(t, r.Addr().String())
 	if first != "" {
-		_, _ = io.WriteString(c, first)
-		res, err := http.ReadResponse(responses, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, res.Body)
+		c.Send(first)
+		c.Response(t, http.MethodGet)
 	}
-	_, _ = io.WriteString(c, request)
-	res, err := http.ReadResponse(responses, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil || json.Unmarshal(body, &found) != nil {
-		t.Fatalf("status %d, %q, %v: want a problem document", res.StatusCode, body, err)
+	c.Send(request)
+	res := c.Response(t, http.MethodGet)
+	if res.Err != nil || json.Unmarshal([]byte(res.Text), &found) != nil {
+		t.Fatalf("status %d, %q, %v: want a problem document", res.StatusCode, res.Text, res.Err)
 	}
 	if res.StatusCode != found.Status || !res.Close {
 		t.Errorf("status %d, close %t: want %d and the end", res.StatusCode, res.Close, found.Status)
@@ -127,16 +111,10 @@ func (r *running) refuse(t *testing.T, first, request string) (found refusedRequ
 // TestChunkExtensions checks that a control character in a chunk extension makes the
 // request malformed.
 func TestChunkExtensions(t *testing.T) {
-	up, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })}
-	go s.Serve(up)
-	defer s.Close()
+	up := upstream.Answering(t, func(*http.Request, string) string { return rawhttp.Empty })
 	for implementation, set := range servers() {
 		set["ACCESS_RULES"] = `rules: [{name: events, clients: [mail], allow: ["POST /events"]}]`
-		r := start(t, load(t, "http://"+up.Addr().String(), set))
+		r := start(t, load(t, "http://"+up.Addr, set))
 		head := "POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX-SSL-Auth: " + newCredentials(t).header + "\r\n\r\n"
 		for _, body := range []string{
 			"5;a\x00\r\nhello\r\n0\r\n\r\n", "5;\x00\r\nhello\r\n0\r\n\r\n", "5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0;a\x00\r\n\r\n", "5\r\nhello\r\n0;\x01\r\n\r\n",

@@ -1,22 +1,21 @@
 package gateway
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // verifyRequest returns the request of a proxy for a decision on GET /events of mail.
@@ -30,19 +29,6 @@ func startAuthz(t *testing.T, set map[string]string) *running {
 	all := map[string]string{"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "127.0.0.1"}
 	maps.Copy(all, set)
 	return start(t, load(t, "http://127.0.0.1:1", all))
-}
-
-func dialAuthz(t *testing.T, r *running) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", r.AuthzAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // TestAuthzRawRequests checks that the listener for other proxies has the limits of the
@@ -64,8 +50,8 @@ func TestAuthzRawRequests(t *testing.T) {
 	r := startAuthz(t, map[string]string{"MAX_CREDENTIAL_BYTES": "2KiB"})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := dialAuthz(t, r)
-			_, _ = io.WriteString(c, tt.request)
+			c := rawhttp.Dial(t, r.AuthzAddr().String())
+			c.Send(tt.request)
 			// The server closes each of these connections.
 			have, err := io.ReadAll(c)
 			status := "HTTP/1.1 403 "
@@ -86,21 +72,15 @@ func TestAuthzRawRequests(t *testing.T) {
 // Connection: close while the gateway drains.
 func TestAuthzDrain(t *testing.T) {
 	r := startAuthz(t, nil)
-	c := dialAuthz(t, r)
-	responses := bufio.NewReader(c)
+	c := rawhttp.Dial(t, r.AuthzAddr().String())
 	for _, draining := range []bool{false, true} {
 		if draining {
-			r.drainIdle = testTimeout // otherwise the idle connection may be closed first
+			r.drainIdle = rawhttp.Timeout // otherwise the idle connection may be closed first
 			r.cancel()
 			eventually(t, "draining", r.draining.Load)
 		}
-		if _, err := io.WriteString(c, verifyRequest(t)); err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.ReadResponse(responses, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c.Send(verifyRequest(t))
+		res := c.Response(t, http.MethodGet)
 		if res.StatusCode != http.StatusOK || res.Close != draining {
 			t.Errorf("draining %t: status %d, close %t: want 200, and the end only then", draining, res.StatusCode, res.Close)
 		}
@@ -108,7 +88,7 @@ func TestAuthzDrain(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !isFree(r.AuthzAddr()) {
+	if !isFree(r.AuthzAddr().String()) {
 		t.Error("want the address free after Run")
 	}
 }
@@ -139,13 +119,13 @@ func TestEnvoyListener(t *testing.T) {
 		}})
 	}
 	if res, err := ask(newCredentials(t).header); err != nil || res.GetOkResponse() == nil {
-		t.Errorf("%v, %v: want leave", res, err)
+		t.Errorf("response %v, %v: want an OK response", res, err)
 	}
 	if res, err := ask(strings.Repeat("M", 30<<10)); err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("%v, %v: want 431", res, err)
+		t.Errorf("response %v, %v: want 431", res, err)
 	}
 	if _, err := ask(strings.Repeat("M", 80<<10)); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("a question over the limit: %v, want it refused", err)
+		t.Errorf("a check over the limit: %v, want it refused", err)
 	}
 	if !strings.Contains(r.log.String(), `"authz_grpc_addr":"`+r.AuthzGRPCAddr().String()) {
 		t.Error("want the address in the log")
@@ -154,7 +134,7 @@ func TestEnvoyListener(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !isFree(r.AuthzGRPCAddr()) {
+	if !isFree(r.AuthzGRPCAddr().String()) {
 		t.Error("want the address free after Run")
 	}
 }
@@ -170,15 +150,7 @@ func TestAuthzForeignPeers(t *testing.T) {
 		{"gRPC", r.AuthzGRPCAddr().String(), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := net.Dial("tcp", tt.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
-				t.Fatal(err)
-			}
-			response, err := io.ReadAll(c) // nothing is sent
+			response, err := io.ReadAll(rawhttp.Dial(t, tt.addr)) // nothing is sent
 			if err != nil || (len(response) == 0) != (tt.want == "") || !strings.Contains(string(response), tt.want) {
 				t.Errorf("response %q, %v: want %q and the end", response, err, tt.want)
 			}

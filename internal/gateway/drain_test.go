@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
-	"go.uber.org/zap/zapcore"
 )
 
 // startWithDelay starts a gateway. A call of interrupt ends its SHUTDOWN_DELAY.
@@ -74,7 +75,7 @@ func TestShutdownDelayEnds(t *testing.T) {
 		if err := <-r.done; err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if !strings.Contains(r.log.String(), "stopping") || !isFree(r.Addr()) {
+		if !strings.Contains(r.log.String(), "stopping") || !isFree(r.Addr().String()) {
 			t.Errorf("want a delay and the address free, found %s", r.log)
 		}
 	}

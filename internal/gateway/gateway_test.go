@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
+	"flag"
 	"io"
 	"maps"
 	"net"
@@ -24,10 +24,16 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/certheader"
-	"github.com/certgate/certgate/internal/tool/pki"
+	"github.com/certgate/certgate/internal/testkit/ca"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
+// TestMain lets all parallel tests run at the same time, because they wait for timeouts and
+// use no processor, and finds goroutines that are left over.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
 	gin.SetMode(gin.ReleaseMode)
 	goleak.VerifyTestMain(m)
 }
@@ -37,31 +43,20 @@ type credentials struct {
 	publicKey, header string
 }
 
-var made = sync.OnceValues(func() (credentials, error) {
-	now := time.Now()
-	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.Ed25519, Lifetime: 24 * time.Hour, Now: now})
-	if err != nil {
-		return credentials{}, err
-	}
-	key, err := pki.P256.Generate()
-	if err != nil {
-		return credentials{}, err
-	}
-	var cert *x509.Certificate
-	cert, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now})
-	if err != nil {
-		return credentials{}, err
-	}
-	return credentials{string(ca.PublicKeyPEM()), certheader.Encode(certheader.Base64DER, cert.Raw)}, nil
-})
+// shared contains the credentials of all tests.
+var shared struct {
+	sync.Once
+	credentials
+}
 
 func newCredentials(t *testing.T) credentials {
 	t.Helper()
-	w, err := made()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	shared.Do(func() {
+		root := ca.New(t, ca.Current)
+		mail := root.Client(t, ca.Key(t).Public(), ca.Current)
+		shared.credentials = credentials{string(root.PublicKeyPEM()), certheader.Encode(certheader.Base64DER, mail.Raw)}
+	})
+	return shared.credentials
 }
 
 // load returns a small configuration with additional settings.
@@ -137,7 +132,7 @@ func runInBackground(t *testing.T, g *Gateway, log *buffer) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
 		Gateway: g, log: log, cancel: cancel, done: make(chan error, 1),
-		client: &http.Client{Transport: &http.Transport{}, Timeout: testTimeout},
+		client: &http.Client{Transport: &http.Transport{}, Timeout: rawhttp.Timeout},
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -177,23 +172,20 @@ func want(t *testing.T, r *running, addr net.Addr, path string, status int, text
 	}
 }
 
-// testTimeout is the deadline of every condition, for a busy machine.
-const testTimeout = 20 * time.Second
-
 // eventually waits until the condition is true.
 func eventually(t *testing.T, description string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(rawhttp.Timeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if condition() {
 			return
 		}
 	}
-	t.Fatalf("want %s within %s", description, testTimeout)
+	t.Fatalf("want %s within %s", description, rawhttp.Timeout)
 }
 
 // isFree reports whether an address can be bound.
-func isFree(addr net.Addr) bool {
-	l, err := net.Listen("tcp", addr.String())
+func isFree(addr string) bool {
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return false
 	}
@@ -223,7 +215,7 @@ func TestRun(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
-	if !isFree(r.Addr()) || !isFree(r.AdminAddr()) {
+	if !isFree(r.Addr().String()) || !isFree(r.AdminAddr().String()) {
 		t.Error("want both addresses free after Run")
 	}
 	for _, text := range []string{`"trusted key"`, `"listening"`, r.Addr().String(), r.AdminAddr().String(), `"draining"`} {
@@ -358,7 +350,7 @@ func TestCancelledBeforeRun(t *testing.T) {
 		if err := g.Run(ctx); err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if !isFree(g.Addr()) || !isFree(g.AuthzAddr()) || !isFree(g.AuthzGRPCAddr()) || !isFree(g.AdminAddr()) {
+		if !isFree(g.Addr().String()) || !isFree(g.AuthzAddr().String()) || !isFree(g.AuthzGRPCAddr().String()) || !isFree(g.AdminAddr().String()) {
 			t.Fatal("want all addresses free after Run")
 		}
 	}
@@ -370,19 +362,15 @@ func TestBusyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	spare, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	spare.Close()
+	spare := upstream.Refusing(t)
 	tests := []struct {
 		variable string
 		set      map[string]string
 	}{
 		{"LISTEN_ADDR", map[string]string{"LISTEN_ADDR": busy.Addr().String()}},
-		{"AUTHZ_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "AUTHZ_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
-		{"AUTHZ_GRPC_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "AUTHZ_GRPC_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
-		{"ADMIN_ADDR", map[string]string{"LISTEN_ADDR": spare.Addr().String(), "ADMIN_ADDR": busy.Addr().String()}},
+		{"AUTHZ_ADDR", map[string]string{"LISTEN_ADDR": spare, "AUTHZ_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
+		{"AUTHZ_GRPC_ADDR", map[string]string{"LISTEN_ADDR": spare, "AUTHZ_GRPC_ADDR": busy.Addr().String(), "AUTHZ_PEERS": "127.0.0.1"}},
+		{"ADMIN_ADDR", map[string]string{"LISTEN_ADDR": spare, "ADMIN_ADDR": busy.Addr().String()}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.variable, func(t *testing.T) {
@@ -390,7 +378,7 @@ func TestBusyAddress(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), tt.variable+": ") || !strings.Contains(err.Error(), busy.Addr().String()) {
 				t.Errorf("New: %v, want an error that names %s and the address", err, tt.variable)
 			}
-			if !isFree(spare.Addr()) {
+			if !isFree(spare) {
 				t.Error("want the other address free again")
 			}
 		})
@@ -411,7 +399,7 @@ func TestListenerFails(t *testing.T) {
 		if err := <-r.done; err == nil || !strings.Contains(err.Error(), broken.Addr().String()) {
 			t.Errorf("%s: Run: %v, want an error that names the listener", name, err)
 		}
-		if !isFree(r.Addr()) || !isFree(r.AdminAddr()) {
+		if !isFree(r.Addr().String()) || !isFree(r.AdminAddr().String()) {
 			t.Errorf("%s: want both addresses free after Run", name)
 		}
 	}
@@ -454,15 +442,8 @@ func TestRawRequests(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"MAX_CREDENTIAL_BYTES": "2KiB"}))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := net.Dial("tcp", r.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.WriteString(c, tt.request)
+			c := rawhttp.Dial(t, r.Addr().String())
+			c.Send(tt.request)
 			// The server closes each of these connections.
 			have, err := io.ReadAll(c)
 			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(string(have), tt.want) {
@@ -475,6 +456,7 @@ func TestRawRequests(t *testing.T) {
 // TestUnfinishedRequests checks that each timeout of the configuration ends a request
 // that the client does not finish.
 func TestUnfinishedRequests(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, timeout, request, want string }{
 		{"a header that does not end", "READ_HEADER_TIMEOUT", "GET /events HTTP/1.1\r\nHost: h\r\n", ""},
 		{"a body that does not come", "READ_TIMEOUT", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", "credential_missing"},
@@ -483,15 +465,8 @@ func TestUnfinishedRequests(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, load(t, hello(t), map[string]string{tt.timeout: "3s"}))
-			c, err := net.Dial("tcp", r.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.WriteString(c, tt.request)
+			c := rawhttp.Dial(t, r.Addr().String())
+			c.Send(tt.request)
 			have, err := io.ReadAll(c)
 			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(string(have), tt.want) || tt.want == "" && len(have) > 0 {
 				t.Errorf("answer %q, %v: want %q and the end", have, err, tt.want)

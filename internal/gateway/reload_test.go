@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/filewatch"
-	"github.com/certgate/certgate/internal/tool/pki"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 const (
@@ -85,15 +85,6 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// foreignKey returns a public key that has not signed the client's certificate.
-var foreignKey = sync.OnceValues(func() (string, error) {
-	other, err := pki.New(pki.Options{Name: "other", Algorithm: pki.Ed25519, Lifetime: time.Hour, Now: time.Now()})
-	if err != nil {
-		return "", err
-	}
-	return string(other.PublicKeyPEM()), nil
-})
-
 const (
 	reloaded    = "reloaded"
 	notReloaded = "not reloaded, the last good content stays in force"
@@ -103,10 +94,8 @@ const (
 // invalid content has no effect, independently for each source, and that only changed
 // sources are logged.
 func TestReload(t *testing.T) {
-	foreign, err := foreignKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	foreign := string(ca.New(t).PublicKeyPEM()) // has not signed the client's certificate
 	good := newCredentials(t).publicKey
 	tests := []struct {
 		name, keys, rules string
@@ -181,6 +170,7 @@ func (r *running) count(message, source string) (n int) {
 // TestInventoryIsLogged checks that the start and every reload log the numbers and digests
 // that the metrics report.
 func TestInventoryIsLogged(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	r := s.start(t)
 	first := r.lines("configuration in force")
@@ -202,6 +192,7 @@ func TestInventoryIsLogged(t *testing.T) {
 // TestDroppedDenials checks the warning about removed entries of the deny list, which
 // contains a limited number of them.
 func TestDroppedDenials(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	many := deniesMail + "  - serial: 'FF:01'\n"
 	for i := range 30 {
@@ -230,6 +221,7 @@ func TestDroppedDenials(t *testing.T) {
 
 // TestDuplicateKeyIsLogged checks that a reload warns of a duplicate key and trusts it.
 func TestDuplicateKeyIsLogged(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	r := s.start(t)
 	key := newCredentials(t).publicKey
@@ -245,6 +237,7 @@ func TestDuplicateKeyIsLogged(t *testing.T) {
 // TestWrittenInPlace checks that a file that is written in place is reloaded later, and
 // that Reload logs this state. Package filewatch tests the delay.
 func TestWrittenInPlace(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	r := s.start(t)
 	r.reload(filewatch.Result{Requested: true, Waiting: []string{s.rules}})
@@ -262,6 +255,7 @@ func TestWrittenInPlace(t *testing.T) {
 // TestPipeAsFile checks that a named pipe in the place of a file blocks neither requests,
 // nor reloads of other files, nor the end.
 func TestPipeAsFile(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	r := s.start(t)
 	if err := syscall.Mkfifo(s.keys+".new", 0o600); err != nil {
@@ -332,6 +326,7 @@ func TestConcurrentReloads(t *testing.T) {
 // TestCRLsFollowKeys checks that revocation lists are verified again after a change of the
 // keys, and logged only if the result changes.
 func TestCRLsFollowKeys(t *testing.T) {
+	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 // TestThrottleSurvivesReload checks that a reload keeps the failure counts.
 func TestThrottleSurvivesReload(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	r := start(t, load(t, hello(t), map[string]string{"ACCESS_RULES_FILE": s.rules, "AUTH_FAILURE_RATE": "1"}))
 	before := r.gate.Load()
