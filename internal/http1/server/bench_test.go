@@ -11,6 +11,7 @@ import (
 
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // BenchmarkParse parses headers with a certificate, as every request has one.
@@ -46,19 +47,19 @@ func BenchmarkServe(b *testing.B) {
 	addr := server.New(newHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadFull(r.Body, body)
 		_, _ = w.Write(body)
-	}), options{}, io.Discard), patience)
+	}), options{}, io.Discard), rawhttp.Timeout)
 	ended := make(chan error, 1)
 	go func() { ended <- addr.Serve(framing.NewListener(with, framing.Options{})) }()
 	served, client := sockets(b)
 	with.conns <- served
-	request, answer := []byte(post("/a", "12345")), make([]byte, 1<<10)
+	request, response := []byte(post("/a", "12345")), make([]byte, 1<<10)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := client.Write(request); err != nil {
 			b.Fatal(err)
 		}
-		if n, err := client.Read(answer); err != nil || !bytes.HasSuffix(answer[:n], []byte("\r\n\r\n12345")) {
-			b.Fatalf("%q, %v", answer[:n], err)
+		if n, err := client.Read(response); err != nil || !bytes.HasSuffix(response[:n], []byte("\r\n\r\n12345")) {
+			b.Fatalf("%q, %v", response[:n], err)
 		}
 	}
 	_, _ = client.Close(), with.Close()

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestEndOfReading: a handler that responds before it has the whole body ends the reading as
@@ -18,10 +20,10 @@ import (
 // connection, and no reset.
 func TestEndOfReading(t *testing.T) {
 	t.Parallel()
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) { endOfReading(t, bare, true) })
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) { endOfReading(t, bare, true) })
 	}
-	// One that does not say that the connection ends, or give the client its time.
+	// A handler that does not announce the end of the connection, or leave the client time.
 	t.Run("fast path alone", func(t *testing.T) { endOfReading(t, false, false) })
 }
 
@@ -70,8 +72,8 @@ func endOfReading(t *testing.T, bare, lingers bool) {
 // TestDeadlineOfTheHandler: reading a body does not replace a deadline that the handler has
 // set.
 func TestDeadlineOfTheHandler(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			ends := make(chan error, 1)
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -92,8 +94,8 @@ func TestDeadlineOfTheHandler(t *testing.T) {
 // TestReadAfterTheHandler: a goroutine that outlives the handler reads bytes of its own
 // request only, and an error in the end.
 func TestReadAfterTheHandler(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			type end struct {
 				read []byte
 				err  error
@@ -136,9 +138,9 @@ func TestReadAfterTheHandler(t *testing.T) {
 	}
 }
 
-func TestReadAfterTheHandlerSaysSo(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+func TestReadAfterTheHandlerFails(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			first := make(chan io.Reader, 1)
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodPost {
@@ -160,8 +162,8 @@ func TestReadAfterTheHandlerSaysSo(t *testing.T) {
 }
 
 func TestReadAfterClose(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = r.Body.Read(make([]byte, 1))
 				_ = r.Body.Close()
@@ -174,7 +176,7 @@ func TestReadAfterClose(t *testing.T) {
 	}
 }
 
-// gated lets a test stand between a Read and its deadline.
+// gated lets a test pause a Read before it sets its deadline.
 type gated struct {
 	*net.TCPConn
 	armed, entered, past, open chan struct{}
@@ -213,17 +215,17 @@ func TestReadThatBegins(t *testing.T) {
 		go func() {
 			select {
 			case <-g.past:
-			case <-time.After(50 * time.Millisecond): // it waits for its turn, as it should
+			case <-time.After(50 * time.Millisecond): // the Read waits for its turn, as it should
 			}
 			close(g.open)
 		}()
 	})
 	text := post("/", "abc")
 	c := r.dial().send(text[:len(text)-3])
-	_ = c.SetDeadline(time.Now().Add(patience / 2)) // before ReadTimeout
+	_ = c.SetDeadline(time.Now().Add(rawhttp.Timeout / 2)) // before ReadTimeout
 	c.want(200, "")
 	var timeout net.Error
 	if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Errorf("Read ends in %v, want a timeout", err)
+		t.Errorf("Read returned %v, want a timeout", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // fastWriter is the interface that package forward expects of the server's ResponseWriter.
@@ -25,7 +26,7 @@ const theDate = "Sun, 22 Nov 2026 08:00:00 GMT"
 func whole(t *testing.T, bare bool, method string, h http.HandlerFunc) string {
 	t.Helper()
 	c := start(t, bare, options{}, h).dial()
-	c.send(lines(method+" / HTTP/1.1", "Host: h", "") + header("Connection: close", "X-Last: 1"))
+	c.send(rawhttp.Lines(method+" / HTTP/1.1", "Host: h", "") + header("Connection: close", "X-Last: 1"))
 	all, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatal(err)
@@ -100,9 +101,9 @@ func TestWriteFieldsLate(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		w.(fastWriter).WriteFields(http.StatusOK, 5, []client.Field{{Name: "X-A", Value: "b"}, {Name: "X-Own", Value: "1"}})
 	})
-	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusTeapot, "")
+	h := r.dial().send(rawhttp.Lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusTeapot, "")
 	if h["X-A"] != nil || h["X-Own"] != nil {
-		t.Errorf("header %v, want nothing of the second answer", h)
+		t.Errorf("header %v, want nothing of the second response", h)
 	}
 }
 
@@ -111,7 +112,7 @@ func TestWriteFieldsKeepsLines(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, _ *http.Request) {
 		w.(fastWriter).WriteFields(http.StatusOK, 0, []client.Field{{Name: "X-Own", Value: "a\r\nX-Evil: b"}, {Name: "X-Second", Value: "a\nX-Evil: b"}})
 	})
-	h := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, "")
+	h := r.dial().send(rawhttp.Lines("GET / HTTP/1.1", "Host: h", "")).want(http.StatusOK, "")
 	if h["X-Evil"] != nil || h.Get("X-Own") != "a  X-Evil: b" || h.Get("X-Second") != "a X-Evil: b" {
 		t.Errorf("header %v, want the value on one line", h)
 	}

@@ -3,16 +3,13 @@
 package server_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +20,7 @@ import (
 
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestMain lets all parallel tests run at the same time, because they wait for timeouts and
@@ -32,9 +30,6 @@ func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "64")
 	goleak.VerifyTestMain(m)
 }
-
-// patience is how long a test waits for an event that must happen. Tests do not measure it.
-const patience = 20 * time.Second
 
 // soon is a timeout that a test waits for. Events that must happen before it have enough time
 // on a busy machine, too; therefore the tests that wait run in parallel.
@@ -91,7 +86,7 @@ func both(yield func(addr string, bare bool) bool) {
 
 func or(d time.Duration) time.Duration {
 	if d == 0 {
-		return 3 * patience
+		return 3 * rawhttp.Timeout
 	}
 	return d
 }
@@ -150,47 +145,28 @@ func start(t *testing.T, bare bool, o options, h http.HandlerFunc) *running {
 	return r
 }
 
-// rawClient is the client end of a connection.
+// rawClient is the client end of a connection in a test.
 type rawClient struct {
-	net.Conn
+	*rawhttp.Conn
 	t *testing.T
-	r *bufio.Reader
 }
 
 func (r *running) dial() *rawClient {
 	r.t.Helper()
-	c, err := net.Dial("tcp", r.listener.Addr().String())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	_ = c.SetDeadline(time.Now().Add(patience))
-	r.t.Cleanup(func() { _ = c.Close() })
-	return &rawClient{Conn: c, t: r.t, r: bufio.NewReader(c)}
+	return &rawClient{rawhttp.Dial(r.t, r.listener.Addr().String()), r.t}
 }
 
 func (c *rawClient) send(text string) *rawClient {
-	c.t.Helper()
-	if _, err := io.WriteString(c.Conn, text); err != nil {
-		c.t.Fatal(err)
-	}
+	c.Send(text)
 	return c
 }
 
 // want reads a response and compares its status and body.
 func (c *rawClient) want(status int, body string) http.Header {
 	c.t.Helper()
-	return c.wantTo(http.MethodGet, status, body)
-}
-
-func (c *rawClient) wantTo(method string, status int, body string) http.Header {
-	c.t.Helper()
-	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
-	if err != nil {
-		c.t.Fatalf("want an answer, found %v", err)
-	}
-	have, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != status || string(have) != body {
-		c.t.Fatalf("answer %d %.80q, %v: want %d %.80q", res.StatusCode, have, err, status, body)
+	res := c.Response(c.t, http.MethodGet)
+	if res.Err != nil || res.StatusCode != status || res.Text != body {
+		c.t.Fatalf("want %d %.80q, found %d %.80q and %v", status, body, res.StatusCode, res.Text, res.Err)
 	}
 	return res.Header
 }
@@ -198,19 +174,13 @@ func (c *rawClient) wantTo(method string, status int, body string) http.Header {
 // wantEnd expects the end of the connection, without more bytes and without a reset.
 func (c *rawClient) wantEnd() {
 	c.t.Helper()
-	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
-		c.t.Fatalf("%.80q, %v: want the end of the connection", rest, err)
-	}
+	c.WantEOF(c.t)
 }
 
 // wantGone expects the end of the connection or a reset.
 func (c *rawClient) wantGone() {
 	c.t.Helper()
-	rest, err := io.ReadAll(c.r)
-	var timeout net.Error
-	if len(rest) > 0 || errors.As(err, &timeout) && timeout.Timeout() {
-		c.t.Fatalf("%.80q, %v: want the end of the connection", rest, err)
-	}
+	c.WantClosed(c.t)
 }
 
 // await receives from a channel, and fails the test if nothing arrives.
@@ -218,7 +188,7 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(patience):
+	case <-time.After(rawhttp.Timeout):
 		t.Fatalf("no %s", what)
 	}
 	return v
@@ -227,21 +197,19 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 // onFastPath reports whether the fast path serves the request.
 func onFastPath(w http.ResponseWriter) bool { return fmt.Sprintf("%T", w) == "*server.response" }
 
-func lines(text ...string) string { return strings.Join(text, "\r\n") + "\r\n" }
-
-func get(target string) string { return lines("GET "+target+" HTTP/1.1", "Host: h", "") }
+func get(target string) string { return rawhttp.Lines("GET "+target+" HTTP/1.1", "Host: h", "") }
 
 func post(target, body string) string {
-	return lines("POST "+target+" HTTP/1.1", "Host: h", fmt.Sprintf("Content-Length: %d", len(body)), "") + body
+	return rawhttp.Lines("POST "+target+" HTTP/1.1", "Host: h", fmt.Sprintf("Content-Length: %d", len(body)), "") + body
 }
 
-// strange returns a request that the fast path leaves to net/http.
-func strange(target string) string {
-	return lines("GET "+target+" HTTP/1.1", "Host: h", "TE: trailers", "")
+// unusual returns a request that the fast path leaves to net/http.
+func unusual(target string) string {
+	return rawhttp.Lines("GET "+target+" HTTP/1.1", "Host: h", "TE: trailers", "")
 }
 
-// where responds with the kind of the server, the target and the body.
-func where(w http.ResponseWriter, r *http.Request) {
+// describe responds with the kind of the server, the target and the body.
+func describe(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // deadlines is a listener whose connections record every read deadline.
@@ -29,7 +31,7 @@ func (d *deadlines) Accept() (net.Conn, error) {
 // wait returns the first deadline after a time that is not the zero time.
 func (d *deadlines) wait(t *testing.T, from int) (found time.Time, next int) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(rawhttp.Timeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		d.mu.Lock()
 		all := d.all
 		d.mu.Unlock()

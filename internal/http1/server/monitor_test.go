@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // waiting returns a handler that waits for the end of its request's context.
@@ -22,7 +23,7 @@ func waiting(begun chan<- context.Context, ended chan<- error) http.HandlerFunc 
 		begun <- r.Context()
 		select {
 		case <-r.Context().Done():
-		case <-time.After(patience):
+		case <-time.After(rawhttp.Timeout):
 		}
 		ended <- r.Context().Err()
 	}
@@ -39,12 +40,12 @@ func TestHangup(t *testing.T) {
 		{"a body", post("/wait", "abc"), false},
 		{"a later request", get("/") + post("/", "abc") + get("/wait"), false},
 		{"part of the next request", get("/wait") + "GET ", true},
-		{"handed over", strange("/wait"), false},
+		{"handed over", unusual("/wait"), false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for addr, bare := range both {
-				t.Run(addr, func(t *testing.T) {
+			for kind, bare := range both {
+				t.Run(kind, func(t *testing.T) {
 					if bare && tt.onlyFast {
 						t.Skip("net/http does not notice")
 					}
@@ -66,8 +67,8 @@ func TestHangup(t *testing.T) {
 // long.
 func TestHangupLater(t *testing.T) {
 	t.Parallel()
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/slow" {
@@ -103,8 +104,8 @@ func TestNoHangup(t *testing.T) {
 			r := start(t, false, options{readHeader: soon, read: soon, idle: soon}, waiting(begun, ended))
 			c := r.dial().send(sent)
 			ctx := await(t, begun, "request")
-			for range 3 { // longer than each of the timeouts
-				r.dial().send(get("/")).wantAnswerAndEnd()
+			for range 2 { // each one ends later than the timeouts of the request
+				r.dial().send(get("/")).wantResponseAndEnd()
 			}
 			if ctx.Err() != nil {
 				t.Errorf("the context has ended: %v", context.Cause(ctx))
@@ -117,7 +118,7 @@ func TestNoHangup(t *testing.T) {
 	}
 }
 
-func (c *rawClient) wantAnswerAndEnd() {
+func (c *rawClient) wantResponseAndEnd() {
 	c.t.Helper()
 	c.want(200, "")
 	c.wantEnd()
@@ -139,7 +140,7 @@ func TestNextRequestDuringALongOne(t *testing.T) {
 		if err := r.Context().Err(); err != nil {
 			t.Errorf("the context of %s has ended: %v", r.URL, err)
 		}
-		where(w, r)
+		describe(w, r)
 	})
 	c := r.dial()
 	for range 2 { // the second time on a connection that was registered before
@@ -167,7 +168,7 @@ func TestMonitorReleases(t *testing.T) {
 		begun <- r.Context()
 		<-goOn
 	})
-	addr := r.server.(*server.Server)
+	fast := r.server.(*server.Server)
 	one, other := r.dial(), r.dial()
 	for range 3 {
 		for _, c := range []*rawClient{one, other} {
@@ -175,21 +176,21 @@ func TestMonitorReleases(t *testing.T) {
 			await(t, begun, "request")
 		}
 		long()
-		wantMonitored(t, addr, 2)
+		wantMonitored(t, fast, 2)
 		goOn <- struct{}{}
 		goOn <- struct{}{}
 		one.want(200, "")
 		other.want(200, "")
-		wantMonitored(t, addr, 0)
+		wantMonitored(t, fast, 0)
 	}
 }
 
 // wantMonitored waits until the monitor checks this number of connections.
-func wantMonitored(t *testing.T, addr *server.Server, want int) {
+func wantMonitored(t *testing.T, s *server.Server, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); addr.Monitored() != want; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(rawhttp.Timeout); s.Monitored() != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the monitor checks %d connections, want %d", addr.Monitored(), want)
+			t.Fatalf("the monitor checks %d connections, want %d", s.Monitored(), want)
 		}
 	}
 }

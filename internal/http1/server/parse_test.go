@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // checkParse checks that net/http reads the same request from b, if the parser accepts it.
@@ -98,7 +99,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		get("//a"), lines("GET /b HTTP/1.1", "Host: a b", ""), lines("GET /b HTTP/1.1", "X: 3", ""), header("Host: h"),
+		get("//a"), rawhttp.Lines("GET /b HTTP/1.1", "Host: a b", ""), rawhttp.Lines("GET /b HTTP/1.1", "X: 3", ""), header("Host: h"),
 		bodied("Content-Length: 05"), bodied("Content-Length: 4", "Content-Length: 4"), header("Connection: close"),
 		header("X: \x00"), header("Te: x"), header("X : a"), header("X\x00: a"), header("X"),
 	} {
@@ -117,7 +118,7 @@ func TestHandlerKeepsRequest(t *testing.T) {
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) { kept <- r })
 			c := r.dial()
 			c.send(header("X: 1", "Y: 2", "Y: 3")).want(200, "")
-			c.send(lines("DELETE /b?c HTTP/1.1", "Host: i", "X: 4", "Y: 5", "Y: 6", "Z: 7", "")).want(200, "")
+			c.send(rawhttp.Lines("DELETE /b?c HTTP/1.1", "Host: i", "X: 4", "Y: 5", "Y: 6", "Z: 7", "")).want(200, "")
 			for _, want := range []string{"GET /a h map[X:[1] Y:[2 3]]", "DELETE /b?c i map[X:[4] Y:[5 6] Z:[7]]"} {
 				k := await(t, kept, "request")
 				if have := fmt.Sprint(k.Method, " ", k.URL, " ", k.Host, " ", k.Header); have != want {

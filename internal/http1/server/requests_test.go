@@ -14,14 +14,15 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestEndWithARequest: the server finds an end of the stream that arrived together with a
 // request and raised no event.
 func TestEndWithARequest(t *testing.T) {
 	t.Parallel()
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/slow" {
@@ -33,7 +34,7 @@ func TestEndWithARequest(t *testing.T) {
 			c := r.dial().send(get("/slow"))
 			await(t, begun, "request")
 			c.send(get("/last"))
-			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			long() // so that both are there before the server reads again
@@ -48,8 +49,8 @@ func TestEndWithARequest(t *testing.T) {
 // TestUrgentData: the server finds bytes after urgent data, where a read stops short.
 func TestUrgentData(t *testing.T) {
 	t.Parallel()
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/slow" {
@@ -74,7 +75,7 @@ func TestUrgentData(t *testing.T) {
 // urge sends a byte of urgent data.
 func (c *rawClient) urge(text string) {
 	c.t.Helper()
-	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	raw, err := c.Conn.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -87,15 +88,15 @@ func (c *rawClient) urge(text string) {
 // once, without the monitor.
 func TestFullBuffer(t *testing.T) {
 	const rounds = 30
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
 			full := func(path string) string {
-				frame := lines("GET "+path+" HTTP/1.1", "Host: h", "X-Fill: ", "")
+				frame := rawhttp.Lines("GET "+path+" HTTP/1.1", "Host: h", "X-Fill: ", "")
 				return strings.Replace(frame, "X-Fill: ", "X-Fill: "+strings.Repeat("x", server.BufferSize-len(frame)), 1)
 			}
-			if addr, ok := r.server.(*server.Server); ok {
-				addr.DisableMonitor()
+			if fast, ok := r.server.(*server.Server); ok {
+				fast.DisableMonitor()
 			}
 			c := r.dial()
 			for range rounds {
@@ -112,8 +113,8 @@ func TestFullBuffer(t *testing.T) {
 
 // TestCloseDuringARequest: Close does not wait for a handler, and cancels its context.
 func TestCloseDuringARequest(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				waiting(begun, ended)(w, r)
@@ -155,8 +156,8 @@ func TestDue(t *testing.T) {
 // ended its side. net/http does not notice that end either.
 func TestEndAfterAnUnreadBody(t *testing.T) {
 	t.Parallel()
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				begun <- struct{}{}
@@ -166,7 +167,7 @@ func TestEndAfterAnUnreadBody(t *testing.T) {
 				_, _ = fmt.Fprintf(w, "%s, %v, %v", body, err, ended)
 			})
 			c := r.dial().send(post("/", "abc"))
-			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			await(t, begun, "request")

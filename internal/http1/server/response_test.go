@@ -10,13 +10,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // fields returns the field lines of the response to a GET, sorted and without the date.
 func fields(t *testing.T, handler http.HandlerFunc) (status string, all []string, body string) {
 	t.Helper()
 	r := start(t, false, options{}, handler)
-	c := r.dial().send(lines("GET / HTTP/1.1", "Host: h", "") + header("Connection: close"))
+	c := r.dial().send(rawhttp.Lines("GET / HTTP/1.1", "Host: h", "") + header("Connection: close"))
 	raw, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +112,8 @@ func TestFraming(t *testing.T) {
 // TestPanic: a panic is logged and ends the connection. Parts of the response that were not
 // sent do not appear in another one.
 func TestPanic(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/panic":
@@ -129,7 +131,7 @@ func TestPanic(t *testing.T) {
 				c.want(200, "")
 				c.wantGone()
 				if h := r.dial().send(get("/")).want(200, ""); h.Get("X-Secret") != "" {
-					t.Error("the next answer has the field of the one before")
+					t.Error("the next response has the field of the one before")
 				}
 				if logged := strings.Contains(r.log.String(), "panic serving"); logged != (target == "/panic") {
 					t.Errorf("%s: log %q", target, r.log)
@@ -142,9 +144,9 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestAnswersAreApart: fields and body of a response do not appear in the next one on the
+// TestResponsesAreIndependent: fields and body of a response do not appear in the next one on the
 // connection.
-func TestAnswersAreApart(t *testing.T) {
+func TestResponsesAreIndependent(t *testing.T) {
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/first" {
 			w.Header().Set("X-First", "1")
@@ -164,7 +166,7 @@ func TestAnswersAreApart(t *testing.T) {
 			t.Errorf("fields %v, want X-First", h)
 		}
 		if h := c.want(200, "xy"); h.Get("X-First") != "" || h.Get("Content-Length") != "" {
-			t.Errorf("fields %v, want none of the answer before", h)
+			t.Errorf("fields %v, want none of the previous response", h)
 		}
 	}
 }

@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // header returns a GET with additional fields.
 func header(fields ...string) string {
-	return lines(slices.Concat([]string{"GET /a HTTP/1.1", "Host: h"}, fields, []string{""})...)
+	return rawhttp.Lines(slices.Concat([]string{"GET /a HTTP/1.1", "Host: h"}, fields, []string{""})...)
 }
 
 // bodied returns a POST of "12345" with the given fields.
 func bodied(fields ...string) string {
-	return lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h"}, fields, []string{""})...) + "12345"
+	return rawhttp.Lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h"}, fields, []string{""})...) + "12345"
 }
 
 func chunked(body string, fields ...string) string {
-	return lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"}, fields, []string{""})...) + body
+	return rawhttp.Lines(slices.Concat([]string{"POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"}, fields, []string{""})...) + body
 }
 
 // plainStreams returns streams that the fast path serves.
@@ -35,17 +37,17 @@ func plainStreams() []string {
 		header("Cookie: a=b; c=d", "Accept: */*", `User-Agent: a "b" (c)`, "Cookie: e=f"),
 		header("Keep-Alive: timeout=5", "Proxy-Connection: close", "Content-Type: a/b", "Content-Encoding: gzip", "Range: bytes=0-1"),
 		header("X: " + strings.Repeat("x", 9000)), header("X: " + strings.Repeat("x", 20_000)),
-		lines("GET /a HTTP/1.1", "X: 1", "hOsT:EXAMPLE.com:80", ""), lines("GET /a HTTP/1.1", "Host: [::1]:80", ""), lines("GET /a HTTP/1.1", "Host: :::[]..", ""),
+		rawhttp.Lines("GET /a HTTP/1.1", "X: 1", "hOsT:EXAMPLE.com:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: [::1]:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: :::[]..", ""),
 		bodied("Content-Length: 5"), bodied("content-length:5  "), bodied("Content-Length: 5", "Content-Type: a/b"),
-		lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc",
+		rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc",
 		get("/a") + get("/b") + post("/c", "c") + get("/d"),
 	}
 	for _, m := range []string{"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} {
-		all = append(all, lines(m+" /a HTTP/1.1", "Host: h", "Content-Length: 5", "")+"12345", lines(m+" /a HTTP/1.1", "Host: h", ""))
+		all = append(all, rawhttp.Lines(m+" /a HTTP/1.1", "Host: h", "Content-Length: 5", "")+"12345", rawhttp.Lines(m+" /a HTTP/1.1", "Host: h", ""))
 	}
 	all = append(all, rows()...)
 	for path := range behaviours {
-		all = append(all, get(path), post(path, "0123456789"), lines("HEAD "+path+" HTTP/1.1", "Host: h", ""))
+		all = append(all, get(path), post(path, "0123456789"), rawhttp.Lines("HEAD "+path+" HTTP/1.1", "Host: h", ""))
 	}
 	slices.Sort(all)
 	return all
@@ -70,8 +72,8 @@ func rows() []string {
 	return append(all, base+base+base, doubled+doubled+strings.Replace(doubled, "2", "3", 1)+strings.Replace(doubled, "1", "3", 1)+base)
 }
 
-// strangeRows returns such streams with one request that is not plain.
-func strangeRows() []string {
+// unusualRows returns such streams with one request that is not plain.
+func unusualRows() []string {
 	base := bodied("X: 1", "Y: 2", "Content-Length: 5", "Connection: keep-alive")
 	var all []string
 	for _, other := range []string{
@@ -85,30 +87,30 @@ func strangeRows() []string {
 	return all
 }
 
-// strangeStreams returns streams for net/http, which accepts some of them and refuses others.
-func strangeStreams() []string {
+// unusualStreams returns streams for net/http, which accepts some of them and refuses others.
+func unusualStreams() []string {
 	all := []string{
 		// The start line.
 		get("//a"), get("//a/b?c"), get("/a#b"), get("#"), get("a"), get("*"), get("?a"), get("http://h/a"), get("http://other/a"), get("https://u:p@h:1/a?b"),
 		get("/%"), get("/%zz"), get("/%0"), get("/\x80"), get("/\u00e9"), get("/a b"), get("/a\tb"), get(""), get("/\x7f"), get("/\x00"), get("h:443"), get("mailto:x"),
-		lines("GET  /a HTTP/1.1", "Host: h", ""), lines("GET /a  HTTP/1.1", "Host: h", ""), lines(" GET /a HTTP/1.1", "Host: h", ""), lines("GET /a HTTP/1.1 ", "Host: h", ""),
-		lines("GET\t/a HTTP/1.1", "Host: h", ""), lines("GET /a\tHTTP/1.1", "Host: h", ""), lines("GET /a", "Host: h", ""), lines("GET", "Host: h", ""), lines("", "Host: h", ""),
-		lines("GET /a HTTP/1.0", "Host: h", ""), lines("GET /a HTTP/1.0", ""), lines("GET /a HTTP/1.0", "Host: h", "Connection: keep-alive", ""),
-		lines("GET /a HTTP/1.2", "Host: h", ""), lines("GET /a HTTP/2.0", "Host: h", ""), lines("GET /a HTTP/0.9", "Host: h", ""), lines("GET /a http/1.1", "Host: h", ""),
-		lines("GET /a HTTP/1.10", "Host: h", ""), lines("GET /a HTTP/01.1", "Host: h", ""), lines("GET /a HTTP/1", "Host: h", ""), lines("GET /a HTTPS/1.1", "Host: h", ""), lines("GET /a HTTP/1.1x", "Host: h", ""),
-		lines("get /a HTTP/1.1", "Host: h", ""), lines("Post /a HTTP/1.1", "Host: h", ""), lines("FOO /a HTTP/1.1", "Host: h", ""), lines("G@T /a HTTP/1.1", "Host: h", ""), lines(" /a HTTP/1.1", "Host: h", ""),
-		lines("TRACE /a HTTP/1.1", "Host: h", ""), lines("CONNECT h:443 HTTP/1.1", "Host: h", ""), lines("CONNECT /a HTTP/1.1", "Host: h", ""), lines("QUERY /a HTTP/1.1", "Host: h", ""),
-		lines("OPTIONS * HTTP/1.1", "Host: h", ""), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01",
+		rawhttp.Lines("GET  /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a  HTTP/1.1", "Host: h", ""), rawhttp.Lines(" GET /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1.1 ", "Host: h", ""),
+		rawhttp.Lines("GET\t/a HTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a\tHTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a", "Host: h", ""), rawhttp.Lines("GET", "Host: h", ""), rawhttp.Lines("", "Host: h", ""),
+		rawhttp.Lines("GET /a HTTP/1.0", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1.0", ""), rawhttp.Lines("GET /a HTTP/1.0", "Host: h", "Connection: keep-alive", ""),
+		rawhttp.Lines("GET /a HTTP/1.2", "Host: h", ""), rawhttp.Lines("GET /a HTTP/2.0", "Host: h", ""), rawhttp.Lines("GET /a HTTP/0.9", "Host: h", ""), rawhttp.Lines("GET /a http/1.1", "Host: h", ""),
+		rawhttp.Lines("GET /a HTTP/1.10", "Host: h", ""), rawhttp.Lines("GET /a HTTP/01.1", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1", "Host: h", ""), rawhttp.Lines("GET /a HTTPS/1.1", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1.1x", "Host: h", ""),
+		rawhttp.Lines("get /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("Post /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("FOO /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("G@T /a HTTP/1.1", "Host: h", ""), rawhttp.Lines(" /a HTTP/1.1", "Host: h", ""),
+		rawhttp.Lines("TRACE /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("CONNECT h:443 HTTP/1.1", "Host: h", ""), rawhttp.Lines("CONNECT /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("QUERY /a HTTP/1.1", "Host: h", ""),
+		rawhttp.Lines("OPTIONS * HTTP/1.1", "Host: h", ""), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01",
 		// Line ends.
 		"GET /a HTTP/1.1\nHost: h\n\n", "GET /a HTTP/1.1\r\nHost: h\n\r\n", "GET /a HTTP/1.1\r\nHost: h\r\n\n", "GET /a HTTP/1.1\nHost: h\r\n\r\n", "GET /a HTTP/1.1\r\nHost: h\r\n\r", "GET /a HTTP/1.1\r\nHost: h\n\n",
 		"GET /a HTTP/1.1\r\rHost: h\r\n\r\n", "GET /a HTTP/1.1\r\nHost: h\r\r\n\r\n", "GET /a HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", "GET /a HTTP/1.1\r\r\nHost: h\r\n\r\n", "GET /a HTTP/1.1\r\nHost: h\r\n\r\r\n",
 		"\r\n" + get("/a"), "\n" + get("/a"), "\r\n\r\n" + get("/a"), "\r" + get("/a"), " " + get("/a"), "\n", "\r\n", "\r", "GE", "\n\n\n\n", "\r\n\r\n\r\n",
 		// Fields.
-		header("X: a", " b"), header("X: a", "\tb"), header(" X: a"), header("X: a", " "), lines("GET /a HTTP/1.1", " Host: h", ""), lines("GET /a HTTP/1.1", "Host: h", " i", ""),
+		header("X: a", " b"), header("X: a", "\tb"), header(" X: a"), header("X: a", " "), rawhttp.Lines("GET /a HTTP/1.1", " Host: h", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: h", " i", ""),
 		header("X : a"), header("X\t: a"), header(": a"), header("X"), header("X y: a"), header("X\x00: a"), header("X: a\x00b"), header("X: \x01"), header("X: \x7f"), header("X: a\tb"), header("X:\ta"), header("X: a\t"),
 		header("X: \x80\xff"), header("X: \u00e9"), header("X\u00e9: a"), header("X.y: a"), header("X(y): a"), header("X!#$%&'*+.^`|~: a"), header("\x0bX: a"), header("X: \x0ba"), header("=: a"), header("\"X\": a"),
-		header("Host: h"), header("Host: i"), header("host:"), lines("GET /a HTTP/1.1", ""), lines("GET /a HTTP/1.1", "Host:", ""), lines("GET /a HTTP/1.1", "Host: a b", ""), lines("GET /a HTTP/1.1", "Host: a/b", ""), lines("GET /a HTTP/1.1", "Host: a,b", ""),
-		lines("GET /a HTTP/1.1", "Host: a@b", ""), lines("GET /a HTTP/1.1", "Host: \u00e9", ""), lines("GET /a HTTP/1.1", "Host : h", ""), lines("GET /a HTTP/1.1", "Host: %zz", ""), lines("GET /a HTTP/1.1", "Host: a?b#c", ""),
+		header("Host: h"), header("Host: i"), header("host:"), rawhttp.Lines("GET /a HTTP/1.1", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host:", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: a b", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: a/b", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: a,b", ""),
+		rawhttp.Lines("GET /a HTTP/1.1", "Host: a@b", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: \u00e9", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host : h", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: %zz", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: a?b#c", ""),
 		header("Pragma: no-cache"), header("Pragma: no-cache", "Cache-Control: max-age=0"), header("Pragma: x"),
 		header("Connection: close"), header("Connection: Close"), header("Connection: keep-alive, close"), header("Connection: close", "Connection: keep-alive"), header("Connection: keep-alive", "Connection: close"),
 		header("Connection: X-Auth"), header("Connection:"), header("Connection: , ,"), header("Connection: upgrade", "Upgrade: websocket"), header("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"),
@@ -117,16 +119,16 @@ func strangeStreams() []string {
 		"GET /a HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X: y\r\n", 300) + "\r\n", header(strings.Repeat("n", 5000) + ": v"), get("/" + strings.Repeat("a", 10_000)),
 		header("X: " + strings.Repeat("x", maxHeader)), header("X: " + strings.Repeat("x", maxHeader+4096)), header("X: " + strings.Repeat("x", maxHeader+10_000)), header("X: " + strings.Repeat("x\n ", 5000)),
 		post("/a", strings.Repeat("b", 64<<10+1)), post("/unread", strings.Repeat("b", 70<<10)), post("/half", strings.Repeat("b", 64<<10)), post("/unreadclose", strings.Repeat("b", 60<<10)), post("/unread", strings.Repeat("b", 300<<10)),
-		// Behind a POST net/http forgives up to four line ends.
+		// After a POST, net/http ignores up to four line ends.
 		post("/a", "b") + "\r\n" + get("/c"), post("/a", "b") + "\n" + get("/c"), post("/a", "b") + "\r\n\r\n" + get("/c"), post("/a", "b") + "\n\n\n\n\n" + get("/c"), post("/a", "b\r") + "\n" + get("/c"), post("/a", "b\n\r") + "\n" + get("/c"),
 		post("/a", "b") + "\r\n", post("/a", "b") + "\n", post("/a", "b") + "\rX" + get("/c"), post("/a", "") + "\r\n" + post("/c", "d") + "\r\n" + get("/e"), post("/a", "b") + "\r\n\r\n\r\n" + get("/c"), post("/a", "b\r\n") + "\r\n" + get("/c"),
-		get("/a") + "\r\n" + get("/c"), get("/a") + "\n", get("/a") + "\r\n", get("/a") + "GET", get("/a") + "GETS", get("/a") + "\n\n\n\n", lines("PUT /a HTTP/1.1", "Host: h", "Content-Length: 1", "") + "b\r\n" + get("/c"),
+		get("/a") + "\r\n" + get("/c"), get("/a") + "\n", get("/a") + "\r\n", get("/a") + "GET", get("/a") + "GETS", get("/a") + "\n\n\n\n", rawhttp.Lines("PUT /a HTTP/1.1", "Host: h", "Content-Length: 1", "") + "b\r\n" + get("/c"),
 		// Chunks.
 		chunked("5\r\n12345\r\n0\r\n\r\n"), chunked("5;x=y\r\n12345\r\n0\r\nX: y\r\n\r\n", "Trailer: X"), chunked("5\r\n12345\r\n0\r\n\r\n", "Content-Length: 5"), chunked("5\r\n12345\r\n0\r\n\r\n", "Content-Length: 0"), chunked("0x5\r\n12345\r\n0\r\n\r\n"), chunked("5\n12345\r\n0\r\n\r\n"), chunked("5\r\n123456\r\n0\r\n\r\n"), chunked("g\r\n"),
-		// Several, of every kind.
-		get("/a") + strange("/b") + get("/c"), strange("/a") + get("/b"), post("/a", "b") + chunked("1\r\nx\r\n0\r\n\r\n") + get("/c"), chunked("1\r\nx\r\n0\r\n\r\n") + post("/a", "b") + get("/c"),
-		get("/a") + lines("GET /b HTTP/1.0", "Host: h", "") + get("/c"), get("/a") + header("Connection: close") + get("/c"), get("/close") + get("/b"), get("/abort") + get("/b"), get("/short") + get("/b"), get("/a") + get("/flush") + get("/204") + get("/304") + get("/large") + get("/b"),
-		lines("HEAD /large HTTP/1.1", "Host: h", "") + lines("HEAD /short HTTP/1.1", "Host: h", "") + get("/b"), post("/unread", "abcdef") + post("/half", "abcdef") + post("/a", "abc") + get("/b"), post("/unreadclose", "abcdef") + get("/b"), post("/shut", "abcdef") + get("/b"),
+		// Several requests, of every kind.
+		get("/a") + unusual("/b") + get("/c"), unusual("/a") + get("/b"), post("/a", "b") + chunked("1\r\nx\r\n0\r\n\r\n") + get("/c"), chunked("1\r\nx\r\n0\r\n\r\n") + post("/a", "b") + get("/c"),
+		get("/a") + rawhttp.Lines("GET /b HTTP/1.0", "Host: h", "") + get("/c"), get("/a") + header("Connection: close") + get("/c"), get("/close") + get("/b"), get("/abort") + get("/b"), get("/short") + get("/b"), get("/a") + get("/flush") + get("/204") + get("/304") + get("/large") + get("/b"),
+		rawhttp.Lines("HEAD /large HTTP/1.1", "Host: h", "") + rawhttp.Lines("HEAD /short HTTP/1.1", "Host: h", "") + get("/b"), post("/unread", "abcdef") + post("/half", "abcdef") + post("/a", "abc") + get("/b"), post("/unreadclose", "abcdef") + get("/b"), post("/shut", "abcdef") + get("/b"),
 		get("/a") + bodied("Content-Length: 5", "Transfer-Encoding: chunked") + get("/b"), get("/a") + bodied("Content-Length: 5", "Content-Length: 6") + get("/b"), get("/a") + header("X : y") + get("/b"), get("/a") + "junk\r\n\r\n" + get("/b"),
 	}
 	for _, coding := range []string{"chunked", "Chunked", " chunked", "chunked ", "\tchunked", "chunked,", "identity", "gzip", "gzip, chunked", "chunked, chunked", "chunked, identity", "\x0bchunked", "xchunked", "chun\u212aed", "", "chunked\x00", "'chunked'", "chunked;q=1"} {
@@ -134,7 +136,7 @@ func strangeStreams() []string {
 	}
 	all = append(all, bodied("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), bodied("Transfer-Encoding: chunked", "Transfer-Encoding: identity"))
 	for _, length := range []string{"+5", "-5", "-0", "05", "005", "0x5", "5e0", "5.0", "5 5", "5, 5", "5,5", "5,", ",5", " ", "", "x", "\t5", "5\t", "5\x0b", "\u0665", "4294967301", "9223372036854775807", "9223372036854775808", "18446744073709551621", strings.Repeat("9", 100), "65537", "5_0", "'5'"} {
-		all = append(all, bodied("Content-Length: "+length), bodied("Content-Length: 5", "Content-Length: "+length), lines("GET /a HTTP/1.1", "Host: h", "Content-Length: "+length, ""))
+		all = append(all, bodied("Content-Length: "+length), bodied("Content-Length: 5", "Content-Length: "+length), rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "Content-Length: "+length, ""))
 	}
 	all = append(all, bodied("Content-Length: 5", "Content-Length: 5"), bodied("Content-Length: 5", "content-length: 6"), bodied("Content-Length: 0", "Content-Length: 5"), bodied("Content-Length: 5", " 6"), bodied("Content-Length:", " 5"), bodied("Content_Length: 3", "Content-Length: 5"), bodied("Content-Length : 5"))
 	for _, bad := range []string{"\x00", "\x1f", "\x7f", "\x80", "\xff", "\t", "\r"} {
@@ -142,7 +144,7 @@ func strangeStreams() []string {
 			all = append(all, header("X: "+strings.Repeat("x", i)+bad+"xxxxxxxxxxxxxxxx"))
 		}
 	}
-	return append(all, slices.Concat(edges(), strangeRows())...)
+	return append(all, slices.Concat(edges(), unusualRows())...)
 }
 
 // edges returns requests that end near the sizes of buffers and limits.
@@ -157,4 +159,4 @@ func edges() []string {
 	return append(all, post("/a", fmt.Sprintf("%8000s", "x"))+post("/b", fmt.Sprintf("%300s", "y"))+header("X: "+strings.Repeat("x", 9000)))
 }
 
-func streams() []string { return slices.Concat(plainStreams(), strangeStreams()) }
+func streams() []string { return slices.Concat(plainStreams(), unusualStreams()) }

@@ -17,10 +17,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
-// life is a client with one connection that behaves at random.
-type life struct {
+// randomClient is a client with one connection that behaves at random.
+type randomClient struct {
 	stream
 	*rand.Rand
 
@@ -33,14 +35,14 @@ type stream interface {
 	CloseWrite() error
 }
 
-// asked is a request and its expected response.
-type asked struct{ text, echo, body string }
+// expectedRequest is a request and its expected response.
+type expectedRequest struct{ text, echo, body string }
 
-// oneOf takes the first ones more often.
-func oneOf[T any](l *life, all ...T) T { return all[min(l.IntN(len(all)), l.IntN(len(all)))] }
+// oneOf returns one of the values at random. It prefers the first ones.
+func oneOf[T any](l *randomClient, all ...T) T { return all[min(l.IntN(len(all)), l.IntN(len(all)))] }
 
-// ask makes a request that is whole.
-func (l *life) ask() asked {
+// ask returns a complete request.
+func (l *randomClient) ask() expectedRequest {
 	path := oneOf(l, "/all", "/half", "/none", "/pause")
 	target := path + oneOf(l, "", fmt.Sprint("?", l.IntN(100)))
 	fields := []string{"Host: h", "X-Client: " + l.name}
@@ -49,11 +51,11 @@ func (l *life) ask() asked {
 		fields = append(fields, "X-More: "+value)
 	}
 	if l.IntN(100) == 0 {
-		fields = append(fields, "TE: trailers") // the rest is net/http's
+		fields = append(fields, "TE: trailers") // net/http serves the rest
 	}
 	body := strings.Repeat("b", oneOf(l, 0, 1, 10, 100, 8000, 30_000, 64<<10, 70<<10))
 	fields = append(fields, fmt.Sprintf("Content-Length: %d", len(body)), "")
-	a := asked{text: lines(append([]string{"POST " + target + " HTTP/1.1"}, fields...)...) + body, echo: echoOf(target, l.name, more), body: body}
+	a := expectedRequest{text: rawhttp.Lines(append([]string{"POST " + target + " HTTP/1.1"}, fields...)...) + body, echo: echoOf(target, l.name, more), body: body}
 	switch path {
 	case "/half":
 		a.body = body[:len(body)/2]
@@ -68,9 +70,9 @@ func echoOf(target, name string, more []string) string {
 	return fmt.Sprintf("%s %s %.10s %d", target, name, text, len(text))
 }
 
-// obliging reads the part of the body that the path requests, and responds with it and with
+// echoHandler reads the part of the body that the path requests, and responds with it and with
 // what the request asks for.
-func obliging(w http.ResponseWriter, r *http.Request) {
+func echoHandler(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	switch r.URL.Path {
 	case "/half":
@@ -86,21 +88,21 @@ func obliging(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-func (l *life) lead() error {
+func (l *randomClient) run() error {
 	for range l.IntN(4) {
 		if err := l.exchange(l.burst(), "", false); err != nil {
 			return err
 		}
 	}
 	switch all := l.burst(); l.IntN(4) {
-	case 0: // ends together with its last request
+	case 0: // ends the stream together with its last request
 		if err := l.exchange(all, "", true); err != nil {
 			return err
 		}
 		if rest, err := io.ReadAll(l.in); err != nil || len(rest) > 0 {
 			return fmt.Errorf("%.80q, %w: want the end of the connection", rest, err)
 		}
-	case 1: // breaks off
+	case 1: // ends the stream in a request
 		text := l.ask().text
 		if err := l.exchange(all, text[:1+l.IntN(len(text)-1)], true); err != nil {
 			return err
@@ -108,7 +110,7 @@ func (l *life) lead() error {
 		if _, err := io.Copy(io.Discard, l.in); errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("want the end of the connection: %w", err)
 		}
-	case 2: // does not want its answers
+	case 2: // does not read its responses
 		_, _ = io.WriteString(l, all[0].text)
 		if c, ok := l.stream.(*net.TCPConn); ok {
 			_ = c.SetLinger(0)
@@ -117,16 +119,16 @@ func (l *life) lead() error {
 	return nil
 }
 
-func (l *life) burst() (all []asked) {
+func (l *randomClient) burst() (all []expectedRequest) {
 	for range oneOf(l, 1, 2, 3, 8) {
 		all = append(all, l.ask())
 	}
 	return all
 }
 
-// exchange sends requests, and then the rest and the end of the stream, and wants all
-// answers.
-func (l *life) exchange(all []asked, rest string, ends bool) error {
+// exchange sends requests, and then the rest and the end of the stream, and expects all
+// responses.
+func (l *randomClient) exchange(all []expectedRequest, rest string, ends bool) error {
 	var text bytes.Buffer
 	for _, a := range all {
 		text.WriteString(a.text)
@@ -136,7 +138,7 @@ func (l *life) exchange(all []asked, rest string, ends bool) error {
 	go func() { sent <- l.send(rnd, text.Bytes(), ends) }()
 	for i, a := range all {
 		if err := l.want(a); err != nil {
-			return fmt.Errorf("answer %d of %d to %.80q: %w", i, len(all), a.text, err)
+			return fmt.Errorf("response %d of %d to %.80q: %w", i, len(all), a.text, err)
 		}
 	}
 	if err := <-sent; rest == "" {
@@ -146,7 +148,7 @@ func (l *life) exchange(all []asked, rest string, ends bool) error {
 }
 
 // send sends in parts, with pauses between some of them.
-func (l *life) send(rnd *rand.Rand, text []byte, ends bool) error {
+func (l *randomClient) send(rnd *rand.Rand, text []byte, ends bool) error {
 	for len(text) > 0 {
 		n := min(len(text), []int{1 + len(text)/8, 20, 300, 8 << 10, 50_000, 1 << 20}[rnd.IntN(6)])
 		if _, err := l.Write(text[:n]); err != nil {
@@ -162,24 +164,24 @@ func (l *life) send(rnd *rand.Rand, text []byte, ends bool) error {
 	return nil
 }
 
-func (l *life) want(a asked) error {
+func (l *randomClient) want(a expectedRequest) error {
 	res, err := http.ReadResponse(l.in, nil)
 	if err != nil {
 		return err
 	}
 	body, err := io.ReadAll(res.Body)
 	if echo := res.Header.Get("X-Echo"); err != nil || echo != a.echo || string(body) != a.body {
-		return fmt.Errorf("answer %d %q with %d bytes, %w; want %q with %d bytes", res.StatusCode, echo, len(body), err, a.echo, len(a.body))
+		return fmt.Errorf("response %d %q with %d bytes, %w; want %q with %d bytes", res.StatusCode, echo, len(body), err, a.echo, len(a.body))
 	}
 	return nil
 }
 
-// Whatever a client does beside, each request that it sends as a whole is answered, in
-// its turn, and with nothing of another's.
-func TestLives(t *testing.T) {
-	for addr, bare := range both {
+// TestRandomClients: whatever else a client does, each complete request gets its own
+// response, in order.
+func TestRandomClients(t *testing.T) {
+	for kind, bare := range both {
 		for _, network := range []string{"tcp", "unix"} {
-			t.Run(addr+" "+network, func(t *testing.T) {
+			t.Run(kind+" "+network, func(t *testing.T) {
 				address := "127.0.0.1:0"
 				if network == "unix" {
 					address = filepath.Join(t.TempDir(), "s")
@@ -188,10 +190,10 @@ func TestLives(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := start(t, bare, options{listener: l}, obliging)
+				r := start(t, bare, options{listener: l}, echoHandler)
 				var clients sync.WaitGroup
 				for range 16 {
-					clients.Go(func() { lives(t, l.Addr(), time.Now().Add(300*time.Millisecond)) })
+					clients.Go(func() { runRandomClients(t, l.Addr(), time.Now().Add(200*time.Millisecond)) })
 				}
 				clients.Wait()
 				r.wantNone()
@@ -200,8 +202,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// lives leads one life after the other.
-func lives(t *testing.T, addr net.Addr, until time.Time) {
+// runRandomClients runs one random client after the other.
+func runRandomClients(t *testing.T, addr net.Addr, until time.Time) {
 	t.Helper()
 	for time.Now().Before(until) && !t.Failed() {
 		c, err := net.Dial(addr.Network(), addr.String())
@@ -209,11 +211,11 @@ func lives(t *testing.T, addr net.Addr, until time.Time) {
 			t.Error(err)
 			return
 		}
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(rawhttp.Timeout))
 		seed := rand.Uint64()
-		l := &life{c.(stream), rand.New(rand.NewPCG(seed, 0)), bufio.NewReader(c), fmt.Sprint(seed)}
-		if err := l.lead(); err != nil {
-			t.Errorf("life %d: %v", seed, err)
+		l := &randomClient{c.(stream), rand.New(rand.NewPCG(seed, 0)), bufio.NewReader(c), fmt.Sprint(seed)}
+		if err := l.run(); err != nil {
+			t.Errorf("client %d: %v", seed, err)
 		}
 		_ = c.Close()
 	}
@@ -222,7 +224,7 @@ func lives(t *testing.T, addr net.Addr, until time.Time) {
 // wantNone waits until no connection is open.
 func (r *running) wantNone() {
 	r.t.Helper()
-	for end := time.Now().Add(patience); r.listener.Open() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(rawhttp.Timeout); r.listener.Open() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%d connections are open", r.listener.Open())
 		}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // shutdown begins a Shutdown and returns when it has begun.
@@ -40,34 +42,34 @@ func gatedHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc 
 // TestShutdown: idle connections are closed, and running requests are finished.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "a body": post("/wait", "abc")} {
+	for name, request := range map[string]string{"plain": get("/wait"), "unusual": unusual("/wait"), "a body": post("/wait", "abc")} {
 		t.Run(name, func(t *testing.T) {
-			for addr, bare := range both {
-				t.Run(addr, func(t *testing.T) {
+			for kind, bare := range both {
+				t.Run(kind, func(t *testing.T) {
 					begun, goOn := make(chan struct{}, 1), make(chan struct{})
 					r := start(t, bare, options{}, gatedHandler(begun, goOn))
-					idle, idleStrange, busy := r.dial().send(get("/")), r.dial().send(strange("/")), r.dial().send(request)
+					idle, idleUnusual, busy := r.dial().send(get("/")), r.dial().send(unusual("/")), r.dial().send(request)
 					idle.want(200, "done")
-					idleStrange.want(200, "done")
+					idleUnusual.want(200, "done")
 					await(t, begun, "request")
 					done := r.shutdown(t.Context())
 					idle.wantEnd()
-					idleStrange.wantEnd()
+					idleUnusual.wantEnd()
 					select {
 					case err := <-done:
-						t.Fatalf("Shutdown ended in %v before the request did", err)
+						t.Fatalf("Shutdown returned %v before the request did", err)
 					default:
 					}
 					close(goOn)
 					if h := busy.want(200, "done"); h == nil {
-						t.Error("want an answer")
+						t.Error("want a response")
 					}
 					busy.wantEnd()
 					if err := await(t, done, "end of Shutdown"); err != nil {
-						t.Errorf("Shutdown ended in %v", err)
+						t.Errorf("Shutdown returned %v", err)
 					}
 					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
-						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+						t.Errorf("Serve returned %v, want ErrServerClosed", err)
 					}
 					if _, err := net.Dial("tcp", r.listener.Addr().String()); err == nil {
 						t.Error("want the address free")
@@ -78,11 +80,11 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownSaysSo: a response during the shutdown has Connection: close, and pipelined
+// TestShutdownClosesConnections: a response during the shutdown has Connection: close, and pipelined
 // requests after it are not served.
-func TestShutdownSaysSo(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+func TestShutdownClosesConnections(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 9), make(chan struct{})
 			r := start(t, bare, options{}, gatedHandler(begun, goOn))
 			c := r.dial().send(get("/wait") + get("/wait") + get("/"))
@@ -92,47 +94,47 @@ func TestShutdownSaysSo(t *testing.T) {
 			done := r.shutdown(t.Context())
 			witness.wantEnd() // now it has begun
 			close(goOn)
-			res, err := http.ReadResponse(c.r, nil)
+			res, err := http.ReadResponse(c.Reader, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.Copy(io.Discard, res.Body); err != nil || !res.Close {
-				t.Errorf("answer %v, %v: want one that closes the connection", res, err)
+				t.Errorf("response %v, %v: want one that closes the connection", res, err)
 			}
 			c.wantGone()
 			if len(begun) > 0 {
 				t.Error("another request has begun")
 			}
 			if err := await(t, done, "end of Shutdown"); err != nil {
-				t.Errorf("Shutdown ended in %v", err)
+				t.Errorf("Shutdown returned %v", err)
 			}
 		})
 	}
 }
 
-// telling is a connection that reports when the server waits for more of a header or body.
-type telling struct {
+// readReporter is a connection that reports when the server waits for more of a header or body.
+type readReporter struct {
 	*net.TCPConn
 	reads chan struct{}
 }
 
-func (c telling) Read(p []byte) (int, error) {
+func (c readReporter) Read(p []byte) (int, error) {
 	c.reads <- struct{}{}
 	return c.TCPConn.Read(p)
 }
 
-// tell wraps a test's first connection.
-func tell(t *testing.T) (l net.Listener, reads <-chan struct{}) {
+// reportReads wraps a test's first connection.
+func reportReads(t *testing.T) (l net.Listener, reads <-chan struct{}) {
 	t.Helper()
 	all := make(chan struct{}, 1000)
-	return wrapped(t, func(c *net.TCPConn) net.Conn { return telling{c, all} }), all
+	return wrapped(t, func(c *net.TCPConn) net.Conn { return readReporter{c, all} }), all
 }
 
-// TestShutdownDuringAnAnswer: pipelined requests are not served after a response that began
+// TestShutdownDuringAResponse: pipelined requests are not served after a response that began
 // before the shutdown either.
-func TestShutdownDuringAnAnswer(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+func TestShutdownDuringAResponse(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 9), make(chan struct{})
 			r := start(t, bare, options{}, gatedHandler(begun, goOn))
 			c, witness := r.dial().send(get("/flush")+get("/wait")), r.dial().send(get("/"))
@@ -147,7 +149,7 @@ func TestShutdownDuringAnAnswer(t *testing.T) {
 				t.Error("another request has begun")
 			}
 			if err := await(t, done, "end of Shutdown"); err != nil {
-				t.Errorf("Shutdown ended in %v", err)
+				t.Errorf("Shutdown returned %v", err)
 			}
 		})
 	}
@@ -155,8 +157,8 @@ func TestShutdownDuringAnAnswer(t *testing.T) {
 
 // TestShutdownDuringAHeader: Shutdown waits for a request whose header is incomplete.
 func TestShutdownDuringAHeader(t *testing.T) {
-	l, reads := tell(t)
-	r := start(t, false, options{listener: l}, where)
+	l, reads := reportReads(t)
+	r := start(t, false, options{listener: l}, describe)
 	c := r.dial().send(get("/a") + get("/b")[:9])
 	c.want(200, "fast /a ")
 	witness := r.dial().send(get("/"))
@@ -167,23 +169,23 @@ func TestShutdownDuringAHeader(t *testing.T) {
 	c.send(get("/b")[9:]).want(200, "fast /b ")
 	c.wantEnd()
 	if err := await(t, done, "end of Shutdown"); err != nil {
-		t.Errorf("Shutdown ended in %v", err)
+		t.Errorf("Shutdown returned %v", err)
 	}
 }
 
-// TestShutdownInVain: Shutdown returns when its context ends, and Close ends the remaining
+// TestShutdownTimeout: Shutdown returns when its context ends, and Close ends the remaining
 // requests.
-func TestShutdownInVain(t *testing.T) {
+func TestShutdownTimeout(t *testing.T) {
 	t.Parallel()
-	for name, request := range map[string]string{"plain": get("/wait"), "strange": strange("/wait"), "half a header": get("/")[:9]} {
+	for name, request := range map[string]string{"plain": get("/wait"), "unusual": unusual("/wait"), "half a header": get("/")[:9]} {
 		t.Run(name, func(t *testing.T) {
-			for addr, bare := range both {
-				t.Run(addr, func(t *testing.T) {
+			for kind, bare := range both {
+				t.Run(kind, func(t *testing.T) {
 					if bare && len(request) == 9 {
 						t.Skip("to net/http the connection is idle until the header is whole")
 					}
 					begun, goOn := make(chan struct{}, 1), make(chan struct{})
-					l, reads := tell(t)
+					l, reads := reportReads(t)
 					r := start(t, bare, options{listener: l}, gatedHandler(begun, goOn))
 					c := r.dial().send(get("/") + request)
 					c.want(200, "done")
@@ -195,13 +197,13 @@ func TestShutdownInVain(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 					defer cancel()
 					if err := await(t, r.shutdown(ctx), "end of Shutdown"); !errors.Is(err, context.DeadlineExceeded) {
-						t.Errorf("Shutdown ended in %v, want DeadlineExceeded", err)
+						t.Errorf("Shutdown returned %v, want DeadlineExceeded", err)
 					}
 					_ = r.server.Close()
 					c.wantGone()
 					close(goOn)
 					if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
-						t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+						t.Errorf("Serve returned %v, want ErrServerClosed", err)
 					}
 				})
 			}
@@ -212,23 +214,23 @@ func TestShutdownInVain(t *testing.T) {
 // TestCloseDuringHandOver: Close may be called at any moment of a hand-off.
 func TestCloseDuringHandOver(t *testing.T) {
 	for range 40 {
-		r := start(t, false, options{}, where)
+		r := start(t, false, options{}, describe)
 		var clients sync.WaitGroup
 		for range 4 {
 			c := r.dial()
 			clients.Go(func() {
-				_, _ = io.WriteString(c, strange("/a")+get("/b"))
+				_, _ = io.WriteString(c, unusual("/a")+get("/b"))
 				_, _ = io.Copy(io.Discard, c)
 			})
 		}
 		_ = r.server.Close()
 		if err := await(t, r.served, "end of Serve"); !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("Serve ended in %v, want ErrServerClosed", err)
+			t.Errorf("Serve returned %v, want ErrServerClosed", err)
 		}
 		clients.Wait()
 		if n := r.listener.Open(); n != 0 {
-			// a connection is counted out by its own goroutine
-			deadline := time.Now().Add(patience)
+			// each connection is removed from the count by its own goroutine
+			deadline := time.Now().Add(rawhttp.Timeout)
 			for r.listener.Open() != 0 && time.Now().Before(deadline) {
 				time.Sleep(time.Millisecond)
 			}
@@ -269,8 +271,8 @@ func failingWith(t *testing.T, errs ...error) *failing {
 
 // TestAcceptAgain: a lack of file descriptors is temporary.
 func TestAcceptAgain(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			short := &net.OpError{Op: "accept", Err: syscall.EMFILE}
 			r := start(t, bare, options{listener: failingWith(t, short, short, short)}, func(http.ResponseWriter, *http.Request) {})
 			r.dial().send(get("/")).want(200, "")
@@ -279,12 +281,12 @@ func TestAcceptAgain(t *testing.T) {
 }
 
 func TestAcceptFails(t *testing.T) {
-	for addr, bare := range both {
-		t.Run(addr, func(t *testing.T) {
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
 			broken := errors.New("broken")
 			r := start(t, bare, options{listener: failingWith(t, broken)}, func(http.ResponseWriter, *http.Request) {})
 			if err := await(t, r.served, "end of Serve"); !errors.Is(err, broken) {
-				t.Errorf("Serve ended in %v, want the listener's error", err)
+				t.Errorf("Serve returned %v, want the listener's error", err)
 			}
 		})
 	}
@@ -296,7 +298,7 @@ type plainConn struct{ net.Conn }
 // TestNoDescriptor: net/http serves connections without a file descriptor.
 func TestNoDescriptor(t *testing.T) {
 	l := wrapped(t, func(c *net.TCPConn) net.Conn { return plainConn{c} })
-	r := start(t, false, options{listener: l}, where)
+	r := start(t, false, options{listener: l}, describe)
 	r.dial().send(get("/a")).want(200, "http /a ")
 	r.dial().send(get("/a")).want(200, "fast /a ")
 }
@@ -328,7 +330,7 @@ func TestAcceptAfterClose(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			goOn := make(chan struct{})
 			l := &slow{Listener: wrapped(t, wrap), taken: make(chan struct{}), goOn: goOn}
-			r := start(t, false, options{listener: l}, where)
+			r := start(t, false, options{listener: l}, describe)
 			c := r.dial()
 			await(t, l.taken, "connection")
 			_ = r.server.Close()

@@ -5,6 +5,8 @@ package server_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestSame checks the streams of the table like FuzzSame: whole, byte by byte, in two parts,
@@ -31,8 +33,8 @@ func TestSameCut(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	for _, s := range []string{
-		get("/a") + get("/b"), post("/a", "12345") + get("/b"), post("/unread", "12345") + get("/b"), post("/half", "12345") + strange("/b"),
-		post("/a", "b") + "\r\n\r\n" + get("/c"), strange("/a") + get("/b"), header("X : a"), get("/a") + "\r\n" + get("/b"),
+		get("/a") + get("/b"), post("/a", "12345") + get("/b"), post("/unread", "12345") + get("/b"), post("/half", "12345") + unusual("/b"),
+		post("/a", "b") + "\r\n\r\n" + get("/c"), unusual("/a") + get("/b"), header("X : a"), get("/a") + "\r\n" + get("/b"),
 		chunked("5\r\n12345\r\n0\r\n\r\n") + get("/b"), post("/unreadclose", "12345") + get("/b"),
 	} {
 		for i := range len(s) {
@@ -52,22 +54,22 @@ func TestPlain(t *testing.T) {
 		}
 		fast := p.check(t, [][]byte{[]byte(s)})
 		if want := strings.Count(s, " HTTP/1.1\r\nHost: h\r\n"); fast < min(want, 1) || fast == 0 {
-			t.Errorf("%d requests of %.100q came to the fast path", fast, s)
+			t.Errorf("%d requests of %.100q were served by the fast path", fast, s)
 		}
 	}
 }
 
-// TestStrange: net/http serves the first request of these streams.
-func TestStrange(t *testing.T) {
+// TestUnusual: net/http serves the first request of these streams.
+func TestUnusual(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{
 		header("Connection: close"), header("Connection: x"), header("TE: trailers"), header("Trailer: x"), header("Upgrade: x"), header("Expect: 100-continue"), header("HTTP2-Settings: x"),
 		header("Pragma: no-cache"), header("Host: h"), header("X.y: a"), header("X: a\tb"), header("X: \u00e9"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"), get("/\x80"),
-		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), lines("QUERY /a HTTP/1.1", "Host: h", ""), lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
-		lines("GET /a HTTP/1.1", "Host: a,b", ""), post("/a", strings.Repeat("b", 64<<10+1)), header("X: " + strings.Repeat("x", maxHeader)),
+		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), rawhttp.Lines("QUERY /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
+		rawhttp.Lines("GET /a HTTP/1.1", "Host: a,b", ""), post("/a", strings.Repeat("b", 64<<10+1)), header("X: " + strings.Repeat("x", maxHeader)),
 	} {
 		if fast := p.check(t, [][]byte{[]byte(s)}); fast != 0 {
-			t.Errorf("%.100q came to the fast path", s)
+			t.Errorf("%.100q was served by the fast path", s)
 		}
 	}
 }
