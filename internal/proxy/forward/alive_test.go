@@ -86,7 +86,7 @@ func TestResetIsFailure(t *testing.T) {
 				}
 			}
 			if p.Up(0) {
-				t.Error("the address is up, want it out")
+				t.Error("want the address down, found it up")
 			}
 		})
 	}

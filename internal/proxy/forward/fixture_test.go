@@ -4,29 +4,20 @@ import (
 	"crypto/x509"
 	"flag"
 	"iter"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"github.com/certgate/certgate/internal/core/access"
-	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/core/trust"
-	"github.com/certgate/certgate/internal/http1/framing"
-	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	pools "github.com/certgate/certgate/internal/proxy/upstream"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/testkit/upstream"
-	"github.com/certgate/certgate/internal/tool/pki"
 )
 
 // TestMain lets all parallel tests run at the same time, because they wait for timeouts and
@@ -35,59 +26,6 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "64")
 	goleak.VerifyTestMain(m)
-}
-
-// mail is the client of most tests.
-var mail = sync.OnceValues(func() (identity.Client, error) { return newClient("mail") })
-
-// newClient returns a client whose certificate was issued by an authority and accepted by
-// a verifier.
-func newClient(name string) (identity.Client, error) {
-	now := time.Now()
-	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.Ed25519, Lifetime: time.Hour, Now: now})
-	if err != nil {
-		return identity.Client{}, err
-	}
-	key, err := pki.P256.Generate()
-	if err != nil {
-		return identity.Client{}, err
-	}
-	cert, err := ca.Issue(pki.Request{Client: name, PublicKey: key.Public(), Lifetime: 30 * time.Minute, Now: now})
-	if err != nil {
-		return identity.Client{}, err
-	}
-	keyring, err := trust.ParseKeyring(ca.PublicKeyPEM(), 0)
-	if err != nil {
-		return identity.Client{}, err
-	}
-	verified, err := trust.NewVerifier(keyring, nil, trust.Limits{}).Verify(cert, now)
-	if err != nil {
-		return identity.Client{}, err
-	}
-	return identity.Of(verified)
-}
-
-// grant returns the decision of a policy that allows the request.
-func grant(method, target string) (access.Grant, error) {
-	client, err := mail()
-	if err != nil {
-		return access.Grant{}, err
-	}
-	return grantTo(client, method, target)
-}
-
-func grantTo(client identity.Client, method, target string) (access.Grant, error) {
-	policy, err := access.Compile([]access.Rule{{
-		Name: "all", Clients: []string{client.Name()}, Allow: []string{method + " /"},
-	}}, nil)
-	if err != nil {
-		return access.Grant{}, err
-	}
-	parsed, err := access.ParseTarget(target)
-	if err != nil {
-		return access.Grant{}, err
-	}
-	return policy.Decide(client, method, parsed)
 }
 
 // hop contains the values that the gateway adds to requests in these tests.
@@ -114,12 +52,12 @@ const soon = 3 * time.Second
 type route string
 
 const (
-	lean    route = "lean"
-	netHTTP route = "net/http"
-	quick   route = "lane" // the fast path, with a client connection served by package lane
+	http1Client route = "http1 client"
+	netHTTP     route = "net/http"
+	allFast     route = "fast" // the fast path, with a client connection that package http1/server serves
 )
 
-var routes = []route{lean, netHTTP, quick}
+var routes = []route{http1Client, netHTTP, allFast}
 
 // allRoutes yields each test for each route. The client and the upstream must see the same
 // bytes on all routes.
@@ -136,7 +74,7 @@ func allRoutes[T any](tests []T) iter.Seq2[route, T] {
 }
 
 type options struct {
-	route       route // lean when empty
+	route       route // http1Client when empty
 	upstream    string
 	pool        *pools.Pool // instead of upstream
 	timeout     time.Duration
@@ -192,8 +130,8 @@ func newGateway(t testing.TB, o options) gateway {
 		finish(w, result)
 	})
 	t.Cleanup(f.Close)
-	if o.route == quick {
-		addr, s := newLane(t, handler, o)
+	if o.route == allFast {
+		addr, s := newFastServer(t, handler, o)
 		return gateway{addr: addr, results: results, server: s}
 	}
 	s := httptest.NewUnstartedServer(handler)
@@ -205,38 +143,6 @@ func newGateway(t testing.TB, o options) gateway {
 		s.Close()
 	})
 	return gateway{addr: s.Listener.Addr().String(), results: results, server: s}
-}
-
-// laneServer is a lane with its listener.
-type laneServer struct {
-	*server.Server
-	listener net.Listener
-	served   chan error
-}
-
-func newLane(t testing.TB, handler http.Handler, o options) (addr string, s laneServer) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rest := &http.Server{
-		Handler: handler, MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: time.Minute, ReadTimeout: o.readTimeout,
-		ConnContext: framing.Context, ConnState: framing.State, ErrorLog: zap.NewStdLog(zap.NewNop()),
-	}
-	watched := framing.NewListener(l, framing.Options{WriteTimeout: time.Minute})
-	s = laneServer{server.New(rest, time.Minute), watched, make(chan error, 1)}
-	go func() { s.served <- s.Serve(watched) }()
-	t.Cleanup(s.Close)
-	return l.Addr().String(), s
-}
-
-// Close ends the connections and waits for the server.
-func (s laneServer) Close() {
-	_ = s.listener.Close()
-	_ = s.Server.Close()
-	<-s.served
-	s.served <- nil // so that Close can be called again
 }
 
 // finish handles a result as its documentation requires.
@@ -294,10 +200,7 @@ func answering(t testing.TB, response string) *upstream.Server {
 // ask sends one request as raw bytes and reads the response.
 func (g gateway) ask(t *testing.T, request string) rawhttp.Response {
 	t.Helper()
-	c := rawhttp.Dial(t, g.addr)
-	c.Send(request)
-	method, _, _ := strings.Cut(request, " ")
-	return c.Response(t, method)
+	return rawhttp.Exchange(t, g.addr, request)
 }
 
 // post returns a POST request with the header lines and the body.

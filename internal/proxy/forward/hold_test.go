@@ -1,9 +1,6 @@
 package forward_test
 
 import (
-	"context"
-	"iter"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,138 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/http1/framing"
-	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/body"
-	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
-// A serving selects the server that receives a request.
-type serving string
-
 const (
-	withLane serving = "lane"
+	fastPath serving = "fast"
 	bare     serving = "bare"
 )
-
-// everyRoute yields each test for each server and each route.
-func everyRoute[T any](tests []T) iter.Seq2[[2]string, T] {
-	return func(yield func([2]string, T) bool) {
-		for _, s := range []serving{withLane, bare} {
-			for w, tt := range allRoutes(tests) {
-				if !yield([2]string{string(s), string(w)}, tt) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// kept is the result of holding a request's body.
-type kept struct {
-	body   string
-	err    error
-	length int64 // ContentLength of the request afterwards; -1 means unknown
-}
-
-// holding is a gateway that buffers the body of every request before forwarding it.
-type holding struct {
-	gateway
-
-	t         *testing.T
-	forwarder *forward.Forwarder
-	held      chan kept
-}
-
-type holdOptions struct {
-	options
-
-	serving serving
-	// between, if set, is called after the attempt to hold the body and before the request
-	// is forwarded.
-	between func(r *http.Request, b *body.Body)
-}
-
-func newHolding(t *testing.T, o holdOptions) holding {
-	t.Helper()
-	if o.pool == nil {
-		o.pool = pool(o.upstream)
-	}
-	if o.maxBody == 0 {
-		o.maxBody = maxBody
-	}
-	f := forward.New(forward.Options{Pool: o.pool, Timeout: time.Minute, MaxBodyBytes: o.maxBody, FastPath: true})
-	if o.route == netHTTP {
-		f.UseTransport()
-	}
-	h := holding{gateway: gateway{results: make(chan forward.Result, 1000)}, t: t, forwarder: f, held: make(chan kept, 1000)}
-	s := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, o.between) }), ConnContext: framing.Context, ConnState: framing.State,
-		MaxHeaderBytes: 64 << 10, ReadTimeout: o.readTimeout, ErrorLog: zap.NewStdLog(zap.NewNop()),
-	}
-	h.addr = listen(t, s, o.serving, f)
-	return h
-}
-
-// listen starts the server on loopback until the end of the test and returns its address.
-func listen(t *testing.T, s *http.Server, by serving, f *forward.Forwarder) string {
-	t.Helper()
-	var srv interface {
-		Serve(net.Listener) error
-		Shutdown(context.Context) error
-		Close() error
-	} = s
-	if by == withLane {
-		srv = server.New(s, 0)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = srv.Serve(framing.NewListener(l, framing.Options{}))
-	}()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		_ = l.Close()
-		<-served
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		_ = srv.Shutdown(ctx) // Close does not wait for handlers
-		f.Close()
-		if n := f.Budget().Used(); n != 0 {
-			t.Errorf("%d bytes are still held, want none", n)
-		}
-	})
-	return l.Addr().String()
-}
-
-func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(*http.Request, *body.Body)) {
-	b := h.forwarder.Body(w, r)
-	defer b.Release()
-	g, err := grant(r.Method, r.RequestURI)
-	if err != nil {
-		h.t.Errorf("grant: %v", err)
-		panic(http.ErrAbortHandler)
-	}
-	content, err := b.Hold(r.Header.Get("X-As"))
-	h.held <- kept{string(content), err, b.Length()}
-	if between != nil {
-		between(r, b)
-	}
-	read := hop
-	read.SignaturesRead = true
-	result := h.forwarder.Forward(w, r, b, g, read)
-	h.results <- result
-	finish(w, result)
-}
 
 // TestHold checks that the upstream receives the held body with its length, whether the
 // request was chunked or not.
@@ -249,9 +124,9 @@ func TestHoldRefuses(t *testing.T) {
 	}
 }
 
-// TestHoldWithoutPlace checks that no byte of a body is read if the upstream has no free
+// TestHoldWithoutCapacity checks that no byte of a body is read if the upstream has no free
 // capacity for the request.
-func TestHoldWithoutPlace(t *testing.T) {
+func TestHoldWithoutCapacity(t *testing.T) {
 	hung := make(chan struct{})
 	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		_, _ = c.Head()
@@ -269,7 +144,7 @@ func TestHoldWithoutPlace(t *testing.T) {
 	}
 	<-g.held
 	if held := <-g.held; refusal.Of(held.err) == nil || refusal.Of(held.err).Reason != refusal.Overloaded || held.length != 3 {
-		t.Errorf("held %q of %d, %v; want %s and the request as it was", held.body, held.length, held.err, refusal.Overloaded)
+		t.Errorf("held %q of %d, %v; want %s and the request unchanged", held.body, held.length, held.err, refusal.Overloaded)
 	}
 	hung <- struct{}{}
 	first.Response(t, http.MethodGet)
@@ -348,7 +223,7 @@ func TestHeldTogether(t *testing.T) {
 			t.Fatalf("status %d, close %t, %v; want %s with a Retry-After", res.StatusCode, res.Close, held.err, refusal.Overloaded)
 		}
 		if got := <-bodies; got != text || res.StatusCode != http.StatusOK {
-			t.Errorf("status %d, and the upstream got %d bytes of what was not held, want all %d", res.StatusCode, len(got), size)
+			t.Errorf("status %d, and the upstream got %d bytes of the body that was not held, want %d", res.StatusCode, len(got), size)
 		}
 	}
 	g.forwarder.Budget().SetLimit(first + size + first)
@@ -409,7 +284,7 @@ func TestHeldTwice(t *testing.T) {
 func TestEarlyResponseToHeldBody(t *testing.T) {
 	const huge = 32 << 20 // more than the socket buffers hold
 	body := strings.Repeat("x", huge)
-	for _, by := range []serving{withLane, bare} {
+	for _, by := range []serving{fastPath, bare} {
 		t.Run(string(by), func(t *testing.T) {
 			done := make(chan struct{})
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {

@@ -134,7 +134,7 @@ func TestRepeatable(t *testing.T) {
 		route route
 		pass  []string
 	}{
-		{lean, []string{"Idempotency-Key: k", "X-Idempotency-Key: l"}},
+		{http1Client, []string{"Idempotency-Key: k", "X-Idempotency-Key: l"}},
 		{netHTTP, []string{"idempotency-key: k", "x-idempotency-key: l"}},
 	}
 	for _, tt := range tests {

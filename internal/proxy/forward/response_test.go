@@ -39,10 +39,10 @@ func newServer(t *testing.T, handler http.HandlerFunc) (addr string) {
 	return s.Listener.Addr().String()
 }
 
-// dated returns the response with a Date field if the server is the lane. Without one,
-// the lane would have to add it and could not forward the header unchanged.
+// dated returns the response with a Date field if package http1/server serves the client. Without one,
+// that server would have to add it and could not forward the header unchanged.
 func dated(w route, response string) string {
-	if w != quick {
+	if w != allFast {
 		return response
 	}
 	line := regexp.MustCompile(`(?m)^HTTP/1\.[01] [2-5].*\r\n`)

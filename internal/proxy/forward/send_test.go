@@ -93,7 +93,7 @@ func TestSentToOneAddress(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			deliveries := make(chan int, 10)
-			deaf := func(number int) string {
+			silent := func(number int) string {
 				return upstream.New(t, func(_ int, c *rawhttp.Conn) {
 					if r, err := http.ReadRequest(c.Reader); err == nil {
 						_, _ = r.Body.Read(make([]byte, 1))
@@ -101,7 +101,7 @@ func TestSentToOneAddress(t *testing.T) {
 					}
 				}).Addr
 			}
-			g := newGateway(t, options{route: w, pool: pool(deaf(0), deaf(1), deaf(2)), maxBody: long})
+			g := newGateway(t, options{route: w, pool: pool(silent(0), silent(1), silent(2)), maxBody: long})
 			for i := range 3 {
 				g.ask(t, tt.request)
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
@@ -115,9 +115,9 @@ func TestSentToOneAddress(t *testing.T) {
 	}
 }
 
-// mortal starts an upstream that responds to one request, and stops when it receives the
+// dying starts an upstream that responds to one request, and stops when it receives the
 // next one on the same connection.
-func mortal(t *testing.T) (addr string) {
+func dying(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -160,7 +160,7 @@ func TestKeptConnectionDies(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			up, got := recorder(t)
-			g := newGateway(t, options{route: w, pool: pool(mortal(t), up.Addr)})
+			g := newGateway(t, options{route: w, pool: pool(dying(t), up.Addr)})
 			for range 2 { // one request for each address
 				g.ask(t, get("/"))
 				<-g.results
@@ -233,7 +233,7 @@ func TestClientErrorsAreNotFailures(t *testing.T) {
 				}
 			}
 			if !p.Up(0) {
-				t.Error("the address is out, want it up")
+				t.Error("want the address up, found it down")
 			}
 		})
 	}
@@ -314,7 +314,7 @@ func TestClosedClientFreesSlot(t *testing.T) {
 				c.Send(get("/"))
 				<-asked
 				if p.CheckCapacity("mail") == nil {
-					t.Fatal("want the only place taken")
+					t.Fatal("want the only slot taken")
 				}
 				c.Close()
 				if have := reason(t, <-g.results); have != refusal.ClientClosed {

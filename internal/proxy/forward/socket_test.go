@@ -96,7 +96,7 @@ func TestSilent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, there := pair(t, tt.tls)
 			if s.quiescent() {
-				t.Error("silent, and nobody reads")
+				t.Error("want a socket without a reader not quiescent")
 			}
 			reads := reader(t, s)
 			await(t, "silence", s.quiescent)
@@ -112,11 +112,11 @@ func TestSilent(t *testing.T) {
 				return s.waiting
 			})
 			if s.quiescent() != tt.silent {
-				t.Errorf("silent: %t, want %t", !tt.silent, tt.silent)
+				t.Errorf("quiescent %t, want %t", !tt.silent, tt.silent)
 			}
 			_ = s.Close()
 			if s.quiescent() {
-				t.Error("silent, and it is closed")
+				t.Error("want a closed socket not quiescent")
 			}
 		})
 	}
@@ -133,12 +133,12 @@ func TestNotSilent(t *testing.T) {
 			s, there := pair(t, false)
 			s.waiting = true // simulates a reader that has not been woken yet
 			if !s.quiescent() {
-				t.Fatal("not silent before anything came")
+				t.Fatal("want the socket quiescent before the end")
 			}
 			if err := end(there); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "it found", func() bool { return !s.quiescent() })
+			await(t, "unread data found", func() bool { return !s.quiescent() })
 		})
 	}
 }
@@ -181,7 +181,7 @@ func TestFit(t *testing.T) {
 				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
 			}
 			if tt.fit && c.reusable.Load() {
-				t.Error("the next response is judged before it came")
+				t.Error("want the next response not judged yet")
 			}
 		})
 	}
