@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"bufio"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -28,12 +27,10 @@ import (
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/tool/agent"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
-
-// timeout limits every wait. No test depends on how long something takes.
-const timeout = 20 * time.Second
 
 func must[T any](t *testing.T) func(T, error) T {
 	t.Helper()
@@ -186,7 +183,7 @@ func (g *target) wantOne(t *testing.T) received {
 	select {
 	case r := <-g.accepted:
 		return r
-	case <-time.After(timeout):
+	case <-time.After(rawhttp.Timeout):
 		t.Fatal("want a request at the target, found none")
 		return received{}
 	}
@@ -211,7 +208,7 @@ type sidecar struct {
 func options(f files, to *url.URL) agent.Options {
 	return agent.Options{
 		CertFile: f.cert, KeyFile: f.key, Target: to, Listen: "127.0.0.1:0", Header: "X-SSL-Auth",
-		MaxBodyBytes: 100, ShutdownTimeout: timeout,
+		MaxBodyBytes: 100, ShutdownTimeout: rawhttp.Timeout,
 	}
 }
 
@@ -257,24 +254,18 @@ func (s *sidecar) countLogs(level zapcore.Level, message string) int {
 }
 
 // response is a response with its body.
-type response struct {
-	*http.Response
-	body string
-}
+type response struct{ rawhttp.Response }
 
 // sendRaw sends the bytes of a request and reads the response.
 func (s *sidecar) sendRaw(t *testing.T, method, raw string) response {
 	t.Helper()
-	c := must[net.Conn](t)((&net.Dialer{Timeout: timeout}).DialContext(t.Context(), s.Addr().Network(), s.Addr().String()))
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+	c := rawhttp.New(must[net.Conn](t)((&net.Dialer{Timeout: rawhttp.Timeout}).DialContext(t.Context(), s.Addr().Network(), s.Addr().String())))
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(rawhttp.Timeout)); err != nil {
 		t.Fatal(err)
 	}
-	_ = must[int](t)(io.WriteString(c, raw))
-	res := must[*http.Response](t)(http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method}))
-	body := must[[]byte](t)(io.ReadAll(res.Body))
-	_ = res.Body.Close()
-	return response{res, string(body)}
+	c.Send(raw)
+	return response{c.Response(t, method)}
 }
 
 // request sends a request with the header lines and the body.
@@ -302,9 +293,9 @@ func (a response) wantRefusal(t *testing.T, status int, reason string) {
 		Type, Title, Reason string
 		Status              int
 	}
-	err := json.Unmarshal([]byte(a.body), &p)
+	err := json.Unmarshal([]byte(a.Text), &p)
 	if err != nil || a.StatusCode != status || p.Status != status || p.Reason != reason || p.Type != "urn:certgate:"+reason ||
 		p.Title == "" || a.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("want the problem %d %s, found %d and %s", status, reason, a.StatusCode, a.body)
+		t.Errorf("want the problem %d %s, found %d and %s", status, reason, a.StatusCode, a.Text)
 	}
 }

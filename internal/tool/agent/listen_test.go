@@ -3,8 +3,13 @@ package agent_test
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/tool/agent"
 )
@@ -82,5 +87,75 @@ func TestNewRefusesOwnAddress(t *testing.T) {
 		if _, err := agent.New(t.Context(), o); !errors.Is(err, agent.ErrOwnAddress) {
 			t.Errorf("want %v, found %v", agent.ErrOwnAddress, err)
 		}
+	}
+}
+
+// TestListen checks that an agent binds an address that other machines can reach only
+// with Exposed, and logs a warning then.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t)
+	g := newTarget(t, f, nil)
+	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
+		o := options(f, g.url)
+		o.Listen = address
+		if _, err := agent.New(t.Context(), o); !errors.Is(err, agent.ErrExposed) {
+			t.Errorf("%s: want %v, found %v", address, agent.ErrExposed, err)
+		}
+	}
+	o := options(f, g.url)
+	if o.Listen = "localhost:x"; !fails(t, o) {
+		t.Error("want an address that cannot be bound refused")
+	}
+	o.Listen, o.Exposed = "0.0.0.0:0", true
+	s := start(t, o)
+	_, port, _ := net.SplitHostPort(s.Addr().String())
+	if a := s.request(t, "GET", "/", "", "Host: 127.0.0.1:"+port); a.StatusCode != http.StatusOK {
+		t.Errorf("want 200, found %d", a.StatusCode)
+	}
+	if n := s.countLogs(zapcore.WarnLevel, "every program that reaches the agent"); n != 1 {
+		t.Errorf("want one warning, found %d", n)
+	}
+	if n := s.countLogs(zapcore.WarnLevel, "the target is not https"); n != 1 {
+		t.Errorf("want one warning of the target, found %d", n)
+	}
+}
+
+func fails(t *testing.T, o agent.Options) bool {
+	t.Helper()
+	_, err := agent.New(t.Context(), o)
+	return err != nil
+}
+
+// TestUnixSocket checks that only the agent's own user can connect to its socket, that
+// every Host is accepted there, and that the socket of a killed agent is replaced.
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t)
+	g := newTarget(t, f, nil)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "agent.sock")
+	stale := must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path}))
+	stale.SetUnlinkOnClose(false)
+	_ = stale.Close()
+	o := options(f, g.url)
+	o.Listen = "unix:" + path
+	s := start(t, o)
+	if mode := must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != os.ModeSocket|0o600 {
+		t.Errorf("want a socket of mode 0600, found %s", mode)
+	}
+	if a := s.request(t, "GET", "/", "", "Host: schedule.example.com"); a.StatusCode != http.StatusOK {
+		t.Errorf("want 200, found %d", a.StatusCode)
+	}
+	if !fails(t, o) {
+		t.Error("want a second agent on the same socket refused")
+	}
+	if a := s.request(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
+		t.Errorf("want the first agent to serve on, found %d", a.StatusCode)
+	}
+	file := filepath.Join(dir, "file")
+	f.write(file, []byte("kept"))
+	if o.Listen = "unix:" + file; !fails(t, o) || string(must[[]byte](t)(os.ReadFile(file))) != "kept" {
+		t.Error("want a regular file at the path kept")
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 	"github.com/certgate/certgate/internal/tool/agent"
 	"github.com/certgate/certgate/internal/tool/signing"
 )
@@ -37,7 +38,7 @@ func TestForwardsTargetUnchanged(t *testing.T) {
 	} {
 		a := s.request(t, "GET", target, "")
 		if a.StatusCode != http.StatusOK {
-			t.Errorf("%q: want 200, found %d and %s", target, a.StatusCode, a.body)
+			t.Errorf("%q: want 200, found %d and %s", target, a.StatusCode, a.Text)
 			continue
 		}
 		if got := g.wantOne(t).target; got != target {
@@ -103,8 +104,8 @@ func TestRequests(t *testing.T) {
 			} else {
 				a = s.request(t, test.method, "/events", test.body, test.lines...)
 			}
-			if a.StatusCode != http.StatusCreated || a.body != "done" || a.Header.Get("X-Response") != "target" {
-				t.Fatalf("want the target's response, found %d and %s", a.StatusCode, a.body)
+			if a.StatusCode != http.StatusCreated || a.Text != "done" || a.Header.Get("X-Response") != "target" {
+				t.Fatalf("want the target's response, found %d and %s", a.StatusCode, a.Text)
 			}
 			got := g.wantOne(t)
 			if got.method != test.method || got.body != test.want || got.host != g.url.Host {
@@ -124,12 +125,12 @@ func (s *sidecar) requestExpecting(t *testing.T, body string) response {
 	t.Helper()
 	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Addr().String()+"/events", strings.NewReader(body)))
 	r.Header.Set("Expect", "100-continue")
-	transport := &http.Transport{ExpectContinueTimeout: timeout}
+	transport := &http.Transport{ExpectContinueTimeout: rawhttp.Timeout}
 	defer transport.CloseIdleConnections()
 	res := must[*http.Response](t)(transport.RoundTrip(r))
 	text := must[[]byte](t)(io.ReadAll(res.Body))
 	_ = res.Body.Close()
-	return response{res, string(text)}
+	return response{rawhttp.Response{Response: res, Text: string(text)}}
 }
 
 // TestHeaders checks that the agent removes the fields that it or the gateway sets, and
@@ -212,9 +213,7 @@ func TestRefusals(t *testing.T) {
 	s.request(t, "POST", "/", "x").wantRefusal(t, 502, "agent_gateway_failed")
 	g.wantOne(t)
 
-	closed := httptest.NewServer(nil)
-	closed.Close()
-	s = start(t, options(f, must[*url.URL](t)(url.Parse(closed.URL))))
+	s = start(t, options(f, &url.URL{Scheme: "http", Host: upstream.Refusing(t)}))
 	s.request(t, "POST", "/", "x").wantRefusal(t, 502, "agent_gateway_unreachable")
 
 	untrusted := httptest.NewUnstartedServer(nil)
@@ -257,176 +256,6 @@ func TestCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestGuard checks which requests are refused because a browser may have sent them for a
-// page of another origin, with several methods and paths.
-func TestGuard(t *testing.T) {
-	t.Parallel()
-	f := newFiles(t)
-	g := newTarget(t, f, nil)
-	o := options(f, g.url)
-	o.Names = []string{"certgate-agent", "0x7f.1", "0.0.0.0"}
-	s := start(t, o)
-	own := s.Addr().String()
-	for _, test := range []struct {
-		name   string
-		lines  []string
-		status int
-		reason string // "" for an accepted request
-	}{
-		{"address", []string{"Host: " + own}, 200, ""},
-		{"another address", []string{"Host: 10.0.0.7"}, 200, ""},
-		{"IPv6", []string{"Host: [::1]:7000"}, 200, ""},
-		{"localhost", []string{"Host: localhost:7000"}, 200, ""},
-		{"localhost in capitals, with dot", []string{"Host: LOCALHOST.:7000"}, 200, ""},
-		{"below localhost", []string{"Host: agent.localhost"}, 200, ""},
-		{"own name", []string{"Host: certgate-agent:7000"}, 200, ""},
-		{"loopback", []string{"Host: 127.8.9.1:7000"}, 200, ""},
-		{"unspecified", []string{"Host: 0.0.0.0"}, 421, "agent_host_unknown"},
-		{"unspecified, with port", []string{"Host: 0.0.0.0:7000"}, 421, "agent_host_unknown"},
-		{"unspecified, with dot", []string{"Host: 0.0.0.0."}, 421, "agent_host_unknown"},
-		{"unspecified, short", []string{"Host: 0"}, 421, "agent_host_unknown"},
-		{"unspecified, in hexadecimal", []string{"Host: 0x0:7000"}, 421, "agent_host_unknown"},
-		{"unspecified, in two parts", []string{"Host: 0.0"}, 421, "agent_host_unknown"},
-		{"this network", []string{"Host: 0.1.2.3"}, 421, "agent_host_unknown"},
-		{"unspecified IPv6", []string{"Host: [::]:7000"}, 421, "agent_host_unknown"},
-		{"unspecified IPv6, long", []string{"Host: [0:0:0:0:0:0:0:0]"}, 421, "agent_host_unknown"},
-		{"unspecified IPv6, as IPv4", []string{"Host: [::0.0.0.0]"}, 421, "agent_host_unknown"},
-		{"unspecified, mapped", []string{"Host: [::ffff:0.0.0.0]"}, 421, "agent_host_unknown"},
-		{"unspecified, mapped, in hexadecimal", []string{"Host: [::ffff:0:0]:7000"}, 421, "agent_host_unknown"},
-		{"unspecified without brackets", []string{"Host: ::"}, 421, "agent_host_unknown"},
-		{"loopback, mapped", []string{"Host: [::ffff:127.0.0.1]:7000"}, 421, "agent_host_unknown"},
-		{"loopback, short", []string{"Host: 127.1"}, 421, "agent_host_unknown"},
-		{"loopback as a number", []string{"Host: 2130706433"}, 421, "agent_host_unknown"},
-		{"a zone", []string{"Host: [fe80::1%25lo]"}, 421, "agent_host_unknown"},
-		{"a number as own name", []string{"Host: 0x7f.1"}, 421, "agent_host_unknown"},
-		{"an unspecified address as own name", []string{"Host: 0.0.0.0:7001"}, 421, "agent_host_unknown"},
-		{"a browser at own name", []string{"Host: certgate-agent:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
-		{"a browser at another address", []string{"Host: 10.0.0.7:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 403, "agent_cross_origin"},
-		{"a browser at localhost", []string{"Host: localhost:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
-		{"a browser at loopback", []string{"Host: [::1]:7000", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}, 200, ""},
-		{"a program at own name", []string{"Host: certgate-agent:7000", "User-Agent: curl/7.88.1"}, 200, ""},
-		{"rebound", []string{"Host: evil.example"}, 421, "agent_host_unknown"},
-		{"rebound, with port", []string{"Host: evil.example:7000"}, 421, "agent_host_unknown"},
-		{"begins with an address", []string{"Host: 127.0.0.1.evil.example"}, 421, "agent_host_unknown"},
-		{"begins with localhost", []string{"Host: localhost.evil.example"}, 421, "agent_host_unknown"},
-		{"ends in localhost", []string{"Host: evillocalhost"}, 421, "agent_host_unknown"},
-		{"the target's name", []string{"Host: schedule.example.com"}, 421, "agent_host_unknown"},
-		{"cross-site", []string{"Sec-Fetch-Site: cross-site"}, 403, "agent_cross_origin"},
-		{"same-site", []string{"Sec-Fetch-Site: same-site"}, 403, "agent_cross_origin"},
-		{"unknown site", []string{"Sec-Fetch-Site: moon"}, 403, "agent_cross_origin"},
-		{"two sites", []string{"Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"}, 403, "agent_cross_origin"},
-		{"address bar", []string{"Sec-Fetch-Site: none"}, 200, ""},
-		{"own page", []string{"Sec-Fetch-Site: same-origin", "Host: " + own, "Origin: http://" + own}, 200, ""},
-		{"foreign origin", []string{"Origin: https://evil.example"}, 403, "agent_cross_origin"},
-		{"foreign port", []string{"Host: localhost:7000", "Origin: http://localhost:8000"}, 403, "agent_cross_origin"},
-		{"opaque origin", []string{"Origin: null"}, 403, "agent_cross_origin"},
-		{"empty origin", []string{"Origin: "}, 403, "agent_cross_origin"},
-		{"own Referer", []string{"Host: " + own, "Referer: http://" + own + "/events?day=1"}, 200, ""},
-		{"own Referer in capitals", []string{"Host: localhost:7000", "Referer: http://LOCALHOST:7000/"}, 200, ""},
-		{"foreign Referer", []string{"Host: " + own, "Referer: https://evil.example/"}, 403, "agent_cross_origin"},
-		{"Referer of another port", []string{"Host: localhost:7000", "Referer: http://localhost:8000/"}, 403, "agent_cross_origin"},
-		{"own address in a foreign Referer", []string{"Host: " + own, "Referer: http://evil.example/" + own}, 403, "agent_cross_origin"},
-		{"user in a foreign Referer", []string{"Host: " + own, "Referer: http://" + own + "@evil.example/"}, 403, "agent_cross_origin"},
-		{"two Referers", []string{"Host: " + own, "Referer: http://" + own + "/", "Referer: http://evil.example/"}, 403, "agent_cross_origin"},
-		{"no URL as Referer", []string{"Host: " + own, "Referer: /events"}, 403, "agent_cross_origin"},
-		{"broken Referer", []string{"Host: " + own, "Referer: http://%zz/"}, 403, "agent_cross_origin"},
-		{"empty Referer", []string{"Host: " + own, "Referer: "}, 403, "agent_cross_origin"},
-		{"two origins", []string{"Host: " + own, "Origin: http://" + own, "Origin: http://evil.example"}, 403, "agent_cross_origin"},
-	} {
-		for _, method := range []string{"GET", "POST", "OPTIONS"} {
-			t.Run(test.name+" "+method, func(t *testing.T) {
-				a := s.request(t, method, "/events", "", test.lines...)
-				if test.reason == "" {
-					if a.StatusCode != test.status || g.wantOne(t).method != method {
-						t.Errorf("want %d, found %d and %s", test.status, a.StatusCode, a.body)
-					}
-					return
-				}
-				a.wantRefusal(t, test.status, test.reason)
-				g.wantNone(t)
-			})
-		}
-		if test.reason != "" {
-			s.request(t, "GET", "/healthz", "", test.lines...).wantRefusal(t, test.status, test.reason)
-		}
-	}
-	if a := s.sendRaw(t, "GET", "GET / HTTP/1.0\r\n\r\n"); a.StatusCode != http.StatusOK || g.wantOne(t).target != "/" {
-		t.Errorf("HTTP/1.0 without a host: want 200, found %d", a.StatusCode)
-	}
-	s.sendRaw(t, "GET", "GET / HTTP/1.0\r\nOrigin: null\r\n\r\n").wantRefusal(t, 403, "agent_cross_origin")
-	g.wantNone(t)
-}
-
-// TestListen checks that an agent binds an address that other machines can reach only
-// with Exposed, and logs a warning then.
-func TestListen(t *testing.T) {
-	t.Parallel()
-	f := newFiles(t)
-	g := newTarget(t, f, nil)
-	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
-		o := options(f, g.url)
-		o.Listen = address
-		if _, err := agent.New(t.Context(), o); !errors.Is(err, agent.ErrExposed) {
-			t.Errorf("%s: want %v, found %v", address, agent.ErrExposed, err)
-		}
-	}
-	o := options(f, g.url)
-	if o.Listen = "localhost:x"; !fails(t, o) {
-		t.Error("want an address that cannot be bound refused")
-	}
-	o.Listen, o.Exposed = "0.0.0.0:0", true
-	s := start(t, o)
-	_, port, _ := net.SplitHostPort(s.Addr().String())
-	if a := s.request(t, "GET", "/", "", "Host: 127.0.0.1:"+port); a.StatusCode != http.StatusOK {
-		t.Errorf("want 200, found %d", a.StatusCode)
-	}
-	if n := s.countLogs(zapcore.WarnLevel, "every program that reaches the agent"); n != 1 {
-		t.Errorf("want one warning, found %d", n)
-	}
-	if n := s.countLogs(zapcore.WarnLevel, "the target is not https"); n != 1 {
-		t.Errorf("want one warning of the target, found %d", n)
-	}
-}
-
-func fails(t *testing.T, o agent.Options) bool {
-	t.Helper()
-	_, err := agent.New(t.Context(), o)
-	return err != nil
-}
-
-// TestUnixSocket checks that only the agent's own user can connect to its socket, that
-// every Host is accepted there, and that the socket of a killed agent is replaced.
-func TestUnixSocket(t *testing.T) {
-	t.Parallel()
-	f := newFiles(t)
-	g := newTarget(t, f, nil)
-	dir := t.TempDir()
-	path := filepath.Join(dir, "agent.sock")
-	stale := must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path}))
-	stale.SetUnlinkOnClose(false)
-	_ = stale.Close()
-	o := options(f, g.url)
-	o.Listen = "unix:" + path
-	s := start(t, o)
-	if mode := must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != os.ModeSocket|0o600 {
-		t.Errorf("want a socket of mode 0600, found %s", mode)
-	}
-	if a := s.request(t, "GET", "/", "", "Host: schedule.example.com"); a.StatusCode != http.StatusOK {
-		t.Errorf("want 200, found %d", a.StatusCode)
-	}
-	if !fails(t, o) {
-		t.Error("want a second agent on the same socket refused")
-	}
-	if a := s.request(t, "GET", "/", ""); a.StatusCode != http.StatusOK {
-		t.Errorf("want the first agent to serve on, found %d", a.StatusCode)
-	}
-	file := filepath.Join(dir, "file")
-	f.write(file, []byte("kept"))
-	if o.Listen = "unix:" + file; !fails(t, o) || string(must[[]byte](t)(os.ReadFile(file))) != "kept" {
-		t.Error("want a regular file at the path kept")
-	}
-}
-
 // TestDrain checks that an open request is finished after the listener was closed.
 func TestDrain(t *testing.T) {
 	t.Parallel()
@@ -442,9 +271,9 @@ func TestDrain(t *testing.T) {
 	go func() { responses <- s.request(t, "POST", "/", "x") }()
 	<-arrived
 	s.cancel()
-	deadline := time.Now().Add(timeout)
+	deadline := time.Now().Add(rawhttp.Timeout)
 	for { // until the listener is closed
-		c, err := net.DialTimeout("tcp", s.Addr().String(), timeout)
+		c, err := net.DialTimeout("tcp", s.Addr().String(), rawhttp.Timeout)
 		if err != nil {
 			break
 		}
@@ -454,7 +283,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	close(release)
-	if a := <-responses; a.StatusCode != http.StatusOK || a.body != "done" {
-		t.Errorf("want the response, found %d and %s", a.StatusCode, a.body)
+	if a := <-responses; a.StatusCode != http.StatusOK || a.Text != "done" {
+		t.Errorf("want the response, found %d and %s", a.StatusCode, a.Text)
 	}
 }

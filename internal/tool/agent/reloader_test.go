@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/tool/agent"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
@@ -29,7 +30,7 @@ func TestRenewal(t *testing.T) {
 	g := newTarget(t, f, nil)
 	s := startWith(t, options(f, g.url), func(*agent.Agent) {}) // with the file watch
 	want := f.renew(time.Now())
-	deadline := time.Now().Add(timeout)
+	deadline := time.Now().Add(rawhttp.Timeout)
 	for {
 		s.request(t, "GET", "/", "")
 		if g.wantOne(t).cert.Equal(want) {
@@ -118,7 +119,7 @@ func TestReloadWithWatch(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	s := startWith(t, options(f, newTarget(t, f, nil).url), func(*agent.Agent) {})
-	for deadline := time.Now().Add(timeout); s.countLogs(zapcore.InfoLevel, "certificate in force") < 2; {
+	for deadline := time.Now().Add(rawhttp.Timeout); s.countLogs(zapcore.InfoLevel, "certificate in force") < 2; {
 		s.Reload()
 		if time.Now().After(deadline) {
 			t.Fatal("want the certificate logged again, found it once")
@@ -220,8 +221,8 @@ func TestValidity(t *testing.T) {
 			if a.StatusCode != http.StatusOK || g.wantOne(t).target != "/" {
 				t.Errorf("want 200, found %d", a.StatusCode)
 			}
-			if health.StatusCode != http.StatusOK || !strings.Contains(health.body, `"not_after":"`+cert.NotAfter.UTC().Format(time.RFC3339)) {
-				t.Errorf("want 200 and the certificate's end, found %d and %s", health.StatusCode, health.body)
+			if health.StatusCode != http.StatusOK || !strings.Contains(health.Text, `"not_after":"`+cert.NotAfter.UTC().Format(time.RFC3339)) {
+				t.Errorf("want 200 and the certificate's end, found %d and %s", health.StatusCode, health.Text)
 			}
 		})
 	}
