@@ -111,20 +111,20 @@ func TestEnvoyListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ask := func(credential string) (*auth.CheckResponse, error) {
+	check := func(credential string) (*auth.CheckResponse, error) {
 		return auth.NewAuthorizationClient(c).Check(t.Context(), &auth.CheckRequest{Attributes: &auth.AttributeContext{
 			Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
 				Method: "GET", Path: "/events", Headers: map[string]string{"x-ssl-auth": credential},
 			}},
 		}})
 	}
-	if res, err := ask(newCredentials(t).header); err != nil || res.GetOkResponse() == nil {
+	if res, err := check(newCredentials(t).header); err != nil || res.GetOkResponse() == nil {
 		t.Errorf("response %v, %v: want an OK response", res, err)
 	}
-	if res, err := ask(strings.Repeat("M", 30<<10)); err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusRequestHeaderFieldsTooLarge {
+	if res, err := check(strings.Repeat("M", 30<<10)); err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("response %v, %v: want 431", res, err)
 	}
-	if _, err := ask(strings.Repeat("M", 80<<10)); status.Code(err) != codes.ResourceExhausted {
+	if _, err := check(strings.Repeat("M", 80<<10)); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a check over the limit: %v, want it refused", err)
 	}
 	if !strings.Contains(r.log.String(), `"authz_grpc_addr":"`+r.AuthzGRPCAddr().String()) {

@@ -21,17 +21,17 @@ var bufferedBodies = []struct {
 	body                          string
 	again                         bool
 }{
-	{"all of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "hi", true},
-	{"nothing to come", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, "", true},
+	{"complete", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "hi", true},
+	{"empty", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, "", true},
 	{"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "", true, "", true},
 	{"no content with a length", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "", true, "", false},
 	{"head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "", true, "", true},
-	{"all of it and the end", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "", true, "hi", false},
-	{"a part of it", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", "i", false, "hi", true},
+	{"complete, then closed", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "", true, "hi", false},
+	{"a part", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", "i", false, "hi", true},
 	{"nothing yet", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "hi", false, "hi", true},
 	{"chunks", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "", false, "hi", true},
-	{"more than all", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + poison, "", true, "hi", false},
-	{"more than nothing", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "", false},
+	{"surplus", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + poison, "", true, "hi", false},
+	{"surplus after head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "", false},
 }
 
 // TestBufferedBody: a body that has arrived with the header is returned at once, and the next

@@ -25,7 +25,7 @@ func TestUnsolicitedBytes(t *testing.T) {
 		{"request timeout", "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"},
 		{"bad request", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"},
 		{"one byte", "x"},
-		{"nothing, the end", ""},
+		{"the end only", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestUnsolicitedBytes(t *testing.T) {
 				t.Errorf("response %q, %v: want second", body, err)
 			}
 			if wrong := <-late; wrong != "" {
-				t.Errorf("%q was written into a connection that had ended", wrong)
+				t.Errorf("%q was written to a closed connection", wrong)
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestTimeout(t *testing.T) {
 			if kept {
 				get(t, c, "")
 			}
-			c.SetTimeout(200 * time.Millisecond) // now the good request cannot be late
+			c.SetTimeout(200 * time.Millisecond) // set after the first request, which must not time out on a busy machine
 			_, _, err := exchange(t, c, http.MethodGet, "")
 			var timeout net.Error
 			if !errors.As(err, &timeout) || !timeout.Timeout() {

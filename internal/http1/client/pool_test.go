@@ -50,17 +50,17 @@ func TestPool(t *testing.T) {
 	}
 	_, last, _ := exchange(t, c, http.MethodGet, "")
 	for range 3 {
-		get(t, c, last) // the one used last serves again
+		get(t, c, last) // on the connection that was used last
 	}
 	c.Age(1, 2*client.MaxIdleTime)
 	get(t, c, last)
 	if n := c.Idle(); n != 2 {
-		t.Errorf("%d idle, want the old one gone", n)
+		t.Errorf("%d idle, want the old one closed", n)
 	}
 	c.Age(2, 2*client.MaxIdleTime)
 	get(t, c, "6")
 	if n := c.Idle(); n != 1 {
-		t.Errorf("%d idle, want both old ones gone", n)
+		t.Errorf("%d idle, want both old ones closed", n)
 	}
 	c.CloseIdleConnections()
 	if n := c.Idle(); n != 0 {
@@ -111,7 +111,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for j := range requests {
 				want := strings.Repeat(fmt.Sprintf("%d/%d,", i, j), 1+j*i%300)
-				ask(t, c, want, j%10 == 9)
+				echo(t, c, want, j%10 == 9)
 			}
 		})
 	}
@@ -119,13 +119,13 @@ func TestManyAtOnce(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-// ask expects its own body in the response. A request that is canceled is canceled at any
+// echo expects its own body in the response. A request that is canceled is canceled at any
 // time.
-func ask(t *testing.T, c *testClient, body string, givesUp bool) {
+func echo(t *testing.T, c *testClient, body string, cancels bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if givesUp {
+	if cancels {
 		go cancel()
 	}
 	res, err := c.RoundTrip(request(ctx, http.MethodPost, body))
@@ -137,7 +137,7 @@ func ask(t *testing.T, c *testClient, body string, givesUp bool) {
 			t.Errorf("response %.40q of %d bytes, want %.40q of %d bytes", have, len(have), body, len(body))
 		}
 	}
-	if err != nil && !givesUp {
+	if err != nil && !cancels {
 		t.Error(err)
 	}
 }

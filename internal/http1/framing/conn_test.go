@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // The probe stands behind every request of the table: a request that must be
@@ -27,46 +28,46 @@ type streamCase struct {
 var (
 	// Lengths that can be read in one way only.
 	clearCases = []streamCase{
-		{"no body", lines("GET /a HTTP/1.1", "Host: h", ""), []string{`GET /a ""`, `GET /probe ""`}},
-		{"length", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
-		{"length zero", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0", ""), []string{`POST /a ""`, `GET /probe ""`}},
-		{"length, other case and blanks", lines("POST /a HTTP/1.1", "Host: h", "cOnTeNt-LeNgTh:\t 5 \t", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
-		{"a body like a request", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 62", "") +
-			lines("POST /b HTTP/1.1", "Content-Length: 1", "Transfer-Encoding: x", "") + "1", []string{`POST /a "POST /b HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n1"`, `GET /probe ""`}},
-		{"chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "5", "12345", "a;x=y", "0123456789", "0", ""), []string{`POST /a "123450123456789"`, `GET /probe ""`}},
-		{"chunked, other case", lines("POST /a HTTP/1.1", "Host: h", "TRANSFER-ENCODING: CHUNKED", "", "00005", "12345", "0", ""), []string{`POST /a "12345"`, `GET /probe ""`}},
-		{"chunked with a trailer", lines("POST /a HTTP/1.1", "Host: h", "Trailer: x", "Transfer-Encoding: chunked", "", "1", "x", "0", "x: y", "Content-Length: 9", ""), []string{`POST /a "x"`, `GET /probe ""`}},
-		{"a chunk like a request", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "14", "GET /b HTTP/1.1\r\n\r\n0", "0", ""), []string{`POST /a "GET /b HTTP/1.1\r\n\r\n0"`, `GET /probe ""`}},
-		{"length then chunked", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", ""), []string{`POST /a "abc"`, `POST /b "x"`, `GET /probe ""`}},
-		{"chunked then length", lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", "", "POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc", []string{`POST /b "x"`, `POST /a "abc"`, `GET /probe ""`}},
+		{"no body", rawhttp.Lines("GET /a HTTP/1.1", "Host: h", ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"length", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"length zero", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0", ""), []string{`POST /a ""`, `GET /probe ""`}},
+		{"length, other case and blanks", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "cOnTeNt-LeNgTh:\t 5 \t", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"a body like a request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 62", "") +
+			rawhttp.Lines("POST /b HTTP/1.1", "Content-Length: 1", "Transfer-Encoding: x", "") + "1", []string{`POST /a "POST /b HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n1"`, `GET /probe ""`}},
+		{"chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "5", "12345", "a;x=y", "0123456789", "0", ""), []string{`POST /a "123450123456789"`, `GET /probe ""`}},
+		{"chunked, other case", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "TRANSFER-ENCODING: CHUNKED", "", "00005", "12345", "0", ""), []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"chunked with a trailer", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Trailer: x", "Transfer-Encoding: chunked", "", "1", "x", "0", "x: y", "Content-Length: 9", ""), []string{`POST /a "x"`, `GET /probe ""`}},
+		{"a chunk like a request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "14", "GET /b HTTP/1.1\r\n\r\n0", "0", ""), []string{`POST /a "GET /b HTTP/1.1\r\n\r\n0"`, `GET /probe ""`}},
+		{"length then chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", ""), []string{`POST /a "abc"`, `POST /b "x"`, `GET /probe ""`}},
+		{"chunked then length", rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", "", "POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc", []string{`POST /b "x"`, `POST /a "abc"`, `GET /probe ""`}},
 		{"bare line feeds in the header", "POST /a HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc", []string{`POST /a "abc"`, `GET /probe ""`}},
-		{"empty line behind a POST", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc\r\n", []string{`POST /a "abc"`, `GET /probe ""`}},
-		{"the words in other fields", lines("GET /content-length:5?transfer-encoding: HTTP/1.1", "Host: h", "X-Content-Length: 4", "X: Transfer-Encoding: chunked", ""), []string{`GET /content-length:5?transfer-encoding: ""`, `GET /probe ""`}},
-		{"a long line that has the words", lines("GET /a HTTP/1.1", "Host: h", "X: "+strings.Repeat("Content-Length: 5 Transfer-Encoding: chunked ", 400), ""), []string{`GET /a ""`, `GET /probe ""`}},
-		{"a folded line that has the words", lines("GET /a HTTP/1.1", "Host: h", "X: y", " Content-Length: 5", "\tTransfer-Encoding: chunked", ""), []string{`GET /a ""`, `GET /probe ""`}},
-		{"HTTP/1.0 with a length", lines("POST /a HTTP/1.0", "Connection: keep-alive", "Content-Length: 3", "") + "abc", []string{`POST /a "abc"`, `GET /probe ""`}},
+		{"empty line after a POST", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc\r\n", []string{`POST /a "abc"`, `GET /probe ""`}},
+		{"the names in other fields", rawhttp.Lines("GET /content-length:5?transfer-encoding: HTTP/1.1", "Host: h", "X-Content-Length: 4", "X: Transfer-Encoding: chunked", ""), []string{`GET /content-length:5?transfer-encoding: ""`, `GET /probe ""`}},
+		{"a long line that contains the names", rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "X: "+strings.Repeat("Content-Length: 5 Transfer-Encoding: chunked ", 400), ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"a folded line that contains the names", rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "X: y", " Content-Length: 5", "\tTransfer-Encoding: chunked", ""), []string{`GET /a ""`, `GET /probe ""`}},
+		{"HTTP/1.0 with a length", rawhttp.Lines("POST /a HTTP/1.0", "Connection: keep-alive", "Content-Length: 3", "") + "abc", []string{`POST /a "abc"`, `GET /probe ""`}},
 	}
 
 	// Lengths that can be read in two ways, and that net/http accepts. Nothing
 	// may be seen behind them.
 	ambiguousCases = []streamCase{
-		{"length and coding", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!~`}},
-		{"coding and length", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Content-Length: 5", "", "0", ""), []string{`POST /a ""!~`}},
-		{"length zero and coding", lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 0", "Transfer-Encoding: chunked", "", "0", ""), []string{`GET /a ""!~`}},
-		{"the same length twice", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 5", "") + "12345", []string{`POST /a ""!~`}},
+		{"length and coding", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!~`}},
+		{"coding and length", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Content-Length: 5", "", "0", ""), []string{`POST /a ""!~`}},
+		{"length zero and coding", rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 0", "Transfer-Encoding: chunked", "", "0", ""), []string{`GET /a ""!~`}},
+		{"the same length twice", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 5", "") + "12345", []string{`POST /a ""!~`}},
 		{"length and coding, bare line feeds", "POST /a HTTP/1.1\nHost: h\ncontent-length: 5\ntransfer-encoding: chunked\n\n0\r\n\r\n", []string{`POST /a ""!~`}},
-		{"length in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", " 5", "") + "12345", []string{`POST /a ""!~`}},
-		{"coding in a folded line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "\tchunked", "", "0", ""), []string{`POST /a ""!~`}},
-		{"length in a long line", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:"+strings.Repeat(" ", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
-		{"length behind many zeros", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: "+strings.Repeat("0", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
-		{"coding in a long line", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"+strings.Repeat(" ", 200), "", "0", ""), []string{`POST /a ""!~`}},
-		{"coding in HTTP/1.0", lines("POST /a HTTP/1.0", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!`}},
-		{"behind a good request", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" +
-			lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a "abc"`, `POST /b ""!~`}},
+		{"length in a folded line", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", " 5", "") + "12345", []string{`POST /a ""!~`}},
+		{"coding in a folded line", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "\tchunked", "", "0", ""), []string{`POST /a ""!~`}},
+		{"length in a long line", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length:"+strings.Repeat(" ", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"length after many zeros", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: "+strings.Repeat("0", 200)+"5", "") + "12345", []string{`POST /a ""!~`}},
+		{"coding in a long line", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"+strings.Repeat(" ", 200), "", "0", ""), []string{`POST /a ""!~`}},
+		{"coding in HTTP/1.0", rawhttp.Lines("POST /a HTTP/1.0", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!`}},
+		{"after a valid request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" +
+			rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a "abc"`, `POST /b ""!~`}},
 		// net/http looks for CRLF CRLF before it reads a trailer. When the trailer
 		// ended in LF CRLF that was far into the requests behind, and what was
 		// known about the first of them was forgotten.
-		{"hidden by a trailer that ends early", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "0") + "x: y\n\r\n" +
+		{"hidden by a trailer that ends early", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "0") + "x: y\n\r\n" +
 			"POST /b HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n0\r\nx: y\n\r\n", []string{`POST /a ""~`}},
 	}
 
@@ -78,11 +79,11 @@ var (
 		{"chunk size with a prefix", chunked("0x1\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk size with an underscore", chunked("1_0\r\n0123456789012345\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk size of 60 bits", chunked("1000000000000000\r\nx"), []string{`POST /a ""~`}},
-		{"chunk size that runs over", chunked("10000000000000001\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size that overflows", chunked("10000000000000001\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk size with a bare line feed", chunked("1\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk size with a carriage return inside", chunked("1\r;\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"long chunk extension", chunked("1;" + strings.Repeat("x", 200) + "\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
-		{"chunk with a bare line feed behind it", chunked("1\r\nx\n0\r\n\r\n"), []string{`POST /a "x"~`}},
+		{"chunk followed by a bare line feed", chunked("1\r\nx\n0\r\n\r\n"), []string{`POST /a "x"~`}},
 		{"chunk that is longer than its size", chunked("1\r\nxy\r\n0\r\n\r\n"), []string{`POST /a "x"~`}},
 		{"last chunk with a bare line feed", chunked("0\n\r\n"), []string{`POST /a ""~`}},
 		{"end with a bare line feed", chunked("0\r\n\n"), []string{`POST /a ""~`}},
@@ -91,30 +92,30 @@ var (
 
 	// What net/http itself refuses before a handler sees it.
 	refusedCases = []streamCase{
-		{"two lengths", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 6", "") + "123456", nil},
-		{"length with a blank before the colon", lines("POST /a HTTP/1.1", "Host: h", "Content-Length : 5", "") + "12345", nil},
-		{"coding with a blank before the colon", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding : chunked", "", "0", ""), nil},
-		{"coding twice", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", "", "0", ""), nil},
-		{"gzip", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip", "", "0", ""), nil},
-		{"identity", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: identity", ""), nil},
-		{"chunked, chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked, chunked", "", "0", ""), nil},
-		{"gzip, chunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip, chunked", "", "0", ""), nil},
-		{"xchunked", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: xchunked", "", "0", ""), nil},
-		{"chunked with the Kelvin sign", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chun\u212aed", "", "0", ""), nil},
-		{"an empty coding", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "", "0", ""), nil},
-		{"an empty length", lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", ""), nil},
-		{"a length with a sign", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: +5", "") + "12345", nil},
-		{"a list of lengths", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5, 5", "") + "12345", nil},
-		{"a length in hex", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0x5", "") + "12345", nil},
-		{"a length of 64 bits", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 18446744073709551616", "") + "12345", nil},
-		{"a length in two folded lines", lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", " 6", "") + "12345", nil},
-		{"coding with a vertical tab", lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: \vchunked", "", "0", ""), nil},
-		{"a field that begins with a carriage return", lines("POST /a HTTP/1.1", "Host: h", "\rTransfer-Encoding: chunked", "", "0", ""), nil},
+		{"two lengths", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Content-Length: 6", "") + "123456", nil},
+		{"length with a blank before the colon", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length : 5", "") + "12345", nil},
+		{"coding with a blank before the colon", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding : chunked", "", "0", ""), nil},
+		{"coding twice", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", "", "0", ""), nil},
+		{"gzip", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip", "", "0", ""), nil},
+		{"identity", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: identity", ""), nil},
+		{"chunked, chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked, chunked", "", "0", ""), nil},
+		{"gzip, chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: gzip, chunked", "", "0", ""), nil},
+		{"xchunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: xchunked", "", "0", ""), nil},
+		{"chunked with the Kelvin sign", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chun\u212aed", "", "0", ""), nil},
+		{"an empty coding", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding:", "", "0", ""), nil},
+		{"an empty length", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length:", ""), nil},
+		{"a length with a sign", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: +5", "") + "12345", nil},
+		{"a list of lengths", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5, 5", "") + "12345", nil},
+		{"a length in hex", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 0x5", "") + "12345", nil},
+		{"a length of 64 bits", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 18446744073709551616", "") + "12345", nil},
+		{"a length in two folded lines", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", " 6", "") + "12345", nil},
+		{"coding with a vertical tab", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: \vchunked", "", "0", ""), nil},
+		{"a field that begins with a carriage return", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "\rTransfer-Encoding: chunked", "", "0", ""), nil},
 	}
 )
 
 func chunked(body string) string {
-	return lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "") + body
+	return rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "") + body
 }
 
 func TestStreams(t *testing.T) {
@@ -140,9 +141,9 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestNothingBehindABrokenBody: a Conn returns no bytes after a malformed body, also if
+// TestNothingAfterABrokenBody: a Conn returns no bytes after a malformed body, also if
 // net/http kept reading.
-func TestNothingBehindABrokenBody(t *testing.T) {
+func TestNothingAfterABrokenBody(t *testing.T) {
 	for _, tt := range brokenCases {
 		t.Run(tt.name, func(t *testing.T) {
 			have := readAll(t, tt.stream+probe, 512)
@@ -156,7 +157,7 @@ func TestNothingBehindABrokenBody(t *testing.T) {
 func TestReadChangesNothing(t *testing.T) {
 	var stream string
 	for _, path := range []string{"/", "/bb", "/ccc", "/dddd"} {
-		stream += lines("POST "+path+" HTTP/1.1", "Content-Length: 2", "") + path[:1] + "\n"
+		stream += rawhttp.Lines("POST "+path+" HTTP/1.1", "Content-Length: 2", "") + path[:1] + "\n"
 	}
 	for size := 1; size < len(stream); size++ {
 		if have := readAll(t, stream, size); have != stream {
@@ -208,8 +209,8 @@ func quote(s string) string {
 // TestByteOfTheNextRequest: the byte that net/http reads ahead while a handler runs has no
 // effect on the handler's request.
 func TestByteOfTheNextRequest(t *testing.T) {
-	first := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc"
-	next := lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "", "0", "")
+	first := rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc"
+	next := rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "", "0", "")
 	reads := make(chan struct{}, len(first)+len(next))
 	var have []bool
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -229,10 +230,10 @@ func TestByteOfTheNextRequest(t *testing.T) {
 	}
 }
 
-func TestNobodyLooked(t *testing.T) {
+func TestWithoutListener(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	if !framing.Begin(r) {
-		t.Error("want a request ambiguous that came through no Listener")
+		t.Error("want a request ambiguous that did not arrive through a Listener")
 	}
 	server, client := net.Pipe()
 	defer server.Close()
@@ -254,7 +255,7 @@ func TestExpectContinue(t *testing.T) {
 			handled <- seen{method: r.Method, target: r.RequestURI, body: string(body), broken: err != nil, ambiguous: framing.Begin(r)}
 		}))
 	}()
-	send(t, client, lines("POST /a HTTP/1.1", "Host: h", "Connection: close", "Expect: 100-continue", "Content-Length: 3", ""))
+	send(t, client, rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Connection: close", "Expect: 100-continue", "Content-Length: 3", ""))
 	want := "HTTP/1.1 100 Continue\r\n\r\n"
 	have := make([]byte, len(want))
 	if _, err := io.ReadFull(client, have); err != nil || string(have) != want {
@@ -277,14 +278,14 @@ func send(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// lastWords is a connection that returns its error together with its last bytes, as io.Reader
+// finalError is a connection that returns its error together with its last bytes, as io.Reader
 // allows.
-type lastWords struct {
+type finalError struct {
 	peer
 	err error
 }
 
-func (l *lastWords) Read(b []byte) (int, error) {
+func (l *finalError) Read(b []byte) (int, error) {
 	n, err := l.peer.Read(b)
 	if err == nil && (len(l.parts) == 0 || len(l.parts[0]) == 0) {
 		err = l.err
@@ -292,9 +293,9 @@ func (l *lastWords) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func TestErrorBesideTheLastBytes(t *testing.T) {
+func TestErrorWithTheLastBytes(t *testing.T) {
 	two := probe + probe + probe
-	source := &lastWords{peer{parts: [][]byte{[]byte(two)}}, io.ErrClosedPipe}
+	source := &finalError{peer{parts: [][]byte{[]byte(two)}}, io.ErrClosedPipe}
 	conn, err := framing.NewListener(newOnce(source), framing.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -340,7 +341,7 @@ func TestCloseWrite(t *testing.T) {
 	}
 }
 
-func TestCloseWriteWithoutOne(t *testing.T) {
+func TestCloseWriteUnsupported(t *testing.T) {
 	conn, err := framing.NewListener(newOnce(&peer{}), framing.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 type seen struct {
 	method, target, body string
 	broken               bool // the body ended in an error
-	ambiguous            bool // false where nobody looked
+	ambiguous            bool // false without a Listener
 }
 
 // peer is a client that sends fixed parts and then nothing. Each Read returns bytes of one
@@ -194,12 +194,4 @@ func inPieces(stream []byte, sizes ...int) [][]byte {
 		stream = stream[n:]
 	}
 	return parts
-}
-
-func lines(text ...string) string {
-	var b bytes.Buffer
-	for _, l := range text {
-		b.WriteString(l + "\r\n")
-	}
-	return b.String()
 }

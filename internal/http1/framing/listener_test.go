@@ -12,10 +12,8 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
-
-// patience is how long a test waits for an event that must happen.
-const patience = 20 * time.Second
 
 // bounded returns a listener with a bound on connections, and a channel with those that it
 // accepted.
@@ -48,15 +46,9 @@ func bounded(t *testing.T, o framing.Options) (*framing.Listener, <-chan net.Con
 	return l, accepted
 }
 
-func dial(t *testing.T, l net.Listener) net.Conn {
+func dial(t *testing.T, l net.Listener) *rawhttp.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = c.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return rawhttp.Dial(t, l.Addr().String())
 }
 
 func take(t *testing.T, accepted <-chan net.Conn) net.Conn {
@@ -65,7 +57,7 @@ func take(t *testing.T, accepted <-chan net.Conn) net.Conn {
 	case c := <-accepted:
 		t.Cleanup(func() { _ = c.Close() })
 		return c
-	case <-time.After(patience):
+	case <-time.After(rawhttp.Timeout):
 		t.Fatal("no connection was accepted")
 		return nil
 	}
@@ -106,7 +98,7 @@ func TestMaxConnections(t *testing.T) {
 		wantText(t, dial(t, l), "too many")
 	}
 	if n := l.Open(); n != 2 {
-		t.Errorf("%d are open, want those turned away not counted", n)
+		t.Errorf("%d are open, want the refused ones not counted", n)
 	}
 	for range 3 {
 		_ = first.Close()
@@ -125,19 +117,19 @@ func TestMaxConnections(t *testing.T) {
 // TestAdmit: a connection that Admit refuses gets its refusal before it has sent anything, and
 // does not count as open.
 func TestAdmit(t *testing.T) {
-	var strangers atomic.Int64
+	var connections atomic.Int64
 	l, accepted := bounded(t, framing.Options{
 		MaxConnections: 1,
-		Admit:          func(remote net.Addr) bool { return remote != nil && strangers.Add(1) > 3 },
+		Admit:          func(remote net.Addr) bool { return remote != nil && connections.Add(1) > 3 },
 		Refuse: func(r framing.Refusal) []byte {
 			if !r.Stranger || r.Status != http.StatusForbidden || r.Remote == nil {
 				return []byte("another refusal")
 			}
-			return []byte("a stranger")
+			return []byte("not admitted")
 		},
 	})
 	for range 3 {
-		wantText(t, dial(t, l), "a stranger")
+		wantText(t, dial(t, l), "not admitted")
 	}
 	if n := l.Open(); n != 0 {
 		t.Errorf("want no connection open, found %d", n)
@@ -158,16 +150,16 @@ func TestNoMaxConnections(t *testing.T) {
 	}
 }
 
-func TestTurnedAwayWithoutAWord(t *testing.T) {
+func TestRefusalWithoutResponse(t *testing.T) {
 	l, accepted := bounded(t, framing.Options{MaxConnections: 1})
 	dial(t, l)
 	take(t, accepted)
 	wantText(t, dial(t, l), "")
 }
 
-// TestTurnedAwayWhileSending: a client that has sent its request reads the refusal, and no
+// TestRefusalWhileSending: a client that has sent its request reads the refusal, and no
 // reset.
-func TestTurnedAwayWhileSending(t *testing.T) {
+func TestRefusalWhileSending(t *testing.T) {
 	sent := make(chan struct{})
 	l, accepted := bounded(t, framing.Options{MaxConnections: 1, Refuse: func(framing.Refusal) []byte {
 		<-sent
@@ -184,10 +176,10 @@ func TestTurnedAwayWhileSending(t *testing.T) {
 	wantText(t, c, "too many")
 }
 
-// TestTurnedAwayAreBounded: refusals use a bounded number of goroutines, and one that ends
+// TestRefusalsAreBounded: refusals use a bounded number of goroutines, and one that ends
 // makes room for the next.
-func TestTurnedAwayAreBounded(t *testing.T) {
-	const atATime = 64
+func TestRefusalsAreBounded(t *testing.T) {
+	const limit = 64
 	goOn := make(chan struct{})
 	var calls atomic.Int64
 	l, accepted := bounded(t, framing.Options{MaxConnections: 1, Refuse: func(framing.Refusal) []byte {
@@ -197,37 +189,37 @@ func TestTurnedAwayAreBounded(t *testing.T) {
 	}})
 	dial(t, l)
 	first := take(t, accepted)
-	told := make([]net.Conn, atATime)
-	for i := range told {
-		told[i] = dial(t, l)
+	refused := make([]*rawhttp.Conn, limit)
+	for i := range refused {
+		refused[i] = dial(t, l)
 	}
-	for range 2 * atATime {
-		wantText(t, dial(t, l), "") // without a word
+	for range 2 * limit {
+		wantText(t, dial(t, l), "") // closed without a response
 	}
-	if n := calls.Load(); n != atATime {
-		t.Errorf("%d are told at a time, want %d", n, atATime)
+	if n := calls.Load(); n != limit {
+		t.Errorf("%d connections get a refusal at the same time, want %d", n, limit)
 	}
 	_ = first.Close()
 	dial(t, l)
 	take(t, accepted)
 	close(goOn)
-	for _, c := range told {
+	for _, c := range refused {
 		wantText(t, c, "too many")
 		_ = c.Close()
 	}
-	awaitTold(t, l)
+	awaitRefusal(t, l)
 }
 
-// awaitTold waits until the last refused connection is closed and the next one gets a refusal
+// awaitRefusal waits until the last refused connection is closed and the next one gets a refusal
 // again.
-func awaitTold(t *testing.T, l net.Listener) {
+func awaitRefusal(t *testing.T, l net.Listener) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(rawhttp.Timeout); time.Now().Before(end); {
 		if have, err := io.ReadAll(dial(t, l)); err == nil && string(have) == "too many" {
 			return
 		}
 	}
-	t.Error("nobody is told any more")
+	t.Error("want a refusal for a new connection, found none")
 }
 
 // TestWriteTimeout: a client that does not read cannot block a Write forever.
@@ -243,7 +235,7 @@ func TestWriteTimeout(t *testing.T) {
 			return
 		}
 		if err != nil {
-			t.Fatalf("Write says %v, want a timeout", err)
+			t.Fatalf("Write returned %v, want a timeout", err)
 		}
 	}
 	t.Fatal("want a timeout, found a client that reads")
@@ -266,7 +258,7 @@ func TestWriteTimeoutBegins(t *testing.T) {
 			if _, err := server.Write([]byte(text)); err != nil {
 				t.Errorf("write %s: %v", text, err)
 			}
-			time.Sleep(2 * time.Second) // the bubble's clock
+			time.Sleep(2 * time.Second) // the clock of the bubble
 		}
 		_ = server.Close()
 		if have := <-read; have != "ab" {

@@ -33,11 +33,11 @@ func TestRefuse(t *testing.T) {
 		serving    bool
 		want       string
 	}{
-		{"net/http's", own, false, "anew"},
+		{"net/http's", own, false, "own refusal"},
 		{"a handler's", own, true, own},
 		{"with a date", "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n", false, "HTTP/1.1 200 OK\r\nDate: today\r\n\r\n"},
-		{"an unknown expectation", "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nDate: today\r\nContent-Length: 0\r\n\r\n", false, "anew"},
-		{"an unknown expectation in HTTP/1.0", "HTTP/1.0 417 Expectation Failed\r\nConnection: close\r\n\r\n", false, "anew"},
+		{"an unknown expectation", "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nDate: today\r\nContent-Length: 0\r\n\r\n", false, "own refusal"},
+		{"an unknown expectation in HTTP/1.0", "HTTP/1.0 417 Expectation Failed\r\nConnection: close\r\n\r\n", false, "own refusal"},
 		{"a handler's 417", "HTTP/1.1 417 Expectation Failed\r\n\r\n", true, "HTTP/1.1 417 Expectation Failed\r\n\r\n"},
 		{"no status", "HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n", false,
 			"HTTP/1.1 abc\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"},
@@ -50,7 +50,7 @@ func TestRefuse(t *testing.T) {
 			var status int
 			l := framing.NewListener(newOnce(inner), framing.Options{Refuse: func(r framing.Refusal) []byte {
 				status = r.Status
-				return []byte("anew")
+				return []byte("own refusal")
 			}})
 			c, err := l.Accept()
 			if err != nil {
@@ -65,7 +65,7 @@ func TestRefuse(t *testing.T) {
 			if have := inner.written.String(); have != tt.want {
 				t.Errorf("on the wire %q, want %q", have, tt.want)
 			}
-			if tt.want == "anew" && strconv.Itoa(status) != strings.Fields(tt.text)[1] {
+			if tt.want == "own refusal" && strconv.Itoa(status) != strings.Fields(tt.text)[1] {
 				t.Errorf("status %d, want that of %.20q", status, tt.text)
 			}
 		})

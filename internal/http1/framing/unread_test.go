@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // TestUnread: bytes that were put back are read first, and checked like those of the socket.
 func TestUnread(t *testing.T) {
 	for _, split := range []int{0, 1, 10, 40, 70} {
-		stream := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + probe
+		stream := rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + probe
 		c, err := framing.NewListener(newOnce(&peer{parts: [][]byte{[]byte(stream[split:])}}), framing.Options{}).Accept()
 		if err != nil {
 			t.Fatal(err)
@@ -34,12 +35,12 @@ func TestUnread(t *testing.T) {
 	}
 }
 
-func TestUnreadIsJudged(t *testing.T) {
+func TestUnreadIsInspected(t *testing.T) {
 	c, err := framing.NewListener(newOnce(&peer{}), framing.Options{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ambiguous := lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "")
+	ambiguous := rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 1", "Transfer-Encoding: chunked", "")
 	c.(*framing.Conn).Unread([]byte(ambiguous+"0\r\n\r\n"+probe), time.Time{}, time.Time{})
 	have, err := io.ReadAll(c)
 	if string(have) != ambiguous || err != nil {
@@ -54,7 +55,7 @@ func TestUnreadIsJudged(t *testing.T) {
 // TestUnreadEndsServing: after Unread, a response without a handler is one of net/http itself.
 func TestUnreadEndsServing(t *testing.T) {
 	inner := &kept{}
-	c, err := framing.NewListener(newOnce(inner), framing.Options{Refuse: func(framing.Refusal) []byte { return []byte("anew") }}).Accept()
+	c, err := framing.NewListener(newOnce(inner), framing.Options{Refuse: func(framing.Refusal) []byte { return []byte("own refusal") }}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +68,8 @@ func TestUnreadEndsServing(t *testing.T) {
 	if _, err := io.WriteString(c, own); err != nil {
 		t.Fatal(err)
 	}
-	if have := inner.written.String(); have != "anew" {
-		t.Errorf("on the wire %q, want the refusal written anew", have)
+	if have := inner.written.String(); have != "own refusal" {
+		t.Errorf("on the wire %q, want the refusal written instead", have)
 	}
 }
 

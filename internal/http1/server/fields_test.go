@@ -54,8 +54,8 @@ func TestWriteFields(t *testing.T) {
 		{"no content", "GET", 204, 2, "", false},
 		{"failed", "GET", 503, 2, "hi", false},
 		{"closing", "GET", 200, 2, "hi", true},
-		{"shorter than said", "GET", 200, 3, "hi", false},
-		{"longer than said", "GET", 200, 1, "hi", false},
+		{"shorter than declared", "GET", 200, 3, "hi", false},
+		{"longer than declared", "GET", 200, 1, "hi", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

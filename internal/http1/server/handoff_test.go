@@ -57,9 +57,9 @@ func (c *recorded) SetReadDeadline(t time.Time) error {
 	return c.TCPConn.SetReadDeadline(t)
 }
 
-// TestTimeoutsGoOn: a connection that is handed off in the middle of a request keeps its
+// TestTimeoutsAfterHandOff: a connection that is handed off in the middle of a request keeps its
 // deadlines.
-func TestTimeoutsGoOn(t *testing.T) {
+func TestTimeoutsAfterHandOff(t *testing.T) {
 	const header, whole = 10 * time.Minute, 30 * time.Minute
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -30,7 +30,7 @@ func checkParse(t *testing.T, b []byte) (accepted bool) {
 	buffered := bufio.NewReader(source)
 	r, err := http.ReadRequest(buffered)
 	if err != nil {
-		t.Fatalf("%.200q was accepted, net/http says %v", b, err)
+		t.Fatalf("want %.200q refused, as by net/http with %v", b, err)
 	}
 	if used := len(b) - source.Len() - buffered.Buffered(); used != size {
 		t.Fatalf("%.200q: a header of %d bytes, net/http reads %d", b, size, used)

@@ -17,6 +17,17 @@ import (
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
+// slowHandler waits in "/slow", and responds with the path.
+func slowHandler(begun chan<- struct{}, goOn <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			begun <- struct{}{}
+			<-goOn
+		}
+		_, _ = io.WriteString(w, r.URL.Path)
+	}
+}
+
 // TestEndWithARequest: the server finds an end of the stream that arrived together with a
 // request and raised no event.
 func TestEndWithARequest(t *testing.T) {
@@ -24,13 +35,7 @@ func TestEndWithARequest(t *testing.T) {
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
-			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/slow" {
-					begun <- struct{}{}
-					<-goOn
-				}
-				_, _ = io.WriteString(w, r.URL.Path)
-			})
+			r := start(t, bare, options{}, slowHandler(begun, goOn))
 			c := r.dial().send(get("/slow"))
 			await(t, begun, "request")
 			c.send(get("/last"))
@@ -52,13 +57,7 @@ func TestUrgentData(t *testing.T) {
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			begun, goOn := make(chan struct{}, 1), make(chan struct{})
-			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/slow" {
-					begun <- struct{}{}
-					<-goOn
-				}
-				_, _ = io.WriteString(w, r.URL.Path)
-			})
+			r := start(t, bare, options{}, slowHandler(begun, goOn))
 			c := r.dial().send(get("/slow"))
 			await(t, begun, "request")
 			c.send(get("/a")).urge("!")

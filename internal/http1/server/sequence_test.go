@@ -71,7 +71,7 @@ func echoOf(target, name string, more []string) string {
 }
 
 // echoHandler reads the part of the body that the path requests, and responds with it and with
-// what the request asks for.
+// the fields of the request.
 func echoHandler(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	switch r.URL.Path {

@@ -123,9 +123,9 @@ func newGateway(t testing.TB, o options) gateway {
 			t.Errorf("grant: %v", err)
 			panic(http.ErrAbortHandler)
 		}
-		said := hop
-		said.SignaturesRead = r.Header.Get(signed) != ""
-		result := f.Forward(w, r, f.Body(w, r), g, said)
+		h := hop
+		h.SignaturesRead = r.Header.Get(signed) != ""
+		result := f.Forward(w, r, f.Body(w, r), g, h)
 		results <- result
 		finish(w, result)
 	})

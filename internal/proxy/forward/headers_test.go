@@ -19,7 +19,7 @@ func FuzzHeaderFilter(f *testing.F) {
 		for _, n := range []string{name, http.CanonicalHeaderKey(name), strings.ToLower(name), strings.ReplaceAll(name, "-", "_")} {
 			want := !headers.IsHopByHop(n) && !filter.Protects(n)
 			if have := filter.forwards(n); have != want {
-				t.Errorf("%q passes: %t, want %t", n, have, want)
+				t.Errorf("%q forwarded: %t, want %t", n, have, want)
 			}
 			kept := false
 			filter.each(http.Header{n: {"x"}}, skipped{}, func(string, string) { kept = true })
@@ -45,7 +45,7 @@ func TestSignatures(t *testing.T) {
 	}
 	for _, name := range []string{"Content-Digest", "Accept-Signature", "Signatures", "Signature-", "Signature-Inputs", "X-Signature", "Signatur"} {
 		if !kept(name, true) {
-			t.Errorf("%s: not kept, want it kept", name)
+			t.Errorf("%s: want it forwarded, found it stripped", name)
 		}
 	}
 }
@@ -63,6 +63,6 @@ func TestCommonNames(t *testing.T) {
 		t.Error("want the credential's header among the common names, to be dropped")
 	}
 	if len(NewFilter(nil).common) != len(headers.Common()) {
-		t.Error("want one filter's credential not to show in another")
+		t.Error("want the credential of one filter not in another")
 	}
 }

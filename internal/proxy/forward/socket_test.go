@@ -78,10 +78,10 @@ func await(t *testing.T, what string, condition func() bool) {
 func TestSilent(t *testing.T) {
 	record := append([]byte{23, 3, 3, 1, 0}, make([]byte, 256)...)
 	tests := []struct {
-		name   string
-		tls    bool
-		came   []byte
-		silent bool
+		name     string
+		tls      bool
+		received []byte
+		silent   bool
 	}{
 		{"plain", false, []byte("x"), true},
 		{"a whole record", true, record, true},
@@ -100,10 +100,10 @@ func TestSilent(t *testing.T) {
 			}
 			reads := reader(t, s)
 			await(t, "silence", s.quiescent)
-			if _, err := there.Write(tt.came); err != nil {
+			if _, err := there.Write(tt.received); err != nil {
 				t.Fatal(err)
 			}
-			for n := 0; n < len(tt.came); {
+			for n := 0; n < len(tt.received); {
 				n += len(<-reads)
 			}
 			await(t, "the reader to wait", func() bool {
@@ -143,21 +143,21 @@ func TestNotSilent(t *testing.T) {
 	}
 }
 
-// TestFit checks that a kept connection is reused if its reader waits and the previous
+// TestReuse checks that a kept connection is reused if its reader waits and the previous
 // response allows it. Otherwise, it is closed before a byte is written to it, and no part
 // of the request body is lost.
-func TestFit(t *testing.T) {
+func TestReuse(t *testing.T) {
 	tests := []struct {
-		name           string
-		reused         bool
-		reads, judged  bool
-		fit            bool
-		thenReadsLater bool
+		name            string
+		reused          bool
+		reads, reusable bool
+		fit             bool
+		thenReadsLater  bool
 	}{
 		{"silent", true, true, true, true, false},
 		{"read from later", true, false, true, true, true},
 		{"no reader", true, false, true, false, false},
-		{"not judged", true, true, false, false, false},
+		{"response not checked", true, true, false, false, false},
 		{"fresh", false, false, true, true, false},
 	}
 	for _, tt := range tests {
@@ -165,7 +165,7 @@ func TestFit(t *testing.T) {
 			t.Parallel()
 			s, _ := pair(t, false)
 			c := newConn(s, s, time.Minute)
-			c.reusable.Store(tt.judged)
+			c.reusable.Store(tt.reusable)
 			if tt.reads {
 				reader(t, s)
 			}
@@ -178,18 +178,18 @@ func TestFit(t *testing.T) {
 			_, err := u.body.Read(make([]byte, 1))
 			bodyClosed := errors.Is(err, http.ErrBodyReadAfterClose)
 			if u.stale == tt.fit || c.closed.Load() == tt.fit || bodyClosed == tt.fit {
-				t.Errorf("stale %t, closed %t, body closed %t: want fit %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
+				t.Errorf("stale %t, closed %t, body closed %t: want it reused %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
 			}
 			if tt.fit && c.reusable.Load() {
-				t.Error("want the next response not judged yet")
+				t.Error("want the connection not reusable before the next response")
 			}
 		})
 	}
 }
 
-// TestJudge checks that the connection is closed after a response that announces a body
+// TestCheckResponse checks that the connection is closed after a response that announces a body
 // although its status allows none.
-func TestJudge(t *testing.T) {
+func TestCheckResponse(t *testing.T) {
 	length := func(n string) http.Header { return http.Header{"Content-Length": {n}} }
 	tests := []struct {
 		name string
@@ -212,7 +212,7 @@ func TestJudge(t *testing.T) {
 			u.conn.reusable.Store(false)
 			u.checkResponse(&tt.res)
 			if u.conn.reusable.Load() != tt.keep || u.conn.closed.Load() == tt.keep {
-				t.Errorf("judged %t, closed %t: want kept %t", u.conn.reusable.Load(), u.conn.closed.Load(), tt.keep)
+				t.Errorf("reusable %t, closed %t: want kept %t", u.conn.reusable.Load(), u.conn.closed.Load(), tt.keep)
 			}
 		})
 	}
