@@ -459,7 +459,7 @@ func TestUnfinishedRequests(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, timeout, request, want string }{
 		{"a header that does not end", "READ_HEADER_TIMEOUT", "GET /events HTTP/1.1\r\nHost: h\r\n", ""},
-		{"a body that does not come", "READ_TIMEOUT", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", "credential_missing"},
+		{"a body that does not arrive", "READ_TIMEOUT", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", "credential_missing"},
 		{"no request", "IDLE_TIMEOUT", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "ok\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

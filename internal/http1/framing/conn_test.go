@@ -15,8 +15,8 @@ import (
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
-// The probe stands behind every request of the table: a request that must be
-// seen exactly when the connection is still good.
+// probe is a request that follows every request of the table. The handler must receive it if
+// and only if the connection is still usable.
 const probe = "GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
 
 type streamCase struct {
@@ -26,7 +26,7 @@ type streamCase struct {
 }
 
 var (
-	// Lengths that can be read in one way only.
+	// Lengths with one interpretation.
 	clearCases = []streamCase{
 		{"no body", rawhttp.Lines("GET /a HTTP/1.1", "Host: h", ""), []string{`GET /a ""`, `GET /probe ""`}},
 		{"length", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "") + "12345", []string{`POST /a "12345"`, `GET /probe ""`}},
@@ -48,8 +48,8 @@ var (
 		{"HTTP/1.0 with a length", rawhttp.Lines("POST /a HTTP/1.0", "Connection: keep-alive", "Content-Length: 3", "") + "abc", []string{`POST /a "abc"`, `GET /probe ""`}},
 	}
 
-	// Lengths that can be read in two ways, and that net/http accepts. Nothing
-	// may be seen behind them.
+	// Lengths with two interpretations that net/http accepts. The handler must receive no
+	// later request.
 	ambiguousCases = []streamCase{
 		{"length and coding", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!~`}},
 		{"coding and length", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Content-Length: 5", "", "0", ""), []string{`POST /a ""!~`}},
@@ -64,15 +64,14 @@ var (
 		{"coding in HTTP/1.0", rawhttp.Lines("POST /a HTTP/1.0", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a ""!`}},
 		{"after a valid request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" +
 			rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Content-Length: 5", "Transfer-Encoding: chunked", "", "0", ""), []string{`POST /a "abc"`, `POST /b ""!~`}},
-		// net/http looks for CRLF CRLF before it reads a trailer. When the trailer
-		// ended in LF CRLF that was far into the requests behind, and what was
-		// known about the first of them was forgotten.
+		// net/http searches for CRLF CRLF before it reads a trailer. If the trailer ends in
+		// LF CRLF, that search reads the next request, too.
 		{"hidden by a trailer that ends early", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "0") + "x: y\n\r\n" +
 			"POST /b HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n0\r\nx: y\n\r\n", []string{`POST /a ""~`}},
 	}
 
-	// Bodies that are not framed as they must be: the reader of the body gets an
-	// error and nothing behind is seen.
+	// Malformed bodies: the handler gets an error when it reads the body, and no later
+	// request.
 	brokenCases = []streamCase{
 		{"chunk size without digits", chunked("\r\nx"), []string{`POST /a ""~`}},
 		{"chunk size with a sign", chunked("+1\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
@@ -239,7 +238,7 @@ func TestWithoutListener(t *testing.T) {
 	defer server.Close()
 	defer client.Close()
 	if !framing.Begin(r.WithContext(framing.Context(r.Context(), server))) {
-		t.Error("want a request ambiguous that came over another connection")
+		t.Error("want a request ambiguous that arrived on another connection")
 	}
 }
 

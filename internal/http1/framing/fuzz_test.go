@@ -66,7 +66,7 @@ func checkAmbiguity(t *testing.T, with []seen, raw []head) {
 			t.Fatalf("request %d of %q is ambiguous, but has %+v", i, show(with), h)
 		}
 		if s.ambiguous && i < len(with)-1 {
-			t.Fatalf("a request behind an ambiguous one is seen: %q", show(with))
+			t.Fatalf("want no request after an ambiguous one, found %q", show(with))
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestEndOfReading(t *testing.T) {
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) { endOfReading(t, bare, true) })
 	}
-	// A handler that does not announce the end of the connection, or leave the client time.
+	// A handler that neither announces the end of the connection nor waits for the client.
 	t.Run("fast path alone", func(t *testing.T) { endOfReading(t, false, false) })
 }
 
@@ -215,7 +215,7 @@ func TestReadThatBegins(t *testing.T) {
 		go func() {
 			select {
 			case <-g.past:
-			case <-time.After(50 * time.Millisecond): // the Read waits for its turn, as it should
+			case <-time.After(50 * time.Millisecond): // the Read is blocked, as required
 			}
 			close(g.open)
 		}()

@@ -110,7 +110,7 @@ func TestParse(t *testing.T) {
 }
 
 // TestHandlerKeepsRequest: a request, its URL and its Header stay as they are after the
-// handler has returned, whatever comes on the connection later.
+// handler has returned, whatever arrives on the connection later.
 func TestHandlerKeepsRequest(t *testing.T) {
 	for name, bare := range both {
 		t.Run(name, func(t *testing.T) {

@@ -237,7 +237,7 @@ func TestTimeoutsOfOthers(t *testing.T) {
 		options             options
 		witness             string // its connection ends soon
 	}{
-		{"a first request may come late", "", get("/"), options{idle: soon}, get("/")},
+		{"a first request may arrive late", "", get("/"), options{idle: soon}, get("/")},
 		{"a header may take long", get("/") + half, "\r\n", options{idle: soon}, get("/")},
 		{"a body may take longer than a header", post("/", "abc")[:len(post("/", "abc"))-1], "c", options{readHeader: soon, idle: soon}, ""},
 		{"a pause may be longer than a header", get("/"), get("/"), options{readHeader: soon}, half},

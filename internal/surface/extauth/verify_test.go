@@ -68,8 +68,8 @@ func TestOriginal(t *testing.T) {
 		{"Traefik, Caddy", forwarded("GET", "/events"), ""},
 		{"with a query", original("GET", "/events?a=/../%00"), ""},
 		{"both, the same", join(good, forwarded("GET", "/events")), ""},
-		{"underscores beside it", join(good, []string{"X_Original_URI: /other", "X_Forwarded_Uri: /other"}), ""},
-		{"IIS's URL beside it", join(good, []string{"X-Original-URL: /other", "X-Rewrite-URL: /other"}), ""},
+		{"with fields with underscores", join(good, []string{"X_Original_URI: /other", "X_Forwarded_Uri: /other"}), ""},
+		{"with the fields of IIS", join(good, []string{"X-Original-URL: /other", "X-Rewrite-URL: /other"}), ""},
 
 		{"neither", nil, refusal.OriginMissing},
 		{"no method", good[1:], refusal.OriginMissing},
