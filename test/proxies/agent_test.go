@@ -19,7 +19,7 @@ func TestAgentThroughTLSProxy(t *testing.T) {
 			m := harness.NewMasterKey(t, "p256")
 			g := harness.NewGateway(t, m, harness.SignatureRequiredOnAddress().With(harness.Env{"TRUSTED_PROXIES": "127.0.0.1/32"}))
 			mail := m.NewCredentialFiles(t, harness.OU("mail"))
-			lb := newPatient(t, g, m.Issue(t, harness.OU("mail")), file, nil)
+			lb := startLoadBalancer(t, g, m.Issue(t, harness.OU("mail")), file, nil)
 			agent := mail.StartAgent(t, lb.url, "--ca", lb.ca)
 			for _, args := range [][]string{{"http://" + agent.Addr + "/events?a=b"}, {"http://" + agent.Addr + "/events", "-d", "x"}} {
 				if status, body := harness.Curl(t, args...); status != 200 {
@@ -30,9 +30,9 @@ func TestAgentThroughTLSProxy(t *testing.T) {
 			if result.ExitCode != 0 || !strings.Contains(result.Stderr, " 200 ") {
 				t.Errorf("want 200, found %+v", result)
 			}
-			untrusting := mail.StartAgent(t, lb.url) // which does not know the authority
+			untrusting := mail.StartAgent(t, lb.url) // without --ca
 			if status, body := harness.Curl(t, "http://"+untrusting.Addr+"/events"); status != 502 || !strings.Contains(body, "agent_gateway_unreachable") {
-				t.Errorf("want no trust in a strange server, found %d and %s", status, body)
+				t.Errorf("want a server with an untrusted certificate refused, found %d and %s", status, body)
 			}
 		})
 	}

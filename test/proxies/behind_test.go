@@ -32,7 +32,7 @@ func mutualFiles() map[string]*strings.Replacer {
 }
 
 // wantNoFlaws runs every check of a configuration.
-func (f *front) wantNoFlaws(t *testing.T) {
+func (f *proxiedGateway) wantNoFlaws(t *testing.T) {
 	t.Helper()
 	for name, flaw := range f.flaws() {
 		t.Run(name, func(t *testing.T) {
@@ -48,12 +48,12 @@ func (f *front) wantNoFlaws(t *testing.T) {
 // certificate unchanged.
 func TestTLSProxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	large := c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Key: "rsa4096"})
 	for _, file := range tlsFiles() {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, file)
+			f := newProxiedGateway(t, c, file)
 			f.start(t, file, nil)
 			f.wantNoFlaws(t)
 			for _, form := range certheader.Forms() {
@@ -76,7 +76,7 @@ func TestTLSProxies(t *testing.T) {
 					t.Errorf("want the whole body at the upstream, found %d bytes", len(found))
 				}
 			})
-			t.Run("nobody", func(t *testing.T) {
+			t.Run("no certificate", func(t *testing.T) {
 				f.gateway.WantProblem(t, f.asMail(t, harness.PlainGet("/events")), refusal.CredentialMissing)
 				spoofed := harness.PlainGet("/events").With(f.attached(f.header), "X-Client-Id: social")
 				f.gateway.WantProblem(t, f.asMail(t, spoofed), refusal.ProxyUntrusted)
@@ -90,11 +90,11 @@ func TestTLSProxies(t *testing.T) {
 // headers with HTTP/2.
 func TestHTTP2Proxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	for _, file := range []string{"haproxy-tls.cfg", "haproxy-mtls.cfg", "caddy-tls.Caddyfile", "caddy-mtls.Caddyfile", "envoy-mtls.yaml", "traefik-mtls.yaml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, file)
+			f := newProxiedGateway(t, c, file)
 			f.start(t, file, nil)
 			spoofed := f.social.HeaderValue(certheader.Base64DER)
 			for value, as := range map[string]harness.Certificate{
@@ -121,11 +121,11 @@ func TestHTTP2Proxies(t *testing.T) {
 // TRUSTED_PROXIES.
 func TestUntrustedProxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	for _, file := range tlsFiles() {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFrontWith(t, c, file, nil)
+			f := newProxiedGatewayWith(t, c, file, nil)
 			f.start(t, file, nil)
 			head := f.wantMail(t, harness.Get("/events", c.mail))
 			for name, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"} {
@@ -144,19 +144,19 @@ func TestUntrustedProxies(t *testing.T) {
 // handshake, whatever the client sends in that header.
 func TestMutualTLSProxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	otherKey := harness.NewMasterKey(t, "p256")
 	past := time.Now().Add(-time.Minute)
 	handshakes := map[string][]tls.Certificate{
 		"no certificate":         nil,
-		"a strange certificate":  {tlsKeyPair(t, otherKey, otherKey.Issue(t, harness.OU("mail")))},
+		"an untrusted certificate":  {tlsKeyPair(t, otherKey, otherKey.Issue(t, harness.OU("mail")))},
 		"an expired certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotAfter: past}))},
 		"a server's certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: serverExtensions}))},
 	}
 	for file, optional := range mutualFiles() {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, file)
+			f := newProxiedGateway(t, c, file)
 			f.start(t, file, nil)
 			f.wantNoFlaws(t)
 			for name, pairs := range handshakes {
@@ -165,7 +165,7 @@ func TestMutualTLSProxies(t *testing.T) {
 		})
 		t.Run(file+" optional", func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, file)
+			f := newProxiedGateway(t, c, file)
 			f.start(t, file, optional.Replace)
 			f.wantNoFlaws(t)
 			a, err := f.ask(t, harness.PlainGet("/events").With(f.attached(f.header)))
@@ -177,7 +177,7 @@ func TestMutualTLSProxies(t *testing.T) {
 				t.Fatalf("want X-SSL-Auth to count without a certificate, found %d and %v", a.Status, err)
 			}
 			harness.WantClientHeaders(t, f.gateway.Upstream.WantOne(t), "social", "bearer", c.social)
-			f.wantRefusedByProxy(t, handshakes["a strange certificate"])
+			f.wantRefusedByProxy(t, handshakes["an untrusted certificate"])
 		})
 	}
 }
@@ -187,7 +187,7 @@ extendedKeyUsage = serverAuth
 `
 
 // wantRefusedByProxy wants nothing to reach the gateway, with either credential.
-func (f *front) wantRefusedByProxy(t *testing.T, pairs []tls.Certificate) {
+func (f *proxiedGateway) wantRefusedByProxy(t *testing.T, pairs []tls.Certificate) {
 	t.Helper()
 	f.recorder.Take()
 	for _, r := range []harness.Request{harness.Get("/events", f.social), harness.PlainGet("/events").With(f.attached(f.header))} {

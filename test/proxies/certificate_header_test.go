@@ -28,8 +28,8 @@ func wantConfiguration(t *testing.T, file string) {
 	marksOf(t, file, text)
 }
 
-// wired starts a gateway for which the test acts as the proxy.
-func wired(t *testing.T, header string) *harness.Gateway {
+// startForTestProxy starts a gateway for which the test acts as the proxy.
+func startForTestProxy(t *testing.T, header string) *harness.Gateway {
 	t.Helper()
 	_, issuer := harness.VectorCertificates(t)
 	u := harness.NewUpstream(t, nil)
@@ -68,7 +68,7 @@ func vector(t *testing.T, name string) string {
 func TestTraefikCertificateHeader(t *testing.T) {
 	t.Parallel()
 	wantConfiguration(t, "traefik-mtls.yaml")
-	g := wired(t, "X-Forwarded-Tls-Client-Cert")
+	g := startForTestProxy(t, "X-Forwarded-Tls-Client-Cert")
 	from := func(value string) harness.Request {
 		return harness.PlainGet("/events").With("X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: app.example", "X-Forwarded-Port: 443",
 			"X-Forwarded-Proto: https", "X-Forwarded-Server: edge", "X-Forwarded-Tls-Client-Cert: "+value, "X-Real-Ip: 192.0.2.7")
@@ -87,7 +87,7 @@ func TestTraefikCertificateHeader(t *testing.T) {
 // and the examples of Envoy's documentation, which hold no certificate.
 func TestEnvoyCertificateHeader(t *testing.T) {
 	t.Parallel()
-	g := wired(t, "X-Forwarded-Client-Cert")
+	g := startForTestProxy(t, "X-Forwarded-Client-Cert")
 	from := func(value string) harness.Request {
 		return harness.PlainGet("/events").With("x-forwarded-proto: https",
 			"x-envoy-external-address: 192.0.2.7", "x-forwarded-client-cert: "+value, "x-forwarded-for: 192.0.2.7", "x-envoy-expected-rq-timeout-ms: 60000")

@@ -14,7 +14,7 @@ import (
 
 // flaws returns the checks of a configuration, by the word that the comments in the
 // configurations use. Each returns a description of the flaw, or "" if there is none.
-func (f *front) flaws() map[string]func(t *testing.T) string {
+func (f *proxiedGateway) flaws() map[string]func(t *testing.T) string {
 	return map[string]func(t *testing.T) string{
 		"certificate": f.spoofedCertificate,
 		"variants":    f.spoofedVariant,
@@ -27,7 +27,7 @@ func (f *front) flaws() map[string]func(t *testing.T) string {
 
 // spoofedCertificate sends social's certificate in the proxy's header, without a handshake
 // as social.
-func (f *front) spoofedCertificate(t *testing.T) string {
+func (f *proxiedGateway) spoofedCertificate(t *testing.T) string {
 	t.Helper()
 	if !f.mutual {
 		return ""
@@ -54,7 +54,7 @@ func (f *front) spoofedCertificate(t *testing.T) string {
 // becomesSocial sends the lines with mail's certificate in the handshake or without one.
 // A refusal is right in both cases. Otherwise the identity at the upstream must be mail's
 // with the handshake, and social's by X-SSL-Auth without one.
-func (f *front) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...string) string {
+func (f *proxiedGateway) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...string) string {
 	t.Helper()
 	a, err := f.ask(t, harness.PlainGet("/events").With(lines...), pairs...)
 	head := strings.Split(f.gateway.Upstream.Take(), "\r\n")
@@ -74,7 +74,7 @@ func (f *front) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...st
 // spoofedVariant sends the fields that the gateway or the service trusts in other
 // spellings. None may change the identity that arrives at the service. Spellings with
 // "_", which most servers read as "-", must not get through the proxy at all.
-func (f *front) spoofedVariant(t *testing.T) string {
+func (f *proxiedGateway) spoofedVariant(t *testing.T) string {
 	t.Helper()
 	for _, c := range aliasCharacters {
 		if flaw := f.spoofedIdentity(t, c); flaw != "" {
@@ -91,7 +91,7 @@ func (f *front) spoofedVariant(t *testing.T) string {
 }
 
 // spoofedIdentity sends the service's fields beside mail's certificate.
-func (f *front) spoofedIdentity(t *testing.T, c rune) string {
+func (f *proxiedGateway) spoofedIdentity(t *testing.T, c rune) string {
 	t.Helper()
 	a := f.asMail(t, harness.Get("/events", f.mail).With(aliases(serviceFields(), c, "social")...))
 	head := strings.Split(f.gateway.Upstream.Take(), "\r\n")
@@ -107,7 +107,7 @@ func (f *front) spoofedIdentity(t *testing.T, c rune) string {
 }
 
 // spoofedHandshake sends the proxy's field with social's certificate.
-func (f *front) spoofedHandshake(t *testing.T, c rune) string {
+func (f *proxiedGateway) spoofedHandshake(t *testing.T, c rune) string {
 	t.Helper()
 	for _, alias := range aliases([]string{f.header}, c, f.social.HeaderValue(certheader.Base64DER)) {
 		for _, pairs := range [][]tls.Certificate{{f.handshake}, nil} {
@@ -125,7 +125,7 @@ func (f *front) spoofedHandshake(t *testing.T, c rune) string {
 }
 
 // spoofedForwarded sends another address, host, protocol and request id than its own.
-func (f *front) spoofedForwarded(t *testing.T) string {
+func (f *proxiedGateway) spoofedForwarded(t *testing.T) string {
 	t.Helper()
 	const elsewhere = "203.0.113.7"
 	head := f.wantMail(t, harness.Get("/events", f.mail).With("X-Forwarded-For: "+elsewhere, "X-Forwarded-Proto: http",
@@ -148,7 +148,7 @@ func (f *front) spoofedForwarded(t *testing.T) string {
 }
 
 // tooSmall sends a certificate of nearly the size that certgate accepts.
-func (f *front) tooSmall(t *testing.T) string {
+func (f *proxiedGateway) tooSmall(t *testing.T) string {
 	t.Helper()
 	value := f.long.HeaderValue(certheader.Base64DER)
 	if len(value) < 15<<10 || len(value) > 16<<10 {
@@ -163,7 +163,7 @@ func (f *front) tooSmall(t *testing.T) string {
 }
 
 // rewritten sends bytes in path and query that some proxies rewrite.
-func (f *front) rewritten(t *testing.T) string {
+func (f *proxiedGateway) rewritten(t *testing.T) string {
 	t.Helper()
 	target := "/events/a%2Bb+c=d%7e~e%C3%A9;f?q=%2B+%26=a%20b%2Fc&d=%25=="
 	if f.decodes {
@@ -178,7 +178,7 @@ func (f *front) rewritten(t *testing.T) string {
 
 // reconnecting sends one request of each of several clients in turn, and counts the
 // connections to the gateway. Each of Apache's few processes keeps its own.
-func (f *front) reconnecting(t *testing.T) string {
+func (f *proxiedGateway) reconnecting(t *testing.T) string {
 	t.Helper()
 	const clients, few = 12, 6
 	opened := f.recorder.Connections()

@@ -6,17 +6,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/test/harness"
 )
 
-// patient is a load balancer for the doctor.
-type patient struct {
+// loadBalancer is a load balancer for the doctor.
+type loadBalancer struct {
 	url, ca, certificate string
 }
 
-// newPatient runs a configuration before g, with a certificate for its address.
-func newPatient(t *testing.T, g *harness.Gateway, mail harness.Certificate, file string, edit func(text string) string) patient {
+// startLoadBalancer runs a configuration before g, with a certificate for its address.
+func startLoadBalancer(t *testing.T, g *harness.Gateway, mail harness.Certificate, file string, edit func(text string) string) loadBalancer {
 	t.Helper()
 	m := harness.NewMasterKey(t, "p256")
 	own := m.Issue(t, harness.CertificateOptions{Subject: "/CN=" + harness.ProxyAddress, Extensions: "subjectAltName = IP:" + harness.ProxyAddress + "\n"})
@@ -28,12 +27,12 @@ func newPatient(t *testing.T, g *harness.Gateway, mail harness.Certificate, file
 	p := startProxy(t, proxyOptions{file, map[string]string{
 		"SERVER_CERT": at("server.crt"), "SERVER_KEY": at("p256.key"), "SERVER_PEM": at("server.pem"), "GATEWAY": g.Addr,
 	}, edit})
-	return patient{"https://" + p.addr, at(m.CertFile), at("mail.crt")}
+	return loadBalancer{"https://" + p.addr, at(m.CertFile), at("mail.crt")}
 }
 
-// examine wants these lines, each as verdict, check and a piece of the text, and
+// wantFindings wants these lines, each as verdict, check and a piece of the text, and
 // no problem beside them.
-func (p patient) examine(t *testing.T, code int, want ...[3]string) {
+func (p loadBalancer) wantFindings(t *testing.T, code int, want ...[3]string) {
 	t.Helper()
 	result := harness.Run(t, "certgate", nil, "doctor", "--url", p.url, "--ca", p.ca, "--cert", p.certificate, "--json")
 	var said struct {
@@ -87,7 +86,7 @@ func TestDoctor(t *testing.T) {
 			if strings.HasPrefix(file, "nginx") { // whose $host has no port
 				authority = "note"
 			}
-			newPatient(t, g, mail, file, edit).examine(t, 0,
+			startLoadBalancer(t, g, mail, file, edit).wantFindings(t, 0,
 				[3]string{"ok", "connection", " and TLS 1."},
 				[3]string{"ok", "echo", "of client mail"},
 				[3]string{"ok", "forms", "percent, form, spaced, escaped, joined, base64, der, rfc9440, xfcc"},
@@ -103,7 +102,7 @@ func TestDoctor(t *testing.T) {
 				[3]string{"ok", "hop", "reuses its connections"})
 		})
 	}
-	ill := map[string]struct {
+	faulty := map[string]struct {
 		edit func(text string) string
 		want [][3]string
 	}{
@@ -146,60 +145,23 @@ func TestDoctor(t *testing.T) {
 				{"ok", "forms", "percent, form, spaced, escaped, base64, der, xfcc"},
 			}},
 	}
-	for name, test := range ill {
+	for name, test := range faulty {
 		t.Run(name, func(t *testing.T) {
 			code := 0
 			if test.want[0][0] == "problem" {
 				code = 1
 			}
-			newPatient(t, g, mail, "nginx-tls.conf", test.edit).examine(t, code, test.want...)
+			startLoadBalancer(t, g, mail, "nginx-tls.conf", test.edit).wantFindings(t, code, test.want...)
 		})
 	}
 	t.Run("certificate header passed on", func(t *testing.T) {
 		believing := harness.NewGateway(t, m, env.With(harness.Env{"AUTH_PROXY_HEADER": proxyHeader}))
-		newPatient(t, believing, mail, "nginx-tls.conf", nil).examine(t, 1,
+		startLoadBalancer(t, believing, mail, "nginx-tls.conf", nil).wantFindings(t, 1,
 			[3]string{"problem", "proxy headers", "every client can impersonate any other client: a client's own X-SSL-Client-Cert"})
 	})
 	t.Run("no echo", func(t *testing.T) {
 		silent := harness.NewGateway(t, m, harness.Env{"ACCESS_RULES": "rules: [{name: a, clients: [mail], allow: [GET /events]}]"})
-		newPatient(t, silent, mail, "nginx-tls.conf", nil).examine(t, 1, [3]string{"problem", "echo", "set ECHO_PATH=/certgate/echo"})
+		startLoadBalancer(t, silent, mail, "nginx-tls.conf", nil).wantFindings(t, 1, [3]string{"problem", "echo", "set ECHO_PATH=/certgate/echo"})
 		silent.Upstream.WantNothing(t)
 	})
-}
-
-// TestEchoPath checks that the echo is off by default, and that it responds to verified
-// clients only.
-func TestEchoPath(t *testing.T) {
-	t.Parallel()
-	m := harness.NewMasterKey(t, "p256")
-	mail := m.Issue(t, harness.OU("mail"))
-	harness.NewGateway(t, m, nil).WantAllowed(t, harness.Get("/certgate/echo", mail))
-
-	revoked, denied := m.Issue(t, harness.OU("social")), m.Issue(t, harness.OU("billing"))
-	g := harness.NewGateway(t, m, harness.Env{
-		"ECHO_PATH":    "/certgate/echo",
-		"ACCESS_RULES": harness.AllowAllRules + "deny:\n  - client: billing\n  - serial: \"" + revoked.Serial() + "\"\n",
-	})
-	if _, err := g.Stderr.WaitLine(func(line string) bool {
-		return strings.Contains(line, `"warn"`) && strings.Contains(line, `"ECHO_PATH: `)
-	}); err != nil {
-		t.Errorf("want a warning: %v", err)
-	}
-	a := harness.Send(t, g.Addr, harness.Get("/certgate/echo", mail).With("Authorization: Bearer hidden"))
-	if a.Status != 200 || !strings.Contains(a.Body, `"client":"mail"`) || strings.Contains(a.Body, "hidden") || a.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("want the echo, found %d %s", a.Status, a.Body)
-	}
-	harness.RecordOutput("the echo in "+t.Name(), a.Body)
-	g.Upstream.WantNothing(t)
-	for reason, r := range map[refusal.Reason]harness.Request{
-		refusal.CredentialMissing:    harness.PlainGet("/certgate/echo"),
-		refusal.CertificateUntrusted: harness.Get("/certgate/echo", harness.NewMasterKey(t, "p256").Issue(t, harness.OU("mail"))),
-		refusal.CertificateRevoked:   harness.Get("/certgate/echo", revoked),
-		refusal.AccessDenied:         harness.Get("/certgate/echo", denied),
-		refusal.MethodNotAllowed:     harness.Get("/certgate/echo", mail).Post("x"),
-		refusal.PathAmbiguous:        harness.Get("/certgate/echo/../echo", mail),
-	} {
-		g.WantRefused(t, r, reason)
-	}
-	g.WantAllowed(t, harness.Get("/events", mail))
 }

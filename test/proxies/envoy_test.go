@@ -12,15 +12,15 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-const envoyAttaches = "envoy-mtls.yaml"
+const envoyMTLSFile = "envoy-mtls.yaml"
 
 // certificateOf matches a certificate as Envoy writes it into X-Forwarded-Client-Cert:
 // PEM that is percent-encoded, with a line break at its end.
 const certificateOf = `-----BEGIN%20CERTIFICATE-----%0A[A-Za-z0-9%]+-----END%20CERTIFICATE-----%0A`
 
-// withServerNames gives the cast another server certificate, with URIs, which Envoy
+// withServerNames replaces the server certificate by one with URIs, which Envoy
 // writes as By.
-func (c *cast) withServerNames(t *testing.T) {
+func (c *credentials) withServerNames(t *testing.T) {
 	t.Helper()
 	server := harness.NewMasterKey(t, "p256")
 	own := server.Issue(t, harness.CertificateOptions{Subject: "/CN=app.example",
@@ -35,7 +35,7 @@ func (c *cast) withServerNames(t *testing.T) {
 func TestEnvoyXFCC(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "envoy")
-	c := newCast(t)
+	c := newCredentials(t)
 	c.withServerNames(t)
 	named := func(names string) tls.Certificate {
 		return tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: harness.ClientExtensions + "subjectAltName = " + names + "\n"}))
@@ -69,8 +69,8 @@ func TestEnvoyXFCC(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, envoyAttaches)
-			f.start(t, envoyAttaches, func(text string) string {
+			f := newProxiedGateway(t, c, envoyMTLSFile)
+			f.start(t, envoyMTLSFile, func(text string) string {
 				return strings.Replace(text, "set_current_client_cert_details: { cert: true }", "set_current_client_cert_details: { "+tt.details+" } #", 1)
 			})
 			a, err := f.ask(t, harness.PlainGet("/events"), tt.handshake)
@@ -104,7 +104,7 @@ func TestEnvoyXFCC(t *testing.T) {
 func TestEnvoySpoofedXFCC(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "envoy")
-	c := newCast(t)
+	c := newCredentials(t)
 	for value, want := range map[string]struct {
 		client string
 		reason refusal.Reason
@@ -117,8 +117,8 @@ func TestEnvoySpoofedXFCC(t *testing.T) {
 	} {
 		t.Run(value, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, envoyAttaches)
-			f.start(t, envoyAttaches, func(text string) string {
+			f := newProxiedGateway(t, c, envoyMTLSFile)
+			f.start(t, envoyMTLSFile, func(text string) string {
 				return strings.Replace(text, "forward_client_cert_details: SANITIZE_SET", "forward_client_cert_details: "+value+" #", 1)
 			})
 			a := f.asMail(t, harness.PlainGet("/events").With(f.attached("x-forwarded-client-cert")))

@@ -51,7 +51,7 @@ func marksOf(t *testing.T, file, text string) []mark {
 // the other tests detect the flaw.
 func TestEssentialLines(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	edits := mutualFiles()
 	for _, file := range tlsFiles() {
 		edits[file] = strings.NewReplacer()
@@ -59,7 +59,7 @@ func TestEssentialLines(t *testing.T) {
 	for file, optional := range edits {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, c, file)
+			f := newProxiedGateway(t, c, file)
 			for _, m := range marksOf(t, file, string(harness.ReadFile(t, proxyFolder, file))) {
 				t.Run(m.flaw+" "+m.gone, func(t *testing.T) {
 					f.start(t, file, func(text string) string { return optional.Replace(m.without(text)) })

@@ -12,12 +12,12 @@ import (
 // each real proxy, and that a copy is refused.
 func TestSignedRequestsThroughProxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	mail := harness.Signer{Certificate: c.mail, Key: c.clients.ReadKey(t, "p256.key")}
 	for _, file := range tlsFiles() {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			f := newFrontWith(t, c, file, harness.SignatureRequired().With(harness.Env{"TRUSTED_PROXIES": "127.0.0.1/32"}))
+			f := newProxiedGatewayWith(t, c, file, harness.SignatureRequired().With(harness.Env{"TRUSTED_PROXIES": "127.0.0.1/32"}))
 			f.start(t, file, nil)
 			for _, r := range []harness.Request{
 				harness.PlainRequest("GET", "/events?from=2013-08-01&q=%20%2B+"), harness.PlainRequest("GET", "/events/a%20b;v=1"),
@@ -37,7 +37,7 @@ func TestSignedRequestsThroughProxies(t *testing.T) {
 // TestSignedRequestsThroughProxyWithOtherHost uses an nginx that writes its own Host.
 func TestSignedRequestsThroughProxyWithOtherHost(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	const file = "nginx-tls.conf"
 	mail := harness.Signer{Certificate: c.mail, Key: c.clients.ReadKey(t, "p256.key")}
 	r := func() harness.Request {
@@ -46,10 +46,10 @@ func TestSignedRequestsThroughProxyWithOtherHost(t *testing.T) {
 	rewriting := func(text string) string {
 		return strings.Replace(text, "proxy_set_header Host $host;", "proxy_set_header Host gateway.internal;", 1)
 	}
-	f := newFrontWith(t, c, file, harness.Env{"AUTH_PROOF": "require"})
+	f := newProxiedGatewayWith(t, c, file, harness.Env{"AUTH_PROOF": "require"})
 	f.start(t, file, rewriting)
 	f.gateway.WantProblem(t, f.asMail(t, r()), refusal.ProofInvalid)
-	f = newFrontWith(t, c, file, harness.SignatureRequired())
+	f = newProxiedGatewayWith(t, c, file, harness.SignatureRequired())
 	f.start(t, file, rewriting)
 	f.wantMail(t, r())
 }

@@ -21,8 +21,8 @@ import (
 // certificate.
 const proxyHeader = "X-SSL-Client-Cert"
 
-// cast holds the certificates of the clients and of the proxy. Several proxies share it.
-type cast struct {
+// credentials holds the certificates of the clients and of the proxy. Several proxies share it.
+type credentials struct {
 	clients      *harness.MasterKey
 	mail, social harness.Certificate
 	long         harness.Certificate // nearly 16 KiB in base64
@@ -31,14 +31,14 @@ type cast struct {
 	files        map[string]string // values of the placeholders for certificates and keys
 }
 
-func newCast(t *testing.T) *cast {
+func newCredentials(t *testing.T) *credentials {
 	t.Helper()
 	m, server := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	own := server.Issue(t, harness.CertificateOptions{Subject: "/CN=app.example", Extensions: "subjectAltName = DNS:app.example\n"})
 	key := string(server.ReadFile(t, "p256.key"))
 	server.WriteFile(t, "server.crt", string(own.PEM))
 	server.WriteFile(t, "server.pem", string(own.PEM)+key)
-	c := &cast{clients: m, mail: m.Issue(t, harness.OU("mail")), social: m.Issue(t, harness.OU("social")), roots: x509.NewCertPool()}
+	c := &credentials{clients: m, mail: m.Issue(t, harness.OU("mail")), social: m.Issue(t, harness.OU("social")), roots: x509.NewCertPool()}
 	const comment = 11_700 // bytes, for 12 kB of DER
 	c.long = m.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: harness.ClientExtensions + "nsComment = " + strings.Repeat("x", comment) + "\n"})
 	c.handshake = tlsKeyPair(t, m, c.mail)
@@ -60,9 +60,9 @@ func tlsKeyPair(t *testing.T, m *harness.MasterKey, c harness.Certificate) tls.C
 	return pair
 }
 
-// front is a real proxy before a real gateway.
-type front struct {
-	*cast
+// proxiedGateway is a real proxy before a real gateway.
+type proxiedGateway struct {
+	*credentials
 	addr     string
 	header   string // in which the proxy attaches the handshake's certificate
 	decodes  bool   // whether the proxy decodes escapes of unreserved characters in a path
@@ -71,14 +71,14 @@ type front struct {
 	recorder *harness.Recorder
 }
 
-// newFront starts a gateway that trusts the proxy of a file. start starts the proxy.
-func newFront(t *testing.T, c *cast, file string) *front {
+// newProxiedGateway starts a gateway that trusts the proxy of a file. start starts the proxy.
+func newProxiedGateway(t *testing.T, c *credentials, file string) *proxiedGateway {
 	t.Helper()
 	env := harness.Env{"TRUSTED_PROXIES": "127.0.0.1/32"}
 	if isMutual(file) {
 		env["AUTH_PROXY_HEADER"] = headerOf(file)
 	}
-	return newFrontWith(t, c, file, env)
+	return newProxiedGatewayWith(t, c, file, env)
 }
 
 func isMutual(file string) bool { return strings.Contains(file, "-mtls.") }
@@ -97,18 +97,18 @@ func headerOf(file string) string {
 	}
 }
 
-func newFrontWith(t *testing.T, c *cast, file string, env harness.Env) *front {
+func newProxiedGatewayWith(t *testing.T, c *credentials, file string, env harness.Env) *proxiedGateway {
 	t.Helper()
 	program, _, _ := strings.Cut(file, "-")
 	harness.LookProgram(t, proxyCommands()[program].name) // before anything else is started
 	g := harness.NewGateway(t, c.clients, env)
-	return &front{
-		cast: c, header: headerOf(file), decodes: isTraefik(file), mutual: isMutual(file), gateway: g, recorder: harness.NewRecorder(t, g.Addr),
+	return &proxiedGateway{
+		credentials: c, header: headerOf(file), decodes: isTraefik(file), mutual: isMutual(file), gateway: g, recorder: harness.NewRecorder(t, g.Addr),
 	}
 }
 
 // start starts the proxy until the test ends; edit may be nil.
-func (f *front) start(t *testing.T, file string, edit func(text string) string) {
+func (f *proxiedGateway) start(t *testing.T, file string, edit func(text string) string) {
 	t.Helper()
 	values := maps.Clone(f.files)
 	values["GATEWAY"] = f.recorder.Addr
@@ -122,7 +122,7 @@ func (f *front) start(t *testing.T, file string, edit func(text string) string) 
 
 // waitForRoute waits until Traefik has read its dynamic configuration: it listens before
 // it does so.
-func (f *front) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
+func (f *proxiedGateway) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); time.Sleep(harness.PollInterval) {
 		if a, err := f.ask(t, harness.PlainGet("/events"), pairs...); err == nil && a.Status != http.StatusNotFound {
@@ -136,7 +136,7 @@ func (f *front) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
 const clientAddress = "127.0.0.2"
 
 // dial connects to the proxy by TLS, with a client certificate or without one.
-func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*harness.Conn, error) {
+func (f *proxiedGateway) dial(t *testing.T, pairs ...tls.Certificate) (*harness.Conn, error) {
 	t.Helper()
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: harness.Timeout, LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientAddress)}},
@@ -155,7 +155,7 @@ func (f *front) dial(t *testing.T, pairs ...tls.Certificate) (*harness.Conn, err
 
 // ask sends r over a connection of its own. A proxy that refuses a client may respond, or
 // close the connection, which is an error.
-func (f *front) ask(t *testing.T, r harness.Request, pairs ...tls.Certificate) (harness.Response, error) {
+func (f *proxiedGateway) ask(t *testing.T, r harness.Request, pairs ...tls.Certificate) (harness.Response, error) {
 	t.Helper()
 	c, err := f.dial(t, pairs...)
 	if err != nil {
@@ -182,7 +182,7 @@ func RoundTrip(c *harness.Conn, r harness.Request) (harness.Response, error) {
 
 // asMail sends r as the client mail, with the credential that the proxy expects. It wants
 // a response.
-func (f *front) asMail(t *testing.T, r harness.Request) harness.Response {
+func (f *proxiedGateway) asMail(t *testing.T, r harness.Request) harness.Response {
 	t.Helper()
 	a, err := f.ask(t, r, f.handshakes()...)
 	if err != nil {
@@ -191,7 +191,7 @@ func (f *front) asMail(t *testing.T, r harness.Request) harness.Response {
 	return a
 }
 
-func (f *front) handshakes() []tls.Certificate {
+func (f *proxiedGateway) handshakes() []tls.Certificate {
 	if f.mutual {
 		return []tls.Certificate{f.handshake}
 	}
@@ -200,7 +200,7 @@ func (f *front) handshakes() []tls.Certificate {
 
 // wantMail sends r as mail and wants it at the upstream with mail's identity. It returns
 // the header that arrived there.
-func (f *front) wantMail(t *testing.T, r harness.Request) []string {
+func (f *proxiedGateway) wantMail(t *testing.T, r harness.Request) []string {
 	t.Helper()
 	f.recorder.Take()
 	if a := f.asMail(t, r); a.Status != http.StatusOK {
@@ -214,13 +214,13 @@ func (f *front) wantMail(t *testing.T, r harness.Request) []string {
 }
 
 // attached returns a header line with social's certificate under a name.
-func (f *front) attached(name string) string {
+func (f *proxiedGateway) attached(name string) string {
 	return name + ": " + f.social.HeaderValue(certheader.Base64DER)
 }
 
 // overHTTP2 sends a header by HTTP/2, as most clients do where a proxy offers it, and
 // returns the status. A name in lower case is sent unchanged.
-func (f *front) overHTTP2(t *testing.T, header http.Header, pairs ...tls.Certificate) int {
+func (f *proxiedGateway) overHTTP2(t *testing.T, header http.Header, pairs ...tls.Certificate) int {
 	t.Helper()
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: f.roots, ServerName: "app.example", MinVersion: tls.VersionTLS12, Certificates: pairs},

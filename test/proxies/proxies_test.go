@@ -43,7 +43,7 @@ func proxyCommands() map[string]proxyCommand {
 type proxyOptions struct {
 	file   string                   // in proxyFolder, NAME-….EXTENSION
 	values map[string]string        // of the file's ${NAME}s, beside those that startProxy knows
-	edit   func(text string) string // changes the configuration, to see what becomes of it; may be nil
+	edit   func(text string) string // changes the configuration; may be nil
 }
 
 // proxy is a running program.

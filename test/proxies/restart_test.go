@@ -13,8 +13,8 @@ import (
 
 // twoGateways are two gateways with a service each, behind one real proxy.
 type twoGateways struct {
-	*front
-	checks   bool // whether the proxy asks /healthz
+	*proxiedGateway
+	checks   bool // whether the proxy checks /healthz
 	env      [2]harness.Env
 	gateways [2]*harness.Gateway
 
@@ -24,11 +24,11 @@ type twoGateways struct {
 }
 
 // newTwoGateways starts the gateways and the proxy of a file.
-func newTwoGateways(t *testing.T, c *cast, file string, checks bool) *twoGateways {
+func newTwoGateways(t *testing.T, c *credentials, file string, checks bool) *twoGateways {
 	t.Helper()
 	program, _, _ := strings.Cut(file, "-")
 	harness.LookProgram(t, proxyCommands()[program].name)
-	p := &twoGateways{front: &front{cast: c}, checks: checks, arrived: map[string]int{}}
+	p := &twoGateways{proxiedGateway: &proxiedGateway{credentials: c}, checks: checks, arrived: map[string]int{}}
 	values := maps.Clone(c.files)
 	for i, name := range []string{"GATEWAY_A", "GATEWAY_B"} {
 		u := harness.NewUpstream(t, func(_ http.ResponseWriter, r *http.Request) { p.count(i, r.Header.Get("X-Load")) })
@@ -82,7 +82,7 @@ func (p *twoGateways) servedBy() [2]int {
 }
 
 // restart restarts a gateway, while the load goes on, and returns when it is ready. A
-// proxy that asks /healthz must also have noticed, because it does not try the gateway
+// proxy that checks /healthz must also have noticed, because it does not use the gateway
 // before.
 func (p *twoGateways) restart(t *testing.T, l *steadyLoad, i int) {
 	t.Helper()
@@ -134,7 +134,7 @@ func (p *twoGateways) waitForOnly(t *testing.T, l *steadyLoad, i int) {
 // come in: none is lost, and no POST arrives twice.
 func TestRestartBehindProxies(t *testing.T) {
 	t.Parallel()
-	c := newCast(t)
+	c := newCredentials(t)
 	for file, checks := range map[string]bool{
 		"nginx-two-gateways.conf": false, "haproxy-two-gateways.cfg": true, "envoy-two-gateways.yaml": true,
 	} {

@@ -52,7 +52,7 @@ func aliases(names []string, c rune, value string) (lines []string) {
 // wantNoAliases sends other spellings of the fields that a service trusts through a
 // proxy that forwards by itself, and wants only the identity of the certificate c at
 // the service.
-func (a asker) wantNoAliases(t *testing.T, c harness.Certificate) {
+func (a authzProxy) wantNoAliases(t *testing.T, c harness.Certificate) {
 	t.Helper()
 	for _, character := range aliasCharacters {
 		t.Run("alias "+string(character), func(t *testing.T) {
@@ -78,12 +78,12 @@ func TestAliasLines(t *testing.T) {
 		edit       []string // pairs of what is there and what replaces it
 		arrive     string   // the characters of the spellings that arrive
 	}{
-		{"nginx, every character", nginxAsks, []string{"ignore_invalid_headers on;", "ignore_invalid_headers off;"}, aliasCharacters},
-		{"nginx, underscores", nginxAsks, []string{"underscores_in_headers off;", "underscores_in_headers on;"}, "_"},
-		{"Caddy", caddyAsks, caddyLines, aliasCharacters},
+		{"nginx, every character", nginxAuthzFile, []string{"ignore_invalid_headers on;", "ignore_invalid_headers off;"}, aliasCharacters},
+		{"nginx, underscores", nginxAuthzFile, []string{"underscores_in_headers off;", "underscores_in_headers on;"}, "_"},
+		{"Caddy", caddyAuthzFile, caddyLines, aliasCharacters},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a := startAsker(t, g, g.Authz.HTTP, test.file, strings.NewReplacer(test.edit...))
+			a := startAuthzProxy(t, g, g.Authz.HTTP, test.file, strings.NewReplacer(test.edit...))
 			for _, c := range aliasCharacters {
 				if found, want := a.aliasArrives(t, mail, c), strings.ContainsRune(test.arrive, c); found != want {
 					t.Errorf("X%[1]cClient%[1]cId: want it at the service: %[2]t, found: %[3]t", c, want, found)
@@ -95,7 +95,7 @@ func TestAliasLines(t *testing.T) {
 
 // aliasArrives reports whether X-Client-Id spelled with another character reaches the
 // service.
-func (a asker) aliasArrives(t *testing.T, as harness.Certificate, c rune) bool {
+func (a authzProxy) aliasArrives(t *testing.T, as harness.Certificate, c rune) bool {
 	t.Helper()
 	alias := strings.ReplaceAll("X-Client-Id", "-", string(c))
 	if found := a.send(t, harness.Get("/events", as).With(alias+": social")); found.Status != http.StatusOK {

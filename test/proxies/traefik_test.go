@@ -12,18 +12,18 @@ import (
 
 // startTraefik runs Traefik with the documented configuration before g, in which edit
 // has replaced something.
-func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Replacer) asker {
+func startTraefik(t *testing.T, c *credentials, g *harness.Gateway, edit *strings.Replacer) authzProxy {
 	t.Helper()
-	o := proxyOptions{file: traefikAsks, values: map[string]string{
+	o := proxyOptions{file: traefikAuthzFile, values: map[string]string{
 		"AUTHZ": g.Authz.HTTP, "SERVICE": strings.TrimPrefix(g.Upstream.URL, "http://"),
 		"SERVER_CERT": c.files["SERVER_CERT"], "SERVER_KEY": c.files["SERVER_KEY"],
 	}}
 	if edit != nil {
 		o.edit = edit.Replace
 	}
-	f := &front{cast: c, addr: startProxy(t, o).addr}
+	f := &proxiedGateway{credentials: c, addr: startProxy(t, o).addr}
 	f.waitForRoute(t)
-	return asker{g, f.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
+	return authzProxy{g, f.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
 		a, err := f.ask(t, r)
 		if err != nil {
@@ -37,41 +37,10 @@ func startTraefik(t *testing.T, c *cast, g *harness.Gateway, edit *strings.Repla
 func TestTraefikForwardAuth(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "traefik")
-	c := newCast(t)
-	mail, social := c.mail, c.social
-	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{
-		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events\", \"GET /files/{rest...}\"]}]\n",
-	}))
+	c := newCredentials(t)
+	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
 	traefik := startTraefik(t, c, g, nil)
-	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
-
-	traefik.wantPassed(t, good, mail)
-	traefik.wantPassed(t, harness.Get("/events?a=%2e%2e//&b=/../", mail), mail)
-	traefik.wantPassed(t, harness.Get("/files/a%20b/%C3%A9;v=1", mail), mail)
-	traefik.wantPassed(t, good.Post(strings.Repeat("a", 100<<10)), mail)
-	traefik.wantPassed(t, good.Post(harness.Chunked("hello", 2)).With("Transfer-Encoding: chunked"), mail)
-	traefik.wantPassed(t, good.With(spoofedFields()...), mail)
-	traefik.wantPassed(t, good.With("Connection: keep-alive, "+identityFields), mail)
-	traefik.wantNoAliases(t, mail)
-	for name, test := range map[string]struct {
-		request harness.Request
-		reason  refusal.Reason
-	}{
-		"no certificate":                {harness.PlainGet("/events"), refusal.CredentialMissing},
-		"another client":                {harness.Get("/events", social), refusal.AccessDenied},
-		"another path":                  {secret, refusal.AccessDenied},
-		"X-Forwarded of an allowed one": {secret.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"), refusal.AccessDenied},
-		"X-Original of an allowed one":  {secret.With("X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
-		"listed in Connection":          {secret.With("Connection: X-Forwarded-Uri, X-Forwarded-Method", "X-Original-Method: GET", "X-Original-URI: /events"), refusal.AccessDenied},
-		"another method":                {harness.Request{Method: http.MethodDelete, Target: "/events", Header: good.Header}, refusal.AccessDenied},
-		"two certificates":              {good.With(good.Header...), refusal.CredentialDuplicated},
-		"double slash":                  {harness.Get("//events", mail), refusal.PathAmbiguous},
-		"dot segment":                   {harness.Get("/files/../events", mail), refusal.PathAmbiguous},
-		"encoded dot segment":           {harness.Get("/files/%2e%2e/secret", mail), refusal.PathAmbiguous},
-		"encoded slash":                 {harness.Get("/files/..%2fsecret", mail), refusal.PathAmbiguous},
-	} {
-		t.Run(name, func(t *testing.T) { traefik.wantStopped(t, test.request, test.reason) })
-	}
+	traefik.wantAuthorization(t, c.mail, c.social, forwardedInConnection(c.mail), encodedDots(c.mail))
 }
 
 // TestTraefikForwardAuthIncomplete changes lines that the files call essential and expects
@@ -79,7 +48,7 @@ func TestTraefikForwardAuth(t *testing.T) {
 func TestTraefikForwardAuthIncomplete(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "traefik")
-	c := newCast(t)
+	c := newCredentials(t)
 	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
 	}))
@@ -96,7 +65,7 @@ func TestTraefikForwardAuthIncomplete(t *testing.T) {
 		trusting := []string{`address: "${ADDRESS}:${PORT}"`, `address: "${ADDRESS}:${PORT}"` + "\n    forwardedHeaders: {insecure: true}"}
 		spoofed := harness.Get("/secret", c.mail).With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events")
 		traefik := startTraefik(t, c, g, strings.NewReplacer(trusting...))
-		traefik.wantStopped(t, spoofed, refusal.AccessDenied)
+		traefik.wantRefused(t, spoofed, refusal.AccessDenied)
 		traefik = startTraefik(t, c, g, strings.NewReplacer(append(trusting, "trustForwardHeader: false", "trustForwardHeader: true")...))
 		if a := traefik.send(t, spoofed); a.Status != http.StatusOK {
 			t.Errorf("want certgate to decide on the client's X-Forwarded-Uri, found status %d", a.Status)
