@@ -4,14 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"maps"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +18,6 @@ import (
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/access"
-	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
 const goodRules = `rules:
@@ -221,79 +217,6 @@ func TestKeyForms(t *testing.T) {
 	}
 }
 
-func TestFiles(t *testing.T) {
-	environ := required(t)
-	dir := t.TempDir()
-	for _, name := range []string{"AUTH_PUBLIC_KEY", "ACCESS_RULES"} {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(environ[name]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		delete(environ, name)
-		environ[name+"_FILE"] = file
-	}
-	c := load(t, environ)
-	if len(c.Keyring.Anchors()) != 1 || c.Rules.RuleCount != 1 {
-		t.Errorf("%d anchors and %d rules, want one of each", len(c.Keyring.Anchors()), c.Rules.RuleCount)
-	}
-	if c.KeyringFile != environ["AUTH_PUBLIC_KEY_FILE"] || c.RulesFile != environ["ACCESS_RULES_FILE"] {
-		t.Errorf("files %q and %q, want those that were read", c.KeyringFile, c.RulesFile)
-	}
-}
-
-// content reads a file as package filewatch does.
-func content(name string) regularfile.File {
-	read, err := regularfile.Read(name, regularfile.MaxBytes)
-	return regularfile.File{Name: name, Text: read.Text, Err: err}
-}
-
-func contents(names ...string) (files []regularfile.File) {
-	for _, name := range names {
-		files = append(files, content(name))
-	}
-	return files
-}
-
-// TestParseChangedFiles parses files as the gateway does after a change.
-func TestParseChangedFiles(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	key := required(t)["AUTH_PUBLIC_KEY"]
-	keys, list := write("keys", key), write("rules", goodRules)
-	if ring, err := config.ParseKeyring(content(keys), 2048); err != nil || len(ring.Anchors()) != 1 {
-		t.Errorf("keyring: %v, want one anchor", err)
-	}
-	if document, err := config.ParseRules(content(list)); err != nil || document.RuleCount != 1 {
-		t.Errorf("rules: %v, want one", err)
-	}
-	missing := filepath.Join(dir, "missing")
-	_, bigErr := config.ParseKeyring(content(write("big", strings.Repeat("x", 1<<20+1))), 2048)
-	_, keyErr := config.ParseKeyring(content(list), 2048)
-	_, noKeyErr := config.ParseKeyring(content(missing), 2048)
-	_, rulesErr := config.ParseRules(content(keys))
-	_, noRulesErr := config.ParseRules(content(missing))
-	for _, tt := range []struct {
-		err  error
-		want string
-	}{
-		{keyErr, "want PEM"},
-		{bigErr, "more than 1048576 bytes"},
-		{noKeyErr, "no such file or directory"},
-		{rulesErr, "found PEM, want YAML rules"},
-		{noRulesErr, "no such file or directory"},
-	} {
-		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) {
-			t.Errorf("error %v, want %q", tt.err, tt.want)
-		}
-	}
-}
-
 // TestLoadKeepsArgument checks that Load does not modify its argument.
 func TestLoadKeepsArgument(t *testing.T) {
 	environ := required(t)
@@ -317,75 +240,6 @@ func TestNilEnvironmentIsEmpty(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "ACCESS_RULES", "UPSTREAM_URL"}, names); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
-	}
-}
-
-func TestWarnings(t *testing.T) {
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	twice, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const noAuthority = "PUBLIC_AUTHORITY: without it, signatures are verified"
-	tests := []struct {
-		name string
-		set  map[string]string
-		want []string // one substring for each warning
-	}{
-		{"none", nil, nil},
-		{"admin port on all addresses", map[string]string{"ADMIN_ADDR": ":9090"}, []string{"ADMIN_ADDR: :9090 can be reached"}},
-		{"admin port on a network address", map[string]string{"ADMIN_ADDR": "192.0.2.7:9090"}, []string{"ADMIN_ADDR: 192.0.2.7:9090 can be"}},
-		{"admin port on loopback", map[string]string{"ADMIN_ADDR": "[::1]:9090"}, nil},
-		{"admin port off", map[string]string{"ADMIN_ADDR": ""}, nil},
-		{"longest clock skew without warning", map[string]string{"AUTH_CLOCK_SKEW": "10m"}, nil},
-		{"long clock skew", map[string]string{"AUTH_CLOCK_SKEW": "10m1s"},
-			[]string{"AUTH_CLOCK_SKEW: certificates are accepted until 10m1s after they have expired"}},
-		{"weak keys", map[string]string{"AUTH_MIN_RSA_BITS": "1024", "AUTH_PUBLIC_KEY": publicPEM(t, small.Public())},
-			[]string{"AUTH_MIN_RSA_BITS: RSA keys of 1024 bits"}},
-		{"a key twice", map[string]string{"AUTH_PUBLIC_KEY": publicPEM(t, twice.Public()) + publicPEM(t, twice.Public())},
-			[]string{"AUTH_PUBLIC_KEY: block 2 (line 5): found the key of block 1 again"}},
-		{"almost 2048 bits", map[string]string{"AUTH_MIN_RSA_BITS": "2047"}, []string{"AUTH_MIN_RSA_BITS: RSA keys of 2047 bits"}},
-		{"half of all addresses", map[string]string{"TRUSTED_PROXIES": "0.0.0.0/1,8000::/1"},
-			[]string{"TRUSTED_PROXIES: 0.0.0.0/1 is", "TRUSTED_PROXIES: 8000::/1 is"}},
-		{"peers without listener", map[string]string{"AUTHZ_PEERS": "127.0.0.1"}, []string{"AUTHZ_PEERS: has no effect without AUTHZ_ADDR or AUTHZ_GRPC_ADDR"}},
-		{"peers", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_ADDR": ":9191"}, nil},
-		{"peers of Envoy only", map[string]string{"AUTHZ_PEERS": "127.0.0.1", "AUTHZ_GRPC_ADDR": ":9192"}, nil},
-		{"many peers", map[string]string{"AUTHZ_PEERS": "0.0.0.0/1", "AUTHZ_ADDR": ":9191"}, []string{"AUTHZ_PEERS: 0.0.0.0/1 is"}},
-		{"stale policy without lists", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
-		{"redis policy without redis", map[string]string{"REDIS_DOWN": "remember"}, []string{"REDIS_DOWN: has no effect without REDIS_URL"}},
-		{"redis policy with redis", map[string]string{"REDIS_DOWN": "remember", "REDIS_URL": "redis://redis"}, nil},
-		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: requests at and below /certgate/echo are answered by the gateway"}},
-		{"signatures without authority", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
-		{"signatures of one rule without authority", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},
-		{"signatures for a host", map[string]string{"AUTH_PROOF": "require", "PUBLIC_AUTHORITY": "schedule"}, nil},
-		{"a host without signatures", map[string]string{"PUBLIC_AUTHORITY": "schedule"}, nil},
-		{"no rule verifies signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n"}, nil},
-		{"one of two rules verifies signatures", map[string]string{"AUTH_PROOF": "require", "ACCESS_RULES": goodRules + "    proof: off\n  - {name: b, clients: [mail], allow: [GET /b]}\n"}, []string{noAuthority}},
-		{"former name", map[string]string{"FAST_LANE": "false"}, []string{"FAST_LANE: the variable is called HTTP_FAST_PATH now"}},
-		{"former and present name", map[string]string{"FAST_LANE": "false", "HTTP_FAST_PATH": "false"}, []string{"FAST_LANE: the variable is called HTTP_FAST_PATH now"}},
-		{"log level above info", map[string]string{"LOG_LEVEL": "warn"}, []string{"LOG_LEVEL: above info"}},
-		{"one letter missing", map[string]string{"AUTH_PUBLICKEY": "x"}, []string{`"AUTH_PUBLICKEY" is not a variable of certgate and has no effect; did you mean AUTH_PUBLIC_KEY?`}},
-		{"two letters wrong", map[string]string{"MAX_BUDY_BYTE": "1"}, []string{"did you mean MAX_BODY_BYTES?"}},
-		{"lower case", map[string]string{"auth_max_lifetime": "24h"}, []string{"did you mean AUTH_MAX_LIFETIME?"}},
-		{"variables of other programs", map[string]string{"UPSTREAM_PORT": "1", "HOME": "/", "AUTH_PUBLIC": "x", "MAX": "1"}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			environ := required(t)
-			maps.Copy(environ, tt.set)
-			have := load(t, environ).Warnings
-			if len(have) != len(tt.want) {
-				t.Fatalf("warnings %q, want %q", have, tt.want)
-			}
-			for i := range have {
-				if !strings.Contains(have[i], tt.want[i]) {
-					t.Errorf("warning %q, want %q", have[i], tt.want[i])
-				}
-			}
-		})
 	}
 }
 

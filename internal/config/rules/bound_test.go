@@ -52,6 +52,9 @@ func errorsOf(err error) []error {
 // refused before it is parsed, and that parsing the largest number of elements has a
 // limited cost, including the faults.
 func TestMemoryIsLimited(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test parses files of 8 MiB")
+	}
 	const size = 8 << 20
 	fill := func(piece string, size int) string { return strings.Repeat(piece, size/len(piece)) }
 	shapes := map[string]struct{ before, piece string }{
@@ -104,6 +107,9 @@ func allocatedBy(f func()) uint64 {
 
 // TestManyRules checks that the limit admits far more rules than installations use.
 func TestManyRules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test parses 20,000 rules")
+	}
 	var b strings.Builder
 	b.WriteString("rules:\n")
 	for i := range 20_000 {

@@ -23,6 +23,9 @@ import (
 // the page when its scripts have run.
 func chromium(t *testing.T, url string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test starts a browser")
+	}
 	path, err := exec.LookPath("chromium")
 	if err != nil && os.Getenv("CI") == "" {
 		t.Skip("chromium is not installed")

@@ -19,6 +19,9 @@ import (
 // loaded. The names certgate-agent and those below example resolve to 127.0.0.1.
 func browse(t *testing.T, url string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test starts a browser")
+	}
 	path, err := exec.LookPath("chromium")
 	switch {
 	case err == nil:

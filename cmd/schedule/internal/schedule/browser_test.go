@@ -18,6 +18,9 @@ import (
 // browser's messages.
 func chromium(t *testing.T, url string) (dom, messages string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test starts a browser")
+	}
 	path, err := exec.LookPath("chromium")
 	if err != nil && os.Getenv("CI") == "" {
 		t.Skip("chromium is not installed")
