@@ -148,10 +148,10 @@ func TestMutualTLSProxies(t *testing.T) {
 	otherKey := harness.NewMasterKey(t, "p256")
 	past := time.Now().Add(-time.Minute)
 	handshakes := map[string][]tls.Certificate{
-		"no certificate":         nil,
-		"an untrusted certificate":  {tlsKeyPair(t, otherKey, otherKey.Issue(t, harness.OU("mail")))},
-		"an expired certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotAfter: past}))},
-		"a server's certificate": {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: serverExtensions}))},
+		"no certificate":           nil,
+		"an untrusted certificate": {tlsKeyPair(t, otherKey, otherKey.Issue(t, harness.OU("mail")))},
+		"an expired certificate":   {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotAfter: past}))},
+		"a server's certificate":   {tlsKeyPair(t, c.clients, c.clients.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", Extensions: serverExtensions}))},
 	}
 	for file, optional := range mutualFiles() {
 		t.Run(file, func(t *testing.T) {
