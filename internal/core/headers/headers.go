@@ -14,6 +14,7 @@ const (
 	ClientAuth            = "X-Client-Auth"
 	ClientCertSerial      = "X-Client-Cert-Serial"
 	ClientCertFingerprint = "X-Client-Cert-Fingerprint"
+	ClientAssertion       = "X-Client-Assertion" // only with ASSERTION_KEY_FILE
 	RequestID             = "X-Request-Id"
 	ForwardedFor          = "X-Forwarded-For"
 	ForwardedProto        = "X-Forwarded-Proto"

@@ -47,6 +47,7 @@ type verification struct {
 	shortKeyID  string
 	ownKeyID    KeyID
 	fingerprint string
+	thumbprint  [sha256.Size]byte
 	serial      string
 	sharedKey   bool
 	// The result stays the same from the first to the second time, both included.
@@ -101,6 +102,11 @@ func (v Verified) NotAfter() time.Time { return v.details().notAfter() }
 // signature differently (for ECDSA, s and n-s are both valid) and it still verifies.
 func (v Verified) Fingerprint() string { return v.details().fingerprint }
 
+// Thumbprint returns the SHA-256 of the whole certificate in DER, as the client sent it
+// (x5t#S256, RFC 8705, section 3.1). One certificate can have several: see
+// [Verified.Fingerprint]. It is all zeros for the zero value.
+func (v Verified) Thumbprint() [sha256.Size]byte { return v.details().thumbprint }
+
 // SharedKey reports whether the certificate's own key also issues certificates, as in
 // the 2012 recipe, where clients have certificates self-signed with the master key.
 // Such a client has no key of its own and cannot prove possession of one.
@@ -134,6 +140,7 @@ func newVerification(cert *x509.Certificate, by Anchor) *verification {
 		shortKeyID:  by.id.Short(),
 		ownKeyID:    keyIDOf(cert),
 		fingerprint: hex.EncodeToString(sum[:]),
+		thumbprint:  sha256.Sum256(cert.Raw),
 		serial:      serialText(cert.SerialNumber),
 	}
 }
