@@ -66,6 +66,12 @@ func New(w http.ResponseWriter, r *http.Request, o *Options) *Body {
 // known.
 func (b *Body) Length() int64 { return b.length }
 
+// Held returns the content if all of it is in memory or the request has none. The caller
+// must not change it.
+func (b *Body) Held() (content []byte, ok bool) {
+	return b.held.content, b.buffered || b.length == 0
+}
+
 // BytesRead returns how many bytes were read in order to forward them.
 func (b *Body) BytesRead() int64 { return b.read.Load() }
 

@@ -18,12 +18,13 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // Options configure a [Forwarder]. All fields are required, except
-// CredentialHeaders and FastPath.
+// CredentialHeaders, FastPath and Signer.
 type Options struct {
 	// Pool contains the addresses of the upstream, all of them http or all https.
 	Pool *upstream.Pool
@@ -38,6 +39,9 @@ type Options struct {
 	// FastPath selects the HTTP/1.1 client of http1/client for plain requests to an http
 	// upstream, on systems that support it. Otherwise net/http sends every request.
 	FastPath bool
+	// Signer returns the current signer of assertions, or nil. It is called once for each
+	// request that has a place at the upstream. A nil function means no assertions.
+	Signer func() *assertion.Signer
 }
 
 // Forwarder sends requests to one upstream over pooled connections. It is safe for
@@ -49,6 +53,7 @@ type Forwarder struct {
 	bodies    body.Options
 	filter    Filter
 	vary      *Vary
+	signer    func() *assertion.Signer
 	buffers   sync.Pool // of *[bufferSize]byte
 	requests  sync.Pool // of *bufferedRequest that have been sent
 }
@@ -63,6 +68,10 @@ func New(o Options) *Forwarder {
 		},
 		filter: NewFilter(o.CredentialHeaders),
 		vary:   NewVary(o.CredentialHeaders),
+		signer: o.Signer,
+	}
+	if f.signer == nil {
+		f.signer = func() *assertion.Signer { return nil }
 	}
 	if o.FastPath && client.Supported {
 		f.clients = newClients(o.Pool, o.Timeout)
@@ -89,6 +98,9 @@ type Hop struct {
 	RequestID string
 	// Auth is how the client proved possession of its key: "bearer", "signed" or "mtls".
 	Auth string
+	// Assertion is the signed assertion about the request, or empty. [Forwarder.Forward]
+	// ignores it and makes its own.
+	Assertion string
 	// For, Proto and Host become X-Forwarded-For, -Proto and -Host.
 	For, Proto, Host string
 	// SignaturesRead reports that the gateway has evaluated the signature fields of the
@@ -152,10 +164,18 @@ func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reserv
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "%v", err)}
 	}
 	n, err := f.writeResponse(w, res, listed, out.hop)
-	if err != nil && refusal.Of(err) == nil {
-		err = failure(out.body, err)
+	if err != nil {
+		err = asRefusal(out.body, err)
 	}
 	return Result{Status: res.Status, BytesOut: n, Err: err}
+}
+
+// asRefusal returns the refusal in err, or the one for a failed exchange.
+func asRefusal(b *body.Body, err error) *refusal.Error {
+	if refused := refusal.Of(err); refused != nil {
+		return refused
+	}
+	return failure(b, err)
 }
 
 // failure returns the refusal for a failed exchange: the client's fault if it has one,

@@ -26,7 +26,7 @@ type outboundRequest struct {
 // client can remove.
 func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)) {
 	f.filter.each(out.r.Header, skipped{out.listed, out.hop.SignaturesRead}, add)
-	addIdentity(out.g, out.hop.Auth, add)
+	addIdentity(out.g, out.hop, add)
 	add(headers.ForwardedFor, out.hop.For)
 	add(headers.ForwardedProto, out.hop.Proto)
 	add(headers.ForwardedHost, out.hop.Host)
@@ -39,17 +39,20 @@ func Identity(g access.Grant, hop Hop, add func(name, value string)) {
 	if !g.Valid() {
 		return
 	}
-	addIdentity(g, hop.Auth, add)
+	addIdentity(g, hop, add)
 	add(headers.RequestID, hop.RequestID)
 }
 
-func addIdentity(g access.Grant, auth string, add func(name, value string)) {
+func addIdentity(g access.Grant, hop Hop, add func(name, value string)) {
 	client := g.Client()
 	cert := client.Certificate()
 	add(headers.ClientID, client.Name())
-	add(headers.ClientAuth, auth)
+	add(headers.ClientAuth, hop.Auth)
 	add(headers.ClientCertSerial, cert.Serial())
 	add(headers.ClientCertFingerprint, cert.Fingerprint())
+	if hop.Assertion != "" {
+		add(headers.ClientAssertion, hop.Assertion)
+	}
 }
 
 // bufferedRequest is a request that is in memory with its body, for a [client.Client].

@@ -24,12 +24,15 @@ const maxBuffered = 64 << 10
 func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
 	buffered, err := f.buffer(out)
 	if err != nil {
-		return client.Response{}, failure(out.body, err)
+		return client.Response{}, asRefusal(out.body, err)
 	}
 	if buffered != nil {
 		defer f.requests.Put(buffered)
 	}
 	if refused := f.pool.Reserve(reservation, out.g.Client().Name()); refused != nil {
+		return client.Response{}, refused
+	}
+	if refused := f.assert(out, buffered); refused != nil {
 		return client.Response{}, refused
 	}
 	for {
@@ -58,10 +61,10 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 
 // buffer reads a small body before a place is reserved, so a client that sends slowly
 // holds no place, and the request can be sent to more than one address. It returns nil for
-// a request that net/http's transport has to stream.
+// a request that net/http's transport has to stream, or whose body it holds.
 func (f *Forwarder) buffer(out *outboundRequest) (*bufferedRequest, error) {
 	if n := out.body.Length(); f.clients == nil || n < 0 || n > maxBuffered {
-		return nil, nil //nolint:nilnil // documented above
+		return nil, f.holdBound(out)
 	}
 	buffered, ok := f.requests.Get().(*bufferedRequest)
 	if !ok { // the pool is empty

@@ -98,7 +98,7 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 	if d.Denial != nil {
 		return q.denied(q.Provenance.AddHint(d.Denial)), nil
 	}
-	return q.granted(d, s.toRemove(h, q.from.Hop.SignaturesRead), s.vary.Value(q.from.Hop.SignaturesRead)), nil
+	return q.granted(d, s.toRemove(h, q.from.Hop), s.vary.Value(q.from.Hop.SignaturesRead)), nil
 }
 
 func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) authzCheck {
@@ -175,18 +175,24 @@ func metadata(texts map[string]string) *structpb.Struct {
 // toRemove returns the names of the fields that Envoy must strip before it forwards the
 // request. It excludes the identity headers: Envoy overwrites them, and it would remove
 // the new values because it removes fields after it sets fields.
-func (s *checker) toRemove(h http.Header, signaturesRead bool) []string {
+func (s *checker) toRemove(h http.Header, hop forward.Hop) []string {
 	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
 	if s.Provenance.ProxyHeader != "" {
 		names = append(names, strings.ToLower(s.Provenance.ProxyHeader))
 	}
 	for name := range h {
 		lower := strings.ToLower(name)
-		if s.headers.Protects(name) && !isSetByEnvoy(lower) && !headers.IsIdentity(lower) || signaturesRead && headers.IsSignature(name) {
+		if s.headers.Protects(name) && !isSetByEnvoy(lower) && !overwrites(hop, lower) || hop.SignaturesRead && headers.IsSignature(name) {
 			names = append(names, lower)
 		}
 	}
 	return names
+}
+
+// overwrites reports whether Envoy replaces a client's field of this name with one of the
+// identity headers.
+func overwrites(hop forward.Hop, name string) bool {
+	return headers.IsIdentity(name) && (hop.Assertion != "" || !headers.Same(name, headers.ClientAssertion))
 }
 
 // isSetByEnvoy reports whether Envoy sets the field itself and needs it to forward the

@@ -70,7 +70,7 @@ func TestHeadersToRemove(t *testing.T) {
 	c, _ := b.serveEnvoy(t)
 	r := encodeRaw(newCheck(t))
 	strip := []string{
-		"x_client_id", "x-client-name", "x_ssl_auth", "client-cert", "client-cert-chain", "x-forwarded-client-cert", "x-forwarded-host",
+		"x_client_id", "x-client-name", "x-client-assertion", "x_client_assertion", "x_ssl_auth", "client-cert", "client-cert-chain", "x-forwarded-client-cert", "x-forwarded-host",
 		"x-forwarded-method", "x-original-uri", "x-rewrite-url", "x-http-method-override", "forwarded", "x-real-ip", "proxy", "content_length", "x_request_id",
 	}
 	for _, name := range strip {
@@ -101,7 +101,7 @@ func TestSignaturesToRemove(t *testing.T) {
 	s := &checker{Options: newFixture(t, nil).options, headers: forward.NewFilter(nil)}
 	h := http.Header{"Signature": {"s"}, "Signature-Input": {"i"}, "Signature_input": {"i"}, "Content-Digest": {"d"}, "Accept": {"*/*"}}
 	for read, want := range map[bool][]string{false: {"x-ssl-auth"}, true: {"signature", "signature-input", "signature_input", "x-ssl-auth"}} {
-		have := s.toRemove(h, read)
+		have := s.toRemove(h, forward.Hop{SignaturesRead: read})
 		slices.Sort(have)
 		if !slices.Equal(have, want) {
 			t.Errorf("signatures read %t: headers to remove %q, want %q", read, have, want)

@@ -23,11 +23,12 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/ingress"
 )
 
-// Options configures both surfaces. All fields are required, except Peers: without
-// peers every check is refused.
+// Options configures both surfaces. All fields are required, except Signer, and Peers:
+// without peers every check is refused.
 type Options struct {
 	// Gate returns the current gate. It is called once per check.
 	Gate     func() *gate.Gate
@@ -36,6 +37,9 @@ type Options struct {
 	// Provenance determines which forwarded headers and credentials of a request are
 	// trusted.
 	Provenance *ingress.Reader
+	// Signer returns the current signer of assertions, or nil. It is called once per
+	// allowed request. A nil function means no assertions.
+	Signer func() *assertion.Signer
 	// Peers lists the networks of the proxies that may send checks.
 	Peers []netip.Prefix
 	// Stopping reports whether the gateway is shutting down. While it is true, health
@@ -92,7 +96,32 @@ func (q *authzCheck) decide(describe func() (request, *refusal.Error)) gate.Deci
 	})
 	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	q.record.ApplyDecision(&d)
-	return granted(d)
+	return q.assert(granted(d), r)
+}
+
+// assert makes the assertion about an allowed request, if assertions are configured.
+func (q *authzCheck) assert(d gate.Decision, r request) gate.Decision {
+	if d.Denial != nil || q.Signer == nil {
+		return d
+	}
+	token, err := q.Signer().Assert(d.Grant, d.Auth, r.content())
+	if refused := refusal.Of(err); refused != nil {
+		return refusedDecision(refused)
+	}
+	if err != nil {
+		return refusedDecision(refusal.New(refusal.Internal, "%v", err))
+	}
+	q.from.Hop.Assertion = token
+	return d
+}
+
+// content returns the content of the request, if the proxy sent all of it.
+func (r *request) content() assertion.Content {
+	body, ok := r.body.(receivedBody)
+	if !ok || body.err != nil {
+		return assertion.Content{}
+	}
+	return assertion.Content{Bytes: body.content, Complete: true}
 }
 
 // mayHaveBody reports whether the request may have content. For methods with defined

@@ -1,0 +1,36 @@
+package forward
+
+import (
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/assertion"
+)
+
+// assert makes the assertion about the request, if assertions are configured. A request
+// without one is never sent in that case.
+func (f *Forwarder) assert(out *outboundRequest, buffered *bufferedRequest) *refusal.Error {
+	token, err := f.signer().Assert(out.g, out.hop.Auth, contentOf(out, buffered))
+	out.hop.Assertion = token
+	if refused := refusal.Of(err); refused != nil || err == nil {
+		return refused
+	}
+	return refusal.New(refusal.Internal, "%v", err)
+}
+
+// contentOf returns the content of the request, if all of it is in memory.
+func contentOf(out *outboundRequest, buffered *bufferedRequest) assertion.Content {
+	if buffered != nil {
+		return assertion.Content{Bytes: buffered.body, Complete: true}
+	}
+	content, complete := out.body.Held()
+	return assertion.Content{Bytes: content, Complete: complete}
+}
+
+// holdBound holds a small body that is not buffered, if the assertion contains its digest.
+// So the digest does not depend on the HTTP client that sends the request.
+func (f *Forwarder) holdBound(out *outboundRequest) error {
+	if n := out.body.Length(); n <= 0 || n > maxBuffered || !f.signer().Binds() {
+		return nil
+	}
+	_, err := out.body.Hold(out.g.Client().Name())
+	return err
+}
