@@ -1,6 +1,7 @@
 package rawhttp_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -81,7 +82,7 @@ func TestExchange(t *testing.T) {
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusOK || res.Text != "POST /a abc" || res.Err != io.ErrUnexpectedEOF {
+	if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusOK || res.Text != "POST /a abc" || !errors.Is(res.Err, io.ErrUnexpectedEOF) {
 		t.Errorf("want the request in a truncated response, found %d %q and %v", res.StatusCode, res.Text, res.Err)
 	}
 	if n := up.Conns(); n != 1 {
