@@ -1,18 +1,38 @@
 #!/usr/bin/env bash
 #
-# Measures certgate: beside other gateways, under a flood of forged
-# certificates, and as certificates, rules and connections grow in number.
+# Measures certgate: beside other gateways, for each kind of traffic, under a flood of
+# forged credentials, and as certificates, rules, connections and addresses grow in number.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
-                        [--only GATEWAY,…] [--changing] [gateways] [flood]
+                        [--only GATEWAY,…] [--changing] [--rows ROW,…] [--busy]
+                        [--profile DIR] [shapes] [calls] [gateways] [flood]
                         [growth]
 
 Measures on this machine and prints a table each, in Markdown: medians over the
 rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
+  shapes    certgate beside nginx and HAProxy, which check nothing, for each kind
+            of traffic: requests a second, CPU per request, peak memory, context
+            switches. A gateway is started anew for each measurement. Ratios are
+            to nginx in the same round. Unless a row says something else, POST
+            /events of 120 bytes, flat out over 16 connections, each of which
+            carries the certificates of 16 clients in turn. The rows:
+              mixed         as described
+              one           all connections carry one client
+              fixed         each connection carries its own client
+              rate          2,000 requests a second
+              get-SIZE      GET, answers of 1K 16K 100K 1M 10M
+              post-SIZE     POST, bodies of 4K 60K 256K 1M
+              chunked-SIZE  bodies in chunks, 4K 256K
+              cores         two cores for everything, unpinned
+              memory        32 connections
+              nethttp       certgate with HTTP_FAST_PATH=false
+              https         TLS to the upstream
+  calls     the row mixed, or --rows: system calls per request by strace, and
+            instructions and cache misses where perf can count them.
   gateways  POST /events of 120 bytes with an RSA-2048 certificate in the header,
             through each gateway in turn, round by round. Requests a second and
             CPU per 1,000 requests flat out (wrk); latency at 2,000 requests a
@@ -26,33 +46,45 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
             All are first asked whether they forward what they should, and those
             who do our job whether they identify, strip and refuse; the upstream
             counts along. Ratios are to the first row, round by round.
-  flood     good requests, 500 a second from 127.0.0.1, through certgate while 2
-            and then 64 connections from 127.0.0.2 send forged certificates flat
-            out, each another; with AUTH_FAILURE_RATE as it is by default and off.
-            Ratios are to the same gateway without a flood.
-  growth    certgate flat out with 1 to 10,000 certificates in turn, with 1 to
-            10,000 rules, and with 16 to 5,000 connections, 16 of them busy.
+  flood     good requests, 500 a second from 127.0.0.1, through certgate while 64
+            connections from 127.0.0.2 send bad credentials flat out, from one
+            source and, by X-Forwarded-For, from 1,000: forged certificates, each
+            another; forged certificates of the most expensive form; forged
+            signatures of a P-384 key. Then forged certificates with
+            AUTH_FAILURE_RATE off. Ratios are to the same gateway without a flood.
+  growth    certgate flat out with 1 to 100,000 certificates in turn, with 1 to
+            10,000 rules, with 16 to 10,000 connections, all of them in turn and
+            then 16 of them busy, and with 1 to 64 addresses of the upstream.
 
 The gateway has core 0; load and upstream share core 1. All traffic stays on the
 loopback interface, on free ports. The configurations are in scripts/bench/, the
 programs in test/bench/. Machines are noisy: compare the ratios of one run, not
 the figures of two. Other variables of certgate's are passed on to it, to compare
-settings. The defaults take about seven minutes.
+settings. The defaults take about eight minutes, and shapes with --rounds 3
+--seconds 2 about nine.
 
   --rounds       interleaved rounds, default 5
   --seconds      of each load in each round, default 3
   --connections  kept-alive connections of the load, default 16
   --only         these gateways, with commas between; default: all there are
+  --rows         of shapes and calls; default: all of shapes, and mixed of calls
+  --busy         shapes beside a process on core 1 that needs the caches of the
+                 machine
+  --profile      write CPU profiles of certgate for shapes, DIR/ROW.pprof, for go
+                 tool pprof; the last round stays
   --changing     flat out, each request has another query and another traceparent;
                  without, all are the same
 
-Needs two cores, Go, nginx, openssl, curl, taskset (util-linux), pgrep (procps)
-and, for gateways, wrk. A gateway that is not installed is left out. On Debian:
+Needs two cores, Go, nginx, openssl, curl, taskset (util-linux), pgrep (procps),
+for gateways wrk, and for calls strace. A gateway that is not installed is left
+out. On Debian:
 
   apt-get install nginx-light wrk openssl curl procps \
-    haproxy caddy libnginx-mod-http-lua
+    haproxy caddy libnginx-mod-http-lua strace linux-perf
 
 Example:
+  scripts/bench.sh --rounds 3 --seconds 2 shapes
+  scripts/bench.sh --rounds 1 --seconds 20 --rows mixed --profile /tmp/p shapes
   scripts/bench.sh --rounds 1 --seconds 1 --only nginx,certgate gateways
 
 Exit: 0 measured, 1 something failed, 2 wrong usage.
@@ -66,7 +98,7 @@ usage_error() {
 
 GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy certgate)
 # shellcheck disable=SC2034 # the parts use them
-rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=()
+rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=() rows=() busy='' profile=''
 while (($# > 0)); do
   case "$1" in
     --rounds | --seconds | --connections)
@@ -74,11 +106,18 @@ while (($# > 0)); do
       printf -v "${1#--}" %s "$2"
       shift 2
       ;;
-    --changing)
-      # shellcheck disable=SC2034 # the parts use it
-      changing=yes
-      shift
+    --rows)
+      IFS=, read -ra rows <<<"${2:-}"
+      ((${#rows[@]} > 0)) || usage_error "--rows wants rows with commas between"
+      shift 2
       ;;
+    --profile)
+      [[ -n "${2:-}" ]] || usage_error "--profile wants a directory"
+      # shellcheck disable=SC2034 # the parts use it
+      profile=$(realpath -m "$2")
+      shift 2
+      ;;
+    --busy | --changing) printf -v "${1#--}" yes && shift ;;
     --only)
       IFS=, read -ra only <<<"${2:-}"
       ((${#only[@]} > 0)) || usage_error "--only wants gateways with commas between"
@@ -88,7 +127,7 @@ while (($# > 0)); do
       shift 2
       ;;
     --help) usage; exit 0 ;;
-    gateways | flood | growth) tables+=("$1"); shift ;;
+    shapes | calls | gateways | flood | growth) tables+=("$1"); shift ;;
     *) usage_error "unknown argument $1" ;;
   esac
 done
@@ -99,9 +138,12 @@ PATH="$PATH:/usr/sbin:/sbin"
 unset AUTH_FAILURE_RATE # the table of the flood sets it
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=$PWD/scripts/bench
-for part in process fixtures gateways flood growth; do
+for part in process fixtures shapes calls gateways flood growth; do
   # shellcheck source=/dev/null
   source "$here/$part.sh"
+done
+for row in "${rows[@]}"; do
+  [[ " ${SHAPES[*]} " == *" $row "* ]] || usage_error "no row $row"
 done
 
 need nginx nginx-light

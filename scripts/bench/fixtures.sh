@@ -11,17 +11,49 @@ make_fixtures() {
   scripts/header.sh "$dir/keys/mail.crt" --form der >"$dir/header.der"
   scripts/sitepoint.sh --ou mail --dir "$dir/stranger" >/dev/null
   scripts/header.sh "$dir/stranger/mail.crt" --form percent >"$dir/header.stranger"
-  echo 'rules: [{name: apps, clients: [mail], allow: ["POST /events"]}]' >"$dir/rules.yaml"
-  port[upstream]=$(free_port)
+  make_clients
+  make_files
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
+    -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>"$dir/tls.log" ||
+    die "openssl made no certificate for the upstream: $(<"$dir/tls.log")"
+  port[upstream]=$(free_port) port[tls]=$(free_port)
   render upstream.conf upstream "$dir/upstream/nginx.conf"
   start upstream 1 nginx -p "$dir/upstream" -c "$dir/upstream/nginx.conf"
 }
 
+# make_clients makes certificates of 16 clients, one of them mail, and their rules.
+make_clients() {
+  local i
+  for i in {2..16}; do
+    cp "$dir/keys/mail.key" "$dir/keys/app-$i.key"
+    scripts/sitepoint.sh --ou "app-$i" --dir "$dir/keys" --keep-key >/dev/null
+    scripts/header.sh "$dir/keys/app-$i.crt" --form percent
+  done | cat "$dir/header" - >"$dir/header.mixed"
+  echo "rules: [{name: apps, clients: [mail$(printf ', app-%d' {2..16})], allow: ['POST /events', 'GET /files/{size}']}]" >"$dir/rules.yaml"
+}
+
+# make_files makes what the upstream answers to GET /files/SIZE. Its worker may be
+# another user.
+make_files() {
+  local size
+  chmod a+x "$dir"
+  mkdir "$dir/files"
+  for size in 1K 16K 100K 1M 10M; do head -c "$size" /dev/zero >"$dir/files/$size"; done
+}
+
+# The server behind a gateway: its name, http or https, and how HAProxy verifies it.
+behind=upstream scheme=http verify=
+
+# Cores of the gateways, and how many workers they have.
+gateway_cores=0 workers=1
+
 # render TEMPLATE NAME FILE fills in a configuration for the server NAME.
 render() {
   mkdir -p "$(dirname "$3")"
-  sed -e "s|@DIR@|$dir/$2|g" -e "s|@HERE@|$here|g" -e "s|@MODULES@|${modules:-}|g" \
-    -e "s|@PORT@|${port[$2]}|g" -e "s|@UPSTREAM_PORT@|${port[upstream]}|g" \
+  sed -e "s|@DIR@|$dir/$2|g" -e "s|@FIXTURES@|$dir|g" -e "s|@HERE@|$here|g" -e "s|@MODULES@|${modules:-}|g" \
+    -e "s|@PORT@|${port[$2]}|g" -e "s|@UPSTREAM_PORT@|${port[$behind]}|g" \
+    -e "s|@TLS_PORT@|${port[tls]}|g" -e "s|@SCHEME@|$scheme|g" -e "s|@WORKERS@|$workers|g" -e "s|@VERIFY@|$verify|g" \
+    -e "s|@ADDRESSES@|$(printf "listen 127.0.1.%d:${port[$2]}; " {1..64})|g" \
     -e "s|@PUBLIC_KEY_FILE@|$dir/keys/ca.pub|g" "$here/$1" >"$3"
 }
 
@@ -35,7 +67,7 @@ start_certgate() {
   local name=$1
   shift
   port[$name]=$(free_port)
-  start "$name" 0 env LISTEN_ADDR="127.0.0.1:${port[$name]}" ADMIN_ADDR='' \
-    UPSTREAM_URL="http://127.0.0.1:${port[upstream]}" AUTH_PUBLIC_KEY_FILE="$dir/keys/ca.pub" \
-    ACCESS_RULES_FILE="$dir/rules.yaml" "$@" "$dir/bin/certgate" serve
+  start "$name" "$gateway_cores" env LISTEN_ADDR="127.0.0.1:${port[$name]}" ADMIN_ADDR='' \
+    UPSTREAM_URL="$scheme://127.0.0.1:${port[$behind]}" SSL_CERT_FILE="$dir/tls.crt" \
+    AUTH_PUBLIC_KEY_FILE="$dir/keys/ca.pub" ACCESS_RULES_FILE="$dir/rules.yaml" "$@" "$dir/bin/certgate" serve
 }

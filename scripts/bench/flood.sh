@@ -6,59 +6,121 @@
 # good_rate is requests a second of the good clients.
 good_rate=500
 
+# flooding is how many connections send bad credentials.
+flooding=64
+
 table_flood() {
-  local round setting flooding
-  start_certgate flood-default
-  start_certgate flood-off AUTH_FAILURE_RATE=0
+  local round kind sources
+  make_bad_credentials
+  # The flood comes from 127.0.0.2, which reports the sources it stands for.
+  start_certgate flood-default ACCESS_RULES_FILE="$dir/flood.yaml" TRUSTED_PROXIES=127.0.0.2/32
+  start_certgate flood-off ACCESS_RULES_FILE="$dir/flood.yaml" TRUSTED_PROXIES=127.0.0.2/32 AUTH_FAILURE_RATE=0
   check_flood
   begin_table flood
   for ((round = 1; round <= rounds; round++)); do
-    for setting in default off; do
-      for flooding in 0 2 64; do measure_flood "$setting" "$flooding"; done
+    measure_flood default quiet 0
+    for kind in certificates large-certificates signatures; do
+      for sources in 1 1000; do measure_flood default "$kind" "$sources"; done
     done
+    measure_flood off quiet 0
+    measure_flood off certificates 1
   done
   stop flood-default
   stop flood-off
-  print_table "certgate, $good_rate good requests/s, beside connections with forged certificates:" \
-    'served:good served %:%.2f' 'p50:p50 ms:%.2f:ratio' 'p99:p99 ms:%.2f:ratio' \
+  print_table "certgate, $good_rate good requests/s, beside $flooding connections with forged credentials:" \
+    'served:good served %:%.2f' 'lost:good lost:%.0f' 'p50:p50 ms:%.2f:ratio' 'p99:p99 ms:%.2f:ratio' \
     'core:gateway, % of a core:%.0f' 'refused:forged refused/s:%.0f'
 }
 
-# flood NAME CONNECTIONS SECONDS begins to send forged certificates flat out. It is
+# make_bad_credentials makes what the flood is made from, beside certificates of mail:
+# a certificate with as many elements as are verified, of another authority, and one of
+# a client whose signatures are the most expensive to verify.
+make_bad_credentials() {
+  printf 'subjectAltName=URI:a:%s\n' "$(printf ',URI:a:%.0s' {2..500})" >"$dir/large.cnf"
+  openssl x509 -req -in "$dir/stranger/mail.csr" -CA "$dir/stranger/ca.crt" -CAkey "$dir/stranger/ca.key" -days 1 \
+    -set_serial "0x01$(openssl rand -hex 15)" -extfile "$dir/large.cnf" -out "$dir/large.crt" 2>"$dir/large.log" ||
+    die "openssl made no large certificate: $(<"$dir/large.log")"
+  scripts/header.sh "$dir/large.crt" --form der >"$dir/header.large"
+  openssl ecparam -name secp384r1 -genkey -noout -out "$dir/keys/signer.key"
+  scripts/sitepoint.sh --ou signer --keep-key --dir "$dir/keys" >/dev/null
+  scripts/header.sh "$dir/keys/signer.crt" --form der >"$dir/header.signer"
+  cat >"$dir/flood.yaml" <<'TEXT'
+rules:
+  - {name: apps, clients: [mail], allow: ["POST /events"], proof: off}
+  - {name: signed, clients: [signer], allow: ["POST /signed"], proof: require}
+TEXT
+}
+
+# sign NAME prints the fields of a signed request of the client signer.
+sign() {
+  "$dir/bin/certgate" sign --cert "$dir/keys/signer.crt" --key "$dir/keys/signer.key" --content-type application/json \
+    --data "$(printf 'x%.0s' {1..120})" POST "https://127.0.0.1:${port[$1]}/signed" | grep -v '^X-SSL-Auth:\|^Content-Type:'
+}
+
+# forged changes one character of the signature in the fields of a signed request.
+forged() { sed -E '/^Signature:/ { s/(.{40})A/\1B/; t; s/(.{40})./\1A/ }'; }
+
+# flood NAME KIND SOURCES SECONDS begins to send forged credentials flat out. It is
 # nice to the good load on its core: the gateway is to be measured, not the scheduler.
 flood() {
-  client flood nice -n 19 "$dir/bin/load" -url "http://127.0.0.1:${port[$1]}/events" -from 127.0.0.2 \
-    -header-file "$dir/header.der" -forge -connections "$2" -duration "$3s"
+  local path=/events flags=(-forge -header-file "$dir/header.der")
+  case $2 in
+    large-certificates) flags=(-forge -header-file "$dir/header.large") ;;
+    signatures)
+      sign "$1" | forged >"$dir/fields.forged"
+      path=/signed flags=(-header-file "$dir/header.signer" -fields-file "$dir/fields.forged")
+      ;;
+  esac
+  (($3 == 1)) || flags+=(-sources "$3")
+  client flood nice -n 19 "$dir/bin/load" -url "http://127.0.0.1:${port[$1]}$path" -from 127.0.0.2 \
+    "${flags[@]}" -connections "$flooding" -duration "$4s"
 }
 
-# check_flood makes sure that forgeries are refused, and the certificate itself,
-# in the form they are made from, is not.
+# check_flood makes sure that forgeries are refused, each for its forged signature, and
+# that what they are made from is accepted.
 check_flood() {
-  flood flood-off 1 1
-  finish flood
-  read_report flood
-  ((found[ok] == 0 && found[refused] > 0)) || die "want every forgery refused, found ${found[ok]} accepted"
-  expect certgate "the certificate that is forged" 200 "$(post flood-off "$dir/header.der" -o /dev/null)"
+  local kind
+  for kind in certificates large-certificates signatures; do
+    flood flood-off "$kind" 1 1
+    finish flood
+    read_report flood
+    ((found[ok] == 0 && found[refused] > 0)) || die "want every forgery refused, found ${found[ok]} $kind accepted"
+  done
+  expect certgate certificate 'POST /events 120 stripped mail' "$(answer /events "$dir/header.der")"
+  expect certgate "large certificate" certificate_untrusted "$(answer /events "$dir/header.large")"
+  sign flood-off >"$dir/fields"
+  expect certgate "signed request" 'POST /signed 120 stripped signer' \
+    "$(answer /signed "$dir/header.signer" -H "@$dir/fields")"
+  forged <"$dir/fields" >"$dir/fields.forged"
+  expect certgate "forged signature" proof_invalid "$(answer /signed "$dir/header.signer" -H "@$dir/fields.forged")"
 }
 
-measure_flood() { # default|off CONNECTIONS
-  local name=flood-$1 row="failure rate $1, quiet" before began used
+# answer PATH HEADER-FILE [CURL-FLAG]… prints the body of an answer, or the reason of a
+# refusal.
+answer() {
+  curl -s -d "$(printf 'x%.0s' {1..120})" -H 'Content-Type: application/json' -H "X-SSL-Auth: $(<"$2")" "${@:3}" \
+    "http://127.0.0.1:${port[flood-off]}$1" | sed -E 's/.*"reason":"([a-z_]+)".*/\1/'
+}
+
+measure_flood() { # default|off KIND SOURCES
+  local name=flood-$1 row="failure rate $1, $2" before began used
   : >"$dir/$name.log"
-  if (($2 > 0)); then
-    row="failure rate $1, flood of $2"
+  if [[ $2 != quiet ]]; then
+    row="failure rate $1, $2 of $3 source"
+    (($3 == 1)) || row+=s
     # Around the good load at both ends.
-    flood "$name" "$2" "$((seconds + 2))"
+    flood "$name" "$2" "$3" "$((seconds + 2))"
     sleep 1
   fi
   before=$(cpu_time "$name") began=$EPOCHREALTIME
   load -url "http://127.0.0.1:${port[$name]}/events" -header-file "$dir/header" \
     -rate "$good_rate" -duration "${seconds}s" -connections "$connections"
   used=$(calculate "($(cpu_time "$name") - $before) / ($EPOCHREALTIME - $began) * 100")
-  note "$row" served="$(calculate "${found[ok]} / ${found[requests]} * 100")" \
+  note "$row" served="$(calculate "${found[ok]} / ${found[requests]} * 100")" lost="${found[lost]}" \
     p50="${found[p50]}" p99="${found[p99]}" core="$used"
-  (($2 > 0)) || return 0
+  [[ $2 != quiet ]] || return 0
   finish flood
   read_report flood
-  ((found[ok] == 0)) || die "certgate accepted ${found[ok]} forged certificates"
+  ((found[ok] == 0)) || die "certgate accepted ${found[ok]} forged credentials"
   note "$row" refused="$(calculate "${found[refused]} / ${found[elapsed]}")"
 }

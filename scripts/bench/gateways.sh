@@ -46,7 +46,7 @@ left_out() { # GATEWAY PACKAGE
 start_nginx() {
   port[nginx]=$(free_port)
   render nginx.conf nginx "$dir/nginx/nginx.conf"
-  start nginx 0 nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf"
+  start nginx "$gateway_cores" nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf"
 }
 
 start_nginx_lua() {
@@ -61,7 +61,7 @@ start_haproxy() {
   available haproxy haproxy || return
   port[haproxy]=$(free_port)
   render haproxy.cfg haproxy "$dir/haproxy/haproxy.cfg"
-  start haproxy 0 haproxy -q -f "$dir/haproxy/haproxy.cfg"
+  start haproxy "$gateway_cores" haproxy -q -f "$dir/haproxy/haproxy.cfg"
 }
 
 start_caddy() {

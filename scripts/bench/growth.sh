@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 #
-# The table of growth: what a request costs as certificates, rules and
-# connections grow in number. Sourced by bench.sh.
+# The table of growth: what a request costs as certificates, rules, connections and
+# addresses of the upstream grow in number. Sourced by bench.sh.
 # shellcheck disable=SC2154 # the other parts and bench.sh share their variables
 
 table_growth() {
   local round n
-  "$dir/bin/certificates" -count 10000 -public "$dir/issued.pub" >"$dir/issued"
+  "$dir/bin/certificates" -count 100000 -public "$dir/issued.pub" >"$dir/issued"
   echo 'rules: [{name: apps, clients: ["*"], allow: ["POST /events"]}]' >"$dir/anybody.yaml"
   begin_table growth
   for ((round = 1; round <= rounds; round++)); do
-    for n in 1 100 10000; do grow_certificates "$n"; done
+    for n in 1 100 10000 100000; do grow_certificates "$n"; done
     for n in 1 100 10000; do grow_rules "$n"; done
-    for n in 16 1000 5000; do grow_connections "$n"; done
+    for n in 16 1000 10000; do grow_connections "$n"; done
+    for n in 16 1000 10000; do grow_idle "$n"; done
+    for n in 1 8 64; do grow_addresses "$n"; done
   done
   print_table "certgate as things grow in number, flat out:" \
     'rps:requests/s:%.0f:ratio' 'cpu:CPU ms per 1,000:%.1f:ratio' 'memory:peak MiB:%.0f'
@@ -22,7 +24,7 @@ table_growth() {
 grow_certificates() {
   head -n "$1" "$dir/issued" >"$dir/some"
   start_certgate growing AUTH_PUBLIC_KEY_FILE="$dir/issued.pub" ACCESS_RULES_FILE="$dir/anybody.yaml"
-  measure_growth "certificates, $1" "$dir/some"
+  measure_growth "certificates, $1" "$dir/some" "$1" 16
   stop growing
 }
 
@@ -36,42 +38,65 @@ grow_rules() {
     echo "  - {name: apps, clients: [mail], allow: [\"POST /events\"]}"
   } >"$dir/grown.yaml"
   start_certgate growing ACCESS_RULES_FILE="$dir/grown.yaml"
-  measure_growth "rules, $1" "$dir/header"
+  measure_growth "rules, $1" "$dir/header" 1 16
   stop growing
 }
 
-# grow_connections N: 16 of them are busy, the others have sent a request before.
+# grow_connections N: all of them in turn, 16 at a time, each with 16 certificates in turn.
 grow_connections() {
-  local before idle=$(($1 - 16))
-  start_certgate growing
-  before=$(served)
-  client idle "$dir/bin/load" -url "http://127.0.0.1:${port[growing]}/events" -header-file "$dir/header" \
-    -idle "$idle" -connections 1 -rate 0.001 -duration 1h
-  until (($(served) - before >= idle)); do
-    kill -0 "${pid[idle]}" 2>/dev/null || die "want $idle idle connections: is ulimit -n large enough?"
+  start_certgate growing MAX_CONNECTIONS=20000
+  measure_growth "connections, $1" "$dir/header.mixed" "$1" "$1" -order each -in-flight 16
+  stop growing
+}
+
+# grow_idle N: 16 connections are busy, the others have sent a request before.
+grow_idle() {
+  local idle=$(($1 - 16))
+  start_certgate growing MAX_CONNECTIONS=20000
+  ((idle == 0)) || hold idle -url "http://127.0.0.1:${port[growing]}/events" -header-file "$dir/header" -connections "$idle"
+  measure_growth "mostly idle connections, $1" "$dir/header.mixed" 16 16 -order each
+  ((idle == 0)) || stop idle
+  stop growing
+}
+
+# grow_addresses N: the upstream has as many addresses.
+grow_addresses() {
+  local urls
+  urls=$(printf ",http://127.0.1.%d:${port[upstream]}" $(seq "$1"))
+  start_certgate growing UPSTREAM_URL="${urls:1}"
+  measure_growth "addresses of the upstream, $1" "$dir/header.mixed" 1 16 -order each
+  stop growing
+}
+
+# hold NAME FLAG… starts a load that has sent a request on each connection and waits.
+hold() {
+  : >"$dir/$1.out" # the load before may have left its report
+  client "$1" "$dir/bin/load" "${@:2}" -hold
+  until [[ -s "$dir/$1.out" ]]; do
+    kill -0 "${pid[$1]}" 2>/dev/null || die "the connections were not made: is ulimit -n large enough?"
     sleep 0.05
   done
-  measure_growth "connections, $1" "$dir/header"
-  stop idle
-  stop growing
 }
 
-load_growing() { # HEADER-FILE [FLAG]…
-  local file=$1
-  shift
-  load -url "http://127.0.0.1:${port[growing]}/events" -header-file "$file" \
-    -connections 16 -duration "${seconds}s" "$@"
-  ((found[ok] == found[requests])) ||
-    die "certgate: ${found[refused]} of ${found[requests]} refused, ${found[lost]} lost"
-}
-
-measure_growth() { # ROW HEADER-FILE
-  local before used
-  # First the cost of starting goes by, and every certificate becomes known.
-  load_growing "$2" -duration 60s -requests 10000
+# measure_growth ROW HEADER-FILE LEAST CONNECTIONS [FLAG]… measures once everything that
+# grows was used: at least LEAST requests, and one on each of the connections.
+measure_growth() {
+  local before used least=$(($3 > 10000 ? $3 : 10000))
+  local flags=(-url "http://127.0.0.1:${port[growing]}/events" -header-file "$2" -connections "$4" "${@:5}")
+  load "${flags[@]}" -duration 60s -requests "$least"
+  check_growing
+  hold load "${flags[@]}" -duration "${seconds}s"
   before=$(cpu_time growing)
-  load_growing "$2"
+  kill -USR1 "${pid[load]}"
+  finish load
+  read_report load
+  check_growing
   used=$(calculate "$(cpu_time growing) - $before")
   note "$1" rps="$(calculate "${found[ok]} / ${found[elapsed]}")" \
     cpu="$(calculate "$used / ${found[requests]} * 1e6")" memory="$(peak_memory growing)"
+}
+
+check_growing() {
+  ((found[ok] == found[requests])) ||
+    die "certgate: ${found[refused]} of ${found[requests]} refused, ${found[lost]} lost"
 }

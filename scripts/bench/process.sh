@@ -56,18 +56,20 @@ stop() { # NAME
 # family NAME prints the server's process and its children.
 family() { echo "${pid[$1]}" && pgrep -P "${pid[$1]}" || true; }
 
-hertz=$(getconf CLK_TCK)
-
-# cpu_time NAME prints user and system time of a server in seconds.
+# cpu_time NAME prints user and system time of a server in seconds: the time that the
+# scheduler has counted for its threads, because ticks of 10 ms are too coarse.
 cpu_time() {
-  local member total=0 stat
-  for member in $(family "$1"); do
-    stat=$(<"/proc/$member/stat")
-    # shellcheck disable=SC2086 # the fields behind the command's name
-    set -- ${stat##*) }
-    total=$((total + ${12} + ${13}))
-  done
-  awk -v t="$total" -v hz="$hertz" 'BEGIN { print t / hz }'
+  local member
+  for member in $(family "$1"); do cat "/proc/$member/task/"*/schedstat; done |
+    awk '{ ns += $1 } END { printf "%.6f\n", ns / 1e9 }'
+}
+
+# switches NAME prints how often the threads of a server have given up their core, and
+# how often the scheduler has taken it from them.
+switches() {
+  local member
+  for member in $(family "$1"); do cat "/proc/$member/task/"*/status; done |
+    awk '/^voluntary/ { v += $2 } /^nonvoluntary/ { n += $2 } END { print v + 0, n + 0 }'
 }
 
 # peak_memory NAME prints the most that a server ever held, in MiB: the sum of
@@ -78,10 +80,10 @@ peak_memory() {
     awk '/^VmHWM/ { kib += $2 } END { printf "%.1f\n", kib / 1024 }'
 }
 
-# client NAME COMMAND… runs a client on core 1 in the background. What it prints is
-# in $dir/NAME.out.
+# client NAME COMMAND… runs a client on core 1, or on $load_cores, in the background.
+# What it prints is in $dir/NAME.out.
 client() {
-  taskset -c 1 "${@:2}" >"$dir/$1.out" &
+  taskset -c "${load_cores:-1}" "${@:2}" >"$dir/$1.out" &
   pid[$1]=$!
 }
 
@@ -125,7 +127,8 @@ begin_table() {
 
 # print_table TITLE COLUMN… prints the medians of what was noted. A column is
 # METRIC:HEADING:FORMAT, and with :ratio behind it there is one more, relative to
-# the first row, or the first with the same beginning up to a comma. See table.awk.
+# the first row, or the first with the same beginning up to a comma. METRIC/METRIC is
+# the quotient of two metrics of a row, round by round. See table.awk.
 print_table() {
   local title=$1
   shift

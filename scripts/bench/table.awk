@@ -2,7 +2,8 @@
 # which they first came, with medians, minimum and maximum.
 #
 # Input: ROW<tab>METRIC<tab>VALUE, a line for each round. The variable columns has
-# one METRIC:HEADING:FORMAT[:ratio] a line. A ratio is the median of the ratios to
+# one METRIC:HEADING:FORMAT[:ratio] a line; METRIC/METRIC is a quotient, formed in each
+# round. A ratio is the median of the ratios to
 # the same round of the group's first row, so a slow round of the machine falls
 # out. The group is what stands before a comma in the row's name, if there is one.
 
@@ -23,16 +24,27 @@ function put(line, text) {
   if (length(text) > width[cells[line]]) width[cells[line]] = length(text)
 }
 
+# take copies the figures of a row into list, and returns how many there are.
+function take(row, metric, list,   part, i) {
+  if (split(metric, part, "/") == 1) part[2] = ""
+  for (i = 1; i <= count[row, part[1]]; i++) {
+    list[i] = value[row, part[1], i]
+    if (part[2] == "") continue
+    if (value[row, part[2], i] <= 0) return 0
+    list[i] /= value[row, part[2], i]
+  }
+  return i - 1
+}
+
 # figures puts the cells of one column: median with its range, and the ratio.
-function figures(line, row, base, column,   part, n, i, list, text) {
+function figures(line, row, base, column,   part, n, list, text) {
   split(column, part, ":")
-  n = count[row, part[1]]
+  n = take(row, part[1], list)
   if (n == 0) {
     put(line, "-")
     if (part[4] == "ratio") put(line, "-")
     return
   }
-  for (i = 1; i <= n; i++) list[i] = value[row, part[1], i]
   text = sprintf(part[3], median(list, n))
   if (n > 1) text = text sprintf(" (" part[3] "-" part[3] ")", list[1], list[n])
   put(line, text)

@@ -19,8 +19,8 @@ type answer struct {
 // errPartial means that more bytes have to come first.
 var errPartial = errors.New("want the rest of an answer")
 
-// parseAnswer reads the answer at the beginning of received. It knows answers
-// with a Content-Length only: that is what the upstream sends.
+// parseAnswer reads the answer at the beginning of received, as soon as its head is
+// whole. It knows answers with a Content-Length only: that is what the upstream sends.
 func parseAnswer(received []byte) (answer, error) {
 	end := bytes.Index(received, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -49,9 +49,7 @@ func parseAnswer(received []byte) (answer, error) {
 	if content < 0 {
 		return answer{}, errors.New("want an answer with a Content-Length, found none")
 	}
-	if a.length = end + 4 + content; a.length > len(received) {
-		return answer{}, errPartial
-	}
+	a.length = end + 4 + content
 	return a, nil
 }
 

@@ -20,9 +20,16 @@ type connection struct {
 	fd       int
 	due      time.Duration // what the request in flight counts from
 	busy     bool
+	unsent   []byte // of the request in flight; part of its body
 	received []byte
+	head     answer // of the answer whose body is still arriving, if missing > 0
+	missing  int    // bytes of that body
 	room     [8 << 10]byte
 }
+
+// discarded is where received bodies go. The kernel does not write to it (MSG_TRUNC),
+// so it takes no memory.
+var discarded [1 << 20]byte //nolint:gochecknoglobals // written by nothing
 
 // dial connects c, anew if it was connected before.
 func (c *connection) dial(from, to netip.AddrPort) error {
@@ -30,7 +37,7 @@ func (c *connection) dial(from, to netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
-	c.fd, c.busy, c.received = fd, false, c.room[:0]
+	c.fd, c.busy, c.unsent, c.received, c.missing = fd, false, nil, c.room[:0], 0
 	if err := connect(fd, from, to); err != nil {
 		syscall.Close(fd) //nolint:errcheck // the first fault counts
 		return fmt.Errorf("connect to %s: %w", to, err)
@@ -40,7 +47,11 @@ func (c *connection) dial(from, to netip.AddrPort) error {
 
 func connect(fd int, from, to netip.AddrPort) error {
 	timeout := syscall.NsecToTimeval(int64(dialTimeout))
+	// A close by reset leaves no TIME_WAIT behind: thousands of connections would use up
+	// the ports.
+	reset := syscall.Linger{Onoff: 1}
 	return errors.Join(
+		syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &reset),
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &timeout),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: from.Addr().As4()}),
@@ -48,30 +59,41 @@ func connect(fd int, from, to netip.AddrPort) error {
 	)
 }
 
-// send writes a request in one piece. It is far smaller than the socket's
-// buffer, so a piece that does not fit means a server that does not read.
-func (c *connection) send(request []byte, due time.Duration) error {
+// send writes a request whose last body bytes stay valid. The rest of a body that
+// exceeds the socket's buffer is in c.unsent afterwards, for resume.
+func (c *connection) send(request []byte, body int, due time.Duration) error {
 	n, err := syscall.Write(c.fd, request)
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	if n < len(request) {
-		return io.ErrShortWrite
+	if len(request)-n > body {
+		return io.ErrShortWrite // a server that does not read
 	}
-	c.busy, c.due = true, due
+	c.busy, c.due, c.unsent = true, due, request[n:]
+	return nil
+}
+
+// resume writes more of the body of the request in flight.
+func (c *connection) resume() error {
+	n, err := syscall.Write(c.fd, c.unsent)
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write: %w", err)
+	}
+	c.unsent = c.unsent[n:]
 	return nil
 }
 
 // receive reads once and returns the answer if it is whole, else errPartial.
 func (c *connection) receive() (answer, error) {
+	if c.missing > 0 {
+		return c.discard()
+	}
 	n, err := syscall.Read(c.fd, c.room[len(c.received):])
-	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-		return answer{}, errPartial
-	case err != nil:
-		return answer{}, fmt.Errorf("read: %w", err)
-	case n == 0:
-		return answer{}, io.EOF
+	if err := readError(n, err); err != nil {
+		return answer{}, err
 	}
 	c.received = c.room[:len(c.received)+n]
 	a, err := parseAnswer(c.received)
@@ -81,13 +103,45 @@ func (c *connection) receive() (answer, error) {
 	if !c.busy || a.length < len(c.received) {
 		return answer{}, errors.New("want one answer to one request, found more")
 	}
-	c.busy, c.received = false, c.room[:0]
-	return a, nil
+	c.head, c.missing, c.received = a, a.length-len(c.received), c.room[:0]
+	return c.finish()
+}
+
+// discard reads the rest of an answer's body once.
+func (c *connection) discard() (answer, error) {
+	n, _, err := syscall.Recvfrom(c.fd, discarded[:min(c.missing, len(discarded))], syscall.MSG_TRUNC)
+	if err := readError(n, err); err != nil {
+		return answer{}, err
+	}
+	c.missing -= n
+	return c.finish()
+}
+
+// finish returns the answer if nothing of it is missing.
+func (c *connection) finish() (answer, error) {
+	if c.missing > 0 {
+		return answer{}, errPartial
+	}
+	c.busy = false
+	return c.head, nil
+}
+
+// readError is what a read of n bytes with an error means.
+func readError(n int, err error) error {
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return errPartial
+	case err != nil:
+		return fmt.Errorf("read: %w", err)
+	case n == 0:
+		return io.EOF
+	}
+	return nil
 }
 
 // exchange sends a request and waits for its answer, on a socket that blocks.
 func (c *connection) exchange(request []byte) error {
-	if err := c.send(request, 0); err != nil {
+	if err := c.send(request, 0, 0); err != nil {
 		return err
 	}
 	for {

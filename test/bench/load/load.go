@@ -26,10 +26,11 @@ const (
 type load struct {
 	schedule    schedule
 	requests    requests
+	body        int // bytes of each request that stay valid
+	inFlight    int // the most requests at a time
 	from, to    netip.AddrPort
 	epoll       int
 	connections []*connection // by the number in their epoll event
-	parked      []*connection // connected and silent
 	idle        chan int      // those without a request in flight, longest idle first
 	start       time.Time
 	elapsed     time.Duration
@@ -38,62 +39,74 @@ type load struct {
 	latencies           []time.Duration // of the answers 2xx
 }
 
-// newLoad connects everything, the parked connections first.
+// newLoad connects everything.
 func newLoad(s settings, requests requests) (*load, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	l := &load{
-		schedule: s.schedule, requests: requests, from: s.from, to: s.target,
+		schedule: s.schedule, requests: requests, body: len(s.message.content()), inFlight: s.inFlight,
+		from: s.from, to: s.target,
 		epoll: epoll, idle: make(chan int, s.connections),
 		connections: make([]*connection, s.connections),
 		// Room for all of a usual run: growing would hold up the load.
 		latencies: make([]time.Duration, 0, min(s.schedule.total, 1<<20)),
 	}
-	for range s.idle {
-		if err := l.park(); err != nil {
-			return nil, fmt.Errorf("idle connection: %w", err)
-		}
-	}
 	for i := range l.connections {
 		l.connections[i] = new(connection)
-		if err := l.join(i); err != nil {
+		if s.hold {
+			err = l.greet(i)
+		} else {
+			err = l.join(i)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
 }
 
-// park opens a connection that has been served once.
-func (l *load) park() error {
-	c := new(connection)
-	if err := c.dial(l.from, l.to); err != nil {
-		return err
-	}
-	l.parked = append(l.parked, c)
-	return c.exchange(l.requests.next())
-}
-
-// join connects connection i and makes it ready for a request.
-func (l *load) join(i int) error {
+// greet connects connection i and makes it ready for a second request.
+func (l *load) greet(i int) error {
 	c := l.connections[i]
 	if err := c.dial(l.from, l.to); err != nil {
 		return err
 	}
-	if err := syscall.SetNonblock(c.fd, true); err != nil {
+	if err := c.exchange(l.requests.next(i)); err != nil {
+		return fmt.Errorf("first request of a connection: %w", err)
+	}
+	return l.add(i)
+}
+
+// join connects connection i and makes it ready for a request.
+func (l *load) join(i int) error {
+	if err := l.connections[i].dial(l.from, l.to); err != nil {
+		return err
+	}
+	return l.add(i)
+}
+
+// add makes connection i, which is connected, part of the load.
+func (l *load) add(i int) error {
+	if err := syscall.SetNonblock(l.connections[i].fd, true); err != nil {
 		return fmt.Errorf("nonblocking socket: %w", err)
 	}
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)} //nolint:gosec // the number of a connection
-	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, c.fd, &event); err != nil {
+	l.idle <- i
+	return l.watch(i, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN)
+}
+
+// watch tells epoll what to report of connection i.
+func (l *load) watch(i, operation int, events uint32) error {
+	event := syscall.EpollEvent{Events: events, Fd: int32(i)} //nolint:gosec // the number of a connection
+	if err := syscall.EpollCtl(l.epoll, operation, l.connections[i].fd, &event); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	l.idle <- i
 	return nil
 }
 
 func (l *load) close() {
-	for _, c := range slices.Concat(l.connections, l.parked) {
+	for _, c := range l.connections {
 		c.close()
 	}
 	syscall.Close(l.epoll) //nolint:errcheck // nothing is left to do
@@ -117,73 +130,108 @@ func (l *load) drive() error {
 			return err
 		}
 		for _, event := range ready {
-			if err := l.handle(int(event.Fd)); err != nil {
+			if err := l.handle(int(event.Fd), event.Events); err != nil {
 				return err
 			}
 		}
 	}
 	l.elapsed = time.Since(l.start)
-	l.lost += l.inFlight()
+	l.lost += l.unanswered()
 	if l.schedule.rate > 0 {
 		l.lost += l.schedule.total - l.sent
 	}
 	return nil
 }
 
-func (l *load) inFlight() int { return cap(l.idle) - len(l.idle) }
+// unanswered is the number of requests in flight.
+func (l *load) unanswered() int { return cap(l.idle) - len(l.idle) }
+
+// free tells whether another request may be sent.
+func (l *load) free() bool { return len(l.idle) > 0 && l.unanswered() < l.inFlight }
 
 func (l *load) finished() bool {
 	now := time.Since(l.start)
-	return l.schedule.over(l.sent, now) && l.inFlight() == 0 || now > l.schedule.end+grace
+	return l.schedule.over(l.sent, now) && l.unanswered() == 0 || now > l.schedule.end+grace
 }
 
 // sendDue sends what is due, as far as there are connections for it.
 func (l *load) sendDue() error {
 	now := time.Since(l.start)
-	for len(l.idle) > 0 && !l.schedule.over(l.sent, now) {
+	for l.free() && !l.schedule.over(l.sent, now) {
 		due := l.schedule.due(l.sent, now)
 		if due > now {
 			return nil
 		}
 		i := <-l.idle
 		l.sent++
-		if err := l.connections[i].send(l.requests.next(), due); err != nil {
-			l.lost++
-			if err := l.rejoin(i); err != nil {
-				return err
-			}
+		if err := l.send(i, due); err != nil {
+			return err
 		}
 		now = time.Since(l.start)
 	}
 	return nil
 }
 
-// wait returns the connections that have something to read, or nothing when the
-// next request is due. Select has microseconds where epoll has milliseconds.
+// send sends the next request on connection i.
+func (l *load) send(i int, due time.Duration) error {
+	c := l.connections[i]
+	if err := c.send(l.requests.next(i), l.body, due); err != nil {
+		l.lost++
+		return l.rejoin(i)
+	}
+	if len(c.unsent) > 0 {
+		return l.watch(i, syscall.EPOLL_CTL_MOD, syscall.EPOLLIN|syscall.EPOLLOUT)
+	}
+	return nil
+}
+
+// wait returns the connections that are ready, or nothing when the next request is
+// due.
 func (l *load) wait(events []syscall.EpollEvent) ([]syscall.EpollEvent, error) {
 	now := time.Since(l.start)
 	until := l.schedule.end + grace
-	if len(l.idle) > 0 && !l.schedule.over(l.sent, now) {
+	if l.free() && !l.schedule.over(l.sent, now) {
 		until = l.schedule.due(l.sent, now)
 	}
-	timeout := syscall.NsecToTimeval(max(until-now, 0).Nanoseconds())
-	var readable syscall.FdSet
-	readable.Bits[l.epoll/64] |= 1 << (l.epoll % 64)
-	_, err := syscall.Select(l.epoll+1, &readable, nil, nil, &timeout)
-	if err != nil && !errors.Is(err, syscall.EINTR) {
-		return nil, fmt.Errorf("select: %w", err)
+	timeout := max(until-now, 0)
+	if timeout < time.Second {
+		// Select has microseconds where epoll has milliseconds.
+		if err := l.pause(timeout); err != nil {
+			return nil, err
+		}
+		timeout = 0
 	}
-	n, err := syscall.EpollWait(l.epoll, events, 0)
+	n, err := syscall.EpollWait(l.epoll, events, int(timeout.Milliseconds()))
 	if err != nil && !errors.Is(err, syscall.EINTR) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	return events[:max(n, 0)], nil
 }
 
-// handle reads from connection i and counts the answer. A connection that broke
-// loses its request; one that the server closed between requests loses nothing.
-func (l *load) handle(i int) error {
+// pause waits until a connection is ready, but no longer than timeout.
+func (l *load) pause(timeout time.Duration) error {
+	limit := syscall.NsecToTimeval(timeout.Nanoseconds())
+	var readable syscall.FdSet
+	readable.Bits[l.epoll/64] |= 1 << (l.epoll % 64)
+	_, err := syscall.Select(l.epoll+1, &readable, nil, nil, &limit)
+	if err != nil && !errors.Is(err, syscall.EINTR) {
+		return fmt.Errorf("select: %w", err)
+	}
+	return nil
+}
+
+// handle writes to and reads from connection i. A connection that broke loses its
+// request; one that the server closed between requests loses nothing.
+func (l *load) handle(i int, events uint32) error {
 	c := l.connections[i]
+	if len(c.unsent) > 0 && events&syscall.EPOLLOUT != 0 {
+		if err := l.resume(i); err != nil {
+			return err
+		}
+	}
+	if events&^syscall.EPOLLOUT == 0 {
+		return nil
+	}
 	a, err := c.receive()
 	if errors.Is(err, errPartial) {
 		return nil
@@ -200,11 +248,23 @@ func (l *load) handle(i int) error {
 	} else {
 		l.refused++
 	}
-	if a.last {
+	if a.last || len(c.unsent) > 0 {
 		return l.rejoin(i)
 	}
 	l.idle <- i
 	return nil
+}
+
+// resume sends more of a body. An error is left to receive, which may find an answer.
+func (l *load) resume(i int) error {
+	c := l.connections[i]
+	if err := c.resume(); err != nil {
+		c.unsent = nil
+	}
+	if len(c.unsent) > 0 {
+		return nil
+	}
+	return l.watch(i, syscall.EPOLL_CTL_MOD, syscall.EPOLLIN)
 }
 
 // rejoin replaces connection i, which is not among the idle.

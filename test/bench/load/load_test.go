@@ -3,17 +3,14 @@
 package main
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"math/big"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,7 +90,7 @@ func TestParseAnswer(t *testing.T) {
 		{"the next one behind it", good + good, answer{status: 200, length: len(good)}, ""},
 		{"in any case", "HTTP/1.1 403 No\r\ncontent-length:0\r\nCONNECTION: Close\r\n\r\n", answer{403, 56, true}, ""},
 		{"half a head", good[:30], answer{}, errPartial.Error()},
-		{"half a body", good[:len(good)-1], answer{}, errPartial.Error()},
+		{"half a body", good[:len(good)-1], answer{status: 200, length: len(good)}, ""},
 		{"no length", "HTTP/1.1 200 OK\r\n\r\n", answer{}, "want an answer with a Content-Length"},
 		{"no HTTP", "SSH-2.0\r\n\r\n", answer{}, `want an HTTP/1.1 status line, found "SSH-2.0"`},
 	}
@@ -107,62 +104,6 @@ func TestParseAnswer(t *testing.T) {
 				t.Errorf("want the error %q, found %v", test.wantError, err)
 			}
 		})
-	}
-}
-
-// credential is a certificate as header value.
-func credential(t *testing.T) string {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: new(big.Int).Lsh(big.NewInt(1), 120),
-		Subject:      pkix.Name{OrganizationalUnit: []string{"mail"}},
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.StdEncoding.EncodeToString(der)
-}
-
-// TestForgeries: each is another certificate with nothing wrong but the signature.
-func TestForgeries(t *testing.T) {
-	value := credential(t)
-	f, err := newForgeries("POST / HTTP/1.1\r\nX-SSL-Auth: ", value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{value: true}
-	for range 3 {
-		request := string(f.next())
-		_, rest, _ := strings.Cut(request, "X-SSL-Auth: ")
-		forged, sent, _ := strings.Cut(rest, "\r\n\r\n")
-		if sent != body {
-			t.Errorf("want the body unchanged, found %q", sent)
-		}
-		if seen[forged] {
-			t.Error("want each forgery different, found one twice")
-		}
-		seen[forged] = true
-		der, err := base64.StdEncoding.DecodeString(forged)
-		if err != nil {
-			t.Fatal(err)
-		}
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if unit := certificate.Subject.OrganizationalUnit; len(unit) != 1 || unit[0] != "mail" {
-			t.Errorf("want the client mail, found %q", unit)
-		}
-		err = certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature)
-		if err == nil {
-			t.Error("want a signature that does not verify, found one that does")
-		}
 	}
 }
 
@@ -248,18 +189,78 @@ func TestLoadOmitsNothing(t *testing.T) {
 	}
 }
 
-// TestLoadParks: idle connections are served once each, before the load.
-func TestLoadParks(t *testing.T) {
+// TestLoadLargeBodies: bodies longer than the buffers of a socket arrive whole, both
+// ways.
+func TestLoadLargeBodies(t *testing.T) {
+	const size = 6 << 20
+	for _, flags := range [][]string{nil, {"-chunked"}} {
+		var whole atomic.Int64
+		l := loadServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if n, err := io.Copy(io.Discard, r.Body); n == size && err == nil {
+				whole.Add(1)
+			}
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			_, _ = w.Write(make([]byte, size))
+		}, append(flags, "-requests", "5", "-connections", "2", "-body", strconv.Itoa(size), "-duration", "1m")...)
+		wantCounts(t, l, 5, 0, 0)
+		if whole.Load() != 5 {
+			t.Errorf("flags %q: want 5 whole bodies, found %d", flags, whole.Load())
+		}
+	}
+}
+
+// TestLoadRefusedEarly: an answer before the body is sent counts, and its connection is
+// not used again.
+func TestLoadRefusedEarly(t *testing.T) {
+	l := loadServer(t, func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(http.StatusForbidden)
+		if err := errors.Join(c.EnableFullDuplex(), c.Flush()); err != nil {
+			t.Error(err)
+		}
+		// Without this, the server would close the connection, and the answer could be lost.
+		_, _ = io.Copy(io.Discard, r.Body)
+	}, "-requests", "4", "-connections", "1", "-body", strconv.Itoa(32<<20), "-duration", "1m")
+	wantCounts(t, l, 0, 4, 0)
+}
+
+// TestLoadInFlight: all connections are used, but only some at a time.
+func TestLoadInFlight(t *testing.T) {
+	var current, highest atomic.Int64
+	clients := make(chan string, 40)
+	l := loadServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		now := current.Add(1)
+		defer current.Add(-1)
+		for old := highest.Load(); now > old && !highest.CompareAndSwap(old, now); old = highest.Load() {
+		}
+		clients <- r.RemoteAddr
+	}, "-requests", "40", "-connections", "20", "-in-flight", "2", "-duration", "1m")
+	wantCounts(t, l, 40, 0, 0)
+	if highest.Load() > 2 {
+		t.Errorf("want at most 2 requests at a time, found %d", highest.Load())
+	}
+	seen := map[string]int{}
+	for range 40 {
+		seen[<-clients]++
+	}
+	if len(seen) != 20 {
+		t.Errorf("want 20 connections, found %d", len(seen))
+	}
+}
+
+// TestLoadGreets: before a load that is held, each of its connections is served once.
+func TestLoadGreets(t *testing.T) {
 	clients := make(chan string, 10)
 	l := loadServer(t, func(_ http.ResponseWriter, r *http.Request) { clients <- r.RemoteAddr },
-		"-idle", "4", "-requests", "2", "-connections", "1")
-	wantCounts(t, l, 2, 0, 0)
+		"-hold", "-requests", "3", "-connections", "3", "-order", "each")
+	wantCounts(t, l, 3, 0, 0)
 	seen := map[string]int{}
 	for range 6 {
 		seen[<-clients]++
 	}
-	if len(seen) != 5 {
-		t.Errorf("want 5 connections, found %d", len(seen))
+	if len(seen) != 3 {
+		t.Errorf("want 3 connections, found %d", len(seen))
 	}
 }
 
@@ -280,6 +281,9 @@ func TestParse(t *testing.T) {
 		{"a name", []string{"-url", "http://localhost:80/"}, "want -url http://ADDRESS:PORT/PATH"},
 		{"TLS", []string{"-url", "https://127.0.0.1:80/"}, "want -url http://ADDRESS:PORT/PATH"},
 		{"no connections", []string{"-connections", "0"}, "want flags with positive numbers"},
+		{"an order", []string{"-order", "random"}, "want shared, each or fixed"},
+		{"too many sources", []string{"-sources", "65537"}, "want flags with positive numbers"},
+		{"no fields", []string{"-fields-file", "/nonexistent"}, "-fields-file: open"},
 		{"surplus", []string{"more"}, "want flags with positive numbers and nothing else"},
 		{"no values", []string{"-header-file", os.DevNull}, "want values in"},
 	}

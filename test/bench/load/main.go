@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command load sends POST /events to a gateway on the loopback interface, at a
-// fixed rate or flat out, and prints one line about the answers.
+// Command load sends requests to a gateway on the loopback interface, at a fixed
+// rate or flat out, and prints one line about the answers.
 //
 // At a fixed rate the load is open loop: request i is due at start + i/rate
 // whatever became of those before, and its latency counts from then. A gateway
@@ -18,11 +18,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,8 +43,11 @@ type settings struct {
 	path         string
 	schedule     schedule
 	connections  int
-	idle         int
+	inFlight     int
+	hold         bool
+	message      message
 	credentials  []string
+	order        order
 	forge        bool
 }
 
@@ -52,6 +56,8 @@ func run(arguments []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	begin := make(chan os.Signal, 1)
+	signal.Notify(begin, syscall.SIGUSR1)
 	requests, err := s.requests()
 	if err != nil {
 		return err
@@ -61,6 +67,10 @@ func run(arguments []string, out io.Writer) error {
 		return err
 	}
 	defer l.close()
+	if s.hold {
+		fmt.Fprintln(out, "ready=1")
+		<-begin
+	}
 	if err := l.drive(); err != nil {
 		return err
 	}
@@ -69,22 +79,33 @@ func run(arguments []string, out io.Writer) error {
 }
 
 func parse(arguments []string) (settings, error) {
-	var s settings
+	s := settings{order: shared}
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
-	target := flags.String("url", "", "`URL` to post to: http, a loopback IPv4 address, a port and a path")
+	target := flags.String("url", "", "`URL` to send to: http, a loopback IPv4 address, a port and a path")
 	from := flags.String("from", "127.0.0.1", "loopback `address` that the connections come from")
 	rate := flags.Float64("rate", 0, "requests a second, open loop; 0 is flat out, each connection with one in flight")
 	duration := flags.Duration("duration", 3*time.Second, "of the load; then up to 5s for what is in flight")
 	count := flags.Int("requests", 0, "stop after so many requests even before the duration is over; 0 is no limit")
 	flags.IntVar(&s.connections, "connections", 16, "kept-alive connections that share the load")
-	flags.IntVar(&s.idle, "idle", 0, "further connections that send one request first and then nothing")
-	file := flags.String("header-file", "", "`file` with values of X-SSL-Auth, one a line, sent in turn")
+	flags.IntVar(&s.inFlight, "in-flight", 0, "requests at a time, on the connections that were idle longest; 0 is one on each connection")
+	flags.BoolVar(&s.hold, "hold", false, "send one request on each connection, print ready=1, and begin at SIGUSR1")
+	flags.StringVar(&s.message.method, "method", "POST", "of the requests; a GET has no body")
+	flags.IntVar(&s.message.body, "body", 120, "`bytes` of each body")
+	flags.BoolVar(&s.message.chunked, "chunked", false, "send the body in chunks of 16 KiB, without Content-Length")
+	flags.IntVar(&s.message.sources, "sources", 0, "report one of so many client addresses in turn in X-Forwarded-For")
+	file := flags.String("header-file", "", "`file` with values of X-SSL-Auth, one a line")
+	fields := flags.String("fields-file", "", "`file` with further fields of each request, one a line")
+	flags.Var(&s.order, "order", "of the values: shared (all connections take turns), each (every connection takes all in turn), fixed (connection i repeats value i)")
 	flags.BoolVar(&s.forge, "forge", false, "send each time another forgery of the first value (base64 of DER): a serial number and a signature of its own")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
-	if flags.NArg() > 0 || *rate < 0 || *duration <= 0 || *count < 0 || s.connections < 1 || s.idle < 0 {
+	if flags.NArg() > 0 || *rate < 0 || *duration <= 0 || *count < 0 || s.connections < 1 || s.inFlight < 0 ||
+		s.message.body < 0 || s.message.sources < 0 || s.message.sources > maxSources {
 		return s, errors.New("want flags with positive numbers and nothing else; see -help")
+	}
+	if s.inFlight == 0 || s.inFlight > s.connections {
+		s.inFlight = s.connections
 	}
 	s.schedule = newSchedule(*rate, *duration, *count)
 	if err := s.resolve(*target, *from); err != nil {
@@ -97,7 +118,20 @@ func parse(arguments []string) (settings, error) {
 	if s.credentials = strings.Fields(string(text)); len(s.credentials) == 0 {
 		return s, fmt.Errorf("want values in %s, found none", *file)
 	}
-	return s, nil
+	s.message.fields, err = readFields(*fields)
+	return s, err
+}
+
+// readFields returns the lines of a file, or none without a file.
+func readFields(file string) ([]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("-fields-file: %w", err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n"), nil
 }
 
 // resolve sets the addresses. The load never leaves this machine.
@@ -125,10 +159,10 @@ func (s *settings) resolve(target, from string) error {
 
 // requests is the source of what is sent.
 func (s *settings) requests() (requests, error) {
-	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-SSL-Auth: ",
-		s.path, net.JoinHostPort(s.target.Addr().String(), fmt.Sprint(s.target.Port())), len(body))
+	m := s.message
+	m.path, m.host = s.path, s.target.String()
 	if s.forge {
-		return newForgeries(head, s.credentials[0])
+		return newForgeries(m, s.credentials[0])
 	}
-	return newRotation(head, s.credentials), nil
+	return newRotation(m, s.credentials, s.order, s.connections), nil
 }

@@ -8,32 +8,75 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"strings"
+	"slices"
 )
 
-// body is as long as the running example's event.
-var body = strings.Repeat("x", 120) //nolint:gochecknoglobals // a constant that Go cannot compute
-
-// requests yields whole requests. What next returns holds until its next call.
-type requests interface{ next() []byte }
-
-// rotation yields requests with each of some credentials in turn.
-type rotation struct {
-	ready [][]byte
-	at    int
+// requests yields whole requests.
+type requests interface {
+	// next returns the next request of a connection. The request is valid until the
+	// next call, and its body for as long as the load runs.
+	next(connection int) []byte
 }
 
-func newRotation(head string, credentials []string) *rotation {
-	r := &rotation{ready: make([][]byte, len(credentials))}
-	for i, credential := range credentials {
-		r.ready[i] = []byte(head + credential + "\r\n\r\n" + body)
+// An order says which connection sends which credential.
+type order string
+
+const (
+	// shared: all connections together take the credentials in turn.
+	shared order = "shared"
+	// each: every connection takes all credentials in turn, beginning with its own.
+	each order = "each"
+	// fixed: every connection repeats its own credential.
+	fixed order = "fixed"
+)
+
+func (o *order) String() string { return string(*o) }
+
+// Set is for the package flag.
+func (o *order) Set(value string) error {
+	if *o = order(value); !slices.Contains([]order{shared, each, fixed}, *o) {
+		return fmt.Errorf("want %s, %s or %s", shared, each, fixed)
 	}
+	return nil
+}
+
+// rotation yields requests with some credentials in an order.
+type rotation struct {
+	heads   [][]byte
+	order   order
+	turns   []int // what each connection sends next; in the order shared only the first counts
+	buffer  []byte
+	body    int // where the body begins in buffer; heads are copied to its left
+	sources sources
+}
+
+func newRotation(m message, credentials []string, o order, connections int) *rotation {
+	r := &rotation{
+		heads: make([][]byte, len(credentials)), order: o, turns: make([]int, connections), sources: newSources(m),
+	}
+	for i, credential := range credentials {
+		r.heads[i] = []byte(m.head() + credential + "\r\n\r\n")
+		r.body = max(r.body, len(r.heads[i]))
+	}
+	for i := range r.turns {
+		r.turns[i] = i % len(credentials)
+	}
+	r.buffer = append(make([]byte, r.body), m.content()...)
 	return r
 }
 
-func (r *rotation) next() []byte {
-	request := r.ready[r.at]
-	r.at = (r.at + 1) % len(r.ready)
+func (r *rotation) next(connection int) []byte {
+	turn := &r.turns[connection]
+	if r.order == shared {
+		turn = &r.turns[0]
+	}
+	head := r.heads[*turn]
+	if r.order != fixed {
+		*turn = (*turn + 1) % len(r.heads)
+	}
+	request := r.buffer[r.body-len(head):]
+	copy(request, head)
+	r.sources.write(request)
 	return request
 }
 
@@ -47,9 +90,10 @@ const varied = 12
 type forgeries struct {
 	der, serial, signature []byte // the latter two are parts of the first
 	request, encoded       []byte // and so is encoded of request
+	sources                sources
 }
 
-func newForgeries(head, credential string) (*forgeries, error) {
+func newForgeries(m message, credential string) (*forgeries, error) {
 	der, err := base64.StdEncoding.DecodeString(credential)
 	if err != nil {
 		return nil, fmt.Errorf("want base64 of DER to forge: %w", err)
@@ -63,19 +107,22 @@ func newForgeries(head, credential string) (*forgeries, error) {
 	if len(serial) <= varied || at < 0 {
 		return nil, fmt.Errorf("want a serial number longer than %d bytes, found %d", varied, len(serial))
 	}
-	request := []byte(head + credential + "\r\n\r\n" + body)
+	head := m.head()
+	request := []byte(head + credential + "\r\n\r\n" + m.content())
 	return &forgeries{
 		der:       der,
 		serial:    der[at+len(serial)-varied : at+len(serial)],
 		signature: der[len(der)-varied:],
 		request:   request,
 		encoded:   request[len(head) : len(head)+len(credential)],
+		sources:   newSources(m),
 	}, nil
 }
 
-func (f *forgeries) next() []byte {
+func (f *forgeries) next(int) []byte {
 	rand.Read(f.serial)
 	rand.Read(f.signature)
 	base64.StdEncoding.Encode(f.encoded, f.der)
+	f.sources.write(f.request)
 	return f.request
 }
