@@ -12,8 +12,9 @@ import (
 // does not use. The result of the command does not depend on it.
 type placeholder struct{ variable, value string }
 
-// unusedUpstream returns the URL of a host that never exists (RFC 6761, section 6.4).
-func unusedUpstream() placeholder { return placeholder{"UPSTREAM_URL", "http://unused.invalid"} }
+// unusedUpstream returns the URL of a host that never exists (RFC 6761, section 6.4). Every
+// setting for the upstream is valid with https.
+func unusedUpstream() placeholder { return placeholder{"UPSTREAM_URL", "https://unused.invalid"} }
 
 // unusedRules returns rules that allow no request: their only client is on the deny list.
 func unusedRules() placeholder {

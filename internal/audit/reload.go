@@ -13,6 +13,11 @@ const (
 	Keys  Source = "keys"  // the keyring
 	Rules Source = "rules" // the access rules with the deny list
 	CRLs  Source = "crls"  // the revocation lists
+
+	// UpstreamCA has the CAs that may issue the upstream's certificate.
+	UpstreamCA Source = "upstream_ca"
+	// UpstreamCertificate is the gateway's certificate for the upstream, with its key.
+	UpstreamCertificate Source = "upstream_certificate"
 )
 
 // Reloaded counts one attempt to load new content of a source, with its error, or nil.
@@ -52,11 +57,11 @@ func newReloads(factory promauto.Factory) reloads {
 	r := reloads{
 		total: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_reloads_total",
-			Help: "Attempts to load new keys, rules or revocation lists, by result.",
+			Help: "Attempts to load new keys, rules, revocation lists or certificates, by result.",
 		}, []string{"source", "result"}),
 		failing: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "certgate_last_reload_failed",
-			Help: "1 while the newest keys, rules or revocation lists are not in force because of an error.",
+			Help: "1 while the newest keys, rules, revocation lists or certificates are not in force because of an error.",
 		}, []string{"source"}),
 		entries: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "certgate_loaded_entries",
@@ -68,7 +73,7 @@ func newReloads(factory promauto.Factory) reloads {
 		}, []string{"part", "digest"}),
 		sources: map[Source]reload{},
 	}
-	for _, s := range []Source{Keys, Rules, CRLs} {
+	for _, s := range []Source{Keys, Rules, CRLs, UpstreamCA, UpstreamCertificate} {
 		r.sources[s] = r.resolve(s)
 	}
 	return r

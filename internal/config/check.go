@@ -10,6 +10,7 @@ import (
 func (l *loader) checkRelations(v variables) {
 	l.checkListeners(v)
 	l.checkUpstreams(v)
+	l.checkUpstreamSecurity(v)
 	l.checkPeers(v)
 	l.checkHeaders(v)
 }

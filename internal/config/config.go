@@ -21,6 +21,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/proxy/dialer"
 )
 
 // Config is a configuration that [Load] has validated. The zero value trusts no
@@ -70,9 +71,11 @@ type Config struct {
 	CRLTexts   []regularfile.File // the contents of CRLFiles
 	CRLStaleOK bool               // whether a list is used past its nextUpdate
 
-	Upstreams          []*url.URL // 1 to 64 different addresses, scheme and host only
+	Upstreams          []*url.URL // 1 to 64 different addresses with one scheme, as in package upstream
 	UpstreamTimeout    time.Duration
 	UpstreamHealthPath string // requested from each address, or empty for no health checks
+	UpstreamSecurity   dialer.Security
+	UpstreamFiles      UpstreamFiles // the files that contained UpstreamSecurity
 	MaxInFlight        int
 
 	ShutdownDelay     time.Duration // from SIGTERM until the drain
@@ -107,6 +110,7 @@ func Load(environ map[string]string) (Config, error) {
 	l := newLoader(environ)
 	v := l.parse()
 	ring := l.keyring(v)
+	security, securityFiles := l.upstreamSecurity(v)
 	c := Config{
 		ListenAddr:         string(v.ListenAddr),
 		AdminAddr:          string(v.AdminAddr),
@@ -133,6 +137,8 @@ func Load(environ map[string]string) (Config, error) {
 		Upstreams:          v.Upstreams.list,
 		UpstreamTimeout:    time.Duration(v.UpstreamTimeout),
 		UpstreamHealthPath: string(v.UpstreamHealth),
+		UpstreamSecurity:   security,
+		UpstreamFiles:      securityFiles,
 		MaxInFlight:        int(v.MaxInFlight),
 		ShutdownDelay:      time.Duration(v.ShutdownDelay),
 		ShutdownTimeout:    time.Duration(v.ShutdownTimeout),

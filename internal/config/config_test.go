@@ -156,6 +156,8 @@ func TestValidValues(t *testing.T) {
 		{"UPSTREAM_URL", "https://[2001:db8::1]:443/", func(c config.Config) any { return c.UpstreamURL() }, "https://[2001:db8::1]:443"},
 		{"UPSTREAM_URL", "HTTP://schedule", func(c config.Config) any { return c.UpstreamURL() }, "http://schedule"},
 		{"UPSTREAM_URL", "http://a:1, http://a:2,http://b", func(c config.Config) any { return c.UpstreamURL() }, "http://a:1,http://a:2,http://b"},
+		{"UPSTREAM_URL", "unix:/run/a@1.sock, UNIX:///run/A@1.sock", func(c config.Config) any { return c.UpstreamURL() }, "unix:/run/a@1.sock,unix:/run/A@1.sock"},
+		{"UPSTREAM_URL", "unix:/" + strings.Repeat("a", 106), func(c config.Config) any { return c.UpstreamURL() }, "unix:/" + strings.Repeat("a", 106)},
 		{"UPSTREAM_HEALTH_PATH", "/healthz?deep=1", func(c config.Config) any { return c.UpstreamHealthPath }, "/healthz?deep=1"},
 		{"MAX_IN_FLIGHT", "1", func(c config.Config) any { return c.MaxInFlight }, 1},
 		{"MAX_IN_FLIGHT", "1000000", func(c config.Config) any { return c.MaxInFlight }, 1_000_000},

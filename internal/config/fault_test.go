@@ -26,7 +26,8 @@ const (
 	wantBits       = ", want a whole number from 1024 to 8192"
 	wantRate       = ", want a whole number from 0 to 1000000"
 	wantLifetime   = ", want off, or a duration above 0, such as 2160h for 90 days"
-	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path); or up to 64 separated by commas, without repetition, all http or all https"
+	wantServerName = ", want a host name or an IP address without port, such as schedule.internal"
+	wantUpstream   = ", want http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path), or unix: with the absolute path of a socket, such as unix:/run/schedule.sock; or up to 64 separated by commas, without repetition, all http, all https or all unix"
 	wantHealth     = ", want a path, such as /healthz"
 	wantInFlight   = ", want a whole number from 1 to 1000000"
 	wantBody       = ", want a size from 1 to 1TiB, such as 1MiB"
@@ -217,6 +218,21 @@ func TestInvalidValues(t *testing.T) {
 		{"UPSTREAM_URL", "http://a,http://A:80/", `found "a:80" twice` + wantUpstream},
 		{"UPSTREAM_URL", "http://a:1,https://a:1", `found "a:1" twice` + wantUpstream},
 		{"UPSTREAM_URL", "http://a,https://b", "found both http:// and https://" + wantUpstream},
+		{"UPSTREAM_URL", "unix:", `found no absolute path in "unix:"` + wantUpstream},
+		{"UPSTREAM_URL", "unix:run/a.sock", `found no absolute path in "unix:run/a.sock"` + wantUpstream},
+		{"UPSTREAM_URL", "unix://run/a.sock", `found no absolute path in "unix://run/a.sock"` + wantUpstream},
+		{"UPSTREAM_URL", "unix:@abstract", `found no absolute path in "unix:@abstract"` + wantUpstream},
+		{"UPSTREAM_URL", "unix:/" + strings.Repeat("a", 107), "found a path of 108 bytes, more than the 107 that the system allows" + wantUpstream},
+		{"UPSTREAM_URL", "unix:/a\x01", `found a path with control characters in "unix:/a\x01"` + wantUpstream},
+		{"UPSTREAM_URL", "unix:/a,unix:///a", `found "unix:/a" twice` + wantUpstream},
+		{"UPSTREAM_URL", "unix:/a,http://b", "found both unix: and http://" + wantUpstream},
+		{"UPSTREAM_URL", "http://b,unix:/a", "found both http:// and unix:" + wantUpstream},
+		{"UPSTREAM_SERVER_NAME", "", "found an empty value" + wantServerName},
+		{"UPSTREAM_SERVER_NAME", "a:443", `found "a:443"` + wantServerName},
+		{"UPSTREAM_SERVER_NAME", "*.example", `found "*.example"` + wantServerName},
+		{"UPSTREAM_SERVER_NAME", "[::1]", `found "[::1]"` + wantServerName},
+		{"UPSTREAM_SERVER_NAME", "https://a", `found "https://a"` + wantServerName},
+		{"UPSTREAM_CA_FILE", "", "found an empty value, want the name of a readable file"},
 		{"UPSTREAM_URL", addresses(65), "found more than 64 addresses" + wantUpstream},
 		{"UPSTREAM_HEALTH_PATH", "", "found an empty value" + wantHealth},
 		{"UPSTREAM_HEALTH_PATH", "healthz", `found "healthz"` + wantHealth},

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // machine returns the addresses and the name of the host. Its methods use no name
@@ -68,7 +70,11 @@ func (l *loader) inheritsSocket() bool {
 func (c Config) CheckInherited(listening net.Addr) error {
 	own := address(listening.String())
 	for _, u := range c.Upstreams {
-		if listening.Network() == "tcp" && thisMachine().reaches(u, own) {
+		loops := listening.Network() == "tcp" && thisMachine().reaches(u, own)
+		if network, path := upstream.Endpoint(u); network == "unix" {
+			loops = listening.Network() == network && listening.String() == path
+		}
+		if loops {
 			return &Error{Faults: []Fault{{"UPSTREAM_URL", loopProblem(u, "inherited socket", string(own))}}}
 		}
 	}
@@ -85,7 +91,7 @@ func loopProblem(u *url.URL, variable, addr string) string {
 // reach the listener only if both are equal.
 func (m machine) reaches(u *url.URL, own address) bool {
 	host, port := own.split()
-	if port == "0" || port != upstreamPort(u) {
+	if upstream.IsUnix(u) || port == "0" || port != upstreamPort(u) {
 		return false
 	}
 	target := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")

@@ -132,4 +132,11 @@ func TestInheritedSocket(t *testing.T) {
 	if err := c.CheckInherited(&net.UnixAddr{Name: "/run/certgate.sock", Net: "unix"}); err != nil {
 		t.Errorf("want no fault of a Unix socket, found %v", err)
 	}
+	environ["UPSTREAM_URL"] = "unix:/run/a.sock,unix:/run/b.sock"
+	c = load(t, environ)
+	for path, want := range map[string]bool{"/run/a.sock": true, "/run/b.sock": true, "/run/c.sock": false} {
+		if err := c.CheckInherited(&net.UnixAddr{Name: path, Net: "unix"}); (err != nil) != want {
+			t.Errorf("%s: want a fault %v, found %v", path, want, err)
+		}
+	}
 }

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -100,15 +103,16 @@ func (h *hostNames) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// upstreams is a list of the addresses of one service. Each URL has a scheme and a host
-// with an optional port, and no path.
+// upstreams is a list of the addresses of one service. Each has a scheme and a host with an
+// optional port, and no path, or is the URL of a Unix socket.
 type upstreams struct {
 	list []*url.URL
 }
 
 func (u *upstreams) UnmarshalText(text []byte) error {
 	s := string(text)
-	if strings.Contains(s, "@") { // an error must not quote a password
+	// An error must not quote a password. The path of a socket may contain the character.
+	if strings.Contains(s, "@") && !hasUnixPrefix(s) {
 		return errors.New("a URL with user information")
 	}
 	var list []*url.URL
@@ -118,14 +122,17 @@ func (u *upstreams) UnmarshalText(text []byte) error {
 		if err != nil {
 			return err
 		}
-		name := strings.ToLower(upstream.Name(parsed))
+		name := upstream.Name(parsed)
+		if !upstream.IsUnix(parsed) {
+			name = strings.ToLower(name)
+		}
 		switch {
 		case seen[name]:
 			return fmt.Errorf("%s twice", quote(name))
 		case len(list) == upstream.MaxAddresses:
 			return fmt.Errorf("more than %d addresses", upstream.MaxAddresses)
 		case len(list) > 0 && list[0].Scheme != parsed.Scheme:
-			return errors.New("both http:// and https://")
+			return fmt.Errorf("both %s and %s", schemePrefix(list[0]), schemePrefix(parsed))
 		}
 		seen[name] = true
 		list = append(list, parsed)
@@ -134,7 +141,23 @@ func (u *upstreams) UnmarshalText(text []byte) error {
 	return nil
 }
 
+const unixPrefix = "unix:"
+
+func hasUnixPrefix(s string) bool {
+	return len(s) >= len(unixPrefix) && strings.EqualFold(s[:len(unixPrefix)], unixPrefix)
+}
+
+func schemePrefix(u *url.URL) string {
+	if upstream.IsUnix(u) {
+		return unixPrefix
+	}
+	return u.Scheme + "://"
+}
+
 func parseUpstream(s string) (*url.URL, error) {
+	if hasUnixPrefix(s) {
+		return parseSocket(s)
+	}
 	parsed, err := url.Parse(s)
 	switch {
 	case s == "":
@@ -146,6 +169,26 @@ func parseUpstream(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s in %s", problem, quote(s))
 	}
 	return &url.URL{Scheme: parsed.Scheme, Host: parsed.Host}, nil
+}
+
+// maxSocketPath is the length of the longest path of a Unix socket, in bytes: the kernel's
+// structure has one more for the end of the string (unix(7)).
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+
+// parseSocket parses the URL of a Unix socket. Two slashes before the absolute path are
+// accepted, as in URLs of other programs. The path is not decoded.
+func parseSocket(text string) (*url.URL, error) {
+	path := strings.TrimPrefix(text[len(unixPrefix):], "//")
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return nil, fmt.Errorf("no absolute path in %s", quote(text))
+	case len(path) > maxSocketPath:
+		return nil, fmt.Errorf("a path of %d bytes, more than the %d that the system allows", len(path), maxSocketPath)
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl):
+		return nil, fmt.Errorf("a path with control characters in %s", quote(text))
+	default:
+		return upstream.UnixURL(path), nil
+	}
 }
 
 // validateUpstream returns the fault of an upstream URL, or "".

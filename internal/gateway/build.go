@@ -4,6 +4,7 @@ package gateway
 import (
 	"context"
 	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/guard/throttle"
+	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/proxy/upstream"
@@ -45,6 +47,8 @@ type Gateway struct {
 	config    config.Config // with the latest valid contents of files; guarded by reloading
 	gate      atomic.Pointer[gate.Gate]
 
+	dialer    *dialer.Dialer
+	expiries  *expiries
 	pool      *upstream.Pool
 	forwarder *forward.Forwarder
 
@@ -73,15 +77,18 @@ type Options struct {
 // [Gateway.Run]. To close a gateway without serving, call Run with a cancelled context.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c, registry := o.Config, newRegistry()
+	ends := newExpiries(o.Log, registry, time.Now)
+	dial := dialer.New(dialer.Options{Timeout: c.UpstreamTimeout, Verified: ends.observeService}, c.UpstreamSecurity)
 	g := &Gateway{
 		config: c, log: o.Log, registry: registry, recorder: audit.New(o.Log, registry),
-		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry), pool: newPool(c, o.Log, registry),
+		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
+		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,
 	}
 	g.publishInventory()
 	g.gate.Store(g.newGate())
 	g.forwarder = forward.New(forward.Options{
-		Pool: g.pool, Timeout: c.UpstreamTimeout, FastPath: c.FastPath,
+		Pool: g.pool, Dialer: dial, Timeout: c.UpstreamTimeout, FastPath: c.FastPath,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 	})
 	g.public.listener = o.Listener
@@ -167,10 +174,13 @@ func newThrottle(c config.Config, r prometheus.Registerer) *throttle.Guard {
 
 // newPool returns the upstream pool of a configuration. It logs each change of an
 // address and registers a metric for each address.
-func newPool(c config.Config, log *zap.Logger, registry prometheus.Registerer) *upstream.Pool {
+func newPool(c config.Config, d *dialer.Dialer, log *zap.Logger, registry prometheus.Registerer) *upstream.Pool {
 	p := upstream.New(upstream.Options{
 		Addresses: c.Upstreams, MaxInFlight: c.MaxInFlight, Now: time.Now,
-		Check: upstream.HealthCheck{Path: c.UpstreamHealthPath, Timeout: c.UpstreamTimeout},
+		Check: upstream.HealthCheck{
+			Path: c.UpstreamHealthPath, Timeout: c.UpstreamTimeout,
+			Dial: func(ctx context.Context, u *url.URL) (net.Conn, error) { return d.Dial(ctx, u, nil) },
+		},
 		Changed: func(change upstream.Change) {
 			if change.Up {
 				log.Info("upstream is back", zap.String("upstream", change.Name))

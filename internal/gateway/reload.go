@@ -22,13 +22,15 @@ const maxNamed = 20
 type reloader struct {
 	requests chan struct{}          // calls of Reload
 	crlFiles []regularfile.File     // latest contents, valid or not
+	pair     []regularfile.File     // the same for UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE
 	failed   map[audit.Source]error // the error of the latest content, or nil
 }
 
 // newReloader returns the state after the configuration was loaded.
 func newReloader(c config.Config) reloader {
 	return reloader{
-		requests: make(chan struct{}, 1), crlFiles: slices.Clone(c.CRLTexts), failed: map[audit.Source]error{},
+		requests: make(chan struct{}, 1), failed: map[audit.Source]error{},
+		crlFiles: slices.Clone(c.CRLTexts), pair: slices.Clone(c.UpstreamFiles.PairTexts),
 	}
 }
 
@@ -37,7 +39,7 @@ type source struct {
 	name     audit.Source
 	variable string
 	files    []string
-	parts    []string // names in the inventory
+	parts    []string // names in the inventory; nil if decisions do not depend on the source
 }
 
 // sources returns the sources that are read from files, in the order of reloading. Keys
@@ -48,6 +50,8 @@ func (g *Gateway) sources() []source {
 		{audit.Keys, "AUTH_PUBLIC_KEY_FILE", []string{c.KeyringFile}, []string{"keys"}},
 		{audit.Rules, "ACCESS_RULES_FILE", []string{c.RulesFile}, []string{"rules", "denials"}},
 		{audit.CRLs, "AUTH_CRL_FILE", c.CRLFiles, []string{"crls"}},
+		{audit.UpstreamCA, "UPSTREAM_CA_FILE", []string{c.UpstreamFiles.CA}, nil},
+		{audit.UpstreamCertificate, "UPSTREAM_CERT_FILE", c.UpstreamFiles.Pair, nil},
 	}
 	return slices.DeleteFunc(all, func(s source) bool { return len(s.files) == 0 || s.files[0] == "" })
 }
@@ -99,7 +103,7 @@ func (g *Gateway) reload(result filewatch.Result) {
 	defer g.reloading.Unlock()
 	previousDenials := g.config.Rules.Denials
 	attempts := g.readSources(result)
-	if slices.ContainsFunc(attempts, func(a attempt) bool { return a.err == nil }) {
+	if slices.ContainsFunc(attempts, func(a attempt) bool { return a.err == nil && a.source.parts != nil }) {
 		g.gate.Store(g.newGate())
 	}
 	// The lines follow the change of the gate, so that requests after the line "reloaded"
@@ -161,22 +165,30 @@ func (g *Gateway) readSource(name audit.Source, files []regularfile.File) error 
 		document.Policy = document.Policy.After(c.Rules.Policy)
 		c.Rules = document
 	case audit.CRLs:
-		latest := slices.Clone(g.reloader.crlFiles)
-		for i, known := range latest {
-			if j := slices.IndexFunc(files, func(f regularfile.File) bool { return f.Name == known.Name }); j >= 0 {
-				latest[i] = files[j]
-			}
-		}
+		latest := withChanges(g.reloader.crlFiles, files)
 		g.reloader.crlFiles = latest
 		lists, err := config.ParseCRLs(latest, c.Keyring)
 		if err != nil {
 			return err
 		}
 		c.CRLs, c.CRLTexts = lists, latest
+	case audit.UpstreamCA, audit.UpstreamCertificate:
+		return g.readUpstreamSecurity(name, files)
 	default:
-		return errors.New("want keys, rules or crls")
+		return errors.New("want a source of the configuration")
 	}
 	return nil
+}
+
+// withChanges returns a copy of the files in which changed ones are replaced.
+func withChanges(files, changed []regularfile.File) []regularfile.File {
+	latest := slices.Clone(files)
+	for i, known := range latest {
+		if j := slices.IndexFunc(changed, func(f regularfile.File) bool { return f.Name == known.Name }); j >= 0 {
+			latest[i] = changed[j]
+		}
+	}
+	return latest
 }
 
 // report counts and logs one attempt.
@@ -187,7 +199,7 @@ func (g *Gateway) report(a attempt) {
 		log.Error("not reloaded, the last good content stays in force", zap.Error(a.err))
 		return
 	}
-	log.Info("reloaded", g.inventoryFields(a.source.parts...)...)
+	log.Info("reloaded", g.sourceFields(a.source)...)
 	if a.source.name == audit.Keys {
 		for _, warning := range g.config.Keyring.Warnings() {
 			log.Warn("configuration", zap.String("warning", warning))
@@ -222,7 +234,7 @@ func (g *Gateway) reportUnchanged(result filewatch.Result, attempts []attempt) {
 		case err != nil:
 			g.report(attempt{s, err})
 		default:
-			g.sourceLogger(s).Info("unchanged", g.inventoryFields(s.parts...)...)
+			g.sourceLogger(s).Info("unchanged", g.sourceFields(s)...)
 		}
 	}
 }
@@ -230,6 +242,18 @@ func (g *Gateway) reportUnchanged(result filewatch.Result, attempts []attempt) {
 // sourceLogger returns a logger with the fields of a source.
 func (g *Gateway) sourceLogger(s source) *zap.Logger {
 	return g.log.With(zap.String("source", string(s.name)), zap.String("variable", s.variable), zap.String("file", strings.Join(s.files, ",")))
+}
+
+// sourceFields describes the content of a source that is in force.
+func (g *Gateway) sourceFields(s source) []zap.Field {
+	switch {
+	case s.name == audit.UpstreamCertificate:
+		return []zap.Field{zap.Time("not_after", g.config.UpstreamSecurity.Certificate.Leaf.NotAfter)}
+	case s.parts == nil:
+		return nil
+	default:
+		return g.inventoryFields(s.parts...)
+	}
 }
 
 // inventoryFields returns the number of entries and the digest of each of the parts, or of

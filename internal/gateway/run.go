@@ -15,8 +15,8 @@ import (
 )
 
 // maxFailures is the number of goroutines of Run that can fail: four servers, the checks
-// of the upstream and of Redis, and the file watch.
-const maxFailures = 7
+// of the upstream, of Redis and of certificates, and the file watch.
+const maxFailures = 8
 
 // Run serves until ctx is done. Then health checks fail for SHUTDOWN_DELAY while requests
 // are still accepted. After the delay the gateway drains: it accepts no connections, and
@@ -38,6 +38,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer endChecks() // before serving.Wait
 	serving.Go(func() { g.supervise(failed, func() error { g.pool.RunHealthChecks(checking); return nil }) })
 	serving.Go(func() { g.supervise(failed, func() error { g.nonces.watch(checking); return nil }) })
+	serving.Go(func() { g.supervise(failed, func() error { g.expiries.watch(checking); return nil }) })
 	watching, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
 	// Run does not wait for the watch, which an unresponsive file system can block.
@@ -84,6 +85,7 @@ func (g *Gateway) serve(e *endpoint) error {
 func (g *Gateway) logStart() {
 	g.logKeys()
 	g.log.Info("configuration in force", g.inventoryFields()...)
+	g.expiries.observeClient(g.config.UpstreamSecurity)
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
 	for _, other := range []struct {
 		key  string

@@ -30,8 +30,9 @@ var ErrBadResponse = errors.New("bad response")
 
 // Options configure a [Client]. All fields are required.
 type Options struct {
-	// Addr is the upstream's host:port.
-	Addr string
+	// Network and Addr are the upstream's address for [net.Dial]: "tcp" with host:port, or
+	// "unix" with the path of a socket.
+	Network, Addr string
 	// Timeout bounds connecting, and writing the request together with the wait for the
 	// response header.
 	Timeout time.Duration
@@ -114,7 +115,7 @@ func (c *Client) exchange(ctx context.Context, cn *conn, m *Request, now time.Ti
 }
 
 func (c *Client) dial(ctx context.Context) (*conn, error) {
-	nc, err := c.dialer.DialContext(ctx, "tcp", c.options.Addr)
+	nc, err := c.dialer.DialContext(ctx, c.options.Network, c.options.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

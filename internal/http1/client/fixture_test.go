@@ -20,7 +20,7 @@ const maxHeader = 8 << 10
 
 func newClient(t testing.TB, addr string, change ...func(*client.Options)) *testClient {
 	t.Helper()
-	o := client.Options{Addr: addr, Timeout: time.Minute, MaxIdle: 64, MaxHeaderBytes: maxHeader}
+	o := client.Options{Network: "tcp", Addr: addr, Timeout: time.Minute, MaxIdle: 64, MaxHeaderBytes: maxHeader}
 	for _, f := range change {
 		f(&o)
 	}

@@ -35,7 +35,7 @@ func FuzzResponse(f *testing.F) {
 		if head {
 			method = http.MethodHead
 		}
-		c := &testClient{client.New(client.Options{Addr: up.Addr, Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})}
+		c := &testClient{client.New(client.Options{Network: "tcp", Addr: up.Addr, Timeout: time.Minute, MaxIdle: 1, MaxHeaderBytes: maxHeader})}
 		defer c.CloseIdleConnections()
 		done := make(chan struct{})
 		go func() {

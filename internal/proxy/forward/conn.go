@@ -13,8 +13,9 @@ import (
 type conn struct {
 	net.Conn // TLS over socket, or socket
 
-	socket  *socket
-	timeout time.Duration // of each write
+	socket   *socket
+	timeout  time.Duration // of each write
+	outdated func() bool   // reports whether the certificates for TLS were replaced; nil without TLS
 
 	answered atomic.Bool // bytes were received since the last request began
 	reusable atomic.Bool // the last response allows another request
@@ -69,6 +70,10 @@ func (c *conn) Close() error {
 	defer c.closed.Store(true)
 	return c.Conn.Close()
 }
+
+// isOutdated reports whether the connection was made with certificates that are no longer in
+// force. It carries no further request then.
+func (c *conn) isOutdated() bool { return c.outdated != nil && c.outdated() }
 
 // usable reports whether a kept connection may carry another request: the previous response
 // allows it, and no bytes followed that response, such as the body of a response to HEAD.

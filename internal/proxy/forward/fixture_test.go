@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	pools "github.com/certgate/certgate/internal/proxy/upstream"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
@@ -81,6 +82,7 @@ type options struct {
 	maxBody     int64
 	readTimeout time.Duration
 	roots       *x509.CertPool // of an upstream with TLS
+	dialer      *dialer.Dialer // instead of roots
 }
 
 // pool returns a pool with one unencrypted address for each host.
@@ -105,16 +107,16 @@ func newGateway(t testing.TB, o options) gateway {
 	if o.pool == nil {
 		o.pool = pool(o.upstream)
 	}
+	if o.dialer == nil {
+		o.dialer = dialer.New(dialer.Options{Timeout: o.timeout}, dialer.Security{Roots: o.roots})
+	}
 	f := forward.New(forward.Options{
 		FastPath: true,
-		Pool:     o.pool, Timeout: o.timeout,
+		Pool:     o.pool, Timeout: o.timeout, Dialer: o.dialer,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
 	})
 	if o.route == netHTTP {
 		f.UseTransport()
-	}
-	if o.roots != nil {
-		f.TrustRoots(o.roots)
 	}
 	results := make(chan forward.Result, 1000)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,14 +20,18 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/body"
+	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// Options configure a [Forwarder]. All fields are required, except
+// Options configure a [Forwarder]. All fields are required, except Dialer,
 // CredentialHeaders, FastPath and Signer.
 type Options struct {
-	// Pool contains the addresses of the upstream, all of them http or all https.
+	// Pool contains the addresses of the upstream, all of them with the same scheme.
 	Pool *upstream.Pool
+	// Dialer opens the connections that need TLS and those of net/http's transport. The
+	// default trusts the CAs of the system and has no client certificate.
+	Dialer *dialer.Dialer
 	// Timeout bounds connecting, each write, and the wait for the response header after
 	// the request was sent.
 	Timeout time.Duration
@@ -36,8 +40,8 @@ type Options struct {
 	// CredentialHeaders are removed from every request, and listed in the Vary field of
 	// every response. Empty names are ignored.
 	CredentialHeaders []string
-	// FastPath selects the HTTP/1.1 client of http1/client for plain requests to an http
-	// upstream, on systems that support it. Otherwise net/http sends every request.
+	// FastPath selects the HTTP/1.1 client of http1/client for plain requests to an upstream
+	// without TLS, on systems that support it. Otherwise net/http sends every request.
 	FastPath bool
 	// Signer returns the current signer of assertions, or nil. It is called once for each
 	// request that has a place at the upstream. A nil function means no assertions.
@@ -47,22 +51,22 @@ type Options struct {
 // Forwarder sends requests to one upstream over pooled connections. It is safe for
 // concurrent use. [New] makes one.
 type Forwarder struct {
-	pool      *upstream.Pool
-	transport *http.Transport
-	clients   []*client.Client // of the fast path, by address; nil without it
-	bodies    body.Options
-	filter    Filter
-	vary      *Vary
-	signer    func() *assertion.Signer
-	buffers   sync.Pool // of *[bufferSize]byte
-	requests  sync.Pool // of *bufferedRequest that have been sent
+	pool       *upstream.Pool
+	transports []*http.Transport // by address
+	clients    []*client.Client  // of the fast path, by address; nil without it
+	bodies     body.Options
+	filter     Filter
+	vary       *Vary
+	signer     func() *assertion.Signer
+	buffers    sync.Pool // of *[bufferSize]byte
+	requests   sync.Pool // of *bufferedRequest that have been sent
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].
 func New(o Options) *Forwarder {
 	f := &Forwarder{
-		pool:      o.Pool,
-		transport: newTransport(o.Timeout),
+		pool:       o.Pool,
+		transports: newTransports(o),
 		bodies: body.Options{
 			MaxBytes: o.MaxBodyBytes, Budget: body.NewBudget(body.DefaultBudget()), CheckCapacity: o.Pool.CheckCapacity,
 		},
@@ -79,9 +83,17 @@ func New(o Options) *Forwarder {
 	return f
 }
 
+// CloseOutdated closes idle connections after a call of [dialer.Dialer.Replace]. A connection
+// in use is closed before its next request.
+func (f *Forwarder) CloseOutdated() {
+	for _, transport := range f.transports {
+		transport.CloseIdleConnections()
+	}
+}
+
 // Close closes the idle connections.
 func (f *Forwarder) Close() {
-	f.transport.CloseIdleConnections()
+	f.CloseOutdated()
 	for _, c := range f.clients {
 		c.CloseIdleConnections()
 	}

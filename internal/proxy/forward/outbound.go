@@ -9,6 +9,7 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/proxy/body"
+	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // outboundRequest is a granted request to the upstream.
@@ -63,7 +64,8 @@ type bufferedRequest struct {
 
 // writeRequest serializes the request for the address to.
 func (f *Forwarder) writeRequest(buffered *bufferedRequest, to *url.URL, out *outboundRequest) {
-	buffered.request.Begin(out.g.Method(), out.g.Target().String(), to.Host)
+	_, host := upstream.Origin(to)
+	buffered.request.Begin(out.g.Method(), out.g.Target().String(), host)
 	f.eachField(out, buffered.request.Field)
 	buffered.request.End(buffered.body)
 }
@@ -72,13 +74,14 @@ func (f *Forwarder) writeRequest(buffered *bufferedRequest, to *url.URL, out *ou
 // transport reports to u.
 func (f *Forwarder) transportRequest(to *url.URL, out *outboundRequest, u *use) *http.Request {
 	length := out.body.Length()
+	scheme, host := upstream.Origin(to)
 	req := &http.Request{
 		Method: out.g.Method(),
 		// The transport sends Opaque unchanged, while it would parse and rewrite Path and
 		// RawQuery. A Target never begins with "//", the one case that URL.RequestURI
 		// would change.
-		URL:           &url.URL{Scheme: to.Scheme, Host: to.Host, Opaque: out.g.Target().String()},
-		Host:          to.Host,
+		URL:           &url.URL{Scheme: scheme, Host: host, Opaque: out.g.Target().String()},
+		Host:          host,
 		Header:        make(http.Header, len(out.r.Header)+8),
 		ContentLength: length,
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -81,7 +80,7 @@ func (f *Forwarder) buffer(out *outboundRequest) (*bufferedRequest, error) {
 // sendTo sends the request to the address of the reservation.
 func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, buffered *bufferedRequest) (client.Response, error) {
 	if buffered == nil {
-		return f.stream(reservation.URL(), out)
+		return f.stream(reservation, out)
 	}
 	f.writeRequest(buffered, reservation.URL(), out)
 	return f.clients[reservation.Index()].Do(out.r.Context(), &buffered.request)
@@ -90,10 +89,11 @@ func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundReque
 // stream sends the request with net/http's transport. When a kept connection turns out to
 // be unusable, nothing was sent on it and it is closed, so the request goes to the next
 // connection, and to a new one after all kept ones.
-func (f *Forwarder) stream(to *url.URL, out *outboundRequest) (client.Response, error) {
+func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
 	for range idleConns + 1 {
 		var u use
-		res, err := f.transport.RoundTrip(f.transportRequest(to, out, &u)) //nolint:bodyclose // the caller closes it
+		request := f.transportRequest(reservation.URL(), out, &u)
+		res, err := f.transports[reservation.Index()].RoundTrip(request) //nolint:bodyclose // the caller closes it
 		switch {
 		case err == nil:
 			u.checkResponse(res)

@@ -24,7 +24,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 	switch {
 	case s.err != nil:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
+		return 0, &net.OpError{Op: "read", Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
 	case s.n == 0 && len(p) > 0:
 		return 0, io.EOF
 	default:

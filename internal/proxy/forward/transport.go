@@ -2,13 +2,14 @@ package forward
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
@@ -19,81 +20,63 @@ const idleConns = 256
 // maxResponseHeader bounds the header of a response, in bytes.
 const maxResponseHeader = 64 << 10
 
-func newTransport(timeout time.Duration) *http.Transport {
+// connector opens the connections of net/http's transport to one address. Its errors wrap
+// [client.ErrUnreachable]: nothing was sent, and the request may go to another address.
+type connector struct {
+	dialer  *dialer.Dialer
+	address *url.URL
+	timeout time.Duration // of each write
+}
+
+// newTransports returns a transport of net/http for each address.
+func newTransports(o Options) []*http.Transport {
+	d := o.Dialer
+	if d == nil {
+		d = dialer.New(dialer.Options{Timeout: o.Timeout}, dialer.Security{})
+	}
+	var transports []*http.Transport
+	for i := range o.Pool.Len() {
+		c := &connector{dialer: d, address: o.Pool.URL(i), timeout: o.Timeout}
+		transports = append(transports, c.newTransport())
+	}
+	return transports
+}
+
+func (c *connector) newTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	d := newDialer(timeout)
 	return &http.Transport{
 		// HTTP_PROXY does not apply: requests go to the configured upstream directly.
 		Proxy:                  nil,
-		DialContext:            d.plain,
-		DialTLSContext:         d.secure,
+		DialContext:            c.dial,
+		DialTLSContext:         c.dial,
 		Protocols:              protocols,
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        90 * time.Second,
-		ResponseHeaderTimeout:  timeout,
+		ResponseHeaderTimeout:  c.timeout,
 		DisableCompression:     true,
 		DisableKeepAlives:      !canInspect,
 		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 }
 
-// dialer opens the connections of net/http's transport. Its errors wrap
-// [client.ErrUnreachable]: nothing was sent, and the request may go to another address.
-type dialer struct {
-	net     net.Dialer
-	tls     *tls.Config
-	timeout time.Duration // of each write
-}
-
-func newDialer(timeout time.Duration) *dialer {
-	return &dialer{
-		net:     net.Dialer{Timeout: min(timeout, 10*time.Second)},
-		tls:     &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
-		timeout: timeout,
-	}
-}
-
-func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
-	s, err := d.dial(ctx, network, addr, false)
+// dial opens a connection to the address, with TLS if its scheme is https. The parameters
+// are the network and the address in the URL of the request, which is the same for every
+// Unix socket.
+func (c *connector) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	var s *socket
+	nc, err := c.dialer.Dial(ctx, c.address, func(nc net.Conn) (_ net.Conn, err error) {
+		s, err = newSocket(nc, c.address.Scheme == "https")
+		return s, err
+	})
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	return newConn(s, s, d.timeout), nil
-}
-
-// secure does what plain does, and the TLS handshake, within the same timeout.
-func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.net.Timeout)
-	defer cancel()
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, unreachable(err)
+	cn := newConn(nc, s, c.timeout)
+	if secure, ok := nc.(*dialer.Conn); ok {
+		cn.outdated = secure.Outdated
 	}
-	s, err := d.dial(ctx, network, addr, true)
-	if err != nil {
-		return nil, unreachable(err)
-	}
-	config := d.tls.Clone()
-	config.ServerName = host
-	c := tls.Client(s, config)
-	if err := c.HandshakeContext(ctx); err != nil {
-		_ = s.Close()
-		return nil, unreachable(err)
-	}
-	return newConn(c, s, d.timeout), nil
-}
-
-func (d *dialer) dial(ctx context.Context, network, addr string, secure bool) (*socket, error) {
-	nc, err := d.net.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	s, err := newSocket(nc, secure)
-	if err != nil {
-		_ = nc.Close()
-	}
-	return s, err
+	return cn, nil
 }
 
 func unreachable(err error) error { return fmt.Errorf("%w: %w", client.ErrUnreachable, err) }
@@ -102,11 +85,12 @@ func unreachable(err error) error { return fmt.Errorf("%w: %w", client.ErrUnreac
 func newClients(pool *upstream.Pool, timeout time.Duration) []*client.Client {
 	var clients []*client.Client
 	for i := range pool.Len() {
-		if pool.URL(i).Scheme != "http" {
+		if pool.URL(i).Scheme == "https" {
 			return nil
 		}
+		network, addr := upstream.Endpoint(pool.URL(i))
 		clients = append(clients, client.New(client.Options{
-			Addr: pool.Name(i), Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader,
+			Network: network, Addr: addr, Timeout: timeout, MaxIdle: idleConns, MaxHeaderBytes: maxResponseHeader,
 		}))
 	}
 	return clients

@@ -17,7 +17,7 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	pool := upstream.New(upstream.Options{Addresses: []*url.URL{{Scheme: "http", Host: "upstream.example"}}, MaxInFlight: 1, Now: time.Now})
 	f := New(Options{Pool: pool, Timeout: time.Second})
 	defer f.Close()
-	if f.transport.Proxy != nil {
+	if f.transports[0].Proxy != nil {
 		t.Error("want no proxy, found a function that chooses one")
 	}
 }

@@ -14,7 +14,7 @@ import (
 type use struct {
 	body  *body.Attempt // nil without a body
 	conn  *conn
-	stale bool // the connection was not usable, and nothing was written to it
+	stale bool // the connection was not usable or outdated, and nothing was written to it
 }
 
 // withTrace returns a context that makes the transport report to u.
@@ -22,14 +22,14 @@ func (u *use) withTrace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: u.gotConn})
 }
 
-// gotConn closes a kept connection that is not usable. The transport calls it before it
-// writes the request.
+// gotConn closes a connection that is outdated, and a kept connection that is not usable. The
+// transport calls it before it writes the request.
 func (u *use) gotConn(info httptrace.GotConnInfo) {
 	c, ok := info.Conn.(*conn)
 	if !ok {
 		return
 	}
-	u.conn, u.stale = c, info.Reused && !c.usable()
+	u.conn, u.stale = c, c.isOutdated() || info.Reused && !c.usable()
 	if u.stale {
 		if u.body != nil {
 			_ = u.body.Close() // so that the transport reads no byte of the body

@@ -2,8 +2,8 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -27,6 +27,8 @@ type HealthCheck struct {
 	Path string
 	// Timeout bounds one check. The maximum is 5 s.
 	Timeout time.Duration
+	// Dial opens a connection to an address, with TLS if the scheme of the URL is https.
+	Dial func(ctx context.Context, u *url.URL) (net.Conn, error)
 }
 
 // RunHealthChecks checks each address until ctx is done: every 5 seconds, or every second
@@ -37,27 +39,25 @@ func (p *Pool) RunHealthChecks(ctx context.Context) {
 	if p.check.Path == "" {
 		return
 	}
-	p.runHealthChecks(ctx, newTransport())
-}
-
-// newTransport returns a transport that opens a new connection for each check, so that a
-// check also covers connecting.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  nil, // as for requests
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
-func (p *Pool) runHealthChecks(ctx context.Context, transport *http.Transport) {
 	var all sync.WaitGroup
 	for _, a := range p.addresses {
-		all.Go(func() { p.checkAddress(ctx, transport, a) })
+		all.Go(func() { p.checkAddress(ctx, p.newTransport(a), a) })
 	}
 	all.Wait()
+}
+
+// newTransport returns a transport that opens a new connection for each check of the
+// address, so that a check also covers connecting.
+func (p *Pool) newTransport(a *address) *http.Transport {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.check.Dial(ctx, a.url) }
+	return &http.Transport{
+		Proxy:                  nil, // as for requests
+		DialContext:            dial,
+		DialTLSContext:         dial,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
 }
 
 func (p *Pool) checkAddress(ctx context.Context, transport *http.Transport, a *address) {
@@ -93,10 +93,11 @@ func (p *Pool) isOut(a *address) bool {
 func (p *Pool) probe(ctx context.Context, transport *http.Transport, a *address) error {
 	ctx, cancel := context.WithTimeout(ctx, min(p.check.Timeout, checkInterval))
 	defer cancel()
+	scheme, host := Origin(a.url)
 	r := (&http.Request{
 		Method: http.MethodGet,
-		URL:    &url.URL{Scheme: a.url.Scheme, Host: a.url.Host, Opaque: p.check.Path},
-		Host:   a.url.Host,
+		URL:    &url.URL{Scheme: scheme, Host: host, Opaque: p.check.Path},
+		Host:   host,
 		Header: http.Header{"User-Agent": {"certgate"}},
 	}).WithContext(ctx)
 	res, err := transport.RoundTrip(r)

@@ -28,7 +28,7 @@ func newService(answer string) *service {
 	return s
 }
 
-func (s *service) dial(context.Context, string, string) (net.Conn, error) {
+func (s *service) dial(context.Context, *url.URL) (net.Conn, error) {
 	answer := s.answer.Load().(string)
 	if answer == "" {
 		return nil, errors.New("refused")
@@ -50,13 +50,6 @@ func (s *service) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// transport returns the transport of the health checks, with connections to the service.
-func (s *service) transport() *http.Transport {
-	transport := newTransport()
-	transport.DialContext = s.dial
-	return transport
-}
-
 // checks returns how many checks the service received since the last call.
 func (s *service) checks() (n int) {
 	for ; len(s.asked) > 0; n++ {
@@ -71,14 +64,14 @@ func checkedPool(t *testing.T, s *service) (p *Pool, changes *[]Change) {
 	changes = new([]Change)
 	p = New(Options{
 		Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 10, Now: time.Now,
-		Check:   HealthCheck{Path: "/healthz?deep=1", Timeout: time.Minute},
+		Check:   HealthCheck{Path: "/healthz?deep=1", Timeout: time.Minute, Dial: s.dial},
 		Changed: func(c Change) { *changes = append(*changes, c) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.runHealthChecks(ctx, s.transport())
+		p.RunHealthChecks(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -210,14 +203,14 @@ func TestRunHealthChecksEnds(t *testing.T) {
 		s := newService("hang")
 		p := New(Options{
 			Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now,
-			Check: HealthCheck{Path: "/", Timeout: time.Minute},
+			Check: HealthCheck{Path: "/", Timeout: time.Minute, Dial: s.dial},
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-s.asked
 			cancel()
 		}()
-		p.runHealthChecks(ctx, s.transport())
+		p.RunHealthChecks(ctx)
 		if p.addresses[0].failedChecks != 0 {
 			t.Error("want a check that was given up to say nothing")
 		}

@@ -8,7 +8,6 @@
 package upstream
 
 import (
-	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -32,8 +31,8 @@ const (
 
 // Options configure a [Pool]. All fields are required, except Check and Changed.
 type Options struct {
-	// Addresses are 1 to [MaxAddresses] URLs with a scheme and a host. No two of them have
-	// the same [Name].
+	// Addresses are 1 to [MaxAddresses] URLs with a scheme and a host, or those of [UnixURL].
+	// No two of them have the same [Name].
 	Addresses []*url.URL
 	// MaxInFlight bounds the requests in flight. It is at least 1.
 	MaxInFlight int
@@ -93,19 +92,6 @@ func New(o Options) *Pool {
 		p.addresses = append(p.addresses, &address{url: u, name: Name(u)})
 	}
 	return p
-}
-
-// Name returns the host:port of an address, with the scheme's default port if the URL has
-// none.
-func Name(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Host
-	case u.Scheme == "https":
-		return net.JoinHostPort(u.Hostname(), "443")
-	default:
-		return net.JoinHostPort(u.Hostname(), "80")
-	}
 }
 
 // Len returns the number of addresses.

@@ -139,7 +139,7 @@ func TestTiesRotate(t *testing.T) {
 
 func TestName(t *testing.T) {
 	for given, want := range map[string]string{
-		"http://a": "a:80", "https://a": "a:443", "http://a:8081": "a:8081", "https://[::1]": "[::1]:443", "http://[::1]:1": "[::1]:1",
+		"unix:/run/a.sock": "unix:/run/a.sock", "http://a": "a:80", "https://a": "a:443", "http://a:8081": "a:8081", "https://[::1]": "[::1]:443", "http://[::1]:1": "[::1]:1",
 	} {
 		u, err := url.Parse(given)
 		if err != nil {

@@ -99,6 +99,16 @@ func Key(tb TB) crypto.Signer {
 	return key
 }
 
+// KeyPEM returns a private key as a PEM block PRIVATE KEY.
+func KeyPEM(tb TB, key crypto.Signer) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
 // Sign returns the certificate of template over public, issued by parent and signed
 // with key. It does not check that key belongs to parent.
 func Sign(tb TB, template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) *x509.Certificate {

@@ -26,6 +26,12 @@ func New(tb rawhttp.TB, serve func(n int, c *rawhttp.Conn)) *Server {
 	if err != nil {
 		tb.Fatalf("want a listener, found %v", err)
 	}
+	return Serve(tb, l, serve)
+}
+
+// Serve does what [New] does, on a listener that it closes at the end of the test.
+func Serve(tb rawhttp.TB, l net.Listener, serve func(n int, c *rawhttp.Conn)) *Server {
+	tb.Helper()
 	s := &Server{Addr: l.Addr().String()}
 	var accepting, serving sync.WaitGroup
 	var open []net.Conn
