@@ -2,8 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/access"
@@ -20,7 +23,8 @@ func loadConfig(env environment, unused ...placeholder) (config.Config, error) {
 }
 
 type checkCommand struct {
-	JSON bool `help:"Print JSON, also for faults." name:"json"`
+	JSON  bool `help:"Print JSON, also for faults." name:"json"`
+	Probe bool `help:"Also connect to each upstream address and report what is wrong."`
 }
 
 // Help is the long text of certgate check --help.
@@ -29,6 +33,10 @@ func (checkCommand) Help() string {
 not start the gateway. The exit code is 0 if the configuration is valid, and 2 if it has
 faults. All faults are printed on standard error or, with --json, in the JSON. The
 digests are those that certgate serve logs with "configuration in force" and "reloaded".
+
+With --probe, each upstream address gets one GET request without an identity, for
+UPSTREAM_HEALTH_PATH or "/". The exit code is 1 if an address does not respond, or if TLS
+or the health check fails.
 
 Example:
 
@@ -50,6 +58,7 @@ type checkReport struct {
 	CRLs     int          `json:"revocation_lists"`
 	Upstream string       `json:"upstream"`
 	Digests  checkDigests `json:"digests"`
+	Probes   []checkProbe `json:"probes"`
 }
 
 // checkDigests are the digests that certgate serve logs and exports as metrics.
@@ -74,7 +83,9 @@ type checkFault struct {
 }
 
 func newCheckReport(c config.Config, faults []config.Fault) checkReport {
-	r := checkReport{OK: len(faults) == 0, Faults: []checkFault{}, Warnings: append([]string{}, c.Warnings...)}
+	r := checkReport{
+		OK: len(faults) == 0, Faults: []checkFault{}, Warnings: append([]string{}, c.Warnings...), Probes: []checkProbe{},
+	}
 	for _, f := range faults {
 		r.Faults = append(r.Faults, checkFault(f))
 	}
@@ -111,41 +122,52 @@ func (r checkReport) proofSummary() string {
 }
 
 // Run checks the configuration and prints the report.
-func (k checkCommand) Run(env environment) error {
+func (k checkCommand) Run(ctx context.Context, env environment) error {
 	c, err := loadConfig(env)
-	if k.JSON {
-		return checkJSON(env, c, err)
-	}
 	if err != nil {
+		if k.JSON {
+			return printFaults(env, err)
+		}
 		return err
 	}
 	r := newCheckReport(c, nil)
-	for _, w := range r.Warnings {
-		if _, err := fmt.Fprintf(env.stdout, "warning: %s\n", w); err != nil {
-			return err
-		}
+	if k.Probe {
+		r.probe(ctx, c)
 	}
-	_, err = fmt.Fprintf(env.stdout, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
-		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
+	if k.JSON {
+		err = printJSON(env.stdout, r)
+	} else {
+		_, err = io.WriteString(env.stdout, r.text())
+	}
+	if err == nil && !r.OK {
+		return errSilent
+	}
 	return err
 }
 
-// checkJSON prints the result of loadConfig as JSON.
-func checkJSON(env environment, c config.Config, loadErr error) error {
-	var faults []config.Fault
-	if loadErr != nil {
-		e, ok := errors.AsType[*config.Error](loadErr)
-		if !ok {
-			return loadErr
-		}
-		faults = e.Faults
+// text returns the report of a valid configuration.
+func (r checkReport) text() string {
+	var b strings.Builder
+	for _, w := range r.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
-	if err := printJSON(env.stdout, newCheckReport(c, faults)); err != nil {
+	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
+		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
+	for _, p := range r.Probes {
+		fmt.Fprintf(&b, "probe: %s: %s\n", p.Upstream, p.text())
+	}
+	return b.String()
+}
+
+// printFaults prints the error of loadConfig as JSON.
+func printFaults(env environment, loadErr error) error {
+	e, ok := errors.AsType[*config.Error](loadErr)
+	if !ok {
+		return loadErr
+	}
+	if err := printJSON(env.stdout, newCheckReport(config.Config{}, e.Faults)); err != nil {
 		return err
 	}
-	if loadErr != nil {
-		return usageError{errSilent}
-	}
-	return nil
+	return usageError{errSilent}
 }
