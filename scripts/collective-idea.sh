@@ -7,11 +7,11 @@
 #   openssl x509 -req -in mail.csr -signkey master.key -out mail.crt
 #   openssl rsa -in master.key -pubout                # scripts/master-key.sh
 #
-# What is not good in it: the master key signs a certificate over itself, so the
-# client owns no key. Its certificate is a password that was signed: whoever
-# sees the header once can send it, and nothing the client can do proves that
-# it is the client. All certificates share one public key, so none can be
-# revoked by key. Use scripts/sitepoint.sh, where each client has its own.
+# Its weakness: the certificates contain the master key's own public key, so a
+# client has no private key. The certificate works like a password: an attacker
+# who sees the header once can send it again, and the client cannot prove its
+# identity in another way. All certificates share one public key, so none can be
+# revoked by key. Use scripts/sitepoint.sh, where each client has its own key.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -22,7 +22,7 @@ Usage: scripts/collective-idea.sh --ou NAME [--days N] [--name FILE] [--dir DIR]
 
 The recipe of 2012: signs a certificate for the client NAME with DIR/master.key,
 over the master key itself. Writes DIR/FILE.csr and DIR/FILE.crt. The client
-owns no key: for anything new use scripts/sitepoint.sh.
+has no key of its own: for new clients use scripts/sitepoint.sh.
 
   --ou    the client's name, the certificate's organizational unit
   --days  of validity, default 365
@@ -65,4 +65,4 @@ quietly openssl x509 -req -in "$dir/$name.csr" -signkey "$master" -days "$days" 
 publish "$work/crt" "$dir/$name.crt"
 
 echo "$dir/$name.csr  the request, of no further use"
-echo "$dir/$name.crt  the certificate of $ou, for $days days: whoever has it is $ou"
+echo "$dir/$name.crt  the certificate of $ou, for $days days: keep it secret like a password"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # Prints a certificate as a header value. A header cannot hold the line breaks
-# of PEM, so clients and proxies have found ways around it; these are three.
+# of PEM, so clients and proxies encode it; this script knows three encodings.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -24,7 +24,7 @@ Exit: 0 printed, 1 no such certificate, 2 wrong usage.
 HELP
 }
 
-# percent encodes what PEM has beside RFC 3986's unreserved characters.
+# percent encodes the characters of PEM that RFC 3986 does not call unreserved.
 percent() {
   sed -e 's/ /%20/g' -e 's/+/%2B/g' -e 's,/,%2F,g' -e 's/=/%3D/g' -e 's/$/%0A/' | tr -d '\n'
 }
@@ -32,8 +32,8 @@ percent() {
 # normal prints the PEM of the certificate without any text around it.
 normal() { openssl x509 <<<"$text" 2>/dev/null; }
 
-# read_certificate sets text. The key is looked for first: nothing in this
-# script may touch one, or somebody's proxy logs will.
+# read_certificate sets text. It refuses private keys before anything else,
+# because proxies may log the header.
 read_certificate() {
   local count
   if [[ $1 == - ]]; then

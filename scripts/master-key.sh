@@ -7,7 +7,7 @@
 #   openssl genrsa -out master.key 1024
 #   openssl rsa -in master.key -pubout
 #
-# with 2048 bits, which are today's least.
+# with 2048 bits, the shortest RSA key that is considered secure today.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -16,8 +16,8 @@ usage() {
   cat <<'HELP'
 Usage: scripts/master-key.sh [--algorithm rsa|p256|ed25519] [--bits N] [--dir DIR]
 
-Makes DIR/master.key, which stays with the operator, and DIR/master.pub, the
-only thing the gateway is given. An existing master.key is never overwritten.
+Makes DIR/master.key, which stays with the operator, and DIR/master.pub,
+which the gateway needs. An existing master.key is never overwritten.
 
   --algorithm  rsa (default), p256 or ed25519
   --bits       of an RSA key: 2048 (default), 3072, 4096; 1024 is the article's

@@ -8,10 +8,10 @@
 #   openssl req -new -key client.key -out client.csr
 #   openssl x509 -req -in client.csr -CA ca.crt -CAkey ca.key -set_serial 01 -out client.crt
 #
-# Two things are better than there: each certificate has its own serial number
-# (a second 01 could not be revoked without the first), and it says that it is
-# for a client (extendedKeyUsage, RFC 5280 section 4.2.1.12). --plain leaves
-# both as the article has them.
+# It differs from the article in two points: each certificate has its own serial
+# number (certificates with the same number can only be revoked together), and
+# is restricted to clients (extendedKeyUsage, RFC 5280 section 4.2.1.12). With
+# --plain both are as in the article.
 set -euo pipefail
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -23,8 +23,8 @@ Usage: scripts/sitepoint.sh --ou NAME [--days N] [--algorithm rsa|p256|ed25519]
                             [--ca-days N] [--dir DIR]
 
 Makes a key and a certificate for the client NAME: DIR/FILE.key, DIR/FILE.csr
-and DIR/FILE.crt, signed by DIR/ca.key. The first run makes the CA, too: ca.key
-stays with the operator, ca.crt or ca.pub is what the gateway is given. An
+and DIR/FILE.crt, signed by DIR/ca.key. The first run also makes the CA: ca.key
+stays with the operator, the gateway needs ca.crt or ca.pub. An
 existing private key is never overwritten.
 
   --ou         the client's name, the certificate's organizational unit
@@ -47,11 +47,11 @@ Exit: 0 made, 1 not made, 2 wrong usage.
 HELP
 }
 
-# make_authority makes what is missing of ca.key and ca.crt. A CA certificate
-# without its key cannot sign, and a new key would not be the gateway's.
+# make_authority creates ca.key and ca.crt if they are missing. It refuses a CA
+# certificate without its key, because the gateway would not trust a new key.
 make_authority() {
   if [[ ! -f $dir/ca.key ]]; then
-    [[ ! -e $dir/ca.crt ]] || die "$dir/ca.crt is there but $dir/ca.key is not; bring the key or choose another --dir"
+    [[ ! -e $dir/ca.crt ]] || die "found $dir/ca.crt without $dir/ca.key; restore the key or choose another --dir"
     new_private_key "$dir/ca.key" "$algorithm" "$bits"
   fi
   public_key "$dir/ca.key" "$dir/ca.pub"
@@ -72,7 +72,7 @@ CONFIG
   publish "$work/ca.crt" "$dir/ca.crt"
 }
 
-# make_key makes the client's key, or finds it for a renewal.
+# make_key creates the client's key. With --keep-key it checks that there is one.
 make_key() {
   if $keep_key; then
     [[ -f $dir/$name.key ]] || die "no $dir/$name.key to keep; leave out --keep-key"
@@ -81,7 +81,8 @@ make_key() {
   fi
 }
 
-# check_end keeps a certificate from outliving its CA, which openssl does not.
+# check_end refuses a certificate that is valid longer than its CA certificate,
+# which openssl does not check.
 check_end() {
   openssl x509 -in "$dir/ca.crt" -noout -checkend $((days * 86400)) >/dev/null ||
     die "$dir/ca.crt ends within $days days; want fewer --days or a new CA"
@@ -100,7 +101,8 @@ extendedKeyUsage = clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 CONFIG
-  # 01 in front keeps 15 random bytes positive and without leading zeros.
+  # The byte 01 before the 15 random bytes makes the number positive and avoids
+  # leading zeros.
   quietly openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" \
     -set_serial "0x01$(openssl rand -hex 15)" -days "$days" -extfile "$work/client.cnf" -out "$work/crt"
 }

@@ -100,7 +100,7 @@ func TestProofCounter(t *testing.T) {
 		{"observed", func(r *audit.Record) { r.WouldRefuse = refusal.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
 		{"observed for no reason of ours", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
 		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = refusal.ProofMissing, audit.Refused }, map[string]float64{}},
-		{"observed of nobody", func(r *audit.Record) { r.WouldRefuse, r.Client = refusal.ProofMissing, "" }, map[string]float64{}},
+		{"observed without a client", func(r *audit.Record) { r.WouldRefuse, r.Client = refusal.ProofMissing, "" }, map[string]float64{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -106,12 +106,12 @@ func TestUpstreamIsOwnListener(t *testing.T) {
 			t.Parallel()
 			environ := required(t)
 			maps.Copy(environ, test.set)
-			said := ""
+			found := ""
 			if _, err := config.Load(environ); err != nil {
-				said = err.Error()
+				found = err.Error()
 			}
-			if said != test.want {
-				t.Errorf("want %q, found %q", test.want, said)
+			if found != test.want {
+				t.Errorf("want %q, found %q", test.want, found)
 			}
 		})
 	}

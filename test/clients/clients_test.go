@@ -24,13 +24,13 @@ type clientProgram struct {
 	probe   []string // succeeds where the command and its library are installed
 	from    string   // the Debian package
 	mixed   bool     // takes the certificate out of a file that begins with a key
-	// raw is the expression that users write by mistake in place of encoded; says is the
+	// raw is the expression that users write by mistake instead of encoded, and says is the
 	// error of the client in that case.
 	encoded, raw, says string
 }
 
-// clientPrograms are all of them. Python is Debian's own, which has Debian's
-// libraries; Java's flags only save it the work of becoming fast.
+// clientPrograms returns the programs that attach a certificate. Python is Debian's, which
+// has Debian's libraries. The flags of Java shorten its start.
 func clientPrograms() []clientProgram {
 	python := "/usr/bin/python3"
 	return []clientProgram{
@@ -53,7 +53,7 @@ func clientPrograms() []clientProgram {
 	}
 }
 
-// need skips where the client's language is not installed; in CI it must be.
+// need skips the test if the client's language is not installed. In CI that is a failure.
 func (c clientProgram) need(t *testing.T) {
 	t.Helper()
 	if exec.CommandContext(t.Context(), c.probe[0], c.probe[1:]...).Run() != nil {
@@ -131,7 +131,7 @@ func TestClientPrograms(t *testing.T) {
 	}
 }
 
-// wantEvent wants the article's event of mail, once and whole.
+// wantEvent expects the article's event of mail, complete and once.
 func wantEvent(t *testing.T, received string) {
 	t.Helper()
 	reader := bufio.NewReader(strings.NewReader(received))
@@ -158,23 +158,23 @@ func wantEvent(t *testing.T, received string) {
 	}
 }
 
-// wantKeyStays gives the program a private key for a certificate, and a server
-// that would take it.
+// wantKeyStays runs the program with a private key instead of a certificate, and expects
+// that the program sends nothing.
 func (c clientProgram) wantKeyStays(t *testing.T, keyFile string) {
 	t.Helper()
-	anybody := harness.NewUpstream(t, nil)
-	if result := c.post(t, keyFile, anybody.URL+"/events"); result.ExitCode == 0 {
+	server := harness.NewUpstream(t, nil)
+	if result := c.post(t, keyFile, server.URL+"/events"); result.ExitCode == 0 {
 		t.Errorf("want an exit code for a key, found %+v", result)
 	}
-	anybody.WantNothing(t)
+	server.WantNothing(t)
 }
 
-// wantNotRedirected has the program sent elsewhere: what it attaches is not for there,
-// and another server could use it at the gateway.
+// wantNotRedirected checks that the program does not follow redirects: another server could
+// send the attached credential to the gateway.
 func (c clientProgram) wantNotRedirected(t *testing.T, args func(url string) []string) {
 	t.Helper()
 	elsewhere := harness.NewUpstream(t, nil)
-	// Of these, 307 has even a POST sent again with its body.
+	// After 307 a client that follows sends a POST again with its body.
 	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect} {
 		redirecting := harness.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL+"/events", status)

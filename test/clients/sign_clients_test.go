@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// signingPrograms are the clients that sign what they send.
+// signingPrograms returns the programs that sign requests.
 func signingPrograms() []clientProgram {
 	python := "/usr/bin/python3"
 	return []clientProgram{
@@ -22,7 +22,7 @@ func signingPrograms() []clientProgram {
 	}
 }
 
-// signerFiles is a client with a key of its own, in files.
+// signerFiles names the files of a client's certificate and key.
 type signerFiles struct{ certificate, key string }
 
 func newSignerFiles(t *testing.T, m *harness.MasterKey, algorithm string) signerFiles {
@@ -57,7 +57,7 @@ func TestSigningClients(t *testing.T) {
 	}
 }
 
-// wantProven wants the request at the upstream, as a signed one of mail.
+// wantProven runs the program and expects the request at the upstream, signed by mail.
 func (c clientProgram) wantProven(t *testing.T, g *harness.Gateway, s signerFiles, line, body string, file ...string) {
 	t.Helper()
 	_, target, _ := strings.Cut(line, " ")
@@ -96,18 +96,18 @@ func TestSigningClientsReportRefusals(t *testing.T) {
 			}
 			g.Upstream.WantNothing(t)
 			c.wantSentOnce(t, g, tp, mail)
-			anybody := harness.NewUpstream(t, nil)
-			if result := c.run(t, mail.key, mail.key, anybody.URL+"/events"); result.ExitCode == 0 {
+			server := harness.NewUpstream(t, nil)
+			if result := c.run(t, mail.key, mail.key, server.URL+"/events"); result.ExitCode == 0 {
 				t.Errorf("want an exit code for a key in the place of the certificate, found %+v", result)
 			}
-			anybody.WantNothing(t)
+			server.WantNothing(t)
 			c.wantNotRedirected(t, func(url string) []string { return []string{mail.certificate, mail.key, url} })
 			c.wantNotRedirected(t, func(url string) []string { return []string{mail.certificate, mail.key, url, event} })
 		})
 	}
 }
 
-// wantSentOnce sends what the program has sent once more, byte for byte.
+// wantSentOnce sends the bytes of the program's request again and expects a refusal.
 func (c clientProgram) wantSentOnce(t *testing.T, g *harness.Gateway, tp *harness.Recorder, s signerFiles) {
 	t.Helper()
 	if result := c.run(t, s.certificate, s.key, "http://"+tp.Addr+"/events"); result.ExitCode != 0 {

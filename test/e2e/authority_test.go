@@ -14,7 +14,7 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 `
 
-// intermediate is a CA that another one vouches for.
+// intermediate is a CA whose certificate another CA has signed.
 type intermediate struct {
 	*harness.MasterKey
 	ca harness.Certificate
@@ -66,7 +66,7 @@ func TestIntermediateCertificates(t *testing.T) {
 		})
 	}
 
-	// A bare key vouches for what it signed itself.
+	// A bare key is trusted for the certificates that it signed itself.
 	bare := harness.StartGateway(t, u, harness.GatewayEnv(root.PublicKey, u))
 	bare.WantRefused(t, harness.GetWithCredential(whole), refusal.CertificateUntrusted)
 }

@@ -61,8 +61,8 @@ func checkAt(t *testing.T, addr string, r *auth.CheckRequest) *auth.CheckRespons
 }
 
 // byExtAuthz asks about the request as Envoy does.
-func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
-	return func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
+func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
+	return func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 		t.Helper()
 		res := checkAt(t, g.Authz.GRPC, checkRequest(r, raw))
 		g.Upstream.WantNothing(t)
@@ -76,9 +76,9 @@ func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Reque
 			t.Errorf("want the response in the log, found %+v", line)
 		}
 		if ok != nil {
-			return judgement{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}
+			return decision{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}
 		}
 		g.WantProblem(t, harness.Response{Status: int(denied.GetStatus().GetCode()), Header: header, Body: denied.GetBody()}, refusal.Reason(header.Get("X-Certgate-Reason")))
-		return judgement{reason: header.Get("X-Certgate-Reason")}
+		return decision{reason: header.Get("X-Certgate-Reason")}
 	}
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// judgement is what became of a request, by whatever way it was asked about.
-type judgement struct {
+// decision is the result of a request on any surface.
+type decision struct {
 	reason      string // "" when it passes
 	client      string // of one that passes
 	fingerprint string
 }
 
-// mode is a way to have a request judged.
+// mode is a surface that decides on requests.
 type mode struct {
-	name  string
-	judge func(t *testing.T, g *harness.Gateway, r harness.Request) judgement
+	name   string
+	decide func(t *testing.T, g *harness.Gateway, r harness.Request) decision
 }
 
-// modes are all ways in.
+// modes returns all surfaces.
 func modes() []mode {
 	return []mode{
 		{"proxy", byProxy},
@@ -36,21 +36,21 @@ func modes() []mode {
 }
 
 // byProxy sends the request through the gateway.
-func byProxy(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
+func byProxy(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 	t.Helper()
 	a := harness.Send(t, g.Addr, r)
 	if a.Status != 200 {
 		g.Upstream.WantNothing(t)
 		g.WantProblem(t, a, refusal.Reason(a.Problem(t).Reason))
-		return judgement{reason: a.Problem(t).Reason}
+		return decision{reason: a.Problem(t).Reason}
 	}
 	head := g.Upstream.WantOne(t)
-	return judgement{client: harness.HeaderValues(head, "X-Client-Id")[0], fingerprint: harness.HeaderValues(head, "X-Client-Cert-Fingerprint")[0]}
+	return decision{client: harness.HeaderValues(head, "X-Client-Id")[0], fingerprint: harness.HeaderValues(head, "X-Client-Cert-Fingerprint")[0]}
 }
 
-// byVerify asks about the request as a proxy does that names it in these headers.
-func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
-	return func(t *testing.T, g *harness.Gateway, r harness.Request) judgement {
+// byVerify sends /verify as a proxy does that describes the request in these headers.
+func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
+	return func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 		t.Helper()
 		question := harness.Request{Method: "GET", Target: "/verify", Header: r.Header}.With(method+": "+r.Method, target+": "+r.Target)
 		a := harness.Send(t, g.Authz.HTTP, question)
@@ -58,12 +58,12 @@ func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r ha
 		if a.Status != 200 {
 			p := a.Problem(t)
 			harness.WantVerifyRefused(t, g, a, refusal.Reason(p.Reason))
-			return judgement{reason: p.Reason}
+			return decision{reason: p.Reason}
 		}
 		if line := g.AuditLineOf(t, a.Header.Get("X-Request-Id")); line.Surface != "verify" || line.Method != r.Method || line.Decision != "allowed" {
 			t.Errorf("want an allowed %s of verify in the log, found %+v", r.Method, line)
 		}
-		return judgement{client: a.Header.Get("X-Client-Id"), fingerprint: a.Header.Get("X-Client-Cert-Fingerprint")}
+		return decision{client: a.Header.Get("X-Client-Id"), fingerprint: a.Header.Get("X-Client-Cert-Fingerprint")}
 	}
 }
 
@@ -107,7 +107,7 @@ func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 		{"TRACE", with("TRACE", "/events"), refusal.AccessDenied},
 		{"another path", with("GET", "/other"), refusal.AccessDenied},
 		{"another case", with("GET", "/Events"), refusal.AccessDenied},
-		{"a slash behind", with("GET", "/events/"), refusal.AccessDenied},
+		{"a slash at the end", with("GET", "/events/"), refusal.AccessDenied},
 		{"verify itself", with("GET", "/verify"), refusal.AccessDenied},
 		{"another client", harness.Get("/events", social), refusal.AccessDenied},
 		{"a denied client", as(harness.OU("leaked")), refusal.AccessDenied},
@@ -120,7 +120,7 @@ func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 		{"backslash", with("GET", `/files\..\events`), refusal.PathAmbiguous},
 		{"overlong dot", with("GET", "/files/%c0%ae/events"), refusal.PathAmbiguous},
 		{"encoded NUL", with("GET", "/events%00"), refusal.PathAmbiguous},
-		{"half an escape", with("GET", "/events%2"), refusal.PathAmbiguous},
+		{"an incomplete escape", with("GET", "/events%2"), refusal.PathAmbiguous},
 		{"Tomcat's parameters", with("GET", "/files/..;/events"), refusal.PathAmbiguous},
 		{"absolute form", with("GET", "http://app.example/events"), refusal.PathAmbiguous},
 		{"no slash", with("GET", "events"), refusal.PathAmbiguous},
@@ -144,16 +144,16 @@ func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 		{"for servers", as(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}), refusal.CertificateUnsuitable},
 		{"no OU", as(harness.CertificateOptions{Subject: "/CN=mail"}), refusal.IdentityMissing},
 		{"two OUs", as(harness.CertificateOptions{Subject: "/OU=mail/OU=social"}), refusal.IdentityAmbiguous},
-		{"a space behind", as(harness.OU("mail ")), refusal.IdentityInvalid},
+		{"a space at the end", as(harness.OU("mail ")), refusal.IdentityInvalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			want := judgement{reason: string(test.want)}
+			want := decision{reason: string(test.want)}
 			if test.want == "" {
-				want = judgement{client: "mail", fingerprint: mail.Fingerprint()}
+				want = decision{client: "mail", fingerprint: mail.Fingerprint()}
 			}
 			for _, m := range modes() {
-				if found := m.judge(t, g, test.request); found != want {
+				if found := m.decide(t, g, test.request); found != want {
 					t.Errorf("%s: want %+v, found %+v", m.name, want, found)
 				}
 			}
@@ -170,11 +170,11 @@ func TestRateLimitIsSharedBySurfaces(t *testing.T) {
 	}))
 	for i, first := range modes() {
 		client := m.Issue(t, harness.OU("client-"+string(rune('a'+i))))
-		if found := first.judge(t, g, harness.Get("/events", client)); found.reason != "" {
+		if found := first.decide(t, g, harness.Get("/events", client)); found.reason != "" {
 			t.Fatalf("%s: want it to pass, found %+v", first.name, found)
 		}
 		for _, second := range modes() {
-			if found := second.judge(t, g, harness.Get("/events", client)); found.reason != string(refusal.RateLimited) {
+			if found := second.decide(t, g, harness.Get("/events", client)); found.reason != string(refusal.RateLimited) {
 				t.Errorf("%s after %s: want rate_limited, found %+v", second.name, first.name, found)
 			}
 		}
@@ -196,7 +196,7 @@ func TestVerifyRefusesAmbiguousOrigin(t *testing.T) {
 	harness.WantVerifyRefused(t, g, harness.Send(t, g.Authz.HTTP, good.With("X-Original-URI: /events", "X-Forwarded-Method: GET")), refusal.OriginMissing)
 	harness.WantVerifyRefused(t, g, harness.Send(t, g.Authz.HTTP, question.With("X-Original-URI: /events")), refusal.OriginAmbiguous)
 	harness.WantVerifyRefused(t, g, harness.Send(t, g.Authz.HTTP, question.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /public")), refusal.OriginAmbiguous)
-	// What is asked about there is no business of the public surface.
+	// The public surface ignores these fields.
 	found := strings.Join(g.WantAllowed(t, harness.Get("/events", m.Issue(t, harness.OU("mail"))).With("X-Original-Method: DELETE", "X-Original-URI: /other")), "\n")
 	if strings.Contains(found, "X-Original") || !strings.HasPrefix(found, "GET /events ") {
 		t.Errorf("want GET /events and no X-Original- at the upstream, found it")
@@ -222,10 +222,10 @@ func TestAuthzRequiresPeers(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	for name, env := range map[string]harness.Env{
-		"no peers":  {"AUTHZ_ADDR": "127.0.0.1:0"},
-		"Envoy's":   {"AUTHZ_GRPC_ADDR": "127.0.0.1:0"},
-		"empty":     {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": ""},
-		"everybody": {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "0.0.0.0/0"},
+		"no peers":      {"AUTHZ_ADDR": "127.0.0.1:0"},
+		"Envoy's":       {"AUTHZ_GRPC_ADDR": "127.0.0.1:0"},
+		"empty":         {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": ""},
+		"all addresses": {"AUTHZ_ADDR": "127.0.0.1:0", "AUTHZ_PEERS": "0.0.0.0/0"},
 	} {
 		result := harness.Run(t, "certgate", minimal(t, m).With(env), "check")
 		if result.ExitCode != 2 || !strings.Contains(result.Stderr, "AUTHZ_PEERS: ") {

@@ -42,8 +42,8 @@ func TestConnectionLimit(t *testing.T) {
 	waitForRoom(t, g, harness.Get("/events", mail))
 }
 
-// waitForRoom asks until a connection is taken: the gateway learns of a closed
-// one when it reads from it.
+// waitForRoom connects until a connection is accepted: the gateway notices that another is
+// closed when it reads from it.
 func waitForRoom(t *testing.T, g *harness.Gateway, r harness.Request) {
 	t.Helper()
 	for range 1000 {
@@ -122,7 +122,7 @@ func TestManyIdleConnections(t *testing.T) {
 	}
 }
 
-// processPeakMemory is the most that the process has had in memory, in KiB.
+// processPeakMemory returns the peak memory of the process in KiB.
 func processPeakMemory(t *testing.T, p *harness.Process) (kib int) {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Command.Process.Pid))

@@ -34,7 +34,7 @@ deny:
   - serial: "%SERIAL%"
 `
 
-// verdict is what explain and the log agree on.
+// verdict holds the fields that explain and the log have in common.
 type verdict struct {
 	Decision string `json:"decision"`
 	Reason   string `json:"reason"`
@@ -44,7 +44,7 @@ type verdict struct {
 	Status   int    `json:"status"`
 }
 
-// explainFiles are certificates of every kind, by name.
+// explainFiles returns certificates of every kind by name, and the gateway's settings.
 func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env harness.Env) {
 	t.Helper()
 	now, day := time.Now(), 24*time.Hour
@@ -61,7 +61,8 @@ func explainFiles(t *testing.T) (files map[string][]harness.Certificate, env har
 		"denied": of(harness.OU("mail")), "revoked": of(harness.CertificateOptions{Subject: "/OU=mail", Key: "ed25519"}),
 		"no OU": of(harness.CertificateOptions{Subject: "/CN=mail"}), "two OUs": of(harness.CertificateOptions{Subject: "/OU=mail/OU=social"}),
 		"bad OU": of(harness.OU("mail ")),
-		// A CA certificate that is younger would not vouch for it either.
+		// Signed by a bare key: a CA certificate created now would itself be newer than the
+		// expired certificate.
 		"expired":     {legacy.Issue(t, harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-9 * day), NotAfter: now.Add(-day)})},
 		"tomorrow's":  of(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(day)}),
 		"long":        of(harness.CertificateOptions{Subject: "/OU=mail", NotAfter: now.Add(99 * day)}),
@@ -128,16 +129,16 @@ func TestExplainMatchesGateway(t *testing.T) {
 			chain := files[test.file]
 			served := verdictOf(t, g, test.method, test.target, chain)
 			if served.Reason != test.want && served.Rule != test.want {
-				t.Errorf("want %s of the server, found %+v", test.want, served)
+				t.Errorf("want %s from the gateway, found %+v", test.want, served)
 			}
 			if explained := explained(t, env, test.method, test.target, chain); explained != served {
-				t.Errorf("want the server's verdict %+v, found %+v", served, explained)
+				t.Errorf("want the gateway's verdict %+v, found %+v", served, explained)
 			}
 		})
 	}
 }
 
-// verdictOf asks the server, and the log why.
+// verdictOf sends the request to the gateway and reads the verdict from its log.
 func verdictOf(t *testing.T, g *harness.Gateway, method, target string, chain []harness.Certificate) verdict {
 	t.Helper()
 	ders := make([][]byte, len(chain))
@@ -154,7 +155,7 @@ func verdictOf(t *testing.T, g *harness.Gateway, method, target string, chain []
 	return v
 }
 
-// explained asks the command.
+// explained runs certgate explain.
 func explained(t *testing.T, env harness.Env, method, target string, chain []harness.Certificate) verdict {
 	t.Helper()
 	var text []byte

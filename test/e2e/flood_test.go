@@ -19,8 +19,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// flooding is a number of connections that send bad credentials
-// without a pause, no two of them the same.
+// flooding sends invalid credentials on several connections without a pause, each
+// credential once.
 type flooding struct {
 	addr string
 	mail harness.Certificate // the forgeries are copies of it with another signature
@@ -34,8 +34,8 @@ type flooding struct {
 	stop    context.CancelFunc
 }
 
-// forgery is a request with a certificate whose signature is wrong, another one
-// each time.
+// forgery returns a request with a certificate whose signature is wrong. Each call returns
+// another certificate.
 func (f *flooding) forgery() harness.Request {
 	n := f.sent.Add(1)
 	der := append([]byte(nil), f.mail.Parsed.Raw...)
@@ -45,8 +45,8 @@ func (f *flooding) forgery() harness.Request {
 	return harness.PlainGet("/events").With("X-SSL-Auth: " + certheader.Encode(certheader.Base64DER, der))
 }
 
-// flood begins a flood with one connection from each of the addresses; each ends
-// after so many requests, or with the test.
+// flood starts one connection from each of the addresses. It ends after the number of
+// requests, or with the test.
 func flood(t *testing.T, addr string, mail harness.Certificate, requests int, from ...string) *flooding {
 	t.Helper()
 	harness.KeepSecret(mail.HeaderValue(certheader.Base64DER)) // most of each forgery
@@ -86,7 +86,7 @@ func (f *flooding) end(t *testing.T) map[string]int {
 	return f.wait(t)
 }
 
-// wait wants every forgery refused in the end.
+// wait waits for the end of the flood and expects every forgery refused.
 func (f *flooding) wait(t *testing.T) map[string]int {
 	t.Helper()
 	f.done.Wait()
@@ -106,7 +106,7 @@ func held(t *testing.T, g *harness.Gateway) int {
 	return int(n)
 }
 
-// wantHeld asks until the gateway has held back more than before.
+// wantHeld repeats a request until the gateway has delayed more responses than before.
 func wantHeld(t *testing.T, g *harness.Gateway, before int, ask func()) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); {
@@ -158,7 +158,7 @@ func TestFloodDoesNotDelayOtherClients(t *testing.T) {
 	}
 	counts := f.end(t)
 	n, elapsed := counts[string(refusal.CertificateUntrusted)], time.Since(begin)
-	// What is not held back is the budget's, and that grows by 20 a second.
+	// The responses without delay are within the budget, which grows by 20 a second.
 	if quick, most := n-held(t, g), 20+int(20*elapsed.Seconds())+8; quick > most {
 		t.Errorf("%d of %d failures in %v were answered at once, want at most %d", quick, n, elapsed, most)
 	}
@@ -221,7 +221,7 @@ func TestFloodOfConnections(t *testing.T) {
 	wantSmall(t, g)
 }
 
-// quietly lets the gateway log no requests.
+// quietly sets a log level at which requests are not logged.
 func quietly(t *testing.T, g *harness.Gateway) {
 	t.Helper()
 	quiet := harness.Request{Method: "PUT", Target: "/loglevel", Header: []string{"Content-Type: application/json"}, Body: `{"level":"warn"}`}
@@ -230,7 +230,7 @@ func quietly(t *testing.T, g *harness.Gateway) {
 	}
 }
 
-// wantGood sends one good request from the address.
+// wantGood sends one valid request from the address and expects it allowed.
 func wantGood(t *testing.T, g *harness.Gateway, from string, as harness.Certificate) {
 	t.Helper()
 	if status, reason := sendFrom(t, g, from, harness.Get("/events", as)); status != http.StatusOK {
@@ -238,7 +238,7 @@ func wantGood(t *testing.T, g *harness.Gateway, from string, as harness.Certific
 	}
 }
 
-// wantSmall wants that the process never held more than 256 MiB in memory.
+// wantSmall expects a peak memory of the process of at most 256 MiB.
 func wantSmall(t *testing.T, g *harness.Gateway) {
 	t.Helper()
 	const most = 256 << 20
@@ -247,7 +247,7 @@ func wantSmall(t *testing.T, g *harness.Gateway) {
 	}
 }
 
-// peakMemory is the most that the process ever held in memory, in bytes.
+// peakMemory returns the peak memory of the process in bytes.
 func peakMemory(t *testing.T, g *harness.Gateway) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Command.Process.Pid))
@@ -274,12 +274,12 @@ func TestFloodCountsBySource(t *testing.T) {
 		from          string
 		says, victims []string // X-Forwarded-For; n is replaced by another number each time
 	}{
-		{"a client says nothing", client, nil, nil},
-		{"a client says it is another", client, []string{"X-Forwarded-For: " + victim}, nil},
-		{"a client says it is another each time", client, []string{"X-Forwarded-For: 198.51.100.n"}, nil},
-		{"a proxy says who it is", proxy, []string{"X-Forwarded-For: 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
-		{"a client tells the proxy it is another", proxy, []string{"X-Forwarded-For: 198.51.100.2, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
-		{"a client tells the proxy it is another each time", proxy, []string{"X-Forwarded-For: 203.0.113.n, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"no X-Forwarded-For", client, nil, nil},
+		{"a client with another address in X-Forwarded-For", client, []string{"X-Forwarded-For: " + victim}, nil},
+		{"a client with many addresses in X-Forwarded-For", client, []string{"X-Forwarded-For: 198.51.100.n"}, nil},
+		{"a proxy with the client's address in X-Forwarded-For", proxy, []string{"X-Forwarded-For: 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a proxy that appends to the client's X-Forwarded-For", proxy, []string{"X-Forwarded-For: 198.51.100.2, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
+		{"a proxy that appends, and a client with many addresses", proxy, []string{"X-Forwarded-For: 203.0.113.n, 198.51.100.1"}, []string{"X-Forwarded-For: 198.51.100.2"}},
 		{"the next address of an IPv6 network", proxy, []string{"X-Forwarded-For: 2001:db8::n"}, []string{"X-Forwarded-For: 2001:db8:1::1"}},
 	}
 	for _, test := range tests {
@@ -302,7 +302,7 @@ func TestFloodCountsBySource(t *testing.T) {
 			if test.victims != nil {
 				other = proxy
 			}
-			for range 2 { // all of a budget
+			for range 2 { // the whole budget
 				bad(other, test.victims)
 			}
 			if n := held(t, g); n != before {

@@ -17,8 +17,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// How much a load is: enough that requests are in flight at every moment of a
-// switch.
+// The size of a load: requests are in flight at every moment of a key change.
 const (
 	loadWorkers = 8                   // half of them come with each certificate
 	loadBefore  = 15                  // requests of each worker before the switch begins,
@@ -26,8 +25,8 @@ const (
 	loadLimit   = 2 * harness.Timeout // for all of it; the machine may be busy
 )
 
-// load asks a gateway without a pause, while its keys change. Its connections
-// stay open and nothing is tried twice: the first error of any kind counts.
+// load sends requests without a pause while the gateway's keys change. It keeps its
+// connections open and repeats no request, so that every error is seen.
 type load struct {
 	addr         string
 	old, renewed harness.Certificate
@@ -67,8 +66,7 @@ func underLoad(t *testing.T, addr string, old, renewed harness.Certificate, chan
 	}
 }
 
-// work is one client. It ends some requests after the switch, and with its first
-// fault.
+// work is one client. It ends some requests after the change, or with its first error.
 func (l *load) work(ctx context.Context, renewed bool) {
 	warm := sync.OnceFunc(l.warm.Done)
 	defer warm()
@@ -88,13 +86,13 @@ func (l *load) work(ctx context.Context, renewed bool) {
 			late++
 		}
 		status, reason, err := c.do(ctx, text)
-		if !l.judge(answered{name, after, status, reason, err}) {
+		if !l.isExpected(answered{name, after, status, reason, err}) {
 			return
 		}
 	}
 }
 
-// answered is what became of one request.
+// answered is the result of one request.
 type answered struct {
 	name   string // of the certificate
 	after  bool   // it was sent after the switch
@@ -103,8 +101,8 @@ type answered struct {
 	err    error
 }
 
-// judge reports whether the response is a valid one.
-func (l *load) judge(a answered) bool {
+// isExpected reports whether the response is an expected one, and records it.
+func (l *load) isExpected(a answered) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	untrusted := a.status == http.StatusForbidden && a.reason == string(refusal.CertificateUntrusted)
@@ -124,8 +122,8 @@ func (l *load) judge(a answered) bool {
 	return false
 }
 
-// keepAlive is a client with one connection. Unlike net/http's it repeats
-// nothing: it dials again only after a response with Connection: close.
+// keepAlive is a client with one connection. Unlike net/http's client it never repeats a
+// request. It connects again only after a response with Connection: close.
 type keepAlive struct {
 	addr string
 	from string // the address that it comes from; empty: any
@@ -166,7 +164,7 @@ func (k *keepAlive) close() {
 	}
 }
 
-// both are the certificates of one client under two master keys.
+// both holds the certificates of one client from two master keys.
 type both struct {
 	before, after *harness.MasterKey
 	old, renewed  harness.Certificate
@@ -182,5 +180,5 @@ func newBoth(t *testing.T) both {
 	return b
 }
 
-// keys is the overlap, both master keys.
+// keys returns both public keys, as configured during a rotation.
 func (b both) keys() string { return b.before.PublicKey + b.after.PublicKey }

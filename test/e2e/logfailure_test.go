@@ -20,8 +20,8 @@ import (
 // lostLines is the metric of log lines that were dropped.
 const lostLines = "certgate_log_lines_lost_total"
 
-// serveInto starts a gateway whose standard error is the file. Its log may never be
-// readable, so its addresses are chosen here.
+// serveInto starts a gateway that logs to the file. The log may be unreadable, so this
+// function chooses the addresses.
 func serveInto(t *testing.T, u *harness.Upstream, env harness.Env, log *os.File) *harness.Gateway {
 	t.Helper()
 	addr, admin := harness.FreeAddress(t), harness.FreeAddress(t)
@@ -179,7 +179,7 @@ func TestFailedStartWithStalledLog(t *testing.T) {
 }
 
 // TestLogToFullDisk checks that log lines that cannot be written are lost, or make the
-// gateway refuse, as LOG_FAILURE says.
+// gateway refuse requests, according to LOG_FAILURE.
 func TestLogToFullDisk(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

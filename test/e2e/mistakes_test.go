@@ -64,7 +64,7 @@ func TestCommonMistakesGetHints(t *testing.T) {
 	t.Run("line breaks of a key", func(t *testing.T) {
 		wantHint(t, g, harness.GetWithCredential(key), refusal.RequestMalformed, "There is a private key in a header")
 	})
-	t.Run(`\n for line breaks is none`, func(t *testing.T) {
+	t.Run(`\n for line breaks is accepted`, func(t *testing.T) {
 		g.WantAllowed(t, harness.GetWithCredential(mail.HeaderValue(certheader.EscapedPEM)))
 	})
 }

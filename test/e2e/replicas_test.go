@@ -24,11 +24,11 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// redisSecret is no credential of certgate's, and must be in no output all the same.
+// redisSecret is the password of Redis, which must not be in any output.
 const redisSecret = "certgate-redis-s3cret-of-these-tests"
 
-// startRedis runs a real server at the address until the test ends, and returns
-// when it takes commands.
+// startRedis runs a real server at the address until the test ends, and returns when it
+// accepts commands.
 func startRedis(t *testing.T, addr string, settings ...string) *harness.Process {
 	t.Helper()
 	path := harness.LookProgram(t, "redis-server")
@@ -43,7 +43,7 @@ func startRedis(t *testing.T, addr string, settings ...string) *harness.Process 
 	return p
 }
 
-// sharing are the settings of a gateway that remembers nonces in Redis.
+// sharing returns the settings of a gateway that stores nonces in Redis.
 func sharing(addr string) harness.Env {
 	return harness.SignatureRequired().With(harness.Env{
 		"REDIS_URL": "redis://:" + redisSecret + "@" + addr + "/1",
@@ -54,7 +54,7 @@ func sharing(addr string) harness.Env {
 	})
 }
 
-// replicas are two gateways before one upstream.
+// replicas are two gateways with one upstream.
 type replicas struct {
 	a, b    *harness.Gateway
 	arrived atomic.Int64 // requests at the upstream
@@ -68,13 +68,13 @@ func newReplicas(t *testing.T, m *harness.MasterKey, env harness.Env) *replicas 
 	return r
 }
 
-// outcome is what became of requests that were sent to both.
+// outcome counts the results of requests that were sent to both replicas.
 type outcome struct {
 	once, twice, never int // requests, by how many of the two allowed them
 	overloaded         int // responses: Redis took longer than a gateway waits
 }
 
-// race sends each request to both at the same instant, one request after the other.
+// race sends each request to both replicas at the same time, one request after the other.
 func (r *replicas) race(t *testing.T, requests []harness.Request) (o outcome) {
 	t.Helper()
 	a, b := harness.Dial(t, r.a.Addr), harness.Dial(t, r.b.Addr)
@@ -140,8 +140,8 @@ func TestReplicasShareNonces(t *testing.T) {
 	c := NewSigner(t, m, harness.OU("mail"))
 	r := newReplicas(t, m, sharing(addr))
 	o := r.race(t, signedRequests(t, c, times))
-	// A machine that stands still for half a second may cost an answer, and so a
-	// request. It never lets one pass twice.
+	// On a busy machine Redis may respond too late, so that both replicas refuse a request.
+	// A request is never accepted twice.
 	if o.twice != 0 || o.never > o.overloaded || o.overloaded > times/100 || r.arrived.Load() != int64(o.once) {
 		t.Errorf("want each allowed once, found %+v and %d at the upstream", o, r.arrived.Load())
 	}
@@ -218,8 +218,7 @@ func TestReplicasLoseRedis(t *testing.T) {
 	}
 }
 
-// wantNothingSigned: what Redis cannot be asked about is refused, and the client is
-// available again.
+// wantNothingSigned expects signed requests refused while Redis is down.
 func wantNothingSigned(t *testing.T, g *harness.Gateway, signed func() harness.Request, before harness.Request) {
 	t.Helper()
 	for range 10 {
@@ -230,7 +229,7 @@ func wantNothingSigned(t *testing.T, g *harness.Gateway, signed func() harness.R
 	g.WantRefused(t, before, refusal.Overloaded)
 }
 
-// wantOnceEach: each replica remembers for itself.
+// wantOnceEach expects a request accepted once by each replica, from local memory.
 func wantOnceEach(t *testing.T, r *replicas, signed func() harness.Request, before harness.Request) {
 	t.Helper()
 	for range 10 {
@@ -243,8 +242,8 @@ func wantOnceEach(t *testing.T, r *replicas, signed func() harness.Request, befo
 	r.a.WantRefused(t, before, refusal.ProofReplayed)
 }
 
-// wantSpokenOnce: one line when Redis goes and one when it comes, and no line that
-// is not the gateway's own.
+// wantSpokenOnce expects one log line when Redis goes down, one when it is back, and no
+// lines of a Redis library.
 func wantSpokenOnce(t *testing.T, g *harness.Gateway) {
 	t.Helper()
 	lines := map[string]int{}

@@ -96,7 +96,7 @@ func TestStartRefusesConfiguration(t *testing.T) {
 		{"an empty list", "ACCESS_RULES", env.With(harness.Env{"ACCESS_RULES": "rules: []\n"})},
 		{"unknown field", "ACCESS_RULES", env.With(harness.Env{"ACCESS_RULES": harness.AllowAllRules + "allow: all\n"})},
 		{"key for rules", "ACCESS_RULES", env.With(harness.Env{"ACCESS_RULES": m.PublicKey})},
-		{"a deny list that is none", "ACCESS_RULES", env.With(harness.Env{"ACCESS_RULES": harness.AllowAllRules + "deny:\n  - spki: sha256/x\n"})},
+		{"an invalid deny list", "ACCESS_RULES", env.With(harness.Env{"ACCESS_RULES": harness.AllowAllRules + "deny:\n  - spki: sha256/x\n"})},
 		{"no upstream", "UPSTREAM_URL", env.Without("UPSTREAM_URL")},
 		{"empty upstream", "UPSTREAM_URL", env.With(harness.Env{"UPSTREAM_URL": ""})},
 		{"empty with a default", "AUTH_HEADER", env.With(harness.Env{"AUTH_HEADER": ""})},

@@ -57,7 +57,7 @@ func TestSignedRequestRefusals(t *testing.T) {
 		bad    harness.Request
 	}{
 		{"not signed", refusal.ProofMissing, post.With("X-SSL-Auth: "+mail.HeaderValue(certheader.Base64DER), "Content-Digest: "+harness.Digest(post.Body))},
-		{"for somebody else", refusal.ProofMissing, signed(parameters(func(p string) string { return strings.Replace(p, "certgate", "bank", 1) }))},
+		{"signed for another service", refusal.ProofMissing, signed(parameters(func(p string) string { return strings.Replace(p, "certgate", "bank", 1) }))},
 		{"no Signature", refusal.ProofMalformed, withoutField(t, signed(harness.SignatureOptions{}), "Signature")},
 		{"no Signature-Input", refusal.ProofMalformed, withoutField(t, signed(harness.SignatureOptions{}), "Signature-Input")},
 		{"another label", refusal.ProofMalformed, replacing(t, signed(harness.SignatureOptions{}), "Signature: sig1", "Signature: sig2")},
@@ -65,12 +65,12 @@ func TestSignedRequestRefusals(t *testing.T) {
 		{"a parameter twice", refusal.ProofMalformed, signed(parameters(func(p string) string { return p + `;tag="certgate"` }))},
 		{"a component twice", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@path"`)...))},
 		{"an unknown derived component", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@magic"`)...))},
-		{"a component of answers", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
+		{"a component of responses", refusal.ProofMalformed, signed(covering(append(slices.Clone(all), `"@status"`)...))},
 		{"two signatures", refusal.ProofMalformed, twice(t, signed(harness.SignatureOptions{}))},
-		{"a covered field that Connection takes away", refusal.ProofMalformed, mail.Sign(t, post.With("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).With("Connection: keep-alive,\tx-Total")},
+		{"a covered field that Connection lists", refusal.ProofMalformed, mail.Sign(t, post.With("X-Total: 7"), covering(append(slices.Clone(all), `"x-total"`)...)).With("Connection: keep-alive,\tx-Total")},
 		{"a label twice", refusal.ProofMalformed, signed(harness.SignatureOptions{}).With("Signature: sig1=:AAAA:")},
-		{"a covered field with a twin", refusal.ProofMalformed, signed(harness.SignatureOptions{}).With("Content_Digest: " + harness.Digest(""))},
-		{"a life of 301 seconds", refusal.ProofMalformed, signed(harness.SignatureOptions{Lifetime: 301 * time.Second})},
+		{"a covered field and another spelling of it", refusal.ProofMalformed, signed(harness.SignatureOptions{}).With("Content_Digest: " + harness.Digest(""))},
+		{"a lifetime of 301 seconds", refusal.ProofMalformed, signed(harness.SignatureOptions{Lifetime: 301 * time.Second})},
 		{"a nonce too long", refusal.ProofMalformed, signed(harness.SignatureOptions{Nonce: strings.Repeat("n", 129)})},
 
 		{"without @method", refusal.ProofIncomplete, signed(but(0))},
@@ -79,7 +79,7 @@ func TestSignedRequestRefusals(t *testing.T) {
 		{"without @query", refusal.ProofIncomplete, signed(but(3))},
 		{"without x-ssl-auth", refusal.ProofIncomplete, signed(but(4))},
 		{"without content-digest", refusal.ProofIncomplete, signed(but(5))},
-		{"a ? that nobody signed", refusal.ProofIncomplete, changed(mail.Sign(t, harness.PlainRequest("POST", "/events"), harness.SignatureOptions{}), func(r *harness.Request) { r.Target += "?" })},
+		{"a ? that the signature does not cover", refusal.ProofIncomplete, changed(mail.Sign(t, harness.PlainRequest("POST", "/events"), harness.SignatureOptions{}), func(r *harness.Request) { r.Target += "?" })},
 		{"a field that is not there", refusal.ProofIncomplete, signed(covering(append(slices.Clone(all), `"x-absent"`)...))},
 		{"without created", refusal.ProofIncomplete, signed(cut("created"))},
 		{"without expires", refusal.ProofIncomplete, signed(cut("expires"))},
@@ -88,7 +88,7 @@ func TestSignedRequestRefusals(t *testing.T) {
 		{"without tag", refusal.ProofIncomplete, signed(cut("tag"))},
 
 		{"expired", refusal.ProofExpired, signed(harness.SignatureOptions{Created: time.Now().Add(-62 * time.Second), Lifetime: time.Minute})},
-		{"not begun", refusal.ProofExpired, signed(harness.SignatureOptions{Created: time.Now().Add(10 * time.Minute)})},
+		{"created in the future", refusal.ProofExpired, signed(harness.SignatureOptions{Created: time.Now().Add(10 * time.Minute)})},
 
 		{"another method", refusal.ProofInvalid, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Method = "GET" })},
 		{"another path", refusal.ProofInvalid, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Target = "/events/?a=1" })},
@@ -103,12 +103,12 @@ func TestSignedRequestRefusals(t *testing.T) {
 		{"another keyid", refusal.ProofInvalid, signed(harness.SignatureOptions{KeyID: strings.Repeat("a", 64)})},
 		{"another nonce", refusal.ProofInvalid, replacing(t, signed(harness.SignatureOptions{Nonce: "first-nonce"}), "first-nonce", "other-nonce")},
 		{"another digest", refusal.ProofInvalid, changed(replacing(t, signed(harness.SignatureOptions{}), harness.Digest(post.Body), harness.Digest("{}")), func(r *harness.Request) { r.Body = "{}" })},
-		{"a bit of the signature", refusal.ProofInvalid, flipped(t, signed(harness.SignatureOptions{}))},
+		{"another bit in the signature", refusal.ProofInvalid, flipped(t, signed(harness.SignatureOptions{}))},
 
 		{"another body", refusal.ProofDigest, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Body = strings.Replace(r.Body, "Meeting", "Beating", 1) })},
-		{"a byte more", refusal.ProofDigest, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Body += " " })},
+		{"an extra byte", refusal.ProofDigest, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Body += " " })},
 		{"no body", refusal.ProofDigest, changed(signed(harness.SignatureOptions{}), func(r *harness.Request) { r.Body = "" }).With("Content-Length: 0")},
-		{"a digest of no known kind", refusal.ProofDigest, signed(harness.SignatureOptions{Digest: "md5=:" + base64.StdEncoding.EncodeToString(make([]byte, 16)) + ":"})},
+		{"a digest of an unsupported algorithm", refusal.ProofDigest, signed(harness.SignatureOptions{Digest: "md5=:" + base64.StdEncoding.EncodeToString(make([]byte, 16)) + ":"})},
 
 		{"the master key itself", refusal.ProofImpossible, shared.Sign(t, post, harness.SignatureOptions{})},
 		{"the master key itself, not signed", refusal.ProofImpossible, post.With("X-SSL-Auth: "+shared.HeaderValue(certheader.Base64DER), "Content-Digest: "+harness.Digest(post.Body))},

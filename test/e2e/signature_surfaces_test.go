@@ -23,7 +23,7 @@ func TestSignedRequestsOnEverySurface(t *testing.T) {
 		t.Run(mode.name, func(t *testing.T) {
 			want := func(r harness.Request, reason refusal.Reason) {
 				t.Helper()
-				if found := mode.judge(t, g, r); found.reason != string(reason) || (reason == "") != (found.client == "mail") {
+				if found := mode.decide(t, g, r); found.reason != string(reason) || (reason == "") != (found.client == "mail") {
 					t.Errorf("%s: want %q, found %+v", r.Method, reason, found)
 				}
 			}
@@ -31,7 +31,7 @@ func TestSignedRequestsOnEverySurface(t *testing.T) {
 			want(once, "")
 			want(once, refusal.ProofReplayed)
 			for _, other := range modes() {
-				if found := other.judge(t, g, once); found.reason != string(refusal.ProofReplayed) {
+				if found := other.decide(t, g, once); found.reason != string(refusal.ProofReplayed) {
 					t.Errorf("%s after %s: want proof_replayed, found %+v", other.name, mode.name, found)
 				}
 			}
@@ -61,7 +61,7 @@ func TestSignedBodyInCheckRequest(t *testing.T) {
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.SignatureRequired()))
 	c := NewSigner(t, m, harness.OU("mail"))
 	body := strings.Repeat(harness.EventJSON("Meeting"), 4000) // 430 kB
-	judge := func(change func(*auth.AttributeContext_HttpRequest)) *auth.CheckResponse {
+	check := func(change func(*auth.AttributeContext_HttpRequest)) *auth.CheckResponse {
 		t.Helper()
 		question := checkRequest(c.Sign(t, harness.PlainRequest("POST", "/events").Post(body), harness.SignatureOptions{}), true)
 		change(question.Attributes.Request.Http)
@@ -79,7 +79,7 @@ func TestSignedBodyInCheckRequest(t *testing.T) {
 		{"none", func(*auth.AttributeContext_HttpRequest) {}, refusal.ProofDigest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			res := judge(test.change)
+			res := check(test.change)
 			found := ""
 			for _, option := range res.GetDeniedResponse().GetHeaders() {
 				if strings.EqualFold(option.Header.Key, "X-Certgate-Reason") {

@@ -19,7 +19,8 @@ func NewSigner(t *testing.T, m *harness.MasterKey, o harness.CertificateOptions)
 	return harness.Signer{Certificate: cert, Key: m.ReadKey(t, file+".key")}
 }
 
-// replacing is a copy with a text in one header line replaced, which is there.
+// replacing returns a copy with the text replaced in one header line. The text must occur
+// once.
 func replacing(t *testing.T, r harness.Request, old, changed string) harness.Request {
 	t.Helper()
 	found := 0
@@ -35,7 +36,7 @@ func replacing(t *testing.T, r harness.Request, old, changed string) harness.Req
 	return r
 }
 
-// withoutField is a copy without the field.
+// withoutField returns a copy without the field, which must be present.
 func withoutField(t *testing.T, r harness.Request, field string) harness.Request {
 	t.Helper()
 	var lines []string
@@ -56,14 +57,14 @@ func changed(r harness.Request, change func(*harness.Request)) harness.Request {
 	return r
 }
 
-// twice has the same signature under another label, too.
+// twice returns a copy with the same signature under a second label.
 func twice(t *testing.T, r harness.Request) harness.Request {
 	t.Helper()
 	input, signature := r.Value("Signature-Input"), r.Value("Signature")
 	return r.With("Signature-Input: "+strings.Replace(input, "sig1", "sig2", 1), "Signature: "+strings.Replace(signature, "sig1", "sig2", 1))
 }
 
-// flipped has another bit in the middle of the signature.
+// flipped returns a copy in which one bit of the signature is changed.
 func flipped(t *testing.T, r harness.Request) harness.Request {
 	t.Helper()
 	text := strings.TrimSuffix(strings.TrimPrefix(r.Value("Signature"), "sig1=:"), ":")

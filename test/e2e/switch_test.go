@@ -14,7 +14,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// reasonIn is the reason of a problem, or empty.
+// reasonIn returns the reason in a problem document, or an empty string.
 func reasonIn(body []byte) string {
 	var p harness.Problem
 	if json.Unmarshal(body, &p) != nil {
@@ -33,8 +33,8 @@ type reloadLine struct {
 	Error    string `json:"error"`
 }
 
-// reload does something to a source's file and waits for the log to say that the
-// new content is in force, or is not.
+// reload changes the file of a source and waits for the log line that says whether the new
+// content was loaded.
 func reload(t *testing.T, g *harness.Gateway, source string, change func()) reloadLine {
 	t.Helper()
 	seen := g.Stderr.Len()
@@ -56,7 +56,7 @@ func reloadSince(t *testing.T, g *harness.Gateway, seen int, source string) relo
 	return found
 }
 
-// wantReloaded wants the change in force.
+// wantReloaded expects that the change is loaded.
 func wantReloaded(t *testing.T, g *harness.Gateway, source string, change func()) {
 	t.Helper()
 	if l := reload(t, g, source, change); l.Msg != "reloaded" || l.Level != "info" {
@@ -64,8 +64,8 @@ func wantReloaded(t *testing.T, g *harness.Gateway, source string, change func()
 	}
 }
 
-// waitWatching waits until the gateway watches its files: it asks for a look and waits
-// for the answer about the source.
+// waitWatching waits until the gateway watches its files: it requests a reload and waits for
+// the log line about the source.
 func waitWatching(t *testing.T, g *harness.Gateway, source string) {
 	t.Helper()
 	seen := g.Stderr.Len()
@@ -79,7 +79,7 @@ func waitWatching(t *testing.T, g *harness.Gateway, source string) {
 	}
 }
 
-// replaceFile writes beside the file and renames over it.
+// replaceFile replaces the file by renaming another one.
 func replaceFile(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.Rename(harness.WriteFile(t, text, name+".new"), name); err != nil {
@@ -87,7 +87,7 @@ func replaceFile(t *testing.T, name, text string) {
 	}
 }
 
-// link makes a symbolic link, over another one if need be.
+// link makes a symbolic link, and replaces one that exists.
 func link(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.Symlink(target, name+"_tmp"); err != nil {
@@ -178,11 +178,11 @@ func socketFile(l *net.TCPListener) (*os.File, error) {
 	return file, errors.Join(err, errDup)
 }
 
-// inherit starts a gateway that listens on a socket of the test, as
-// systemd would hold it.
+// inherit starts a gateway that listens on a socket of the test, as with systemd's socket
+// activation.
 func inherit(t *testing.T, u *harness.Upstream, env harness.Env, socket *os.File) *harness.Gateway {
 	t.Helper()
-	// LISTEN_PID is the process' own, which only it can know.
+	// LISTEN_PID must be the ID of the process, which only the shell in it knows.
 	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, harness.BinaryPath(t, "certgate"))
 	command.ExtraFiles = []*os.File{socket}
 	p := harness.StartCommand(t, "certgate", env.With(harness.Env{"LISTEN_FDS": "1"}), command)

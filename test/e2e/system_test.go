@@ -45,15 +45,15 @@ func TestWholeSystem(t *testing.T) {
 		return harness.Send(t, addr, harness.Get("/events", as).Post(harness.EventJSON(name)).With("Content-Type: application/json").With(lines...))
 	}
 	meeting := oneEvent(t, add(mail, "Meeting"))
-	party := oneEvent(t, add(social, "Party", "Idempotency-Key: 8e03978e", "X-Client-Id: mail"))
+	birthday := oneEvent(t, add(social, "Party", "Idempotency-Key: 8e03978e", "X-Client-Id: mail"))
 	again := oneEvent(t, add(social, "Party", "Idempotency-Key: 8e03978e"))
-	if meeting.Client != "mail" || party.Client != "social" {
-		t.Errorf("want the clients mail and social, found %+v and %+v", meeting, party)
+	if meeting.Client != "mail" || birthday.Client != "social" {
+		t.Errorf("want the clients mail and social, found %+v and %+v", meeting, birthday)
 	}
-	if again.ID != party.ID || meeting.ID == party.ID {
-		t.Errorf("want a repeated request to give the same event, found %q and %q", party.ID, again.ID)
+	if again.ID != birthday.ID || meeting.ID == birthday.ID {
+		t.Errorf("want a repeated request to give the same event, found %q and %q", birthday.ID, again.ID)
 	}
-	if other := oneEvent(t, add(mail, "Party", "Idempotency-Key: 8e03978e")); other.ID == party.ID {
+	if other := oneEvent(t, add(mail, "Party", "Idempotency-Key: 8e03978e")); other.ID == birthday.ID {
 		t.Error("want another client's key to be another key")
 	}
 
@@ -79,7 +79,7 @@ func TestWholeSystem(t *testing.T) {
 		"billing reads":    harness.Send(t, addr, harness.Get("/events", billing)),
 		"mail deletes":     harness.Send(t, addr, harness.Request{Method: "DELETE", Target: "/events/" + meeting.ID, Header: harness.Get("/", mail).Header}),
 		"mail looks at /":  harness.Send(t, addr, harness.Get("/", mail)),
-		"nobody adds":      harness.Send(t, addr, harness.PlainGet("/events").Post(harness.EventJSON("Intrusion")).With("X-Client-Id: mail")),
+		"no certificate":   harness.Send(t, addr, harness.PlainGet("/events").Post(harness.EventJSON("Intrusion")).With("X-Client-Id: mail")),
 		"past the rewrite": harness.Send(t, addr, harness.Get("/events/..%2fadmin", mail)),
 	} {
 		if refused.Status < 400 || refused.Status > 403 {

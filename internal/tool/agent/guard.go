@@ -21,9 +21,9 @@ func newGuard(o Options) guard {
 	return guard{hosts: sameorigin.NewHosts(append([]string{o.Listen}, o.Names...)...)}
 }
 
-// knows reports whether the Host of a request is one of the agent's. On a Unix socket
+// accepts reports whether the Host of a request is one of the agent's. On a Unix socket
 // every Host is.
-func (g guard) knows(host string) bool { return g.unix || g.hosts.Contains(host) }
+func (g guard) accepts(host string) bool { return g.unix || g.hosts.Contains(host) }
 
 // isCrossOrigin reports whether a browser sent the request, or may have sent it, for a
 // page of another origin. It includes GET, which http.CrossOriginProtection accepts,

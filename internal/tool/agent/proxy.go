@@ -66,7 +66,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !strings.HasPrefix(r.RequestURI, "/"): // absolute form, or OPTIONS *
 		a.refuse(w, r, requestInvalid(), errors.New(`want a request target that begins with "/"`))
-	case !a.guard.knows(r.Host):
+	case !a.guard.accepts(r.Host):
 		a.refuse(w, r, hostUnknown(), nil)
 	case a.guard.isCrossOrigin(r):
 		a.refuse(w, r, crossOrigin(), nil)
