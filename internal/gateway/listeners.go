@@ -11,6 +11,7 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/proxy/body"
@@ -84,7 +85,18 @@ func (g *Gateway) newFastServer(h http.Handler) httpServer {
 	if !g.config.FastPath {
 		return s
 	}
-	return server.New(s, g.config.WriteTimeout)
+	fast := server.New(s, g.config.WriteTimeout)
+	fast.Intern = g.internCredential
+	return fast
+}
+
+// internCredential returns the cached credential with the same bytes.
+func (g *Gateway) internCredential(value []byte) (string, bool) {
+	cache, ok := g.gate.Load().Identifier.(*certcache.Cache)
+	if !ok {
+		return "", false
+	}
+	return cache.Intern(value)
 }
 
 // newServer returns a net/http server with the timeouts and the header limit of the

@@ -2,7 +2,7 @@
 //
 // Parsing and verifying a certificate takes tens of microseconds, a cache hit a fraction
 // of one. The key is the header value itself, byte for byte, so hash collisions cannot return
-// another client, and a value that was never verified is never result. A cache belongs to one
+// another client, and a value that was never verified is never returned. A cache belongs to one
 // set of anchors and revocations: a reload creates a new, empty [Cache]. An entry is used only
 // while the clock is inside the validity period that the verification returned.
 package certcache
@@ -33,10 +33,23 @@ const (
 type Cache struct {
 	inner   gate.Identifier
 	recents recents
-	cache   *otter.Cache[string, gate.Identification]
+	cache   *otter.Cache[string, *entry]
 
 	mu        sync.Mutex
 	spellings map[string]int // number of cached values by certificate fingerprint
+}
+
+// entry is a cached result. It is immutable.
+type entry struct {
+	value       string
+	isPrintable bool // value is printable ASCII
+	result      gate.Identification
+}
+
+// newEntry copies the value, because it shares memory with the request's whole header.
+func newEntry(value string, result gate.Identification) *entry {
+	unprintable := func(c rune) bool { return c < ' ' || c > '~' }
+	return &entry{strings.Clone(value), !strings.ContainsFunc(value, unprintable), result}
 }
 
 // New returns an empty cache in front of inner, which is required.
@@ -44,12 +57,12 @@ func New(inner gate.Identifier) *Cache { return newCache(inner, maxBytes) }
 
 func newCache(inner gate.Identifier, maxBytes uint64) *Cache {
 	c := &Cache{inner: inner, spellings: map[string]int{}}
-	c.cache = otter.Must(&otter.Options[string, gate.Identification]{
+	c.cache = otter.Must(&otter.Options[string, *entry]{
 		MaximumWeight: maxBytes,
-		Weigher: func(key string, _ gate.Identification) uint32 {
+		Weigher: func(key string, _ *entry) uint32 {
 			return uint32(len(key) + perEntry) //nolint:gosec // a header value is far shorter than 4 GiB
 		},
-		OnAtomicDeletion: func(e otter.DeletionEvent[string, gate.Identification]) { c.uncountSpelling(e.Value) },
+		OnAtomicDeletion: func(e otter.DeletionEvent[string, *entry]) { c.uncountSpelling(e.Value.result) },
 	})
 	return c
 }
@@ -60,21 +73,21 @@ func (c *Cache) Identify(claim gate.Claim, now time.Time) gate.Identification {
 		return c.inner.Identify(claim, now)
 	}
 	value := claim.Values[0]
-	if result, ok := c.recents.get(value, now); ok {
-		return result
+	if e, ok := c.recents.get(value, now); ok {
+		return e.result
 	}
-	if result, ok := c.cache.GetIfPresent(value); ok {
-		if result.Certificate.ValidAt(now) {
-			c.recents.put(value, result)
-			return result
+	if e, ok := c.cache.GetIfPresent(value); ok {
+		if e.result.Certificate.ValidAt(now) {
+			c.recents.put(e)
+			return e.result
 		}
 		// An expired entry must not count as a spelling.
 		c.cache.Invalidate(value)
 	}
 	result := c.inner.Identify(claim, now)
 	if result.Err == nil && c.countSpelling(result) {
-		// The value shares memory with the request's whole header, so the cache stores a copy.
-		c.cache.Set(strings.Clone(value), result)
+		e := newEntry(value, result)
+		c.cache.Set(e.value, e)
 	}
 	return result
 }

@@ -2,60 +2,71 @@ package certcache
 
 import (
 	"encoding/binary"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/certgate/certgate/internal/core/gate"
 )
 
-// recents is a small direct-mapped cache of recently used entries in front of the main cache.
+const (
+	// recentsBits is the binary logarithm of the number of slots of [recents].
+	recentsBits = 10
+	// sampleSize is the number of bytes of a value that select its slot.
+	sampleSize = 8
+)
+
+// recents is a direct-mapped cache of recently used entries in front of the main cache.
 // Comparing a value of two kilobytes costs a tenth of hashing it.
 //
 // It is safe for concurrent use. The zero value is empty.
-type recents [64]atomic.Pointer[recent]
+type recents [1 << recentsBits]atomic.Pointer[entry]
 
-// recent is one entry. It is immutable.
-type recent struct {
-	value string
-	found gate.Identification
-}
-
-// place returns the slot of a value. It hashes a few bytes in the last quarter of the value,
-// which belong to the signature and differ between certificates in every format. A collision
-// makes the colliding clients slower and has no other effect.
-func (r *recents) place(value string) *atomic.Pointer[recent] {
-	const sample = 8
+// slot returns the slot of a value, or nil for a value that is too short to be a
+// certificate. It hashes a few bytes in the last quarter of the value, which belong to the
+// signature and differ between certificates in every format. A collision makes the colliding
+// clients slower and has no other effect.
+func slot[T string | []byte](r *recents, value T) *atomic.Pointer[entry] {
 	from := len(value) * 3 / 4
-	if len(value)-from < sample {
+	if len(value)-from < sampleSize {
 		return nil
 	}
-	bits := binary.LittleEndian.Uint64([]byte(value[from : from+sample]))
-	const golden, shift = 0x9E3779B97F4A7C15, 64 - 6 // Fibonacci hashing to 64 places
-	return &r[bits*golden>>shift]
+	bits := binary.LittleEndian.Uint64([]byte(value[from : from+sampleSize]))
+	const golden = 0x9E3779B97F4A7C15 // Fibonacci hashing
+	return &r[bits*golden>>(64-recentsBits)]
 }
 
 // get returns the entry of a value if it is stored, byte for byte, and valid at now. An
 // entry that is not valid any more is removed.
-func (r *recents) get(value string, now time.Time) (gate.Identification, bool) {
-	p := r.place(value)
+func (r *recents) get(value string, now time.Time) (*entry, bool) {
+	p := slot(r, value)
 	if p == nil {
-		return gate.Identification{}, false
+		return nil, false
 	}
 	e := p.Load()
 	if e == nil || e.value != value {
-		return gate.Identification{}, false
+		return nil, false
 	}
-	if !e.found.Certificate.ValidAt(now) {
+	if !e.result.Certificate.ValidAt(now) {
 		p.CompareAndSwap(e, nil)
-		return gate.Identification{}, false
+		return nil, false
 	}
-	return e.found, true
+	return e, true
 }
 
-// put stores a copy of the value, because the value shares memory with the request's whole header.
-func (r *recents) put(value string, found gate.Identification) {
-	if p := r.place(value); p != nil {
-		p.Store(&recent{strings.Clone(value), found})
+func (r *recents) put(e *entry) {
+	if p := slot(r, e.value); p != nil {
+		p.Store(e)
 	}
+}
+
+// Intern returns the cached header value with the same bytes, if it was used recently. A
+// parser can use the string instead of a copy of the bytes. The value is printable ASCII.
+func (c *Cache) Intern(value []byte) (string, bool) {
+	p := slot(&c.recents, value)
+	if p == nil {
+		return "", false
+	}
+	e := p.Load()
+	if e == nil || !e.isPrintable || e.value != string(value) {
+		return "", false
+	}
+	return e.value, true
 }

@@ -40,3 +40,45 @@ func (k known) Identify(c gate.Claim, now time.Time) gate.Identification {
 	cert := k.office.issue(k.names[c.Values[0]])
 	return gate.Verification{Verifier: k.verifier, MaxCredentialBytes: limit}.Identify(claim(encode(cert)), now)
 }
+
+// TestIntern checks that only values that were verified and used again are interned, byte
+// for byte.
+func TestIntern(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
+	id := certcache.New(gate.Verification{Verifier: verifier(t, o), MaxCredentialBytes: limit})
+	value := encode(o.issue("mail"))
+	refused := encode(newTestCA(t, pki.P256, 24*time.Hour).issue("mail"))
+	if _, ok := id.Intern([]byte(value)); ok {
+		t.Error("a value that was never verified was interned")
+	}
+	for range 3 {
+		id.Identify(claim(value), start)
+		id.Identify(claim(refused), start)
+	}
+	if found, ok := id.Intern([]byte(value)); !ok || found != value {
+		t.Errorf("found %.20q, %t: want the value", found, ok)
+	}
+	for name, other := range map[string]string{
+		"refused": refused, "one byte more": value + "A", "one byte less": value[1:], "short": "AAAA", "empty": "",
+		"other case of the first byte": string(value[0]^0x20) + value[1:],
+	} {
+		if found, ok := id.Intern([]byte(other)); ok {
+			t.Errorf("%s: found %.20q, want nothing", name, found)
+		}
+	}
+}
+
+// TestInternPrintable checks that a value with other characters than printable ASCII is
+// cached and not interned, because the parser of the fast path accepts none.
+func TestInternPrintable(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
+	for value, want := range map[string]bool{strings.Repeat("a b~", 20): true, strings.Repeat("é", 40): false, strings.Repeat("a\t", 40): false} {
+		id := certcache.New(known{map[string]string{value: "mail"}, o, verifier(t, o)})
+		for range 3 {
+			id.Identify(claim(value), start)
+		}
+		if _, ok := id.Intern([]byte(value)); ok != want || id.Len() != 1 {
+			t.Errorf("%.8q: interned %t and %d cached, want %t and 1", value, ok, id.Len(), want)
+		}
+	}
+}

@@ -17,12 +17,12 @@ type Head struct {
 
 // Parse finds and parses the first header in b, as a connection does. ok is false when the
 // header is not plain or not complete.
-func Parse(b []byte) (h Head, size int, ok bool) {
+func Parse(b []byte, intern func([]byte) (string, bool)) (h Head, size int, ok bool) {
 	size, plain := endOfHead(b, 0)
 	if !plain || size == 0 {
 		return Head{}, 0, false
 	}
-	p := parseHead(b[:size])
+	p := parseHead(b[:size], intern)
 	if p == nil {
 		return Head{}, 0, false
 	}

@@ -32,8 +32,8 @@ func (c *conn) serveRequest(h *head) bool {
 // are new each time: the handler may keep them, and a transport may read the body after the
 // handler has returned.
 func (c *conn) newRequest(h *head) (*http.Request, *body) {
-	r, b := new(http.Request), &body{c: c, left: max(h.length, 0)}
-	*r = *c.template
+	r, b := &h.request, &h.body
+	*r, b.c, b.left = *c.template, c, max(h.length, 0)
 	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, &h.url, h.host, h.header
 	r.Body = http.NoBody
 	if h.length > 0 {

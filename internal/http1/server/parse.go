@@ -37,27 +37,61 @@ func endOfHead(b []byte, seen int) (end int, plain bool) {
 	}
 }
 
-// head is the header of a plain request.
+// head is the header of a plain request, in one allocation with the request that the
+// handler gets.
 type head struct {
 	method, target string
 	url            url.URL
 	host           string
 	header         http.Header
 	length         int64 // of the body; -1: no Content-Length
+
+	request http.Request // see newRequest
+	body    body
 }
 
 // parseHead parses a header that ends in its empty line and whose lines end in CRLF. It
 // returns nil unless the request is plain, harmless ones included, and net/http decides
 // about those. Where it returns a head, net/http reads the same request. The strings of the
-// head share one copy of b.
-func parseHead(b []byte) *head {
-	text := string(b[:len(b)-len(lineEnd)])
+// head share one copy of b, except a value that intern knows: see [Server].
+func parseHead(b []byte, intern func([]byte) (string, bool)) *head {
+	text, known := copyText(b[:len(b)-len(lineEnd)], intern)
 	line, fields, _ := strings.Cut(text, lineEnd)
 	h := &head{length: -1}
-	if !h.parseRequestLine(line) || !h.parseFields(fields) || h.host == "" {
+	if !h.parseRequestLine(line) || !h.parseFields(fields, known) || h.host == "" {
 		return nil
 	}
 	return h
+}
+
+// minInterned is the length of the shortest field line that is looked up with intern, in
+// bytes. Few fields except the certificate are longer.
+const minInterned = 512
+
+// interned is a field value that was cut out of the text of a header.
+type interned struct {
+	line  int // the number of its line, where the request line is 0; 0: none
+	value string
+}
+
+// copyText returns a copy of b, without the first long field value that intern knows. The
+// line of that value ends after the colon.
+func copyText(b []byte, intern func([]byte) (string, bool)) (string, interned) {
+	if intern == nil || len(b) < minInterned {
+		return string(b), interned{}
+	}
+	var space [1 << 10]byte
+	for line, start := 0, 0; start < len(b); line++ {
+		end := start + bytes.IndexByte(b[start:], '\n') - 1 // every line ends in CRLF
+		if line > 0 && end-start >= minInterned {
+			from := start + bytes.IndexByte(b[start:end], ':') + 1 // without a colon, nothing is cut out below
+			if value, ok := intern(bytes.Trim(b[from:end], " ")); ok {
+				return string(append(append(space[:0], b[:from]...), b[end:]...)), interned{line, value}
+			}
+		}
+		start = end + len(lineEnd)
+	}
+	return string(b), interned{}
 }
 
 func (h *head) parseRequestLine(line string) bool {
@@ -101,7 +135,7 @@ func isUnescaped(path string) bool {
 }
 
 // parseFields parses the field lines into the header that the handler gets.
-func (h *head) parseFields(text string) bool {
+func (h *head) parseFields(text string, known interned) bool {
 	n := strings.Count(text, "\n")
 	h.header = make(http.Header, n)
 	values := make([]string, n) // one backing array for the usual single values
@@ -114,6 +148,9 @@ func (h *head) parseFields(text string) bool {
 			return false
 		}
 		value = strings.Trim(value, " ")
+		if i+1 == known.line {
+			value = known.value
+		}
 		if !h.interpret(key, value) {
 			return false
 		}

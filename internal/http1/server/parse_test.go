@@ -8,21 +8,25 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/http1/syntax"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // checkParse checks that net/http reads the same request from b, if the parser accepts it.
 func checkParse(t *testing.T, b []byte) (accepted bool) {
 	t.Helper()
-	h, size, ok := server.Parse(b)
+	h, size, ok := server.Parse(b, nil)
+	checkInterned(t, b, h, ok)
 	if !ok {
 		return false
 	}
@@ -50,6 +54,57 @@ func checkParse(t *testing.T, b []byte) (accepted bool) {
 	}
 	checkRefusable(t, r)
 	return true
+}
+
+// checkInterned checks that the parser returns the same header when it interns every long
+// value that is printable.
+func checkInterned(t *testing.T, b []byte, want server.Head, accepted bool) {
+	t.Helper()
+	have, _, ok := server.Parse(b, func(value []byte) (string, bool) {
+		return string(value), syntax.IsPrintable(string(value))
+	})
+	if diff := cmp.Diff(want, have); ok != accepted || diff != "" {
+		t.Fatalf("%.200q accepted: %t, with interned values %t (-without +with):\n%s", b, accepted, ok, diff)
+	}
+}
+
+// TestIntern checks that an interned value is not copied, and that every other byte of the
+// header is.
+func TestIntern(t *testing.T) {
+	const other = "another value"
+	long := strings.Repeat("c", 600)
+	known := strings.Clone(long)
+	intern := func(value []byte) (string, bool) { return known, string(value) == known }
+	tests := []struct {
+		name     string
+		header   string
+		interned bool
+	}{
+		{"known value", header("A: 1", "X-Ssl-Auth: "+long, "B: "+other), true},
+		{"spaces around it", header("A: 1", "X-Ssl-Auth:   "+long+"  ", "B: "+other), true},
+		{"second line of the name", header("X-Ssl-Auth: "+other, "X-Ssl-Auth: "+long, "B: "+other), true},
+		{"one byte more", header("X-Ssl-Auth: "+long+"c", "B: "+other), false},
+		{"one byte less", header("X-Ssl-Auth: "+long[1:], "B: "+other), false},
+		{"in the request target", rawhttp.Lines("GET /:"+long+" HTTP/1.1", "Host: h", "B: "+other, ""), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := []byte(tt.header)
+			h, _, ok := server.Parse(b, intern)
+			clear(b)
+			if !ok || h.Header.Get("B") != other {
+				t.Fatalf("accepted: %t, header %.200q: want a copy of every byte", ok, h.Header)
+			}
+			values := append(h.Header["X-Ssl-Auth"], "")
+			same := slices.ContainsFunc(values, func(v string) bool { return v != "" && unsafe.StringData(v) == unsafe.StringData(known) })
+			if same != tt.interned {
+				t.Errorf("interned: %t, want %t", same, tt.interned)
+			}
+		})
+	}
+	if _, _, ok := server.Parse([]byte(header(long)), intern); ok {
+		t.Error("a line without a colon was accepted")
+	}
 }
 
 // checkRefusable checks that r has nothing that net/http refuses after reading the header.

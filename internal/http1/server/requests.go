@@ -194,7 +194,7 @@ func (c *conn) readHead(seen int) (*head, step) {
 	case size == 0:
 		return nil, stepRest
 	}
-	h := parseHead(have[:size])
+	h := parseHead(have[:size], c.s.Intern)
 	if h == nil {
 		return nil, stepHandOff
 	}

@@ -8,8 +8,13 @@ import (
 )
 
 // Server is the net/http server that [New] was given.
-type Server struct{ *http.Server }
+type Server struct {
+	*http.Server
 
-// New returns rest without a fast path, because that needs Linux. The write timeout of
-// rest's connections is that of their framing.Listener.
-func New(rest *http.Server, _ time.Duration) *Server { return &Server{rest} }
+	// Intern is not used, because net/http copies the fields itself.
+	Intern func(value []byte) (string, bool)
+}
+
+// New returns fallback without a fast path, because that needs Linux. The write timeout of
+// fallback's connections is that of their framing.Listener.
+func New(fallback *http.Server, _ time.Duration) *Server { return &Server{Server: fallback} }
