@@ -32,7 +32,7 @@ func BenchmarkHeads(b *testing.B) {
 			"Content-Length: 214\r\nConnection: keep-alive\r\nLocation: /events/01a20097-e638-74f5-bd10-61111c7891ea\r\n\r\n")
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := parseHead(head); err != nil {
+			if _, err := parseHead(head, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -11,18 +11,22 @@ import (
 
 // Request is a serialized request: call [Request.Begin], then [Request.Field] for each
 // field, then [Request.End]. [Client.Do] refuses a request that could be read as more than
-// one. A Request can be used again after Do, by one goroutine at a time.
+// one. A Request can be used again when its response is not used any more, by one goroutine
+// at a time.
 type Request struct {
 	wire    []byte // the bytes to send
 	method  string
 	hasBody bool
 	closing bool  // the connection closes after the response
 	err     error // the first error
+
+	fields []Field // memory for the fields of the response
+	body   body    // of the response
 }
 
 // Begin writes the request line and the Host field.
 func (m *Request) Begin(method, target, host string) {
-	*m = Request{wire: m.wire[:0], method: method}
+	*m = Request{wire: m.wire[:0], method: method, fields: m.fields[:0]}
 	switch {
 	case !syntax.IsToken(method):
 		m.err = fmt.Errorf("want a method, found %.40q", method)

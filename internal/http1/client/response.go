@@ -13,7 +13,8 @@ import (
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
-// Response is a response of the upstream.
+// Response is a response of the upstream. Its fields are valid until the [Request] is used
+// again.
 type Response struct {
 	Status int
 	Fields []Field // in the order received, including those that concern the connection
@@ -72,17 +73,21 @@ func unexpectedEOF(err error) error {
 }
 
 // parseHead parses a header strictly (RFC 9112, sections 4 to 6): every line ends in CRLF,
-// names are tokens, no line is folded, and the length is unambiguous.
-func parseHead(text []byte) (responseHead, error) {
+// names are tokens, no line is folded, and the length is unambiguous. It uses the memory of
+// fields.
+func parseHead(text []byte, fields []Field) (responseHead, error) {
 	// All names and values are parts of one string.
 	line, rest, _ := strings.Cut(string(text[:len(text)-2]), "\r\n")
-	head := responseHead{length: -1}
+	if fields == nil {
+		const typical = 16 // with those that the caller appends
+		fields = make([]Field, 0, typical)
+	}
+	head := responseHead{length: -1, fields: fields[:0]}
 	var err error
 	if head.status, head.http10, err = parseStatusLine(line); err != nil {
 		return head, err
 	}
 	head.keepAlive = !head.http10
-	head.fields = make([]Field, 0, strings.Count(rest, "\n"))
 	for rest != "" {
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, err := parseField(line)
@@ -106,14 +111,18 @@ func parseStatusLine(line string) (status int, http10 bool, err error) {
 
 func parseField(line string) (name, value string, err error) {
 	name, value, ok := strings.Cut(line, ":")
-	if !ok || !syntax.IsToken(name) {
+	canonical, plain := syntax.CanonicalName(name)
+	if !plain {
+		canonical = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	if !ok || !plain && !syntax.IsToken(name) {
 		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
 	}
 	value = syntax.TrimSpace(value)
 	if !syntax.IsFieldValue(value) {
 		return "", "", fmt.Errorf("want no control characters in %.40q", name)
 	}
-	return textproto.CanonicalMIMEHeaderKey(name), value, nil
+	return canonical, value, nil
 }
 
 // setFraming determines where the body ends (RFC 9112, section 6.3). It refuses a response

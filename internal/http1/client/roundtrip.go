@@ -67,7 +67,7 @@ func (cn *conn) exchange(ctx context.Context, m *Request, now time.Time) (Respon
 	if err := cn.begin(ctx, now); err != nil {
 		return Response{}, err
 	}
-	head, err := cn.readFinalHead(m.wire)
+	head, err := cn.readFinalHead(m)
 	if err != nil {
 		cn.stopWatch()
 		return Response{}, err
@@ -110,8 +110,8 @@ func (cn *conn) sendRest(rest []byte) error {
 }
 
 // readFinalHead writes the request and reads headers until one has a final status.
-func (cn *conn) readFinalHead(request []byte) (responseHead, error) {
-	if err := cn.send(request); errors.Is(err, errStale) {
+func (cn *conn) readFinalHead(m *Request) (responseHead, error) {
+	if err := cn.send(m.wire); errors.Is(err, errStale) {
 		return responseHead{}, err
 	} else if err != nil {
 		return responseHead{}, noResponse(err)
@@ -125,7 +125,8 @@ func (cn *conn) readFinalHead(request []byte) (responseHead, error) {
 		case err != nil:
 			return responseHead{}, badResponse(unexpectedEOF(err))
 		}
-		head, err := parseHead(text)
+		head, err := parseHead(text, m.fields)
+		m.fields = head.fields
 		switch {
 		case err != nil:
 			return responseHead{}, badResponse(err)
@@ -163,7 +164,8 @@ func (cn *conn) newResponse(m *Request, head responseHead) Response {
 	if head.chunked {
 		head.length, length = -1, -1
 	}
-	b := &body{cn: cn, keepAlive: keepAlive, chunked: head.chunked, remaining: length}
+	b := &m.body
+	*b = body{cn: cn, keepAlive: keepAlive, chunked: head.chunked, remaining: length}
 	switch {
 	case length == 0:
 		b.finish(io.EOF)

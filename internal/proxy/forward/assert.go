@@ -7,8 +7,8 @@ import (
 
 // assert makes the assertion about the request, if assertions are configured. A request
 // without one is never sent in that case.
-func (f *Forwarder) assert(out *outboundRequest, buffered *bufferedRequest) *refusal.Error {
-	token, err := f.signer().Assert(out.g, out.hop.Auth, contentOf(out, buffered))
+func (f *Forwarder) assert(out *outboundRequest) *refusal.Error {
+	token, err := f.signer().Assert(out.g, out.hop.Auth, contentOf(out))
 	out.hop.Assertion = token
 	if refused := refusal.Of(err); refused != nil || err == nil {
 		return refused
@@ -17,9 +17,9 @@ func (f *Forwarder) assert(out *outboundRequest, buffered *bufferedRequest) *ref
 }
 
 // contentOf returns the content of the request, if all of it is in memory.
-func contentOf(out *outboundRequest, buffered *bufferedRequest) assertion.Content {
-	if buffered != nil {
-		return assertion.Content{Bytes: buffered.body, Complete: true}
+func contentOf(out *outboundRequest) assertion.Content {
+	if out.buffered != nil {
+		return assertion.Content{Bytes: out.buffered.body, Complete: true}
 	}
 	content, complete := out.body.Held()
 	return assertion.Content{Bytes: content, Complete: complete}

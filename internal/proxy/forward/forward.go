@@ -152,7 +152,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body
 	defer b.End()
 	var reservation upstream.Reservation
 	defer reservation.Release()
-	result := f.exchange(w, &reservation, &outboundRequest{r, g, hop, b, listed})
+	result := f.exchange(w, &reservation, &outboundRequest{r: r, g: g, hop: hop, body: b, listed: listed})
 	result.BytesIn = b.BytesRead()
 	if f.pool.Len() > 1 {
 		result.Upstream = reservation.Name()
@@ -162,6 +162,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body
 
 // exchange sends the request and copies the response.
 func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reservation, out *outboundRequest) Result {
+	defer f.recycle(out)
 	res, err := f.send(reservation, out)
 	out.body.CloseIfIncomplete()
 	if err != nil {

@@ -20,6 +20,8 @@ type outboundRequest struct {
 	body *body.Body
 	// listed are the names in the Connection fields of the client.
 	listed headers.Options
+	// buffered is the request in memory, or nil if net/http's transport has to stream it.
+	buffered *bufferedRequest
 }
 
 // eachField calls add with each field of the request to the upstream: first the client's
@@ -62,8 +64,9 @@ type bufferedRequest struct {
 	body    []byte
 }
 
-// writeRequest serializes the request for the address to.
-func (f *Forwarder) writeRequest(buffered *bufferedRequest, to *url.URL, out *outboundRequest) {
+// writeRequest serializes the buffered request for the address to.
+func (f *Forwarder) writeRequest(to *url.URL, out *outboundRequest) {
+	buffered := out.buffered
 	_, host := upstream.Origin(to)
 	buffered.request.Begin(out.g.Method(), out.g.Target().String(), host)
 	f.eachField(out, buffered.request.Field)

@@ -21,21 +21,17 @@ const maxBuffered = 64 << 10
 // upstream may have received the request, and it is not sent again. The error is a
 // *refusal.Error.
 func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
-	buffered, err := f.buffer(out)
-	if err != nil {
+	if err := f.buffer(out); err != nil {
 		return client.Response{}, asRefusal(out.body, err)
-	}
-	if buffered != nil {
-		defer f.requests.Put(buffered)
 	}
 	if refused := f.pool.Reserve(reservation, out.g.Client().Name()); refused != nil {
 		return client.Response{}, refused
 	}
-	if refused := f.assert(out, buffered); refused != nil {
+	if refused := f.assert(out); refused != nil {
 		return client.Response{}, refused
 	}
 	for {
-		res, err := f.sendTo(reservation, out, buffered)
+		res, err := f.sendTo(reservation, out)
 		if err == nil {
 			reservation.Succeeded()
 			return res, nil
@@ -51,7 +47,7 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 			return client.Response{}, refused
 		}
 		reservation.Failed(refused)
-		unsent := errors.Is(err, client.ErrUnreachable) && (buffered != nil || out.body.Unread())
+		unsent := errors.Is(err, client.ErrUnreachable) && (out.buffered != nil || out.body.Unread())
 		if !unsent || !reservation.Retry() {
 			return client.Response{}, refused
 		}
@@ -59,31 +55,35 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 }
 
 // buffer reads a small body before a place is reserved, so a client that sends slowly
-// holds no place, and the request can be sent to more than one address. It returns nil for
-// a request that net/http's transport has to stream, or whose body it holds.
-func (f *Forwarder) buffer(out *outboundRequest) (*bufferedRequest, error) {
+// holds no place, and the request can be sent to more than one address. For a request that
+// net/http's transport has to stream, it only holds the body if the assertion needs it.
+func (f *Forwarder) buffer(out *outboundRequest) (err error) {
 	if n := out.body.Length(); f.clients == nil || n < 0 || n > maxBuffered {
-		return nil, f.holdBound(out)
+		return f.holdBound(out)
 	}
-	buffered, ok := f.requests.Get().(*bufferedRequest)
-	if !ok { // the pool is empty
-		buffered = new(bufferedRequest)
+	var ok bool
+	if out.buffered, ok = f.requests.Get().(*bufferedRequest); !ok { // the pool is empty
+		out.buffered = new(bufferedRequest)
 	}
-	var err error
-	if buffered.body, err = out.body.ReadAll(buffered.body); err != nil {
-		f.requests.Put(buffered)
-		return nil, err
+	out.buffered.body, err = out.body.ReadAll(out.buffered.body)
+	return err
+}
+
+// recycle keeps the memory of the buffered request for another request. The response must
+// not be used any more.
+func (f *Forwarder) recycle(out *outboundRequest) {
+	if out.buffered != nil {
+		f.requests.Put(out.buffered)
 	}
-	return buffered, nil
 }
 
 // sendTo sends the request to the address of the reservation.
-func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, buffered *bufferedRequest) (client.Response, error) {
-	if buffered == nil {
+func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
+	if out.buffered == nil {
 		return f.stream(reservation, out)
 	}
-	f.writeRequest(buffered, reservation.URL(), out)
-	return f.clients[reservation.Index()].Do(out.r.Context(), &buffered.request)
+	f.writeRequest(reservation.URL(), out)
+	return f.clients[reservation.Index()].Do(out.r.Context(), &out.buffered.request)
 }
 
 // stream sends the request with net/http's transport. When a kept connection turns out to
