@@ -4,7 +4,6 @@ package syntax
 
 import (
 	"net/textproto"
-	"strings"
 )
 
 // IsToken reports whether s is a token (RFC 9110, section 5.6.2), such as a method or a
@@ -18,13 +17,10 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-func isTokenByte(c byte) bool {
-	return isAlphanumeric(c) || c == '-' || strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0
-}
+// tokenBits has one bit for each byte of a token.
+const tokenBits = "\x00\x00\x00\x00\xfa\x6c\xff\x03\xfe\xff\xff\xc7\xff\xff\xff\x57"
 
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
+func isTokenByte(c byte) bool { return c < 0x80 && tokenBits[c>>3]>>(c&7)&1 != 0 }
 
 // IsFieldValue reports whether s has no control characters except the tab (RFC 9110,
 // section 5.5). Bytes above 0x7f are allowed.
@@ -92,14 +88,20 @@ func TrimSpace(s string) string {
 // other characters than letters, digits, '-' and '_'. Such a name may be a token, and
 // net/http accepts it then. A name that is canonical already, or is common, is not copied.
 func CanonicalName(name string) (canonical string, ok bool) {
-	upper, same := true, true
+	first, same := true, true // first: of a word
 	for i := range len(name) {
-		c := name[i]
-		if !isAlphanumeric(c) && c != '-' && c != '_' {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z':
+			same = same && !first
+		case 'A' <= c && c <= 'Z':
+			same = same && first
+		case c == '-':
+			first = true
+			continue
+		case c != '_' && (c < '0' || c > '9'):
 			return "", false
 		}
-		same = same && !(upper && 'a' <= c && c <= 'z') && !(!upper && 'A' <= c && c <= 'Z')
-		upper = c == '-'
+		first = false
 	}
 	if same {
 		return name, name != ""
