@@ -53,9 +53,9 @@ func parseName(der []byte) (distinguishedName, error) {
 
 // isPermittedBy reports whether the name is in a permitted subtree, which means that it
 // begins with the relative names of the base (RFC 5280, section 7.1). Values are compared
-// without regard to case, string type and the number of spaces. Organizational units are
-// compared byte for byte, as client names are: a CA for the client "tenant" must not
-// issue certificates for the client "Tenant".
+// without regard to case, string type and the number of spaces. Organizational units and
+// common names are compared byte for byte, as client names are: a CA for the client
+// "tenant" must not issue certificates for the client "Tenant".
 func (n distinguishedName) isPermittedBy(base distinguishedName) bool {
 	return n.beginsWith(base, func(a, b relativeName) bool {
 		return a.containsAll(b, attribute.equalsPermitted) && b.containsAll(a, attribute.equalsPermitted)
@@ -63,8 +63,8 @@ func (n distinguishedName) isPermittedBy(base distinguishedName) bool {
 }
 
 // isExcludedBy reports whether the name is in an excluded subtree. The comparison is
-// wider than for permitted subtrees: organizational units are compared without regard to
-// case, and a relative name may have attributes that the base does not have.
+// wider than for permitted subtrees: all values are compared without regard to case, and
+// a relative name may have attributes that the base does not have.
 func (n distinguishedName) isExcludedBy(base distinguishedName) bool {
 	return n.beginsWith(base, func(a, b relativeName) bool { return a.containsAll(b, attribute.equalsFolded) })
 }
@@ -80,11 +80,15 @@ func (r relativeName) containsAll(other relativeName, equal func(a, b attribute)
 	})
 }
 
-var oidOrganizationalUnit = asn1.ObjectIdentifier{2, 5, 4, 11}
+// Attributes that may hold the client's name (RFC 5280, appendix A.1).
+var (
+	oidCommonName         = asn1.ObjectIdentifier{2, 5, 4, 3}
+	oidOrganizationalUnit = asn1.ObjectIdentifier{2, 5, 4, 11}
+)
 
 // equalsPermitted compares attributes for permitted subtrees.
 func (a attribute) equalsPermitted(b attribute) bool {
-	if a.kind.Equal(oidOrganizationalUnit) && a.text != b.text {
+	if mayBeClient := a.kind.Equal(oidOrganizationalUnit) || a.kind.Equal(oidCommonName); mayBeClient && a.text != b.text {
 		return false
 	}
 	return a.equalsFolded(b)

@@ -31,12 +31,22 @@ func (p path) issuer(i int) KeyID {
 	return p.anchor.id
 }
 
+// issuers returns the ids of the keys that signed the certificates of the path, from the
+// client's issuer to the anchor.
+func (p path) issuers() []KeyID {
+	ids := make([]KeyID, len(p.intermediates)+1)
+	for i := range ids {
+		ids[i] = p.issuer(i)
+	}
+	return ids
+}
+
 // buildChain finds and checks the path with crypto/x509: signatures, names, validity
 // periods, basicConstraints, pathLenConstraint, keyUsage, extended key usage and name
-// constraints. crypto/x509 does not evaluate constraints on directory names, so buildChain
-// checks those itself. The validity period and purposes of the client's certificate are
-// checked later and have their own reasons; the path is therefore checked at a time
-// inside that period.
+// constraints. crypto/x509 does not evaluate constraints on directory names, and permits
+// too many hosts, so buildChain checks these constraints itself. The validity period and
+// purposes of the client's certificate are checked later and have their own reasons; the
+// path is therefore checked at a time inside that period.
 func (v *Verifier) buildChain(ca, leaf *x509.Certificate, intermediates []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	leafCopy := v.withSkew(leaf)
 	leafCopy.UnhandledCriticalExtensions = nil // checked later, too
@@ -53,7 +63,10 @@ func (v *Verifier) buildChain(ca, leaf *x509.Certificate, intermediates []*x509.
 		return nil, err
 	}
 	for _, chain := range chains {
-		if err = checkDirectoryNames(chain); err == nil {
+		if err = checkDirectoryNames(chain); err != nil {
+			continue
+		}
+		if err = checkHosts(chain); err == nil {
 			return chain, nil
 		}
 	}

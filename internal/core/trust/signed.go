@@ -41,6 +41,9 @@ func (s Signed) Certificate() *x509.Certificate { return s.details().cert }
 // certificate, or "" for the zero value.
 func (s Signed) ShortKeyID() string { return s.details().shortKeyID }
 
+// IssuerKeyIDs returns the ids of the keys on the path, as [Verified.IssuerKeyIDs] does.
+func (s Signed) IssuerKeyIDs() []KeyID { return s.details().issuers }
+
 // Serial returns the serial number as an even number of lower-case hex digits,
 // or "" for the zero value.
 func (s Signed) Serial() string { return s.details().serial }

@@ -44,6 +44,7 @@ type Verified struct{ verification *verification }
 type verification struct {
 	cert        *x509.Certificate
 	keyID       KeyID
+	issuers     []KeyID // of the path: see IssuerKeyIDs
 	shortKeyID  string
 	ownKeyID    KeyID
 	fingerprint string
@@ -80,6 +81,11 @@ func (v Verified) Certificate() *x509.Certificate { return v.details().cert }
 
 // KeyID returns the id of the anchor that the certificate was verified with.
 func (v Verified) KeyID() KeyID { return v.details().keyID }
+
+// IssuerKeyIDs returns the ids of the keys on the path, from the key that signed the
+// certificate to the anchor's, which is [Verified.KeyID]. It is nil for the zero value.
+// The caller must not change it.
+func (v Verified) IssuerKeyIDs() []KeyID { return v.details().issuers }
 
 // ShortKeyID returns KeyID().Short(), computed once when the certificate was verified.
 // It is empty for the zero value.
@@ -132,12 +138,13 @@ func (v Verified) ValidAt(now time.Time) bool {
 	return v.verification != nil && !now.Before(v.verification.from) && !now.After(v.verification.until)
 }
 
-func newVerification(cert *x509.Certificate, by Anchor) *verification {
+func newVerification(cert *x509.Certificate, p path) *verification {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
 	return &verification{
 		cert:        cert,
-		keyID:       by.id,
-		shortKeyID:  by.id.Short(),
+		keyID:       p.anchor.id,
+		issuers:     p.issuers(),
+		shortKeyID:  p.anchor.id.Short(),
 		ownKeyID:    keyIDOf(cert),
 		fingerprint: hex.EncodeToString(sum[:]),
 		thumbprint:  sha256.Sum256(cert.Raw),

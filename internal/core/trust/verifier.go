@@ -73,7 +73,7 @@ func (v *Verifier) Verify(leaf *x509.Certificate, now time.Time, intermediates .
 	if err != nil {
 		return Verified{}, err
 	}
-	f := newVerification(leaf, p.anchor)
+	f := newVerification(leaf, p)
 	f.sharedKey = v.sharesKey(leaf, p)
 	if err := v.checkSigned(leaf, p, f.sharedKey, now); err != nil {
 		return Verified{}, &signedError{refusal: err, signed: Signed{f}}
