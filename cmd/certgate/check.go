@@ -10,6 +10,8 @@ import (
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/core/trust"
 )
 
 // loadConfig reads the configuration as certgate serve does, except that the variables
@@ -56,6 +58,8 @@ type checkReport struct {
 	Observe  int          `json:"rules_that_observe_proof"`
 	Denied   int          `json:"denied"`
 	CRLs     int          `json:"revocation_lists"`
+	Identity string       `json:"identity"`
+	Scoped   int          `json:"keys_with_listed_clients"` // keys that may not issue every name
 	Upstream string       `json:"upstream"`
 	Digests  checkDigests `json:"digests"`
 	Probes   []checkProbe `json:"probes"`
@@ -92,6 +96,7 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	if r.OK {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
 		r.Require, r.Observe = countProofRules(c)
+		r.Identity, r.Scoped = string(c.Identity), countScopedKeys(c)
 		r.Upstream, r.Digests = c.UpstreamURL(), newCheckDigests(c)
 	}
 	return r
@@ -110,6 +115,26 @@ func countProofRules(c config.Config) (require, observe int) {
 		return true
 	})
 	return require, observe
+}
+
+// countScopedKeys counts the keys that may issue listed client names only.
+func countScopedKeys(c config.Config) int {
+	scoped := map[trust.KeyID]bool{}
+	for _, a := range c.Keyring.Anchors() {
+		if c.Rules.Names.IsScoped(a.ID()) {
+			scoped[a.ID()] = true
+		}
+	}
+	return len(scoped)
+}
+
+// identitySummary returns the source of client names and the number of restricted keys,
+// as text. It returns "" for the default.
+func (r checkReport) identitySummary() string {
+	if r.Identity == string(identity.OU) && r.Scoped == 0 {
+		return ""
+	}
+	return fmt.Sprintf("clients: named by %s; %s may issue listed names only\n", r.Identity, count(r.Scoped, "key"))
 }
 
 // proofSummary returns the number of rules that require or observe signatures, as text.
@@ -151,8 +176,8 @@ func (r checkReport) text() string {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
-	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s, upstream %s\ndigests: keys %s, rules %s, denials %s, crls %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream,
+	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s, upstream %s\n%sdigests: keys %s, rules %s, denials %s, crls %s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream, r.identitySummary(),
 		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
 	for _, p := range r.Probes {
 		fmt.Fprintf(&b, "probe: %s: %s\n", p.Upstream, p.text())

@@ -13,6 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/replay"
 )
@@ -68,7 +69,7 @@ func (c explainCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	e := explain(c.decide(conf, certs))
+	e := explain(c.decide(conf, certs), conf)
 	if c.JSON {
 		err = printJSON(env.stdout, e)
 	} else {
@@ -86,7 +87,7 @@ func (c explainCommand) Run(env environment) error {
 func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) gate.Decision {
 	verifier := &httpsig.Verifier{CredentialHeader: conf.AuthHeader, LegacyRSA: conf.LegacyRSAProof, Nonces: replay.NewMemory()}
 	g := gate.Gate{
-		Identifier: gate.Verification{Verifier: conf.Verifier(), MaxCredentialBytes: conf.MaxCredentialBytes},
+		Identifier: gate.Verification{Verifier: conf.Verifier(), Names: conf.Rules.Names, MaxCredentialBytes: conf.MaxCredentialBytes},
 		Policy:     conf.Rules.Policy,
 		Possession: gate.Possession{Default: conf.Proof, Verifier: verifier},
 	}
@@ -121,13 +122,13 @@ func withSignature(d gate.Decision, v *httpsig.Verifier) gate.Decision {
 	return d
 }
 
-func explain(d gate.Decision) explanation {
+func explain(d gate.Decision, conf config.Config) explanation {
 	e := explanation{Decision: "allowed", Client: d.Client.Name(), Rule: d.Rule}
 	switch {
 	case d.Certificate.Valid():
 		e.KeyID = d.Certificate.ShortKeyID()
 	case d.Signed.Valid(): // as in the audit line
-		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient()
+		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient
 	}
 	if d.Denial != nil {
 		e.Decision, e.Status = refused, d.Denial.Reason.Status()
@@ -141,7 +142,7 @@ func explain(d gate.Decision) explanation {
 			s.Result, s.Detail = "failed", d.Denial.Detail
 			result = "not reached"
 		case result == "passed":
-			s.Detail = describeStep(step, d)
+			s.Detail = describeStep(step, d, conf.Rules.Names)
 		}
 		e.Steps = append(e.Steps, s)
 	}
@@ -149,7 +150,7 @@ func explain(d gate.Decision) explanation {
 }
 
 // describeStep returns the result of a step that passed.
-func describeStep(step gate.Step, d gate.Decision) string {
+func describeStep(step gate.Step, d gate.Decision, names *identity.Reader) string {
 	switch step {
 	case gate.Target:
 		return d.Target.String()
@@ -160,7 +161,7 @@ func describeStep(step gate.Step, d gate.Decision) string {
 		return fmt.Sprintf("signed by key %s, serial %s, valid to %s", d.Certificate.ShortKeyID(),
 			d.Certificate.Serial(), cert.NotAfter.UTC().Format(time.RFC3339))
 	case gate.Identity:
-		return "client " + d.Client.Name()
+		return describeClient(d.Client, names)
 	case gate.Access:
 		return "rule " + d.Rule
 	case gate.Proof:
@@ -170,6 +171,19 @@ func describeStep(step gate.Step, d gate.Decision) string {
 	default:
 		return ""
 	}
+}
+
+// describeClient returns the client's name, with the source unless it is the default, and
+// with the names that the anchor may issue, if they are restricted.
+func describeClient(c identity.Client, names *identity.Reader) string {
+	text := "client " + c.Name()
+	if c.Source() != identity.OU {
+		text += ", from " + string(c.Source())
+	}
+	if anchor := c.Certificate().KeyID(); names.IsScoped(anchor) {
+		text += fmt.Sprintf("; key %s may issue %s", anchor.Short(), names.Describe(anchor))
+	}
+	return text
 }
 
 func describeProof(d gate.Decision) string {

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/core/x509diag"
 )
@@ -42,7 +43,8 @@ Example:
 
 // certificateReport describes a certificate. Its JSON always has every key.
 type certificateReport struct {
-	Client      string   `json:"client"` // "" if the certificate has no valid client name
+	Client      string   `json:"client"`   // "" if the certificate has no valid client name
+	Identity    string   `json:"identity"` // the part of the certificate that holds the name
 	Subject     string   `json:"subject"`
 	Issuer      string   `json:"issuer"`
 	IssuerKeyID string   `json:"issuer_key_id"` // authority key identifier in hex, or ""
@@ -61,6 +63,7 @@ type certificateReport struct {
 	Faults      []string `json:"faults"`
 
 	validity      string // as text
+	scope         string // the names that the anchor may issue, or "" for every name
 	notAsked      string // why the certificate was not verified against the trusted keys
 	denyListUnset bool   // whether there was no deny list to check
 	unreadable    bool   // whether the gateway cannot read the certificate in any form
@@ -162,6 +165,9 @@ func (r *certificateReport) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { _, _ = fmt.Fprintf(table, "%s\t%s\n", name, printable(value)) }
 	row("client", orNone(r.Client))
+	if r.Identity != string(identity.OU) {
+		row("identity", r.Identity)
+	}
 	row("subject", orNone(r.Subject))
 	row("issuer", orNone(r.Issuer))
 	row("issuer key", orNone(r.IssuerKeyID))
@@ -180,6 +186,9 @@ func (r *certificateReport) print(w io.Writer) error {
 	switch r.Trust {
 	case trusted:
 		row("trusted by", "key "+r.KeyID)
+		if r.scope != "" {
+			row("may issue", r.scope)
+		}
 		if r.denyListUnset {
 			row("deny list", "not checked: ACCESS_RULES and ACCESS_RULES_FILE are not set")
 		}

@@ -5,14 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/certheader"
-	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
 )
 
 // gatewayConfig is the gateway's configuration, in which placeholders may replace
@@ -24,15 +25,22 @@ type gatewayConfig struct {
 }
 
 // loadGatewayConfig reads the gateway's configuration. Keys, rules and upstream may be
-// unset. Every error is a [usageError].
+// unset. Without keys the rules are not read, because they may list keys. Every error is
+// a [usageError].
 func loadGatewayConfig(env environment) (gatewayConfig, error) {
 	key, err := unusedKey()
 	if err != nil {
 		return gatewayConfig{}, err
 	}
 	environ := env.variables()
+	keys, denyList := isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")
+	if !keys {
+		env.environ = slices.DeleteFunc(slices.Clone(env.environ), func(variable string) bool {
+			return strings.HasPrefix(variable, "ACCESS_RULES=") || strings.HasPrefix(variable, "ACCESS_RULES_FILE=")
+		})
+	}
 	conf, err := loadConfig(env, key, unusedRules(), unusedUpstream())
-	return gatewayConfig{conf, isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")}, err
+	return gatewayConfig{conf, keys, denyList}, err
 }
 
 // check adds the reasons for which the gateway would refuse the certificate: those that
@@ -45,11 +53,8 @@ func (r *certificateReport) check(certs []*x509.Certificate, now time.Time, conf
 		return
 	}
 	faults := conf.Limits.Faults(certs[0], now)
-	name, err := identity.Claimed(certs[0])
-	if err != nil {
-		faults = append(faults, err)
-	}
-	r.Client = name
+	client, err := conf.Rules.Names.Displayed(certs[0])
+	r.Identity = string(conf.Identity)
 	switch {
 	case !conf.keys:
 		r.notAsked = "AUTH_PUBLIC_KEY and AUTH_PUBLIC_KEY_FILE are not set"
@@ -57,16 +62,33 @@ func (r *certificateReport) check(certs []*x509.Certificate, now time.Time, conf
 		r.notAsked = "refused whatever its issuer"
 	default:
 		r.denyListUnset = !conf.denyList
-		v, err := conf.Verifier().Verify(certs[0], now, certs[1:]...)
-		if r.Trust, r.KeyID = trusted, v.ShortKeyID(); err != nil {
-			r.Trust, r.KeyID = refused, ""
-			faults = append(faults, err)
+		v, refusal := conf.Verifier().Verify(certs[0], now, certs[1:]...)
+		if refusal != nil {
+			r.Trust, faults = refused, append(faults, refusal)
+			break
 		}
-		r.SharedKey = r.SharedKey || v.SharedKey()
+		client, err = r.describeIssuer(v, conf)
+	}
+	if r.Client = client; err != nil {
+		faults = append(faults, err)
 	}
 	for _, f := range faults {
 		r.Faults = append(r.Faults, f.Error())
 	}
+}
+
+// describeIssuer adds the anchor that signed the certificate, and returns the client name
+// that certificates of this anchor have.
+func (r *certificateReport) describeIssuer(v trust.Verified, conf gatewayConfig) (string, error) {
+	names := conf.Rules.Names
+	r.Trust, r.KeyID = trusted, v.ShortKeyID()
+	r.Identity = string(names.SourceFor(v.KeyID()))
+	r.SharedKey = r.SharedKey || v.SharedKey()
+	if names.IsScoped(v.KeyID()) {
+		r.scope = names.Describe(v.KeyID())
+	}
+	client, err := names.Of(v)
+	return client.Name(), err
 }
 
 // unreadable returns the refusal of a certificate that the gateway cannot read in

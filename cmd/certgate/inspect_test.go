@@ -79,13 +79,13 @@ func TestKeysClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := keysCommand{File: name}
-	ring, err := k.keyring(environment{stderr: &bytes.Buffer{}})
+	ring, _, err := k.keyring(environment{stderr: &bytes.Buffer{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	end := ring.Anchors()[0].Certificate().NotAfter
 	for now, want := range map[time.Time]bool{end: false, end.Add(time.Second): true} {
-		if list := keyReports(ring, now); len(list) != 1 || list[0].Expired != want {
+		if list := keyReports(ring, nil, now); len(list) != 1 || list[0].Expired != want {
 			t.Errorf("at %s: want expired %v, found %v", now, want, list)
 		}
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 type issueCommand struct {
-	Client    string        `help:"The client's name, which becomes the certificate's organizational unit." required:"" placeholder:"NAME"`
+	Client    string        `help:"The client's name." required:"" placeholder:"NAME"`
+	Identity  string        `help:"The part of the certificate that holds the name, as the gateway's AUTH_IDENTITY: ou, cn, uri, dns or email." enum:"ou,cn,uri,dns,email" default:"ou"`
 	Days      int           `help:"The validity in days." default:"90"`
 	CSR       string        `help:"A certificate request, PEM or DER, whose key is certified instead of a new one; - is standard input. Its other contents are ignored." placeholder:"FILE"`
 	Algorithm pki.Algorithm `help:"The algorithm of the new key: ed25519, p256, rsa2048 or rsa4096. Not with --csr." enum:"ed25519,p256,rsa2048,rsa4096" default:"p256"`
@@ -35,12 +36,14 @@ the CA certificate.
 Example:
 
   certgate issue --client mail --days 30
+  certgate issue --identity uri --client spiffe://example.org/mail --name mail
   curl -H "X-SSL-Auth: $(certgate header keys/mail.crt)" http://127.0.0.1:8080/events`
 }
 
 // Run issues one certificate.
 func (c issueCommand) Run(env environment) error {
-	if err := identity.CheckName(c.Client); err != nil {
+	source := identity.Source(c.Identity)
+	if err := source.CheckName(c.Client); err != nil {
 		return usageError{fmt.Errorf("--client: %w", err)}
 	}
 	if c.CSR != "" && c.Algorithm != pki.P256 {
@@ -64,7 +67,7 @@ func (c issueCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	cert, err := ca.Issue(pki.Request{Client: c.Client, PublicKey: key, Lifetime: lifetime, Now: time.Now()})
+	cert, err := ca.Issue(pki.Request{Client: c.Client, Source: source, PublicKey: key, Lifetime: lifetime, Now: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (c issueCommand) fileName() (string, error) {
 	if name == "" {
 		name = strings.NewReplacer("/", "-", ":", "-", " ", "-").Replace(c.Client)
 	}
-	if err := identity.CheckName(name); err != nil {
+	if err := identity.OU.CheckName(name); err != nil {
 		return "", fmt.Errorf("--name: %w", err)
 	}
 	if strings.ContainsAny(name, "/: ") {

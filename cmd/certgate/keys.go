@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
@@ -19,7 +20,8 @@ type keysCommand struct {
 func (keysCommand) Help() string {
 	return `Lists the keys that the gateway trusts, or the keys in a file, with the id that the log
 contains (key_id). With several keys, as during a rotation, the gateway accepts
-certificates that any of them signed. Only the AUTH_ variables have to be set.
+certificates that any of them signed. Only the AUTH_ variables have to be set. If the
+rules are set too, the list has the client names that each key may issue.
 
 Example:
 
@@ -37,6 +39,13 @@ type keyReport struct {
 	Subject   string `json:"subject"`
 	NotAfter  string `json:"not_after"`
 	Expired   bool   `json:"expired"`
+	// Identity and Clients are the part of certificates with the client's name and the
+	// names that the key may issue. Without the gateway's rules, and without a
+	// restriction, Clients is empty.
+	Identity string   `json:"identity"`
+	Clients  []string `json:"clients"`
+
+	names string // Identity and Clients as text, or "" for the default
 }
 
 // legacyMinRSABits is the smallest value of AUTH_MIN_RSA_BITS.
@@ -44,25 +53,31 @@ const legacyMinRSABits = 1024
 
 // Run lists the keys.
 func (k keysCommand) Run(env environment) error {
-	ring, err := k.keyring(env)
+	ring, names, err := k.keyring(env)
 	if err != nil {
 		return err
 	}
 	for _, warning := range ring.Warnings() {
 		_, _ = fmt.Fprintf(env.stderr, "warning: %s\n", warning)
 	}
-	list := keyReports(ring, time.Now())
+	list := keyReports(ring, names, time.Now())
 	if k.JSON {
 		return printJSON(env.stdout, list)
 	}
 	return k.print(env.stdout, list)
 }
 
-func (k keysCommand) keyring(env environment) (*trust.Keyring, error) {
+// keyring returns the keys, and for those of the configuration the reader of names.
+func (k keysCommand) keyring(env environment) (*trust.Keyring, *identity.Reader, error) {
 	if k.File == "" {
 		c, err := loadConfig(env, unusedRules(), unusedUpstream())
-		return c.Keyring, err
+		return c.Keyring, c.Rules.Names, err
 	}
+	ring, err := k.readFile(env)
+	return ring, nil, err
+}
+
+func (k keysCommand) readFile(env environment) (*trust.Keyring, error) {
 	text, err := readInput(k.File, env.stdin)
 	if err != nil {
 		return nil, err
@@ -78,10 +93,14 @@ func (k keysCommand) keyring(env environment) (*trust.Keyring, error) {
 	return nil, fmt.Errorf("%s: %w", inputName(k.File), err)
 }
 
-func keyReports(ring *trust.Keyring, now time.Time) []keyReport {
+func keyReports(ring *trust.Keyring, names *identity.Reader, now time.Time) []keyReport {
 	var list []keyReport
 	for _, a := range ring.Anchors() {
-		r := keyReport{KeyID: a.ID().Short(), SPKI: a.ID().String(), Algorithm: a.Algorithm(), Kind: "public key"}
+		r := keyReport{KeyID: a.ID().Short(), SPKI: a.ID().String(), Algorithm: a.Algorithm(), Kind: "public key",
+			Identity: string(names.SourceFor(a.ID())), Clients: append([]string{}, names.Clients(a.ID())...)}
+		if names != nil && (r.Identity != string(identity.OU) || names.IsScoped(a.ID())) {
+			r.names = names.Describe(a.ID())
+		}
 		if cert := a.Certificate(); cert != nil {
 			r.Kind, r.Subject, r.NotAfter = "CA certificate", trust.SubjectText(cert), cert.NotAfter.UTC().Format(time.RFC3339)
 			r.Expired = now.After(cert.NotAfter)
@@ -97,6 +116,9 @@ func (k keysCommand) print(w io.Writer, list []keyReport) error {
 		cells := []string{r.KeyID, r.Algorithm, r.Kind}
 		if r.NotAfter != "" {
 			cells = append(cells, printable(orNone(r.Subject)), r.validity())
+		}
+		if r.names != "" {
+			cells = append(cells, printable(r.names))
 		}
 		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}

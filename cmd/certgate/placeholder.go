@@ -16,14 +16,15 @@ type placeholder struct{ variable, value string }
 // setting for the upstream is valid with https.
 func unusedUpstream() placeholder { return placeholder{"UPSTREAM_URL", "https://unused.invalid"} }
 
-// unusedRules returns rules that allow no request: their only client is on the deny list.
+// unusedRules returns rules that allow no request, because every client is denied. They
+// are valid with every AUTH_IDENTITY.
 func unusedRules() placeholder {
 	return placeholder{"ACCESS_RULES", `rules:
   - name: unused
-    clients: [unused]
+    clients: ["*"]
     allow: ["GET /unused"]
 deny:
-  - client: unused
+  - client: "*"
     reason: stands for rules that are not set
 `}
 }

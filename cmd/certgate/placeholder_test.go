@@ -62,7 +62,7 @@ func TestPlaceholdersAllowNothing(t *testing.T) {
 		t.Fatalf("want a configuration with the unused upstream and no warning, found %s, %q and %v", c.UpstreamURL(), c.Warnings, err)
 	}
 	g := gate.Gate{
-		Identifier: gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes},
+		Identifier: gate.Verification{Verifier: c.Verifier(), Names: c.Rules.Names, MaxCredentialBytes: c.MaxCredentialBytes},
 		Policy:     c.Rules.Policy,
 	}
 	d := g.Decide(gate.Request{

@@ -99,7 +99,7 @@ func (rec *Record) ApplyDecision(d *gate.Decision) {
 		rec.NotAfter = d.Certificate.NotAfter()
 		rec.SharedKey = d.Certificate.SharedKey()
 	} else if d.Signed.Valid() {
-		rec.Client = d.SignedClient()
+		rec.Client = d.SignedClient
 		rec.KeyID = d.Signed.ShortKeyID()
 		rec.Serial = d.Signed.Serial()
 		rec.NotAfter = d.Signed.NotAfter()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/certgate/certgate/internal/config/rules"
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 	"github.com/certgate/certgate/internal/guard/replay"
@@ -43,6 +44,10 @@ type Config struct {
 	// certificate of the TLS handshake, as written, or empty for none. It is never
 	// AuthHeader.
 	ProxyHeader string
+
+	// Identity is the source of client names in certificates of anchors for which the
+	// rules name no other source.
+	Identity identity.Source
 
 	Limits      trust.Limits
 	Keyring     *trust.Keyring
@@ -120,6 +125,7 @@ func Load(environ map[string]string) (Config, error) {
 		AuthzPeers:         v.AuthzPeers.list,
 		AuthHeader:         string(v.AuthHeader),
 		ProxyHeader:        string(v.ProxyHeader),
+		Identity:           identity.Source(v.Identity),
 		Limits:             v.limits(),
 		FailureRate:        int(v.FailureRate),
 		Proof:              access.Proof(v.Proof),
@@ -129,7 +135,7 @@ func Load(environ map[string]string) (Config, error) {
 		RedisRemember:      v.RedisDown.remember,
 		Keyring:            ring,
 		KeyringFile:        string(v.PublicKeyFile),
-		Rules:              l.rules(v),
+		Rules:              l.rules(v, ring),
 		RulesFile:          string(v.AccessRulesFile),
 		CRLs:               l.crls(v, ring),
 		CRLFiles:           v.CRLFile.list,

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
@@ -98,7 +99,9 @@ func (l *loader) crls(v variables, ring *trust.Keyring) []*trust.CRL {
 	return lists
 }
 
-func (l *loader) rules(v variables) rules.Document {
+// rules parses the rules and compares them with the keyring, which is nil if it has a
+// fault.
+func (l *loader) rules(v variables, ring *trust.Keyring) rules.Document {
 	text, variable, ok := l.readText(textSource{"ACCESS_RULES", v.AccessRules, v.AccessRulesFile, maxRuleFile})
 	if !ok {
 		return rules.Document{}
@@ -107,7 +110,17 @@ func (l *loader) rules(v variables) rules.Document {
 	if v.AccessRulesFile != "" {
 		name = string(v.AccessRulesFile)
 	}
-	document, err := parseRules(name, text)
+	document, err := parseRules(name, text, identity.Source(v.Identity))
+	if l.hasFault("AUTH_IDENTITY") { // do not report names that may be valid with another value
+		for _, source := range identity.Sources() {
+			if document, err = parseRules(name, text, source); err == nil {
+				return document
+			}
+		}
+	}
+	if err == nil && ring != nil {
+		err = document.CheckAnchors(ring)
+	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			l.addFault(variable, line)

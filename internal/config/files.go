@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
@@ -30,24 +31,25 @@ func ParseKeyring(file regularfile.File, minRSABits int) (*trust.Keyring, error)
 }
 
 // ParseRules parses the content of the file that ACCESS_RULES_FILE names, as [Load]
-// does. The error may have several lines, "file:LINE: problem".
-func ParseRules(file regularfile.File) (rules.Document, error) {
+// does with AUTH_IDENTITY set to source. It does not compare the rules with the keyring.
+// The error may have several lines, "file:LINE: problem".
+func ParseRules(file regularfile.File, source identity.Source) (rules.Document, error) {
 	if file.Err != nil {
 		return rules.Document{}, readError(file)
 	}
-	return parseRules(file.Name, file.Text)
+	return parseRules(file.Name, file.Text, source)
 }
 
 // parseRules parses YAML rules. It detects a key in place of the rules first, as PEM or
 // base64, because errors of the YAML parser quote the text. Base64 contains no colon.
-func parseRules(name string, text []byte) (rules.Document, error) {
+func parseRules(name string, text []byte, source identity.Source) (rules.Document, error) {
 	if bytes.Contains(text, []byte("-----BEGIN ")) || bytes.Contains(text, []byte("-----END ")) {
 		return rules.Document{}, errors.New("found PEM, want YAML rules")
 	}
 	if !bytes.Contains(text, []byte(":")) {
 		return rules.Document{}, errors.New("found no YAML field, want YAML rules")
 	}
-	return rules.Parse(name, text)
+	return rules.Parse(name, text, source)
 }
 
 // readError returns the error of a file that cannot be read. It does not contain a long

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
@@ -58,15 +59,15 @@ func TestParseChangedFiles(t *testing.T) {
 	if ring, err := config.ParseKeyring(content(keys), 2048); err != nil || len(ring.Anchors()) != 1 {
 		t.Errorf("keyring: %v, want one anchor", err)
 	}
-	if document, err := config.ParseRules(content(list)); err != nil || document.RuleCount != 1 {
+	if document, err := config.ParseRules(content(list), identity.OU); err != nil || document.RuleCount != 1 {
 		t.Errorf("rules: %v, want one", err)
 	}
 	missing := filepath.Join(dir, "missing")
 	_, bigErr := config.ParseKeyring(content(write("big", strings.Repeat("x", 1<<20+1))), 2048)
 	_, keyErr := config.ParseKeyring(content(list), 2048)
 	_, noKeyErr := config.ParseKeyring(content(missing), 2048)
-	_, rulesErr := config.ParseRules(content(keys))
-	_, noRulesErr := config.ParseRules(content(missing))
+	_, rulesErr := config.ParseRules(content(keys), identity.OU)
+	_, noRulesErr := config.ParseRules(content(missing), identity.OU)
 	for _, tt := range []struct {
 		err  error
 		want string

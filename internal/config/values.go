@@ -8,6 +8,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 // The errors of the types below describe the value that was found. The loader adds the
@@ -147,6 +149,18 @@ func (d *boolean) UnmarshalText(text []byte) error {
 	case "false":
 		*d = false
 	default:
+		return errors.New(quote(string(text)))
+	}
+	return nil
+}
+
+// identitySource is the part of a certificate that holds the client's name.
+type identitySource identity.Source
+
+func (s *identitySource) UnmarshalText(text []byte) error {
+	source, err := identity.ParseSource(string(text))
+	*s = identitySource(source)
+	if err != nil {
 		return errors.New(quote(string(text)))
 	}
 	return nil

@@ -126,7 +126,7 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 // its cache of certificates; throttle and nonces are shared with the previous gate.
 func (g *Gateway) newGate() *gate.Gate {
 	c := g.config
-	verification := gate.Verification{Verifier: c.Verifier(), MaxCredentialBytes: c.MaxCredentialBytes}
+	verification := gate.Verification{Verifier: c.Verifier(), Names: c.Rules.Names, MaxCredentialBytes: c.MaxCredentialBytes}
 	return &gate.Gate{
 		Identifier: certcache.New(g.throttle.Wrap(verification)),
 		Policy:     c.Rules.Policy,

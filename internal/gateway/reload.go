@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
+	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
@@ -20,7 +21,11 @@ const maxNamed = 20
 
 // reloader is the state of the configuration's files between two reloads.
 type reloader struct {
-	requests chan struct{}          // calls of Reload
+	requests chan struct{} // calls of Reload
+	// keyring and rules are valid contents that are not in force, because they do not fit
+	// each other or the content of the other file in force; nil means none.
+	keyring  *trust.Keyring
+	rules    *rules.Document
 	crlFiles []regularfile.File     // latest contents, valid or not
 	pair     []regularfile.File     // the same for UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE
 	failed   map[audit.Source]error // the error of the latest content, or nil
@@ -127,19 +132,28 @@ type attempt struct {
 // readSources replaces the parts of the configuration with valid new contents. It returns
 // an attempt for each source with a change to report.
 func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
-	newKeys := false
+	errs := g.readKeysAndRules(result.Changed)
+	keysErr, keysTried := errs[audit.Keys]
+	newKeys := keysTried && keysErr == nil
 	for _, s := range g.sources() {
-		files := slices.DeleteFunc(slices.Clone(result.Changed), func(f regularfile.File) bool {
-			return !slices.Contains(s.files, f.Name)
-		})
-		keysChanged := s.name == audit.CRLs && newKeys // lists are verified with the new keys
-		if len(files) == 0 && !keysChanged {
+		files := s.changed(result.Changed)
+		err, tried := errs[s.name]
+		switch s.name {
+		case audit.Keys, audit.Rules: // readKeysAndRules has read them
+		case audit.CRLs:
+			if len(files) > 0 || newKeys { // lists are verified with the new keys
+				err, tried = g.readCRLs(files), true
+			}
+		default:
+			if len(files) > 0 {
+				err, tried = g.readUpstreamSecurity(s.name, files), true
+			}
+		}
+		if !tried {
 			continue
 		}
 		previous := g.reloader.failed[s.name]
-		err := g.readSource(s.name, files)
 		g.reloader.failed[s.name] = err
-		newKeys = newKeys || s.name == audit.Keys && err == nil
 		if len(files) > 0 || err != nil || previous != nil {
 			attempts = append(attempts, attempt{s, err})
 		}
@@ -147,37 +161,9 @@ func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
 	return attempts
 }
 
-// readSource replaces one part of the configuration if its new content is valid.
-func (g *Gateway) readSource(name audit.Source, files []regularfile.File) error {
-	c := &g.config
-	switch name {
-	case audit.Keys:
-		ring, err := config.ParseKeyring(files[0], c.Limits.MinRSABits)
-		if err != nil {
-			return err
-		}
-		c.Keyring = ring
-	case audit.Rules:
-		document, err := config.ParseRules(files[0])
-		if err != nil {
-			return err
-		}
-		document.Policy = document.Policy.After(c.Rules.Policy)
-		c.Rules = document
-	case audit.CRLs:
-		latest := withChanges(g.reloader.crlFiles, files)
-		g.reloader.crlFiles = latest
-		lists, err := config.ParseCRLs(latest, c.Keyring)
-		if err != nil {
-			return err
-		}
-		c.CRLs, c.CRLTexts = lists, latest
-	case audit.UpstreamCA, audit.UpstreamCertificate:
-		return g.readUpstreamSecurity(name, files)
-	default:
-		return errors.New("want a source of the configuration")
-	}
-	return nil
+// changed returns the files of the source among those that changed.
+func (s source) changed(files []regularfile.File) []regularfile.File {
+	return slices.DeleteFunc(slices.Clone(files), func(f regularfile.File) bool { return !slices.Contains(s.files, f.Name) })
 }
 
 // withChanges returns a copy of the files in which changed ones are replaced.
@@ -203,6 +189,9 @@ func (g *Gateway) report(a attempt) {
 	if a.source.name == audit.Keys {
 		for _, warning := range g.config.Keyring.Warnings() {
 			log.Warn("configuration", zap.String("warning", warning))
+		}
+		if err := g.config.Rules.CheckAnchors(g.config.Keyring); err != nil {
+			log.Warn("the rules do not fit the remaining keys: certgate would not start with them", zap.Error(err))
 		}
 		g.logKeys()
 	}

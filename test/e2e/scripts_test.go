@@ -116,7 +116,7 @@ func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) st
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := identity.Of(verified)
+	client, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		t.Fatal(err)
 	}

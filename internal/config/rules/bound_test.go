@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 // TestFaultsAreLimited checks that the first 20 faults are reported in the order of
@@ -21,7 +22,7 @@ func TestFaultsAreLimited(t *testing.T) {
 		{"20", rule("deny:\n" + strings.Repeat("  - serial: x\n", 20)), `r:25: want a serial number in hex such as 4f3a09, found "x"`},
 		{"late ones before early ones", rule("deny:\n" + strings.Repeat("  - serial: x\n", 20) + "  - cliant: x\n"), "r: 1 more faults"},
 	} {
-		_, err := rules.Parse("r", []byte(tt.text))
+		_, err := rules.Parse("r", []byte(tt.text), identity.OU)
 		lines := strings.Split(fmt.Sprint(err), "\n")
 		if len(lines) < rules.MaxFaults || len(lines) > rules.MaxFaults+1 || lines[len(lines)-1] != tt.last {
 			t.Errorf("%s: want %q at the end, found %d faults:\n%v", tt.name, tt.last, len(lines), err)
@@ -82,7 +83,7 @@ func TestMemoryIsLimited(t *testing.T) {
 			"just small enough": {s.before + strings.Repeat(s.piece, (elements-20)/perPiece), 450 << 20},
 		} {
 			allocated := allocatedBy(func() {
-				if _, err := rules.Parse("r", []byte(test.text)); err == nil {
+				if _, err := rules.Parse("r", []byte(test.text), identity.OU); err == nil {
 					t.Errorf("%s, %s: want faults", name, what)
 				} else if len(err.Error()) > 10_000 {
 					t.Errorf("%s, %s: want a short error, found %d bytes", name, what, len(err.Error()))
@@ -115,7 +116,7 @@ func TestManyRules(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&b, "  - name: rule-%d\n    clients: [client-%d, mail]\n    allow: [\"GET /events/%d\", \"POST /events/%d\"]\n", i, i, i, i)
 	}
-	if doc, err := rules.Parse("r", []byte(b.String())); err != nil || doc.RuleCount != 20_000 {
+	if doc, err := rules.Parse("r", []byte(b.String()), identity.OU); err != nil || doc.RuleCount != 20_000 {
 		t.Errorf("want 20,000 rules, found %d and %v", doc.RuleCount, err)
 	}
 }
@@ -125,7 +126,7 @@ func TestManyRules(t *testing.T) {
 func TestDigests(t *testing.T) {
 	parse := func(text string) rules.Document {
 		t.Helper()
-		doc, err := rules.Parse("r", []byte(text))
+		doc, err := rules.Parse("r", []byte(text), identity.OU)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
@@ -17,6 +18,9 @@ type contents struct {
 
 	revoked        []trust.Revocation
 	revokedEntries []entry
+
+	scopes       []identity.Scope
+	scopeEntries []entry
 }
 
 // entry has the lines of one element of a list. An invalid entry has a fault in its
@@ -56,15 +60,21 @@ func (e entry) faultLine(name string, item int) (line int, known bool) {
 	return f.startLine, f.invalid
 }
 
-// readContents reads the top level of a document.
+// readContents reads the top level of a document. The anchors precede all other names of
+// clients, because they determine which names are valid, and the groups precede the lists
+// that refer to them.
 func (r *reader) readContents(root *yaml.Node) contents {
 	var c contents
-	top, ok := r.mapping(root, "the fields rules and deny", "rules", "deny")
+	top, ok := r.mapping(root, "the fields rules and deny", "rules", "groups", "anchors", "deny")
 	if !ok {
 		return c
 	}
+	anchors := r.readAnchors(top["anchors"])
+	r.readGroups(top["groups"])
+	r.addScopes(&c, anchors)
 	r.readRules(&c, root, top["rules"])
 	r.readDenyList(&c, top["deny"])
+	r.checkGroupsUsed()
 	return c
 }
 
@@ -86,7 +96,7 @@ func (r *reader) readRules(c *contents, root *yaml.Node, list mappingField) {
 		}
 		c.rules = append(c.rules, access.Rule{
 			Name:    r.textField(e, fields["name"], "the rule's name"),
-			Clients: r.textListField(e, fields["clients"], "a list of client names such as [mail, social]"),
+			Clients: r.ruleClients(e, fields["clients"]),
 			Allow:   r.textListField(e, fields["allow"], `a list of patterns such as ["GET /events"]`),
 			Rate:    r.textField(e, fields["rate"], "a rate such as 200/s"),
 			Burst:   r.textField(e, fields["burst"], "a whole number"),
@@ -99,16 +109,9 @@ func (r *reader) readRules(c *contents, root *yaml.Node, list mappingField) {
 // denyFields are the selectors of the deny list. An entry has exactly one of them.
 const denyFields = "client, serial, spki and certificate"
 
-// readDenyList reads the deny list. The field without a value is a fault, because a
-// file that was truncated while it was written can have this content.
+// readDenyList reads the deny list.
 func (r *reader) readDenyList(c *contents, list mappingField) {
-	if list.key == nil {
-		return
-	}
-	if isNull(list.value) {
-		if r.requirePlain(list.value) {
-			r.addFault(list.key.Line, "want at least one entry below deny, or deny: [] for none, found nothing")
-		}
+	if !r.requireValue(list, "deny: []") {
 		return
 	}
 	nodes, _ := r.sequence(list.value, "a list of clients, serials, spkis and certificates to deny")
@@ -139,8 +142,10 @@ func (r *reader) readDenyEntry(c *contents, e entry, fields map[string]mappingFi
 	case named != 1:
 		r.addFault(e.startLine, "want exactly one of the fields "+denyFields+", found %d", named)
 	case client != "":
-		c.denied = append(c.denied, access.Denied{Client: client, Reason: reason})
-		c.deniedEntries = append(c.deniedEntries, e)
+		for _, name := range r.deniedClients(e, client) {
+			c.denied = append(c.denied, access.Denied{Client: name, Reason: reason})
+			c.deniedEntries = append(c.deniedEntries, e)
+		}
 	case serial != "" || spki != "" || certificate != "":
 		c.revoked = append(c.revoked, trust.Revocation{Serial: serial, SPKI: spki, Certificate: certificate, Reason: reason})
 		c.revokedEntries = append(c.revokedEntries, e)

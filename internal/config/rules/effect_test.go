@@ -40,7 +40,7 @@ func TestDocumentDecisions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			doc, err := rules.Parse("rules.yaml", []byte(tt.text))
+			doc, err := rules.Parse("rules.yaml", []byte(tt.text), identity.OU)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestProofField(t *testing.T) {
 		rule(""): access.ProofUnsaid, rule("    proof: off\n"): access.ProofOff,
 		rule("    proof: 'observe'\n"): access.ProofObserve, rule("    proof: require\n"): access.ProofRequire,
 	} {
-		doc, err := rules.Parse("rules.yaml", []byte(text))
+		doc, err := rules.Parse("rules.yaml", []byte(text), identity.OU)
 		if err != nil || !doc.Policy.EveryRule(func(p access.Proof) bool { return p == want }) {
 			t.Errorf("%s%v; want proof %q", text, err, want)
 		}
@@ -79,7 +79,7 @@ func request(t *testing.T, doc rules.Document, cert *x509.Certificate, keyring *
 	if err != nil {
 		return err
 	}
-	client, err := identity.Of(verified)
+	client, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		return err
 	}

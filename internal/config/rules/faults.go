@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 // MaxFaults is the maximum number of faults in an error of [Parse].
@@ -21,6 +23,12 @@ const maxElements = 500_000
 type reader struct {
 	faults  []*Error // the first ones, in the order of lines
 	omitted int      // number of faults that are not in the list
+
+	source  identity.Source   // of anchors that the document does not list
+	sources []identity.Source // in use: source and those of listed anchors
+	groups  map[string]*group // by name
+	named   []namedClient     // every client in a rule, with its first line
+	seen    map[string]bool   // the names in named
 }
 
 // addFault adds a fault. Faults after the first MaxFaults, by line, are only counted.

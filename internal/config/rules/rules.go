@@ -1,9 +1,15 @@
 // Package rules reads the access rules and the deny list that an operator
 // writes in YAML.
 //
+//	groups:
+//	  apps: [mail, social]
+//	anchors:
+//	  - key: 0cb188679ec184ae
+//	    identity: uri
+//	    clients: ["spiffe://partner.example/*"]
 //	rules:
 //	  - name: apps-add-events
-//	    clients: [mail, social]
+//	    clients: ["@apps", "spiffe://partner.example/calendar"]
 //	    allow: ["POST /events"]
 //	    rate: 200/s
 //	    burst: 400
@@ -16,8 +22,9 @@
 //	  - certificate: "<64 hex digits>"
 //
 // [Parse] accepts a whole document or nothing. Package access defines the meaning of
-// rules and package trust that of revocations; this package maps their errors to lines
-// of the document.
+// rules, package identity that of anchors and package trust that of revocations; this
+// package maps their errors to lines of the document. [Document.CheckAnchors] compares a
+// document with the keyring.
 //
 // Only a subset of YAML is accepted: anchors, aliases, merge keys and tags are faults,
 // so that the complete meaning of a rule is visible in the rule itself. The value of a
@@ -32,6 +39,7 @@ import (
 	"slices"
 
 	"github.com/certgate/certgate/internal/core/access"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
@@ -42,15 +50,21 @@ type Document struct {
 	Policy *access.Policy
 	// Revocations has the denied serial numbers, keys and certificates.
 	Revocations *trust.Revocations
+	// Names reads the names of clients, with the scopes of the listed anchors.
+	Names *identity.Reader
 	// RuleCount and DenyCount are the numbers of entries.
 	RuleCount, DenyCount int
-	// RulesDigest is the hex SHA-256 of the rules and their order. It does not depend
-	// on layout, comments and the deny list.
+	// RulesDigest is the hex SHA-256 of the rules, their order and the scopes of anchors.
+	// It does not depend on layout, comments, groups and the deny list.
 	RulesDigest string
 	// Denials lists the denied clients, serial numbers, keys and certificates in a
 	// canonical form, such as `client "social"` or "serial 4f3a09", sorted and without
 	// duplicates.
 	Denials []string
+
+	name    string
+	anchors []anchorLine
+	named   []namedClient // every client in a rule
 }
 
 // Error is one fault in a document. Its text never quotes more than 80
@@ -64,15 +78,17 @@ type Error struct {
 // Error returns one line, "NAME:LINE: problem".
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.Name, e.Line, e.Problem) }
 
-// Parse parses one document. Errors contain name, such as the name of the file.
+// Parse parses one document. Errors contain name, such as the name of the file. Names of
+// clients must have the form of the source, or of the source of a listed anchor.
 //
 // Parse fails closed: with any fault it returns no document. The error joins the first
 // [MaxFaults] faults, each an [*Error], in the order of lines, and the number of further
 // faults. Faults are an empty text, missing rules, an empty deny list without [],
-// unknown and repeated fields, a second document, values of the wrong type, and the
-// errors of [access.Compile] and [trust.NewRevocations].
-func Parse(name string, text []byte) (Document, error) {
-	r := reader{}
+// unknown and repeated fields, groups that are unknown, empty or not used, a second
+// document, values of the wrong type, and the errors of [access.Compile],
+// [identity.NewReader] and [trust.NewRevocations].
+func Parse(name string, text []byte, source identity.Source) (Document, error) {
+	r := reader{source: source, seen: map[string]bool{}}
 	content := r.read(text)
 	if len(r.faults) >= MaxFaults {
 		return Document{}, r.err(name) // further faults would not be reported
@@ -81,16 +97,22 @@ func Parse(name string, text []byte) (Document, error) {
 	r.addRuleErrors(content, err)
 	revocations, err := trust.NewRevocations(content.revoked)
 	r.addRevocationErrors(content, err)
+	names, err := identity.NewReader(source, content.scopes)
+	r.addScopeErrors(content, err)
 	if err := r.err(name); err != nil {
 		return Document{}, err
 	}
 	return Document{
 		Policy:      policy,
 		Revocations: revocations,
+		Names:       names,
 		RuleCount:   len(content.rules),
 		DenyCount:   len(content.denied) + len(content.revoked),
-		RulesDigest: rulesDigest(content.rules),
+		RulesDigest: rulesDigest(content.rules, content.scopes),
 		Denials:     denialList(content.denied, revocations),
+		name:        name,
+		anchors:     content.anchorLines(),
+		named:       r.named,
 	}, nil
 }
 
@@ -103,12 +125,15 @@ func (r *reader) read(text []byte) contents {
 	return r.readContents(root)
 }
 
-// rulesDigest returns the hex SHA-256 of the rules in their order.
-func rulesDigest(list []access.Rule) string {
+// rulesDigest returns the hex SHA-256 of the rules in their order and of the scopes.
+func rulesDigest(list []access.Rule, scopes []identity.Scope) string {
 	h := sha256.New()
 	for _, rule := range list {
 		// Quoting makes the serialization of different rules different.
 		_, _ = fmt.Fprintf(h, "%q %q %q %q %q %q\n", rule.Name, rule.Clients, rule.Allow, rule.Rate, rule.Burst, rule.Proof)
+	}
+	for _, scope := range scopesText(scopes) {
+		_, _ = fmt.Fprintf(h, "anchor %s\n", scope)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

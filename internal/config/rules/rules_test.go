@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 const example = `# the articles' system
@@ -62,7 +63,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			doc, err := rules.Parse("rules.yaml", []byte(tt.text))
+			doc, err := rules.Parse("rules.yaml", []byte(tt.text), identity.OU)
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
@@ -103,14 +104,14 @@ func TestParseFaults(t *testing.T) {
 		{"empty rules", "\nrules: []\n", []string{"2: want a list of at least one rule, found none"}},
 		{"rules as a mapping", "rules: {name: r}\n", []string{"1: want a list of at least one rule, found a mapping"}},
 
-		{"unknown field", rule("allow: all\n"), []string{`5: want only the fields rules, deny, found "allow"`}},
+		{"unknown field", rule("allow: all\n"), []string{`5: want only the fields rules, groups, anchors, deny, found "allow"`}},
 		{"unknown field of a rule", edit("clients", "client"), []string{`3: want only the fields name, clients, allow, rate, burst, proof, found "client"`}},
 		{"field in capitals", edit("name", "Name"), []string{`2: want only the fields name, clients, allow, rate, burst, proof, found "Name"`}},
 		{"unknown field of a denied entry", rule("deny:\n  - cliant: mail\n"), []string{`6: want only the fields client, serial, spki, certificate, reason, found "cliant"`}},
 		{"repeated field", rule("rules: []\n"), []string{"5: want the field rules once, found it again after line 1"}},
 		{"repeated field of a rule", edit("name: r\n", "name: r\n    name: s\n"), []string{"3: want the field name once, found it again after line 2"}},
-		{"merge key", rule("<<: {deny: []}\n"), []string{`5: want only the fields rules, deny, found "<<"`}},
-		{"field name that is a list", rule("[deny]: []\n"), []string{"5: want only the fields rules, deny, found a list"}},
+		{"merge key", rule("<<: {deny: []}\n"), []string{`5: want only the fields rules, groups, anchors, deny, found "<<"`}},
+		{"field name that is a list", rule("[deny]: []\n"), []string{"5: want only the fields rules, groups, anchors, deny, found a list"}},
 
 		{"second document", rule("---\n" + rule("")), []string{"5: want one YAML document, found a second"}},
 		{"second document that is empty", rule("---\n"), []string{"5: want one YAML document, found a second"}},
@@ -130,7 +131,7 @@ func TestParseFaults(t *testing.T) {
 		{"anchor at a rule", edit("- name", "- &r\n    name"), []string{"2: want no anchors, found &r"}},
 		{"anchor at a scalar", edit("name: r", "name: &n r"), []string{"2: want no anchors, found &n"}},
 		{"alias of itself", edit("[mail]", "&a [*a]"), []string{"3: want no anchors, found &a"}},
-		{"alias bomb", rule(bomb()), []string{`5: want only the fields rules, deny, found "a0"`, `6: want only`, `7: want only`, `8: want only`, `9: want only`, `10: want only`, `11: want only`, `12: want only`}},
+		{"alias bomb", rule(bomb()), []string{`5: want only the fields rules, groups, anchors, deny, found "a0"`, `6: want only`, `7: want only`, `8: want only`, `9: want only`, `10: want only`, `11: want only`, `12: want only`}},
 		{"tag", edit("name: r", "name: !!binary cg=="), []string{`2: want no tags, found "!!binary"`}},
 		{"tag of a string", edit("name: r", "name: !!str r"), []string{`2: want no tags, found "!!str"`}},
 		{"own tag", edit("[mail]", "[!env mail]"), []string{`3: want no tags, found "!env"`}},
@@ -159,7 +160,7 @@ func TestParseFaults(t *testing.T) {
 		{"rate without value", rule("    rate:\n"), []string{"5: want a rate such as 200/s, found nothing"}},
 		{"rate a list", rule("    rate: [200/s]\n"), []string{"5: want a rate such as 200/s, found a list"}},
 		{"rate twice", rule("    rate: 1/s\n    rate: 2/s\n"), []string{"6: want the field rate once, found it again after line 5"}},
-		{"rate of the document", rule("rate: 200/s\n"), []string{`5: want only the fields rules, deny, found "rate"`}},
+		{"rate of the document", rule("rate: 200/s\n"), []string{`5: want only the fields rules, groups, anchors, deny, found "rate"`}},
 		{"burst that is zero", rule("    rate: 200/s\n    burst: 0\n"), []string{`6: want a burst that is a whole number from 1 to 1000000, found "0"`}},
 		{"burst that is a float to YAML", rule("    rate: 200/s\n    burst: 4e2\n"), []string{`6: want a burst that is a whole number from 1 to 1000000, found "4e2"`}},
 		{"burst without value", rule("    rate: 200/s\n    burst:\n"), []string{"6: want a whole number, found nothing"}},
@@ -172,7 +173,7 @@ func TestParseFaults(t *testing.T) {
 		{"proof empty", rule("    proof: ''\n"), []string{`5: want require, observe or off, found ""`}},
 		{"proof a list", rule("    proof: [require]\n"), []string{"5: want require, observe or off, found a list"}},
 		{"proof twice", rule("    proof: off\n    proof: require\n"), []string{"6: want the field proof once, found it again after line 5"}},
-		{"proof of the document", rule("proof: require\n"), []string{`5: want only the fields rules, deny, found "proof"`}},
+		{"proof of the document", rule("proof: require\n"), []string{`5: want only the fields rules, groups, anchors, deny, found "proof"`}},
 		{"rule that differs in proof only", rule("    proof: require\n  - name: s\n    clients: [mail]\n    allow: [GET /a]\n    proof: off\n"), []string{"6: want a rule that grants something new, found only what earlier rules grant"}},
 		{"rate and burst, both wrong", rule("    burst: -1\n    rate: -1/s\n"), []string{`5: want a burst that is a whole number from 1 to 1000000, found "-1"`, `6: want a rate such as`}},
 
@@ -217,7 +218,7 @@ func TestParseFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			doc, err := rules.Parse("rules.yaml", []byte(tt.text))
+			doc, err := rules.Parse("rules.yaml", []byte(tt.text), identity.OU)
 			if err == nil {
 				t.Fatal("Parse: no error")
 			}
@@ -249,7 +250,7 @@ func bomb() string {
 
 // TestParseErrorType checks that a caller can inspect the faults.
 func TestParseErrorType(t *testing.T) {
-	_, err := rules.Parse("ACCESS_RULES", []byte(rule("deny: [{serial: zz}]\n")))
+	_, err := rules.Parse("ACCESS_RULES", []byte(rule("deny: [{serial: zz}]\n")), identity.OU)
 	fault, ok := errors.AsType[*rules.Error](err)
 	if !ok {
 		t.Fatalf("Parse: %v is no *rules.Error", err)
@@ -280,7 +281,7 @@ func TestErrorsQuoteLittle(t *testing.T) {
 		rule("  - {name: s, clients: [*" + long + "], allow: [GET /{" + long + "}{, 'GET /../" + long + "']}\n"),
 		rule("deny: [{client: " + long + "}, {serial: " + long + "}, {spki: " + long + "}, {certificate: " + long + "}, {" + long + ": x}]\n"),
 	} {
-		_, err := rules.Parse("rules.yaml", []byte(text))
+		_, err := rules.Parse("rules.yaml", []byte(text), identity.OU)
 		if err == nil {
 			t.Errorf("%.60q: no error", text)
 			continue
@@ -304,8 +305,8 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		doc, err := rules.Parse("f", text)
-		again, errAgain := rules.Parse("f", text)
+		doc, err := rules.Parse("f", text, identity.OU)
+		again, errAgain := rules.Parse("f", text, identity.OU)
 		if fmt.Sprint(err) != fmt.Sprint(errAgain) || doc.RuleCount != again.RuleCount || doc.DenyCount != again.DenyCount {
 			t.Fatalf("%q is read in two ways: %v, then %v", text, err, errAgain)
 		}

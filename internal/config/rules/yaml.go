@@ -76,6 +76,23 @@ type mappingField struct{ key, value *yaml.Node }
 // mapping returns the fields of a mapping, except unknown and repeated fields, which are
 // faults.
 func (r *reader) mapping(n *yaml.Node, want string, known ...string) (map[string]mappingField, bool) {
+	list, ok := r.pairs(n, want, func(key *yaml.Node) bool {
+		if key.Kind == yaml.ScalarNode && slices.Contains(known, key.Value) {
+			return true
+		}
+		r.addFault(key.Line, "want only the fields %s, found %s", strings.Join(known, ", "), describeNode(key))
+		return false
+	})
+	fields := map[string]mappingField{}
+	for _, f := range list {
+		fields[f.key.Value] = f
+	}
+	return fields, ok
+}
+
+// pairs returns the fields of a mapping in their order, except repeated fields, which are
+// faults, and fields that accept refuses. Accept adds the faults of those fields.
+func (r *reader) pairs(n *yaml.Node, want string, accept func(key *yaml.Node) bool) ([]mappingField, bool) {
 	if !r.requirePlain(n) {
 		return nil, false
 	}
@@ -83,23 +100,21 @@ func (r *reader) mapping(n *yaml.Node, want string, known ...string) (map[string
 		r.addFault(n.Line, "want %s, found %s", want, describeNode(n))
 		return nil, false
 	}
-	fields := map[string]mappingField{}
+	var list []mappingField
+	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if !r.requirePlain(key) {
+		if !r.requirePlain(key) || !accept(key) {
 			continue
 		}
-		if key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value) {
-			r.addFault(key.Line, "want only the fields %s, found %s", strings.Join(known, ", "), describeNode(key))
+		if earlier, ok := lines[key.Value]; ok {
+			r.addFault(key.Line, "want the field %s once, found it again after line %d", key.Value, earlier)
 			continue
 		}
-		if earlier, ok := fields[key.Value]; ok {
-			r.addFault(key.Line, "want the field %s once, found it again after line %d", key.Value, earlier.key.Line)
-			continue
-		}
-		fields[key.Value] = mappingField{key, value}
+		lines[key.Value] = key.Line
+		list = append(list, mappingField{key, value})
 	}
-	return fields, true
+	return list, true
 }
 
 // sequence returns the elements of a list.

@@ -23,7 +23,7 @@ import (
 )
 
 // Everyone matches every verified client in a rule and in the deny list. It is not a valid
-// client name: [identity.CheckName] refuses it.
+// client name: [identity.CheckAny] refuses it.
 const Everyone = "*"
 
 // Grant is permission for one client to send one request. It is immutable; the

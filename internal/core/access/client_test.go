@@ -48,7 +48,7 @@ func client(tb testing.TB, name string) identity.Client {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c, err := identity.Of(verified)
+	c, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		tb.Fatal(err)
 	}

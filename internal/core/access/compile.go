@@ -159,7 +159,7 @@ func checkClient(name string) error {
 	if name == Everyone {
 		return nil
 	}
-	if err := identity.CheckName(name); err != nil {
+	if err := identity.CheckAny(name); err != nil {
 		return fmt.Errorf("client %.40q: %w", name, err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 )
@@ -99,7 +100,7 @@ func newMint(tb testing.TB, generate func(testing.TB) crypto.Signer, anchors, si
 		tb.Fatal(err)
 	}
 	m := mint{issuer: ca.RawSubject, key: ca.RawSubjectPublicKeyInfo, signature: ca.Signature, algorithm: outer.Algorithm.FullBytes}
-	return gate.Verification{Verifier: trust.NewVerifier(ring, nil, trust.Limits{}), MaxCredentialBytes: size}, m
+	return gate.Verification{Verifier: trust.NewVerifier(ring, nil, trust.Limits{}), Names: identity.OU.Reader(), MaxCredentialBytes: size}, m
 }
 
 func authorityOf(tb testing.TB, key crypto.Signer) *x509.Certificate {

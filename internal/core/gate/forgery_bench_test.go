@@ -18,6 +18,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 )
@@ -41,7 +42,7 @@ func BenchmarkForgery(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			verification := gate.Verification{Verifier: trust.NewVerifier(ring, nil, trust.Limits{}), MaxCredentialBytes: 16 << 10}
+			verification := gate.Verification{Verifier: trust.NewVerifier(ring, nil, trust.Limits{}), Names: identity.OU.Reader(), MaxCredentialBytes: 16 << 10}
 			b.Run(fmt.Sprintf("RSA-%d/%s", bits, strings.ToLower(anchor.Type)), func(b *testing.B) {
 				benchmarkForgeries(b, verification, key)
 			})

@@ -58,7 +58,10 @@ type Identification struct {
 	// Signed describes the certificate when an anchor signed it and another check
 	// refused it. It is for the log.
 	Signed trust.Signed
-	Err    error
+	// SignedClient is the client name in the certificate that Signed describes, or "" if
+	// the certificate has no valid name. It is for the log: the client was refused.
+	SignedClient string
+	Err          error
 }
 
 // Request holds everything that a decision depends on.
@@ -102,7 +105,7 @@ const (
 	Target     Step = "target"     // the path has only one interpretation
 	Credential Step = "credential" // the header carries a certificate
 	Trust      Step = "trust"      // an anchor signed it, it is valid now and not revoked
-	Identity   Step = "identity"   // it has exactly one valid OU
+	Identity   Step = "identity"   // it has exactly one valid name, which its anchor may issue
 	Access     Step = "access"     // a rule allows the request
 	Proof      Step = "proof"      // it is signed with the certificate's key, where that is required
 	Rate       Step = "rate"       // the client has a token left in the bucket of that rule
@@ -123,6 +126,8 @@ type Decision struct {
 	// refused it, for example because it has expired. Certificate is the zero value
 	// then. It is for the log.
 	Signed trust.Signed
+	// SignedClient is the client name in that certificate: see [Identification].
+	SignedClient string
 	// Rule is the name of the rule that allows the request, even if its rate is exceeded.
 	Rule string
 	// Auth is the level of possession: [Bearer], [Signed] or [MTLS].
@@ -209,22 +214,9 @@ func (g *Gate) identify(r *Request, d *Decision) (err error) {
 		return refusal.New(refusal.CertificateUntrusted, "want an identifier, found none")
 	}
 	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
-	d.Last, d.Certificate, d.Client, d.Signed = found.Last, found.Certificate, found.Client, found.Signed
+	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
+	d.Signed, d.SignedClient = found.Signed, found.SignedClient
 	return found.Err
-}
-
-// SignedClient returns the client name in the refused certificate that Signed
-// describes, or "" when there is no such certificate or it has no valid name. It
-// is for the log: the client was refused.
-func (d *Decision) SignedClient() string {
-	if !d.Signed.Valid() {
-		return ""
-	}
-	name, err := identity.Claimed(d.Signed.Certificate())
-	if err != nil {
-		return ""
-	}
-	return name
 }
 
 // asRefusal returns the refusal in err. Any other error is a fault of the gateway and becomes

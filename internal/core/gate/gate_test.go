@@ -15,6 +15,7 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/tool/pki"
@@ -89,7 +90,7 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 		t.Fatal(err)
 	}
 	return &gate.Gate{
-		Identifier: gate.Verification{Verifier: trust.NewVerifier(w.keyring, revocations, limits), MaxCredentialBytes: 4096},
+		Identifier: gate.Verification{Verifier: trust.NewVerifier(w.keyring, revocations, limits), Names: identity.OU.Reader(), MaxCredentialBytes: 4096},
 		Policy:     policy,
 	}
 }
@@ -206,8 +207,8 @@ func TestDecideNamesTheRefusedClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newGate(t, w, tt.limits).Decide(gate.Request{Time: tt.at, Credential: header(tt.cert), Method: "POST", Target: "/events"})
 			check(t, d, tt.reason)
-			if d.SignedClient() != tt.client || d.Signed.Valid() != (tt.client != "") {
-				t.Errorf("refused client %q, want %q", d.SignedClient(), tt.client)
+			if d.SignedClient != tt.client || d.Signed.Valid() != (tt.client != "") {
+				t.Errorf("refused client %q, want %q", d.SignedClient, tt.client)
 			}
 			if tt.reason != "" && d.Client.Name() != "" {
 				t.Errorf("client %q beside a refusal, want none", d.Client)

@@ -14,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/tool/pki"
@@ -99,7 +100,7 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	maps.Copy(signed.Header, fields)
 	verifier := trust.NewVerifier(keyring, nil, trust.Limits{})
 	return &gate.Gate{
-		Identifier: certcache.New(gate.Verification{Verifier: verifier, MaxCredentialBytes: 4096}),
+		Identifier: certcache.New(gate.Verification{Verifier: verifier, Names: identity.OU.Reader(), MaxCredentialBytes: 4096}),
 		Policy:     policy,
 		Possession: gate.Possession{Verifier: &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: forgetful{}}},
 	}, bearer, signed

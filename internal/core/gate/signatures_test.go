@@ -13,6 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/tool/pki"
@@ -72,7 +73,7 @@ func newStage(t *testing.T, setting access.Proof) *stage {
 	s := &stage{nonces: ledger{}, body: "body"}
 	s.signer, s.header = newSigner(t, ca)
 	s.Gate = &gate.Gate{
-		Identifier: gate.Verification{Verifier: trust.NewVerifier(keyring, nil, trust.Limits{}), MaxCredentialBytes: 4096},
+		Identifier: gate.Verification{Verifier: trust.NewVerifier(keyring, nil, trust.Limits{}), Names: identity.OU.Reader(), MaxCredentialBytes: 4096},
 		Policy:     policy,
 		Possession: gate.Possession{
 			Default:  setting,

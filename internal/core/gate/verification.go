@@ -13,6 +13,8 @@ import (
 type Verification struct {
 	// Verifier verifies certificates. Nil trusts none.
 	Verifier *trust.Verifier
+	// Names reads the clients' names. Nil accepts no certificate.
+	Names *identity.Reader
 	// MaxCredentialBytes is the longest header value in bytes. 0 accepts none.
 	MaxCredentialBytes int
 }
@@ -29,9 +31,10 @@ func (v Verification) Identify(claim Claim, now time.Time) (found Identification
 	found.Last = Trust
 	if found.Certificate, found.Err = v.Verifier.Verify(chain.Leaf, now, chain.Intermediates...); found.Err != nil {
 		found.Signed = trust.RefusedCertificate(found.Err)
+		found.SignedClient, _ = v.Names.Claimed(found.Signed) // "" with an error
 		return found
 	}
 	found.Last = Identity
-	found.Client, found.Err = identity.Of(found.Certificate)
+	found.Client, found.Err = v.Names.Of(found.Certificate)
 	return found
 }

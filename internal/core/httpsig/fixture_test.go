@@ -81,7 +81,7 @@ func (i issuer) issue(key crypto.Signer) party {
 	if err != nil {
 		i.tb.Fatal(err)
 	}
-	client, err := identity.Of(verified)
+	client, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		i.tb.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func TestOfAccepts(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := verified(t, tt.subject)
-			client, err := identity.Of(v)
+			client, err := identity.OU.Reader().Of(v)
 			if err != nil {
 				t.Fatalf("Of: %v", err)
 			}
@@ -156,7 +156,7 @@ func TestOfRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			client, err := identity.Of(verified(t, tt.subject))
+			client, err := identity.OU.Reader().Of(verified(t, tt.subject))
 			refused := refusal.Of(err)
 			if refused == nil || refused.Reason != tt.want || !strings.Contains(refused.Detail, tt.detail) {
 				t.Fatalf("Of = %v, want %s with %q", err, tt.want, tt.detail)
@@ -182,7 +182,7 @@ func TestOfRefusesOtherTypes(t *testing.T) {
 			if _, _, err := certificate(t, s); err != nil {
 				return
 			}
-			if client, err := identity.Of(verified(t, s)); refusal.Of(err) == nil {
+			if client, err := identity.OU.Reader().Of(verified(t, s)); refusal.Of(err) == nil {
 				t.Errorf("Of = %q, %v; want a refusal", client.Name(), err)
 			}
 		})
@@ -190,7 +190,7 @@ func TestOfRefusesOtherTypes(t *testing.T) {
 }
 
 func TestZeroValuesAreRefused(t *testing.T) {
-	_, err := identity.Of(trust.Verified{})
+	_, err := identity.OU.Reader().Of(trust.Verified{})
 	if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.IdentityMissing {
 		t.Errorf("Of(zero) = %v, want %s", err, refusal.IdentityMissing)
 	}

@@ -48,6 +48,8 @@ const (
 	IdentityMissing   Reason = "identity_missing"
 	IdentityAmbiguous Reason = "identity_ambiguous"
 	IdentityInvalid   Reason = "identity_invalid"
+	// IdentityOutOfScope refuses a name that the certificate's anchor may not issue.
+	IdentityOutOfScope Reason = "identity_out_of_scope"
 
 	// The signature of the request, made with the certificate's key.
 	ProofMissing    Reason = "proof_missing"
@@ -109,9 +111,10 @@ var responses = map[Reason]response{
 	RevocationUnknown:      {http.StatusForbidden, "The revocation status of the certificate is not known"},
 	LegacySharedKey:        {http.StatusForbidden, "The certificate contains the master key instead of the client's own key"},
 
-	IdentityMissing:   {http.StatusForbidden, "The certificate names no organizational unit"},
-	IdentityAmbiguous: {http.StatusForbidden, "The certificate names more than one organizational unit"},
-	IdentityInvalid:   {http.StatusForbidden, "The certificate's organizational unit is not a client name"},
+	IdentityMissing:    {http.StatusForbidden, "The certificate has no client name"},
+	IdentityAmbiguous:  {http.StatusForbidden, "The certificate has more than one client name"},
+	IdentityInvalid:    {http.StatusForbidden, "The client name in the certificate is not valid"},
+	IdentityOutOfScope: {http.StatusForbidden, "The key that signed the certificate may not issue this client name"},
 
 	ProofMissing:    {http.StatusUnauthorized, "The request is not signed with the certificate's key"},
 	ProofMalformed:  {http.StatusUnauthorized, "The request's signature cannot be read"},

@@ -43,6 +43,7 @@ var statuses = map[refusal.Reason]int{
 	refusal.IdentityMissing:        http.StatusForbidden,
 	refusal.IdentityAmbiguous:      http.StatusForbidden,
 	refusal.IdentityInvalid:        http.StatusForbidden,
+	refusal.IdentityOutOfScope:     http.StatusForbidden,
 	refusal.ProofMissing:           http.StatusUnauthorized,
 	refusal.ProofMalformed:         http.StatusUnauthorized,
 	refusal.ProofIncomplete:        http.StatusUnauthorized,

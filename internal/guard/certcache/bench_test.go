@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
@@ -13,7 +14,7 @@ import (
 func BenchmarkIdentify(b *testing.B) {
 	for _, algorithm := range []pki.Algorithm{pki.Ed25519, pki.P256, pki.RSA2048, pki.RSA4096} {
 		o := newTestCA(b, algorithm, 24*time.Hour)
-		verification := gate.Verification{Verifier: verifier(b, o), MaxCredentialBytes: limit}
+		verification := gate.Verification{Verifier: verifier(b, o), Names: identity.OU.Reader(), MaxCredentialBytes: limit}
 		credential := claim(encode(o.issue("mail")))
 		for _, bb := range []struct {
 			name string

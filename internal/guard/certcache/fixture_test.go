@@ -15,6 +15,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/tool/pki"
@@ -152,7 +153,7 @@ type countingIdentifier struct {
 }
 
 func counting(v *trust.Verifier) *countingIdentifier {
-	return &countingIdentifier{Verification: gate.Verification{Verifier: v, MaxCredentialBytes: limit}}
+	return &countingIdentifier{Verification: gate.Verification{Verifier: v, Names: identity.OU.Reader(), MaxCredentialBytes: limit}}
 }
 
 func (c *countingIdentifier) Identify(claim gate.Claim, now time.Time) gate.Identification {

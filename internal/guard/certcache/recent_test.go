@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/tool/pki"
@@ -38,14 +39,14 @@ type known struct {
 
 func (k known) Identify(c gate.Claim, now time.Time) gate.Identification {
 	cert := k.office.issue(k.names[c.Values[0]])
-	return gate.Verification{Verifier: k.verifier, MaxCredentialBytes: limit}.Identify(claim(encode(cert)), now)
+	return gate.Verification{Verifier: k.verifier, Names: identity.OU.Reader(), MaxCredentialBytes: limit}.Identify(claim(encode(cert)), now)
 }
 
 // TestIntern checks that only values that were verified and used again are interned, byte
 // for byte.
 func TestIntern(t *testing.T) {
 	o := newTestCA(t, pki.P256, 24*time.Hour)
-	id := certcache.New(gate.Verification{Verifier: verifier(t, o), MaxCredentialBytes: limit})
+	id := certcache.New(gate.Verification{Verifier: verifier(t, o), Names: identity.OU.Reader(), MaxCredentialBytes: limit})
 	value := encode(o.issue("mail"))
 	refused := encode(newTestCA(t, pki.P256, 24*time.Hour).issue("mail"))
 	if _, ok := id.Intern([]byte(value)); ok {

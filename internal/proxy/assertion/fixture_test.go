@@ -98,7 +98,7 @@ func client(tb testing.TB, issuer ca.CA, cert *x509.Certificate) identity.Client
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c, err := identity.Of(verified)
+	c, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func newClient(name string) (identity.Client, error) {
 	if err != nil {
 		return identity.Client{}, err
 	}
-	return identity.Of(verified)
+	return identity.OU.Reader().Of(verified)
 }
 
 // grant returns the decision of a policy that allows the request.

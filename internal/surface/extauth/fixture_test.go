@@ -23,6 +23,7 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
@@ -109,7 +110,7 @@ func newFixture(tb testing.TB, change func(*fixture)) *fixture {
 		tb.Fatal(err)
 	}
 	b := &fixture{provenance: ingress.Options{CredentialHeader: "X-SSL-Auth"}}
-	b.sources = &sources{Identifier: gate.Verification{Verifier: newCertificates(tb).verifier, MaxCredentialBytes: 2048}}
+	b.sources = &sources{Identifier: gate.Verification{Verifier: newCertificates(tb).verifier, Names: identity.OU.Reader(), MaxCredentialBytes: 2048}}
 	b.gate = &gate.Gate{Identifier: b.sources, Policy: policy}
 	log, _ := audit.NewLogger(zapcore.DebugLevel, "json", zapcore.AddSync(b))
 	b.options = Options{

@@ -29,6 +29,7 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/gate"
+	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/http1/framing"
@@ -77,7 +78,7 @@ func newCertificates(tb testing.TB) certificates {
 }
 
 func (w certificates) verification() gate.Verification {
-	return gate.Verification{Verifier: w.verifier, MaxCredentialBytes: maxCredential}
+	return gate.Verification{Verifier: w.verifier, Names: identity.OU.Reader(), MaxCredentialBytes: maxCredential}
 }
 
 func encode(c *x509.Certificate) string { return certheader.Encode(certheader.Base64DER, c.Raw) }

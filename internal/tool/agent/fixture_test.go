@@ -144,7 +144,7 @@ func (g *target) verify(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	caller, err := identity.Of(verified)
+	caller, err := identity.OU.Reader().Of(verified)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ package pki
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -151,11 +152,13 @@ func (a *Authority) ready() bool {
 	return a != nil && a.key != nil && a.certificate != nil
 }
 
-// A Request defines the certificate that [Authority.Issue] issues. Every field is
-// required.
+// A Request defines the certificate that [Authority.Issue] issues.
 type Request struct {
-	// Client is the client's name. identity.CheckName must accept it.
+	// Client is the client's name. The method CheckName of Source must accept it.
 	Client string
+	// Source is the part of the certificate that holds the name. The zero value means
+	// identity.OU. It is the only field that is not required.
+	Source identity.Source
 	// PublicKey is the client's key: *rsa.PublicKey of 2048 to 8192 bits,
 	// *ecdsa.PublicKey on P-256, P-384 or P-521, or ed25519.PublicKey.
 	PublicKey crypto.PublicKey
@@ -166,7 +169,8 @@ type Request struct {
 	Now time.Time
 }
 
-// Issue issues a client certificate. OU and CN are the client's name, NotBefore is one
+// Issue issues a client certificate. OU and CN are the client's name; with another source
+// than OU, only that part of the certificate is. NotBefore is one
 // minute before Now, because clocks differ, and the serial is a random positive number
 // of up to 128 bits (RFC 5280 section 4.1.2.2). The extensions are basicConstraints
 // without CA and keyUsage digitalSignature (both critical), extendedKeyUsage clientAuth
@@ -179,7 +183,8 @@ func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	if !a.ready() {
 		return nil, errNoAuthority
 	}
-	if err := identity.CheckName(r.Client); err != nil {
+	source := cmp.Or(r.Source, identity.OU)
+	if err := source.CheckName(r.Client); err != nil {
 		return nil, fmt.Errorf("client name: %w", err)
 	}
 	if err := a.checkClientKey(r.PublicKey); err != nil {
@@ -189,7 +194,7 @@ func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := clientTemplate(r.Client, period)
+	template, err := clientTemplate(source, r.Client, period)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 // epoch is the current time in these tests.
@@ -193,7 +195,7 @@ func TestIssueBeginsWithinCAValidity(t *testing.T) {
 // because verifiers would treat it as self-issued.
 func TestIssueRefusesSubjectOfCA(t *testing.T) {
 	key := mustGenerate(t, P256)
-	template, err := clientTemplate("mail", validity{epoch, epoch.Add(year)})
+	template, err := clientTemplate(identity.OU, "mail", validity{epoch, epoch.Add(year)})
 	wantError(t, err, "")
 	template.IsCA = true
 	template.KeyUsage = x509.KeyUsageCertSign

@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/url"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/certgate/certgate/internal/core/identity"
 )
 
 const (
@@ -82,11 +85,31 @@ func authorityTemplate(name string, period validity) (*x509.Certificate, error) 
 	return template, nil
 }
 
-func clientTemplate(client string, period validity) (*x509.Certificate, error) {
-	subject := pkix.Name{OrganizationalUnit: []string{client}, CommonName: client}
-	template, err := newTemplate(subject, period)
+// clientTemplate returns the template of a client certificate. If the name is not in the
+// subject, the subject is empty, and crypto/x509 makes the subject alternative names
+// critical (RFC 5280, section 4.2.1.6).
+func clientTemplate(source identity.Source, client string, period validity) (*x509.Certificate, error) {
+	template, err := newTemplate(pkix.Name{}, period)
 	if err != nil {
 		return nil, err
+	}
+	switch source {
+	case identity.OU:
+		template.Subject = pkix.Name{OrganizationalUnit: []string{client}, CommonName: client}
+	case identity.CN:
+		template.Subject = pkix.Name{CommonName: client}
+	case identity.URI:
+		uri, err := url.Parse(client)
+		if err != nil {
+			return nil, err
+		}
+		template.URIs = []*url.URL{uri}
+	case identity.DNS:
+		template.DNSNames = []string{client}
+	case identity.Email:
+		template.EmailAddresses = []string{client}
+	default:
+		return nil, fmt.Errorf("want a known source of client names, found %q", string(source))
 	}
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageDigitalSignature

@@ -32,7 +32,7 @@ func TestVerifierAcceptsIssuedCertificates(t *testing.T) {
 			t.Run(string(algorithm)+" "+test.name, func(t *testing.T) {
 				verified, err := newVerifier(t, test.anchor).Verify(test.certificate, epoch)
 				wantError(t, err, "")
-				client, err := identity.Of(verified)
+				client, err := identity.OU.Reader().Of(verified)
 				wantError(t, err, "")
 				if client.Name() != "mail" {
 					t.Errorf("want the client mail, found %q", client.Name())

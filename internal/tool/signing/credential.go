@@ -148,15 +148,15 @@ func isSelfSigned(c *x509.Certificate) bool {
 // caller must not change it.
 func (c *Credential) Certificate() *x509.Certificate { return c.leaf }
 
-// Client returns the client name in the certificate: its only organizational unit.
-// The gateway uses this name if it trusts the certificate. Client returns "" if the
-// certificate has no valid client name.
+// Client returns the client name in the certificate, for display. Which part of a
+// certificate holds the name is a setting of the gateway; Client returns the first valid
+// name of organizational unit, common name, URI, DNS name and email address, or "" if
+// the certificate has none.
 func (c *Credential) Client() string {
-	name, err := identity.Claimed(c.leaf)
-	if err != nil {
-		return ""
+	if names := identity.Claims(c.leaf); len(names) > 0 {
+		return names[0].Name
 	}
-	return name
+	return ""
 }
 
 // String returns the client name and the end of the certificate's validity period.

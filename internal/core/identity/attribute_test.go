@@ -64,7 +64,7 @@ func TestCheckName(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := identity.CheckName(tt.input)
+			err := identity.OU.CheckName(tt.input)
 			switch {
 			case tt.want == valid && err != nil:
 				t.Errorf("CheckName(%q) = %v, want no error", tt.input, err)
@@ -82,7 +82,7 @@ func FuzzCheckName(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if identity.CheckName(name) != nil {
+		if identity.OU.CheckName(name) != nil {
 			return
 		}
 		if len(name) < 1 || len(name) > 64 {
