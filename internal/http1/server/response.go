@@ -231,7 +231,7 @@ func (w *response) finishHeader(body []byte, whole bool) {
 		w.out = append(append(append(w.out, "Content-Type: "...), http.DetectContentType(body)...), "\r\n"...)
 	}
 	if !w.hasDate {
-		w.out = append(append(append(w.out, "Date: "...), w.c.s.dateAt(time.Now())...), "\r\n"...)
+		w.out = append(time.Now().UTC().AppendFormat(append(w.out, "Date: "...), http.TimeFormat), "\r\n"...)
 	}
 	switch {
 	case w.chunked:

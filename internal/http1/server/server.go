@@ -26,7 +26,6 @@ type Server struct {
 	writeTimeout time.Duration
 	handoff      *handoff
 	buffers      sync.Pool // of *[bufferSize]byte
-	date         atomic.Pointer[date]
 	monitor      monitor
 
 	closed atomic.Bool // written under mu
@@ -182,20 +181,4 @@ func (s *Server) logf(format string, args ...any) {
 	if s.fallback.ErrorLog != nil {
 		s.fallback.ErrorLog.Printf(format, args...)
 	}
-}
-
-// date is the value of the Date field during one second.
-type date struct {
-	second int64
-	text   string
-}
-
-// dateAt returns the time in the format of RFC 9110, section 5.6.7.
-func (s *Server) dateAt(now time.Time) string {
-	d := s.date.Load()
-	if d == nil || d.second != now.Unix() {
-		d = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
-		s.date.Store(d)
-	}
-	return d.text
 }
