@@ -122,7 +122,7 @@ func do(t *testing.T, c *testClient, method string) client.Response {
 	t.Helper()
 	var m client.Request
 	m.Begin(method, "/", "upstream")
-	m.End(nil)
+	m.End()
 	a, err := c.Do(t.Context(), &m)
 	if err != nil {
 		t.Fatal(err)

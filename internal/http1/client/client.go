@@ -3,8 +3,8 @@
 //
 // net/http's Transport passes every request to two goroutines of the connection and waits
 // for them. Here the goroutine of the caller writes the request and reads the response
-// itself, which halves the cost of a proxied request. In return a [Request] is complete,
-// with its body, before a connection is used. All other requests go to net/http.
+// itself, which halves the cost of a proxied request. In return the length of the body is
+// known. Requests with a chunked body go to net/http.
 //
 // The client is strict about responses, because an error in one becomes another client's
 // response on the next request. The connection is closed when the length of a message is
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -47,6 +48,7 @@ type Client struct {
 	options Options
 	dialer  net.Dialer
 	pool    pool
+	pieces  sync.Pool // of *[MaxBuffered]byte, for uploads
 }
 
 // Supported reports whether a [Client] works on this system. It has been tested on Linux

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,8 @@ type conn struct {
 	net       net.Conn
 	raw       syscall.RawConn
 	pool      *pool
+	pieces    *sync.Pool
+	sending   *upload // of the present request; nil if it was written at once
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once
 	watch     contextWatch
@@ -35,7 +38,7 @@ func newConn(nc net.Conn, c *Client) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, buf: make([]byte, 4<<10)}
+	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces, buf: make([]byte, 4<<10)}
 	cn.onReady = cn.roundTrip.onReady
 	return cn, nil
 }
@@ -44,6 +47,8 @@ func (cn *conn) close() { _ = cn.net.Close() }
 
 // finish returns the connection to the pool, or closes it.
 func (cn *conn) finish(keepAlive bool) {
+	keepAlive = keepAlive && (cn.sending == nil || cn.sending.complete())
+	cn.sending = nil
 	if !keepAlive || cn.start != cn.end { // unread bytes would be part of the next response
 		cn.close()
 		return
@@ -90,6 +95,9 @@ func (cn *conn) fill(limit int) error {
 	}
 	cn.startWatch()
 	n, err := cn.net.Read(cn.buf[cn.end:])
+	for n == 0 && cn.extendDeadline(err) {
+		n, err = cn.net.Read(cn.buf[cn.end:])
+	}
 	cn.end += n
 	if n > 0 {
 		return nil

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 )
 
@@ -27,7 +29,7 @@ func (cn *conn) begin(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	cn.deadline = now.Add(initialDeadline / 2)
-	return cn.net.SetDeadline(now.Add(initialDeadline))
+	return cn.net.SetReadDeadline(now.Add(initialDeadline))
 }
 
 // startWatch watches the caller's context and sets the deadline of the response header. It
@@ -37,24 +39,35 @@ func (cn *conn) startWatch() {
 		return
 	}
 	cn.watch.stop = cn.cancelWith(cn.watch.ctx)
-	cn.setDeadline(cn.watch.start.Add(cn.options.Timeout))
+	cn.setReadDeadline(cn.watch.start.Add(cn.options.Timeout))
 }
 
-// setDeadline sets the deadline of the connection. If the context is done meanwhile, the
-// deadline is expired afterwards: either the context is found done here, or the function
-// of [conn.cancelWith] runs later.
-func (cn *conn) setDeadline(t time.Time) {
+// setReadDeadline sets the deadline of reads; an upload sets the one of writes. If the
+// context is done meanwhile, both are expired afterwards: either the context is found done
+// here, or the function of [conn.cancelWith] runs later.
+func (cn *conn) setReadDeadline(t time.Time) {
 	cn.deadline = time.Time{}
-	_ = cn.net.SetDeadline(t)
+	_ = cn.net.SetReadDeadline(t)
 	if cn.watch.ctx.Err() != nil {
 		_ = cn.net.SetDeadline(expired())
 	}
 }
 
+// extendDeadline sets a later deadline if the error of a read only reports that the upload
+// took long: the wait for the header of the response begins after it.
+func (cn *conn) extendDeadline(err error) bool {
+	if cn.sending == nil || !errors.Is(err, os.ErrDeadlineExceeded) || cn.watch.ctx.Err() != nil {
+		return false
+	}
+	t := cn.sending.headerDeadline()
+	cn.setReadDeadline(t)
+	return time.Now().Before(t)
+}
+
 // clearHeaderDeadline removes the deadline of the response header: a body has no deadline.
 func (cn *conn) clearHeaderDeadline() {
 	cn.startWatch()
-	cn.setDeadline(time.Time{})
+	cn.setReadDeadline(time.Time{})
 }
 
 // stopWatch ends the watch. It reports whether the context has not changed the deadline of

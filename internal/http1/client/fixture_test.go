@@ -33,21 +33,17 @@ func newClient(t testing.TB, addr string, change ...func(*client.Options)) *test
 type testClient struct{ *client.Client }
 
 func (c *testClient) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		if body, err = io.ReadAll(r.Body); err != nil {
-			return nil, err
-		}
-	}
 	var m client.Request
+	if err := m.ReadBody(r.Body, r.ContentLength); err != nil {
+		return nil, err
+	}
 	m.Begin(r.Method, r.URL.Opaque, r.Host)
 	for name, values := range r.Header {
 		for _, value := range values {
 			m.Field(name, value)
 		}
 	}
-	m.End(body)
+	m.End()
 	a, err := c.Do(r.Context(), &m)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func BenchmarkHeads(b *testing.B) {
 			for _, f := range fields {
 				m.Field(f.Name, f.Value)
 			}
-			if m.End(nil); m.err != nil {
+			if m.End(); m.err != nil {
 				b.Fatal(m.err)
 			}
 		}

@@ -36,7 +36,7 @@ func TestMessageField(t *testing.T) {
 			m.Field("X-First", "1")
 			m.Field(tt.name, tt.value)
 			m.Field("X-Last", "2")
-			m.End(nil)
+			m.End()
 			if (m.err == nil) != tt.ok {
 				t.Fatalf("error %v, want one: %t", m.err, !tt.ok)
 			}

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,14 +11,25 @@ import (
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
-// Request is a serialized request: call [Request.Begin], then [Request.Field] for each
-// field, then [Request.End]. [Client.Do] refuses a request that could be read as more than
-// one. A Request can be used again when its response is not used any more, by one goroutine
-// at a time.
+// MaxBuffered is the length of the longest body that is in memory before its request is
+// sent, in bytes.
+const MaxBuffered = 64 << 10
+
+// headroom is the space for the header in front of a body in memory, so that both are sent
+// with one write. A longer header moves the body.
+const headroom = 4 << 10
+
+// Request is a serialized request: call [Request.ReadBody], [Request.Begin], then
+// [Request.Field] for each field, then [Request.End]. [Client.Do] refuses a request that
+// could be read as more than one. A Request can be used again when its response is not used
+// any more, by one goroutine at a time.
 type Request struct {
-	wire    []byte // the bytes to send
+	head    []byte    // the header
+	buf     []byte    // headroom, and the body or its beginning
+	rest    io.Reader // of the body; nil if all of it is in buf
+	length  int64     // of the body in bytes
+	wire    []byte    // the header and the body or its beginning
 	method  string
-	hasBody bool
 	closing bool  // the connection closes after the response
 	err     error // the first error
 
@@ -24,9 +37,39 @@ type Request struct {
 	body   body    // of the response
 }
 
+// ReadBody reads the body of the request, which has the given length. Of a body over 64 KiB
+// it reads a beginning, and [Client.Do] sends the rest while it reads it from r. The body
+// stays the same when Begin starts the request again, for another address.
+func (m *Request) ReadBody(r io.Reader, length int64) error {
+	m.rest, m.length = nil, length
+	if length == 0 {
+		return nil
+	}
+	size := headroom + int(min(length, MaxBuffered))
+	if cap(m.buf) < size {
+		m.buf = make([]byte, size)
+	}
+	m.buf = m.buf[:size]
+	if length <= MaxBuffered {
+		_, err := io.ReadFull(r, m.buf[headroom:])
+		return err
+	}
+	n, err := r.Read(m.buf[headroom:])
+	m.buf, m.rest = m.buf[:headroom+n], r
+	return err
+}
+
+// Body returns the body, or its beginning if not all of it is in memory.
+func (m *Request) Body() (body []byte, complete bool) {
+	if m.length == 0 {
+		return nil, true
+	}
+	return m.buf[headroom:], m.rest == nil
+}
+
 // Begin writes the request line and the Host field.
 func (m *Request) Begin(method, target, host string) {
-	*m = Request{wire: m.wire[:0], method: method, fields: m.fields[:0]}
+	*m = Request{head: m.head[:0], buf: m.buf, rest: m.rest, length: m.length, method: method, fields: m.fields[:0]}
 	switch {
 	case !syntax.IsToken(method):
 		m.err = fmt.Errorf("want a method, found %.40q", method)
@@ -35,8 +78,8 @@ func (m *Request) Begin(method, target, host string) {
 	case !isVisible(host):
 		m.err = fmt.Errorf("want a host, found %.40q", host)
 	}
-	m.wire = append(append(append(append(m.wire, method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
-	m.wire = append(append(m.wire, host...), "\r\n"...)
+	m.head = append(append(append(append(m.head, method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
+	m.head = append(append(m.head, host...), "\r\n"...)
 }
 
 // Field adds a field. Names that frame the message, and Host, are an error.
@@ -44,27 +87,46 @@ func (m *Request) Field(name, value string) {
 	if err := checkField(name, value); err != nil && m.err == nil {
 		m.err = err
 	}
-	m.wire = append(append(append(append(m.wire, name...), ": "...), value...), "\r\n"...)
+	m.head = append(append(append(append(m.head, name...), ": "...), value...), "\r\n"...)
 }
 
 // End adds Content-Length and the body. A request with a body whose method usually has none
 // asks the upstream to close the connection: an upstream that does not read such a body
 // would take it for the next request, which comes from another client.
-func (m *Request) End(body []byte) {
-	m.hasBody = len(body) > 0
-	m.closing = m.hasBody && !MethodHasContent(m.method)
-	if m.hasBody || MethodHasContent(m.method) {
-		m.wire = append(strconv.AppendInt(append(m.wire, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
+func (m *Request) End() {
+	m.closing = m.length > 0 && !MethodHasContent(m.method)
+	if m.length > 0 || MethodHasContent(m.method) {
+		m.head = append(strconv.AppendInt(append(m.head, "Content-Length: "...), m.length, 10), "\r\n"...)
 	}
 	if m.closing {
-		m.wire = append(m.wire, "Connection: close\r\n"...)
+		m.head = append(m.head, "Connection: close\r\n"...)
 	}
-	m.wire = append(append(m.wire, "\r\n"...), body...)
+	m.head = append(m.head, "\r\n"...)
+	switch start := headroom - len(m.head); {
+	case m.length == 0:
+		m.wire = m.head
+	case start < 0:
+		m.head = append(m.head, m.buf[headroom:]...)
+		m.wire = m.head
+	default:
+		copy(m.buf[start:], m.head)
+		m.wire = m.buf[start:]
+	}
+}
+
+// unsent returns the request without its first bytes that were sent, and the length of that.
+// It can be read after m was used again, except for the rest of the body.
+func (m *Request) unsent(sent int) (io.Reader, int64) {
+	unsent := bytes.Clone(m.wire[sent:])
+	if m.rest == nil {
+		return bytes.NewReader(unsent), int64(len(unsent))
+	}
+	return io.MultiReader(bytes.NewReader(unsent), m.rest), int64(len(unsent)) + m.length - int64(len(m.buf)-headroom)
 }
 
 // idempotent reports whether the request may be sent twice.
 func (m *Request) idempotent() bool {
-	return !m.hasBody && (m.method == http.MethodGet || m.method == http.MethodHead)
+	return m.length == 0 && (m.method == http.MethodGet || m.method == http.MethodHead)
 }
 
 // MethodHasContent reports whether requests with the method usually have content. Like

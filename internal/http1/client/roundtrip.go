@@ -22,7 +22,7 @@ var errNoResponse = errors.New("the connection ended before the response")
 // response.
 type roundTrip struct {
 	cn      *conn
-	request []byte
+	request *Request
 	checked bool // the connection was found quiescent, and the request was written
 	sent    int
 	err     error
@@ -41,11 +41,11 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 		rt.err = errStale
 		return true
 	}
-	rt.sent, rt.err = writeSocket(fd, rt.request)
+	rt.sent, rt.err = writeSocket(fd, rt.request.wire)
 	if errors.Is(rt.err, syscall.EAGAIN) {
 		rt.sent, rt.err = 0, nil
 	}
-	return rt.err != nil || rt.sent < len(rt.request)
+	return rt.err != nil || rt.request.rest != nil || rt.sent < len(rt.request.wire)
 }
 
 // onReadable reads the first bytes of the response into the buffer.
@@ -76,9 +76,9 @@ func (cn *conn) exchange(ctx context.Context, m *Request, now time.Time) (Respon
 }
 
 // send writes the request and waits for the first bytes of the response.
-func (cn *conn) send(request []byte) error {
+func (cn *conn) send(m *Request) error {
 	cn.start, cn.end = 0, 0
-	cn.roundTrip = roundTrip{cn: cn, request: request}
+	cn.roundTrip = roundTrip{cn: cn, request: m}
 	err := cn.raw.Read(cn.onReady)
 	if errors.Is(err, os.ErrDeadlineExceeded) && cn.watch.stop == nil {
 		cn.startWatch() // only the initial deadline has passed
@@ -91,27 +91,31 @@ func (cn *conn) send(request []byte) error {
 		return rt.err
 	case err != nil:
 		return err
-	case rt.sent < len(request):
-		cn.startWatch()
-		return cn.sendRest(request[rt.sent:])
+	case m.rest != nil || rt.sent < len(m.wire):
+		return cn.upload(m, rt.sent)
 	}
 	return nil
 }
 
-// sendRest writes the rest of the request. An upstream may respond and close without
-// reading the whole body: then the write fails, and the response still counts. The
-// connection is closed by the upstream, which [Quiescent] finds before the next request.
-func (cn *conn) sendRest(rest []byte) error {
-	_, err := cn.net.Write(rest)
-	if err == nil || cn.fill(cn.options.MaxHeaderBytes) == nil {
-		return nil
+// upload sends the rest of the request and waits for the first bytes of the response. An
+// upstream may respond and close without reading the whole body. The response counts then,
+// and the connection is closed.
+func (cn *conn) upload(m *Request, sent int) error {
+	body, length := m.unsent(sent)
+	u := &upload{net: cn.net, body: body, timeout: cn.options.Timeout, done: make(chan struct{})}
+	u.left.Store(length)
+	cn.sending = u
+	go u.run(cn.pieces)
+	err := cn.fill(cn.options.MaxHeaderBytes)
+	if err != nil && u.isDone() && u.err != nil {
+		return u.err
 	}
 	return err
 }
 
 // readFinalHead writes the request and reads headers until one has a final status.
 func (cn *conn) readFinalHead(m *Request) (responseHead, error) {
-	if err := cn.send(m.wire); errors.Is(err, errStale) {
+	if err := cn.send(m); errors.Is(err, errStale) {
 		return responseHead{}, err
 	} else if err != nil {
 		return responseHead{}, noResponse(err)

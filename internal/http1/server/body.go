@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +17,6 @@ type body struct {
 	c *conn
 
 	mu       sync.Mutex // held by Read
-	left     int64
 	detached bool
 	err      error // why reading ended too early
 }
@@ -29,20 +29,21 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	case b.err != nil:
 		return 0, b.err
-	case b.left == 0:
+	}
+	left := b.c.unread.Load()
+	if left == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.c.readBody(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	if err != nil && b.left > 0 {
+	n, err := b.c.readBody(p[:min(int64(len(p)), left)])
+	left = b.c.unread.Add(-int64(n))
+	if err != nil && left > 0 {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		b.err = err
 		return n, err
 	}
-	if b.left == 0 {
-		b.c.bodyRead.Store(true)
+	if left == 0 {
 		return n, io.EOF
 	}
 	return n, nil
@@ -65,7 +66,7 @@ func (b *body) detach() (left int64, err error) {
 	}
 	defer b.mu.Unlock()
 	b.detached = true
-	return b.left, b.err
+	return b.c.unread.Load(), b.err
 }
 
 // readBody reads bytes of the present request's body, for one goroutine at a time.
@@ -73,10 +74,22 @@ func (c *conn) readBody(p []byte) (int, error) {
 	if c.r < c.w {
 		n := copy(p, c.in[c.r:c.w])
 		c.r += n
-		return n, nil
+		return n + c.readArrived(p[n:]), nil
 	}
 	c.setBodyDeadline()
 	return c.net.Read(p)
+}
+
+// readArrived reads what the socket holds, without waiting. After an error the next read
+// fails, too.
+func (c *conn) readArrived(p []byte) (n int) {
+	if len(p) > 0 {
+		_ = c.raw.Read(func(fd uintptr) bool {
+			n, _ = syscall.Read(int(fd), p)
+			return true
+		})
+	}
+	return max(n, 0)
 }
 
 // setBodyDeadline sets the read deadline for the rest of the request, unless the handler or

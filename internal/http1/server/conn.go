@@ -37,8 +37,8 @@ type conn struct {
 	net          socket // below it
 	raw          syscall.RawConn
 	phase        atomic.Uint64
-	isRegistered atomic.Bool // with the monitor
-	bodyRead     atomic.Bool // all of the present request has been read
+	isRegistered atomic.Bool  // with the monitor
+	unread       atomic.Int64 // bytes of the present request's body; not 0 while its header is read
 
 	cancel   context.CancelFunc
 	template *http.Request // the fields that all requests of the connection share

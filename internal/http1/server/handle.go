@@ -14,7 +14,7 @@ func (c *conn) serveRequest(h *head) bool {
 	r, b := c.newRequest(h)
 	w := &c.response
 	w.reset(c, h.method)
-	c.bodyRead.Store(b.left == 0)
+	c.unread.Store(max(h.length, 0))
 	ok := c.callHandler(w, r)
 	left, err := b.detach()
 	c.wasPost = h.method == http.MethodPost
@@ -33,7 +33,7 @@ func (c *conn) serveRequest(h *head) bool {
 // handler has returned.
 func (c *conn) newRequest(h *head) (*http.Request, *body) {
 	r, b := &h.request, &h.body
-	*r, b.c, b.left = *c.template, c, max(h.length, 0)
+	*r, b.c = *c.template, c
 	r.Method, r.RequestURI, r.URL, r.Host, r.Header = h.method, h.target, &h.url, h.host, h.header
 	r.Body = http.NoBody
 	if h.length > 0 {

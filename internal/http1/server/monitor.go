@@ -71,7 +71,7 @@ func (e *entry) check() bool {
 		return true
 	case isBusy(phase):
 		e.age++
-		if e.isDue() && c.bodyRead.Load() && c.peek() == socketEnded {
+		if e.isDue() && c.unread.Load() == 0 && c.peek() == socketEnded {
 			c.cancel()
 		}
 		return true

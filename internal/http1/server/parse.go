@@ -12,9 +12,6 @@ import (
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
-// maxBody is the longest request body of a plain request, in bytes.
-const maxBody = 64 << 10
-
 const lineEnd = "\r\n"
 
 // endOfHead finds the empty line that ends the header in b, and returns the length of the
@@ -221,8 +218,8 @@ func isPlainHost(host string) bool {
 	return host != ""
 }
 
-// parseLength accepts decimal digits in the shortest form, up to [maxBody].
+// parseLength accepts decimal digits in the shortest form.
 func parseLength(text string) (int64, bool) {
-	n, err := strconv.ParseUint(text, 10, 32)
-	return int64(n), err == nil && n <= maxBody && strconv.FormatUint(n, 10) == text
+	n, err := strconv.ParseUint(text, 10, 63)
+	return int64(n), err == nil && strconv.FormatUint(n, 10) == text
 }

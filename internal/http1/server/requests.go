@@ -136,7 +136,7 @@ func (c *conn) serveRest() (next step) {
 // startRequest marks the connection busy. It returns false if the connection was closed
 // while it waited for a request.
 func (c *conn) startRequest() bool {
-	c.bodyRead.Store(false)
+	c.unread.Store(1)
 	phase := c.phase.Load()
 	if phase == retired || !c.phase.CompareAndSwap(phase, phase+1) {
 		return false

@@ -17,6 +17,10 @@ import (
 // response ends before, it gets a Content-Length. net/http has the same bound.
 const maxBuffered = 2048
 
+// maxDiscarded is how much of a body, in bytes, may be unread when the response begins, so
+// that the connection stays open. net/http has the same bound.
+const maxDiscarded = 256 << 10
+
 // response is the ResponseWriter of a connection. Each request uses it anew.
 type response struct {
 	c      *conn
@@ -69,7 +73,7 @@ func (w *response) WriteHeader(status int) {
 
 // writeStatusLine writes the status line and the handler's fields.
 func (w *response) writeStatusLine() {
-	w.closing = hasClose(w.header["Connection"]) || w.c.s.closed.Load()
+	w.closing = hasClose(w.header["Connection"]) || w.c.s.closed.Load() || w.c.unread.Load() >= maxDiscarded
 	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(w.status), 10), ' ')
 	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
 	if len(w.header) > 0 {

@@ -31,6 +31,10 @@ func plainStreams() []string {
 		get("/{}|^`\"<>\\[]"), // the path's escaped form is kept
 		post("/a", ""), post("/a", "12345"), post("/a", "\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n"), post("/a", "\x00\xff\n"),
 		post("/a", strings.Repeat("b", 9000)), post("/a", strings.Repeat("c", 64<<10)),
+		post("/a", strings.Repeat("b", 64<<10-1)), post("/a", strings.Repeat("b", 64<<10+1)), post("/a", strings.Repeat("b", 1<<20)), bodied("Content-Length: 9223372036854775807"),
+		// net/http ends the connection when 256 KiB or more are unread.
+		post("/unread", strings.Repeat("b", 256<<10-1)), post("/unread", strings.Repeat("b", 256<<10)), post("/unread", strings.Repeat("b", 256<<10+1)), post("/unread", strings.Repeat("b", 300<<10)),
+		post("/half", strings.Repeat("b", 512<<10-2)), post("/half", strings.Repeat("b", 512<<10)), post("/shut", strings.Repeat("b", 256<<10-1)), post("/shut", strings.Repeat("b", 256<<10+1)), post("/unreadclose", strings.Repeat("b", 1<<20)),
 		header("Connection: keep-alive"), header("connection: KEEP-ALIVE"), header("Connection: keep-alive", "Connection: keep-alive"),
 		header("X: 1", "x: 2", "X: 3"), header("X: 1", "Y: 2", "X: 3", "Z:"), header("X:"), header("X: "), header("X:a"), header("X:  a  b  "),
 		header("X_y: 1", "x-y: 2", "X--Y-: 3", "-x: 4", "1: 5", "_: 6", "X-y_Z: 7"), header("HOST-NAME: x", "hosT-namE: y"),
@@ -118,7 +122,7 @@ func unusualStreams() []string {
 		header("Expect: 100-continue"), header("Expect: x"), header("Expect:"), bodied("Expect: 100-continue", "Content-Length: 5"), bodied("Expect: 100-Continue", "Content-Length: 5"), bodied("Expect: 200-ok", "Content-Length: 5"),
 		"GET /a HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X: y\r\n", 300) + "\r\n", header(strings.Repeat("n", 5000) + ": v"), get("/" + strings.Repeat("a", 10_000)),
 		header("X: " + strings.Repeat("x", maxHeader)), header("X: " + strings.Repeat("x", maxHeader+4096)), header("X: " + strings.Repeat("x", maxHeader+10_000)), header("X: " + strings.Repeat("x\n ", 5000)),
-		post("/a", strings.Repeat("b", 64<<10+1)), post("/unread", strings.Repeat("b", 70<<10)), post("/half", strings.Repeat("b", 64<<10)), post("/unreadclose", strings.Repeat("b", 60<<10)), post("/unread", strings.Repeat("b", 300<<10)),
+		post("/unread", strings.Repeat("b", 70<<10)), post("/half", strings.Repeat("b", 64<<10)), post("/unreadclose", strings.Repeat("b", 60<<10)),
 		// After a POST, net/http ignores up to four line ends.
 		post("/a", "b") + "\r\n" + get("/c"), post("/a", "b") + "\n" + get("/c"), post("/a", "b") + "\r\n\r\n" + get("/c"), post("/a", "b") + "\n\n\n\n\n" + get("/c"), post("/a", "b\r") + "\n" + get("/c"), post("/a", "b\n\r") + "\n" + get("/c"),
 		post("/a", "b") + "\r\n", post("/a", "b") + "\n", post("/a", "b") + "\rX" + get("/c"), post("/a", "") + "\r\n" + post("/c", "d") + "\r\n" + get("/e"), post("/a", "b") + "\r\n\r\n\r\n" + get("/c"), post("/a", "b\r\n") + "\r\n" + get("/c"),

@@ -53,7 +53,7 @@ func (l *randomClient) ask() expectedRequest {
 	if l.IntN(100) == 0 {
 		fields = append(fields, "TE: trailers") // net/http serves the rest
 	}
-	body := strings.Repeat("b", oneOf(l, 0, 1, 10, 100, 8000, 30_000, 64<<10, 70<<10))
+	body := strings.Repeat("b", oneOf(l, 0, 1, 10, 100, 8000, 30_000, 64<<10, 70<<10, 200<<10))
 	fields = append(fields, fmt.Sprintf("Content-Length: %d", len(body)), "")
 	a := expectedRequest{text: rawhttp.Lines(append([]string{"POST " + target + " HTTP/1.1"}, fields...)...) + body, echo: echoOf(target, l.name, more), body: body}
 	switch path {

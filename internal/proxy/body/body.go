@@ -33,9 +33,9 @@ type Options struct {
 // allowed, reading ends in an error and not in an end, so an upstream never receives a
 // truncated request that looks complete.
 //
-// The transport reads a Body through an [Attempt], in a goroutine that can outlive the
-// handler. The other methods belong to the handler's goroutine. They may be called while
-// the transport reads, and wait for a Read in progress only where they say so.
+// Package http1/client reads a Body, and net/http's transport an [Attempt], in a goroutine that
+// can outlive the handler. The other methods belong to the handler's goroutine. They may be called while
+// that goroutine reads, and wait for a Read in progress only where they say so.
 type Body struct {
 	options *Options
 	w       http.ResponseWriter
@@ -116,20 +116,18 @@ func (b *Body) receive(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadAll reads a body of known length into buf and returns it; a buffer that is too short
-// is replaced. There must be no other reader.
-func (b *Body) ReadAll(buf []byte) ([]byte, error) {
-	if int64(cap(buf)) < b.length {
-		buf = make([]byte, b.length)
+// Read reads the body, when the request is sent at most once. It must not be called
+// concurrently.
+func (b *Body) Read(p []byte) (int, error) { return b.readUnless(&b.closed, p) }
+
+// readUnless reads unless closed or the body is closed.
+func (b *Body) readUnless(closed *atomic.Bool, p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if closed.Load() || b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
 	}
-	buf = buf[:b.length]
-	for rest := buf; len(rest) > 0; {
-		n, err := b.receive(rest)
-		if rest = rest[n:]; err != nil && len(rest) > 0 {
-			return buf, err
-		}
-	}
-	return buf, nil
+	return b.receive(p)
 }
 
 // Unread reports whether no byte was read, so that another attempt can send the whole
@@ -167,14 +165,7 @@ type Attempt struct {
 func (b *Body) NewAttempt() *Attempt { return &Attempt{body: b} }
 
 // Read must not be called concurrently.
-func (a *Attempt) Read(p []byte) (int, error) {
-	a.body.reading.Lock()
-	defer a.body.reading.Unlock()
-	if a.closed.Load() || a.body.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	return a.body.receive(p)
-}
+func (a *Attempt) Read(p []byte) (int, error) { return a.body.readUnless(&a.closed, p) }
 
 // Close ends the attempt.
 func (a *Attempt) Close() error {

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/proxy/assertion"
 )
 
@@ -19,7 +20,9 @@ func (f *Forwarder) assert(out *outboundRequest) *refusal.Error {
 // contentOf returns the content of the request, if all of it is in memory.
 func contentOf(out *outboundRequest) assertion.Content {
 	if out.buffered != nil {
-		return assertion.Content{Bytes: out.buffered.body, Complete: true}
+		if content, complete := out.buffered.Body(); complete {
+			return assertion.Content{Bytes: content, Complete: true}
+		}
 	}
 	content, complete := out.body.Held()
 	return assertion.Content{Bytes: content, Complete: complete}
@@ -28,7 +31,7 @@ func contentOf(out *outboundRequest) assertion.Content {
 // holdBound holds a small body that is not buffered, if the assertion contains its digest.
 // So the digest does not depend on the HTTP client that sends the request.
 func (f *Forwarder) holdBound(out *outboundRequest) error {
-	if n := out.body.Length(); n <= 0 || n > maxBuffered || !f.signer().Binds() {
+	if n := out.body.Length(); n <= 0 || n > client.MaxBuffered || !f.signer().Binds() {
 		return nil
 	}
 	_, err := out.body.Hold(out.g.Client().Name())

@@ -13,8 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
-// A declared body of this length does not use the fast path, which sends a body after it
-// has been received completely.
+// A declared body of this length is not received completely before it is sent.
 const (
 	long         = 64<<10 + 1
 	declaredLong = "Content-Length: 65537"
@@ -30,15 +29,15 @@ func TestEarlyResponse(t *testing.T) {
 		{"declared", declaredLong, "abc", hidden},
 		{"chunked", "Transfer-Encoding: chunked", chunks("abc"), hidden},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	for w, tt := range allRoutes(tests) {
+		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			t.Parallel()
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				_, _ = c.Head()
 				c.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
 				c.Rest()
 			})
-			g := newGateway(t, options{upstream: up.Addr, maxBody: long})
+			g := newGateway(t, options{route: w, upstream: up.Addr, maxBody: long})
 			c := rawhttp.Dial(t, g.addr)
 			c.Send(post([]string{tt.framing}, tt.first))
 			res := c.Response(t, http.MethodPost)
@@ -62,19 +61,24 @@ func TestEarlyResponse(t *testing.T) {
 // upstream refuses connections.
 func TestEarlyFailure(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, options{upstream: upstream.Refusing(t), maxBody: long})
-	c := rawhttp.Dial(t, g.addr)
-	hidden := get("/hidden")
-	c.Send(post([]string{declaredLong}, "abc"))
-	if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
-		t.Errorf("status %d, close %t: want 502 and close", res.StatusCode, res.Close)
-	}
-	<-g.results
-	c.Send(hidden)
-	c.WantClosed(t)
-	g.server.Close()
-	if n := len(g.results); n != 0 {
-		t.Errorf("%d more requests, want none", n)
+	for _, w := range routes {
+		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, options{route: w, upstream: upstream.Refusing(t), maxBody: long})
+			c := rawhttp.Dial(t, g.addr)
+			hidden := get("/hidden")
+			c.Send(post([]string{declaredLong}, "abc"))
+			if res := c.Response(t, http.MethodPost); res.StatusCode != http.StatusBadGateway || !res.Close {
+				t.Errorf("status %d, close %t: want 502 and close", res.StatusCode, res.Close)
+			}
+			<-g.results
+			c.Send(hidden)
+			c.WantClosed(t)
+			g.server.Close()
+			if n := len(g.results); n != 0 {
+				t.Errorf("%d more requests, want none", n)
+			}
+		})
 	}
 }
 

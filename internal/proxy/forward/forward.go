@@ -59,7 +59,7 @@ type Forwarder struct {
 	vary       *Vary
 	signer     func() *assertion.Signer
 	buffers    sync.Pool // of *[bufferSize]byte
-	requests   sync.Pool // of *bufferedRequest that have been sent
+	requests   sync.Pool // of *client.Request that have been sent
 }
 
 // New makes a Forwarder. Close its idle connections with [Forwarder.Close].

@@ -21,7 +21,7 @@ type outboundRequest struct {
 	// listed are the names in the Connection fields of the client.
 	listed headers.Options
 	// buffered is the request in memory, or nil if net/http's transport has to stream it.
-	buffered *bufferedRequest
+	buffered *client.Request
 }
 
 // eachField calls add with each field of the request to the upstream: first the client's
@@ -58,19 +58,13 @@ func addIdentity(g access.Grant, hop Hop, add func(name, value string)) {
 	}
 }
 
-// bufferedRequest is a request that is in memory with its body, for a [client.Client].
-type bufferedRequest struct {
-	request client.Request
-	body    []byte
-}
-
 // writeRequest serializes the buffered request for the address to.
 func (f *Forwarder) writeRequest(to *url.URL, out *outboundRequest) {
-	buffered := out.buffered
+	m := out.buffered
 	_, host := upstream.Origin(to)
-	buffered.request.Begin(out.g.Method(), out.g.Target().String(), host)
-	f.eachField(out, buffered.request.Field)
-	buffered.request.End(buffered.body)
+	m.Begin(out.g.Method(), out.g.Target().String(), host)
+	f.eachField(out, m.Field)
+	m.End()
 }
 
 // transportRequest returns the request for net/http's transport and the address to. The

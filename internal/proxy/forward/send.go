@@ -12,10 +12,6 @@ import (
 	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
-// maxBuffered is the length of the longest body that is buffered together with its
-// request, in bytes.
-const maxBuffered = 64 << 10
-
 // send reserves a place for the request and sends it. When an address is unreachable, the
 // request was not sent, so send tries the next address. After any other failure the
 // upstream may have received the request, and it is not sent again. The error is a
@@ -55,24 +51,25 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 }
 
 // buffer reads a small body before a place is reserved, so a client that sends slowly
-// holds no place, and the request can be sent to more than one address. For a request that
-// net/http's transport has to stream, it only holds the body if the assertion needs it.
-func (f *Forwarder) buffer(out *outboundRequest) (err error) {
-	if n := out.body.Length(); f.clients == nil || n < 0 || n > maxBuffered {
+// holds no place. A longer body is read while it is sent, except for its beginning. For a
+// request that net/http's transport has to send, buffer only holds the body if the
+// assertion needs it.
+func (f *Forwarder) buffer(out *outboundRequest) error {
+	if f.clients == nil || out.body.Length() < 0 {
 		return f.holdBound(out)
 	}
 	var ok bool
-	if out.buffered, ok = f.requests.Get().(*bufferedRequest); !ok { // the pool is empty
-		out.buffered = new(bufferedRequest)
+	if out.buffered, ok = f.requests.Get().(*client.Request); !ok { // the pool is empty
+		out.buffered = new(client.Request)
 	}
-	out.buffered.body, err = out.body.ReadAll(out.buffered.body)
-	return err
+	return out.buffered.ReadBody(out.body, out.body.Length())
 }
 
-// recycle keeps the memory of the buffered request for another request. The response must
-// not be used any more.
+// recycle keeps the memory of the buffered request for another request, without the client's
+// body. The response must not be used any more.
 func (f *Forwarder) recycle(out *outboundRequest) {
 	if out.buffered != nil {
+		_ = out.buffered.ReadBody(nil, 0)
 		f.requests.Put(out.buffered)
 	}
 }
@@ -83,7 +80,7 @@ func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundReque
 		return f.stream(reservation, out)
 	}
 	f.writeRequest(reservation.URL(), out)
-	return f.clients[reservation.Index()].Do(out.r.Context(), &out.buffered.request)
+	return f.clients[reservation.Index()].Do(out.r.Context(), out.buffered)
 }
 
 // stream sends the request with net/http's transport. When a kept connection turns out to
