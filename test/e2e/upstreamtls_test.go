@@ -24,7 +24,10 @@ import (
 // pki is the PKI of a service, which has no relation to the master key.
 type pki struct{ ca.CA }
 
-func newPKI(t *testing.T) pki { return pki{ca.New(t, ca.Current)} }
+func newPKI(t *testing.T) pki {
+	t.Helper()
+	return pki{ca.New(t, ca.Current)}
+}
 
 // issue returns a certificate for schedule.internal and its key, in PEM.
 func (p pki) issue(t *testing.T, changes ...ca.Change) (cert, key string) {

@@ -4,8 +4,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,12 +22,7 @@ type unixService struct {
 
 func newUnixService(t *testing.T) *unixService {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &unixService{path: filepath.Join(dir, "service.sock"), requests: make(chan string, 100)}
+	s := &unixService{path: filepath.Join(t.TempDir(), "s"), requests: make(chan string, 1000)}
 	s.start(t)
 	t.Cleanup(s.stop)
 	return s
@@ -58,6 +53,7 @@ func TestUpstreamUnix(t *testing.T) {
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
 	withBothHTTP(t, func(t *testing.T, env harness.Env) {
+		t.Helper()
 		s := newUnixService(t)
 		u := &harness.Upstream{URL: "unix:" + s.path}
 		env = harness.GatewayEnv(m.PublicKey, u).With(env)
@@ -88,4 +84,35 @@ func TestUpstreamUnix(t *testing.T) {
 		s.start(t)
 		want(http.StatusOK)
 	})
+}
+
+// TestUpstreamUnixHealth checks that health checks take a socket out and bring it back, and
+// that requests go to the other socket meanwhile.
+func TestUpstreamUnixHealth(t *testing.T) {
+	t.Parallel()
+	m := harness.NewMasterKey(t, "p256")
+	mail := m.Issue(t, harness.OU("mail"))
+	one, two := newUnixService(t), newUnixService(t)
+	u := &harness.Upstream{URL: "unix:" + one.path + ",unix:" + two.path}
+	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.Env{"UPSTREAM_HEALTH_PATH": "/healthz"}))
+	want := func(upstreams ...string) {
+		t.Helper()
+		for range 4 {
+			a := harness.Send(t, g.Addr, harness.Get("/events", mail))
+			line := g.AuditLineOf(t, a.Header.Get("X-Request-Id"))
+			if a.Status != http.StatusOK || !slices.Contains(upstreams, line.Upstream) {
+				t.Errorf("want 200 from one of %q, found %d from %q", upstreams, a.Status, line.Upstream)
+			}
+		}
+	}
+	first, second := "unix:"+one.path, "unix:"+two.path
+	want(first, second)
+	seen := g.Stderr.Len()
+	one.stop()
+	waitUpstreamState(t, g, seen, "upstream is out", first)
+	want(second)
+	seen = g.Stderr.Len()
+	one.start(t)
+	waitUpstreamState(t, g, seen, "upstream is back", first)
+	want(first, second)
 }

@@ -18,7 +18,10 @@ import (
 // authority issues certificates that are valid now.
 type authority struct{ ca.CA }
 
-func newAuthority(t *testing.T) authority { return authority{ca.New(t, ca.Current)} }
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	return authority{ca.New(t, ca.Current)}
+}
 
 // issue returns a certificate for schedule.internal with its key.
 func (a authority) issue(t *testing.T, changes ...ca.Change) tls.Certificate {

@@ -195,13 +195,7 @@ func TestKeptConnections(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	}))
 	t.Cleanup(srv.Close)
-	u, err := url.Parse(srv.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(srv.Certificate())
-	p := pools.New(pools.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
+	p, roots := securePool(t, srv)
 	g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 	for range 5 {
 		if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.Text != "abc" {

@@ -24,6 +24,18 @@ func clientCertificate(t *testing.T, authority ca.CA, serial int64) *tls.Certifi
 	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
 }
 
+// securePool returns a pool of one server and the root certificates that verify it.
+func securePool(t *testing.T, srv *httptest.Server) (*pools.Pool, *x509.CertPool) {
+	t.Helper()
+	u, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	return pools.New(pools.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now}), roots
+}
+
 // TestReplacedCertificate checks that no request uses a connection that was made with a
 // replaced client certificate, whether its body is buffered or streamed, and that every body
 // arrives completely.
@@ -37,15 +49,9 @@ func TestReplacedCertificate(t *testing.T) {
 	srv.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	u, err := url.Parse(srv.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(srv.Certificate())
+	p, roots := securePool(t, srv)
 	security := dialer.Security{Roots: roots, Certificate: clientCertificate(t, authority, 1)}
 	d := dialer.New(dialer.Options{Timeout: time.Minute}, security)
-	p := pools.New(pools.Options{Addresses: []*url.URL{u}, MaxInFlight: 100, Now: time.Now})
 	g := newGateway(t, options{pool: p, dialer: d})
 	serial := int64(1)
 	for range 3 {
