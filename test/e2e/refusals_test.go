@@ -10,6 +10,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -17,7 +18,12 @@ import (
 // one way.
 func TestEveryReason(t *testing.T) {
 	t.Parallel()
-	m, otherKey := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "rsa")
+	m, otherKey, partner := harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "rsa"), harness.NewMasterKey(t, "p256")
+	partnerKeys, err := trust.ParseKeyring([]byte(partner.PublicKey), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := "anchors:\n  - key: " + partnerKeys.Anchors()[0].ID().Short() + "\n    clients: [partner]\n"
 	hung := make(chan struct{})
 	u := harness.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -31,8 +37,8 @@ func TestEveryReason(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { close(hung) })
-	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.Env{
-		"ACCESS_RULES":         harness.AllowAllRules + "deny:\n  - client: leaked\n",
+	g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey+partner.PublicKey, u).With(harness.Env{
+		"ACCESS_RULES":         harness.AllowAllRules + scope + "deny:\n  - client: leaked\n",
 		"AUTH_MAX_LIFETIME":    "720h",
 		"MAX_BODY_BYTES":       "1KiB",
 		"MAX_CREDENTIAL_BYTES": "8KiB",
@@ -86,6 +92,7 @@ func TestEveryReason(t *testing.T) {
 		{"space behind", refusal.IdentityInvalid, base, as(harness.OU("mail ")), false},
 		{"comma", refusal.IdentityInvalid, base, as(harness.OU("mail,social")), false},
 		{"not ASCII", refusal.IdentityInvalid, base, as(harness.OU("mаil")), false}, // the а is Cyrillic
+		{"a client of another key", refusal.IdentityOutOfScope, harness.Get("/events", partner.Issue(t, harness.OU("partner"))), harness.Get("/events", partner.Issue(t, harness.OU("mail"))), false},
 
 		{"no rule", refusal.AccessDenied, base, harness.Request{Method: "DELETE", Target: "/events", Header: base.Header}, false},
 		{"client denied", refusal.AccessDenied, as(harness.OU("leaks")), as(harness.OU("leaked")), false},
