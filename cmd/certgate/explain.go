@@ -89,7 +89,7 @@ func (c explainCommand) decide(conf config.Config, certs []*x509.Certificate) ga
 	g := gate.Gate{
 		Identifier: gate.Verification{Verifier: conf.Verifier(), Names: conf.Rules.Names, MaxCredentialBytes: conf.MaxCredentialBytes},
 		Policy:     conf.Rules.Policy,
-		Possession: gate.Possession{Default: conf.Proof, Verifier: verifier},
+		Signatures: gate.SignaturePolicy{Default: conf.Proof, Verifier: verifier},
 	}
 	r := gate.Request{
 		Time:       time.Now(),
@@ -110,14 +110,14 @@ func withSignature(d gate.Decision, v *httpsig.Verifier) gate.Decision {
 	if !d.LooksAtSignatures() {
 		return d
 	}
-	unable := refusal.Of(v.Able(d.Client))
+	unable := refusal.Of(v.CheckKey(d.Client))
 	switch {
 	case unable == nil:
 		d.Auth = gate.Signed
 	case d.Proof == access.ProofObserve:
 		d.WouldRefuse = unable
 	default:
-		d.Last, d.Grant, d.Denial = gate.Proof, access.Grant{}, unable
+		d.Last, d.Grant, d.Refusal = gate.Proof, access.Grant{}, unable
 	}
 	return d
 }
@@ -130,16 +130,16 @@ func explain(d gate.Decision, conf config.Config) explanation {
 	case d.Signed.Valid(): // as in the audit line
 		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient
 	}
-	if d.Denial != nil {
-		e.Decision, e.Status = refused, d.Denial.Reason.Status()
-		e.Reason = string(d.Denial.Reason)
+	if d.Refusal != nil {
+		e.Decision, e.Status = refused, d.Refusal.Reason.Status()
+		e.Reason = string(d.Refusal.Reason)
 	}
 	result := "passed"
 	for _, step := range gate.Steps() {
 		s := stepResult{Step: step, Result: result}
 		switch {
-		case d.Denial != nil && step == d.Last:
-			s.Result, s.Detail = "failed", d.Denial.Detail
+		case d.Refusal != nil && step == d.Last:
+			s.Result, s.Detail = "failed", d.Refusal.Detail
 			result = "not reached"
 		case result == "passed":
 			s.Detail = describeStep(step, d, conf.Rules.Names)

@@ -68,7 +68,7 @@ func TestPlaceholdersAllowNothing(t *testing.T) {
 	d := g.Decide(gate.Request{
 		Time: now, Credential: []string{certheader.Encode(certheader.Base64DER, cert.Raw)}, Method: "GET", Target: "/unused",
 	})
-	if d.Denial == nil || d.Denial.Reason != refusal.AccessDenied {
-		t.Errorf("want %s, found %v", refusal.AccessDenied, d.Denial)
+	if d.Refusal == nil || d.Refusal.Reason != refusal.AccessDenied {
+		t.Errorf("want %s, found %v", refusal.AccessDenied, d.Refusal)
 	}
 }

@@ -130,14 +130,14 @@ func (g *Gateway) newGate() *gate.Gate {
 	return &gate.Gate{
 		Identifier: certcache.New(g.throttle.Wrap(verification)),
 		Policy:     c.Rules.Policy,
-		Possession: newPossession(c, g.throttle, g.nonces),
+		Signatures: newSignaturePolicy(c, g.throttle, g.nonces),
 		Throttle:   g.throttle.Refuse,
 	}
 }
 
-// newPossession returns the signature requirements of a configuration.
-func newPossession(c config.Config, guard *throttle.Guard, nonces httpsig.Nonces) gate.Possession {
-	return gate.Possession{
+// newSignaturePolicy returns the signature requirements of a configuration.
+func newSignaturePolicy(c config.Config, guard *throttle.Guard, nonces httpsig.Nonces) gate.SignaturePolicy {
+	return gate.SignaturePolicy{
 		Default: c.Proof,
 		Verifier: &httpsig.Verifier{
 			CredentialHeader: c.AuthHeader, Authorities: c.PublicAuthorities,

@@ -33,7 +33,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.logStart()
 	// The checks run until the end of the drain, because requests in flight may need a
-	// recovered upstream address or spend a nonce.
+	// recovered upstream address or use a nonce.
 	checking, endChecks := context.WithCancel(context.WithoutCancel(ctx))
 	defer endChecks() // before serving.Wait
 	serving.Go(func() { g.supervise(failed, func() error { g.pool.RunHealthChecks(checking); return nil }) })

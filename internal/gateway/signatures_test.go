@@ -43,11 +43,11 @@ func TestRequiredSignatures(t *testing.T) {
 func wantDecision(t *testing.T, d gate.Decision, want refusal.Reason) {
 	t.Helper()
 	var reason refusal.Reason
-	if d.Denial != nil {
-		reason = d.Denial.Reason
+	if d.Refusal != nil {
+		reason = d.Refusal.Reason
 	}
 	if reason != want || d.Grant.Valid() != (want == "") {
-		t.Errorf("%v, want reason %q", d.Denial, want)
+		t.Errorf("%v, want reason %q", d.Refusal, want)
 	}
 }
 
@@ -67,8 +67,8 @@ func TestObservedSignatures(t *testing.T) {
 	seen := map[refusal.Reason]bool{}
 	eventually(t, "a signature that is not verified", func() bool {
 		d := r.gate.Load().Decide(wrong)
-		if d.Denial != nil || d.WouldRefuse == nil {
-			t.Fatalf("%v, %v on record, want it to pass with a refusal on record", d.Denial, d.WouldRefuse)
+		if d.Refusal != nil || d.WouldRefuse == nil {
+			t.Fatalf("%v, %v on record, want it to pass with a refusal on record", d.Refusal, d.WouldRefuse)
 		}
 		seen[d.WouldRefuse.Reason] = true
 		return seen[refusal.RateLimited]

@@ -40,8 +40,8 @@ func TestThrottleProofFailures(t *testing.T) {
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "require", "AUTH_FAILURE_RATE": "1"}))
 	unsigned := gate.Request{Time: time.Now(), Credential: []string{newCredentials(t).header}, Method: http.MethodGet, Target: "/events", Header: http.Header{}}
 	eventually(t, "a delayed refusal", func() bool {
-		if d := r.gate.Load().Decide(unsigned); d.Denial == nil || d.Last != gate.Proof {
-			t.Fatalf("refused at %s with %v, want it at %s", d.Last, d.Denial, gate.Proof)
+		if d := r.gate.Load().Decide(unsigned); d.Refusal == nil || d.Last != gate.Proof {
+			t.Fatalf("refused at %s with %v, want it at %s", d.Last, d.Refusal, gate.Proof)
 		}
 		return r.throttle.Delayed() == 1
 	})

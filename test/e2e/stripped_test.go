@@ -19,7 +19,7 @@ func TestStrippedFields(t *testing.T) {
 	withBothHTTP(t, func(t *testing.T, env harness.Env) {
 		g := harness.NewGateway(t, m, env)
 		for _, group := range headers.Stripped() {
-			if group.Kind == headers.Hop || group.Kind == headers.Framing { // they change the request itself
+			if group.Kind == headers.HopByHop || group.Kind == headers.Framing { // they change the request itself
 				continue
 			}
 			// Names that the fast path parses, and names that it passes to net/http.

@@ -38,8 +38,8 @@ func TestAdmit(t *testing.T) {
 			}
 			d := g.Admit(tt.request)
 			var reason refusal.Reason
-			if d.Denial != nil {
-				reason = d.Denial.Reason
+			if d.Refusal != nil {
+				reason = d.Refusal.Reason
 			}
 			if reason != tt.want || d.Last != tt.last {
 				t.Errorf("reason %q at %s, want %q at %s", reason, d.Last, tt.want, tt.last)
@@ -47,7 +47,7 @@ func TestAdmit(t *testing.T) {
 			if d.Grant.Valid() || d.Rule != "" {
 				t.Error("want no grant, found one")
 			}
-			if d.Denial == nil && !d.Client.Valid() {
+			if d.Refusal == nil && !d.Client.Valid() {
 				t.Error("want a client, found none")
 			}
 		})

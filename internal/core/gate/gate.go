@@ -24,8 +24,8 @@ type Gate struct {
 	Identifier Identifier
 	// Policy holds the access rules. Nil allows nothing.
 	Policy *access.Policy
-	// Possession holds the requirement for signatures and verifies them.
-	Possession Possession
+	// Signatures states which requests must be signed, and verifies signatures.
+	Signatures SignaturePolicy
 	// Throttle receives each refusal of a client on the deny list, with the source of the
 	// request and the client's name. It returns the refusal or replaces it, and may delay
 	// its caller. Nil returns the refusal at once.
@@ -114,7 +114,7 @@ const (
 // Steps lists the steps in their order.
 func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access, Proof, Rate} }
 
-// Decision is the result of the checks. Denial is nil exactly when Grant is valid. The other
+// Decision is the result of the checks. Refusal is nil exactly when Grant is valid. The other
 // fields are set by the checks that ran, for the log.
 type Decision struct {
 	// Last is the step that refused, or [Rate].
@@ -140,7 +140,7 @@ type Decision struct {
 	// observed, and nil otherwise.
 	WouldRefuse *refusal.Error
 	Grant       access.Grant
-	Denial      *refusal.Error
+	Refusal     *refusal.Error
 }
 
 // Decide runs the checks and stops at the first refusal. An allowed request takes one token
@@ -149,14 +149,14 @@ func (g *Gate) Decide(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	if err := g.decide(&r, &d); err != nil {
 		d.Grant = access.Grant{}
-		d.Denial = asRefusal(err)
+		d.Refusal = asRefusal(err)
 	}
 	return d
 }
 
 // Admit runs the checks that identify the client, and the deny list. It checks no rule and
 // takes no token. The gateway uses it for requests that it serves itself. The Grant is never
-// valid, so the request cannot be forwarded. Denial is nil if the client is verified and not denied.
+// valid, so the request cannot be forwarded. Refusal is nil if the client is verified and not denied.
 func (g *Gate) Admit(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	err := g.identify(&r, &d)
@@ -165,7 +165,7 @@ func (g *Gate) Admit(r Request) (d Decision) {
 		err = g.admit(&r, d.Client)
 	}
 	if err != nil {
-		d.Denial = asRefusal(err)
+		d.Refusal = asRefusal(err)
 	}
 	return d
 }

@@ -220,19 +220,19 @@ func TestDecideNamesTheRefusedClient(t *testing.T) {
 	}
 }
 
-// check holds a decision to its one rule: Denial is nil exactly when Grant is
+// check holds a decision to its one rule: Refusal is nil exactly when Grant is
 // valid.
 func check(t *testing.T, d gate.Decision, want refusal.Reason) {
 	t.Helper()
 	var have refusal.Reason
-	if d.Denial != nil {
-		have = d.Denial.Reason
+	if d.Refusal != nil {
+		have = d.Refusal.Reason
 	}
 	if have != want {
 		t.Errorf("reason %q, want %q", have, want)
 	}
-	if d.Grant.Valid() != (d.Denial == nil) {
-		t.Errorf("grant valid %t, denial %v: want exactly one", d.Grant.Valid(), d.Denial)
+	if d.Grant.Valid() != (d.Refusal == nil) {
+		t.Errorf("grant valid %t, refusal %v: want exactly one", d.Grant.Valid(), d.Refusal)
 	}
 }
 
@@ -261,8 +261,8 @@ func TestDecideLimitsTheRate(t *testing.T) {
 	check(t, g.Decide(mail), "")
 	d := g.Decide(mail)
 	check(t, d, refusal.RateLimited)
-	if d.Last != gate.Rate || d.Rule != "add" || d.Client.Name() != "mail" || !d.Certificate.Valid() || d.Denial.RetryAfter != 40*time.Second {
-		t.Errorf("refused at %s of rule %q, try again in %s: want all that an access_denied has, and the rule", d.Last, d.Rule, d.Denial.RetryAfter)
+	if d.Last != gate.Rate || d.Rule != "add" || d.Client.Name() != "mail" || !d.Certificate.Valid() || d.Refusal.RetryAfter != 40*time.Second {
+		t.Errorf("refused at %s of rule %q, try again in %s: want all that an access_denied has, and the rule", d.Last, d.Rule, d.Refusal.RetryAfter)
 	}
 	check(t, g.Decide(social), "")
 	mail.Time = mail.Time.Add(40 * time.Second)
@@ -321,8 +321,8 @@ func BenchmarkDecide(b *testing.B) {
 			r := gate.Request{Time: now, Credential: header(bb.cert), Method: "POST", Target: "/events"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if d := g.Decide(r); (d.Denial == nil) != (bb.name == "granted") {
-					b.Fatal(d.Denial)
+				if d := g.Decide(r); (d.Refusal == nil) != (bb.name == "granted") {
+					b.Fatal(d.Refusal)
 				}
 			}
 		})

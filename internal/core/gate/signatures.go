@@ -18,9 +18,9 @@ const (
 	MTLS   = "mtls"   // by a TLS handshake with a trusted proxy
 )
 
-// Possession holds the requirement for signatures and verifies them. The zero value
+// SignaturePolicy holds the requirement for signatures and verifies them. The zero value
 // requires signatures where a rule does, and accepts none.
-type Possession struct {
+type SignaturePolicy struct {
 	// Default applies to rules without a proof setting. Unsaid means off.
 	Default access.Proof
 	// Verifier verifies signatures. Nil accepts none.
@@ -34,7 +34,7 @@ type Possession struct {
 }
 
 // required returns the setting of the rule, or the default.
-func (p *Possession) required(g access.Grant) access.Proof {
+func (p *SignaturePolicy) required(g access.Grant) access.Proof {
 	return cmp.Or(g.Proof(), p.Default, access.ProofOff) // ProofUnsaid is the zero value
 }
 
@@ -44,7 +44,7 @@ func (d *Decision) LooksAtSignatures() bool {
 	return d.Proof != access.ProofOff && d.Proof != access.ProofUnsaid
 }
 
-func (p *Possession) callGuard(source netip.Addr, client string, check func() error) error {
+func (p *SignaturePolicy) callGuard(source netip.Addr, client string, check func() error) error {
 	if p.Guard == nil {
 		return check()
 	}
@@ -55,11 +55,11 @@ func (p *Possession) callGuard(source netip.Addr, client string, check func() er
 // signature it records the refusal and allows the request. An error of reading the body
 // is reported when the request is forwarded.
 func (g *Gate) prove(r *Request, d *Decision) error {
-	d.Proof = g.Possession.required(d.Grant)
+	d.Proof = g.Signatures.required(d.Grant)
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
 	}
-	p := g.Possession
+	p := g.Signatures
 	if d.Proof == access.ProofObserve {
 		p.Guard = p.Observer
 	}
@@ -82,7 +82,7 @@ type signedRequest struct {
 
 // verify runs the steps of package httpsig. The guard limits the signature verification
 // and counts the failures of the other steps. It is not held while the body is read.
-func (p *Possession) verify(s signedRequest, now time.Time) error {
+func (p *SignaturePolicy) verify(s signedRequest, now time.Time) error {
 	var checked httpsig.Checked
 	err := p.callGuard(s.source, s.client.Name(), func() error {
 		statement, err := p.Verifier.Read(s.message, now)
@@ -95,9 +95,9 @@ func (p *Possession) verify(s signedRequest, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	proven, err := p.Verifier.Spend(checked, s.message, now)
-	if err == nil && !proven.Valid() {
-		return refusal.New(refusal.Internal, "want a proof, found none")
+	verified, err := p.Verifier.Finish(checked, s.message, now)
+	if err == nil && !verified.Valid() {
+		return refusal.New(refusal.Internal, "want a verified signature, found none")
 	}
 	if e := refusal.Of(err); e != nil && (e.Reason == refusal.ProofDigest || e.Reason == refusal.ProofReplayed) {
 		return p.callGuard(s.source, s.client.Name(), func() error { return err })
@@ -107,11 +107,11 @@ func (p *Possession) verify(s signedRequest, now time.Time) error {
 
 // missingProof replaces the refusal of a missing signature if the client's key cannot sign at all.
 // Other errors are returned unchanged.
-func (p *Possession) missingProof(err error, client identity.Client) error {
+func (p *SignaturePolicy) missingProof(err error, client identity.Client) error {
 	if e := refusal.Of(err); e == nil || e.Reason != refusal.ProofMissing {
 		return err
 	}
-	if unable := p.Verifier.Able(client); unable != nil {
+	if unable := p.Verifier.CheckKey(client); unable != nil {
 		return unable
 	}
 	return err

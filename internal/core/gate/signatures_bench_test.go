@@ -24,13 +24,13 @@ import (
 // time would cost more than what is measured.
 type forgetful struct{}
 
-func (forgetful) Spend(httpsig.Nonce) error { return nil }
+func (forgetful) Use(httpsig.Nonce) error { return nil }
 
-// BenchmarkPossession is the whole decision about an event of 120 bytes whose
+// BenchmarkSignatures is the whole decision about an event of 120 bytes whose
 // certificate is remembered: with the certificate alone, and signed with a key of
 // each kind. The signature is verified each time, so this is what signing adds to
 // every request.
-func BenchmarkPossession(b *testing.B) {
+func BenchmarkSignatures(b *testing.B) {
 	p384 := func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) }
 	for _, kind := range []struct {
 		name     string
@@ -56,8 +56,8 @@ func benchmarkDecide(b *testing.B, g *gate.Gate, r gate.Request, auth string) {
 	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
-		if d := g.Decide(r); d.Denial != nil || d.Auth != auth {
-			b.Fatalf("want it granted as %s, found %s and %v", auth, d.Auth, d.Denial)
+		if d := g.Decide(r); d.Refusal != nil || d.Auth != auth {
+			b.Fatalf("want it granted as %s, found %s and %v", auth, d.Auth, d.Refusal)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func possessing(b *testing.B, key crypto.Signer) (g *gate.Gate, bearer, signed g
 	return &gate.Gate{
 		Identifier: certcache.New(gate.Verification{Verifier: verifier, Names: identity.OU.Reader(), MaxCredentialBytes: 4096}),
 		Policy:     policy,
-		Possession: gate.Possession{Verifier: &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: forgetful{}}},
+		Signatures: gate.SignaturePolicy{Verifier: &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: forgetful{}}},
 	}, bearer, signed
 }
 

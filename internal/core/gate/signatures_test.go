@@ -22,7 +22,7 @@ import (
 // ledger remembers nonces in the plainest way.
 type ledger map[string]bool
 
-func (l ledger) Spend(n httpsig.Nonce) error {
+func (l ledger) Use(n httpsig.Nonce) error {
 	key := n.Key.String() + n.Value
 	if l[key] {
 		return refusal.New(refusal.ProofReplayed, "again")
@@ -75,7 +75,7 @@ func newStage(t *testing.T, setting access.Proof) *stage {
 	s.Gate = &gate.Gate{
 		Identifier: gate.Verification{Verifier: trust.NewVerifier(keyring, nil, trust.Limits{}), Names: identity.OU.Reader(), MaxCredentialBytes: 4096},
 		Policy:     policy,
-		Possession: gate.Possession{
+		Signatures: gate.SignaturePolicy{
 			Default:  setting,
 			Verifier: &httpsig.Verifier{CredentialHeader: "X-SSL-Auth", Nonces: s.nonces},
 			Guard: func(_ netip.Addr, client string, check func() error) error {
@@ -149,15 +149,15 @@ func (s *stage) want(t *testing.T, r gate.Request, reason refusal.Reason, last g
 	t.Helper()
 	d := s.Decide(r)
 	found, refused := refusal.Reason(""), refusal.Reason("")
-	if d.Denial != nil {
-		found = d.Denial.Reason
+	if d.Refusal != nil {
+		found = d.Refusal.Reason
 	}
 	if d.WouldRefuse != nil {
 		refused = d.WouldRefuse.Reason
 	}
 	if found != reason || d.Last != last || d.Auth != auth || refused != would || d.Grant.Valid() != (reason == "") {
 		t.Errorf("%s: want %q at %s with %s and %q on record, found %q at %s with %s and %q (%v)",
-			r.Target, reason, last, auth, would, found, d.Last, d.Auth, refused, d.Denial)
+			r.Target, reason, last, auth, would, found, d.Last, d.Auth, refused, d.Refusal)
 	}
 	if (d.Authority == "app.example") != (auth == gate.Signed) || auth != gate.Signed && d.Authority != "" {
 		t.Errorf("%s: want the host where the request is signed, and only there, found %q", r.Target, d.Authority)
@@ -191,19 +191,19 @@ func TestProofIsAsked(t *testing.T) {
 // TestProofFailsClosed: nobody to judge signatures, and no possession shown.
 func TestProofFailsClosed(t *testing.T) {
 	s := newStage(t, access.ProofOff)
-	s.Possession = gate.Possession{}
-	if d := s.Decide(s.signed(t, "/require")); d.Denial == nil || d.Grant.Valid() {
+	s.Signatures = gate.SignaturePolicy{}
+	if d := s.Decide(s.signed(t, "/require")); d.Refusal == nil || d.Grant.Valid() {
 		t.Error("no verifier: want a refusal, found none")
 	}
 	s = newStage(t, "always")
-	if d := s.Decide(s.bearer("/unsaid")); d.Denial == nil || d.Denial.Reason != refusal.ProofMissing {
-		t.Errorf("a setting that nobody knows: want proof_missing, found %v", d.Denial)
+	if d := s.Decide(s.bearer("/unsaid")); d.Refusal == nil || d.Refusal.Reason != refusal.ProofMissing {
+		t.Errorf("a setting that nobody knows: want proof_missing, found %v", d.Refusal)
 	}
 	r := newStage(t, access.ProofOff).bearer("/require")
 	r.Auth = "MTLS"
 	s = newStage(t, access.ProofOff)
 	r.Credential, r.Header = []string{s.header}, http.Header{}
-	if d := s.Decide(r); d.Denial == nil {
+	if d := s.Decide(r); d.Refusal == nil {
 		t.Error("another word than mtls: want a refusal, found none")
 	}
 }
@@ -283,7 +283,7 @@ func TestProofObserved(t *testing.T) {
 func TestProofObserver(t *testing.T) {
 	s := newStage(t, access.ProofOff)
 	spared := refusal.New(refusal.RateLimited, "spared")
-	s.Possession.Observer = func(_ netip.Addr, client string, _ func() error) error {
+	s.Signatures.Observer = func(_ netip.Addr, client string, _ func() error) error {
 		if client != "mail" {
 			t.Errorf("want the client's name, found %q", client)
 		}

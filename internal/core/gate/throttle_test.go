@@ -36,8 +36,8 @@ func TestThrottle(t *testing.T) {
 					return refusal.New(refusal.RateLimited, "too often")
 				}
 				d := decide(g, tt.request)
-				if calls != map[bool]int{true: 1}[tt.throttled] || tt.throttled != (d.Denial != nil && d.Denial.Reason == refusal.RateLimited) || tt.throttled && d.Grant.Valid() {
-					t.Errorf("%d calls and %v, want it throttled: %t", calls, d.Denial, tt.throttled)
+				if calls != map[bool]int{true: 1}[tt.throttled] || tt.throttled != (d.Refusal != nil && d.Refusal.Reason == refusal.RateLimited) || tt.throttled && d.Grant.Valid() {
+					t.Errorf("%d calls and %v, want it throttled: %t", calls, d.Refusal, tt.throttled)
 				}
 			})
 		}

@@ -32,7 +32,7 @@ func TestKindOf(t *testing.T) {
 		{headers.File, []string{"X-Accel-Redirect", "X-Accel-Mapping", "X-Sendfile", "X-Sendfile-Type"}},
 		{headers.Environment, []string{"Proxy"}},
 		{headers.Framing, []string{"Content-Length", "Transfer-Encoding"}},
-		{headers.Hop, []string{"Connection", "TE", "Upgrade", "Expect", "Keep-Alive", "Proxy-Authorization"}},
+		{headers.HopByHop, []string{"Connection", "TE", "Upgrade", "Expect", "Keep-Alive", "Proxy-Authorization"}},
 		{headers.Forwarded, []string{
 			"Accept", "Authorization", "Cookie", "Content-Type", "Signature", "X-Clientele", "X-SSLAuth", "Remote-Usher", "Client-Cer",
 			"X-Trace", "X-Forwardedness", "", "-", "X",

@@ -18,7 +18,7 @@ const (
 	File                    // The field selects a file that a web server sends.
 	Environment             // A CGI program reads the field as an environment variable.
 	Framing                 // The field determines the end of the message.
-	Hop                     // The field concerns one connection only.
+	HopByHop                // The field concerns one connection only.
 )
 
 // Group is one row of the table of stripped fields.
@@ -57,7 +57,7 @@ var stripped = [...]Group{
 	{File, []string{"X-Accel-*", "X-Sendfile*"}, "files that a web server is to send"},
 	{Environment, []string{"Proxy"}, "the variable `HTTP_PROXY` of a CGI program"},
 	{Framing, []string{"Content-Length", "Transfer-Encoding"}, "the length of the body, which certgate writes itself"},
-	{Hop, hopByHop[:], "the connection between the client and certgate"},
+	{HopByHop, hopByHop[:], "the connection between the client and certgate"},
 }
 
 // Stripped returns the table of the fields that are stripped from every request.

@@ -94,18 +94,18 @@ func changed(value string, at int, by byte) string {
 }
 
 // refusedFor asserts that the message with the changed part is refused and that its
-// nonce is not spent.
+// nonce is not used.
 func refusedFor(tb rapid.TB, v *httpsig.Verifier, n *nonces, p party, good httpsig.Message, one part, value string) {
 	tb.Helper()
 	m := with(good, nil)
 	one.set(&m, value)
-	proven, err := prove(v, m, p.client, now)
+	verified, err := prove(v, m, p.client, now)
 	refused := refusal.Of(err)
 	if refused == nil || !slices.Contains(one.reasons, refused.Reason) {
 		tb.Errorf("%s %.80q: want one of %q, found %v", one.name, value, one.reasons, err)
 	}
-	if proven.Valid() || n.asked > 0 {
-		tb.Errorf("%s %.80q: want nothing proven and no nonce spent", one.name, value)
+	if verified.Valid() || n.asked > 0 {
+		tb.Errorf("%s %.80q: want nothing proven and no nonce used", one.name, value)
 	}
 }
 

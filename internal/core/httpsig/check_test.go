@@ -89,7 +89,7 @@ func TestUnusableKeys(t *testing.T) {
 				t.Errorf("hint %q, Accept-Signature %q", refused.Hint, refused.AcceptSignature)
 			}
 			if n.asked > 0 {
-				t.Error("a nonce was spent")
+				t.Error("a nonce was used")
 			}
 		})
 	}
@@ -150,7 +150,7 @@ func TestZeroValues(t *testing.T) {
 		_, err = v.Check(httpsig.Statement{}, other, p.client)
 		wantReason(t, err, invalid)
 		wantDetail(t, err, "a signature that was read")
-		_, err = v.Spend(httpsig.Checked{}, other, now)
+		_, err = v.Finish(httpsig.Checked{}, other, now)
 		wantReason(t, err, invalid)
 		wantDetail(t, err, "a signature that was checked")
 	}
@@ -158,7 +158,7 @@ func TestZeroValues(t *testing.T) {
 	wantReason(t, err, invalid)
 	_, err = v.Read(httpsig.Message{}, time.Time{})
 	wantReason(t, err, missing)
-	if (httpsig.Proven{}).Valid() {
+	if (httpsig.Verified{}).Valid() {
 		t.Error("want the zero value invalid, found it valid")
 	}
 	for _, bad := range []*httpsig.Verifier{nil, {}, {CredentialHeader: "X-SSL-Auth"}, {Nonces: &nonces{}}} {
@@ -166,12 +166,12 @@ func TestZeroValues(t *testing.T) {
 		wantReason(t, err, invalid)
 		_, err = bad.Check(s, m, p.client)
 		wantReason(t, err, invalid)
-		_, err = bad.Spend(checked, m, now)
+		_, err = bad.Finish(checked, m, now)
 		wantReason(t, err, invalid)
 	}
 }
 
-// TestAnotherMessage asserts that Check and Spend refuse a message other than the one
+// TestAnotherMessage asserts that Check and Finish refuse a message other than the one
 // that was read.
 func TestAnotherMessage(t *testing.T) {
 	p := newParty(t)
@@ -193,10 +193,10 @@ func TestAnotherMessage(t *testing.T) {
 			wantReason(t, err, invalid)
 			checked, err := v.Check(s, m, p.client)
 			wantReason(t, err, "")
-			_, err = v.Spend(checked, other, now)
+			_, err = v.Finish(checked, other, now)
 			wantReason(t, err, invalid)
 			if n.asked > 0 {
-				t.Error("a nonce was spent")
+				t.Error("a nonce was used")
 			}
 		})
 	}
@@ -224,7 +224,7 @@ func TestAnotherBody(t *testing.T) {
 			c := checked(t, v, p, tt.m)
 			m := tt.m
 			tt.change(&m)
-			_, err := v.Spend(c, m, now)
+			_, err := v.Finish(c, m, now)
 			wantReason(t, err, tt.want)
 			if (n.asked > 0) != (tt.want == "") {
 				t.Errorf("nonces was asked %d times", n.asked)
@@ -245,7 +245,7 @@ func TestHeaderIsCopied(t *testing.T) {
 	clear(m.Header)
 	checked, err := v.Check(s, m, p.client)
 	wantReason(t, err, "")
-	_, err = v.Spend(checked, m, now)
+	_, err = v.Finish(checked, m, now)
 	wantReason(t, err, "")
 }
 

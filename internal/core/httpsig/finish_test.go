@@ -47,13 +47,13 @@ func TestPeriod(t *testing.T) {
 			_, err := v.Read(m, tt.at)
 			wantReason(t, err, tt.want)
 			if n.asked > 0 {
-				t.Error("a nonce was spent")
+				t.Error("a nonce was used")
 			}
 		})
 	}
 }
 
-// checked returns the argument of Spend, for a message read at now.
+// checked returns the argument of Finish, for a message read at now.
 func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) httpsig.Checked {
 	t.Helper()
 	s, err := v.Read(m, now)
@@ -67,7 +67,7 @@ func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) http
 	return c
 }
 
-// TestPeriodEndsMeanwhile asserts that Spend refuses a signature that expires after Read,
+// TestPeriodEndsMeanwhile asserts that Finish refuses a signature that expires after Read,
 // because the store may have discarded its nonce, even if the caller passes the same time
 // to both steps.
 func TestPeriodEndsMeanwhile(t *testing.T) {
@@ -101,7 +101,7 @@ func TestPeriodEndsMeanwhile(t *testing.T) {
 				}
 				c := checked(t, v, p, slow)
 				time.Sleep(tt.wait)
-				_, err := v.Spend(c, slow, now.Add(tt.at))
+				_, err := v.Finish(c, slow, now.Add(tt.at))
 				wantReason(t, err, tt.want)
 				if (n.asked > 0) != (tt.want == "") {
 					t.Errorf("nonces was asked %d times", n.asked)
@@ -111,7 +111,7 @@ func TestPeriodEndsMeanwhile(t *testing.T) {
 	}
 }
 
-// TestNonce asserts the Nonce that Spend passes to the store.
+// TestNonce asserts the Nonce that Finish passes to the store.
 func TestNonce(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -119,14 +119,14 @@ func TestNonce(t *testing.T) {
 		v, n := newVerifier()
 		c := checked(t, v, p, m)
 		at := now.Add(time.Second)
-		_, err := v.Spend(c, m, at)
+		_, err := v.Finish(c, m, at)
 		wantReason(t, err, "")
 		own := p.client.Certificate().OwnKeyID()
 		want := httpsig.Nonce{
 			Key: own, Client: "mail", Value: terms().Nonce,
 			Now: at, Until: time.Unix(now.Unix()+60+60+10, 0),
 		}
-		if got := n.spent[own.String()+terms().Nonce]; got != want {
+		if got := n.used[own.String()+terms().Nonce]; got != want {
 			t.Errorf("want %+v, found %+v", want, got)
 		}
 	})
@@ -139,19 +139,19 @@ func TestNonceIsForTheKey(t *testing.T) {
 	p := i.issue(p256(t))
 	renewed, other := i.issue(p.key), i.issue(p256(t))
 	v, _ := newVerifier()
-	spend := func(p party, m httpsig.Message, want refusal.Reason) {
+	use := func(p party, m httpsig.Message, want refusal.Reason) {
 		t.Helper()
 		_, err := prove(v, p.sign(t, m, terms()), p.client, now)
 		wantReason(t, err, want)
 	}
-	spend(p, post(p), "")
-	spend(p, post(p), refusal.ProofReplayed)
-	spend(p, get(p), refusal.ProofReplayed)
-	spend(renewed, post(renewed), refusal.ProofReplayed)
-	spend(other, post(other), "")
+	use(p, post(p), "")
+	use(p, post(p), refusal.ProofReplayed)
+	use(p, get(p), refusal.ProofReplayed)
+	use(renewed, post(renewed), refusal.ProofReplayed)
+	use(other, post(other), "")
 }
 
-// TestNonceIsLast asserts that a refused request does not spend the nonce, so the valid
+// TestNonceIsLast asserts that a refused request does not use the nonce, so the valid
 // request is still accepted. The body is read at most once, and only after the signature
 // is verified.
 func TestNonceIsLast(t *testing.T) {
@@ -200,7 +200,7 @@ func TestNonceIsLast(t *testing.T) {
 			} else {
 				wantReason(t, err, tt.want)
 			}
-			if spent := n.asked > 0; spent != (tt.name == "unchanged") {
+			if used := n.asked > 0; used != (tt.name == "unchanged") {
 				t.Errorf("nonces was asked %d times", n.asked)
 			}
 			if bodies != tt.bodies {
@@ -214,7 +214,7 @@ func TestNonceIsLast(t *testing.T) {
 	}
 }
 
-// TestNoncesRefuse asserts that Spend returns the refusal or fault of the nonce store.
+// TestNoncesRefuse asserts that Finish returns the refusal or fault of the nonce store.
 func TestNoncesRefuse(t *testing.T) {
 	p := newParty(t)
 	m := p.sign(t, post(p), terms())
@@ -224,9 +224,9 @@ func TestNoncesRefuse(t *testing.T) {
 	} {
 		v, n := newVerifier()
 		n.err = want
-		proven, err := prove(v, m, p.client, now)
-		if proven.Valid() {
-			t.Error("want an invalid Proven with an error")
+		verified, err := prove(v, m, p.client, now)
+		if verified.Valid() {
+			t.Error("want an invalid Verified with an error")
 		}
 		if refused := refusal.Of(want); refused != nil {
 			wantReason(t, err, refused.Reason)

@@ -140,15 +140,15 @@ func kinds() []kind {
 	}
 }
 
-// nonces accepts each nonce once and counts the calls of Spend.
+// nonces accepts each nonce once and counts the calls of Use.
 type nonces struct {
 	mu    sync.Mutex
-	spent map[string]httpsig.Nonce
+	used  map[string]httpsig.Nonce
 	asked int
-	err   error // if set, returned by Spend
+	err   error // if set, returned by Use
 }
 
-func (n *nonces) Spend(one httpsig.Nonce) error {
+func (n *nonces) Use(one httpsig.Nonce) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked++
@@ -156,13 +156,13 @@ func (n *nonces) Spend(one httpsig.Nonce) error {
 		return n.err
 	}
 	id := one.Key.String() + one.Value
-	if _, used := n.spent[id]; used {
+	if _, used := n.used[id]; used {
 		return refusal.New(refusal.ProofReplayed, "used before")
 	}
-	if n.spent == nil {
-		n.spent = map[string]httpsig.Nonce{}
+	if n.used == nil {
+		n.used = map[string]httpsig.Nonce{}
 	}
-	n.spent[id] = one
+	n.used[id] = one
 	return nil
 }
 
@@ -236,17 +236,17 @@ func with(m httpsig.Message, fields http.Header) httpsig.Message {
 	return m
 }
 
-// prove runs Read, Check and Spend.
-func prove(v *httpsig.Verifier, m httpsig.Message, c identity.Client, at time.Time) (httpsig.Proven, error) {
+// prove runs Read, Check and Finish.
+func prove(v *httpsig.Verifier, m httpsig.Message, c identity.Client, at time.Time) (httpsig.Verified, error) {
 	s, err := v.Read(m, at)
 	if err != nil {
-		return httpsig.Proven{}, err
+		return httpsig.Verified{}, err
 	}
 	checked, err := v.Check(s, m, c)
 	if err != nil {
-		return httpsig.Proven{}, err
+		return httpsig.Verified{}, err
 	}
-	return v.Spend(checked, m, at)
+	return v.Finish(checked, m, at)
 }
 
 // wantReason asserts the reason of a refusal, or no error if want is "".

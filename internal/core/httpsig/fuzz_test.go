@@ -144,9 +144,9 @@ func FuzzProof(f *testing.F) {
 			"X-Ssl-Auth": {credential}, "Signature-Input": {input}, "Signature": {signature}, "Content-Digest": {digest},
 		})
 		m.Method, m.Target, m.Authority, m.Body = method, target, host, content(string(body))
-		proven, err := prove(v, m, p.client, now)
+		verified, err := prove(v, m, p.client, now)
 		if err != nil {
-			if proven.Valid() || n.asked > 0 || refusal.Of(err) == nil {
+			if verified.Valid() || n.asked > 0 || refusal.Of(err) == nil {
 				t.Fatalf("want only a refusal, found %v", err)
 			}
 			return

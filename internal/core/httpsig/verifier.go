@@ -11,7 +11,7 @@
 // them.
 //
 // Verification has three steps, cheapest first: [Verifier.Read], [Verifier.Check] and
-// [Verifier.Spend]. Each step takes the result of the previous one and refuses its zero
+// [Verifier.Finish]. Each step takes the result of the previous one and refuses its zero
 // value, so no step can be skipped. The nonce is recorded in the last step, so a request with
 // an invalid signature stores nothing.
 package httpsig
@@ -53,12 +53,12 @@ type Message struct {
 
 // Nonces accepts each nonce of a key once. Implementations are safe for concurrent use.
 type Nonces interface {
-	// Spend returns nil for the first call with a given key and value, and records
+	// Use returns nil for the first call with a given key and value, and records
 	// the pair until Until. Otherwise it returns a [*refusal.Error] with one of these
 	// reasons: ProofReplayed for a recorded nonce, Overloaded if the store is full or
 	// unavailable, ProofExpired for a nonce that the store may have discarded already,
 	// Internal for an invalid nonce.
-	Spend(n Nonce) error
+	Use(n Nonce) error
 }
 
 // Nonce is the nonce of a verified signature.
@@ -92,21 +92,21 @@ type Verifier struct {
 	Nonces Nonces
 }
 
-// Proven is the result of a successful verification: the client signed this request
+// Verified is the result of a successful verification: the client signed this request
 // with its key, the signature is current, and its nonce was unused. The zero value is
 // invalid.
-type Proven struct {
+type Verified struct {
 	client identity.Client
 }
 
-// Valid reports whether p was returned by [Verifier.Spend] without an error.
-func (p Proven) Valid() bool { return p.client.Valid() }
+// Valid reports whether p was returned by [Verifier.Finish] without an error.
+func (p Verified) Valid() bool { return p.client.Valid() }
 
 // Read parses the signature with certgate's tag, checks that it covers the required
 // components, and compares its validity period with now. It does not verify the
 // signature. The error is a [*refusal.Error] with reason ProofMissing, ProofMalformed,
 // ProofIncomplete or ProofExpired. The reason is ProofDigest if the content is not
-// available or Content-Digest has no supported algorithm. Read, Check and Spend return
+// available or Content-Digest has no supported algorithm. Read, Check and Finish return
 // ProofInvalid if the Verifier has no CredentialHeader or no Nonces.
 func (v *Verifier) Read(m Message, now time.Time) (Statement, error) {
 	s, err := v.read(m, now)
@@ -151,7 +151,7 @@ func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
 }
 
 // Checked is a Statement with a verified signature. Only [Verifier.Check] creates a
-// valid one. The zero value is refused by [Verifier.Spend].
+// valid one. The zero value is refused by [Verifier.Finish].
 type Checked struct {
 	statement Statement
 	client    identity.Client
@@ -189,10 +189,10 @@ func (v *Verifier) check(s Statement, m Message, c identity.Client) error {
 	return s.verify(own.Certificate().PublicKey, supported)
 }
 
-// Able returns nil if this Verifier accepts signatures by the client's key. Otherwise
+// CheckKey returns nil if this Verifier accepts signatures by the client's key. Otherwise
 // the error is a [*refusal.Error] with reason ProofImpossible, or ProofInvalid for the
 // zero Client.
-func (v *Verifier) Able(c identity.Client) error {
+func (v *Verifier) CheckKey(c identity.Client) error {
 	if !c.Valid() {
 		return refusal.New(refusal.ProofInvalid, "want a verified client, found none")
 	}
@@ -214,19 +214,19 @@ func (v *Verifier) supported(c identity.Client) ([]algorithm, error) {
 	return supported, nil
 }
 
-// Spend compares the body with its digest and then records the nonce. m must be the
+// Finish compares the body with its digest and then records the nonce. m must be the
 // message that was passed to Read. The validity period is checked again after the body
 // is read, because a slow body can outlast the signature. The error is a
 // [*refusal.Error] with reason ProofInvalid, ProofDigest or ProofExpired, or the error
-// of Nonces.Spend or Message.Body.
-func (v *Verifier) Spend(c Checked, m Message, now time.Time) (Proven, error) {
-	if err := v.spend(c, m, now); err != nil {
-		return Proven{}, v.addHint(err, m)
+// of Nonces.Use or Message.Body.
+func (v *Verifier) Finish(c Checked, m Message, now time.Time) (Verified, error) {
+	if err := v.finish(c, m, now); err != nil {
+		return Verified{}, v.addHint(err, m)
 	}
-	return Proven{client: c.client}, nil
+	return Verified{client: c.client}, nil
 }
 
-func (v *Verifier) spend(c Checked, m Message, now time.Time) error {
+func (v *Verifier) finish(c Checked, m Message, now time.Time) error {
 	if err := v.checkConfig(); err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (v *Verifier) spend(c Checked, m Message, now time.Time) error {
 	if err := v.checkTime(s, now); err != nil {
 		return err
 	}
-	return v.Nonces.Spend(Nonce{
+	return v.Nonces.Use(Nonce{
 		Key: c.client.Certificate().OwnKeyID(), Client: c.client.Name(), Value: s.nonce,
 		Now: now, Until: s.expires.Add(v.skew() + nonceMargin),
 	})

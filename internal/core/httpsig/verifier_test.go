@@ -21,14 +21,14 @@ func TestSignedIsProven(t *testing.T) {
 				made := terms()
 				made.LegacyRSA = k.legacy
 				signed := p.sign(t, m, made)
-				proven, err := prove(v, signed, p.client, now)
-				if err != nil || !proven.Valid() {
-					t.Fatalf("%s: want a valid Proven, found %v", m.Method, err)
+				verified, err := prove(v, signed, p.client, now)
+				if err != nil || !verified.Valid() {
+					t.Fatalf("%s: want a valid Verified, found %v", m.Method, err)
 				}
-				proven, err = prove(v, signed, p.client, now)
+				verified, err = prove(v, signed, p.client, now)
 				wantReason(t, err, refusal.ProofReplayed)
-				if proven.Valid() {
-					t.Error("want an invalid Proven with the refusal")
+				if verified.Valid() {
+					t.Error("want an invalid Verified with the refusal")
 				}
 			}
 		})

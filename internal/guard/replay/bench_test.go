@@ -9,8 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/guard/replay"
 )
 
-// BenchmarkSpend measures the cost that the memory adds to every signed request.
-func BenchmarkSpend(b *testing.B) {
+// BenchmarkUse measures the cost that the memory adds to every signed request.
+func BenchmarkUse(b *testing.B) {
 	m := replay.NewMemory()
 	var number atomic.Int64
 	b.ReportAllocs()
@@ -21,7 +21,7 @@ func BenchmarkSpend(b *testing.B) {
 			// 4,000 nonces a second, so that nonces expire as fast as they arrive.
 			n.Now = noon.Add(time.Duration(i) * 250 * time.Microsecond)
 			n.Until = n.Now.Add(2 * time.Minute)
-			if err := m.Spend(n); err != nil {
+			if err := m.Use(n); err != nil {
 				b.Error(err)
 			}
 		}
@@ -40,7 +40,7 @@ func BenchmarkFull(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for b.Loop() {
-		if m.Spend(n) == nil {
+		if m.Use(n) == nil {
 			b.Fatal("want the nonce refused by a full memory, found it accepted")
 		}
 	}
@@ -57,13 +57,13 @@ func BenchmarkSweep(b *testing.B) {
 			now = now.Add(time.Hour)
 			m.Len(now)
 			for i := range replay.Capacity / 4 {
-				_ = m.Spend(nonceOf("mail", i, now))
+				_ = m.Use(nonceOf("mail", i, now))
 			}
 			now = now.Add(10 * time.Minute)
 		}
 		number++
 		b.StartTimer()
-		_ = m.Spend(nonceOf("social", number, now))
+		_ = m.Use(nonceOf("social", number, now))
 	}
 }
 
@@ -76,7 +76,7 @@ func BenchmarkRedis(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if err := r.Spend(fresh("mail", int(number.Add(1)))); err != nil {
+			if err := r.Use(fresh("mail", int(number.Add(1)))); err != nil {
 				b.Error(err)
 			}
 		}

@@ -78,7 +78,7 @@ func TestQuotingServers(t *testing.T) {
 				}
 			})
 			r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://"+user+":"+secret+"@127.0.0.1:"+port)})
-			err := r.Spend(fresh("mail", 1))
+			err := r.Use(fresh("mail", 1))
 			wantReason(t, tt.name, err, refusal.Overloaded)
 			wantSilent(t, err, user, secret)
 			wantSilent(t, said.want(t, replay.Gone), user, secret)
@@ -92,7 +92,7 @@ func TestQuotingServers(t *testing.T) {
 func TestPasswordInAnError(t *testing.T) {
 	const secret = "refused"
 	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1")})
-	err := r.Spend(fresh("mail", 1))
+	err := r.Use(fresh("mail", 1))
 	wantReason(t, "connection refused", err, refusal.Overloaded)
 	wantSilent(t, err, secret)
 	if err == nil || !strings.Contains(err.Error(), "not shown, because the password is in its text") {
@@ -120,7 +120,7 @@ func TestSentOnce(t *testing.T) {
 		}
 	})
 	r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
-	wantReason(t, "no reply", r.Spend(n), refusal.Overloaded)
+	wantReason(t, "no reply", r.Use(n), refusal.Overloaded)
 	said.stop()
 	if len(sent) != 1 {
 		t.Errorf("want it sent once, found %d times", len(sent))
@@ -175,7 +175,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	s := startRedis(t)
 	before := goleak.IgnoreCurrent()
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
-	wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
+	wantReason(t, "new", r.Use(fresh("mail", 1)), "")
 	said.stop()
 	goleak.VerifyNone(t, before)
 }

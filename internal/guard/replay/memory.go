@@ -79,7 +79,7 @@ func (m *Memory) sweep(now time.Time) (used int, more bool) {
 	return m.table.used, more
 }
 
-// verdict is the result of spending a nonce.
+// verdict is the result of using a nonce.
 type verdict int
 
 const (
@@ -90,16 +90,16 @@ const (
 	noRoom
 )
 
-// Spend implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
+// Use implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
 // has expired at its Now, or that may have been forgotten while the clock was ahead,
 // and with Internal an invalid nonce.
-func (m *Memory) Spend(n httpsig.Nonce) error {
+func (m *Memory) Use(n httpsig.Nonce) error {
 	if d := check(n); d != nil {
 		return d
 	}
 	key := m.digest(n)
 	for {
-		v, more := m.spend(key, n)
+		v, more := m.use(key, n)
 		if v == noRoom && more { // the lock is free between two calls
 			continue
 		}
@@ -118,7 +118,7 @@ func (m *Memory) digest(n httpsig.Nonce) (key digest) {
 	return key
 }
 
-func (m *Memory) spend(key digest, n httpsig.Nonce) (v verdict, more bool) {
+func (m *Memory) use(key digest, n httpsig.Nonce) (v verdict, more bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.table == nil {

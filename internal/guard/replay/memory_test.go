@@ -34,7 +34,7 @@ func TestOnceForEachKey(t *testing.T) {
 		{"another key", otherKey, ""},
 		{"another value", otherValue, ""},
 	} {
-		wantReason(t, step.name, m.Spend(step.nonce), step.want)
+		wantReason(t, step.name, m.Use(step.nonce), step.want)
 	}
 	if found := m.Len(noon); found != 3 {
 		t.Errorf("want 3 nonces remembered, found %d", found)
@@ -66,7 +66,7 @@ func TestInvalidNonce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := good
 			tt.edit(&n)
-			wantReason(t, tt.name, replay.NewMemory().Spend(n), tt.want)
+			wantReason(t, tt.name, replay.NewMemory().Use(n), tt.want)
 		})
 	}
 }
@@ -77,7 +77,7 @@ func TestLongestSignature(t *testing.T) {
 	const skew = 5 * time.Minute
 	created := noon.Add(skew) // the client's clock is ahead
 	n := until(nonceOf("mail", 1, noon), created.Add(httpsig.MaxLifetime+skew))
-	wantReason(t, "longest", replay.NewMemory().Spend(n), "")
+	wantReason(t, "longest", replay.NewMemory().Use(n), "")
 }
 
 // TestStoredUntilExpiry checks that a nonce is refused as long as its signature is valid.
@@ -86,15 +86,15 @@ func TestStoredUntilExpiry(t *testing.T) {
 		m := replay.NewMemory()
 		n := nonceOf("mail", 1, noon)
 		n.Until = n.Until.Add(fraction)
-		wantReason(t, "new", m.Spend(n), "")
+		wantReason(t, "new", m.Use(n), "")
 		for _, before := range []time.Duration{2 * time.Minute, time.Second, 1, 0} {
 			now := n.Until.Add(-before)
-			wantReason(t, "before the expiry", m.Spend(at(n, now)), refusal.ProofReplayed)
-			wantReason(t, "signed again", m.Spend(until(at(n, now), now.Add(time.Minute))), refusal.ProofReplayed)
+			wantReason(t, "before the expiry", m.Use(at(n, now)), refusal.ProofReplayed)
+			wantReason(t, "signed again", m.Use(until(at(n, now), now.Add(time.Minute))), refusal.ProofReplayed)
 		}
 		after := n.Until.Add(time.Second)
-		wantReason(t, "the same, after the expiry", m.Spend(at(n, after)), refusal.ProofExpired)
-		wantReason(t, "signed again, after the expiry", m.Spend(until(at(n, after.Add(time.Second)), after.Add(time.Minute))), "")
+		wantReason(t, "the same, after the expiry", m.Use(at(n, after)), refusal.ProofExpired)
+		wantReason(t, "signed again, after the expiry", m.Use(until(at(n, after.Add(time.Second)), after.Add(time.Minute))), "")
 	}
 }
 
@@ -103,15 +103,15 @@ func TestStoredUntilExpiry(t *testing.T) {
 func TestClockAheadAndBack(t *testing.T) {
 	m := replay.NewMemory()
 	n := nonceOf("mail", 1, noon)
-	wantReason(t, "new", m.Spend(n), "")
-	wantReason(t, "a year ahead", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), "")
-	wantReason(t, "back", m.Spend(n), refusal.ProofExpired)
-	wantReason(t, "a nonce with the same expiry", m.Spend(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
+	wantReason(t, "new", m.Use(n), "")
+	wantReason(t, "a year ahead", m.Use(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), "")
+	wantReason(t, "back", m.Use(n), refusal.ProofExpired)
+	wantReason(t, "a nonce with the same expiry", m.Use(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
 	// A nonce with a later expiry cannot be among the forgotten ones.
 	later := until(nonceOf("mail", 4, noon), n.Until.Add(time.Second))
-	wantReason(t, "a nonce with a later expiry", m.Spend(later), "")
-	wantReason(t, "the same nonce again", m.Spend(later), refusal.ProofReplayed)
-	wantReason(t, "a year later", m.Spend(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), refusal.ProofReplayed)
+	wantReason(t, "a nonce with a later expiry", m.Use(later), "")
+	wantReason(t, "the same nonce again", m.Use(later), refusal.ProofReplayed)
+	wantReason(t, "a year later", m.Use(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), refusal.ProofReplayed)
 }
 
 // TestManySecondsForgotten checks that no nonce is accepted as new after the nonces of
@@ -121,24 +121,24 @@ func TestManySecondsForgotten(t *testing.T) {
 	nonces := make([]httpsig.Nonce, 100)
 	for i := range nonces {
 		nonces[i] = until(nonceOf("mail", i, noon), noon.Add(time.Duration(i)*time.Second))
-		wantReason(t, "new", m.Spend(nonces[i]), "")
+		wantReason(t, "new", m.Use(nonces[i]), "")
 	}
 	if left := m.Len(noon.AddDate(1, 0, 0)); left != 0 {
 		t.Errorf("want nothing remembered after a year, found %d", left)
 	}
 	for _, n := range nonces {
-		wantReason(t, "back", m.Spend(n), refusal.ProofExpired)
+		wantReason(t, "back", m.Use(n), refusal.ProofExpired)
 	}
 }
 
 // TestAbsurdClock checks that a time more than 68 years from the first nonce is refused.
 func TestAbsurdClock(t *testing.T) {
 	m := replay.NewMemory()
-	wantReason(t, "new", m.Spend(nonceOf("mail", 1, noon)), "")
+	wantReason(t, "new", m.Use(nonceOf("mail", 1, noon)), "")
 	for _, years := range []int{-100, 100} {
-		wantReason(t, "absurd", m.Spend(nonceOf("mail", 2, noon.AddDate(years, 0, 0))), refusal.Internal)
+		wantReason(t, "absurd", m.Use(nonceOf("mail", 2, noon.AddDate(years, 0, 0))), refusal.Internal)
 	}
-	wantReason(t, "again", m.Spend(nonceOf("mail", 1, noon)), refusal.ProofReplayed)
+	wantReason(t, "again", m.Use(nonceOf("mail", 1, noon)), refusal.ProofReplayed)
 }
 
 // TestConcurrentReplays checks that one of 10,000 concurrent copies is accepted.
@@ -150,7 +150,7 @@ func TestConcurrentReplays(t *testing.T) {
 	for range 10_000 {
 		all.Go(func() {
 			<-start
-			switch err := m.Spend(nonceOf("mail", 1, noon)); {
+			switch err := m.Use(nonceOf("mail", 1, noon)); {
 			case err == nil:
 				passed.Add(1)
 			case refusal.Of(err).Reason != refusal.ProofReplayed:
@@ -165,12 +165,12 @@ func TestConcurrentReplays(t *testing.T) {
 	}
 }
 
-// fill spends nonces of the client until one is refused as Overloaded, and returns the
+// fill uses nonces of the client until one is refused as Overloaded, and returns the
 // number of accepted ones.
 func fill(tb testing.TB, m *replay.Memory, client string, now time.Time) int {
 	tb.Helper()
 	for n := 0; ; n++ {
-		switch err := m.Spend(nonceOf(client, n, now)); {
+		switch err := m.Use(nonceOf(client, n, now)); {
 		case err == nil:
 		case refusal.Of(err).Reason == refusal.Overloaded:
 			return n
@@ -191,10 +191,10 @@ func TestShares(t *testing.T) {
 		if found := fill(t, m, step.client, noon); found != step.want {
 			t.Errorf("%s: want %d nonces, found %d", step.client, step.want, found)
 		}
-		wantReason(t, step.client, m.Spend(nonceOf(step.client, 1_000_000, noon)), refusal.Overloaded)
+		wantReason(t, step.client, m.Use(nonceOf(step.client, 1_000_000, noon)), refusal.Overloaded)
 	}
-	wantReason(t, "the first again", m.Spend(nonceOf("mail", 2_000_000, noon)), refusal.Overloaded)
-	wantReason(t, "a fourth", m.Spend(nonceOf("report", 1, noon)), "")
+	wantReason(t, "the first again", m.Use(nonceOf("mail", 2_000_000, noon)), refusal.Overloaded)
+	wantReason(t, "a fourth", m.Use(nonceOf("report", 1, noon)), "")
 }
 
 // TestEqualShares checks that n clients together get n/(n+1) of the entries.
@@ -204,7 +204,7 @@ func TestEqualShares(t *testing.T) {
 	clients := []string{"mail", "social", "web-client"}
 	for number := range capacity {
 		for _, client := range clients {
-			if err := m.Spend(nonceOf(client, number, noon)); err != nil {
+			if err := m.Use(nonceOf(client, number, noon)); err != nil {
 				wantReason(t, client, err, refusal.Overloaded)
 			}
 		}
@@ -234,7 +234,7 @@ func TestFullMemoryKeepsNonces(t *testing.T) {
 		for client, most := range filled {
 			for number := range most {
 				n := nonceOf(client, number, now)
-				if err := m.Spend(at(n, end)); err == nil || refusal.Of(err).Reason != refusal.ProofReplayed {
+				if err := m.Use(at(n, end)); err == nil || refusal.Of(err).Reason != refusal.ProofReplayed {
 					t.Fatalf("round %d: want nonce %d of %s remembered until its expiry, found %v", round, number, client, err)
 				}
 			}
@@ -253,20 +253,20 @@ func TestFullMemoryKeepsNonces(t *testing.T) {
 func TestLateRequests(t *testing.T) {
 	m := replay.NewMemory()
 	early, late := nonceOf("mail", 1, noon), nonceOf("mail", 2, noon.Add(90*time.Second))
-	wantReason(t, "the later", m.Spend(late), "")
-	wantReason(t, "the earlier", m.Spend(early), "")
-	wantReason(t, "the earlier again", m.Spend(early), refusal.ProofReplayed)
-	wantReason(t, "the later again", m.Spend(late), refusal.ProofReplayed)
-	wantReason(t, "the earlier at its expiry", m.Spend(at(early, early.Until)), refusal.ProofReplayed)
+	wantReason(t, "the later", m.Use(late), "")
+	wantReason(t, "the earlier", m.Use(early), "")
+	wantReason(t, "the earlier again", m.Use(early), refusal.ProofReplayed)
+	wantReason(t, "the later again", m.Use(late), refusal.ProofReplayed)
+	wantReason(t, "the earlier at its expiry", m.Use(at(early, early.Until)), refusal.ProofReplayed)
 }
 
 // TestShortestLast checks that the nonce that expires first may be added last.
 func TestShortestLast(t *testing.T) {
 	m := replay.NewMemory()
 	for i := range 100 {
-		wantReason(t, "long", m.Spend(until(nonceOf("mail", i, noon.Add(time.Second)), noon.Add(time.Duration(200+i)*time.Second))), "")
+		wantReason(t, "long", m.Use(until(nonceOf("mail", i, noon.Add(time.Second)), noon.Add(time.Duration(200+i)*time.Second))), "")
 	}
-	wantReason(t, "short", m.Spend(until(nonceOf("mail", 100, noon), noon)), "")
+	wantReason(t, "short", m.Use(until(nonceOf("mail", 100, noon), noon)), "")
 	if left := m.Len(noon.Add(2 * time.Second)); left != 100 {
 		t.Errorf("want the 100 long ones remembered, found %d", left)
 	}
@@ -276,7 +276,7 @@ func TestShortestLast(t *testing.T) {
 func TestSize(t *testing.T) {
 	m := replay.NewMemory()
 	before := heap()
-	wantReason(t, "first", m.Spend(nonceOf("mail", 1, noon)), "")
+	wantReason(t, "first", m.Use(nonceOf("mail", 1, noon)), "")
 	if took := heap() - before; took > 37<<20 {
 		t.Errorf("want at most 37 MiB, found %d", took)
 	}

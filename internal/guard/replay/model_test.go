@@ -43,7 +43,7 @@ func (m *model) held(client string) (held int) {
 	return held
 }
 
-func (m *model) spend(n httpsig.Nonce) refusal.Reason {
+func (m *model) use(n httpsig.Nonce) refusal.Reason {
 	if n.Until.Before(n.Now) {
 		return refusal.ProofExpired
 	}
@@ -82,8 +82,8 @@ func TestMatchesModel(t *testing.T) {
 				Value:  rapid.SampledFrom(strings.Split("abcdefghijklmnopqrst", "")).Draw(t, "value"),
 				Until:  now.Add(time.Duration(rapid.IntRange(-2, 20).Draw(t, "ahead")) * time.Second / 4),
 			}
-			want, found := plain.spend(n), refusal.Reason("")
-			if err := m.Spend(n); err != nil {
+			want, found := plain.use(n), refusal.Reason("")
+			if err := m.Use(n); err != nil {
 				found = refusal.Of(err).Reason
 			}
 			if want != found {

@@ -67,7 +67,7 @@ type RedisOptions struct {
 // Redis stores nonces in a Redis server, for all gateways that use the same server.
 // It is safe for concurrent use. Use [NewRedis] to create one, and run [Redis.Watch].
 //
-// Spending a nonce sends one SET NX EX, once. A second SET, sent because the reply
+// Using a nonce sends one SET NX EX, once. A second SET, sent because the reply
 // to the first was lost, could find the nonce that the first SET wrote. A nonce is
 // refused when no reply arrives in time, although the server may have stored it.
 //
@@ -108,16 +108,16 @@ func newRedis(o RedisOptions, t timeouts) *Redis {
 // Up reports whether the server accepted nonces the last time it was used.
 func (r *Redis) Up() bool { return r.epoch.Load()%2 == 0 }
 
-// Spend implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
+// Use implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
 // has expired, and with Internal an invalid nonce.
-func (r *Redis) Spend(n httpsig.Nonce) error {
+func (r *Redis) Use(n httpsig.Nonce) error {
 	if d := check(n); d != nil {
 		return d
 	}
 	// The memory comes first, so that it also holds every nonce that is sent to the
 	// server and can take over when the server is gone.
 	if r.memory != nil {
-		if err := r.memory.Spend(n); err != nil {
+		if err := r.memory.Use(n); err != nil {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (r *Redis) Spend(n httpsig.Nonce) error {
 
 // decideWithoutServer decides about a nonce when the server cannot. why is the cause.
 func (r *Redis) decideWithoutServer(why string) error {
-	if r.memory != nil { // Spend has asked the memory, which accepted the nonce
+	if r.memory != nil { // Use has asked the memory, which accepted the nonce
 		return nil
 	}
 	return overloaded("want redis to report whether the nonce is new, found: %s", why)

@@ -41,7 +41,7 @@ func TestRedisOnceForEachKey(t *testing.T) {
 		{"valid for too long", until(fresh("mail", 4), first.Now.Add(time.Hour)), refusal.Internal},
 		{"zero", httpsig.Nonce{}, refusal.Internal},
 	} {
-		wantReason(t, step.name, r.Spend(step.nonce), step.want)
+		wantReason(t, step.name, r.Use(step.nonce), step.want)
 	}
 	if !r.Up() {
 		t.Error("want redis up, found it gone")
@@ -65,7 +65,7 @@ func TestTwoReplicas(t *testing.T) {
 			for range copies {
 				all.Go(func() {
 					<-start
-					err := replica.Spend(n)
+					err := replica.Use(n)
 					if err == nil {
 						passed.Add(1)
 						return
@@ -100,7 +100,7 @@ func TestRememberedLongEnough(t *testing.T) {
 		r, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, ""), ClockSkew: tt.skew})
 		n := fresh("mail", number)
 		n.Until = n.Now.Add(tt.ahead)
-		wantReason(t, "new", r.Spend(n), "")
+		wantReason(t, "new", r.Use(n), "")
 		found, err := operator.PTTL(t.Context(), replay.Name(n)).Result()
 		if err != nil && tt.ahead > time.Second {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func TestLogin(t *testing.T) {
 			if tt.want != "" {
 				wantSilent(t, said.want(t, replay.Gone), secret, other)
 			}
-			err := r.Spend(fresh("mail", i))
+			err := r.Use(fresh("mail", i))
 			wantReason(t, tt.name, err, tt.want)
 			wantSilent(t, err, secret, other)
 			said.stop()
@@ -170,21 +170,21 @@ func TestGoneAndBack(t *testing.T) {
 	s := startRedis(t)
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
-	wantReason(t, "before", r.Spend(before), "")
+	wantReason(t, "before", r.Use(before), "")
 	s.kill()
 	for number := range replay.FailuresInRow + 1 {
-		wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded)
+		wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded)
 	}
 	if err := said.want(t, replay.Gone); err == nil || r.Up() {
 		t.Errorf("want redis gone and the cause, found %v, up %t", err, r.Up())
 	}
-	wantReason(t, "replayed meanwhile", r.Spend(before), refusal.Overloaded)
+	wantReason(t, "replayed meanwhile", r.Use(before), refusal.Overloaded)
 	s.start(t)
 	said.want(t, replay.Back)
 	if !r.Up() {
 		t.Error("want redis up, found it gone")
 	}
-	wantReason(t, "after", r.Spend(fresh("mail", 2)), "")
+	wantReason(t, "after", r.Use(fresh("mail", 2)), "")
 	said.wantNone(t)
 }
 
@@ -196,24 +196,24 @@ func TestRemembering(t *testing.T) {
 	r, said := newRedis(t, options)
 	other, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()})
 	before, foreign := fresh("mail", 1), fresh("mail", 2)
-	wantReason(t, "before", r.Spend(before), "")
-	wantReason(t, "at another replica", other.Spend(foreign), "")
-	wantReason(t, "then here", r.Spend(foreign), refusal.ProofReplayed)
+	wantReason(t, "before", r.Use(before), "")
+	wantReason(t, "at another replica", other.Use(foreign), "")
+	wantReason(t, "then here", r.Use(foreign), refusal.ProofReplayed)
 	s.kill()
 	for number := range replay.FailuresInRow + 1 {
 		meanwhile := fresh("mail", 10+number)
-		wantReason(t, "meanwhile", r.Spend(meanwhile), "")
-		wantReason(t, "meanwhile again", r.Spend(meanwhile), refusal.ProofReplayed)
+		wantReason(t, "meanwhile", r.Use(meanwhile), "")
+		wantReason(t, "meanwhile again", r.Use(meanwhile), refusal.ProofReplayed)
 	}
 	said.want(t, replay.Gone)
-	wantReason(t, "from before", r.Spend(before), refusal.ProofReplayed)
-	wantReason(t, "from the other replica", r.Spend(foreign), refusal.ProofReplayed)
+	wantReason(t, "from before", r.Use(before), refusal.ProofReplayed)
+	wantReason(t, "from the other replica", r.Use(foreign), refusal.ProofReplayed)
 	s.start(t) // with an empty database
 	said.want(t, replay.Back)
-	wantReason(t, "from before, after", r.Spend(before), refusal.ProofReplayed)
-	wantReason(t, "from meanwhile, after", r.Spend(fresh("mail", 10)), refusal.ProofReplayed)
+	wantReason(t, "from before, after", r.Use(before), refusal.ProofReplayed)
+	wantReason(t, "from meanwhile, after", r.Use(fresh("mail", 10)), refusal.ProofReplayed)
 	last := fresh("mail", 3)
-	wantReason(t, "after", r.Spend(last), "")
+	wantReason(t, "after", r.Use(last), "")
 	if count, err := s.operator(t, "").Exists(t.Context(), replay.Name(last)).Result(); err != nil || count != 1 {
 		t.Errorf("want the nonce stored in redis again, found %d keys, error %v", count, err)
 	}
@@ -228,12 +228,12 @@ func TestStopped(t *testing.T) {
 	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	patient, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
-	wantReason(t, "before", patient.Spend(before), "")
-	wantReasonOr(t, "again", r.Spend(before), refusal.ProofReplayed)
+	wantReason(t, "before", patient.Use(before), "")
+	wantReasonOr(t, "again", r.Use(before), refusal.ProofReplayed)
 	s.signal(t, syscall.SIGSTOP)
 	var all sync.WaitGroup
 	for number := range 200 {
-		all.Go(func() { wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded) })
+		all.Go(func() { wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded) })
 	}
 	if err := said.want(t, replay.Gone); err == nil {
 		t.Error("want the cause, found nothing")
@@ -245,13 +245,13 @@ func TestStopped(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("want no wait while redis is gone, found %d requests in %s", number, patience)
 		}
-		wantReason(t, "while it is gone", r.Spend(fresh("mail", 1000+number)), refusal.Overloaded)
+		wantReason(t, "while it is gone", r.Use(fresh("mail", 1000+number)), refusal.Overloaded)
 	}
 	s.signal(t, syscall.SIGCONT)
 	said.want(t, replay.Back)
 	answered := 0
 	for number := 0; answered < 200 && ctx.Err() == nil; number++ {
-		again, err := r.Spend(before), r.Spend(fresh("mail", 5000+number))
+		again, err := r.Use(before), r.Use(fresh("mail", 5000+number))
 		wantReasonOr(t, "from before", again, refusal.ProofReplayed)
 		wantReasonOr(t, "after", err, "")
 		if err == nil {
@@ -287,17 +287,17 @@ func TestRefusedWrites(t *testing.T) {
 			s := startRedis(t)
 			operator := s.operator(t, "")
 			r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
-			wantReason(t, "before", r.Spend(fresh("mail", 1)), "")
+			wantReason(t, "before", r.Use(fresh("mail", 1)), "")
 			operate(t, operator, tt.spoil)
 			for number := range replay.FailuresInRow {
-				wantReason(t, "meanwhile", r.Spend(fresh("mail", 10+number)), refusal.Overloaded)
+				wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded)
 			}
 			if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), tt.code) {
 				t.Errorf("want %s, found %v", tt.code, err)
 			}
 			operate(t, operator, tt.repair)
 			said.want(t, replay.Back)
-			wantReason(t, "after", r.Spend(fresh("mail", 2)), "")
+			wantReason(t, "after", r.Use(fresh("mail", 2)), "")
 		})
 	}
 }
@@ -331,7 +331,7 @@ func TestForgetful(t *testing.T) {
 					t.Errorf("want %q, found %v", tt.want, err)
 				}
 			}
-			wantReason(t, "new", r.Spend(fresh("mail", 1)), "")
+			wantReason(t, "new", r.Use(fresh("mail", 1)), "")
 			said.stop()
 			said.wantNone(t)
 		})
@@ -347,17 +347,17 @@ func TestGoneFromTheStart(t *testing.T) {
 	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.port) {
 		t.Errorf("want the server and the cause, found %v", err)
 	}
-	wantReason(t, "gone", r.Spend(fresh("mail", 1)), refusal.Overloaded)
+	wantReason(t, "gone", r.Use(fresh("mail", 1)), refusal.Overloaded)
 	s.start(t)
 	said.want(t, replay.Back)
-	wantReason(t, "back", r.Spend(fresh("mail", 1)), "")
+	wantReason(t, "back", r.Use(fresh("mail", 1)), "")
 }
 
 // TestClosed checks that a store without a memory refuses every nonce after Watch has
 // returned.
 func TestClosed(t *testing.T) {
 	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
-	wantReason(t, "open", r.Spend(fresh("mail", 1)), "")
+	wantReason(t, "open", r.Use(fresh("mail", 1)), "")
 	said.stop()
-	wantReason(t, "closed", r.Spend(fresh("mail", 2)), refusal.Overloaded)
+	wantReason(t, "closed", r.Use(fresh("mail", 2)), refusal.Overloaded)
 }

@@ -149,7 +149,7 @@ func TestReplies(t *testing.T) {
 			}
 			r, said := open(t, replay.RedisOptions{Server: scripted(t, answering(tt.reply, bulk(keepsAll)))})
 			for number := range 3 {
-				wantReason(t, tt.name, r.Spend(fresh("mail", number)), tt.want)
+				wantReason(t, tt.name, r.Use(fresh("mail", number)), tt.want)
 			}
 			if tt.want == refusal.Overloaded {
 				if err := said.want(t, replay.Gone); err == nil {
@@ -174,7 +174,7 @@ func TestRefusedLogin(t *testing.T) {
 				})
 				r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://certgate:s3cret-word@"+server.Addr()+"/1")})
 				wantSilent(t, said.want(t, replay.Gone), "s3cret-word")
-				wantReason(t, "not logged in", r.Spend(fresh("mail", 1)), refusal.Overloaded)
+				wantReason(t, "not logged in", r.Use(fresh("mail", 1)), refusal.Overloaded)
 			})
 		}
 	}
@@ -213,7 +213,7 @@ func TestInfoReplies(t *testing.T) {
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > most {
 				t.Errorf("want at most %d bytes allocated, found %d", most, grown)
 			}
-			wantReason(t, "a server without INFO", r.Spend(fresh("mail", 1)), "")
+			wantReason(t, "a server without INFO", r.Use(fresh("mail", 1)), "")
 		})
 	}
 }

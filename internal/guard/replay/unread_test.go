@@ -63,10 +63,10 @@ func TestUnaskedReply(t *testing.T) {
 			stopped, stop := context.WithCancel(t.Context())
 			stop()
 			t.Cleanup(func() { r.Watch(stopped) }) // closes the connections
-			wantReason(t, "the nonce with two replies", r.Spend(first), "")
+			wantReason(t, "the nonce with two replies", r.Use(first), "")
 			close(more)
 			eventually(t, "an unread reply", func() bool { return !r.IsQuiet() })
-			wantReason(t, "the next nonce", r.Spend(fresh("mail", 2)), refusal.ProofReplayed)
+			wantReason(t, "the next nonce", r.Use(fresh("mail", 2)), refusal.ProofReplayed)
 		})
 	}
 }

@@ -29,7 +29,7 @@ func (r *Redis) markGone(epoch int64, err error) {
 
 // Watch checks the server once when it starts. While the server is gone, Watch retries
 // until the server stores a key. When ctx is done, Watch closes the connections and
-// returns; nonces that are spent afterwards are treated as if the server were gone.
+// returns; nonces that are used afterwards are treated as if the server were gone.
 func (r *Redis) Watch(ctx context.Context) {
 	defer r.pool.close()
 	defer context.AfterFunc(ctx, r.pool.close)() // interrupts commands that wait for a reply
@@ -59,7 +59,7 @@ func (r *Redis) Watch(ctx context.Context) {
 	}
 }
 
-// try stores a key in the same way as Spend does. A replica or a server without free
+// try stores a key in the same way as Use does. A replica or a server without free
 // memory would reply to commands that write nothing, so they would not show that
 // nonces are refused.
 func (r *Redis) try(ctx context.Context) error {

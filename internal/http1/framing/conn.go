@@ -156,8 +156,8 @@ type Refusal struct {
 	Remote net.Addr
 	// Status is the status of net/http's response, 503 for a connection over MaxConnections.
 	Status int
-	// Stranger is true for a connection that [Options.Admit] refused.
-	Stranger bool
+	// NotAdmitted is true for a connection that [Options.Admit] refused.
+	NotAdmitted bool
 	// Ambiguous is true when the length of the request could also be read in two ways.
 	Ambiguous bool
 	// PEM is the type of a PEM block that was sent with its line breaks, such as

@@ -22,7 +22,7 @@ type Options struct {
 	// MaxConnections bounds the connections that are open at a time. 0 is no bound.
 	MaxConnections int64
 	// Admit, if set, reports whether a connection from this address is accepted. The others
-	// get the response of Refuse with [Refusal.Stranger] set, before a byte is read.
+	// get the response of Refuse with [Refusal.NotAdmitted] set, before a byte is read.
 	Admit func(net.Addr) bool
 }
 
@@ -67,7 +67,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // admit counts a connection as open, or returns why it is refused.
 func (l *Listener) admit(remote net.Addr) *Refusal {
 	if l.options.Admit != nil && !l.options.Admit(remote) {
-		return &Refusal{Remote: remote, Status: http.StatusForbidden, Stranger: true}
+		return &Refusal{Remote: remote, Status: http.StatusForbidden, NotAdmitted: true}
 	}
 	if n := l.open.Add(1); l.options.MaxConnections > 0 && n > l.options.MaxConnections {
 		l.open.Add(-1)

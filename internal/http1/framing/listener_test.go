@@ -122,7 +122,7 @@ func TestAdmit(t *testing.T) {
 		MaxConnections: 1,
 		Admit:          func(remote net.Addr) bool { return remote != nil && connections.Add(1) > 3 },
 		Refuse: func(r framing.Refusal) []byte {
-			if !r.Stranger || r.Status != http.StatusForbidden || r.Remote == nil {
+			if !r.NotAdmitted || r.Status != http.StatusForbidden || r.Remote == nil {
 				return []byte("another refusal")
 			}
 			return []byte("not admitted")

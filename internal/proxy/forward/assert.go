@@ -9,8 +9,8 @@ import (
 // assert makes the assertion about the request, if assertions are configured. A request
 // without one is never sent in that case.
 func (f *Forwarder) assert(out *outboundRequest) *refusal.Error {
-	token, err := f.signer().Assert(out.g, out.hop.Auth, contentOf(out))
-	out.hop.Assertion = token
+	token, err := f.signer().Assert(out.g, out.metadata.Auth, contentOf(out))
+	out.metadata.Assertion = token
 	if refused := refusal.Of(err); refused != nil || err == nil {
 		return refused
 	}

@@ -42,7 +42,7 @@ func isComplete(res client.Response) bool {
 
 // responseFields returns the fields of the response to the client. It reuses the memory of
 // fields.
-func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, hop Hop) []client.Field {
+func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, metadata Metadata) []client.Field {
 	forwarded := fields[:0]
 	var vary []string
 	for _, field := range fields {
@@ -55,6 +55,6 @@ func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options
 		}
 	}
 	return append(forwarded,
-		client.Field{Name: headers.Vary, Value: f.vary.merge(vary, hop.SignaturesRead)},
-		client.Field{Name: headers.RequestID, Value: hop.RequestID})
+		client.Field{Name: headers.Vary, Value: f.vary.merge(vary, metadata.SignaturesRead)},
+		client.Field{Name: headers.RequestID, Value: metadata.RequestID})
 }

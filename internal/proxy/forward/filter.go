@@ -68,7 +68,7 @@ func (f Filter) decide(name string) bool {
 // connection only are not included.
 func (f Filter) Protects(name string) bool {
 	switch headers.KindOf(name) {
-	case headers.Forwarded, headers.Hop:
+	case headers.Forwarded, headers.HopByHop:
 		return f.isCredential(name)
 	default:
 		return true

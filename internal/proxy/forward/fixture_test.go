@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // hop contains the values that the gateway adds to requests in these tests.
-var hop = forward.Hop{RequestID: "r-1", Auth: "bearer", For: "192.0.2.7", Proto: "https", Host: "api.example"}
+var hop = forward.Metadata{RequestID: "r-1", Auth: "bearer", For: "192.0.2.7", Proto: "https", Host: "api.example"}
 
 const (
 	signed           = "X-Test-Signed" // a request with this field counts as one whose signatures were read

@@ -105,8 +105,8 @@ func (f *Forwarder) Body(w http.ResponseWriter, r *http.Request) *body.Body {
 	return body.New(w, r, &f.bodies)
 }
 
-// Hop contains what the gateway adds to a request besides the identity of the grant.
-type Hop struct {
+// Metadata contains what the gateway adds to a request besides the identity of the grant.
+type Metadata struct {
 	RequestID string
 	// Auth is how the client proved possession of its key: "bearer", "signed" or "mtls".
 	Auth string
@@ -138,7 +138,7 @@ type Result struct {
 // response to w. It refuses an invalid grant, so no request is forwarded without one. It
 // changes neither r nor its header. A request that exceeds the capacity is refused before
 // its body is read, unless the last free place is taken meanwhile.
-func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body, g access.Grant, hop Hop) Result {
+func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body, g access.Grant, metadata Metadata) Result {
 	if !g.Valid() {
 		return Result{Err: refusal.New(refusal.Internal, "want a grant, found none")}
 	}
@@ -152,7 +152,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body
 	defer b.End()
 	var reservation upstream.Reservation
 	defer reservation.Release()
-	result := f.exchange(w, &reservation, &outboundRequest{r: r, g: g, hop: hop, body: b, listed: listed})
+	result := f.exchange(w, &reservation, &outboundRequest{r: r, g: g, metadata: metadata, body: b, listed: listed})
 	result.BytesIn = b.BytesRead()
 	if f.pool.Len() > 1 {
 		result.Upstream = reservation.Name()
@@ -176,7 +176,7 @@ func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reserv
 	if err != nil {
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "%v", err)}
 	}
-	n, err := f.writeResponse(w, res, listed, out.hop)
+	n, err := f.writeResponse(w, res, listed, out.metadata)
 	if err != nil {
 		err = asRefusal(out.body, err)
 	}

@@ -14,10 +14,10 @@ import (
 
 // outboundRequest is a granted request to the upstream.
 type outboundRequest struct {
-	r    *http.Request
-	g    access.Grant
-	hop  Hop
-	body *body.Body
+	r        *http.Request
+	g        access.Grant
+	metadata Metadata
+	body     *body.Body
 	// listed are the names in the Connection fields of the client.
 	listed headers.Options
 	// buffered is the request in memory, or nil if net/http's transport has to stream it.
@@ -28,33 +28,33 @@ type outboundRequest struct {
 // fields that are forwarded, then the gateway's own, which no Connection field of the
 // client can remove.
 func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)) {
-	f.filter.each(out.r.Header, skipped{out.listed, out.hop.SignaturesRead}, add)
-	addIdentity(out.g, out.hop, add)
-	add(headers.ForwardedFor, out.hop.For)
-	add(headers.ForwardedProto, out.hop.Proto)
-	add(headers.ForwardedHost, out.hop.Host)
-	add(headers.RequestID, out.hop.RequestID)
+	f.filter.each(out.r.Header, skipped{out.listed, out.metadata.SignaturesRead}, add)
+	addIdentity(out.g, out.metadata, add)
+	add(headers.ForwardedFor, out.metadata.For)
+	add(headers.ForwardedProto, out.metadata.Proto)
+	add(headers.ForwardedHost, out.metadata.Host)
+	add(headers.RequestID, out.metadata.RequestID)
 }
 
 // Identity calls add with each field that tells the upstream which client sent the
 // request. It does nothing for an invalid grant.
-func Identity(g access.Grant, hop Hop, add func(name, value string)) {
+func Identity(g access.Grant, metadata Metadata, add func(name, value string)) {
 	if !g.Valid() {
 		return
 	}
-	addIdentity(g, hop, add)
-	add(headers.RequestID, hop.RequestID)
+	addIdentity(g, metadata, add)
+	add(headers.RequestID, metadata.RequestID)
 }
 
-func addIdentity(g access.Grant, hop Hop, add func(name, value string)) {
+func addIdentity(g access.Grant, metadata Metadata, add func(name, value string)) {
 	client := g.Client()
 	cert := client.Certificate()
 	add(headers.ClientID, client.Name())
-	add(headers.ClientAuth, hop.Auth)
+	add(headers.ClientAuth, metadata.Auth)
 	add(headers.ClientCertSerial, cert.Serial())
 	add(headers.ClientCertFingerprint, cert.Fingerprint())
-	if hop.Assertion != "" {
-		add(headers.ClientAssertion, hop.Assertion)
+	if metadata.Assertion != "" {
+		add(headers.ClientAssertion, metadata.Assertion)
 	}
 }
 

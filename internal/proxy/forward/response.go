@@ -17,17 +17,17 @@ const bufferSize = 32 << 10
 // fields list, and with Vary and the request id. After an error the caller must abort the
 // connection, or the client would take a part of the response for the whole. The error is a
 // *refusal.Error when the client stopped reading.
-func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, hop Hop) (int64, error) {
+func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, metadata Metadata) (int64, error) {
 	if fast := fastWriterOf(w); fast != nil && isComplete(res) {
-		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, hop))
+		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, metadata))
 		return f.writeBody(w, res)
 	}
 	h := w.Header()
 	// net/http would guess the type of a response without one.
 	h["Content-Type"] = nil
 	setFields(h, res.Fields, listed)
-	h[headers.Vary] = f.vary.in(h[headers.Vary], hop.SignaturesRead)
-	h[headers.RequestID] = []string{hop.RequestID}
+	h[headers.Vary] = f.vary.in(h[headers.Vary], metadata.SignaturesRead)
+	h[headers.RequestID] = []string{metadata.RequestID}
 	w.WriteHeader(res.Status)
 	return f.copyBody(w, res)
 }

@@ -31,7 +31,7 @@ func (w *fastRecorder) WriteFields(status int, _ int64, _ []client.Field) {
 type forwardedRequest struct {
 	method, target string
 	header         http.Header
-	hop            forward.Hop
+	hop            forward.Metadata
 }
 
 // TestConsecutiveRequests checks that a request is built from its own fields only, even if

@@ -24,9 +24,9 @@ type Origin struct {
 	// Source is the nearest address that is not a trusted proxy.
 	Source     netip.Addr
 	SourceText string // Source as text; empty for the zero value
-	// Hop contains what the gateway adds to the request. Its Auth is [gate.Bearer] until
+	// Metadata contains what the gateway adds to the request. Its Auth is [gate.Bearer] until
 	// the gate has decided.
-	Hop forward.Hop
+	Metadata forward.Metadata
 }
 
 // unknown replaces the address of a peer without an IP address in X-Forwarded-For, such as
@@ -41,15 +41,15 @@ const unknown = "unknown"
 func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
 	p := knownPeer(ctx, remote)
 	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
-	from.Hop.Auth, from.Hop.For, from.Hop.Proto, from.Hop.Host = gate.Bearer, cmp.Or(p.text, unknown), "http", host
+	from.Metadata = forward.Metadata{Auth: gate.Bearer, For: cmp.Or(p.text, unknown), Proto: "http", Host: host}
 	if r.Trusts(p.addr) {
 		from.applyForwarded(h, r.TrustedProxies)
 	}
 	if len(r.PublicAuthorities) > 0 {
-		from.Hop.Host = httpsig.ChooseAuthority(r.PublicAuthorities, from.Hop.Host)
+		from.Metadata.Host = httpsig.ChooseAuthority(r.PublicAuthorities, from.Metadata.Host)
 	}
-	if from.Hop.RequestID == "" {
-		from.Hop.RequestID = NewRequestID()
+	if from.Metadata.RequestID == "" {
+		from.Metadata.RequestID = NewRequestID()
 	}
 	return from
 }
@@ -59,16 +59,16 @@ func (o *Origin) applyForwarded(h http.Header, trusted []netip.Prefix) {
 	if list := strings.Join(h[headers.ForwardedFor], ", "); list != "" {
 		o.Source = nearestUntrusted(list, o.Peer, trusted)
 		o.SourceText = o.Source.String()
-		o.Hop.For = list + ", " + o.Hop.For
+		o.Metadata.For = list + ", " + o.Metadata.For
 	}
 	if proto := single(h, headers.ForwardedProto); proto == "https" || proto == "http" {
-		o.Hop.Proto = proto
+		o.Metadata.Proto = proto
 	}
 	if host := single(h, headers.ForwardedHost); host != "" && !strings.ContainsAny(host, ", ") {
-		o.Hop.Host = host
+		o.Metadata.Host = host
 	}
 	if id := single(h, headers.RequestID); wellFormedID(id) {
-		o.Hop.RequestID = id
+		o.Metadata.RequestID = id
 	}
 }
 

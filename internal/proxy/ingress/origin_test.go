@@ -39,7 +39,7 @@ func TestConnContext(t *testing.T) {
 	r := New(Options{})
 	for _, remote := range []string{known, "192.0.2.7:1235", "192.0.2.8:1234", "[2001:db8::1]:80", "@", ""} {
 		with, without := r.Origin(ctx, http.Header{}, remote, ""), r.Origin(t.Context(), http.Header{}, remote, "")
-		if with.Peer != without.Peer || with.Source != without.Peer || with.SourceText != without.SourceText || with.Hop.For != without.Hop.For {
+		if with.Peer != without.Peer || with.Source != without.Peer || with.SourceText != without.SourceText || with.Metadata.For != without.Metadata.For {
 			t.Errorf("%q: from %s with the context, from %s without", remote, with.SourceText, without.SourceText)
 		}
 	}
@@ -50,7 +50,7 @@ func TestPeerWithoutAddress(t *testing.T) {
 	r := New(Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	for _, remote := range []string{"@", "", "/run/certgate.sock"} {
 		have := r.Origin(t.Context(), http.Header{"X-Forwarded-For": {"192.0.2.7"}}, remote, "")
-		if have.Hop.For != "unknown" || have.SourceText != "" || have.Source.IsValid() {
+		if have.Metadata.For != "unknown" || have.SourceText != "" || have.Source.IsValid() {
 			t.Errorf("%q: %+v, want the address unknown", remote, have)
 		}
 	}
@@ -83,7 +83,7 @@ func TestPublicAuthority(t *testing.T) {
 			if tt.forwarded != "" {
 				h.Set("X-Forwarded-Host", tt.forwarded)
 			}
-			if have := r.Origin(t.Context(), h, "127.0.0.1:1234", tt.host).Hop.Host; have != tt.want {
+			if have := r.Origin(t.Context(), h, "127.0.0.1:1234", tt.host).Metadata.Host; have != tt.want {
 				t.Errorf("host %q, want %q", have, tt.want)
 			}
 		})

@@ -1,6 +1,6 @@
 // Package echo describes a received request by lengths and digests.
 //
-// certgate doctor compares the description with the request that it sent. An [Answer]
+// certgate doctor compares the description with the request that it sent. A [Response]
 // contains the sender's own address chain and otherwise only lengths and SHA-256
 // digests, never values. Headers that neither the doctor nor a client of the gateway
 // sends have a length only: a load balancer may authenticate with a short password in
@@ -24,15 +24,15 @@ const Path = "/certgate/echo"
 // CanaryPrefix is the prefix of the names of the doctor's own headers.
 const CanaryPrefix = "X-Certgate-Canary"
 
-// Version is the version of the format of [Answer].
+// Version is the version of the format of [Response].
 const Version = 1
 
-// maxHeaders is the limit for the headers of an [Answer], and for the lines of each.
+// maxHeaders is the limit for the headers of a [Response], and for the lines of each.
 const maxHeaders = 100
 
-// Answer describes a received request. It is serialized as JSON, and every key is
+// Response describes a received request. It is serialized as JSON, and every key is
 // always present.
-type Answer struct {
+type Response struct {
 	Version int `json:"certgate_echo"`
 	// Client is the client that the certificate identifies. Auth is the method by which
 	// the client proved possession of it: bearer, mtls.
@@ -78,8 +78,8 @@ func Of(text string) Value {
 
 // Digest fills in the fields that depend on the request alone. It includes digests for
 // the well-known headers and for the headers named by credentials.
-func Digest(r *http.Request, credentials ...string) Answer {
-	a := Answer{
+func Digest(r *http.Request, credentials ...string) Response {
+	a := Response{
 		Version: Version, Method: r.Method, Protocol: r.Proto, Target: Of(r.RequestURI), Peer: r.RemoteAddr,
 		ForwardedFor: append([]string{}, r.Header[headers.ForwardedFor]...), Headers: []Header{},
 	}
@@ -93,7 +93,7 @@ func Digest(r *http.Request, credentials ...string) Answer {
 	return a
 }
 
-func (a *Answer) add(name string, values []string, withDigest bool) {
+func (a *Response) add(name string, values []string, withDigest bool) {
 	if len(a.Headers) == maxHeaders {
 		a.LeftOut++
 		return
@@ -133,7 +133,7 @@ func Spoofed() []string {
 
 // Header returns the lines of the header called name, ignoring case, or nil if there
 // is none.
-func (a Answer) Header(name string) []Value {
+func (a Response) Header(name string) []Value {
 	for _, h := range a.Headers {
 		if strings.EqualFold(h.Name, name) {
 			return h.Lines

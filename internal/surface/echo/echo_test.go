@@ -27,7 +27,7 @@ func TestDigest(t *testing.T) {
 	r := newRequest("X-Certgate-Canary-Size: abc", "X-App-Cert: secret-credential", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-For: 203.0.113.9",
 		"Client-Cert: secret-certificate", "Signature: sig1=:AAAA:", "Authorization: Bearer secret-token", "X-Origin-Verify: 1234", "Cookie: a=1", "Cookie: b=2")
 	have := echo.Digest(r, "X-App-Cert", "")
-	want := echo.Answer{
+	want := echo.Response{
 		Version: 1, Method: "GET", Protocol: "HTTP/1.1", Target: echo.Of("/certgate/echo/a%20b?c=hidden"), Peer: "192.0.2.1:4711",
 		ForwardedFor: []string{"198.51.100.7", "203.0.113.9"},
 		Headers: []echo.Header{

@@ -95,10 +95,10 @@ func (s *checker) Check(ctx context.Context, r *auth.CheckRequest) (res *auth.Ch
 		held = s.limiter.hold(&described, attributes.GetRequest().GetHttp())
 		return described, refused
 	})
-	if d.Denial != nil {
-		return q.denied(q.Provenance.AddHint(d.Denial)), nil
+	if d.Refusal != nil {
+		return q.denied(q.Provenance.AddHint(d.Refusal)), nil
 	}
-	return q.granted(d, s.toRemove(h, q.from.Hop), s.vary.Value(q.from.Hop.SignaturesRead)), nil
+	return q.granted(d, s.toRemove(h, q.from.Metadata), s.vary.Value(q.from.Metadata.SignaturesRead)), nil
 }
 
 func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpRequest, h http.Header) authzCheck {
@@ -108,7 +108,7 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 	}
 	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
 	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
-		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Hop.RequestID, Source: from.SourceText,
+		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Metadata.RequestID, Source: from.SourceText,
 	}}
 }
 
@@ -119,13 +119,13 @@ func (q *authzCheck) granted(d gate.Decision, remove []string, vary string) *aut
 		Header:       &core.HeaderValue{Key: "vary", Value: vary},
 		AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
 	}}}
-	forward.Identity(d.Grant, q.from.Hop, func(name, value string) { ok.Headers = append(ok.Headers, option(name, value)) })
+	forward.Identity(d.Grant, q.from.Metadata, func(name, value string) { ok.Headers = append(ok.Headers, option(name, value)) })
 	q.save(http.StatusOK, nil)
 	return &auth.CheckResponse{
 		Status:       &status.Status{Code: int32(codes.OK)},
 		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
 		DynamicMetadata: metadata(map[string]string{
-			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.ShortKeyID(), "auth": d.Auth, "request_id": q.from.Hop.RequestID,
+			"client": d.Client.Name(), "rule": d.Rule, "key_id": d.Certificate.ShortKeyID(), "auth": d.Auth, "request_id": q.from.Metadata.RequestID,
 		}),
 	}
 }
@@ -134,7 +134,7 @@ func (q *authzCheck) granted(d gate.Decision, remove []string, vary string) *aut
 // refusal by the public surface.
 func (q *authzCheck) denied(d *refusal.Error) *auth.CheckResponse {
 	p := problem.Problem{
-		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: q.from.Metadata.RequestID, Hint: d.Hint,
 		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
 	h := http.Header{"Content-Type": {problem.ContentType}, headers.Reason: {string(d.Reason)}}
@@ -152,7 +152,7 @@ func (q *authzCheck) denied(d *refusal.Error) *auth.CheckResponse {
 	return &auth.CheckResponse{
 		Status:          &status.Status{Code: int32(code)},
 		HttpResponse:    &auth.CheckResponse_DeniedResponse{DeniedResponse: denied},
-		DynamicMetadata: metadata(map[string]string{"reason": string(d.Reason), "request_id": q.from.Hop.RequestID}),
+		DynamicMetadata: metadata(map[string]string{"reason": string(d.Reason), "request_id": q.from.Metadata.RequestID}),
 	}
 }
 
@@ -175,7 +175,7 @@ func metadata(texts map[string]string) *structpb.Struct {
 // toRemove returns the names of the fields that Envoy must strip before it forwards the
 // request. It excludes the identity headers: Envoy overwrites them, and it would remove
 // the new values because it removes fields after it sets fields.
-func (s *checker) toRemove(h http.Header, hop forward.Hop) []string {
+func (s *checker) toRemove(h http.Header, hop forward.Metadata) []string {
 	names := []string{strings.ToLower(s.Provenance.CredentialHeader)}
 	if s.Provenance.ProxyHeader != "" {
 		names = append(names, strings.ToLower(s.Provenance.ProxyHeader))
@@ -191,7 +191,7 @@ func (s *checker) toRemove(h http.Header, hop forward.Hop) []string {
 
 // overwrites reports whether Envoy replaces a client's field of this name with one of the
 // identity headers.
-func overwrites(hop forward.Hop, name string) bool {
+func overwrites(hop forward.Metadata, name string) bool {
 	return headers.IsIdentity(name) && (hop.Assertion != "" || !headers.Same(name, headers.ClientAssertion))
 }
 

@@ -101,7 +101,7 @@ func TestSignaturesToRemove(t *testing.T) {
 	s := &checker{Options: newFixture(t, nil).options, headers: forward.NewFilter(nil)}
 	h := http.Header{"Signature": {"s"}, "Signature-Input": {"i"}, "Signature_input": {"i"}, "Content-Digest": {"d"}, "Accept": {"*/*"}}
 	for read, want := range map[bool][]string{false: {"x-ssl-auth"}, true: {"signature", "signature-input", "signature_input", "x-ssl-auth"}} {
-		have := s.toRemove(h, forward.Hop{SignaturesRead: read})
+		have := s.toRemove(h, forward.Metadata{SignaturesRead: read})
 		slices.Sort(have)
 		if !slices.Equal(have, want) {
 			t.Errorf("signatures read %t: headers to remove %q, want %q", read, have, want)

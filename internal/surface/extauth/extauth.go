@@ -92,16 +92,16 @@ func (q *authzCheck) decide(describe func() (request, *refusal.Error)) gate.Deci
 	}
 	d := q.Gate().Decide(gate.Request{
 		Time: q.record.Time, Credential: credential.Values, Source: q.from.Source, Method: r.method, Target: r.target,
-		Auth: credential.Auth, Authority: q.from.Hop.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
+		Auth: credential.Auth, Authority: q.from.Metadata.Host, Header: r.header, HasBody: r.mayHaveBody(), Body: r.body,
 	})
-	q.from.Hop.Auth, q.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
+	q.from.Metadata.Auth, q.from.Metadata.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	q.record.ApplyDecision(&d)
 	return q.assert(granted(d), r)
 }
 
 // assert makes the assertion about an allowed request, if assertions are configured.
 func (q *authzCheck) assert(d gate.Decision, r request) gate.Decision {
-	if d.Denial != nil || q.Signer == nil {
+	if d.Refusal != nil || q.Signer == nil {
 		return d
 	}
 	token, err := q.Signer().Assert(d.Grant, d.Auth, r.content())
@@ -111,7 +111,7 @@ func (q *authzCheck) assert(d gate.Decision, r request) gate.Decision {
 	if err != nil {
 		return refusedDecision(refusal.New(refusal.Internal, "%v", err))
 	}
-	q.from.Hop.Assertion = token
+	q.from.Metadata.Assertion = token
 	return d
 }
 
@@ -149,13 +149,13 @@ func (q *authzCheck) credential(r request) (ingress.Credential, *refusal.Error) 
 // granted refuses a decision that has neither a refusal nor a valid grant, such as the
 // zero value.
 func granted(d gate.Decision) gate.Decision {
-	if d.Denial == nil && !d.Grant.Valid() {
+	if d.Refusal == nil && !d.Grant.Valid() {
 		return refusedDecision(refusal.New(refusal.Internal, "want a grant, found none"))
 	}
 	return d
 }
 
-func refusedDecision(d *refusal.Error) gate.Decision { return gate.Decision{Denial: d} }
+func refusedDecision(d *refusal.Error) gate.Decision { return gate.Decision{Refusal: d} }
 
 // save writes the audit record of the response.
 func (q *authzCheck) save(status int, d *refusal.Error) {

@@ -87,7 +87,7 @@ func (s *surface) begin(c *gin.Context) authzCheck {
 	r := c.Request
 	from := s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
-		Time: time.Now(), Surface: audit.Verify, RequestID: from.Hop.RequestID, Source: from.SourceText,
+		Time: time.Now(), Surface: audit.Verify, RequestID: from.Metadata.RequestID, Source: from.SourceText,
 		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // replaced when the original request is known
 	}}
 }
@@ -97,8 +97,8 @@ func (s *surface) verify(c *gin.Context) {
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
 	d := q.decide(func() (request, *refusal.Error) { return describe(c.Request.Header) })
-	if d.Denial != nil {
-		q.refuse(c, q.Provenance.AddHint(d.Denial))
+	if d.Refusal != nil {
+		q.refuse(c, q.Provenance.AddHint(d.Refusal))
 		return
 	}
 	q.allow(c, d)
@@ -107,7 +107,7 @@ func (s *surface) verify(c *gin.Context) {
 func (q *authzCheck) allow(c *gin.Context, d gate.Decision) {
 	h := c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
-	forward.Identity(d.Grant, q.from.Hop, h.Set)
+	forward.Identity(d.Grant, q.from.Metadata, h.Set)
 	c.Status(http.StatusOK)
 	c.Writer.WriteHeaderNow()
 	q.save(http.StatusOK, nil)
@@ -118,7 +118,7 @@ func (q *authzCheck) refuse(c *gin.Context, d *refusal.Error) {
 		c.Header("Connection", "close")
 	}
 	p := problem.Problem{
-		Reason: d.Reason, Status: Status(d.Reason), RequestID: q.from.Hop.RequestID, Hint: d.Hint,
+		Reason: d.Reason, Status: Status(d.Reason), RequestID: q.from.Metadata.RequestID, Hint: d.Hint,
 		Header: q.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	}
 	p.SetHeader(c.Writer.Header())

@@ -301,7 +301,7 @@ func TestFailsClosed(t *testing.T) {
 }
 
 func TestZeroDecision(t *testing.T) {
-	if d := granted(gate.Decision{}); d.Denial == nil || d.Denial.Reason != refusal.Internal {
+	if d := granted(gate.Decision{}); d.Refusal == nil || d.Refusal.Reason != refusal.Internal {
 		t.Errorf("%+v: want it refused", d)
 	}
 }

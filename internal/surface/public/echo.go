@@ -24,8 +24,8 @@ func below(path, target string) bool {
 func (x *exchange) echo(gateRequest gate.Request) {
 	d := x.Gate().Admit(gateRequest)
 	x.record.ApplyDecision(&d)
-	if d.Denial != nil {
-		x.refuse(d.Denial)
+	if d.Refusal != nil {
+		x.refuse(d.Refusal)
 		return
 	}
 	if m := x.c.Request.Method; m != http.MethodGet && m != http.MethodHead {
@@ -35,12 +35,12 @@ func (x *exchange) echo(gateRequest gate.Request) {
 	}
 	response := echo.Digest(x.c.Request, x.Provenance.CredentialHeader, x.Provenance.ProxyHeader)
 	response.Client, response.Auth = d.Client.Name(), d.Auth
-	response.Authority = x.Gate().Possession.Verifier.Authority(gateRequest.Authority)
+	response.Authority = x.Gate().Signatures.Verifier.Authority(gateRequest.Authority)
 	response.PeerTrusted, response.Source = x.Provenance.Trusts(x.from.Peer), x.from.SourceText
 	h := x.c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set(headers.RequestID, x.from.Hop.RequestID)
+	h.Set(headers.RequestID, x.from.Metadata.RequestID)
 	x.c.JSON(http.StatusOK, response)
 	x.record.Status, x.record.BytesOut = http.StatusOK, int64(max(x.c.Writer.Size(), 0))
 	x.record.Detail = "served by the echo of ECHO_PATH"

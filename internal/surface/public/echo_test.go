@@ -46,7 +46,7 @@ func TestEcho(t *testing.T) {
 			trusting("127.0.0.0/8")(b)
 		})
 		res := b.send(t, request("GET /events/echo/a%20b?c HTTP/1.1", "X-SSL-Auth: "+cert, "X-Forwarded-For: 198.51.100.7", "Authorization: password"))
-		var a echo.Answer
+		var a echo.Response
 		if err := json.Unmarshal([]byte(res.Text), &a); err != nil || res.StatusCode != http.StatusOK {
 			t.Fatalf("response %d %q: %v", res.StatusCode, res.Text, err)
 		}

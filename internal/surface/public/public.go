@@ -147,7 +147,7 @@ func (s *surface) gated(c *gin.Context) {
 		Method:     c.Request.Method,
 		Target:     c.Request.RequestURI,
 		Auth:       credential.Auth,
-		Authority:  x.from.Hop.Host,
+		Authority:  x.from.Metadata.Host,
 		Header:     c.Request.Header,
 		HasBody:    c.Request.ContentLength != 0,
 		Body:       x.body,
@@ -158,8 +158,8 @@ func (s *surface) gated(c *gin.Context) {
 	}
 	d := s.Gate().Decide(gateRequest)
 	x.record.ApplyDecision(&d)
-	if d.Denial != nil {
-		x.refuse(s.Provenance.AddHint(d.Denial))
+	if d.Refusal != nil {
+		x.refuse(s.Provenance.AddHint(d.Refusal))
 		return
 	}
 	x.forward(&d)
@@ -183,7 +183,7 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	}
 	r := c.Request
 	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
-	x.record.RequestID, x.record.Source = x.from.Hop.RequestID, x.from.SourceText
+	x.record.RequestID, x.record.Source = x.from.Metadata.RequestID, x.from.SourceText
 	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
 
@@ -192,11 +192,11 @@ func (x *exchange) refuse(d *refusal.Error) { x.finish(audit.Refused, d) }
 
 // forward forwards the request to the upstream and records the result.
 func (x *exchange) forward(d *gate.Decision) {
-	x.from.Hop.Auth, x.from.Hop.SignaturesRead = d.Auth, d.LooksAtSignatures()
+	x.from.Metadata.Auth, x.from.Metadata.SignaturesRead = d.Auth, d.LooksAtSignatures()
 	if d.Authority != "" { // the authority that the signature covers takes precedence over Host
-		x.from.Hop.Host = d.Authority
+		x.from.Metadata.Host = d.Authority
 	}
-	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, x.from.Hop)
+	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, x.from.Metadata)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
 	refused := refusal.Of(result.Err)
@@ -226,7 +226,7 @@ func (x *exchange) fail(d *refusal.Error) {
 
 func (x *exchange) finish(decision audit.Decision, d *refusal.Error) {
 	write(x.c, problem.Problem{
-		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Hop.RequestID, Hint: d.Hint,
+		Reason: d.Reason, Status: d.Reason.Status(), RequestID: x.from.Metadata.RequestID, Hint: d.Hint,
 		Header: x.Provenance.CredentialHeader, AcceptSignature: d.AcceptSignature, RetryAfter: d.RetryAfter,
 	})
 	x.record.Status, x.record.BytesOut = d.Reason.Status(), int64(max(x.c.Writer.Size(), 0))

@@ -49,7 +49,7 @@ func NewRefuser(r *audit.Recorder, surface audit.Surface, status func(refusal.Re
 
 func detailOf(r framing.Refusal, hint string) string {
 	switch {
-	case r.Stranger:
+	case r.NotAdmitted:
 		return "the connection is not from AUTHZ_PEERS"
 	case r.Status == http.StatusServiceUnavailable:
 		return "the connection limit is reached"
@@ -86,7 +86,7 @@ func splitRequestLine(line string) (method, target string) {
 
 func reasonFor(r framing.Refusal, target string) refusal.Reason {
 	switch {
-	case r.Stranger:
+	case r.NotAdmitted:
 		return refusal.PeerUntrusted
 	case r.Status == http.StatusServiceUnavailable:
 		return refusal.Overloaded

@@ -160,7 +160,7 @@ func (g *target) verify(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := g.verifier.Spend(checked, m, now); err != nil {
+	if _, err := g.verifier.Finish(checked, m, now); err != nil {
 		return err
 	}
 	g.accepted <- received{r.Method, r.RequestURI, r.Host, string(body), r.Header, chain.Leaf}
@@ -170,7 +170,7 @@ func (g *target) verify(r *http.Request, body []byte) error {
 // nonces is a nonce store without a limit.
 type nonces struct{ used sync.Map }
 
-func (n *nonces) Spend(one httpsig.Nonce) error {
+func (n *nonces) Use(one httpsig.Nonce) error {
 	if _, used := n.used.LoadOrStore(one.Value, true); used {
 		return io.ErrNoProgress
 	}

@@ -88,7 +88,7 @@ func isLoopback(host string) bool {
 }
 
 // recordBase records the first echo, and reports the client and how the path arrived.
-func (e *examination) recordBase(a echo.Answer) {
+func (e *examination) recordBase(a echo.Response) {
 	e.base = a
 	e.add(OK, "echo", fmt.Sprintf("the gateway accepts the certificate, in form %s, as that of client %s", e.form, a.Client))
 	path := e.target(canary{})

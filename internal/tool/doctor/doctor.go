@@ -72,7 +72,7 @@ type examination struct {
 
 	sent      int             // number of requests
 	form      certheader.Form // a form of the certificate that the gateway accepts
-	base      echo.Answer     // the echo of a request with the certificate only
+	base      echo.Response   // the echo of a request with the certificate only
 	prefix    string          // the prefix that the load balancer removes from the path
 	rewritten bool            // whether the load balancer replaces the path by another one
 	peers     []string        // the load balancer's address in each echo, in order

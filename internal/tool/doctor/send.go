@@ -37,7 +37,7 @@ func with(name, value string) canary { return canary{header: http.Header{name: {
 
 // result is the outcome of a canary.
 type result struct {
-	answer   *echo.Answer   // the echo, or nil if another program responded
+	answer   *echo.Response // the echo, or nil if another program responded
 	response *http.Response // without its body, or nil if there was no response
 	reason   string         // of the gateway's refusal, or "" if another program responded
 	err      error          // why there was no response
@@ -83,7 +83,7 @@ func (e *examination) target(c canary) string { return e.URL.EscapedPath() + c.s
 
 func readResult(res *http.Response, body []byte) result {
 	a := result{response: res}
-	var answer echo.Answer
+	var answer echo.Response
 	if json.Unmarshal(body, &answer) == nil && answer.Version == echo.Version && res.StatusCode == http.StatusOK {
 		a.answer = &answer
 		return a

@@ -104,7 +104,7 @@ func newGateway(t testing.TB, ca *pki.Authority) *gateway {
 // start starts the gateway without TLS.
 func (g *gateway) start() *gateway { g.Start(); return g }
 
-func (g *gateway) Spend(n httpsig.Nonce) error {
+func (g *gateway) Use(n httpsig.Nonce) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := httpsig.Nonce{Key: n.Key, Value: n.Value}
@@ -163,7 +163,7 @@ func (g *gateway) verify(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = g.verifier.Spend(checked, m, now)
+	_, err = g.verifier.Finish(checked, m, now)
 	return err
 }
 
