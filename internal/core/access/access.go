@@ -66,7 +66,7 @@ type Policy struct {
 	denied   map[string]string      // the reason, by client
 }
 
-// ruled is the part of a rule that a grant needs. It is immutable.
+// compiledRule is the part of a rule that a grant needs. It is immutable.
 type compiledRule struct {
 	name    string
 	limiter *limiter // nil if the rule has no rate

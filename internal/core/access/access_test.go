@@ -9,7 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// the articles' system: two apps add events, a dashboard reads them.
+// schedule returns the rules of the example service: two apps add events, a dashboard reads
+// them.
 func schedule() []access.Rule {
 	return []access.Rule{
 		{Name: "apps-add-events", Clients: []string{"mail", "social"}, Allow: []string{"POST /events"}},
@@ -35,7 +36,7 @@ func target(tb testing.TB, raw string) access.Target {
 	return parsed
 }
 
-// refused asserts a refusal of access whose detail has the given text.
+// refused checks that err is an access_denied refusal whose detail contains the text.
 func refused(t *testing.T, g access.Grant, err error, detail string) {
 	t.Helper()
 	refused := refusal.Of(err)
@@ -43,13 +44,13 @@ func refused(t *testing.T, g access.Grant, err error, detail string) {
 		t.Errorf("Decide = %v, want %s with %q", err, refusal.AccessDenied, detail)
 	}
 	if g.Valid() || g != (access.Grant{}) {
-		t.Errorf("a refusal came with a grant of rule %q", g.Rule())
+		t.Errorf("want no grant with a refusal, found one of rule %q", g.Rule())
 	}
 }
 
 func TestDecide(t *testing.T) {
 	clients := map[string]identity.Client{}
-	for _, name := range []string{"mail", "social", "web-client", "Mail", "stranger"} {
+	for _, name := range []string{"mail", "social", "web-client", "Mail", "report"} {
 		clients[name] = client(t, name)
 	}
 	everyone := append(schedule(), access.Rule{Name: "all-ping", Clients: []string{"*"}, Allow: []string{"GET /ping"}})
@@ -63,17 +64,17 @@ func TestDecide(t *testing.T) {
 		detail                 string // of the refusal
 	}{
 		{"allowed", schedule(), nil, "mail", "POST", "/events", "apps-add-events", ""},
-		{"a query changes nothing", schedule(), nil, "mail", "POST", "/events?a=/../b", "apps-add-events", ""},
+		{"query", schedule(), nil, "mail", "POST", "/events?a=/../b", "apps-add-events", ""},
 		{"another client of the rule", schedule(), nil, "social", "POST", "/events", "apps-add-events", ""},
 		{"another method", schedule(), nil, "mail", "GET", "/events", "", `no rule allows client "mail" to "GET" "/events"`},
 		{"method in lower case", schedule(), nil, "mail", "post", "/events", "", "no rule allows"},
 		{"another path", schedule(), nil, "mail", "POST", "/event", "", "no rule allows"},
 		{"path in capitals", schedule(), nil, "mail", "POST", "/Events", "", "no rule allows"},
-		{"a slash more", schedule(), nil, "mail", "POST", "/events/", "", "no rule allows"},
-		{"a segment more", schedule(), nil, "mail", "POST", "/events/1", "", "no rule allows"},
+		{"slash at the end", schedule(), nil, "mail", "POST", "/events/", "", "no rule allows"},
+		{"additional segment", schedule(), nil, "mail", "POST", "/events/1", "", "no rule allows"},
 		{"another client's path", schedule(), nil, "mail", "GET", "/events/1", "", "no rule allows"},
 		{"name in capitals", schedule(), nil, "Mail", "POST", "/events", "", `no rule names client "Mail"`},
-		{"a client without rule", schedule(), nil, "stranger", "POST", "/events", "", `no rule names client "stranger"`},
+		{"a client without rule", schedule(), nil, "report", "POST", "/events", "", `no rule names client "report"`},
 		{"no rules", nil, nil, "mail", "POST", "/events", "", "no rule names"},
 
 		{"wildcard segment", schedule(), nil, "web-client", "GET", "/events/1", "dashboards-read", ""},
@@ -81,12 +82,12 @@ func TestDecide(t *testing.T) {
 		{"GET does not allow OPTIONS", schedule(), nil, "web-client", "OPTIONS", "/events", "", "no rule allows"},
 		{"percent-encoded as literal", schedule(), nil, "mail", "POST", "/%65vents", "apps-add-events", ""},
 
-		{"everyone, client without other rule", everyone, nil, "stranger", "GET", "/ping", "all-ping", ""},
+		{"everyone, client without other rule", everyone, nil, "report", "GET", "/ping", "all-ping", ""},
 		{"everyone, client with other rule", everyone, nil, "mail", "GET", "/ping", "all-ping", ""},
-		{"everyone, but not everything", everyone, nil, "stranger", "POST", "/events", "", "no rule allows"},
+		{"everyone, another path", everyone, nil, "report", "POST", "/events", "", "no rule allows"},
 
 		{"denied", schedule(), []access.Denied{leaked}, "social", "POST", "/events", "", `client "social" is on the deny list: "key leaked"`},
-		{"denied by everyone's rule too", everyone, []access.Denied{leaked}, "social", "GET", "/ping", "", "deny list"},
+		{"denied, allowed to everyone", everyone, []access.Denied{leaked}, "social", "GET", "/ping", "", "deny list"},
 		{"another client is denied", schedule(), []access.Denied{leaked}, "mail", "POST", "/events", "apps-add-events", ""},
 		{"everyone is denied", everyone, []access.Denied{{Client: "*", Reason: "stop"}}, "mail", "POST", "/events", "", `deny list: "stop"`},
 	}
@@ -102,13 +103,14 @@ func TestDecide(t *testing.T) {
 				t.Fatalf("Decide = rule %q, %v; want rule %q", grant.Rule(), err, tt.rule)
 			}
 			if grant.Client() != clients[tt.client] || grant.Method() != tt.method || grant.Target().String() != tt.target {
-				t.Errorf("the grant is for %q %q %q", grant.Client(), grant.Method(), grant.Target())
+				t.Errorf("grant for %q %q %q, want the request", grant.Client(), grant.Method(), grant.Target())
 			}
 		})
 	}
 }
 
-// The first rule of the file that grants is named, however specific others are.
+// TestDecideNamesTheFirstRule checks that a grant has the first rule that matches, even if
+// the pattern of another rule is more specific.
 func TestDecideNamesTheFirstRule(t *testing.T) {
 	mail := client(t, "mail")
 	wide := access.Rule{Name: "wide", Clients: []string{"mail"}, Allow: []string{"GET /a/{x}", "GET /z/"}}
@@ -154,19 +156,19 @@ func TestZeroValuesAreRefused(t *testing.T) {
 		t.Error("the zero Grant is valid")
 	}
 	if grant, err = policy.Decide(mail, "GET", root); err != nil || !grant.Valid() {
-		t.Errorf("and without a zero value: %v", err)
+		t.Errorf("without a zero value: %v, want a grant", err)
 	}
 }
 
-// TestAdmit asks the deny list only.
+// TestAdmit checks that Admit checks the deny list only.
 func TestAdmit(t *testing.T) {
 	policy := compile(t, schedule(), access.Denied{Client: "social", Reason: "key leaked"})
-	nobody := compile(t, nil, access.Denied{Client: "*"})
-	if err := policy.Admit(client(t, "unheard-of")); err != nil {
+	closed := compile(t, nil, access.Denied{Client: "*"})
+	if err := policy.Admit(client(t, "report")); err != nil {
 		t.Errorf("a client without a rule: %v, want no refusal", err)
 	}
 	for name, err := range map[string]error{
-		"denied": policy.Admit(client(t, "social")), "everyone denied": nobody.Admit(client(t, "mail")),
+		"denied": policy.Admit(client(t, "social")), "everyone denied": closed.Admit(client(t, "mail")),
 		"no client": policy.Admit(identity.Client{}), "no policy": (*access.Policy)(nil).Admit(client(t, "mail")),
 	} {
 		if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.AccessDenied {

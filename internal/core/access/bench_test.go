@@ -7,8 +7,8 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 )
 
-// manyRules is n rules over distinct paths, each with a literal, a wildcard and
-// a subtree pattern; the last one is rule n-1.
+// manyRules returns n rules for distinct paths, each with a literal, a wildcard and a subtree
+// pattern.
 func manyRules(n int) []access.Rule {
 	rules := make([]access.Rule, 0, n)
 	for i := range n {
@@ -25,8 +25,8 @@ func manyRules(n int) []access.Rule {
 	return rules
 }
 
-// Decide runs once for every request, remembered certificate or not, so its
-// time is part of every answer and it must not depend on the number of rules.
+// BenchmarkDecide measures decisions with different numbers of rules, which must not
+// influence the result.
 func BenchmarkDecide(b *testing.B) {
 	mail := client(b, "mail")
 	for _, n := range []int{1, 100, 10_000} {
@@ -45,8 +45,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// ParseTarget runs once for every request, before anybody knows who asks: it is
-// what a flood of refused requests costs.
+// BenchmarkParseTarget measures the check of a target, which runs before the client is
+// verified, and so for every request of a flood.
 func BenchmarkParseTarget(b *testing.B) {
 	for _, raw := range []string{"/events", "/service-1/events/4711?after=2013-08-01", "/caf%C3%A9/a%20b"} {
 		b.Run(raw, func(b *testing.B) {
@@ -60,7 +60,7 @@ func BenchmarkParseTarget(b *testing.B) {
 	}
 }
 
-// A decision must leave no garbage behind, whatever the number of rules.
+// TestDecideDoesNotAllocate checks that a decision allocates nothing.
 func TestDecideDoesNotAllocate(t *testing.T) {
 	mail := client(t, "mail")
 	policy := compile(t, manyRules(100))

@@ -14,8 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// client is who holds a certificate with that name. There is no shorter way to
-// make one, on purpose.
+// client returns a client of this name. Only a verified certificate yields a client.
 func client(tb testing.TB, name string) identity.Client {
 	tb.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)

@@ -8,7 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 )
 
-// faults are the parts of a joined error.
+// faults returns the errors that a joined error contains.
 func faults(t *testing.T, err error) []*access.RuleError {
 	t.Helper()
 	joined, ok := errors.AsType[interface {
@@ -16,20 +16,20 @@ func faults(t *testing.T, err error) []*access.RuleError {
 		Unwrap() []error
 	}](err)
 	if !ok {
-		t.Fatalf("%v is no joined error", err)
+		t.Fatalf("%v: want a joined error", err)
 	}
 	var all []*access.RuleError
 	for _, e := range joined.Unwrap() {
 		fault, ok := errors.AsType[*access.RuleError](e)
 		if !ok {
-			t.Fatalf("%v is no RuleError", e)
+			t.Fatalf("%v: want a RuleError", e)
 		}
 		all = append(all, fault)
 	}
 	return all
 }
 
-// Every pattern stands alone in a rule that is sound otherwise.
+// TestCompilePatterns compiles each pattern in a rule that is valid otherwise.
 func TestCompilePatterns(t *testing.T) {
 	const (
 		accepted  = ""
@@ -151,7 +151,7 @@ func TestCompilePatterns(t *testing.T) {
 				t.Errorf("%v, want %q", fault, tt.want)
 			}
 			if len(fault.Error()) > 400 {
-				t.Errorf("an error of %d bytes", len(fault.Error()))
+				t.Errorf("an error of %d bytes, want at most 400", len(fault.Error()))
 			}
 		})
 	}
@@ -170,15 +170,15 @@ func TestCompileFaults(t *testing.T) {
 		name   string
 		rules  []access.Rule
 		denied []access.Denied
-		want   string // "" is no fault
+		want   string // "" means no error
 	}{
-		{"sound", other(func(*access.Rule) {}), nil, ""},
+		{"valid", other(func(*access.Rule) {}), nil, ""},
 		{"no name", other(func(r *access.Rule) { r.Name = "" }), nil, "rules[1].name: want a name of 1 to 64 characters, found 0"},
 		{"long name", other(func(r *access.Rule) { r.Name = strings.Repeat("n", 65) }), nil, "rules[1].name: want a name of 1 to 64 characters, found 65"},
 		{"line break in name", other(func(r *access.Rule) { r.Name = "a\nb" }), nil, "rules[1].name: want a name of printable"},
 		{"name twice", other(func(r *access.Rule) { r.Name = "good" }), nil, `rules[1].name: want a name that no other rule has, found "good" again`},
 		{"no clients", other(func(r *access.Rule) { r.Clients = nil }), nil, "rules[1].clients: want at least one client"},
-		{"client with a space behind", other(func(r *access.Rule) { r.Clients = []string{"a", "social "} }), nil, `rules[1].clients[1]: client "social ": want a letter or digit at the end`},
+		{"client with a space at the end", other(func(r *access.Rule) { r.Clients = []string{"a", "social "} }), nil, `rules[1].clients[1]: client "social ": want a letter or digit at the end`},
 		{"wildcard in a client", other(func(r *access.Rule) { r.Clients = []string{"soc*"} }), nil, `rules[1].clients[0]: client "soc*": want only ASCII`},
 		{"empty client", other(func(r *access.Rule) { r.Clients = []string{""} }), nil, `rules[1].clients[0]: client "": want 1 to 64`},
 		{"no patterns", other(func(r *access.Rule) { r.Allow = nil }), nil, "rules[1].allow: want at least one pattern"},
@@ -187,7 +187,7 @@ func TestCompileFaults(t *testing.T) {
 		{"denied twice", other(func(*access.Rule) {}), []access.Denied{{Client: "social"}, {Client: "social"}}, ""},
 		{"denied unknown client", other(func(*access.Rule) {}), []access.Denied{{Client: "x"}}, ""},
 		{"denied without client", other(func(*access.Rule) {}), []access.Denied{{Client: "x"}, {}}, "deny[1].client: client"},
-		{"denied name that cannot be", other(func(*access.Rule) {}), []access.Denied{{Client: "social "}}, "deny[0].client: client"},
+		{"denied invalid name", other(func(*access.Rule) {}), []access.Denied{{Client: "social "}}, "deny[0].client: client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -205,7 +205,8 @@ func TestCompileFaults(t *testing.T) {
 	}
 }
 
-// A rule behind another: has it anything to add?
+// TestCompileRefusesRulesWithoutEffect checks that a rule is refused if and only if an
+// earlier rule grants all of its requests.
 func TestCompileRefusesRulesWithoutEffect(t *testing.T) {
 	tests := []struct {
 		name                     string
@@ -214,7 +215,7 @@ func TestCompileRefusesRulesWithoutEffect(t *testing.T) {
 		effect                   bool
 	}{
 		{"the same", "mail", "GET /a", "mail", "GET /a", false},
-		{"the same but for the wildcard's name", "mail", "GET /a/{x}", "mail", "GET /a/{y}", false},
+		{"another wildcard name", "mail", "GET /a/{x}", "mail", "GET /a/{y}", false},
 		{"another client", "mail", "GET /a", "social", "GET /a", true},
 		{"another method", "mail", "GET /a", "mail", "POST /a", true},
 		{"everyone before one", "*", "GET /a", "mail", "GET /a", false},
@@ -255,7 +256,8 @@ func TestCompileRefusesRulesWithoutEffect(t *testing.T) {
 	}
 }
 
-// A rule counts as useful when one of its clients gets one new pattern.
+// TestCompileAcceptsRulesWithSomeEffect checks that one new pattern for one client is
+// enough.
 func TestCompileAcceptsRulesWithSomeEffect(t *testing.T) {
 	first := access.Rule{Name: "first", Clients: []string{"mail", "social"}, Allow: []string{"GET /a", "GET /b"}}
 	for _, second := range []access.Rule{

@@ -1,6 +1,6 @@
 package access
 
-// Buckets is how many clients have a token bucket with the grant's rule.
+// Buckets returns the number of stored token buckets of the grant's rule.
 func (g Grant) Buckets() int {
 	l := g.rule.limiter
 	if l == nil {

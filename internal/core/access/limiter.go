@@ -10,24 +10,24 @@ import (
 // limiter has one token bucket for each client that used a rule. It is safe for
 // concurrent use.
 //
-// A bucket is kept as the time at which it will be full again (the virtual
-// scheduling form of the generic cell rate algorithm): a token taken puts that
-// time off by one interval, and it may not be further away than burst intervals.
-// That is one number, exact, and no clock that goes back gains a token by it;
-// who comes with an earlier time is refused until it has passed again.
+// A bucket is stored as the time at which it will be full again (the virtual
+// scheduling form of the generic cell rate algorithm). Each token taken moves that time
+// one interval into the future, up to burst intervals from now. The calculation is exact,
+// and a clock that goes back yields no additional token: an earlier time is refused until
+// the clock has caught up.
 //
-// A client without a bucket has a full one, so a full one need not be kept.
+// A client without a stored bucket has a full one, so full buckets need not be stored.
 type limiter struct {
 	rate     rate
 	interval time.Duration
-	fill     time.Duration // in which an empty bucket fills
+	fill     time.Duration // time in which an empty bucket becomes full
 
 	mu      sync.Mutex
-	full    map[string]time.Time // when the client's bucket is full again
-	sweepAt int                  // how many buckets are looked through
+	full    map[string]time.Time // when the bucket of a client is full again
+	sweepAt int                  // number of buckets at which full ones are dropped
 }
 
-// leastSwept is how many buckets are too few to look for full ones.
+// leastSwept is the smallest number of buckets at which full ones are dropped.
 const leastSwept = 1024
 
 func newLimiter(r rate) *limiter {
@@ -37,8 +37,8 @@ func newLimiter(r rate) *limiter {
 	}
 }
 
-// take takes a token from the client's bucket. When there is none it takes
-// nothing and returns how long it is until the next one.
+// take takes a token from the client's bucket. Without a token it returns the time until
+// the next one.
 func (l *limiter) take(client string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,9 +57,9 @@ func (l *limiter) take(client string, now time.Time) (wait time.Duration) {
 	return 0
 }
 
-// sweep drops the buckets that are full. It waits until there are twice as many
-// as it left, so its cost for each new bucket is constant; the new map lets go
-// of the old one's memory.
+// sweep drops the full buckets. The next sweep is at twice the number of buckets that
+// remain, so the cost for each new bucket is constant. A new map releases the memory of
+// the old one.
 func (l *limiter) sweep(now time.Time) {
 	left := map[string]time.Time{}
 	for client, full := range l.full {
@@ -70,8 +70,8 @@ func (l *limiter) sweep(now time.Time) {
 	l.full, l.sweepAt = left, max(leastSwept, 2*len(left))
 }
 
-// Rate is the rate and burst of the rule, as "200/s, burst 400", and "" when it
-// has none.
+// Rate returns the rate and burst of the rule, such as "200/s, burst 400", or "" for a
+// rule without a rate.
 func (g Grant) Rate() string {
 	if g.rule == nil || g.rule.limiter == nil {
 		return ""
@@ -79,14 +79,13 @@ func (g Grant) Rate() string {
 	return g.rule.limiter.rate.String()
 }
 
-// Take takes one token from the bucket that the client has with the rule, at
-// the time now; a rule without a rate has tokens without end. The bucket is the
-// one of [Grant.Rule] alone, whatever other rules would grant the request too.
+// Take takes one token, at the time now, from the client's bucket for the rule
+// [Grant.Rule]. Other rules that would also grant the request lose no token. Take always
+// succeeds for a rule without a rate.
 //
-// Without a token the refusal is a [*refusal.Error] of reason RateLimited that
-// says when the next one comes, and nothing is taken. The zero Grant is refused
-// with AccessDenied. Times of one process should come from one clock and carry
-// its monotonic reading.
+// Without a token the error is a [*refusal.Error] with reason RateLimited and the time
+// until the next token. The zero Grant is refused with AccessDenied. All times of a
+// process should come from one clock, with its monotonic reading.
 func (g Grant) Take(now time.Time) error {
 	if !g.Valid() {
 		return refusal.New(refusal.AccessDenied, "want a grant, found a zero value")
@@ -103,10 +102,9 @@ func (g Grant) Take(now time.Time) error {
 	return refused
 }
 
-// After is p with the buckets of an earlier policy, for every rule whose name,
-// rate and burst have not changed, so that reading the same rules again gives
-// nobody a full bucket. The two policies share those buckets; p and earlier do
-// not change. Either may be nil.
+// After returns p with the buckets of an earlier policy for every rule whose name, rate
+// and burst have not changed, so that a reload of the same rules fills no bucket. The two
+// policies share those buckets. After changes neither p nor earlier; either may be nil.
 func (p *Policy) After(earlier *Policy) *Policy {
 	if p == nil || earlier == nil {
 		return p

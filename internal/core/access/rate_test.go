@@ -1,15 +1,9 @@
 package access_test
 
 import (
-	"fmt"
-	"math"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/identity"
@@ -18,12 +12,12 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// limited is a rule of everyone's with a rate.
+// limited returns a rule for every client with a rate.
 func limited(name, rate, burst string) access.Rule {
 	return access.Rule{Name: name, Clients: []string{"*"}, Allow: []string{"GET /" + name}, Rate: rate, Burst: burst}
 }
 
-// grant is what the policy grants c at the path that has the rule's name.
+// grant returns the grant of c for the path with the name of the rule.
 func grant(tb testing.TB, p *access.Policy, c identity.Client, rule string) access.Grant {
 	tb.Helper()
 	g, err := p.Decide(c, "GET", target(tb, "/"+rule))
@@ -33,13 +27,13 @@ func grant(tb testing.TB, p *access.Policy, c identity.Client, rule string) acce
 	return g
 }
 
-// takes is how many tokens there are now, at most 1000.
+// takes returns the number of tokens that can be taken now, at most 1000.
 func takes(tb testing.TB, g access.Grant, now time.Time) int {
 	tb.Helper()
 	for n := range 1000 {
 		if err := g.Take(now); err != nil {
 			if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.RateLimited || refused.RetryAfter <= 0 {
-				tb.Fatalf("Take = %v, want %s with a time to try again", err, refusal.RateLimited)
+				tb.Fatalf("Take = %v, want %s with RetryAfter", err, refusal.RateLimited)
 			}
 			return n
 		}
@@ -156,142 +150,6 @@ func TestCompileRates(t *testing.T) {
 	}
 }
 
-// Every client of a rule has its own bucket, everyone's rule too, and every
-// rule its own for a client.
-func TestBucketsAreApart(t *testing.T) {
-	policy := compile(t, []access.Rule{limited("a", "1/h", "3"), limited("b", "1/h", "5"), limited("free", "", "")})
-	mail, social := client(t, "mail"), client(t, "social")
-	for _, tt := range []struct {
-		client identity.Client
-		rule   string
-		want   int
-	}{
-		{mail, "a", 3}, {mail, "a", 0}, {client(t, "mail"), "a", 0}, {social, "a", 3}, {mail, "b", 5}, {social, "b", 5}, {mail, "free", 1000}, {mail, "a", 0},
-	} {
-		if n := takes(t, grant(t, policy, tt.client, tt.rule), noon); n != tt.want {
-			t.Errorf("%s has %d tokens with rule %s, want %d", tt.client, n, tt.rule, tt.want)
-		}
-	}
-}
-
-// Of several rules that grant a request the first in the file counts it.
-func TestTheGrantsRuleCounts(t *testing.T) {
-	first, second := limited("first", "1/h", "1"), limited("second", "1/h", "2")
-	second.Allow = append(second.Allow, first.Allow...)
-	policy := compile(t, []access.Rule{first, second})
-	mail := client(t, "mail")
-	if n := takes(t, grant(t, policy, mail, "first"), noon); n != 1 {
-		t.Errorf("%d tokens, want the one of the first rule", n)
-	}
-	if n := takes(t, grant(t, policy, mail, "second"), noon); n != 2 {
-		t.Errorf("%d tokens left with the second rule, want both", n)
-	}
-}
-
-// Asking is not taking.
-func TestDecideTakesNothing(t *testing.T) {
-	policy := compile(t, []access.Rule{limited("a", "1/h", "1")})
-	mail := client(t, "mail")
-	for range 10 {
-		if g := grant(t, policy, mail, "a"); g.Buckets() != 0 {
-			t.Fatalf("%d buckets after a decision, want none", g.Buckets())
-		}
-	}
-	if n := takes(t, grant(t, policy, mail, "a"), noon); n != 1 {
-		t.Errorf("%d tokens, want 1", n)
-	}
-}
-
-func TestTakeOfNothing(t *testing.T) {
-	if refused := refusal.Of((access.Grant{}).Take(noon)); refused == nil || refused.Reason != refusal.AccessDenied {
-		t.Errorf("Take = %v, want the zero grant refused", refused)
-	}
-}
-
-// A clock that goes back and forth never gives more than one that stands still.
-func TestClockGoesBack(t *testing.T) {
-	for _, back := range []time.Duration{time.Nanosecond, 10 * time.Millisecond, time.Hour, math.MaxInt64} {
-		g := grant(t, compile(t, []access.Rule{limited("a", "100/s", "10")}), client(t, "mail"), "a")
-		passed := takes(t, g, noon)
-		for range 100 {
-			passed += takes(t, g, noon.Add(-back)) + takes(t, g, noon)
-		}
-		if passed != 10 {
-			t.Errorf("%s back: %d tokens, want 10", back, passed)
-		}
-		if n := takes(t, g, noon.Add(20*time.Millisecond)); n != 2 {
-			t.Errorf("%s back: %d tokens 20ms later, want 2", back, n)
-		}
-	}
-}
-
-// At a clock that stands still exactly the burst passes, whoever asks first.
-func TestTakeConcurrently(t *testing.T) {
-	const burst, workers = 500, 8
-	policy := compile(t, []access.Rule{limited("a", "1/s", "500")})
-	clients := []identity.Client{client(t, "mail"), client(t, "social")}
-	passed := make([]atomic.Int64, len(clients))
-	var all sync.WaitGroup
-	for range workers {
-		all.Go(func() {
-			for i, c := range clients {
-				for range burst {
-					g, err := policy.Decide(c, "GET", target(t, "/a"))
-					if err == nil && g.Take(noon) == nil {
-						passed[i].Add(1)
-					}
-				}
-			}
-		})
-	}
-	all.Wait()
-	for i := range passed {
-		if n := passed[i].Load(); n != burst {
-			t.Errorf("%s: %d passed, want the burst of %d", clients[i], n, burst)
-		}
-	}
-}
-
-// Buckets that are full again are dropped when there are many; others stay, and
-// with them what they count.
-func TestFullBucketsAreDropped(t *testing.T) {
-	const many = 1024 // buckets that are looked through
-	policy := compile(t, []access.Rule{limited("a", "1/h", "2")})
-	spent := grant(t, policy, client(t, "spent"), "a")
-	if n := takes(t, spent, noon); n != 2 {
-		t.Fatalf("%d tokens, want 2", n)
-	}
-	crowd := make([]access.Grant, many)
-	for i := range crowd {
-		crowd[i] = grant(t, policy, client(t, fmt.Sprintf("app-%d", i)), "a")
-	}
-	take := func(now time.Time, grants []access.Grant) {
-		t.Helper()
-		for _, g := range grants {
-			if err := g.Take(now); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	take(noon, crowd[1:])
-	if n := spent.Buckets(); n != many {
-		t.Fatalf("%d buckets, want %d", n, many)
-	}
-	// Those of the crowd are full after an hour, the spent one after two.
-	later := noon.Add(90 * time.Minute)
-	take(later, crowd[:1])
-	if n := spent.Buckets(); n != 2 {
-		t.Errorf("%d buckets after a sweep, want the one that is not full and the new one", n)
-	}
-	if n := takes(t, spent, later); n != 1 {
-		t.Errorf("%d tokens after a sweep, want the one that came since", n)
-	}
-	take(later, crowd[1:])
-	if n := spent.Buckets(); n != many+1 {
-		t.Errorf("%d buckets, want %d: none of them is full", n, many+1)
-	}
-}
-
 func TestAfterKeepsBuckets(t *testing.T) {
 	mail := client(t, "mail")
 	old := []access.Rule{limited("a", "1/h", "3"), limited("b", "1/h", "3")}
@@ -331,10 +189,10 @@ func TestAfterKeepsBuckets(t *testing.T) {
 				shared = 0
 			}
 			if n := takes(t, inFlight, noon); n != shared {
-				t.Errorf("%d tokens for who decided before, want %d", n, shared)
+				t.Errorf("%d tokens with a grant of the earlier policy, want %d", n, shared)
 			}
 			if n := takes(t, grant(t, read, mail, "a"), noon); tt.want == 1 && n != 3 {
-				t.Errorf("%d tokens with the policy that After was called on, want its own 3", n)
+				t.Errorf("%d tokens with the receiver of After, want its own 3", n)
 			}
 		})
 	}
@@ -348,62 +206,7 @@ func TestAfterNothing(t *testing.T) {
 	grant(t, policy.After(new(access.Policy)), client(t, "mail"), "a")
 }
 
-// model is a bucket as the books have it: a level that rises with time, in
-// units of 1/interval tokens so that it is exact.
-type model struct {
-	interval, level, top time.Duration
-	last                 time.Time
-}
-
-func (m *model) take(now time.Time) bool {
-	m.level, m.last = min(m.top, m.level+now.Sub(m.last)), now
-	if m.level < m.interval {
-		return false
-	}
-	m.level -= m.interval
-	return true
-}
-
-// TestTakeIsATokenBucket: whatever the rate, the burst and the times, the same
-// requests pass as with the model, and the time to try again is the right one.
-func TestTakeIsATokenBucket(t *testing.T) {
-	mail := client(t, "mail")
-	rapid.Check(t, func(t *rapid.T) {
-		rates := map[string]time.Duration{"1/s": time.Second, "3/s": time.Second/3 + 1, "200/s": 5 * time.Millisecond, "7/m": time.Minute/7 + 1, "9/h": 400 * time.Second}
-		rate := rapid.SampledFrom([]string{"1/s", "3/s", "200/s", "7/m", "9/h"}).Draw(t, "rate")
-		burst := rapid.IntRange(1, 6).Draw(t, "burst")
-		policy, err := access.Compile([]access.Rule{limited("a", rate, string(rune('0'+burst)))}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path, _ := access.ParseTarget("/a")
-		g, _ := policy.Decide(mail, "GET", path)
-		top := time.Duration(burst) * rates[rate]
-		m, now := model{rates[rate], top, top, noon}, noon
-		for range rapid.IntRange(1, 50).Draw(t, "requests") {
-			now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*rates[rate])).Draw(t, "pause")))
-			err, want := g.Take(now), m.take(now)
-			if (err == nil) != want {
-				t.Fatalf("Take = %v, want it to pass: %t", err, want)
-			}
-			if err == nil {
-				continue
-			}
-			if wait := refusal.Of(err).RetryAfter; wait != m.interval-m.level {
-				t.Fatalf("the next token comes in %s, want %s", wait, m.interval-m.level)
-			}
-			if rapid.Bool().Draw(t, "impatient") {
-				continue
-			}
-			now = now.Add(refusal.Of(err).RetryAfter)
-			if !m.take(now) || g.Take(now) != nil {
-				t.Fatal("refused at the time it was told to come again")
-			}
-		}
-	})
-}
-
-// Take runs once for every granted request, on top of Decide.
+// BenchmarkTake measures Take, which runs once for every granted request.
 func BenchmarkTake(b *testing.B) {
 	mail := client(b, "mail")
 	for _, bb := range []struct {
@@ -420,6 +223,7 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
+// TestTakeDoesNotAllocate checks that Take allocates nothing for a known client.
 func TestTakeDoesNotAllocate(t *testing.T) {
 	policy := compile(t, []access.Rule{limited("a", "1000000/s", ""), limited("free", "", "")})
 	mail := client(t, "mail")

@@ -16,11 +16,11 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 )
 
-// The patterns promise the meaning of net/http.ServeMux, so ServeMux is the
-// judge: a mux that holds one pattern answers for that pattern.
+// Patterns have the meaning of net/http.ServeMux, so these tests compare each pattern with a
+// ServeMux that has only this pattern.
 
-// muxMatches reports whether a ServeMux with only this pattern hands the
-// request to its handler. A redirect is no match.
+// muxMatches reports whether a ServeMux with only this pattern calls the handler for the
+// request. A redirect does not count.
 func muxMatches(t rapid.TB, pattern, method, target string) bool {
 	t.Helper()
 	request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: schedule\r\n\r\n")))
@@ -66,6 +66,7 @@ func genTarget(t *rapid.T) string {
 	return target + rapid.SampledFrom([]string{"", "?", "?a=/b/"}).Draw(t, "query")
 }
 
+// TestMatchesLikeServeMux compares random patterns and targets with ServeMux.
 func TestMatchesLikeServeMux(t *testing.T) {
 	mail := client(t, "mail")
 	rapid.Check(t, func(t *rapid.T) {
@@ -92,9 +93,9 @@ func agree(t rapid.TB, policy *access.Policy, mail identity.Client, pattern, met
 	}
 }
 
-// With many rules the grant names the first that ServeMux would match alone.
-// Rules that Compile calls useless are taken out first, which must change
-// nothing: so this also proves that they were useless.
+// TestGrantsByFirstMatchingRule checks that a grant has the first rule with a pattern that
+// ServeMux matches. The compiled rules lack those that Compile refuses as without effect,
+// so the test also checks that they have none.
 func TestGrantsByFirstMatchingRule(t *testing.T) {
 	mail := client(t, "mail")
 	rapid.Check(t, func(t *rapid.T) {
@@ -137,8 +138,8 @@ func compileUseful(t *rapid.T, rules []access.Rule) *access.Policy {
 	}
 }
 
-// FuzzServeMux: whatever pattern Compile accepts, ServeMux accepts too, and
-// they agree on whatever target ParseTarget accepts.
+// FuzzServeMux checks that ServeMux accepts every pattern that Compile accepts, and that
+// both match the same targets.
 func FuzzServeMux(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"GET /a/{x}", "HEAD", "/a/b"},
@@ -157,7 +158,7 @@ func FuzzServeMux(f *testing.F) {
 		if err != nil {
 			return
 		}
-		http.NewServeMux().HandleFunc(pattern, http.NotFound) // panics when it refuses
+		http.NewServeMux().HandleFunc(pattern, http.NotFound) // panics if it refuses the pattern
 		if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "OPTIONS"}, method) {
 			method = "GET"
 		}

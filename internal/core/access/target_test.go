@@ -37,14 +37,14 @@ func TestParseTarget(t *testing.T) {
 		{"/events?after=2013-08-01", accepted, "a query"},
 		{"/events?", accepted, "an empty query is kept as it is"},
 		{"/events?a=b?c", accepted, "a query may contain question marks"},
-		{"/events?next=/../%2e%2e//", accepted, "dot segments in a query climb nowhere"},
-		{"/events?100%", accepted, "the query's bytes are the upstream's business"},
+		{"/events?next=/../%2e%2e//", accepted, "dot segments in a query"},
+		{"/events?100%", accepted, "an invalid escape in a query"},
 		{"/events?q=\xc3\xa9", accepted, "raw UTF-8 in a query"},
 		{"/events/a.b", accepted, "a dot inside a name"},
 		{"/.well-known/acme", accepted, "a name that begins with a dot"},
 		{"/a..b", accepted, "two dots inside a name"},
-		{"/events;v=1", accepted, "path parameters behind a name"},
-		{"/events;..", accepted, "parameters are no segment"},
+		{"/events;v=1", accepted, "path parameters after a name"},
+		{"/events;..", accepted, "parameters of dots"},
 		{"/a%20b", accepted, "an encoded space"},
 		{"/100%25", accepted, "an encoded percent sign that begins no escape"},
 		{"/100%25%20", accepted, "an encoded percent sign before an escape"},
@@ -56,10 +56,10 @@ func TestParseTarget(t *testing.T) {
 		{"/" + strings.Repeat("a", 8191), accepted, "8 KiB"},
 
 		{"/" + strings.Repeat("a", 8192), "want at most 8192 bytes", "8 KiB and one byte"},
-		{"", origin, "nothing"},
+		{"", origin, "empty"},
 		{"*", origin, "the asterisk form of OPTIONS"},
 		{"events", origin, "a relative path"},
-		{"http://schedule/events", origin, "the absolute form: which host counts?"},
+		{"http://schedule/events", origin, "the absolute form"},
 		{"schedule:80", origin, "the authority form of CONNECT"},
 		{"?a=b", origin, "only a query"},
 
@@ -68,11 +68,11 @@ func TestParseTarget(t *testing.T) {
 		{"/a//b", segment, "an empty segment, merged by nginx"},
 		{"/events//", segment, "two slashes at the end"},
 		{"/.", segment, "dot segment"},
-		{"/..", segment, "climbs"},
+		{"/..", segment, "parent directory"},
 		{"/./", segment, "dot segment with a slash"},
-		{"/a/../admin", segment, "climbs in the middle"},
-		{"/a/..?b", segment, "climbs before a query"},
-		{"/a/..;/admin", segment, "Tomcat drops parameters, then climbs"},
+		{"/a/../admin", segment, "parent directory in the middle"},
+		{"/a/..?b", segment, "parent directory before a query"},
+		{"/a/..;/admin", segment, "Tomcat drops parameters"},
 		{"/a/..;x=1/admin", segment, "the same with a parameter"},
 		{"/a/.;/admin", segment, "the same with one dot"},
 		{"/a/..%3b/admin", segment, "the same, encoded"},
@@ -88,13 +88,13 @@ func TestParseTarget(t *testing.T) {
 		{"/a\x00b", rawPath, "NUL ends the path in C"},
 		{"/a\x7f", rawPath, "delete"},
 		{"/caf\xc3\xa9", rawPath, "raw bytes outside ASCII"},
-		{"/a\xff", rawPath, "raw bytes that are no text"},
+		{"/a\xff", rawPath, "raw bytes that are not UTF-8"},
 		{`/a\..\admin`, rawPath, "backslashes are slashes on Windows and in browsers"},
 		{"/a#b", rawPath, "a fragment"},
 		{"/a?b c", rawQuery, "a space in the query"},
 		{"/a?b\r\nc", rawQuery, "a line break in the query"},
 		{"/a?b\x7f", rawQuery, "delete in the query"},
-		{"/a?b#c", rawQuery, "a fragment behind the query"},
+		{"/a?b#c", rawQuery, "a fragment after the query"},
 
 		{"/%", hex, "a lone percent sign"},
 		{"/a%2", hex, "a cut escape"},
@@ -105,7 +105,7 @@ func TestParseTarget(t *testing.T) {
 		{"/a%5cb", escaped, "an encoded backslash"},
 		{"/%2e%2e/admin", escaped, "encoded dots"},
 		{"/.%2e/admin", escaped, "half encoded dots"},
-		{"/a%2eb", escaped, "an encoded dot anywhere: nobody needs it"},
+		{"/a%2eb", escaped, "an encoded dot inside a name"},
 		{"/a%00", control, "an encoded NUL"},
 		{"/a%0d%0aX-Admin:1", control, "an encoded line break"},
 		{"/a%7f", control, "an encoded delete"},
@@ -113,33 +113,33 @@ func TestParseTarget(t *testing.T) {
 		{"/%c0%af", utf8Only, "an overlong slash"},
 		{"/%c0%ae%c0%ae/admin", utf8Only, "overlong dots"},
 		{"/%e0%80%af", utf8Only, "a longer overlong slash"},
-		{"/%ff", utf8Only, "no text"},
-		{"/%c3%25a9", "want percent-encoded bytes that are UTF-8 in request target", "no text, until somebody decodes twice"},
+		{"/%ff", utf8Only, "not UTF-8"},
+		{"/%c3%25a9", "want percent-encoded bytes that are UTF-8 in request target", "not UTF-8 after it is decoded twice"},
 		{"/%ed%a0%80", utf8Only, "half a surrogate pair"},
 
-		{"/..%23", segment, "an encoded fragment behind dots, for a program that parses the decoded path again"},
+		{"/..%23", segment, "an encoded fragment after dots, for a program that parses the decoded path again"},
 		{"/a/..%23b/admin", segment, "the same in the middle"},
-		{"/a/..%3f", segment, "an encoded query behind dots"},
-		{"/a/.%3Fx", segment, "the same behind one dot"},
-		{"/a/..%20%23", segment, "the same behind a space"},
+		{"/a/..%3f", segment, "an encoded query after dots"},
+		{"/a/.%3Fx", segment, "the same after one dot"},
+		{"/a/..%20%23", segment, "the same after a space"},
 		{"/a/..%2523", segment, "the same, decoded twice"},
-		{"/a/..%2520", segment, "a space behind dots, decoded twice"},
-		{"/a/..%253b", segment, "parameters behind dots, decoded twice"},
-		{"/a/..%ef%bc%83", segment, "a fullwidth number sign behind dots"},
-		{"/a/..%ef%bc%9f", segment, "a fullwidth question mark behind dots"},
-		{"/a/..%ef%bc%9bx", segment, "a fullwidth semicolon behind dots"},
+		{"/a/..%2520", segment, "a space after dots, decoded twice"},
+		{"/a/..%253b", segment, "parameters after dots, decoded twice"},
+		{"/a/..%ef%bc%83", segment, "a fullwidth number sign after dots"},
+		{"/a/..%ef%bc%9f", segment, "a fullwidth question mark after dots"},
+		{"/a/..%ef%bc%9bx", segment, "a fullwidth semicolon after dots"},
 		{"/a/%e2%80%a5/admin", segment, "a two dot leader"},
 		{"/a/%e2%80%a6", segment, "an ellipsis"},
-		{"/a/..%e2%80%8b/admin", segment, "a zero width space behind dots"},
-		{"/a/..%c2%ad/admin", segment, "a soft hyphen behind dots"},
-		{"/a/..%ef%b8%8f/admin", segment, "a variation selector behind dots"},
-		{"/a/..%c2%a0/admin", segment, "a no-break space behind dots"},
-		{"/a/..%e3%80%80/admin", segment, "an ideographic space behind dots"},
-		{"/a/%e2%80%8b/admin", segment, "nothing but a zero width space"},
+		{"/a/..%e2%80%8b/admin", segment, "a zero width space after dots"},
+		{"/a/..%c2%ad/admin", segment, "a soft hyphen after dots"},
+		{"/a/..%ef%b8%8f/admin", segment, "a variation selector after dots"},
+		{"/a/..%c2%a0/admin", segment, "a no-break space after dots"},
+		{"/a/..%e3%80%80/admin", segment, "an ideographic space after dots"},
+		{"/a/%e2%80%8b/admin", segment, "only a zero width space"},
 		{"/tags/%23golang", accepted, "an encoded number sign before a name"},
-		{"/faq/who%3f", accepted, "an encoded question mark behind a name"},
-		{"/faq/%e8%aa%b0%ef%bc%9f", accepted, "a fullwidth question mark behind a name"},
-		{"/a/more%e2%80%a6", accepted, "an ellipsis behind a name"},
+		{"/faq/who%3f", accepted, "an encoded question mark after a name"},
+		{"/faq/%e8%aa%b0%ef%bc%9f", accepted, "a fullwidth question mark after a name"},
+		{"/a/more%e2%80%a6", accepted, "an ellipsis after a name"},
 		{"/a/..b%23", accepted, "dots and more before a number sign"},
 
 		{"/%ef%bc%8e%ef%bc%8e/admin", lookalike, "fullwidth dots"},
@@ -158,16 +158,16 @@ func TestParseTarget(t *testing.T) {
 		{"/%e0%80%ae%e0%80%ae/admin", utf8Only, "overlong dots of three bytes"},
 		{"/%f0%80%80%af", utf8Only, "an overlong slash of four bytes"},
 
-		{"/a%252fb", twice, "a slash for who decodes twice"},
-		{"/a%255cb", twice, "a backslash for who decodes twice"},
-		{"/%252e%252e/admin", twice, "dots for who decodes twice"},
+		{"/a%252fb", twice, "a slash, decoded twice"},
+		{"/a%255cb", twice, "a backslash, decoded twice"},
+		{"/%252e%252e/admin", twice, "dots, decoded twice"},
 		{"/%25%32%65%25%32%65/admin", twice, "the same with the digits encoded too"},
-		{"/a%2500", control, "NUL for who decodes twice"},
-		{"/a%251f", control, "a control character for who decodes twice"},
-		{"/a%257f", control, "delete for who decodes twice"},
-		{"/a%25c0%25af", utf8Only, "an overlong slash for who decodes twice"},
+		{"/a%2500", control, "NUL, decoded twice"},
+		{"/a%251f", control, "a control character, decoded twice"},
+		{"/a%257f", control, "delete, decoded twice"},
+		{"/a%25c0%25af", utf8Only, "an overlong slash, decoded twice"},
 		{"/a%2525", twice, "the beginning of a third encoding"},
-		{"/a%25252fb", twice, "a slash for who decodes three times"},
+		{"/a%25252fb", twice, "a slash, decoded three times"},
 		{"/a%25%2532f", "decoded twice: want no percent escape", "the same, cut differently"},
 	}
 	for _, tt := range tests {
@@ -184,7 +184,7 @@ func TestParseTarget(t *testing.T) {
 				t.Errorf("ParseTarget(%.60q) = %v; want %s with %q", tt.raw, err, refusal.PathAmbiguous, tt.want)
 			}
 			if target != (access.Target{}) {
-				t.Errorf("a refusal came with target %.60q", target)
+				t.Errorf("want no target with a refusal, found %.60q", target)
 			}
 		})
 	}
@@ -208,12 +208,12 @@ func TestTargetParts(t *testing.T) {
 	}
 	var zero access.Target
 	if zero.Path() != "" || queryOf(zero) != "" || zero.String() != "" {
-		t.Errorf("the zero Target has parts")
+		t.Errorf("want a zero Target without parts")
 	}
 }
 
-// FuzzParseTarget: what is accepted stays as it is, and no second reader of it
-// (one that decodes, cleans, or decodes again) sees another path.
+// FuzzParseTarget checks that an accepted target is not changed, and that a program that
+// decodes it, cleans it or decodes it twice sees the same path.
 func FuzzParseTarget(f *testing.F) {
 	for _, seed := range []string{
 		"/", "/events?x=1", "/a/../b", "/a//b", "/a%2fb", "/a%252fb", "/..;x/", "/%c0%af", "/a%20b/", "/%25%32%66", "/a%25%2532f", "/caf%C3%A9",
@@ -225,7 +225,7 @@ func FuzzParseTarget(f *testing.F) {
 		target, err := access.ParseTarget(raw)
 		if err != nil {
 			if refusal.Of(err) == nil {
-				t.Fatalf("%q: %v is no refusal", raw, err)
+				t.Fatalf("%q: %v, want a refusal", raw, err)
 			}
 			return
 		}
@@ -238,11 +238,11 @@ func FuzzParseTarget(f *testing.F) {
 
 func queryOf(t access.Target) string { return strings.TrimPrefix(t.String()[len(t.Path()):], "?") }
 
-// widthless replaces fullwidth characters as NFKC does.
+// widthless replaces some fullwidth characters as NFKC does.
 var widthless = strings.NewReplacer("．", ".", "／", "/", "＼", "/", "？", "?", "＃", "#", "‥", "..", "․", ".")
 
-// checkOneReading decodes with net/url and cleans with path, which share no
-// code with the package.
+// checkOneReading compares the target with the results of net/url and path, which share
+// no code with this package.
 func checkOneReading(t *testing.T, target access.Target) {
 	t.Helper()
 	parsed, err := url.ParseRequestURI(target.String())
@@ -255,7 +255,7 @@ func checkOneReading(t *testing.T, target access.Target) {
 	decoded := target.Path()
 	for range 2 {
 		if decoded, err = url.PathUnescape(decoded); err != nil {
-			return // the decoder gives up: no other reading
+			return // the decoder fails: no other interpretation
 		}
 		if clean := path.Clean(decoded); clean != decoded && clean+"/" != decoded {
 			t.Fatalf("%q decodes to %q, which cleans to %q", target, decoded, clean)

@@ -8,7 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestAdmit: who is calling and whether the deny list has the name, and no rule.
+// TestAdmit checks that Admit identifies the client and checks the deny list, but no rule.
 func TestAdmit(t *testing.T) {
 	w := newWorld(t)
 	tests := []struct {
@@ -19,16 +19,16 @@ func TestAdmit(t *testing.T) {
 		last    gate.Step
 	}{
 		{name: "a client with a rule", request: gate.Request{Time: now, Credential: header(w.mail), Method: "GET", Target: "/nowhere"}, last: gate.Access},
-		{name: "a client without", request: gate.Request{Time: now, Credential: header(w.social), Method: "GET", Target: "/nowhere"}, last: gate.Access},
+		{name: "a client without a rule", request: gate.Request{Time: now, Credential: header(w.social), Method: "GET", Target: "/nowhere"}, last: gate.Access},
 		{name: "no certificate", request: gate.Request{Time: now, Target: "/nowhere"}, want: refusal.CredentialMissing, last: gate.Credential},
-		{name: "a stranger", request: gate.Request{Time: now, Credential: header(w.foreign), Target: "/nowhere"}, want: refusal.CertificateUntrusted, last: gate.Trust},
+		{name: "another master key", request: gate.Request{Time: now, Credential: header(w.foreign), Target: "/nowhere"}, want: refusal.CertificateUntrusted, last: gate.Trust},
 		{name: "revoked", request: gate.Request{Time: now, Credential: header(w.revoked), Target: "/nowhere"}, want: refusal.CertificateRevoked, last: gate.Trust},
 		{name: "denied", request: gate.Request{Time: now, Credential: header(w.denied), Target: "/nowhere"}, want: refusal.AccessDenied, last: gate.Access},
-		{name: "two paths in one", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/x/../nowhere"}, want: refusal.PathAmbiguous, last: gate.Target},
+		{name: "ambiguous path", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/x/../nowhere"}, want: refusal.PathAmbiguous, last: gate.Target},
 		{name: "no time", request: gate.Request{Credential: header(w.mail), Method: "GET", Target: "/nowhere"}, want: refusal.Internal, last: gate.Trust},
 		{name: "no identifier", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = nil }, want: refusal.CertificateUntrusted, last: gate.Trust},
 		{name: "no policy", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Policy = nil }, want: refusal.AccessDenied, last: gate.Access},
-		{name: "an identifier that found nobody", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: refusal.AccessDenied, last: gate.Access},
+		{name: "an identifier without a client and without an error", request: gate.Request{Time: now, Credential: header(w.mail), Target: "/nowhere"}, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: refusal.AccessDenied, last: gate.Access},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// masterKey is a key for certificates that an authority would not issue.
+// masterKey returns a key for certificates that package pki does not issue.
 func masterKey(t *testing.T) (public []byte, key crypto.Signer) {
 	t.Helper()
 	key, err := pki.P256.Generate()
@@ -27,7 +27,7 @@ func masterKey(t *testing.T) (public []byte, key crypto.Signer) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), key
 }
 
-// sign makes any certificate: that of mail, changed.
+// sign issues a certificate for mail with the changes of change.
 func sign(t *testing.T, key crypto.Signer, public crypto.PublicKey, change func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{

@@ -23,9 +23,9 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// BenchmarkForgery is what a stranger's certificate costs from header to refusal.
-// Nothing of it can be remembered, so a flood pays this each time, and everything
-// that could be seen before a public key operation should be.
+// BenchmarkForgery measures the refusal of certificates that no anchor signed. Refusals are
+// not cached, so each request of a flood costs this. Only the plausible forgery should cost
+// a public key operation.
 func BenchmarkForgery(b *testing.B) {
 	for _, bits := range []int{2048, 4096} {
 		key, err := rsa.GenerateKey(rand.Reader, bits)
@@ -63,7 +63,7 @@ func benchmarkForgeries(b *testing.B, verification gate.Verification, key *rsa.P
 	damaged := slices.Clone(forge(b, forgery{issuer: "ca", key: key}).Raw)
 	damaged[len(damaged)-20] ^= 1
 	issuer := slices.Clone(damaged)
-	issuer[bytes.Index(issuer, []byte("ca"))] = 'b' // a bare key has no name: nothing differs
+	issuer[bytes.Index(issuer, []byte("ca"))] = 'b' // no effect for a bare key, which has no name
 	for _, f := range []struct {
 		name string
 		der  []byte
@@ -87,7 +87,7 @@ func benchmarkForgeries(b *testing.B, verification gate.Verification, key *rsa.P
 	}
 }
 
-// forgery is what differs between one certificate and the next.
+// forgery holds the variable parts of a forged certificate.
 type forgery struct {
 	issuer string
 	isCA   bool

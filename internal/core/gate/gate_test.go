@@ -23,7 +23,8 @@ import (
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// world is one master key and what it signed, next to one that nobody trusts.
+// world has the keyring of one master key, certificates of that key, and foreign, the
+// certificate of a key outside the keyring.
 type world struct {
 	keyring                                *trust.Keyring
 	mail, social, denied, revoked, foreign *x509.Certificate
@@ -95,12 +96,12 @@ func newGate(t testing.TB, w world, limits trust.Limits) *gate.Gate {
 	}
 }
 
-// finds is an identifier that found this, whatever it is asked.
+// finds is an identifier that returns itself for every claim.
 type finds gate.Identification
 
 func (f finds) Identify(gate.Claim, time.Time) gate.Identification { return gate.Identification(f) }
 
-// verifying changes how a gate of newGate verifies.
+// verifying returns a function that changes the verification of a gate of newGate.
 func verifying(change func(*gate.Verification)) func(*gate.Gate) {
 	return func(g *gate.Gate) {
 		v := g.Identifier.(gate.Verification)
@@ -128,7 +129,7 @@ func TestDecide(t *testing.T) {
 		change  func(*gate.Gate)
 		limits  trust.Limits
 		want    refusal.Reason
-		// How far the checks came.
+		// The fields of the decision that are set.
 		target, certificate, client bool
 	}{
 		{name: "granted", request: good, target: true, certificate: true, client: true},
@@ -138,30 +139,30 @@ func TestDecide(t *testing.T) {
 		{name: "asterisk", request: with(func(r *gate.Request) { r.Target = "*" }), want: refusal.PathAmbiguous},
 		{name: "absolute form", request: with(func(r *gate.Request) { r.Target = "http://h/events" }), want: refusal.PathAmbiguous},
 		{name: "no header", request: with(func(r *gate.Request) { r.Credential = nil }), want: refusal.CredentialMissing, target: true},
-		{name: "an empty header", request: with(func(r *gate.Request) { r.Credential = []string{""} }), want: refusal.CredentialMissing, target: true},
-		{name: "the same twice", request: with(func(r *gate.Request) { r.Credential = append(header(w.mail), header(w.mail)...) }), want: refusal.CredentialDuplicated, target: true},
-		{name: "nonsense", request: with(func(r *gate.Request) { r.Credential = []string{"M nonsense"} }), want: refusal.CredentialMalformed, target: true},
+		{name: "empty header", request: with(func(r *gate.Request) { r.Credential = []string{""} }), want: refusal.CredentialMissing, target: true},
+		{name: "duplicate header", request: with(func(r *gate.Request) { r.Credential = append(header(w.mail), header(w.mail)...) }), want: refusal.CredentialDuplicated, target: true},
+		{name: "not base64", request: with(func(r *gate.Request) { r.Credential = []string{"M nonsense"} }), want: refusal.CredentialMalformed, target: true},
 		{name: "too large", request: with(func(r *gate.Request) { r.Credential = []string{strings.Repeat("M", 4097)} }), want: refusal.CredentialTooLarge, target: true},
 		{name: "another master key", request: with(func(r *gate.Request) { r.Credential = header(w.foreign) }), want: refusal.CertificateUntrusted, target: true},
 		{name: "expired", request: at(w.mail.NotAfter.Add(time.Second)), want: refusal.CertificateExpired, target: true},
 		{name: "not yet valid", request: at(w.mail.NotBefore.Add(-time.Second)), want: refusal.CertificateNotYetValid, target: true},
 		{name: "revoked", request: with(func(r *gate.Request) { r.Credential = header(w.revoked) }), want: refusal.CertificateRevoked, target: true},
-		{name: "issued for too long", request: good, limits: trust.Limits{MaxLifetime: time.Minute}, want: refusal.CertificateLifetime, target: true},
+		{name: "lifetime too long", request: good, limits: trust.Limits{MaxLifetime: time.Minute}, want: refusal.CertificateLifetime, target: true},
 		{name: "client on the deny list", request: with(func(r *gate.Request) { r.Credential = header(w.denied) }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
 		{name: "client without a rule", request: with(func(r *gate.Request) { r.Credential = header(w.social) }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
 		{name: "another method", request: with(func(r *gate.Request) { r.Method = "DELETE" }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
-		{name: "the method in another case", request: with(func(r *gate.Request) { r.Method = "post" }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
+		{name: "method in lower case", request: with(func(r *gate.Request) { r.Method = "post" }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
 		{name: "another path", request: with(func(r *gate.Request) { r.Target = "/events/1" }), want: refusal.AccessDenied, target: true, certificate: true, client: true},
 
-		// Fail closed: what was left out refuses.
+		// A gate with a missing part refuses every request.
 		{name: "no verifier", request: good, change: verifying(func(v *gate.Verification) { v.Verifier = nil }), want: refusal.CertificateUntrusted, target: true},
 		{name: "no keyring", request: good, change: verifying(func(v *gate.Verification) { v.Verifier = trust.NewVerifier(nil, nil, trust.Limits{}) }), want: refusal.CertificateUntrusted, target: true},
 		{name: "no policy", request: good, change: func(g *gate.Gate) { g.Policy = nil }, want: refusal.AccessDenied, target: true, certificate: true, client: true},
 		{name: "no limit", request: good, change: verifying(func(v *gate.Verification) { v.MaxCredentialBytes = 0 }), want: refusal.CredentialTooLarge, target: true},
 		{name: "zero verification", request: good, change: func(g *gate.Gate) { g.Identifier = gate.Verification{} }, want: refusal.CredentialTooLarge, target: true},
 		{name: "no identifier", request: good, change: func(g *gate.Gate) { g.Identifier = nil }, want: refusal.CertificateUntrusted, target: true},
-		{name: "an identifier that finds nothing", request: good, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: refusal.AccessDenied, target: true},
-		{name: "an identifier that fails", request: good, change: func(g *gate.Gate) { g.Identifier = finds{Err: errors.New("broken")} }, want: refusal.Internal, target: true},
+		{name: "identifier without a client", request: good, change: func(g *gate.Gate) { g.Identifier = finds{} }, want: refusal.AccessDenied, target: true},
+		{name: "identifier with a fault", request: good, change: func(g *gate.Gate) { g.Identifier = finds{Err: errors.New("broken")} }, want: refusal.Internal, target: true},
 		{name: "zero gate", request: good, change: func(g *gate.Gate) { *g = gate.Gate{} }, want: refusal.CertificateUntrusted, target: true},
 		{name: "no time", request: at(time.Time{}), want: refusal.Internal, target: true},
 		{name: "zero request", want: refusal.PathAmbiguous},
@@ -175,7 +176,7 @@ func TestDecide(t *testing.T) {
 			d := g.Decide(tt.request)
 			check(t, d, tt.want)
 			if (d.Target.String() != "") != tt.target || d.Certificate.Valid() != tt.certificate || d.Client.Valid() != tt.client {
-				t.Errorf("target %q, certificate %t, client %q: want them as far as the checks came", d.Target, d.Certificate.Valid(), d.Client)
+				t.Errorf("target %q, certificate %t, client %q: want them set by the checks that ran", d.Target, d.Certificate.Valid(), d.Client)
 			}
 			if tt.want == "" && (d.Grant.Method() != tt.request.Method || d.Grant.Target().String() != tt.request.Target || d.Grant.Client().Name() != "mail") {
 				t.Errorf("grant %s %s for %q, want the request's", d.Grant.Method(), d.Grant.Target(), d.Grant.Client())
@@ -184,8 +185,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideNamesTheRefusedClient checks that a refusal after the signature says
-// which client's certificate it refused, and that a forgery names no client.
+// TestDecideNamesTheRefusedClient checks that the decision names the client of a refused
+// certificate if an anchor signed it, and no client for a forged one.
 func TestDecideNamesTheRefusedClient(t *testing.T) {
 	w := newWorld(t)
 	tests := []struct {
@@ -211,7 +212,7 @@ func TestDecideNamesTheRefusedClient(t *testing.T) {
 				t.Errorf("refused client %q, want %q", d.SignedClient, tt.client)
 			}
 			if tt.reason != "" && d.Client.Name() != "" {
-				t.Errorf("client %q beside a refusal, want none", d.Client)
+				t.Errorf("client %q with a refusal, want none", d.Client)
 			}
 			if tt.client != "" && !d.Signed.NotAfter().Equal(tt.cert.NotAfter) {
 				t.Errorf("end %s, want %s", d.Signed.NotAfter(), tt.cert.NotAfter)
@@ -220,7 +221,7 @@ func TestDecideNamesTheRefusedClient(t *testing.T) {
 	}
 }
 
-// check holds a decision to its one rule: Refusal is nil exactly when Grant is
+// check checks the reason of the refusal, and that Refusal is nil exactly when Grant is
 // valid.
 func check(t *testing.T, d gate.Decision, want refusal.Reason) {
 	t.Helper()
@@ -236,8 +237,8 @@ func check(t *testing.T, d gate.Decision, want refusal.Reason) {
 	}
 }
 
-// TestDecideLimitsTheRate: only what would be forwarded takes a token, and only
-// from its own client.
+// TestDecideLimitsTheRate checks that only granted requests take a token, from the bucket
+// of their client.
 func TestDecideLimitsTheRate(t *testing.T) {
 	w := newWorld(t)
 	g := newGate(t, w, trust.Limits{})
@@ -262,7 +263,7 @@ func TestDecideLimitsTheRate(t *testing.T) {
 	d := g.Decide(mail)
 	check(t, d, refusal.RateLimited)
 	if d.Last != gate.Rate || d.Rule != "add" || d.Client.Name() != "mail" || !d.Certificate.Valid() || d.Refusal.RetryAfter != 40*time.Second {
-		t.Errorf("refused at %s of rule %q, try again in %s: want all that an access_denied has, and the rule", d.Last, d.Rule, d.Refusal.RetryAfter)
+		t.Errorf("refused at %s of rule %q, retry after %s: want step rate of rule add, the client, the certificate and 40s", d.Last, d.Rule, d.Refusal.RetryAfter)
 	}
 	check(t, g.Decide(social), "")
 	mail.Time = mail.Time.Add(40 * time.Second)
@@ -270,7 +271,8 @@ func TestDecideLimitsTheRate(t *testing.T) {
 	check(t, g.Decide(mail), refusal.RateLimited)
 }
 
-// What an authority would not issue, but the master key signed all the same.
+// TestDecideOddCertificates checks certificates that package pki does not issue, signed by
+// the master key.
 func TestDecideOddCertificates(t *testing.T) {
 	w := newWorld(t)
 	pem, key := masterKey(t)
@@ -294,7 +296,7 @@ func TestDecideOddCertificates(t *testing.T) {
 		{"one unit", key.Public(), units("mail"), ""},
 		{"no unit", key.Public(), units(), refusal.IdentityMissing},
 		{"two units", key.Public(), units("mail", "social"), refusal.IdentityAmbiguous},
-		{"an unclean unit", key.Public(), units("mail "), refusal.IdentityInvalid},
+		{"unit with a space at the end", key.Public(), units("mail "), refusal.IdentityInvalid},
 		{"a weak key", weak.Public(), units("mail"), refusal.CertificateWeak},
 		{"a CA", key.Public(), func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = true, true }, refusal.CertificateUnsuitable},
 	}
@@ -308,8 +310,7 @@ func TestDecideOddCertificates(t *testing.T) {
 	}
 }
 
-// BenchmarkDecide is hot: it runs once for every request, before anything else
-// is known about it.
+// BenchmarkDecide measures a whole decision, with verification of the certificate.
 func BenchmarkDecide(b *testing.B) {
 	w := newWorld(b)
 	g := newGate(b, w, trust.Limits{})

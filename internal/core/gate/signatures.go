@@ -18,8 +18,8 @@ const (
 	MTLS   = "mtls"   // by a TLS handshake with a trusted proxy
 )
 
-// SignaturePolicy holds the requirement for signatures and verifies them. The zero value
-// requires signatures where a rule does, and accepts none.
+// SignaturePolicy states which requests must be signed, and verifies signatures. The zero
+// value requires signatures where a rule does, and accepts none.
 type SignaturePolicy struct {
 	// Default applies to rules without a proof setting. Unsaid means off.
 	Default access.Proof

@@ -19,7 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
-// ledger remembers nonces in the plainest way.
+// ledger stores used nonces without a limit.
 type ledger map[string]bool
 
 func (l ledger) Use(n httpsig.Nonce) error {
@@ -31,20 +31,20 @@ func (l ledger) Use(n httpsig.Nonce) error {
 	return nil
 }
 
-// stage is a gate, one client of it with its key, and what the gate did.
+// stage is a gate with one client, and records the calls of the gate.
 type stage struct {
 	*gate.Gate
 
 	nonces  ledger
-	guarded []refusal.Reason // the outcome of each check that the guard let pass
-	names   []string         // whose proof the guard heard of
+	guarded []refusal.Reason // the result of each call of the guard
+	names   []string         // the client of each call of the guard
 	signer  *httpsig.Signer
 	header  string
 	body    string
-	bodies  int // how often the body was asked for
+	bodies  int // the number of calls of Hold
 }
 
-// newStage has a rule for each path: "/require", "/observe", "/off" and "/unsaid".
+// newStage returns a gate with a rule for each path: "/require", "/observe", "/off" and "/unsaid".
 func newStage(t *testing.T, setting access.Proof) *stage {
 	t.Helper()
 	var rules []access.Rule
@@ -114,14 +114,14 @@ type bodyFunc func(client string) ([]byte, error)
 
 func (f bodyFunc) Hold(client string) ([]byte, error) { return f(client) }
 
-// bearer asks to post to the path.
+// bearer returns an unsigned POST request.
 func (s *stage) bearer(path string) gate.Request {
 	return gate.Request{
 		Time: now, Credential: []string{s.header}, Method: "POST", Target: path, Auth: gate.Bearer,
 		Authority: "app.example", Header: http.Header{"X-Ssl-Auth": {s.header}}, HasBody: true,
 		Body: bodyFunc(func(client string) ([]byte, error) {
 			if client != "mail" {
-				return nil, errors.New("whose?")
+				return nil, errors.New("want the client mail")
 			}
 			s.bodies++
 			return []byte(s.body), nil
@@ -129,7 +129,7 @@ func (s *stage) bearer(path string) gate.Request {
 	}
 }
 
-// signed is the same with a signature.
+// signed returns a signed POST request.
 func (s *stage) signed(t *testing.T, path string) gate.Request {
 	t.Helper()
 	r := s.bearer(path)
@@ -144,7 +144,7 @@ func (s *stage) signed(t *testing.T, path string) gate.Request {
 	return r
 }
 
-// want decides about r.
+// want checks the decision about r. would is the reason of WouldRefuse.
 func (s *stage) want(t *testing.T, r gate.Request, reason refusal.Reason, last gate.Step, auth string, would refusal.Reason) gate.Decision {
 	t.Helper()
 	d := s.Decide(r)
@@ -156,17 +156,18 @@ func (s *stage) want(t *testing.T, r gate.Request, reason refusal.Reason, last g
 		refused = d.WouldRefuse.Reason
 	}
 	if found != reason || d.Last != last || d.Auth != auth || refused != would || d.Grant.Valid() != (reason == "") {
-		t.Errorf("%s: want %q at %s with %s and %q on record, found %q at %s with %s and %q (%v)",
+		t.Errorf("%s: want %q at %s with %s and WouldRefuse %q, found %q at %s with %s and %q (%v)",
 			r.Target, reason, last, auth, would, found, d.Last, d.Auth, refused, d.Refusal)
 	}
 	if (d.Authority == "app.example") != (auth == gate.Signed) || auth != gate.Signed && d.Authority != "" {
-		t.Errorf("%s: want the host where the request is signed, and only there, found %q", r.Target, d.Authority)
+		t.Errorf("%s: want the host exactly if the request is signed, found %q", r.Target, d.Authority)
 	}
 	return d
 }
 
-// TestProofIsAsked where the rule wants it, or the setting in its place.
-func TestProofIsAsked(t *testing.T) {
+// TestRequirement checks that the setting of the rule applies, or the default if the rule
+// has none.
+func TestRequirement(t *testing.T) {
 	for _, setting := range []access.Proof{access.ProofUnsaid, access.ProofOff, access.ProofObserve, access.ProofRequire} {
 		t.Run("setting "+string(setting), func(t *testing.T) {
 			s := newStage(t, setting)
@@ -188,8 +189,9 @@ func TestProofIsAsked(t *testing.T) {
 	}
 }
 
-// TestProofFailsClosed: nobody to judge signatures, and no possession shown.
-func TestProofFailsClosed(t *testing.T) {
+// TestFailsClosed checks that a missing verifier, an unknown setting and an unknown level
+// of possession cause a refusal.
+func TestFailsClosed(t *testing.T) {
 	s := newStage(t, access.ProofOff)
 	s.Signatures = gate.SignaturePolicy{}
 	if d := s.Decide(s.signed(t, "/require")); d.Refusal == nil || d.Grant.Valid() {
@@ -197,30 +199,32 @@ func TestProofFailsClosed(t *testing.T) {
 	}
 	s = newStage(t, "always")
 	if d := s.Decide(s.bearer("/unsaid")); d.Refusal == nil || d.Refusal.Reason != refusal.ProofMissing {
-		t.Errorf("a setting that nobody knows: want proof_missing, found %v", d.Refusal)
+		t.Errorf("unknown setting: want proof_missing, found %v", d.Refusal)
 	}
 	r := newStage(t, access.ProofOff).bearer("/require")
 	r.Auth = "MTLS"
 	s = newStage(t, access.ProofOff)
 	r.Credential, r.Header = []string{s.header}, http.Header{}
 	if d := s.Decide(r); d.Refusal == nil {
-		t.Error("another word than mtls: want a refusal, found none")
+		t.Error("a value other than mtls: want a refusal, found none")
 	}
 }
 
-// TestProofOfAHandshake: possession was shown, and nothing is spent.
-func TestProofOfAHandshake(t *testing.T) {
+// TestHandshakeNeedsNoSignature checks that no signature is verified for a client that has
+// proven possession in a TLS handshake.
+func TestHandshakeNeedsNoSignature(t *testing.T) {
 	s := newStage(t, access.ProofRequire)
 	r := s.signed(t, "/require")
 	r.Auth = gate.MTLS
 	s.want(t, r, "", gate.Rate, gate.MTLS, "")
 	if len(s.nonces) != 0 || len(s.guarded) != 0 || s.bodies != 0 {
-		t.Errorf("want nothing asked and spent, found %d nonces, %d checks and %d bodies", len(s.nonces), len(s.guarded), s.bodies)
+		t.Errorf("want no nonce, no check and no body used, found %d, %d and %d", len(s.nonces), len(s.guarded), s.bodies)
 	}
 }
 
-// TestProofSpends: who fails before spends no nonce, and who fails here no token.
-func TestProofSpends(t *testing.T) {
+// TestRefusedRequestsUseNothing checks that a refused request uses no nonce if an earlier
+// check fails, and no token if its signature fails.
+func TestRefusedRequestsUseNothing(t *testing.T) {
 	s := newStage(t, access.ProofRequire)
 	r := s.signed(t, "/require")
 
@@ -228,34 +232,34 @@ func TestProofSpends(t *testing.T) {
 	other.Method = "DELETE"
 	s.want(t, other, refusal.AccessDenied, gate.Access, gate.Bearer, "")
 	other = r
-	other.Authority = "sister.example"
+	other.Authority = "other.example"
 	s.want(t, other, refusal.ProofInvalid, gate.Proof, gate.Bearer, "")
 	if s.bodies != 0 {
-		t.Errorf("want no body read for a signature that is not good, found %d", s.bodies)
+		t.Errorf("want no body read for an invalid signature, found %d", s.bodies)
 	}
 	s.body = "ydob"
 	s.want(t, r, refusal.ProofDigest, gate.Proof, gate.Bearer, "")
 	s.body = "body"
 	if len(s.nonces) != 0 {
-		t.Errorf("want no nonce spent, found %d", len(s.nonces))
+		t.Errorf("want no nonce used, found %d", len(s.nonces))
 	}
 	s.want(t, r, "", gate.Rate, gate.Signed, "")
-	// The rule's one token is gone now, and a replay is named first.
+	// The rule has no token left. The replay is refused before the rate is checked.
 	s.want(t, r, refusal.ProofReplayed, gate.Proof, gate.Bearer, "")
 	s.want(t, s.signed(t, "/require"), refusal.RateLimited, gate.Rate, gate.Signed, "")
 	want := []refusal.Reason{refusal.ProofInvalid, "", refusal.ProofDigest, "", "", refusal.ProofReplayed, ""}
 	if !slices.Equal(s.guarded, want) {
-		t.Errorf("want the guard to hear %q, found %q", want, s.guarded)
+		t.Errorf("want the guard called with the results %q, found %q", want, s.guarded)
 	}
 	if i := slices.IndexFunc(s.names, func(name string) bool { return name != "mail" }); i >= 0 {
-		t.Errorf("want the guard to hear whose proof it is, found %q", s.names)
+		t.Errorf("want every call of the guard for mail, found %q", s.names)
 	}
 }
 
-// TestProofObserved: whoever is observed is let through whatever its signature, and
-// does not count as failing. A body that could not be read is not the gate's business:
-// it may have been too long to be held, and long enough to be forwarded.
-func TestProofObserved(t *testing.T) {
+// TestObservedSignatures checks that a request whose signature is only observed is granted
+// with any signature, and that the guard counts no failure. A body that cannot be held is
+// no reason for a refusal, because it can still be forwarded as a stream.
+func TestObservedSignatures(t *testing.T) {
 	s := newStage(t, access.ProofOff)
 	r := s.signed(t, "/observe")
 	s.want(t, r, "", gate.Rate, gate.Signed, "")
@@ -272,22 +276,22 @@ func TestProofObserved(t *testing.T) {
 	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, refusal.New(refusal.BodyTooLarge, "too large") })
 	s.want(t, broken, "", gate.Rate, gate.Bearer, refusal.BodyTooLarge)
 	broken = s.signed(t, "/observe")
-	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("what?") })
+	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("broken") })
 	s.want(t, broken, "", gate.Rate, gate.Bearer, refusal.Internal)
 	broken = s.signed(t, "/require")
-	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("what?") })
+	broken.Body = bodyFunc(func(string) ([]byte, error) { return nil, errors.New("broken") })
 	s.want(t, broken, refusal.Internal, gate.Proof, gate.Bearer, "")
 }
 
-// TestProofObserver stands before what is observed, in the guard's place.
-func TestProofObserver(t *testing.T) {
+// TestObserver checks that Observer replaces Guard for observed signatures.
+func TestObserver(t *testing.T) {
 	s := newStage(t, access.ProofOff)
-	spared := refusal.New(refusal.RateLimited, "spared")
+	skipped := refusal.New(refusal.RateLimited, "skipped")
 	s.Signatures.Observer = func(_ netip.Addr, client string, _ func() error) error {
 		if client != "mail" {
 			t.Errorf("want the client's name, found %q", client)
 		}
-		return spared
+		return skipped
 	}
 	s.want(t, s.signed(t, "/observe"), "", gate.Rate, gate.Bearer, refusal.RateLimited)
 	s.want(t, s.signed(t, "/require"), "", gate.Rate, gate.Signed, "")

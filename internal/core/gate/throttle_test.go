@@ -9,8 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// TestThrottle: refusals of clients on the deny list, and no others, are returned by
-// Throttle.
+// TestThrottle checks that Throttle is called for clients on the deny list only, and that
+// its error is the result.
 func TestThrottle(t *testing.T) {
 	w := newWorld(t)
 	source := netip.MustParseAddr("192.0.2.1")
@@ -21,7 +21,7 @@ func TestThrottle(t *testing.T) {
 		"denied":        {gate.Request{Time: now, Source: source, Credential: header(w.denied), Method: "POST", Target: "/events"}, true},
 		"granted":       {gate.Request{Time: now, Source: source, Credential: header(w.mail), Method: "POST", Target: "/events"}, false},
 		"no rule":       {gate.Request{Time: now, Source: source, Credential: header(w.social), Method: "POST", Target: "/events"}, false},
-		"a stranger":    {gate.Request{Time: now, Source: source, Credential: header(w.foreign), Method: "POST", Target: "/events"}, false},
+		"untrusted":     {gate.Request{Time: now, Source: source, Credential: header(w.foreign), Method: "POST", Target: "/events"}, false},
 		"no credential": {gate.Request{Time: now, Source: source, Method: "POST", Target: "/events"}, false},
 	} {
 		for way, decide := range map[string]func(*gate.Gate, gate.Request) gate.Decision{"Decide": (*gate.Gate).Decide, "Admit": (*gate.Gate).Admit} {

@@ -40,14 +40,8 @@ const (
 	OriginalURI     = "X-Original-Uri"
 )
 
-// Identity returns the names of the fields that describe the client to the service.
-// [ClientAssertion] is written only if assertions are configured.
-func Identity() []string {
-	return []string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, ClientAssertion, RequestID}
-}
-
-// IsIdentity reports whether name, in any case, is one of [Identity]. It ignores
-// other spellings that [Fold] maps to one of these names.
+// IsIdentity reports whether name, in any case, is one of the fields that describe the
+// client to the service. Other spellings that [Fold] maps to these names do not count.
 func IsIdentity(name string) bool {
 	for _, own := range [...]string{ClientID, ClientAuth, ClientCertSerial, ClientCertFingerprint, ClientAssertion, RequestID} {
 		if equalFold(own, name) {

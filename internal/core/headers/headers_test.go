@@ -99,7 +99,7 @@ func TestIsReserved(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range append(headers.Identity(), "Host", "Content-Digest", "Signature_Input", "cookie", "User.Agent", "X-Certgate-Canary") {
+	for _, name := range append(identityFields(), "Host", "Content-Digest", "Signature_Input", "cookie", "User.Agent", "X-Certgate-Canary") {
 		if !headers.IsReserved(name) {
 			t.Errorf("%q: not reserved, want it reserved", name)
 		}
@@ -127,7 +127,7 @@ func TestProxyCertificates(t *testing.T) {
 }
 
 func TestIsIdentity(t *testing.T) {
-	for _, name := range headers.Identity() {
+	for _, name := range identityFields() {
 		if !headers.IsIdentity(name) || !headers.IsIdentity(strings.ToLower(name)) || headers.IsIdentity(strings.ReplaceAll(name, "-", "_")) {
 			t.Errorf("%q: want it accepted in any letter case and in no other spelling", name)
 		}
@@ -157,4 +157,9 @@ func BenchmarkKindOf(b *testing.B) {
 	for range b.N {
 		headers.KindOf("X-Some-Custom-Field")
 	}
+}
+
+// identityFields returns the names of the fields that describe the client to the service.
+func identityFields() []string {
+	return []string{headers.ClientID, headers.ClientAuth, headers.ClientCertSerial, headers.ClientCertFingerprint, headers.RequestID}
 }

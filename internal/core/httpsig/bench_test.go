@@ -42,7 +42,7 @@ func BenchmarkRead(b *testing.B) {
 
 // BenchmarkCheck measures the verification of one signature.
 func BenchmarkCheck(b *testing.B) {
-	each(b, func(b *testing.B, v *httpsig.Verifier, p party, m httpsig.Message, _ httpsig.Terms) {
+	each(b, func(b *testing.B, v *httpsig.Verifier, p testClient, m httpsig.Message, _ httpsig.Terms) {
 		b.Helper()
 		s, err := v.Read(m, now)
 		if err != nil {
@@ -58,7 +58,7 @@ func BenchmarkCheck(b *testing.B) {
 
 // BenchmarkSign measures the cost of signing one request.
 func BenchmarkSign(b *testing.B) {
-	each(b, func(b *testing.B, _ *httpsig.Verifier, p party, m httpsig.Message, t httpsig.Terms) {
+	each(b, func(b *testing.B, _ *httpsig.Verifier, p testClient, m httpsig.Message, t httpsig.Terms) {
 		b.Helper()
 		s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
 		if err != nil {
@@ -73,7 +73,7 @@ func BenchmarkSign(b *testing.B) {
 }
 
 // each runs a benchmark for each algorithm.
-func each(b *testing.B, run func(*testing.B, *httpsig.Verifier, party, httpsig.Message, httpsig.Terms)) {
+func each(b *testing.B, run func(*testing.B, *httpsig.Verifier, testClient, httpsig.Message, httpsig.Terms)) {
 	b.Helper()
 	i := newIssuer(b)
 	for _, k := range kinds() {

@@ -67,7 +67,7 @@ func TestUnusableKeys(t *testing.T) {
 	short := rsaKey(t, 1024)
 	tests := []struct {
 		name   string
-		client party
+		client testClient
 		legacy bool
 		want   refusal.Reason
 	}{
@@ -88,7 +88,7 @@ func TestUnusableKeys(t *testing.T) {
 			if refused.Hint == "" || (refused.AcceptSignature == "") != (tt.want == refusal.ProofImpossible) {
 				t.Errorf("hint %q, Accept-Signature %q", refused.Hint, refused.AcceptSignature)
 			}
-			if n.asked > 0 {
+			if n.calls > 0 {
 				t.Error("a nonce was used")
 			}
 		})
@@ -195,7 +195,7 @@ func TestAnotherMessage(t *testing.T) {
 			wantReason(t, err, "")
 			_, err = v.Finish(checked, other, now)
 			wantReason(t, err, invalid)
-			if n.asked > 0 {
+			if n.calls > 0 {
 				t.Error("a nonce was used")
 			}
 		})
@@ -226,8 +226,8 @@ func TestAnotherBody(t *testing.T) {
 			tt.change(&m)
 			_, err := v.Finish(c, m, now)
 			wantReason(t, err, tt.want)
-			if (n.asked > 0) != (tt.want == "") {
-				t.Errorf("nonces was asked %d times", n.asked)
+			if (n.calls > 0) != (tt.want == "") {
+				t.Errorf("%d calls of the nonce store", n.calls)
 			}
 		})
 	}
@@ -256,7 +256,7 @@ func TestAnotherCertificate(t *testing.T) {
 	p := i.issue(p256(t))
 	m := p.sign(t, post(p), terms())
 	sameKey, otherKey := i.issue(p.key), i.issue(p256(t))
-	for _, other := range []party{sameKey, otherKey} {
+	for _, other := range []testClient{sameKey, otherKey} {
 		swapped := with(m, post(other).Header)
 		v, _ := newVerifier()
 		_, err := prove(v, swapped, other.client, now)

@@ -68,8 +68,8 @@ func TestContentDigest(t *testing.T) {
 			v, n := newVerifier()
 			_, err := prove(v, m, p.client, now)
 			wantReason(t, err, tt.want)
-			if (n.asked > 0) != (tt.want == "") {
-				t.Errorf("nonces was asked %d times", n.asked)
+			if (n.calls > 0) != (tt.want == "") {
+				t.Errorf("%d calls of the nonce store", n.calls)
 			}
 		})
 	}

@@ -46,7 +46,7 @@ func TestPeriod(t *testing.T) {
 			v.ClockSkew = tt.skew
 			_, err := v.Read(m, tt.at)
 			wantReason(t, err, tt.want)
-			if n.asked > 0 {
+			if n.calls > 0 {
 				t.Error("a nonce was used")
 			}
 		})
@@ -54,7 +54,7 @@ func TestPeriod(t *testing.T) {
 }
 
 // checked returns the argument of Finish, for a message read at now.
-func checked(t *testing.T, v *httpsig.Verifier, p party, m httpsig.Message) httpsig.Checked {
+func checked(t *testing.T, v *httpsig.Verifier, p testClient, m httpsig.Message) httpsig.Checked {
 	t.Helper()
 	s, err := v.Read(m, now)
 	if err != nil {
@@ -103,8 +103,8 @@ func TestPeriodEndsMeanwhile(t *testing.T) {
 				time.Sleep(tt.wait)
 				_, err := v.Finish(c, slow, now.Add(tt.at))
 				wantReason(t, err, tt.want)
-				if (n.asked > 0) != (tt.want == "") {
-					t.Errorf("nonces was asked %d times", n.asked)
+				if (n.calls > 0) != (tt.want == "") {
+					t.Errorf("%d calls of the nonce store", n.calls)
 				}
 			})
 		})
@@ -139,7 +139,7 @@ func TestNonceIsForTheKey(t *testing.T) {
 	p := i.issue(p256(t))
 	renewed, other := i.issue(p.key), i.issue(p256(t))
 	v, _ := newVerifier()
-	use := func(p party, m httpsig.Message, want refusal.Reason) {
+	use := func(p testClient, m httpsig.Message, want refusal.Reason) {
 		t.Helper()
 		_, err := prove(v, p.sign(t, m, terms()), p.client, now)
 		wantReason(t, err, want)
@@ -200,8 +200,8 @@ func TestNonceIsLast(t *testing.T) {
 			} else {
 				wantReason(t, err, tt.want)
 			}
-			if used := n.asked > 0; used != (tt.name == "unchanged") {
-				t.Errorf("nonces was asked %d times", n.asked)
+			if used := n.calls > 0; used != (tt.name == "unchanged") {
+				t.Errorf("%d calls of the nonce store", n.calls)
 			}
 			if bodies != tt.bodies {
 				t.Errorf("want %d reads of the body, found %d", tt.bodies, bodies)

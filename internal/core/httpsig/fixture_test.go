@@ -30,8 +30,8 @@ import (
 // now is the time of every request, unless a test sets another.
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// party is one client: its key, its certificate and its verified identity.
-type party struct {
+// testClient is one client: its key, its certificate and its verified identity.
+type testClient struct {
 	key    crypto.Signer
 	cert   *x509.Certificate
 	client identity.Client
@@ -63,7 +63,7 @@ func newIssuerOf(tb testing.TB, key crypto.Signer) issuer {
 }
 
 // issue issues a certificate for the key, for the client named mail.
-func (i issuer) issue(key crypto.Signer) party {
+func (i issuer) issue(key crypto.Signer) testClient {
 	i.tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{OrganizationalUnit: []string{"mail"}},
@@ -85,11 +85,11 @@ func (i issuer) issue(key crypto.Signer) party {
 	if err != nil {
 		i.tb.Fatal(err)
 	}
-	return party{key: key, cert: cert, client: client}
+	return testClient{key: key, cert: cert, client: client}
 }
 
 // newParty returns a client with a P-256 key.
-func newParty(tb testing.TB) party {
+func newParty(tb testing.TB) testClient {
 	tb.Helper()
 	return newIssuer(tb).issue(p256(tb))
 }
@@ -144,14 +144,14 @@ func kinds() []kind {
 type nonces struct {
 	mu    sync.Mutex
 	used  map[string]httpsig.Nonce
-	asked int
+	calls int
 	err   error // if set, returned by Use
 }
 
 func (n *nonces) Use(one httpsig.Nonce) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.asked++
+	n.calls++
 	if n.err != nil {
 		return n.err
 	}
@@ -185,7 +185,7 @@ func numbered(format string, n int) []string {
 const event = `{"event":{"name":"Meeting"}}`
 
 // post returns a request with a body and the client's certificate.
-func post(p party) httpsig.Message {
+func post(p testClient) httpsig.Message {
 	return httpsig.Message{
 		Method: "POST", Target: target, Authority: "schedule.example.com",
 		Header: http.Header{
@@ -201,7 +201,7 @@ func content(text string) func() ([]byte, error) {
 }
 
 // get returns a request without a body.
-func get(p party) httpsig.Message {
+func get(p testClient) httpsig.Message {
 	m := post(p)
 	m.Method, m.HasBody, m.Body = "GET", false, content("")
 	delete(m.Header, "Content-Type")
@@ -212,7 +212,7 @@ func get(p party) httpsig.Message {
 func terms() httpsig.Terms { return httpsig.Terms{Created: now, Nonce: "b3k2pp5k7z-50gnwp.yemd"} }
 
 // sign returns the message with the signature fields in a copy of its header.
-func (p party) sign(tb testing.TB, m httpsig.Message, t httpsig.Terms) httpsig.Message {
+func (p testClient) sign(tb testing.TB, m httpsig.Message, t httpsig.Terms) httpsig.Message {
 	tb.Helper()
 	s, err := httpsig.NewSigner(p.cert, p.key, "X-SSL-Auth")
 	if err != nil {
@@ -265,12 +265,12 @@ func wantReason(tb testing.TB, err error, want refusal.Reason) {
 
 // resign returns the message with another Signature-Input and signs sig1 again with the
 // client's key. If the input has no signature base, the signature is a placeholder.
-func (p party) resign(tb testing.TB, m httpsig.Message, lines ...string) httpsig.Message {
+func (p testClient) resign(tb testing.TB, m httpsig.Message, lines ...string) httpsig.Message {
 	tb.Helper()
 	return p.resignLegacy(tb, m, false, lines...)
 }
 
-func (p party) resignLegacy(tb testing.TB, m httpsig.Message, legacyRSA bool, lines ...string) httpsig.Message {
+func (p testClient) resignLegacy(tb testing.TB, m httpsig.Message, legacyRSA bool, lines ...string) httpsig.Message {
 	tb.Helper()
 	m = with(m, http.Header{"Signature-Input": lines, "Signature": {"sig1=:AAAA:"}})
 	base, _, err := httpsig.SignatureBase(m, "sig1")

@@ -11,9 +11,9 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// deterministicParty returns a client whose key and certificate are the same in each
+// deterministicClient returns a client whose key and certificate are the same in each
 // process, so the signatures of the seeds are valid in all fuzz workers.
-func deterministicParty(tb testing.TB) party {
+func deterministicClient(tb testing.TB) testClient {
 	tb.Helper()
 	seed := func(b byte) ed25519.PrivateKey {
 		return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
@@ -36,7 +36,7 @@ func inputSeeds(good string) []string {
 // the canonical form of an accepted value parses to itself; an accepted value has no
 // duplicate key or parameter; and the division into lines makes no difference.
 func FuzzSignatureInput(f *testing.F) {
-	p := deterministicParty(f)
+	p := deterministicClient(f)
 	signed := p.sign(f, post(p), terms())
 	for _, seed := range inputSeeds(signed.Header.Get("Signature-Input")) {
 		f.Add(seed)
@@ -125,7 +125,7 @@ func lengthOfString(text string, display bool) int {
 // signed request, with the same bytes in every covered component; and it accepts that
 // request once.
 func FuzzProof(f *testing.F) {
-	p := deterministicParty(f)
+	p := deterministicClient(f)
 	good := p.sign(f, post(p), terms())
 	get := func(name string) string { return good.Header.Get(name) }
 	add := func(method, target, host, input, signature, digest, body string) {
@@ -146,7 +146,7 @@ func FuzzProof(f *testing.F) {
 		m.Method, m.Target, m.Authority, m.Body = method, target, host, content(string(body))
 		verified, err := prove(v, m, p.client, now)
 		if err != nil {
-			if verified.Valid() || n.asked > 0 || refusal.Of(err) == nil {
+			if verified.Valid() || n.calls > 0 || refusal.Of(err) == nil {
 				t.Fatalf("want only a refusal, found %v", err)
 			}
 			return

@@ -17,26 +17,26 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// unproven is a client, its message and the signature base, for tests that supply the
+// unsignedRequest is a client, its message and the signature base, for tests that supply the
 // signature bytes.
-type unproven struct {
-	party
+type unsignedRequest struct {
+	testClient
 	m    httpsig.Message
 	base []byte
 }
 
-func newUnproven(t *testing.T, p party) unproven {
+func newUnsigned(t *testing.T, p testClient) unsignedRequest {
 	t.Helper()
 	m := p.sign(t, post(p), terms())
 	base, _, err := httpsig.SignatureBase(m, "sig1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return unproven{party: p, m: m, base: base}
+	return unsignedRequest{testClient: p, m: m, base: base}
 }
 
 // check runs Read and Check with the given signature bytes.
-func (u unproven) check(t *testing.T, v *httpsig.Verifier, signature []byte) error {
+func (u unsignedRequest) check(t *testing.T, v *httpsig.Verifier, signature []byte) error {
 	t.Helper()
 	u.m.Header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(signature)+":")
 	s, err := v.Read(u.m, now)
@@ -54,7 +54,7 @@ type signed struct {
 	want      refusal.Reason
 }
 
-func (u unproven) checkAll(t *testing.T, legacyRSA bool, cases []signed) {
+func (u unsignedRequest) checkAll(t *testing.T, legacyRSA bool, cases []signed) {
 	t.Helper()
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func (u unproven) checkAll(t *testing.T, legacyRSA bool, cases []signed) {
 // accepted.
 func TestECDSASignature(t *testing.T) {
 	key := p256(t)
-	u := newUnproven(t, newIssuer(t).issue(key))
+	u := newUnsigned(t, newIssuer(t).issue(key))
 	private, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
 		t.Fatal("want an ECDSA key")
@@ -125,7 +125,7 @@ func TestRSASignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newUnproven(t, newIssuer(t).issue(key))
+	u := newUnsigned(t, newIssuer(t).issue(key))
 	sum256, sum512 := sha256.Sum256(u.base), sha512.Sum512(u.base)
 	pss := func(hash crypto.Hash, sum []byte, salt int) []byte {
 		signature, err := rsa.SignPSS(rand.Reader, key, hash, sum, &rsa.PSSOptions{SaltLength: salt})
@@ -164,7 +164,7 @@ func TestRSASignature(t *testing.T) {
 // TestEd25519Signature asserts that each signature has only one accepted encoding.
 func TestEd25519Signature(t *testing.T) {
 	key := edKey(t)
-	u := newUnproven(t, newIssuer(t).issue(key))
+	u := newUnsigned(t, newIssuer(t).issue(key))
 	private, ok := key.(ed25519.PrivateKey)
 	if !ok {
 		t.Fatal("want an Ed25519 key")

@@ -304,8 +304,8 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n.asked != 40 {
-		t.Errorf("want 40 nonces, found %d", n.asked)
+	if n.calls != 40 {
+		t.Errorf("want 40 nonces, found %d", n.calls)
 	}
 }
 

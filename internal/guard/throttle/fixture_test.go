@@ -99,7 +99,7 @@ func checkEmpty(t *testing.T, g *Guard, width int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.free != width || len(s.waiting[regular])+len(s.waiting[suspect]) != 0 || len(s.bySource) != 0 || len(g.delayer.slots) != 0 {
-		t.Errorf("%d turns free, %d and %d waiting of %d sources, %d held: want %d turns and nobody",
+		t.Errorf("%d turns free, %d and %d waiting of %d sources, %d delayed: want %d turns free, and no request waiting or delayed",
 			s.free, len(s.waiting[regular]), len(s.waiting[suspect]), len(s.bySource), len(g.delayer.slots), width)
 	}
 }

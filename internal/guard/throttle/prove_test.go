@@ -57,7 +57,7 @@ func TestProve(t *testing.T) {
 		spendProofs(t, g, address(t, "2001:db8::1"), "mail")
 		check(t, "another address of one network", prove(g, address(t, "2001:db8::2"), "mail", false), delayedProof)
 		if n := g.Delayed(); n != 2 {
-			t.Errorf("%d held back, want 2", n)
+			t.Errorf("%d delayed, want 2", n)
 		}
 		time.Sleep(time.Second)
 		spendProofs(t, g, mallory, "mail")
@@ -139,7 +139,7 @@ func TestProveWithoutPlace(t *testing.T) {
 		spendProofs(t, g, mallory, "mail")
 		var flood sync.WaitGroup
 		for range maxDelayed {
-			flood.Go(func() { check(t, "held back", rounded(prove(g, mallory, "mail", false)), delayedProof) })
+			flood.Go(func() { check(t, "delayed", rounded(prove(g, mallory, "mail", false)), delayedProof) })
 		}
 		synctest.Wait()
 		check(t, "one more", proveBy(g, mallory, "mail", func() error {
@@ -204,14 +204,14 @@ func TestObserve(t *testing.T) {
 			check(t, "beyond it", observe("mail", wrong), outcome{reason: refusal.RateLimited, retryAfter: time.Second})
 		}
 		if asked != 0 {
-			t.Errorf("want nothing verified any more, found %d", asked)
+			t.Errorf("want no further verification, found %d", asked)
 		}
 		check(t, "another client", observe("social", nil), good)
 		check(t, "the client where proof is required", prove(g, mallory, "mail", false), badProof)
 		time.Sleep(time.Second)
 		check(t, "a second later", observe("mail", nil), good)
 		if n := g.Delayed(); n != 0 {
-			t.Errorf("%d held back, want none", n)
+			t.Errorf("%d delayed, want none", n)
 		}
 	})
 }

@@ -57,7 +57,7 @@ func TestTurns(t *testing.T) {
 		if !slices.Equal(found, want) {
 			t.Errorf("turns %q, want %q", found, want)
 		}
-		time.Sleep(time.Second) // what is held back
+		time.Sleep(time.Second) // until the delayed refusals are released
 		checkEmpty(t, g, 1)
 	})
 }
@@ -108,7 +108,7 @@ func TestWaitEnds(t *testing.T) {
 		waiting.Go(func() { check(t, "a suspect", identify(id, mallory, "good"), later) })
 		waiting.Wait()
 		if n := inner.calls.Load(); n != 41 {
-			t.Errorf("%d verified, want none of those who waited", n-41)
+			t.Errorf("%d verified, want none of the waiting requests", n-41)
 		}
 		<-inner.gate
 		inner.gate = nil

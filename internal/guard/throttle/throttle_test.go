@@ -26,13 +26,13 @@ func TestBudget(t *testing.T) {
 		check(t, "second of two", identify(id, mallory, "bad"), bad)
 		check(t, "third of two", identify(id, mallory, "bad"), delayed)
 		if n := g.Delayed(); n != 2 {
-			t.Errorf("%d held back, want 2", n)
+			t.Errorf("%d delayed, want 2", n)
 		}
 		time.Sleep(time.Second)
 		spendBudget(t, id, mallory)
 		check(t, "one more a second later", identify(id, mallory, "bad"), delayed)
 		if n := inner.calls.Load(); n != 48 {
-			t.Errorf("asked %d times, want each time", n)
+			t.Errorf("%d verifications, want one for each request", n)
 		}
 		checkEmpty(t, g, max(1, runtime.GOMAXPROCS(0)/2))
 	})
@@ -66,11 +66,11 @@ func TestReleaseInterval(t *testing.T) {
 	now := time.Now()
 	for n := range 100 {
 		if found, want := h.delay(now), 100*time.Millisecond+time.Duration(n)*2*time.Millisecond; found != want {
-			t.Errorf("number %d is held back for %v, want %v", n, found, want)
+			t.Errorf("number %d is delayed for %v, want %v", n, found, want)
 		}
 	}
 	if found := h.delay(now.Add(time.Second)); found != 100*time.Millisecond {
-		t.Errorf("later on it is %v, want 100ms", found)
+		t.Errorf("after one second: %v, want 100ms", found)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestWithoutLimit(t *testing.T) {
 			check(t, "failure", identify(id, mallory, "bad"), bad)
 		}
 		if g.Delayed() != 0 || len(g.budgets.recent) != 0 {
-			t.Errorf("%d held back, %d sources known: want none", g.Delayed(), len(g.budgets.recent))
+			t.Errorf("%d delayed, %d sources stored, want none", g.Delayed(), len(g.budgets.recent))
 		}
 	})
 }
@@ -171,7 +171,7 @@ func TestManySources(t *testing.T) {
 		if n := len(g.budgets.recent) + len(g.budgets.older); n > maxSources {
 			t.Errorf("%d sources known, want at most %d", n, maxSources)
 		}
-		check(t, "who was seen all the time", identify(id, mallory, "bad"), delayed)
+		check(t, "a source that failed all the time", identify(id, mallory, "bad"), delayed)
 	})
 }
 
@@ -189,7 +189,7 @@ func TestNoFreeSlot(t *testing.T) {
 		asked := inner.calls.Load()
 		var flood sync.WaitGroup
 		for range maxDelayed {
-			flood.Go(func() { check(t, "held back", rounded(identify(id, mallory, "bad")), delayed) })
+			flood.Go(func() { check(t, "delayed", rounded(identify(id, mallory, "bad")), delayed) })
 		}
 		synctest.Wait()
 		check(t, "one more", identify(id, mallory, "bad"), rateLimited)
@@ -230,7 +230,7 @@ func TestFailuresAtOnce(t *testing.T) {
 		}
 		flood.Wait()
 		if len(count) != 2 || count[bad] != 50 || count[delayed] != maxDelayed {
-			t.Errorf("found %v, want 50 at once and %d held back", count, maxDelayed)
+			t.Errorf("found %v, want 50 at once and %d delayed", count, maxDelayed)
 		}
 		checkEmpty(t, g, 2*maxDelayed)
 	})
