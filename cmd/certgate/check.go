@@ -58,6 +58,7 @@ type checkReport struct {
 	Observe  int          `json:"rules_that_observe_proof"`
 	Denied   int          `json:"denied"`
 	CRLs     int          `json:"revocation_lists"`
+	Signing  int          `json:"assertion_keys"`
 	Identity string       `json:"identity"`
 	Scoped   int          `json:"keys_with_listed_clients"` // keys that may not issue every name
 	Upstream string       `json:"upstream"`
@@ -71,6 +72,7 @@ type checkDigests struct {
 	Rules   string `json:"rules"`
 	Denials string `json:"denials"`
 	CRLs    string `json:"crls"`
+	Signing string `json:"assertion_keys,omitempty"`
 }
 
 func newCheckDigests(c config.Config) checkDigests {
@@ -78,7 +80,7 @@ func newCheckDigests(c config.Config) checkDigests {
 	for _, p := range c.Inventory() {
 		found[p.Name] = p.Digest
 	}
-	return checkDigests{found["keys"], found["rules"], found["denials"], found["crls"]}
+	return checkDigests{found["keys"], found["rules"], found["denials"], found["crls"], found["assertion_keys"]}
 }
 
 type checkFault struct {
@@ -97,6 +99,7 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
 		r.Require, r.Observe = countProofRules(c)
 		r.Identity, r.Scoped = string(c.Identity), countScopedKeys(c)
+		r.Signing = len(c.AssertionKeys)
 		r.Upstream, r.Digests = c.UpstreamURL(), newCheckDigests(c)
 	}
 	return r
@@ -146,6 +149,15 @@ func (r checkReport) proofSummary() string {
 	return fmt.Sprintf(" (%d require proof, %d observe it)", r.Require, r.Observe)
 }
 
+// signingSummary returns the number of assertion keys and their digest, as text. It returns
+// "" if there are none.
+func (r checkReport) signingSummary() (number, digest string) {
+	if r.Signing == 0 {
+		return "", ""
+	}
+	return ", " + count(r.Signing, "assertion key"), ", assertion_keys " + r.Digests.Signing
+}
+
 // Run checks the configuration and prints the report.
 func (k checkCommand) Run(ctx context.Context, env environment) error {
 	c, err := loadConfig(env)
@@ -176,9 +188,10 @@ func (r checkReport) text() string {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
-	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s, upstream %s\n%sdigests: keys %s, rules %s, denials %s, crls %s\n",
-		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), r.Upstream, r.identitySummary(),
-		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs)
+	signing, signingDigest := r.signingSummary()
+	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s%s, upstream %s\n%sdigests: keys %s, rules %s, denials %s, crls %s%s\n",
+		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), signing, r.Upstream, r.identitySummary(),
+		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs, signingDigest)
 	for _, p := range r.Probes {
 		fmt.Fprintf(&b, "probe: %s: %s\n", p.Upstream, p.text())
 	}

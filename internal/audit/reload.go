@@ -14,6 +14,7 @@ const (
 	Rules Source = "rules" // the access rules with the deny list
 	CRLs  Source = "crls"  // the revocation lists
 
+	AssertionKeys Source = "assertion_keys" // the keys of signed assertions
 	// UpstreamCA has the CAs that may issue the upstream's certificate.
 	UpstreamCA Source = "upstream_ca"
 	// UpstreamCertificate is the gateway's certificate for the upstream, with its key.
@@ -73,7 +74,7 @@ func newReloads(factory promauto.Factory) reloads {
 		}, []string{"part", "digest"}),
 		sources: map[Source]reload{},
 	}
-	for _, s := range []Source{Keys, Rules, CRLs, UpstreamCA, UpstreamCertificate} {
+	for _, s := range []Source{Keys, Rules, CRLs, AssertionKeys, UpstreamCA, UpstreamCertificate} {
 		r.sources[s] = r.resolve(s)
 	}
 	return r

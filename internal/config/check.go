@@ -13,6 +13,7 @@ func (l *loader) checkRelations(v variables) {
 	l.checkUpstreamSecurity(v)
 	l.checkPeers(v)
 	l.checkHeaders(v)
+	l.checkAssertions(v)
 }
 
 // checkListeners adds a fault for the later of two listeners with one address.

@@ -22,6 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/dialer"
 )
 
@@ -67,8 +68,8 @@ type Config struct {
 	// RedisRemember makes the process store nonces itself while Redis is unreachable.
 	RedisRemember bool
 
-	// FileSums has the SHA-256 of each file that contained the keyring, the rules or a
-	// revocation list, by file name.
+	// FileSums has the SHA-256 of each file that contained the keyring, the rules, a
+	// revocation list or the assertion keys, by file name.
 	FileSums map[string][sha256.Size]byte
 
 	CRLs       []*trust.CRL       // signed by anchors of Keyring
@@ -98,6 +99,12 @@ type Config struct {
 	TrustedProxies     []netip.Prefix // masked, IPv4 as IPv4; nil means none
 
 	EchoPath string // the path of the echo for certgate doctor, or empty for none
+
+	AssertionKeys     []assertion.Key // the first one signs; nil means no assertions
+	AssertionKeyFile  string          // the file that contained the keys, or empty
+	AssertionIssuer   string
+	AssertionAudience string
+	AssertionBind     bool // whether each assertion is bound to its request
 
 	LogLevel  zapcore.Level
 	LogFormat string // "json" or "console"
@@ -158,6 +165,11 @@ func Load(environ map[string]string) (Config, error) {
 		MaxCredentialBytes: int(v.MaxCredential),
 		TrustedProxies:     v.TrustedProxies.list,
 		EchoPath:           string(v.EchoPath),
+		AssertionKeys:      l.assertionKeys(v, ring),
+		AssertionKeyFile:   string(v.AssertionKeyFile),
+		AssertionIssuer:    string(v.AssertionIssuer),
+		AssertionAudience:  string(v.AssertionAudience),
+		AssertionBind:      v.AssertionBind.request,
 		LogLevel:           zapcore.Level(v.LogLevel),
 		LogFormat:          string(v.LogFormat),
 		LogFailure:         string(v.LogFailure),

@@ -259,7 +259,7 @@ func TestVariables(t *testing.T) {
 			groups = append(groups, v.Group)
 		}
 	}
-	want := []string{"listeners", "trust", "rules", "upstream", "signatures", "limits", "logs", "old installations"}
+	want := []string{"listeners", "trust", "rules", "upstream", "signatures", "limits", "assertions", "logs", "old installations"}
 	if diff := cmp.Diff(want, groups); diff != "" {
 		t.Errorf("groups in their order (-want +got):\n%s", diff)
 	}

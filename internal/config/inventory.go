@@ -11,13 +11,14 @@ import (
 // Part describes one part of the configuration that decisions depend on. Operators
 // compare its digest between gateways.
 type Part struct {
-	Name   string // "keys", "rules", "denials" or "crls"
+	Name   string // "keys", "rules", "denials", "crls" or "assertion_keys"
 	Count  int
 	Digest string // of the meaning of the content, 16 hex digits
 }
 
 // Inventory returns the parts of the configuration that decisions depend on: keys,
-// rules, deny list and revocation lists, in this order. The digest of a part depends on
+// rules, deny list and revocation lists, in this order. The assertion keys follow if
+// there are any. The digest of a part depends on
 // its meaning: layout, comments, reasons in the deny list and the order of keys, deny
 // list entries and files do not change it. The digest of the revocation lists is an
 // exception and changes with every byte of their files.
@@ -33,12 +34,16 @@ func (c Config) Inventory() []Part {
 	for _, file := range c.CRLTexts {
 		lists = append(lists, fmt.Sprintf("%x", sha256.Sum256(file.Text)))
 	}
-	return []Part{
+	parts := []Part{
 		{"keys", len(keys), digest(keys)},
 		{"rules", c.Rules.RuleCount, digest([]string{c.Rules.RulesDigest})},
 		{"denials", c.Rules.DenyCount, digest(c.Rules.Denials)},
 		{"crls", len(c.CRLs), digest(lists)},
 	}
+	if len(c.AssertionKeys) > 0 {
+		parts = append(parts, Part{"assertion_keys", len(c.AssertionKeys), digest(assertionKeyIDs(c.AssertionKeys))})
+	}
+	return parts
 }
 
 // digest returns a digest that does not depend on the order of the list. No element

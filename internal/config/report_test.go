@@ -50,7 +50,7 @@ func TestAllFaultsReported(t *testing.T) {
 	var want []string
 	for _, v := range config.Variables() {
 		if v.Name != "AUTH_PUBLIC_KEY_FILE" && v.Name != "ACCESS_RULES_FILE" {
-			environ[v.Name] = "?"
+			environ[v.Name] = "? ?"
 			want = append(want, v.Name)
 		}
 	}
@@ -63,7 +63,7 @@ func TestAllFaultsReported(t *testing.T) {
 	}
 	_, err := config.Load(environ)
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != len(want) || !strings.HasPrefix(lines[0], `LISTEN_ADDR: found "?", want host:port`) {
+	if len(lines) != len(want) || !strings.HasPrefix(lines[0], `LISTEN_ADDR: found "? ?", want host:port`) {
 		t.Errorf("error %q, want one line for each fault", err)
 	}
 }

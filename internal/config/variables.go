@@ -62,6 +62,11 @@ type variables struct {
 	IdleTimeout       timeout        `env:"IDLE_TIMEOUT" envDefault:"120s" want:"a duration above 0, such as 120s" group:"limits" help:"how long a connection may stay idle between requests"`
 	MaxConnections    countLimit     `env:"MAX_CONNECTIONS" envDefault:"10000" want:"a whole number from 1 to 1000000" group:"limits" help:"open connections on the public listener; further connections get 503 and are closed"`
 
+	AssertionKeyFile  fileName      `env:"ASSERTION_KEY_FILE" unset:"none" want:"the name of a readable file" group:"assertions" help:"a file with 1 or 2 private keys (Ed25519 or P-256, PEM) for the signed assertion that each request to the service carries; the first key signs, the public keys of both are at /.well-known/jwks.json; watched; without this setting there are no assertions"`
+	AssertionIssuer   assertionName `env:"ASSERTION_ISSUER" unset:"none" want:"1 to 255 printable ASCII characters without spaces, such as https://gateway.example.com, with ASSERTION_KEY_FILE" group:"assertions" help:"the issuer (iss) of assertions; required with ASSERTION_KEY_FILE"`
+	AssertionAudience assertionName `env:"ASSERTION_AUDIENCE" unset:"none" want:"1 to 255 printable ASCII characters without spaces, such as schedule, with ASSERTION_KEY_FILE" group:"assertions" help:"the audience (aud) of assertions, a name of the service that no other service has; required with ASSERTION_KEY_FILE"`
+	AssertionBind     assertionBind `env:"ASSERTION_BIND" envDefault:"off" want:"off or request" group:"assertions" help:"request signs a new assertion for each request, with its method, path, query and the digest of its body; off sends an assertion up to 50 seconds with the requests of one certificate and rule"`
+
 	LogLevel   logLevel   `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" group:"logs" help:"the lowest level that is logged; warn and error omit the lines of allowed and refused requests"`
 	LogFormat  logFormat  `env:"LOG_FORMAT" envDefault:"json" want:"json or console" group:"logs" help:"json for machines, console for people"`
 	LogFailure logFailure `env:"LOG_FAILURE" envDefault:"continue" want:"continue or refuse" group:"logs" help:"what happens while the log cannot be written: continue serves requests and counts the lost lines, refuse responds with 503"`

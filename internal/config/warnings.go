@@ -50,6 +50,9 @@ func warnings(v variables) []string {
 	if v.RedisDown.remember && v.RedisURL.server.IsZero() {
 		warn("REDIS_DOWN: has no effect without REDIS_URL")
 	}
+	for _, name := range v.assertionsWithoutKey() {
+		warn("%s: has no effect without ASSERTION_KEY_FILE", name)
+	}
 	if v.EchoPath != "" {
 		warn("ECHO_PATH: requests at and below %s are answered by the gateway for any verified client and not forwarded; remove the setting after running certgate doctor", v.EchoPath)
 	}

@@ -47,6 +47,10 @@ func TestWarnings(t *testing.T) {
 		{"stale policy without lists", map[string]string{"AUTH_CRL_STALE": "use"}, []string{"AUTH_CRL_STALE: has no effect without AUTH_CRL_FILE"}},
 		{"redis policy without redis", map[string]string{"REDIS_DOWN": "remember"}, []string{"REDIS_DOWN: has no effect without REDIS_URL"}},
 		{"redis policy with redis", map[string]string{"REDIS_DOWN": "remember", "REDIS_URL": "redis://redis"}, nil},
+		{"assertion settings without key", map[string]string{"ASSERTION_ISSUER": "a", "ASSERTION_AUDIENCE": "b", "ASSERTION_BIND": "request"}, []string{
+			"ASSERTION_ISSUER: has no effect without ASSERTION_KEY_FILE", "ASSERTION_AUDIENCE: has no effect", "ASSERTION_BIND: has no effect",
+		}},
+		{"assertions are not bound, without key", map[string]string{"ASSERTION_BIND": "off"}, nil},
 		{"echo", map[string]string{"ECHO_PATH": "/certgate/echo"}, []string{"ECHO_PATH: requests at and below /certgate/echo are answered by the gateway"}},
 		{"signatures without authority", map[string]string{"AUTH_PROOF": "observe"}, []string{noAuthority}},
 		{"signatures of one rule without authority", map[string]string{"ACCESS_RULES": goodRules + "    proof: require\n"}, []string{noAuthority}},

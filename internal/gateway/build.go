@@ -19,6 +19,7 @@ import (
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/guard/throttle"
+	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
@@ -46,6 +47,7 @@ type Gateway struct {
 	reloading sync.Mutex
 	config    config.Config // with the latest valid contents of files; guarded by reloading
 	gate      atomic.Pointer[gate.Gate]
+	signer    atomic.Pointer[assertion.Signer] // nil without assertions
 
 	dialer    *dialer.Dialer
 	expiries  *expiries
@@ -87,9 +89,15 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.publishInventory()
 	g.gate.Store(g.newGate())
+	signer, err := c.Signer()
+	if err != nil {
+		return nil, err
+	}
+	g.signer.Store(signer)
 	g.forwarder = forward.New(forward.Options{
 		Pool: g.pool, Dialer: dial, Timeout: c.UpstreamTimeout, FastPath: c.FastPath,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
+		Signer: g.signer.Load,
 	})
 	g.public.listener = o.Listener
 	if err := g.bind(ctx); err != nil {
@@ -106,6 +114,7 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 	g.public.server = g.newFastServer(public.NewHandler(public.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
 		Provenance: newIngress(c), Stopping: g.stopping.Load, Draining: g.draining.Load, EchoPath: c.EchoPath,
+		KeySet: g.keySet(),
 	}))
 	if g.authz.listener != nil {
 		g.authz.framed = g.framePeers(g.authz.listener)
@@ -117,7 +126,8 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 	if g.admin.listener != nil {
 		g.admin.server = g.newServer(admin.NewHandler(admin.Options{
 			Ready: g.ready, Gatherer: g.registry, Level: level, Log: g.log,
-			Hosts: append([]string{c.AdminAddr}, c.AdminHosts...),
+			Hosts:  append([]string{c.AdminAddr}, c.AdminHosts...),
+			KeySet: g.keySet(),
 		}))
 	}
 }

@@ -55,6 +55,7 @@ func (g *Gateway) sources() []source {
 		{audit.Keys, "AUTH_PUBLIC_KEY_FILE", []string{c.KeyringFile}, []string{"keys"}},
 		{audit.Rules, "ACCESS_RULES_FILE", []string{c.RulesFile}, []string{"rules", "denials"}},
 		{audit.CRLs, "AUTH_CRL_FILE", c.CRLFiles, []string{"crls"}},
+		{audit.AssertionKeys, "ASSERTION_KEY_FILE", []string{c.AssertionKeyFile}, []string{"assertion_keys"}},
 		{audit.UpstreamCA, "UPSTREAM_CA_FILE", []string{c.UpstreamFiles.CA}, nil},
 		{audit.UpstreamCertificate, "UPSTREAM_CERT_FILE", c.UpstreamFiles.Pair, nil},
 	}
@@ -108,7 +109,9 @@ func (g *Gateway) reload(result filewatch.Result) {
 	defer g.reloading.Unlock()
 	previousDenials := g.config.Rules.Denials
 	attempts := g.readSources(result)
-	if slices.ContainsFunc(attempts, func(a attempt) bool { return a.err == nil && a.source.parts != nil }) {
+	if slices.ContainsFunc(attempts, func(a attempt) bool {
+		return a.err == nil && a.source.parts != nil && a.source.name != audit.AssertionKeys
+	}) {
 		g.gate.Store(g.newGate())
 	}
 	// The lines follow the change of the gate, so that requests after the line "reloaded"
@@ -143,6 +146,10 @@ func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
 		case audit.CRLs:
 			if len(files) > 0 || newKeys { // lists are verified with the new keys
 				err, tried = g.readCRLs(files), true
+			}
+		case audit.AssertionKeys:
+			if len(files) > 0 {
+				err, tried = g.readAssertionKeys(files[0]), true
 			}
 		default:
 			if len(files) > 0 {
@@ -186,6 +193,9 @@ func (g *Gateway) report(a attempt) {
 		return
 	}
 	log.Info("reloaded", g.sourceFields(a.source)...)
+	if a.source.name == audit.AssertionKeys {
+		g.logAssertionKeys()
+	}
 	if a.source.name == audit.Keys {
 		for _, warning := range g.config.Keyring.Warnings() {
 			log.Warn("configuration", zap.String("warning", warning))

@@ -56,10 +56,13 @@ func (g *Gateway) parseKeysAndRules(changed []regularfile.File) map[audit.Source
 	return errs
 }
 
-// checkKeys returns an error if the rules in force do not fit the keyring, unless they are
-// replaced together with it. A keyring without new keys is always valid: a listed key that
+// checkKeys returns an error if the keyring has the key of an assertion, or if the rules in
+// force do not fit the keyring, unless they are replaced together with it. A keyring without new keys is always valid: a listed key that
 // is missing has no effect, and the removal of a leaked key must not depend on the rules.
 func (g *Gateway) checkKeys(ring *trust.Keyring, together bool) error {
+	if err := config.CheckSeparate(g.config.AssertionKeys, ring); err != nil {
+		return err
+	}
 	known := func(a trust.Anchor) bool {
 		return slices.ContainsFunc(g.config.Keyring.Anchors(), func(b trust.Anchor) bool { return a.ID() == b.ID() })
 	}

@@ -84,6 +84,7 @@ func (g *Gateway) serve(e *endpoint) error {
 // logStart logs the configuration in force and the bound addresses.
 func (g *Gateway) logStart() {
 	g.logKeys()
+	g.logAssertionKeys()
 	g.log.Info("configuration in force", g.inventoryFields()...)
 	g.expiries.observeClient(g.config.UpstreamSecurity)
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}

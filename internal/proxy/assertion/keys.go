@@ -41,7 +41,8 @@ func (k Key) Algorithm() string { return k.public.Algorithm }
 // of the blocks is ignored. A damaged block is an error and is never skipped. Errors
 // contain the number of the block and never quote the text.
 func ParseKeys(text []byte) ([]Key, error) {
-	if !bytes.Contains(text, []byte("-----BEGIN ")) {
+	begins, ends := bytes.Count(text, []byte("-----BEGIN")), bytes.Count(text, []byte("-----END"))
+	if begins == 0 {
 		return nil, errors.New("want 1 or 2 private keys in PEM, found no PEM block")
 	}
 	var keys []Key
@@ -61,7 +62,7 @@ func ParseKeys(text []byte) ([]Key, error) {
 		keys = append(keys, key)
 	}
 	switch {
-	case found != bytes.Count(text, []byte("-----BEGIN ")): // pem.Decode skips damaged blocks
+	case begins != found || ends != found: // pem.Decode skips damaged blocks
 		return nil, errors.New("want complete PEM blocks, found a damaged one")
 	case len(keys) == 0 || len(keys) > MaxKeys:
 		return nil, fmt.Errorf("want 1 or %d private keys, found %d", MaxKeys, len(keys))

@@ -63,6 +63,8 @@ func TestParseKeys(t *testing.T) {
 		{"SEC 1 in a PKCS #8 block", block("PRIVATE KEY", must(x509.MarshalECPrivateKey(p256Key))(t)), nil, unreadable},
 		{"damaged", damaged, nil, "found a damaged one"},
 		{"the first of two damaged", slices.Concat(damaged, p256), nil, "found a damaged one"},
+		{"the second of two begins", slices.Concat(p256, []byte("-----BEGIN")), nil, "found a damaged one"},
+		{"the second of two ends", slices.Concat(p256, []byte("x\n-----END PRIVATE KEY-----\n")), nil, "found a damaged one"},
 		{"the second of two damaged", slices.Concat(p256, damaged), nil, "found a damaged one"},
 	}
 	for _, tt := range tests {

@@ -17,13 +17,14 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/sameorigin"
+	"github.com/certgate/certgate/internal/surface/jwks"
 )
 
 // maxBody is the limit for a request body, in bytes. The longest valid body is a log
 // level.
 const maxBody = 1024
 
-// Options configures the surface. A zero Gatherer or Level has no route. Without Ready,
+// Options configures the surface. A zero Gatherer, Level or KeySet has no route. Without Ready,
 // /readyz reports that the gateway is not ready.
 type Options struct {
 	Ready    func() error        // returns nil if the gateway accepts requests; called concurrently, once per probe
@@ -33,6 +34,8 @@ type Options struct {
 	// Hosts lists the host names that requests may use, in addition to IP addresses and
 	// localhost.
 	Hosts []string
+	// KeySet returns the JWK set of signed assertions; GET [jwks.Path].
+	KeySet func() []byte
 }
 
 // NewHandler returns the handler of the surface. It is safe for concurrent use.
@@ -41,6 +44,7 @@ type Options struct {
 //	GET /readyz     200, or 503 and a problem with the cause (RFC 9457)
 //	GET /metrics    the metrics, for Prometheus
 //	GET /loglevel   {"level":"info"}; PUT the same format to change it
+//	GET jwks.Path   the public keys of signed assertions
 //
 // All other requests get a 404 or 405 problem. On every route, a request for an unknown
 // host gets a 421 problem and a cross-origin request a 403 problem; see package
@@ -69,6 +73,9 @@ func routes(e *gin.Engine, o Options) {
 	e.Match(probe, "/readyz", readyz(o.Ready))
 	if o.Gatherer != nil {
 		e.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})))
+	}
+	if o.KeySet != nil {
+		e.Match(probe, jwks.Path, jwks.Handler(o.KeySet))
 	}
 	if o.Level != (zap.AtomicLevel{}) {
 		e.Match([]string{http.MethodGet, http.MethodPut}, "/loglevel", gin.WrapH(o.Level))

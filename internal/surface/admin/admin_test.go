@@ -63,6 +63,7 @@ func allOptions() admin.Options {
 		Ready:    func() error { return nil },
 		Gatherer: reg,
 		Level:    zap.NewAtomicLevel(),
+		KeySet:   func() []byte { return []byte(`{"keys":[]}`) },
 	}
 }
 
@@ -78,6 +79,8 @@ func TestRoutes(t *testing.T) {
 		{"ready, HEAD", "HEAD", "/readyz", 200, ""},
 		{"metrics", "GET", "/metrics", 200, "certgate_test 0"},
 		{"level", "GET", "/loglevel", 200, `{"level":"info"}`},
+		{"keys of assertions", "GET", "/.well-known/jwks.json", 200, `{"keys":[]}`},
+		{"keys of assertions by POST", "POST", "/.well-known/jwks.json", 405, `"reason":"method_not_allowed"`},
 		{"unknown", "GET", "/", 404, `"reason":"not_found"`},
 		{"trailing slash", "GET", "/healthz/", 404, `"reason":"not_found"`},
 		{"no debug route", "GET", "/debug/pprof/", 404, `"reason":"not_found"`},
@@ -93,8 +96,12 @@ func TestRoutes(t *testing.T) {
 			if tt.status >= 400 && have.header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("content type %q, want a problem", have.header.Get("Content-Type"))
 			}
-			if have.header.Get("Cache-Control") != "no-store" || have.header.Get("X-Content-Type-Options") != "nosniff" {
-				t.Errorf("headers %v, want no-store and nosniff", have.header)
+			caching := "no-store"
+			if strings.Contains(tt.path, "jwks") && tt.status == 200 {
+				caching = "public, max-age=300"
+			}
+			if have.header.Get("Cache-Control") != caching || have.header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("headers %v, want %s and nosniff", have.header, caching)
 			}
 		})
 	}
@@ -108,7 +115,7 @@ func TestMethodNotAllowedListsMethods(t *testing.T) {
 }
 
 func TestUnsetOptionsHaveNoRoute(t *testing.T) {
-	for _, path := range []string{"/metrics", "/loglevel"} {
+	for _, path := range []string{"/metrics", "/loglevel", "/.well-known/jwks.json"} {
 		if have := sendRequest(t, admin.Options{}, "GET", path, ""); have.status != 404 {
 			t.Errorf("%s: %d, want 404", path, have.status)
 		}

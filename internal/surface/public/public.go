@@ -1,5 +1,5 @@
-// Package public serves the public HTTP surface: one health route, and the gated
-// reverse proxy on every other path.
+// Package public serves the public HTTP surface: one health route, the public keys of
+// signed assertions, and the gated reverse proxy on every other path.
 //
 // Its handlers are thin. They collect the inputs of the gate, pass a granted
 // request to the forwarder, respond to a refusal with an RFC 9457 problem, and
@@ -22,10 +22,11 @@ import (
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/surface/jwks"
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
-// Options configures the surface. All fields are required, except EchoPath.
+// Options configures the surface. All fields are required, except EchoPath and KeySet.
 type Options struct {
 	// Gate returns the current gate. It is called once per request.
 	Gate      func() *gate.Gate
@@ -44,6 +45,9 @@ type Options struct {
 	// EchoPath is the path that package echo serves, together with its subpaths, to
 	// any verified client. Empty disables the echo.
 	EchoPath string
+	// KeySet returns the JWK set of signed assertions, which is served at [jwks.Path]
+	// without the gate. With nil the path is gated like every other path.
+	KeySet func() []byte
 }
 
 type surface struct{ Options }
@@ -53,6 +57,7 @@ type surface struct{ Options }
 // ambiguous.
 //
 //	GET /healthz   200, or 503 while stopping; for load balancers, not gated
+//	jwks.Path      the public keys of signed assertions, if KeySet is set; not gated
 //	EchoPath       and subpaths: describes the received request to any verified client
 //	all other paths are gated and forwarded
 func NewHandler(o Options) http.Handler { return newEngine(o) }
@@ -66,6 +71,9 @@ func newEngine(o Options) *gin.Engine {
 	_ = e.SetTrustedProxies(nil)
 	e.Use(s.recover, s.checkFraming)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
+	if s.KeySet != nil {
+		e.Match([]string{http.MethodGet, http.MethodHead}, jwks.Path, jwks.Handler(s.KeySet))
+	}
 	e.NoMethod(func(c *gin.Context) {
 		var x exchange
 		x.begin(s, c)

@@ -5,38 +5,65 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// public lists the routes that need no grant.
-var public = map[string]bool{
-	http.MethodGet + " /healthz":  true,
-	http.MethodHead + " /healthz": true,
-}
-
-// TestRoutes checks that all registered routes are in the public list. A new route that
+// TestRoutes checks the complete list of the routes that need no grant. A new route that
 // bypasses the gate fails this test.
 func TestRoutes(t *testing.T) {
-	var found []string
-	for _, r := range newEngine(Options{}).Routes() {
-		name := r.Method + " " + r.Path
-		if !public[name] {
-			t.Errorf("route %s is not on the public list", name)
+	health := []string{"GET /healthz", "HEAD /healthz"}
+	tests := []struct {
+		name    string
+		options Options
+		want    []string
+	}{
+		{"without assertions", Options{}, health},
+		{"with assertions", Options{KeySet: keySet}, append([]string{"GET /.well-known/jwks.json", "HEAD /.well-known/jwks.json"}, health...)},
+	}
+	for _, tt := range tests {
+		var found []string
+		for _, r := range newEngine(tt.options).Routes() {
+			found = append(found, r.Method+" "+r.Path)
 		}
-		found = append(found, name)
-	}
-	if len(found) != len(public) {
 		slices.Sort(found)
-		t.Errorf("routes %q, want the public list", found)
+		slices.Sort(tt.want)
+		if !slices.Equal(found, tt.want) {
+			t.Errorf("%s: routes %q, want %q", tt.name, found, tt.want)
+		}
 	}
+}
+
+func keySet() []byte { return []byte(`{"keys":[]}`) }
+
+func withKeySet(b *fixture) { b.options.KeySet = keySet }
+
+// TestKeySet checks that everyone may read the public keys of assertions, with GET and HEAD
+// only.
+func TestKeySet(t *testing.T) {
+	for method, body := range map[string]string{"GET": `{"keys":[]}`, "HEAD": ""} {
+		b := newFixture(t, withKeySet)
+		res := b.send(t, request(method+" /.well-known/jwks.json HTTP/1.1"))
+		if h := res.Header; res.StatusCode != http.StatusOK || res.Text != body || h.Get("Content-Type") != "application/jwk-set+json" || h.Get("Cache-Control") != "public, max-age=300" {
+			t.Errorf("%s: status %d, header %v, body %q: want the keys, cacheable", method, res.StatusCode, h, res.Text)
+		}
+		if n := b.forwarded(); n != 0 {
+			t.Errorf("the upstream got %d requests, want none", n)
+		}
+	}
+	res := newFixture(t, withKeySet).send(t, request("POST /.well-known/jwks.json HTTP/1.1"))
+	wantProblem(t, res, refusal.MethodNotAllowed)
 }
 
 // TestEverythingElseIsGated checks that all other paths are gated for every method.
 func TestEverythingElseIsGated(t *testing.T) {
-	b := newFixture(t, nil)
+	b := newFixture(t, withKeySet)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X"}
 	paths := []string{
 		"/", "/events", "/metrics", "/readyz", "/debug/pprof/", "/loglevel", "/healthz/", "/Healthz", "/healthz/x", "//healthz",
-		"/./healthz", "/x/../healthz", "/healthz;x", "/healthz%20", "/healthz%2f", "/healthz%00", "/favicon.ico", "/*", "/:x",
+		"/./healthz", "/x/../healthz", "/healthz;x", "/healthz%20", "/healthz%2f", "/healthz%00", "/favicon.ico",
+		"/.well-known/", "/.well-known/jwks.json/", "/.well-known/jwks.json/x", "//.well-known/jwks.json", "/.well-known/./jwks.json", "/.Well-Known/jwks.json",
+		"/.well-known/jwks.json;x", "/*", "/:x",
 	}
 	for _, method := range methods {
 		for _, path := range paths {
