@@ -37,7 +37,8 @@ type Authority struct {
 	certificate *x509.Certificate
 }
 
-// Options define the authority that [New] creates. Every field is required.
+// Options define the authority that [New] creates. Every field is required, except
+// Permitted.
 type Options struct {
 	// Name becomes the common name of the CA certificate: 1–64 characters
 	// (RFC 5280 appendix A.1, ub-common-name), none of them a control character.
@@ -48,6 +49,9 @@ type Options struct {
 	Lifetime time.Duration
 	// Now is the current time. The validity begins one minute earlier.
 	Now time.Time
+	// Permitted limits the names that the CA may issue. Names of a source without an entry
+	// are not limited.
+	Permitted []Permitted
 }
 
 // New creates a master key and a self-signed CA certificate.
@@ -71,6 +75,13 @@ func New(o Options) (*Authority, error) {
 	template, err := authorityTemplate(o.Name, period)
 	if err != nil {
 		return nil, err
+	}
+	if len(o.Permitted) > 0 {
+		extension, err := nameConstraints(o.Permitted)
+		if err != nil {
+			return nil, err
+		}
+		template.ExtraExtensions = append(template.ExtraExtensions, extension)
 	}
 	certificate, err := sign(template, template, key.Public(), key)
 	if err != nil {
@@ -178,7 +189,8 @@ type Request struct {
 //
 // Issue returns an error if the certificate would not be valid within the validity of
 // the CA certificate (it never shortens the lifetime), if the key is weak or the master
-// key, or if the subject equals that of the CA.
+// key, if the name constraints of the CA do not permit the name, or if the subject equals
+// that of the CA.
 func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	if !a.ready() {
 		return nil, errNoAuthority
@@ -208,6 +220,9 @@ func (a *Authority) Issue(r Request) (*x509.Certificate, error) {
 	// section 3.2) and verifies the signature with the certificate's own key.
 	if bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
 		return nil, fmt.Errorf("want a client whose subject is not the CA's, found %q for both", certificate.Subject.String())
+	}
+	if err := a.checkConstraints(certificate, r.Now); err != nil {
+		return nil, err
 	}
 	return certificate, nil
 }
