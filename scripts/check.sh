@@ -75,6 +75,8 @@ step_tools() {
   need node "test of the Node client" nodejs
   need java "test of the Java client" default-jre-headless
   need php "test of the PHP client" php-cli
+  need certtool "test of GnuTLS as issuer" gnutls-bin
+  need cfssl "test of cfssl as issuer" golang-cfssl
   ruby -rfaraday -e 0 2>/dev/null ||
     skip "faraday (test of the Ruby client): apt-get install ruby-faraday" || bad=1
   /usr/bin/python3 -c 'import requests' 2>/dev/null ||
