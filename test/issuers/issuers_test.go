@@ -74,11 +74,13 @@ func issuers() []issuer {
 }
 
 func certgateCA(t *testing.T, w workshop) string {
+	t.Helper()
 	w.certgate(t, "ca", "init", "--dir", w.dir)
 	return w.read(t, "ca.crt")
 }
 
 func certgateIssue(t *testing.T, w workshop, s identity.Source) string {
+	t.Helper()
 	w.certgate(t, "issue", "--dir", w.dir, "--identity", string(s), "--client", names[s], "--name", string(s))
 	return w.read(t, string(s)+".crt")
 }
@@ -113,12 +115,14 @@ func alternativeOf(s identity.Source, uri, dns, email string) string {
 }
 
 func opensslCA(t *testing.T, w workshop) string {
+	t.Helper()
 	w.run(t, "openssl", "req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
 		"-keyout", "ca.key", "-subj", "/CN=openssl CA", "-days", "30", "-out", "ca.crt")
 	return w.read(t, "ca.crt")
 }
 
 func opensslIssue(t *testing.T, w workshop, s identity.Source) string {
+	t.Helper()
 	extensions := "extendedKeyUsage = clientAuth\n"
 	if name := alternativeOf(s, "URI:", "DNS:", "email:"); name != "" {
 		extensions += "subjectAltName = " + name + "\n"
@@ -132,6 +136,7 @@ func opensslIssue(t *testing.T, w workshop, s identity.Source) string {
 }
 
 func certtoolCA(t *testing.T, w workshop) string {
+	t.Helper()
 	w.run(t, "certtool", "--generate-privkey", "--key-type", "ecdsa", "--outfile", "ca.key")
 	w.write(t, "ca.cfg", "cn = \"certtool CA\"\nca\ncert_signing_key\nexpiration_days = 30\n")
 	w.run(t, "certtool", "--generate-self-signed", "--load-privkey", "ca.key", "--template", "ca.cfg", "--outfile", "ca.crt")
@@ -139,6 +144,7 @@ func certtoolCA(t *testing.T, w workshop) string {
 }
 
 func certtoolIssue(t *testing.T, w workshop, s identity.Source) string {
+	t.Helper()
 	line := map[identity.Source]string{
 		identity.OU: "unit", identity.CN: "cn", identity.URI: "uri", identity.DNS: "dns_name", identity.Email: "email",
 	}[s] + " = \"" + names[s] + "\"\n"
@@ -156,12 +162,14 @@ func (w workshop) keytool(t *testing.T, args ...string) string {
 }
 
 func keytoolCA(t *testing.T, w workshop) string {
+	t.Helper()
 	w.keytool(t, "-genkeypair", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=keytool CA",
 		"-ext", "bc:c=ca:true", "-ext", "ku:c=keyCertSign", "-validity", "30")
 	return w.keytool(t, "-exportcert", "-rfc", "-alias", "ca")
 }
 
 func keytoolIssue(t *testing.T, w workshop, s identity.Source) string {
+	t.Helper()
 	subject := strings.Join(strings.Split(strings.TrimPrefix(subjectOf(s), "/"), "/"), ",")
 	w.keytool(t, "-genkeypair", "-alias", string(s), "-keyalg", "EC", "-groupname", "secp256r1", "-dname", subject)
 	w.keytool(t, "-certreq", "-alias", string(s), "-file", "client.csr")
@@ -173,11 +181,13 @@ func keytoolIssue(t *testing.T, w workshop, s identity.Source) string {
 }
 
 func cfsslCA(t *testing.T, w workshop) string {
+	t.Helper()
 	w.write(t, "ca.json", `{"CN": "cfssl CA", "key": {"algo": "ecdsa", "size": 256}}`)
 	return w.cfssl(t, "ca", "gencert", "-initca", "ca.json")
 }
 
 func cfsslIssue(t *testing.T, w workshop, s identity.Source) string {
+	t.Helper()
 	request := map[string]any{"key": map[string]any{"algo": "ecdsa", "size": 256}, "names": []map[string]string{{"O": "Example"}}}
 	switch s {
 	case identity.OU:

@@ -1,7 +1,6 @@
 package identity_test
 
 import (
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -32,33 +31,19 @@ func constructed(n asn1.RawValue) asn1.RawValue {
 	return n
 }
 
-// withNames returns a certificate without subject and with the subject alternative names,
-// and the keyring of its issuer. The error is the one of x509.ParseCertificate.
-func withNames(t testing.TB, names ...asn1.RawValue) (*x509.Certificate, *trust.Keyring, error) {
+// withNames returns a certificate without subject and with the subject alternative names:
+// see sign.
+func withNames(t *testing.T, names ...asn1.RawValue) (*x509.Certificate, *trust.Keyring, error) {
 	t.Helper()
-	der, err := asn1.Marshal(names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return withExtension(t, der)
+	return withExtension(t, mustMarshal(t, names...))
 }
 
-func withExtension(t testing.TB, value []byte) (*x509.Certificate, *trust.Keyring, error) {
+func withExtension(t *testing.T, value []byte) (*x509.Certificate, *trust.Keyring, error) {
 	t.Helper()
-	issuer := ca.New(t)
-	template := ca.ClientTemplate()
-	template.Subject = pkix.Name{}
-	template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: value}}
-	raw, err := x509.CreateCertificate(rand.Reader, template, issuer.Certificate, ca.Key(t).Public(), issuer.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyring, err := trust.ParseKeyring(issuer.PublicKeyPEM(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(raw)
-	return cert, keyring, err
+	return sign(t, func(template *x509.Certificate) {
+		template.Subject = pkix.Name{}
+		template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: value}}
+	})
 }
 
 func TestAlternativeNames(t *testing.T) {
@@ -127,13 +112,7 @@ func TestAlternativeNames(t *testing.T) {
 				}
 				return
 			}
-			refused := refusal.Of(err)
-			if refused == nil || refused.Reason != tt.reason || !strings.Contains(refused.Detail, tt.detail) {
-				t.Fatalf("Of = %v, want %s with %q", err, tt.reason, tt.detail)
-			}
-			if client.Valid() || client.Name() != "" {
-				t.Errorf("want no client with a refusal, found %q", client.Name())
-			}
+			wantRefusal(t, client, err, tt.reason, tt.detail)
 		})
 	}
 }
@@ -141,10 +120,7 @@ func TestAlternativeNames(t *testing.T) {
 // TestUnreadableAlternativeNames checks encodings that crypto/x509 refuses, or reads only
 // in part: no name may be overlooked, whichever of the two refuses.
 func TestUnreadableAlternativeNames(t *testing.T) {
-	valid, err := asn1.Marshal([]asn1.RawValue{uri("spiffe://example.org/mail")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	valid := mustMarshal(t, uri("spiffe://example.org/mail"))
 	tests := map[string][]byte{
 		"bytes after the end":         append(append([]byte{}, valid...), valid...),
 		"umlaut in a URI":             mustMarshal(t, uri("urn:\xe4")),

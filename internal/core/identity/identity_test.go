@@ -54,18 +54,23 @@ func utf16be(s string) string {
 	return b.String()
 }
 
-// certificate returns a certificate with the subject, signed by a new master key, and the
-// keyring with that key. The error is the one of x509.ParseCertificate, which refuses some
-// subjects.
+// certificate returns a certificate with the subject: see sign.
 func certificate(t *testing.T, name []relativeNameSET) (*x509.Certificate, *trust.Keyring, error) {
 	t.Helper()
 	der, err := asn1.Marshal(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sign(t, func(template *x509.Certificate) { template.RawSubject = der })
+}
+
+// sign returns a changed client certificate, signed by a new master key, and the keyring
+// with that key. The error is the one of x509.ParseCertificate, which refuses some names.
+func sign(t *testing.T, change ca.Change) (*x509.Certificate, *trust.Keyring, error) {
+	t.Helper()
 	issuer := ca.New(t)
 	template := ca.ClientTemplate()
-	template.RawSubject = der
+	change(template)
 	raw, err := x509.CreateCertificate(rand.Reader, template, issuer.Certificate, ca.Key(t).Public(), issuer.Key)
 	if err != nil {
 		t.Fatal(err)
@@ -157,14 +162,19 @@ func TestOfRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client, err := identity.OU.Reader().Of(verified(t, tt.subject))
-			refused := refusal.Of(err)
-			if refused == nil || refused.Reason != tt.want || !strings.Contains(refused.Detail, tt.detail) {
-				t.Fatalf("Of = %v, want %s with %q", err, tt.want, tt.detail)
-			}
-			if client.Valid() || client.Name() != "" {
-				t.Errorf("want no client with a refusal, found %q", client.Name())
-			}
+			wantRefusal(t, client, err, tt.want, tt.detail)
 		})
+	}
+}
+
+func wantRefusal(t *testing.T, client identity.Client, err error, reason refusal.Reason, detail string) {
+	t.Helper()
+	refused := refusal.Of(err)
+	if refused == nil || refused.Reason != reason || !strings.Contains(refused.Detail, detail) {
+		t.Fatalf("Of = %v, want %s with %q", err, reason, detail)
+	}
+	if client.Valid() || client.Name() != "" {
+		t.Errorf("want no client with a refusal, found %q", client.Name())
 	}
 }
 
