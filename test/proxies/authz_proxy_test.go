@@ -59,6 +59,9 @@ func (a authzProxy) wantPassed(t *testing.T, r harness.Request, c harness.Certif
 	}
 	head := a.Upstream.WantOne(t)
 	harness.WantClientHeaders(t, head, "mail", "bearer", c)
+	if claims := harness.WantAssertion(t, head); claims.Subject != "mail" || claims.Target != r.Target {
+		t.Errorf("want an assertion about mail and %s, found %+v", r.Target, claims)
+	}
 	if want := r.Method + " " + r.Target + " HTTP/1."; !strings.HasPrefix(head[0], want) {
 		t.Errorf("want %q at the service, found %q", want, head[0])
 	}
@@ -83,6 +86,13 @@ func (a authzProxy) wantRefused(t *testing.T, r harness.Request, reason refusal.
 	if challenged := found.Header.Get("WWW-Authenticate") != ""; challenged != (want == http.StatusUnauthorized) {
 		t.Errorf("status %d: want a challenge with 401 only, found %t", found.Status, challenged)
 	}
+}
+
+// authzAsserting returns the settings of a gateway that other proxies ask and that signs an
+// assertion about each request.
+func authzAsserting(t *testing.T) harness.Env {
+	t.Helper()
+	return harness.AuthzEnabled.With(harness.AssertionEnabled(t)).With(harness.Env{"ASSERTION_BIND": "request"})
 }
 
 // authzRules allow mail some requests, and no other client.
@@ -147,7 +157,7 @@ func TestNginxAuthRequest(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules}))
 	nginx := startAuthzProxy(t, g, g.Authz.HTTP, nginxAuthzFile, nil)
 	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
 	nginx.wantAuthorization(t, mail, social,
@@ -188,7 +198,7 @@ func TestNginxAuthRequestIncomplete(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\"]}]\n",
 	}))
 	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
@@ -234,8 +244,10 @@ func TestCaddyForwardAuth(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
-	caddy := startAuthzProxy(t, g, g.Authz.HTTP, caddyAuthzFile, nil)
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules}))
+	caddy := startAuthzProxy(t, g, g.Authz.HTTP, caddyAuthzFile, strings.NewReplacer(
+		"# copy_headers X-Client-Assertion", "copy_headers X-Client-Assertion", "# header_up X-Client-Assertion", "header_up X-Client-Assertion",
+	))
 	caddy.wantAuthorization(t, mail, social, forwardedInConnection(mail))
 }
 

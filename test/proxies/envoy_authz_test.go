@@ -51,7 +51,7 @@ func TestEnvoyExtAuthz(t *testing.T) {
 	harness.LookProgram(t, "envoy")
 	m := harness.NewMasterKey(t, "p256")
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules}))
 	envoy := startEnvoy(t, g, g.Authz.GRPC)
 	good, secret := harness.Get("/events", mail), harness.Get("/secret", mail)
 
@@ -90,7 +90,7 @@ func TestEnvoyExtAuthzAliases(t *testing.T) {
 	harness.LookProgram(t, "envoy")
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules}))
 	allow := []string{"headers_with_underscores_action: DROP_HEADER", "headers_with_underscores_action: ALLOW"}
 	t.Run("all fields seen", func(t *testing.T) {
 		startEnvoy(t, g, g.Authz.GRPC, allow...).wantNoAliases(t, mail)
@@ -265,7 +265,7 @@ func TestEnvoyExtAuthzHealth(t *testing.T) {
 	harness.LookProgram(t, "envoy")
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
-	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules, "SHUTDOWN_DELAY": "1h"}))
+	g := harness.NewGateway(t, m, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules, "SHUTDOWN_DELAY": "1h"}))
 	admin := harness.FreeAddress(t)
 	host, port, _ := strings.Cut(admin, ":")
 	envoy := startEnvoy(t, g, g.Authz.GRPC, "static_resources:", "admin: { address: { socket_address: { address: "+host+", port_value: "+port+" } } }\nstatic_resources:",

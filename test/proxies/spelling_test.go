@@ -16,13 +16,13 @@ const aliasCharacters = "_.~!#$%&'*+^|`"
 
 // identityFields are the fields that name the client, as a client may list them in
 // Connection to have them deleted on the way.
-const identityFields = "X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Request-Id"
+const identityFields = "X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Client-Assertion, X-Request-Id"
 
 // serviceFields are fields that a service trusts, as far as a client could write them
 // itself, and fields that describe the original request to a gateway.
 func serviceFields() []string {
 	return []string{
-		"X-Client-Id", "X-Client-Auth", "X-Client-Cert-Serial", "X-Client-Cert-Fingerprint", "X-Request-Id", "X-SSL-Auth",
+		"X-Client-Id", "X-Client-Auth", "X-Client-Cert-Serial", "X-Client-Cert-Fingerprint", "X-Client-Assertion", "X-Request-Id", "X-SSL-Auth",
 		"X-Original-Method", "X-Original-URI", "X-Forwarded-Method", "X-Forwarded-Uri",
 	}
 }
@@ -31,6 +31,7 @@ func serviceFields() []string {
 func spoofedFields() []string {
 	return []string{
 		"X-Client-Id: social", "x-client-id: social", "X-Client-Auth: mtls", "X-Client-Cert-Serial: 1", "X-Client-Cert-Fingerprint: 2",
+		"X-Client-Assertion: forged", "x-client-assertion: forged",
 		"X-Request-Id: mine", "X-Original-Method: DELETE", "X-Original-URI: /other", "X-Forwarded-Method: DELETE",
 		"X-Forwarded-Uri: /other", "X-Forwarded-For: 10.0.0.1",
 	}

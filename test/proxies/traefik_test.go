@@ -38,7 +38,7 @@ func TestTraefikForwardAuth(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "traefik")
 	c := newCredentials(t)
-	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled.With(harness.Env{"ACCESS_RULES": authzRules}))
+	g := harness.NewGateway(t, c.clients, authzAsserting(t).With(harness.Env{"ACCESS_RULES": authzRules}))
 	traefik := startTraefik(t, c, g, nil)
 	traefik.wantAuthorization(t, c.mail, c.social, forwardedInConnection(c.mail), encodedDots(c.mail))
 }

@@ -1,0 +1,37 @@
+package proxies
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/certgate/certgate/test/harness"
+)
+
+// TestForgedAssertion sends a client's own X-Client-Assertion through each proxy that asks a
+// gateway without assertions, and expects no value of it at the service.
+func TestForgedAssertion(t *testing.T) {
+	t.Parallel()
+	c := newCredentials(t)
+	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled)
+	for program, start := range map[string]func(t *testing.T) authzProxy{
+		"nginx":   func(t *testing.T) authzProxy { return startAuthzProxy(t, g, g.Authz.HTTP, nginxAuthzFile, nil) },
+		"caddy":   func(t *testing.T) authzProxy { return startAuthzProxy(t, g, g.Authz.HTTP, caddyAuthzFile, nil) },
+		"traefik": func(t *testing.T) authzProxy { return startTraefik(t, c, g, nil) },
+		"envoy":   func(t *testing.T) authzProxy { return startEnvoy(t, g, g.Authz.GRPC) },
+	} {
+		t.Run(program, func(t *testing.T) {
+			harness.LookProgram(t, program)
+			proxy := start(t)
+			for _, lines := range [][]string{{"X-Client-Assertion: forged"}, {"x-client-assertion: forged", "Connection: X-Client-Assertion"}} {
+				if a := proxy.send(t, harness.Get("/events", c.mail).With(lines...)); a.Status != http.StatusOK {
+					t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
+				}
+				values := harness.HeaderValues(g.Upstream.WantOne(t), "X-Client-Assertion")
+				if slices.ContainsFunc(values, func(value string) bool { return value != "" }) {
+					t.Errorf("want no assertion at the service, found %q", values)
+				}
+			}
+		})
+	}
+}
