@@ -50,13 +50,16 @@ func (c Config) Signer() (*assertion.Signer, error) {
 	})
 }
 
-func (l *loader) assertionKeys(v variables, ring *trust.Keyring) []assertion.Key {
+// loadAssertions sets the fields of c for assertions. The keyring of c must be set.
+func (l *loader) loadAssertions(v variables, c *Config) {
+	c.AssertionKeyFile, c.AssertionBind = string(v.AssertionKeyFile), v.AssertionBind.request
+	c.AssertionIssuer, c.AssertionAudience = string(v.AssertionIssuer), string(v.AssertionAudience)
 	const variable = "ASSERTION_KEY_FILE"
 	if v.AssertionKeyFile == "" { // not set, or parse has added a fault
-		return nil
+		return
 	}
 	file := l.readFile(v.AssertionKeyFile, maxKeyFile)
-	keys, err := ParseAssertionKeys(file, ring)
+	keys, err := ParseAssertionKeys(file, c.Keyring)
 	switch {
 	case file.Err != nil:
 		spec := l.findSpec(func(spec variableSpec) bool { return spec.Name == variable })
@@ -64,7 +67,7 @@ func (l *loader) assertionKeys(v variables, ring *trust.Keyring) []assertion.Key
 	case err != nil:
 		l.addFault(variable, err.Error())
 	}
-	return keys
+	c.AssertionKeys = keys
 }
 
 // checkAssertions adds a fault if the keys are configured without the claims that a

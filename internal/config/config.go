@@ -165,25 +165,26 @@ func Load(environ map[string]string) (Config, error) {
 		MaxCredentialBytes: int(v.MaxCredential),
 		TrustedProxies:     v.TrustedProxies.list,
 		EchoPath:           string(v.EchoPath),
-		AssertionKeys:      l.assertionKeys(v, ring),
-		AssertionKeyFile:   string(v.AssertionKeyFile),
-		AssertionIssuer:    string(v.AssertionIssuer),
-		AssertionAudience:  string(v.AssertionAudience),
-		AssertionBind:      v.AssertionBind.request,
 		LogLevel:           zapcore.Level(v.LogLevel),
 		LogFormat:          string(v.LogFormat),
 		LogFailure:         string(v.LogFailure),
 	}
+	l.loadAssertions(v, &c)
 	c.FileSums, c.CRLTexts = l.sums, l.crlTexts
 	l.checkRelations(v)
 	if err := l.err(); err != nil {
 		return Config{}, err
 	}
-	c.Warnings = slices.Concat(l.typoWarnings(), l.warnings, warnings(v))
-	if len(c.PublicAuthorities) == 0 && checksSignatures(c.Rules.Policy, c.Proof) {
-		c.Warnings = append(c.Warnings, warnNoAuthority)
-	}
+	c.Warnings = slices.Concat(l.typoWarnings(), l.warnings, warnings(v), c.signatureWarnings())
 	return c, nil
+}
+
+// signatureWarnings warns if signatures are verified for any host.
+func (c Config) signatureWarnings() []string {
+	if len(c.PublicAuthorities) == 0 && checksSignatures(c.Rules.Policy, c.Proof) {
+		return []string{warnNoAuthority}
+	}
+	return nil
 }
 
 // limits returns the limits that every certificate must meet.

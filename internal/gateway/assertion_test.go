@@ -44,7 +44,7 @@ func startAsserting(t *testing.T, keys string) assertingGateway {
 	g := assertingGateway{files: newFiles(t), assertionKeys: filepath.Join(t.TempDir(), "assertion.key")}
 	write(t, g.assertionKeys, keys)
 	g.running = start(t, load(t, up.URL, map[string]string{
-		"AUTH_PUBLIC_KEY_FILE": g.files.keys, "ASSERTION_KEY_FILE": g.assertionKeys, "ASSERTION_ISSUER": "gateway", "ASSERTION_AUDIENCE": "service",
+		"AUTH_PUBLIC_KEY_FILE": g.keys, "ASSERTION_KEY_FILE": g.assertionKeys, "ASSERTION_ISSUER": "gateway", "ASSERTION_AUDIENCE": "service",
 	}))
 	return g
 }
@@ -135,9 +135,9 @@ func TestAssertionKeyIsNoAnchor(t *testing.T) {
 	id := g.kid(t)
 	anchors := newCredentials(t).publicKey + string(root.PublicKeyPEM())
 
-	write(t, g.files.keys, anchors+string(ca.NewWithKey(t, own).PublicKeyPEM()))
+	write(t, g.keys, anchors+string(ca.NewWithKey(t, own).PublicKeyPEM()))
 	eventually(t, "an error about the anchors", func() bool { return g.count(notReloaded, "keys") == 1 })
-	write(t, g.files.keys, anchors)
+	write(t, g.keys, anchors)
 	eventually(t, "the anchors reloaded", func() bool { return g.count(reloaded, "keys") == 1 })
 	write(t, g.assertionKeys, asPEM(t, root.Key))
 	eventually(t, "an error about the assertion keys", func() bool { return g.count(notReloaded, "assertion_keys") == 1 })

@@ -58,6 +58,7 @@ func TestCacheKey(t *testing.T) {
 	cert := issuer.Client(t, key.Public())
 	first := client(t, issuer, cert)
 	other := func(t *testing.T, changes ...ca.Change) access.Grant {
+		t.Helper()
 		return grant(t, client(t, issuer, issuer.Client(t, key.Public(), changes...)), "all", "GET", "/events")
 	}
 	tests := []struct {
@@ -156,6 +157,7 @@ func BenchmarkAssert(b *testing.B) {
 }
 
 func measure(b *testing.B, assert func() (string, error)) {
+	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := assert(); err != nil {
