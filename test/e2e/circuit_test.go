@@ -34,33 +34,36 @@ func waitUpstreamState(t *testing.T, g *harness.Gateway, seen int, message, addr
 // succeeds.
 func TestCircuitBreaker(t *testing.T) {
 	t.Parallel()
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		m := harness.NewMasterKey(t, "p256")
-		mail := m.Issue(t, harness.OU("mail"))
-		s := harness.NewRestartableService(t)
-		g := startWithUpstreams(t, m, env, s)
-		s.Broken.Store(true)
-		for range failuresInRow {
-			g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
-		}
-		wantOverloaded(t, g, s, harness.Get("/events", mail).Post("{}"))
-		waitUpstreamState(t, g, 0, "upstream is out", s.Addr)
-		if a := g.SendAdmin(t, harness.PlainGet("/readyz")); a.Status != 200 {
-			t.Errorf("want the gateway ready, found %d", a.Status)
-		}
-
-		time.Sleep(time.Second) // Retry-After; a longer wait is valid, too
-		g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
-		wantOverloaded(t, g, s, harness.Get("/events", mail))
-		s.Broken.Store(false)
-		time.Sleep(time.Second)
-		for range 3 {
-			if a := harness.Send(t, g.Addr, harness.Get("/events", mail)); a.Status != 200 {
-				t.Errorf("want 200, found %d %s", a.Status, a.Body)
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := harness.NewMasterKey(t, "p256")
+			mail := m.Issue(t, harness.OU("mail"))
+			s := harness.NewRestartableService(t)
+			g := startWithUpstreams(t, m, env, s)
+			s.Broken.Store(true)
+			for range failuresInRow {
+				g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
 			}
-		}
-		waitUpstreamState(t, g, 0, "upstream is back", s.Addr)
-	})
+			wantOverloaded(t, g, s, harness.Get("/events", mail).Post("{}"))
+			waitUpstreamState(t, g, 0, "upstream is out", s.Addr)
+			if a := g.SendAdmin(t, harness.PlainGet("/readyz")); a.Status != 200 {
+				t.Errorf("want the gateway ready, found %d", a.Status)
+			}
+
+			time.Sleep(time.Second) // Retry-After; a longer wait is valid, too
+			g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/events", mail)), refusal.UpstreamFailed)
+			wantOverloaded(t, g, s, harness.Get("/events", mail))
+			s.Broken.Store(false)
+			time.Sleep(time.Second)
+			for range 3 {
+				if a := harness.Send(t, g.Addr, harness.Get("/events", mail)); a.Status != 200 {
+					t.Errorf("want 200, found %d %s", a.Status, a.Body)
+				}
+			}
+			waitUpstreamState(t, g, 0, "upstream is back", s.Addr)
+		})
+	}
 }
 
 // wantOverloaded wants a request refused while the circuit of the only address is open, and
@@ -145,17 +148,20 @@ func TestDrainWithFailingUpstream(t *testing.T) {
 // responses does not take the address from others.
 func TestMalformedResponsesOpenNoCircuit(t *testing.T) {
 	t.Parallel()
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		m := harness.NewMasterKey(t, "p256")
-		mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-		g := startWithUpstreams(t, m, env, harness.NewRestartableService(t))
-		for _, path := range slices.Sorted(maps.Keys(harness.BadResponses())) {
-			for range 2 * failuresInRow {
-				g.WantProblem(t, harness.Send(t, g.Addr, harness.Get(path, social)), refusal.UpstreamFailed)
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := harness.NewMasterKey(t, "p256")
+			mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+			g := startWithUpstreams(t, m, env, harness.NewRestartableService(t))
+			for _, path := range slices.Sorted(maps.Keys(harness.BadResponses())) {
+				for range 2 * failuresInRow {
+					g.WantProblem(t, harness.Send(t, g.Addr, harness.Get(path, social)), refusal.UpstreamFailed)
+				}
+				if a := harness.Send(t, g.Addr, harness.Get("/events", mail)); a.Status != 200 {
+					t.Errorf("after %s: want 200 for another client, found %d %s", path, a.Status, a.Body)
+				}
 			}
-			if a := harness.Send(t, g.Addr, harness.Get("/events", mail)); a.Status != 200 {
-				t.Errorf("after %s: want 200 for another client, found %d %s", path, a.Status, a.Body)
-			}
-		}
-	})
+		})
+	}
 }

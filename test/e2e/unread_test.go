@@ -67,35 +67,38 @@ func python(t *testing.T, program string) string {
 // HEAD, DELETE or OPTIONS never executes it as another client's request.
 func TestUnreadBodyIsNoRequest(t *testing.T) {
 	t.Parallel()
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		m := harness.NewMasterKey(t, "p256")
-		mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
-		u := &harness.Upstream{URL: python(t, unreading)}
-		rules := `rules: [{name: all, clients: ["*"], allow: ["GET /", "DELETE /", "OPTIONS /", "POST /"]}]`
-		g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(env).With(harness.Env{"ACCESS_RULES": rules}))
-		smuggled := "GET /smuggled HTTP/1.1\r\nHost: a\r\nX-Client-Id: mail\r\n\r\n"
-		for _, method := range []string{"GET", "HEAD", "DELETE", "OPTIONS"} {
-			for i, content := range []func(harness.Request) harness.Request{
-				func(r harness.Request) harness.Request { return r.Post(smuggled) },
-				func(r harness.Request) harness.Request { return r.Post(smuggled + strings.Repeat("x", 100<<10)) }, // not for the fast client
-				func(r harness.Request) harness.Request {
-					return r.Post(harness.Chunked(smuggled, len(smuggled))).With("Transfer-Encoding: chunked")
-				},
-			} {
-				r := content(harness.Get(fmt.Sprintf("/%d", i), social))
-				r.Method = method
-				if a := harness.Send(t, g.Addr, r); a.Status != 200 {
-					t.Errorf("%s %d: want 200, found %d %s", method, i, a.Status, a.Body)
-				}
-				for range 3 {
-					if a := harness.Send(t, g.Addr, harness.Get("/own", mail)); a.Body != "GET /own mail" {
-						t.Errorf("after %s %d: want its own response, found %d %q", method, i, a.Status, a.Body)
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := harness.NewMasterKey(t, "p256")
+			mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
+			u := &harness.Upstream{URL: python(t, unreading)}
+			rules := `rules: [{name: all, clients: ["*"], allow: ["GET /", "DELETE /", "OPTIONS /", "POST /"]}]`
+			g := harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(env).With(harness.Env{"ACCESS_RULES": rules}))
+			smuggled := "GET /smuggled HTTP/1.1\r\nHost: a\r\nX-Client-Id: mail\r\n\r\n"
+			for _, method := range []string{"GET", "HEAD", "DELETE", "OPTIONS"} {
+				for i, content := range []func(harness.Request) harness.Request{
+					func(r harness.Request) harness.Request { return r.Post(smuggled) },
+					func(r harness.Request) harness.Request { return r.Post(smuggled + strings.Repeat("x", 100<<10)) }, // not for the fast client
+					func(r harness.Request) harness.Request {
+						return r.Post(harness.Chunked(smuggled, len(smuggled))).With("Transfer-Encoding: chunked")
+					},
+				} {
+					r := content(harness.Get(fmt.Sprintf("/%d", i), social))
+					r.Method = method
+					if a := harness.Send(t, g.Addr, r); a.Status != 200 {
+						t.Errorf("%s %d: want 200, found %d %s", method, i, a.Status, a.Body)
+					}
+					for range 3 {
+						if a := harness.Send(t, g.Addr, harness.Get("/own", mail)); a.Body != "GET /own mail" {
+							t.Errorf("after %s %d: want its own response, found %d %q", method, i, a.Status, a.Body)
+						}
 					}
 				}
 			}
-		}
-		if a := harness.Send(t, g.Addr, harness.Get("/seen", mail)); strings.Contains(a.Body, "smuggled") || !strings.Contains(a.Body, "DELETE /2 social") {
-			t.Errorf("the service saw %q", a.Body)
-		}
-	})
+			if a := harness.Send(t, g.Addr, harness.Get("/seen", mail)); strings.Contains(a.Body, "smuggled") || !strings.Contains(a.Body, "DELETE /2 social") {
+				t.Errorf("the service saw %q", a.Body)
+			}
+		})
+	}
 }

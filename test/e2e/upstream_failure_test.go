@@ -42,6 +42,7 @@ func (l *numberedLoad) end() {
 
 // send is one client. It ends with the first unexpected response.
 func (l *numberedLoad) send(ctx context.Context, t *testing.T, addr string, as harness.Certificate) {
+	t.Helper()
 	client := &keepAlive{addr: addr}
 	defer client.close()
 	for ctx.Err() == nil {
@@ -106,36 +107,39 @@ func waitUntil(t *testing.T, what string, done func() bool) {
 // back.
 func TestUpstreamAddressFailsUnderLoad(t *testing.T) {
 	t.Parallel()
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		const clients = 4
-		m := harness.NewMasterKey(t, "p256")
-		failing, healthy := harness.NewRestartableService(t), harness.NewRestartableService(t)
-		g := startWithUpstreams(t, m, env, failing, healthy)
-		l := startNumberedLoad(t, g.Addr, m.Issue(t, harness.OU("mail")), clients)
-		waitUntil(t, "requests at both addresses", func() bool { return l.count(failing) > 0 && l.count(healthy) > 0 })
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const clients = 4
+			m := harness.NewMasterKey(t, "p256")
+			failing, healthy := harness.NewRestartableService(t), harness.NewRestartableService(t)
+			g := startWithUpstreams(t, m, env, failing, healthy)
+			l := startNumberedLoad(t, g.Addr, m.Issue(t, harness.OU("mail")), clients)
+			waitUntil(t, "requests at both addresses", func() bool { return l.count(failing) > 0 && l.count(healthy) > 0 })
 
-		seen := g.Stderr.Len()
-		failing.Stop()
-		waitUpstreamState(t, g, seen, "upstream is out", failing.Addr)
-		before := l.last.Load()
-		waitUntil(t, "requests at the other address", func() bool { return l.last.Load() > before+100 })
+			seen := g.Stderr.Len()
+			failing.Stop()
+			waitUpstreamState(t, g, seen, "upstream is out", failing.Addr)
+			before := l.last.Load()
+			waitUntil(t, "requests at the other address", func() bool { return l.last.Load() > before+100 })
 
-		seen = g.Stderr.Len()
-		failing.Start(t)
-		waitUpstreamState(t, g, seen, "upstream is back", failing.Addr)
-		l.count(failing)
-		again := 0
-		waitUntil(t, "requests at both addresses again", func() bool {
-			again += l.count(failing)
-			return again > 10
+			seen = g.Stderr.Len()
+			failing.Start(t)
+			waitUpstreamState(t, g, seen, "upstream is back", failing.Addr)
+			l.count(failing)
+			again := 0
+			waitUntil(t, "requests at both addresses again", func() bool {
+				again += l.count(failing)
+				return again > 10
+			})
+
+			l.end()
+			l.count(failing)
+			l.count(healthy)
+			if n := l.failed.Load(); n > clients {
+				t.Errorf("want at most the %d requests in flight to fail, found %d", clients, n)
+			}
+			l.wantDeliveries(t)
 		})
-
-		l.end()
-		l.count(failing)
-		l.count(healthy)
-		if n := l.failed.Load(); n > clients {
-			t.Errorf("want at most the %d requests in flight to fail, found %d", clients, n)
-		}
-		l.wantDeliveries(t)
-	})
+	}
 }

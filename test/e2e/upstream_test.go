@@ -26,15 +26,9 @@ func startWithUpstreams(t *testing.T, m *harness.MasterKey, more harness.Env, se
 	return harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(more))
 }
 
-// withBothHTTP runs a test with the HTTP fast path and with net/http, in parallel.
-func withBothHTTP(t *testing.T, test func(t *testing.T, env harness.Env)) {
-	t.Helper()
-	for name, setting := range map[string]string{"fast path": "true", "net/http": "false"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, harness.Env{"HTTP_FAST_PATH": setting})
-		})
-	}
+// bothHTTP returns the settings of the fast path and of net/http, by their names.
+func bothHTTP() map[string]harness.Env {
+	return map[string]harness.Env{"fast path": {"HTTP_FAST_PATH": "true"}, "net/http": {"HTTP_FAST_PATH": "false"}}
 }
 
 // TestUpstreamBalancing checks that each request goes to the address with the fewest
@@ -78,29 +72,32 @@ func TestUpstreamBalancing(t *testing.T) {
 // closes the connection after it has read the request.
 func TestRequestIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		m := harness.NewMasterKey(t, "p256")
-		mail := m.Issue(t, harness.OU("mail"))
-		all := []*harness.RestartableService{harness.NewRestartableService(t), harness.NewRestartableService(t), harness.NewRestartableService(t)}
-		for _, s := range all {
-			s.Broken.Store(true)
-		}
-		g := startWithUpstreams(t, m, env, all...)
-		post := harness.Get("/events", mail)
-		for i, r := range []harness.Request{
-			post.Post("{}"), post.Post(strings.Repeat("a", 100<<10)), post.Post(harness.Chunked("{}", 1)).With("Transfer-Encoding: chunked"),
-			post.Post("{}").With("Idempotency-Key: 1"), post,
-		} {
-			g.WantProblem(t, harness.Send(t, g.Addr, r), refusal.UpstreamFailed)
-			n := 0
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := harness.NewMasterKey(t, "p256")
+			mail := m.Issue(t, harness.OU("mail"))
+			all := []*harness.RestartableService{harness.NewRestartableService(t), harness.NewRestartableService(t), harness.NewRestartableService(t)}
 			for _, s := range all {
-				n += len(s.Delivered())
+				s.Broken.Store(true)
 			}
-			if n != 1 {
-				t.Errorf("request %d: want one delivery, found %d", i, n)
+			g := startWithUpstreams(t, m, env, all...)
+			post := harness.Get("/events", mail)
+			for i, r := range []harness.Request{
+				post.Post("{}"), post.Post(strings.Repeat("a", 100<<10)), post.Post(harness.Chunked("{}", 1)).With("Transfer-Encoding: chunked"),
+				post.Post("{}").With("Idempotency-Key: 1"), post,
+			} {
+				g.WantProblem(t, harness.Send(t, g.Addr, r), refusal.UpstreamFailed)
+				n := 0
+				for _, s := range all {
+					n += len(s.Delivered())
+				}
+				if n != 1 {
+					t.Errorf("request %d: want one delivery, found %d", i, n)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // TestTLSUpstreams checks that a failed TLS handshake moves the request to the next

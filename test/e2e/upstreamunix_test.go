@@ -52,38 +52,41 @@ func TestUpstreamUnix(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
-	withBothHTTP(t, func(t *testing.T, env harness.Env) {
-		t.Helper()
-		s := newUnixService(t)
-		u := &harness.Upstream{URL: "unix:" + s.path}
-		env = harness.GatewayEnv(m.PublicKey, u).With(env)
-		g := harness.StartGateway(t, u, env)
-		want := func(status int) {
+	for name, env := range bothHTTP() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			t.Helper()
-			for _, r := range []harness.Request{harness.Get("/events", mail), harness.Get("/events", mail).Post(`{}`)} {
-				if a := harness.Send(t, g.Addr, r); a.Status != status {
-					t.Errorf("%s: want %d, found %d", r.Method, status, a.Status)
-				}
-				if status != http.StatusOK {
-					continue
-				}
-				if found := <-s.requests; found != "localhost mail" {
-					t.Errorf("want the Host localhost and the client mail, found %q", found)
+			s := newUnixService(t)
+			u := &harness.Upstream{URL: "unix:" + s.path}
+			env = harness.GatewayEnv(m.PublicKey, u).With(env)
+			g := harness.StartGateway(t, u, env)
+			want := func(status int) {
+				t.Helper()
+				for _, r := range []harness.Request{harness.Get("/events", mail), harness.Get("/events", mail).Post(`{}`)} {
+					if a := harness.Send(t, g.Addr, r); a.Status != status {
+						t.Errorf("%s: want %d, found %d", r.Method, status, a.Status)
+					}
+					if status != http.StatusOK {
+						continue
+					}
+					if found := <-s.requests; found != "localhost mail" {
+						t.Errorf("want the Host localhost and the client mail, found %q", found)
+					}
 				}
 			}
-		}
-		want(http.StatusOK)
-		want(http.StatusOK)
-		wantProbe(t, env, "")
-		if found := <-s.requests; found != "localhost " {
-			t.Errorf("want a probe without a client, found %q", found)
-		}
-		s.stop()
-		want(http.StatusBadGateway)
-		wantProbe(t, env, "no such file or directory")
-		s.start(t)
-		want(http.StatusOK)
-	})
+			want(http.StatusOK)
+			want(http.StatusOK)
+			wantProbe(t, env, "")
+			if found := <-s.requests; found != "localhost " {
+				t.Errorf("want a probe without a client, found %q", found)
+			}
+			s.stop()
+			want(http.StatusBadGateway)
+			wantProbe(t, env, "no such file or directory")
+			s.start(t)
+			want(http.StatusOK)
+		})
+	}
 }
 
 // TestUpstreamUnixHealth checks that health checks take a socket out and bring it back, and
