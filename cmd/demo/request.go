@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
@@ -38,6 +39,10 @@ func (s *system) newRequest(sc scene, sent []request) (request, error) {
 	}
 	if sc.caller != "" {
 		m.header.Set(credentialHeader, s.callers[sc.caller].header)
+	}
+	if sc.forged != (identity{}) {
+		m.header.Set(headers.ClientID, sc.forged.client)
+		m.header.Set(headers.ClientAuth, sc.forged.auth)
 	}
 	if !sc.signed {
 		return m, nil
@@ -95,6 +100,10 @@ func (m request) printableLines(sc scene, certificateFile string) []string {
 			lines = append(lines, name+": "+secretParts.ReplaceAllString(value, "$1$2…"))
 		}
 	}
+	if sc.forged != (identity{}) {
+		lines[0] += " at the schedule service"
+		lines = append(lines, headers.ClientID+": "+sc.forged.client, headers.ClientAuth+": "+sc.forged.auth)
+	}
 	if len(names) > 0 {
 		lines = append(lines, fmt.Sprintf("%s: (as in %d)", strings.Join(names, ", "), sc.captured))
 	}
@@ -104,9 +113,9 @@ func (m request) printableLines(sc scene, certificateFile string) []string {
 	return lines
 }
 
-// send sends the request to the gateway and returns the response.
-func (m request) send(ctx context.Context, gatewayURL string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, m.method, gatewayURL+target, strings.NewReader(m.body))
+// send sends the request to the gateway or the service and returns the response.
+func (m request) send(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, m.method, url+target, strings.NewReader(m.body))
 	if err != nil {
 		return nil, err
 	}

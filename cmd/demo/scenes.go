@@ -21,8 +21,11 @@ type scene struct {
 	// 0. The sender repeats it with the method and event of this scene, if it has any.
 	captured int
 	unsigned bool // whether the captured signature is removed
-	method   string
-	event    string // name of the event to add
+	// forged is the identity that the sender writes itself, in a request straight to the
+	// service. The zero value is a request to the gateway.
+	forged identity
+	method string
+	event  string // name of the event to add
 
 	status   int
 	reason   string   // of the refusal
@@ -34,6 +37,7 @@ func chapters() []chapter {
 		{"Which application is calling?", clientRequests()},
 		{"An attacker has captured request 1, which is not signed.", theftsOfBearer()},
 		{"An attacker has captured request 2, which is signed.", theftsOfSigned()},
+		{"An attacker reaches the schedule service without the gateway.", bypasses()},
 	}
 }
 
@@ -68,6 +72,15 @@ func theftsOfSigned() []scene {
 		{title: "The attacker sends the unchanged request again", captured: 2, status: refused, reason: "proof_replayed"},
 		{title: "The attacker adds another event with social's signature", captured: 2, event: "Theft", status: refused, reason: "proof_digest"},
 		{title: "The attacker reads the schedule with social's signature", captured: 2, method: http.MethodGet, status: refused, reason: "proof_invalid"},
+	}
+}
+
+// bypasses are requests of an attacker that connects to the service. They have no assertion
+// of the gateway.
+func bypasses() []scene {
+	mail := identity{"mail", "mtls"}
+	return []scene{
+		{title: "The attacker adds an event as mail, with the headers of the gateway", forged: mail, method: http.MethodPost, event: "Theft", status: http.StatusUnauthorized, received: mail},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	assertion "github.com/certgate/certgate/cmd/certgate/service"
 	"github.com/certgate/certgate/cmd/schedule/service"
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
@@ -36,6 +37,12 @@ const rules = `rules:
     proof: require
 `
 
+// The issuer and the audience of the gateway's assertions.
+const (
+	issuer   = "https://gateway.example"
+	audience = "schedule"
+)
+
 // caller holds the credentials of a sender of requests.
 type caller struct {
 	header string // the certificate, as the header's value
@@ -47,6 +54,7 @@ type system struct {
 	dir         string
 	gatewayURL  string
 	scheduleURL string
+	listener    net.Listener // of the schedule service
 	callers     map[string]caller
 	received    atomic.Pointer[identity] // the identity in the last request to the service
 
@@ -68,6 +76,7 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	s := &system{dir: dir, callers: map[string]caller{}, stopped: make(chan error, 1), cancel: func() {}}
 	defer func() {
 		if err != nil {
+			s.cancel()
 			err = errors.Join(err, s.close())
 		}
 	}()
@@ -75,10 +84,13 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startSchedule(ctx); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.startGateway(ctx, listen, publicKey)
+	if err := s.startGateway(ctx, listen, publicKey); err != nil {
+		return nil, err
+	}
+	return s, s.startSchedule(ctx)
 }
 
 // makeCertificates issues a certificate for each caller. It writes the certificate, the
@@ -135,20 +147,37 @@ func (s *system) file(caller, extension string) string {
 
 func (s *system) headerFile(caller string) string { return s.file(caller, "header") }
 
-func (s *system) startSchedule(ctx context.Context) error {
-	example, err := service.Open(ctx, service.Options{Database: filepath.Join(s.dir, "schedule.db"), Log: zap.NewNop(), Now: time.Now})
-	if err != nil {
-		return err
-	}
-	s.closers = append(s.closers, example.Close)
+// listen opens the listener of the schedule service, whose address the gateway needs.
+func (s *system) listen(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+	s.listener, s.scheduleURL = l, "http://"+l.Addr().String()
+	s.closers = append(s.closers, func() error {
+		_ = l.Close() // the server may have closed it
+		return nil
+	})
+	return nil
+}
+
+// startSchedule starts the schedule service, which accepts only requests with an assertion
+// of the gateway.
+func (s *system) startSchedule(ctx context.Context) error {
+	verifier, err := assertion.New(assertion.Options{KeySetURL: s.gatewayURL + "/.well-known/jwks.json", Issuer: issuer, Audience: audience})
+	if err != nil {
+		return err
+	}
+	example, err := service.Open(ctx, service.Options{
+		Database: filepath.Join(s.dir, "schedule.db"), Log: zap.NewNop(), Now: time.Now, Verifier: verifier,
+	})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, example.Close)
 	server := &http.Server{Handler: s.recordIdentity(example), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(l) }()
+	go func() { _ = server.Serve(s.listener) }()
 	s.closers = append(s.closers, server.Close)
-	s.scheduleURL = "http://" + l.Addr().String()
 	return nil
 }
 
@@ -171,12 +200,19 @@ func (s *system) takeReceived() identity {
 
 // startGateway starts the gateway with environment variables, as an operator does.
 func (s *system) startGateway(ctx context.Context, listen string, publicKey []byte) error {
+	keyFile := s.file("assertion", "key")
+	if err := writeKey(keyFile); err != nil {
+		return err
+	}
 	c, err := config.Load(map[string]string{
-		"LISTEN_ADDR":     listen,
-		"ADMIN_ADDR":      "",
-		"AUTH_PUBLIC_KEY": string(publicKey),
-		"ACCESS_RULES":    rules,
-		"UPSTREAM_URL":    s.scheduleURL,
+		"LISTEN_ADDR":        listen,
+		"ADMIN_ADDR":         "",
+		"AUTH_PUBLIC_KEY":    string(publicKey),
+		"ACCESS_RULES":       rules,
+		"UPSTREAM_URL":       s.scheduleURL,
+		"ASSERTION_KEY_FILE": keyFile,
+		"ASSERTION_ISSUER":   issuer,
+		"ASSERTION_AUDIENCE": audience,
 	})
 	if err != nil {
 		return err
@@ -197,6 +233,19 @@ func (s *system) startGateway(ctx context.Context, listen string, publicKey []by
 	s.cancel = cancel
 	go func() { s.stopped <- g.Run(running) }()
 	return nil
+}
+
+// writeKey writes a new private key for assertions.
+func writeKey(file string) error {
+	key, err := pki.Ed25519.Generate()
+	if err != nil {
+		return err
+	}
+	text, err := pki.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 func (s *system) logFile() string { return filepath.Join(s.dir, "gateway.log") }

@@ -46,7 +46,11 @@ func (p *runner) run(ctx context.Context, sc scene) bool {
 	for _, line := range m.printableLines(sc, p.system.headerFile(sc.caller)) {
 		printf(p.w, "   > %s\n", line)
 	}
-	res, err := m.send(ctx, p.system.gatewayURL)
+	to := p.system.gatewayURL
+	if sc.forged != (identity{}) {
+		to = p.system.scheduleURL
+	}
+	res, err := m.send(ctx, to)
 	if err != nil {
 		return p.fail("%v", err)
 	}

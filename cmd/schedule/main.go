@@ -1,8 +1,8 @@
 // Command schedule is the example service. It stores the events of all client
 // applications in a SQLite file and shows them on a page.
 //
-// It trusts the X-Client-Id header of the gateway. Therefore it listens on a loopback
-// address by default. Its settings are environment variables; schedule --help lists them.
+// It trusts the X-Client-Id header of the gateway, unless it verifies the gateway's signed
+// assertions. Therefore it listens on a loopback address by default. Its settings are environment variables; schedule --help lists them.
 package main
 
 import (

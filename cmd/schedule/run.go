@@ -74,11 +74,15 @@ func serve(ctx context.Context, s settings, log *zap.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	verifier, err := s.verifier(log)
+	if err != nil {
+		return err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.ListenAddr)
 	if err != nil {
 		return err
 	}
-	server := newServer(schedule.NewHandler(schedule.Options{Store: store, Log: log}), log)
+	server := newServer(schedule.NewHandler(schedule.Options{Store: store, Log: log, Verifier: verifier}), log)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	log.Info("listening", zap.String("addr", listener.Addr().String()), zap.String("database", s.Database))

@@ -21,7 +21,7 @@ func TestHelpShowsEveryVariable(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, nil, &out, &errs); code != exitOK || errs.Len() > 0 {
 		t.Fatalf("want exit code 0 and no error, found %d %s", code, errs.String())
 	}
-	for _, want := range []string{"LISTEN_ADDR", "DATABASE", "LOG_LEVEL", "SHUTDOWN_TIMEOUT", "127.0.0.1:8081", "Example:", "curl"} {
+	for _, want := range []string{"LISTEN_ADDR", "DATABASE", "LOG_LEVEL", "SHUTDOWN_TIMEOUT", "ASSERTION_JWKS_URL", "127.0.0.1:8081", "Example:", "curl"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("want %q in the help, found %s", want, out.String())
 		}
@@ -45,6 +45,13 @@ func TestRunRefuses(t *testing.T) {
 		{"an empty database", nil, []string{"DATABASE="}, exitUsage, "DATABASE: found an empty value"},
 		{"unknown level", nil, []string{"LOG_LEVEL=loud"}, exitUsage, `LOG_LEVEL: found "loud", want debug`},
 		{"a level that hides errors", nil, []string{"LOG_LEVEL=fatal"}, exitUsage, `LOG_LEVEL: found "fatal", want debug`},
+		{"keys without issuer", nil, []string{"ASSERTION_JWKS_URL=https://a.example/", "ASSERTION_AUDIENCE=schedule"}, exitUsage, `ASSERTION_JWKS_URL: found "https://a.example/", want an http or https URL, with ASSERTION_ISSUER and ASSERTION_AUDIENCE`},
+		{"keys without audience", nil, []string{"ASSERTION_JWKS_URL=https://a.example/", "ASSERTION_ISSUER=https://a.example"}, exitUsage, "ASSERTION_JWKS_URL: found"},
+		{"issuer and audience without keys", nil, []string{"ASSERTION_AUDIENCE=schedule", "ASSERTION_ISSUER=https://a.example"}, exitUsage, `ASSERTION_JWKS_URL: found "", want`},
+		{"keys of a file", nil, []string{"ASSERTION_JWKS_URL=file:///jwks.json", "ASSERTION_AUDIENCE=schedule", "ASSERTION_ISSUER=https://a.example"}, exitUsage, `ASSERTION_JWKS_URL: found "file:///jwks.json", want`},
+		{"empty keys", nil, []string{"ASSERTION_JWKS_URL="}, exitUsage, "ASSERTION_JWKS_URL: found an empty value"},
+		{"empty issuer", nil, []string{"ASSERTION_ISSUER="}, exitUsage, "ASSERTION_ISSUER: found an empty value"},
+		{"empty audience", nil, []string{"ASSERTION_AUDIENCE="}, exitUsage, "ASSERTION_AUDIENCE: found an empty value"},
 		{"invalid duration", nil, []string{"SHUTDOWN_TIMEOUT=30"}, exitUsage, `SHUTDOWN_TIMEOUT: found "30", want a positive duration`},
 		{"no timeout", nil, []string{"SHUTDOWN_TIMEOUT=0s"}, exitUsage, `SHUTDOWN_TIMEOUT: found "0s", want a positive duration`},
 		{"no directory", nil, []string{"DATABASE=" + filepath.Join(t.TempDir(), "nowhere", "x.db")}, exitFailure, "unable to open database file"},

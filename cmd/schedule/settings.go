@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -12,7 +13,10 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/certgate/certgate/cmd/certgate/service"
 )
 
 // variables holds the environment variables as text, so that every fault can name its
@@ -22,6 +26,10 @@ type variables struct {
 	Database        string `env:"DATABASE" envDefault:"schedule.db" help:"the SQLite file; it is created if it does not exist"`
 	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" help:"how long open requests may take after SIGTERM"`
+
+	KeySetURL string `env:"ASSERTION_JWKS_URL" help:"the gateway's /.well-known/jwks.json; if set, requests for /events need an assertion that the gateway signed; https, or http in a trusted network"`
+	Issuer    string `env:"ASSERTION_ISSUER" help:"ASSERTION_ISSUER of the gateway; required with ASSERTION_JWKS_URL"`
+	Audience  string `env:"ASSERTION_AUDIENCE" help:"ASSERTION_AUDIENCE of the gateway; required with ASSERTION_JWKS_URL"`
 }
 
 // settings is the checked configuration.
@@ -30,6 +38,9 @@ type settings struct {
 	Database        string
 	LogLevel        zapcore.Level
 	ShutdownTimeout time.Duration
+
+	// KeySetURL is empty if assertions are not verified.
+	KeySetURL, Issuer, Audience string
 }
 
 // loadSettings reads the environment. Its error contains every fault, one per line, with
@@ -40,7 +51,7 @@ func loadSettings(environ map[string]string) (settings, error) {
 	if err := env.ParseWithOptions(&v, env.Options{Environment: environ}); err != nil {
 		return settings{}, err
 	}
-	s := settings{ListenAddr: v.ListenAddr, Database: v.Database}
+	s := settings{ListenAddr: v.ListenAddr, Database: v.Database, KeySetURL: v.KeySetURL, Issuer: v.Issuer, Audience: v.Audience}
 	var faults []error
 	check := func(name, value, want string, ok func(string) bool) {
 		if given, set := environ[name]; set && given == "" {
@@ -61,7 +72,30 @@ func loadSettings(environ map[string]string) (settings, error) {
 		s.ShutdownTimeout = d
 		return err == nil && d > 0
 	})
+	together := (v.Issuer != "") == (v.KeySetURL != "") && (v.Audience != "") == (v.KeySetURL != "")
+	check("ASSERTION_JWKS_URL", v.KeySetURL, "an http or https URL, with ASSERTION_ISSUER and ASSERTION_AUDIENCE", func(text string) bool {
+		return together && (text == "" || isWebURL(text))
+	})
+	check("ASSERTION_ISSUER", v.Issuer, "the issuer", func(string) bool { return true })
+	check("ASSERTION_AUDIENCE", v.Audience, "the audience", func(string) bool { return true })
 	return s, errors.Join(faults...)
+}
+
+// verifier returns the verifier of assertions, or nil if they are not verified. Refusals
+// are in the log line of their request.
+func (s settings) verifier(log *zap.Logger) (*service.Verifier, error) {
+	if s.KeySetURL == "" {
+		return nil, nil //nolint:nilnil // without a verifier, X-Client-Id is trusted
+	}
+	return service.New(service.Options{
+		KeySetURL: s.KeySetURL, Issuer: s.Issuer, Audience: s.Audience,
+		OnKeyError: func(err error) { log.Error("keys of assertions not fetched", zap.Error(err)) },
+	})
+}
+
+func isWebURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func isAddress(s string) bool {
@@ -79,7 +113,8 @@ func writeHelp(w io.Writer) error {
 
 Stores the events of all applications and shows them on a page at /.
 
-It trusts the X-Client-Id header, so it must be reachable through the gateway only.
+With ASSERTION_JWKS_URL it accepts only requests that the gateway has signed. Without, it
+trusts the X-Client-Id header, so it must be reachable through the gateway only.
 
 Environment variables:
 `)

@@ -22,10 +22,10 @@ func wantTranscript(t *testing.T, text string) {
 		"1. The mail app adds an event", "2. The social app adds an event",
 		"< 201 Created", "< 200 OK", "< 401 Unauthorized", "< 403 Forbidden",
 		`"client": "mail"`, `"client": "social"`,
-		"X-Client-Id: mail, X-Client-Auth: bearer", "X-Client-Id: social, X-Client-Auth: signed",
+		"X-Client-Id: mail, X-Client-Auth: bearer", "14. The attacker adds an event as mail", "urn:certgate:assertion_invalid", "X-Client-Id: social, X-Client-Auth: signed",
 		`"reason": "proof_missing"`, `"reason": "proof_replayed"`, `"reason": "proof_digest"`, `"reason": "proof_invalid"`,
 		`"reason": "credential_missing"`, `"reason": "certificate_untrusted"`, `"reason": "certificate_expired"`, `"reason": "access_denied"`,
-		"\n13 of 13 responses were as expected.\n",
+		"\n14 of 14 responses were as expected.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in the transcript, found none", want)
@@ -138,8 +138,12 @@ func keepCredentials(t *testing.T, dir string) {
 		"key":    func(text string) { harness.KeepPEM([]byte(text)) },
 	} {
 		files, err := filepath.Glob(filepath.Join(dir, "*", "*."+kind))
-		if err != nil || len(files) != 5 {
-			t.Fatalf("want five files of kind %s, found %q and %v", kind, files, err)
+		want := 5
+		if kind == "key" {
+			want++ // that of the assertions
+		}
+		if err != nil || len(files) != want {
+			t.Fatalf("want %d files of kind %s, found %q and %v", want, kind, files, err)
 		}
 		for _, file := range files {
 			keep(string(harness.ReadFile(t, file)))

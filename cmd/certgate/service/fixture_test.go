@@ -147,7 +147,7 @@ func reasonOf(tb testing.TB, err error) service.Reason {
 	if err == nil {
 		return ""
 	}
-	r, ok := errors.AsType[*service.Refusal](err)
+	r, ok := errors.AsType[*service.Error](err)
 	if !ok {
 		tb.Fatalf("want a refusal, found %v", err)
 	}

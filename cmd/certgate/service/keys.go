@@ -12,7 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// keySource finds the key with an id. The error is a [*Refusal].
+// keySource finds the key with an id. The error is a [*Error].
 type keySource interface {
 	find(ctx context.Context, id string) (key, error)
 }

@@ -29,24 +29,24 @@ const (
 	KeysUnavailable  Reason = "assertion_keys_unavailable"  // the JWK set has never been fetched
 )
 
-// Refusal is the error for a request without a valid assertion. Detail is for the log of
+// Error is the error for a request without a valid assertion. Detail is for the log of
 // the service. It never contains the assertion.
-type Refusal struct {
+type Error struct {
 	Reason Reason
 	Detail string
 }
 
 // Error returns the reason and the detail.
-func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }
+func (e *Error) Error() string { return string(e.Reason) + ": " + e.Detail }
 
-func refuse(reason Reason, format string, args ...any) *Refusal {
-	return &Refusal{reason, fmt.Sprintf(format, args...)}
+func refuse(reason Reason, format string, args ...any) *Error {
+	return &Error{reason, fmt.Sprintf(format, args...)}
 }
 
 // writeRefusal writes the response to a refused request.
 func writeRefusal(w http.ResponseWriter, err error) {
 	status, kind, title := http.StatusUnauthorized, "assertion_invalid", "The service accepts requests of the gateway only"
-	if r, ok := errors.AsType[*Refusal](err); ok && r.Reason == KeysUnavailable {
+	if r, ok := errors.AsType[*Error](err); ok && r.Reason == KeysUnavailable {
 		status, kind, title = http.StatusServiceUnavailable, string(r.Reason), "The service cannot verify requests at the moment"
 	} else {
 		// RFC 9110, section 15.5.2: a 401 must carry a challenge.

@@ -50,7 +50,7 @@ type Options struct {
 	Leeway time.Duration
 	// HTTPClient fetches the JWK set. Nil means a client that does not follow redirects.
 	HTTPClient *http.Client
-	// OnRefusal is called for each refused request. The error is a [*Refusal]. The response
+	// OnRefusal is called for each refused request. The error is a [*Error]. The response
 	// does not contain it.
 	OnRefusal func(r *http.Request, err error)
 	// OnKeyError is called when the JWK set could not be fetched. The previous one stays in
@@ -129,12 +129,18 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		verified, err := v.Verify(r)
 		if err != nil {
-			if v.options.OnRefusal != nil {
-				v.options.OnRefusal(r, err)
-			}
-			writeRefusal(w, err)
+			v.Refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, verified)
 	})
+}
+
+// Refuse calls OnRefusal and writes the response of [Verifier.Middleware] to a request that
+// [Verifier.Verify] refused with err.
+func (v *Verifier) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if v.options.OnRefusal != nil {
+		v.options.OnRefusal(r, err)
+	}
+	writeRefusal(w, err)
 }

@@ -26,7 +26,7 @@ const (
 )
 
 // Verify checks the assertion of a request. It returns a copy of the request with the
-// client in its context, for [Client]. The error is a [*Refusal].
+// client in its context, for [Client]. The error is a [*Error].
 //
 // If the assertion has a digest of the body, Verify reads the whole body of r, and the copy
 // has a body with the same bytes.

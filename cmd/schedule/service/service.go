@@ -12,10 +12,11 @@ import (
 
 	"go.uber.org/zap"
 
+	assertion "github.com/certgate/certgate/cmd/certgate/service"
 	"github.com/certgate/certgate/cmd/schedule/internal/schedule"
 )
 
-// Options configure a [Service]. All fields are required.
+// Options configure a [Service]. All fields except Verifier are required.
 type Options struct {
 	// Database is the path of the SQLite file, which is created if it is missing.
 	Database string
@@ -23,6 +24,9 @@ type Options struct {
 	Log *zap.Logger
 	// Now returns the current time.
 	Now func() time.Time
+	// Verifier verifies the assertions of requests below /events. If nil, X-Client-Id is
+	// trusted.
+	Verifier *assertion.Verifier
 }
 
 // Service is the example service with an open database. It is safe for concurrent use.
@@ -37,7 +41,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	handler := schedule.NewHandler(schedule.Options{Store: store, Log: o.Log, Now: o.Now})
+	handler := schedule.NewHandler(schedule.Options{Store: store, Log: o.Log, Now: o.Now, Verifier: o.Verifier})
 	return &Service{store: store, handler: handler}, nil
 }
 

@@ -4,23 +4,23 @@
 package ginservice
 
 import (
-	"net/http"
-
 	"github.com/gin-gonic/gin"
 
 	"github.com/certgate/certgate/cmd/certgate/service"
 )
 
 // Middleware returns a Gin handler that does the same as [service.Verifier.Middleware]. In
-// later handlers, service.Client(c.Request.Context()) returns the client.
+// later handlers, service.Client(c.Request.Context()) returns the client. It adds the error
+// of a refused request to c.Errors.
 func Middleware(v *service.Verifier) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		granted := false
-		v.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			granted, c.Request = true, r
-		})).ServeHTTP(c.Writer, c.Request)
-		if !granted {
+		verified, err := v.Verify(c.Request)
+		if err != nil {
+			_ = c.Error(err)
+			v.Refuse(c.Writer, c.Request, err)
 			c.Abort()
+			return
 		}
+		c.Request = verified
 	}
 }

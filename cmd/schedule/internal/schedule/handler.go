@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	assertion "github.com/certgate/certgate/cmd/certgate/service"
+	"github.com/certgate/certgate/cmd/certgate/service/ginservice"
 	"github.com/certgate/certgate/cmd/schedule/internal/event"
 )
 
@@ -33,27 +35,32 @@ type Options struct {
 	Log *zap.Logger
 	// Now returns the current time. If nil, [time.Now] is used.
 	Now func() time.Time
+	// Verifier verifies the assertions of requests below /events. If nil, X-Client-Id is
+	// trusted.
+	Verifier *assertion.Verifier
 }
 
 type server struct {
-	store   *Store
-	log     *zap.Logger
-	now     func() time.Time
-	page    *template.Template
-	clients *regexp.Regexp
+	store    *Store
+	log      *zap.Logger
+	now      func() time.Time
+	page     *template.Template
+	clients  *regexp.Regexp
+	verifier *assertion.Verifier // nil if assertions are not verified
 }
 
 // NewHandler returns the handler of the service. The package documentation lists its
 // routes.
 //
-// Every request below /events must have exactly one X-Client-Id. The handler trusts it:
-// the gateway must delete the client's own X-Client-Id and set the header. /healthz and
+// Every request below /events must have a valid assertion if there is a Verifier, and
+// exactly one X-Client-Id otherwise. The handler trusts X-Client-Id: the gateway must
+// delete the client's own X-Client-Id and set the header. /healthz and
 // the page at / are for programs and people in the same network and need no X-Client-Id.
 //
 // The handler uses Gin's global mode. A program calls gin.SetMode(gin.ReleaseMode) once
 // to disable Gin's own output.
 func NewHandler(o Options) http.Handler {
-	s := &server{store: o.Store, log: o.Log, now: o.Now, page: parsePage(), clients: clientNames()}
+	s := &server{store: o.Store, log: o.Log, now: o.Now, page: parsePage(), clients: clientNames(), verifier: o.Verifier}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -74,9 +81,13 @@ func (s *server) route(engine *gin.Engine) {
 	get := []string{http.MethodGet, http.MethodHead}
 	engine.Match(get, "/", handle(s.showWeek))
 	engine.Match(get, "/healthz", handle(s.health))
-	engine.Match(get, "/events", handle(s.identified(s.listEvents)))
-	engine.Match(get, "/events/:id", handle(s.identified(s.showEvent)))
-	engine.POST("/events", handle(s.identified(s.addEvent)))
+	events := engine.Group("/events")
+	if s.verifier != nil {
+		events.Use(ginservice.Middleware(s.verifier))
+	}
+	events.Match(get, "", handle(s.identified(s.listEvents)))
+	events.Match(get, "/:id", handle(s.identified(s.showEvent)))
+	events.POST("", handle(s.identified(s.addEvent)))
 	engine.NoRoute(handle(func(*gin.Context) error {
 		return refuse(http.StatusNotFound, "not_found", "There is nothing at this path", "No page has this path.")
 	}))
@@ -101,10 +112,18 @@ func clientNames() *regexp.Regexp {
 	return regexp.MustCompile(`\A[A-Za-z0-9._:@/+ -]{1,64}\z`)
 }
 
-// identified reads the client's name and passes it to f. Handlers below /events get the
-// name as a parameter, so a route without this check does not compile.
+// identified passes the client's name to f: that of the assertion if assertions are
+// verified, and that of the header otherwise. Handlers below /events get the name as a
+// parameter, so a route without this check does not compile.
 func (s *server) identified(f func(c *gin.Context, client string) error) func(*gin.Context) error {
 	return func(c *gin.Context) error {
+		if s.verifier != nil {
+			client, ok := assertion.Client(c.Request.Context())
+			if !ok {
+				return unidentified("found no verified assertion")
+			}
+			return f(c, client.Name)
+		}
 		values := c.Request.Header.Values(headerClient)
 		if len(values) != 1 {
 			return unidentified(fmt.Sprintf("found %d of them", len(values)))
