@@ -157,9 +157,8 @@ func describeStep(step gate.Step, d gate.Decision, names *identity.Reader) strin
 	case gate.Credential:
 		return "a certificate"
 	case gate.Trust:
-		cert := d.Certificate.Certificate()
 		return fmt.Sprintf("signed by key %s, serial %s, valid to %s", d.Certificate.ShortKeyID(),
-			d.Certificate.Serial(), cert.NotAfter.UTC().Format(time.RFC3339))
+			d.Certificate.Serial(), d.Certificate.NotAfter().UTC().Format(time.RFC3339))
 	case gate.Identity:
 		return describeClient(d.Client, names)
 	case gate.Access:

@@ -52,7 +52,8 @@ type Claim struct {
 // The other fields are set by the checks that ran.
 type Identification struct {
 	// Last is the step that refused, or [Identity].
-	Last        Step
+	Last Step
+	// Certificate is the verification of the certificate, without the parsed certificate.
 	Certificate trust.Verified
 	Client      identity.Client
 	// Signed describes the certificate when an anchor signed it and another check

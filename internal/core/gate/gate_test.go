@@ -178,6 +178,9 @@ func TestDecide(t *testing.T) {
 			if (d.Target.String() != "") != tt.target || d.Certificate.Valid() != tt.certificate || d.Client.Valid() != tt.client {
 				t.Errorf("target %q, certificate %t, client %q: want them set by the checks that ran", d.Target, d.Certificate.Valid(), d.Client)
 			}
+			if d.Certificate.Certificate() != nil {
+				t.Error("found the parsed certificate, want only its verification, as from a cache")
+			}
 			if tt.want == "" && (d.Grant.Method() != tt.request.Method || d.Grant.Target().String() != tt.request.Target || d.Grant.Client().Name() != "mail") {
 				t.Errorf("grant %s %s for %q, want the request's", d.Grant.Method(), d.Grant.Target(), d.Grant.Client())
 			}

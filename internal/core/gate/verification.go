@@ -29,12 +29,18 @@ func (v Verification) Identify(claim Claim, now time.Time) (found Identification
 		return found
 	}
 	found.Last = Trust
-	if found.Certificate, found.Err = v.Verifier.Verify(chain.Leaf, now, chain.Intermediates...); found.Err != nil {
+	verified, err := v.Verifier.Verify(chain.Leaf, now, chain.Intermediates...)
+	if err != nil {
+		found.Err = err
 		found.Signed = trust.RefusedCertificate(found.Err)
 		found.SignedClient, _ = v.Names.Claimed(found.Signed) // "" with an error
 		return found
 	}
 	found.Last = Identity
-	found.Client, found.Err = v.Names.Of(found.Certificate)
+	if found.Client, found.Err = v.Names.Of(verified); found.Err != nil {
+		found.Certificate = verified.WithoutCertificate()
+		return found
+	}
+	found.Certificate = found.Client.Certificate()
 	return found
 }

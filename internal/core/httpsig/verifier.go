@@ -186,7 +186,7 @@ func (v *Verifier) check(s Statement, m Message, c identity.Client) error {
 	if err := checkKeyID(s.keyID, own.OwnKeyID()); err != nil {
 		return err
 	}
-	return s.verify(own.Certificate().PublicKey, supported)
+	return s.verify(own.PublicKey(), supported)
 }
 
 // CheckKey returns nil if this Verifier accepts signatures by the client's key. Otherwise
@@ -206,7 +206,7 @@ func (v *Verifier) supported(c identity.Client) ([]algorithm, error) {
 	if own.SharedKey() {
 		return nil, refusal.New(refusal.ProofImpossible, "want a certificate with the client's own key, found the master key")
 	}
-	key := own.Certificate().PublicKey
+	key := own.PublicKey()
 	supported := algorithms(key, v.LegacyRSA)
 	if len(supported) == 0 {
 		return nil, refusal.New(refusal.ProofImpossible, "want a key with a signature algorithm, found %s", describe(key))

@@ -37,7 +37,8 @@ func (c Client) String() string { return c.name }
 // zero value.
 func (c Client) Source() Source { return c.source }
 
-// Certificate returns the verified certificate from which the name was read.
+// Certificate returns the verification of the certificate from which the name was read,
+// without the parsed certificate.
 func (c Client) Certificate() trust.Verified { return c.certificate }
 
 // Valid reports whether [Reader.Of] returned the value without an error.

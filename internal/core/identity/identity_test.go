@@ -122,8 +122,8 @@ func TestOfAccepts(t *testing.T) {
 			if client.Name() != tt.want || client.String() != tt.want || !client.Valid() {
 				t.Errorf("Of = %q, valid %v; want %q, valid", client.Name(), client.Valid(), tt.want)
 			}
-			if client.Certificate() != v {
-				t.Error("want the certificate from which the name was read")
+			if c := client.Certificate(); c.Thumbprint() != v.Thumbprint() || !c.Valid() || c.Certificate() != nil {
+				t.Error("want the verification of the certificate from which the name was read, without the parsed certificate")
 			}
 		})
 	}
@@ -200,9 +200,11 @@ func TestOfRefusesOtherTypes(t *testing.T) {
 }
 
 func TestZeroValuesAreRefused(t *testing.T) {
-	_, err := identity.OU.Reader().Of(trust.Verified{})
-	if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.IdentityMissing {
-		t.Errorf("Of(zero) = %v, want %s", err, refusal.IdentityMissing)
+	for name, v := range map[string]trust.Verified{"zero": {}, "without certificate": verified(t, subject(ou("mail"))).WithoutCertificate()} {
+		client, err := identity.OU.Reader().Of(v)
+		if refused := refusal.Of(err); refused == nil || refused.Reason != refusal.IdentityMissing || client.Valid() {
+			t.Errorf("%s: Of = %q, %v, want %s", name, client.Name(), err, refusal.IdentityMissing)
+		}
 	}
 	var zero identity.Client
 	if zero.Valid() || zero.Name() != "" || zero.Certificate().Valid() {

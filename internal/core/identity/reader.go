@@ -50,13 +50,13 @@ func NewReader(source Source, scopes []Scope) (*Reader, error) {
 func (s Source) Reader() *Reader { return &Reader{source: s} }
 
 // Of reads the client's name from a verified certificate. Every error is a
-// [*refusal.Error]. Its reason is IdentityMissing for a zero Verified, a nil Reader or a
-// certificate without a value of the source, IdentityAmbiguous for several values,
+// [*refusal.Error]. Its reason is IdentityMissing for a zero Verified, one without its certificate, a
+// nil Reader or a certificate without a value of the source, IdentityAmbiguous for several values,
 // IdentityInvalid for a value that is not a valid name, and IdentityOutOfScope for a name
 // that the anchor may not issue.
 func (r *Reader) Of(v trust.Verified) (Client, error) {
 	switch {
-	case !v.Valid():
+	case !v.Valid() || v.Certificate() == nil:
 		return Client{}, refusal.New(refusal.IdentityMissing, "want a verified certificate, found none")
 	case r == nil:
 		return Client{}, refusal.New(refusal.IdentityMissing, "want a source of client names, found none")
@@ -65,7 +65,7 @@ func (r *Reader) Of(v trust.Verified) (Client, error) {
 	if err != nil {
 		return Client{}, err
 	}
-	return Client{name: name, source: r.SourceFor(v.KeyID()), certificate: v}, nil
+	return Client{name: name, source: r.SourceFor(v.KeyID()), certificate: v.WithoutCertificate()}, nil
 }
 
 // Claimed returns the name in a certificate that an anchor signed and that was refused,

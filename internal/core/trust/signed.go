@@ -50,7 +50,7 @@ func (s Signed) Serial() string { return s.details().serial }
 
 // NotAfter returns the end of the certificate's validity period, or the zero time
 // for the zero value.
-func (s Signed) NotAfter() time.Time { return s.details().notAfter() }
+func (s Signed) NotAfter() time.Time { return s.details().notAfter }
 
 // SharedKey reports whether the certificate's own key also issues certificates.
 func (s Signed) SharedKey() bool { return s.details().sharedKey }

@@ -15,9 +15,12 @@
 package trust
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 	"time"
 )
 
@@ -35,33 +38,26 @@ func (id KeyID) Short() string { return hex.EncodeToString(id[:8]) }
 // Verified is a certificate that was verified at one point in time. Only
 // [Verifier.Verify] returns a valid one. The zero value holds no certificate, and
 // every function that takes a Verified refuses it. A Verified is immutable, safe for
-// concurrent use and as cheap to copy as a pointer. Two values are equal if they come
-// from the same verification.
+// concurrent use and as cheap to copy as a pointer.
 type Verified struct{ verification *verification }
 
 // verification is the result of one successful verification, or of one that failed
 // after the signature was verified. It is never changed.
 type verification struct {
-	cert        *x509.Certificate
+	cert        *x509.Certificate // nil in the result of WithoutCertificate
 	keyID       KeyID
 	issuers     []KeyID // of the path: see IssuerKeyIDs
 	shortKeyID  string
 	ownKeyID    KeyID
+	publicKey   crypto.PublicKey
 	fingerprint string
 	thumbprint  [sha256.Size]byte
 	serial      string
 	sharedKey   bool
+	notAfter    time.Time
+	size        int // see Size
 	// The result stays the same from the first to the second time, both included.
 	from, until time.Time
-}
-
-// notAfter returns the end of the validity period, or the zero time if there is no
-// certificate.
-func (f *verification) notAfter() time.Time {
-	if f.cert == nil {
-		return time.Time{}
-	}
-	return f.cert.NotAfter
 }
 
 // details returns the verification result, or an empty one for the zero Verified.
@@ -75,9 +71,25 @@ func (v Verified) details() *verification {
 // Valid reports whether this value came from a successful verification.
 func (v Verified) Valid() bool { return v.verification != nil }
 
-// Certificate returns the verified certificate, or nil for the zero value. The caller
-// must not change it.
+// Certificate returns the verified certificate. It is nil for the zero value and after
+// [Verified.WithoutCertificate]. The caller must not change it.
 func (v Verified) Certificate() *x509.Certificate { return v.details().cert }
+
+// WithoutCertificate returns the result of the same verification without the parsed
+// certificate, which needs most of the memory. Every method except Certificate returns
+// the same as before.
+func (v Verified) WithoutCertificate() Verified {
+	if v.details().cert == nil {
+		return v
+	}
+	rest := *v.verification
+	rest.cert = nil
+	return Verified{&rest}
+}
+
+// Size returns the approximate memory in bytes of a valid Verified without its
+// certificate.
+func (v Verified) Size() int { return v.details().size }
 
 // KeyID returns the id of the anchor that the certificate was verified with.
 func (v Verified) KeyID() KeyID { return v.details().keyID }
@@ -95,13 +107,17 @@ func (v Verified) ShortKeyID() string { return v.details().shortKeyID }
 // holds. Different encodings of one key have the same id.
 func (v Verified) OwnKeyID() KeyID { return v.details().ownKeyID }
 
+// PublicKey returns the certificate's own key as [x509.Certificate] has it, or nil for
+// the zero value. The caller must not change it.
+func (v Verified) PublicKey() crypto.PublicKey { return v.details().publicKey }
+
 // Serial returns the certificate's serial number as an even number of lower-case hex
 // digits.
 func (v Verified) Serial() string { return v.details().serial }
 
 // NotAfter returns the end of the certificate's validity period, or the zero time
 // for the zero value.
-func (v Verified) NotAfter() time.Time { return v.details().notAfter() }
+func (v Verified) NotAfter() time.Time { return v.details().notAfter }
 
 // Fingerprint returns the hex SHA-256 of RawTBSCertificate, which are the signed bytes.
 // The hash of the whole certificate would not identify it: the sender can encode the
@@ -140,14 +156,30 @@ func (v Verified) ValidAt(now time.Time) bool {
 
 func newVerification(cert *x509.Certificate, p path) *verification {
 	sum := sha256.Sum256(cert.RawTBSCertificate)
-	return &verification{
+	f := &verification{
 		cert:        cert,
 		keyID:       p.anchor.id,
 		issuers:     p.issuers(),
 		shortKeyID:  p.anchor.id.Short(),
 		ownKeyID:    keyIDOf(cert),
+		publicKey:   copyKey(cert.PublicKey),
 		fingerprint: hex.EncodeToString(sum[:]),
 		thumbprint:  sha256.Sum256(cert.Raw),
 		serial:      serialText(cert.SerialNumber),
+		notAfter:    cert.NotAfter,
 	}
+	f.size = baseSize + len(cert.RawSubjectPublicKeyInfo) + len(f.serial) + len(f.issuers)*sha256.Size
+	return f
+}
+
+// baseSize is the memory of a verification without the parts whose length varies.
+const baseSize = 512
+
+// copyKey copies an Ed25519 key, because it shares memory with the whole certificate.
+// crypto/x509 copies the numbers of other keys.
+func copyKey(key crypto.PublicKey) crypto.PublicKey {
+	if k, ok := key.(ed25519.PublicKey); ok {
+		return slices.Clone(k)
+	}
+	return key
 }

@@ -1,6 +1,7 @@
 package certcache_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,20 @@ import (
 	"github.com/certgate/certgate/internal/guard/certcache"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
+
+// BenchmarkInTurn measures a cache hit of one of many clients, each with a value of two
+// kilobytes. The two clients here have the same slot.
+func BenchmarkInTurn(b *testing.B) {
+	o := newTestCA(b, pki.P256, 24*time.Hour)
+	claims := [...]gate.Claim{claim("A" + strings.Repeat("=", 2047)), claim("B" + strings.Repeat("=", 2047))}
+	id := certcache.New(known{map[string]string{claims[0].Values[0]: "a", claims[1].Values[0]: "b"}, o, verifier(b, o)})
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if found := id.Identify(claims[i%2], start); found.Err != nil {
+			b.Fatal(found.Err)
+		}
+	}
+}
 
 // BenchmarkIdentify measures a cache hit, which every request of a known client needs.
 func BenchmarkIdentify(b *testing.B) {

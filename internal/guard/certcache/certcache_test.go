@@ -198,7 +198,7 @@ func TestReload(t *testing.T) {
 func TestSpellings(t *testing.T) {
 	o := newTestCA(t, pki.P256, 24*time.Hour)
 	inner := counting(verifier(t, o))
-	id := certcache.NewLimited(inner, 20*(certcache.PerEntry+2048))
+	id := certcache.NewLimited(inner, 20*certcache.MaxWeight)
 	mail, social := o.issue("mail"), o.issue("social")
 	check(t, id.Identify(claim(encode(social)), start), "social", "")
 	for range 300 {
@@ -246,7 +246,7 @@ func TestExpiredSpellingsAreNotCounted(t *testing.T) {
 func TestForgeriesEvictNothing(t *testing.T) {
 	o := newTestCA(t, pki.Ed25519, 24*time.Hour)
 	inner := counting(verifier(t, o))
-	id := certcache.NewLimited(inner, 2*(certcache.PerEntry+2048))
+	id := certcache.NewLimited(inner, 2*certcache.MaxWeight)
 	mail := o.issue("mail")
 	good := claim(encode(mail))
 	check(t, id.Identify(good, start), "mail", "")
@@ -276,7 +276,7 @@ func TestForgeriesEvictNothing(t *testing.T) {
 func TestBound(t *testing.T) {
 	o := newTestCA(t, pki.P256, 24*time.Hour)
 	const room = 20
-	id := certcache.NewLimited(counting(verifier(t, o)), room*certcache.PerEntry)
+	id := certcache.NewLimited(counting(verifier(t, o)), room*certcache.MinWeight)
 	for n := range 10 * room {
 		name := fmt.Sprintf("client-%d", n)
 		check(t, id.Identify(claim(encode(o.issue(name))), start), name, "")
@@ -290,7 +290,7 @@ func TestBound(t *testing.T) {
 // TestConcurrent uses a full cache concurrently, past the expiry of its entries.
 func TestConcurrent(t *testing.T) {
 	o := newTestCA(t, pki.P256, 24*time.Hour)
-	id := certcache.NewLimited(counting(verifier(t, o)), 5*certcache.PerEntry)
+	id := certcache.NewLimited(counting(verifier(t, o)), 5*certcache.MinWeight)
 	const clients = 12
 	var names, values []string
 	for n := range clients {

@@ -5,7 +5,9 @@ import "github.com/certgate/certgate/internal/core/gate"
 // Limits for tests.
 const (
 	MaxSpellings = maxSpellings
-	PerEntry     = perEntry
+	// MaxWeight and MinWeight are more and less than the weight of an entry in the tests.
+	MaxWeight = 2 << 10
+	MinWeight = 1 << 9
 )
 
 // NewLimited is New with a memory limit.
@@ -17,6 +19,12 @@ func NewLimited(inner gate.Identifier, maxBytes uint64) *Cache {
 func (c *Cache) Len() int {
 	c.cache.CleanUp()
 	return c.cache.EstimatedSize()
+}
+
+// Weight returns the sum of the entries' weights after pending evictions.
+func (c *Cache) Weight() uint64 {
+	c.cache.CleanUp()
+	return c.cache.WeightedSize()
 }
 
 // Spellings returns the number of certificates and of cached values.

@@ -2,6 +2,7 @@ package certcache
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -14,16 +15,30 @@ const (
 )
 
 // recents is a direct-mapped cache of recently used entries in front of the main cache.
-// Comparing a value of two kilobytes costs a tenth of hashing it.
+// Comparing a value of two kilobytes costs a small part of hashing it.
 //
 // It is safe for concurrent use. The zero value is empty.
-type recents [1 << recentsBits]atomic.Pointer[entry]
+type recents [1 << recentsBits]slot
 
-// slot returns the slot of a value, or nil for a value that is too short to be a
+// slot is the place of one entry.
+type slot struct {
+	recent atomic.Pointer[recent]
+	// candidate is the beginning of the digest of the last value that was offered. See offer.
+	candidate atomic.Uint64
+}
+
+// recent is an entry with its value. It is immutable.
+type recent struct {
+	entry
+
+	value string
+}
+
+// slotOf returns the slot of a value, or nil for a value that is too short to be a
 // certificate. It hashes a few bytes in the last quarter of the value, which belong to the
 // signature and differ between certificates in every format. A collision makes the colliding
 // clients slower and has no other effect.
-func slot[T string | []byte](r *recents, value T) *atomic.Pointer[entry] {
+func slotOf[T string | []byte](r *recents, value T) *slot {
 	from := len(value) * 3 / 4
 	if len(value)-from < sampleSize {
 		return nil
@@ -35,36 +50,44 @@ func slot[T string | []byte](r *recents, value T) *atomic.Pointer[entry] {
 
 // get returns the entry of a value if it is stored, byte for byte, and valid at now. An
 // entry that is not valid any more is removed.
-func (r *recents) get(value string, now time.Time) (*entry, bool) {
-	p := slot(r, value)
-	if p == nil {
-		return nil, false
+func (r *recents) get(value string, now time.Time) (entry, bool) {
+	s := slotOf(r, value)
+	if s == nil {
+		return entry{}, false
 	}
-	e := p.Load()
+	e := s.recent.Load()
 	if e == nil || e.value != value {
-		return nil, false
+		return entry{}, false
 	}
-	if !e.result.Certificate.ValidAt(now) {
-		p.CompareAndSwap(e, nil)
-		return nil, false
+	if !e.validAt(now) {
+		s.recent.CompareAndSwap(e, nil)
+		return entry{}, false
 	}
-	return e, true
+	return e.entry, true
 }
 
-func (r *recents) put(e *entry) {
-	if p := slot(r, e.value); p != nil {
-		p.Store(e)
+// offer stores the entry of a verified value if the slot's last offer was the same value.
+// Many clients that take turns are therefore not stored: each would be replaced before its
+// next request. The value is copied, because it shares memory with the request's whole header.
+func (r *recents) offer(value string, key digest, e entry) {
+	s := slotOf(r, value)
+	if s == nil {
+		return
+	}
+	candidate := binary.LittleEndian.Uint64(key[:])
+	if s.candidate.Swap(candidate) == candidate {
+		s.recent.Store(&recent{e, strings.Clone(value)})
 	}
 }
 
 // Intern returns the cached header value with the same bytes, if it was used recently. A
 // parser can use the string instead of a copy of the bytes. The value is printable ASCII.
 func (c *Cache) Intern(value []byte) (string, bool) {
-	p := slot(&c.recents, value)
-	if p == nil {
+	s := slotOf(&c.recents, value)
+	if s == nil {
 		return "", false
 	}
-	e := p.Load()
+	e := s.recent.Load()
 	if e == nil || !e.isPrintable || e.value != string(value) {
 		return "", false
 	}

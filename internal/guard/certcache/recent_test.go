@@ -30,6 +30,32 @@ func TestSamePlace(t *testing.T) {
 	}
 }
 
+// TestInTurn checks that clients that take turns in one slot are cached and not interned,
+// and that a client is interned after two requests in a row.
+func TestInTurn(t *testing.T) {
+	o := newTestCA(t, pki.P256, 24*time.Hour)
+	middle := strings.Repeat("=", 100)
+	names := map[string]string{"mail" + middle: "mail", "post" + middle: "post"}
+	id := certcache.New(known{names, o, verifier(t, o)})
+	for range 5 {
+		id.Identify(claim("mail"+middle), start)
+		id.Identify(claim("post"+middle), start)
+	}
+	if n := id.Len(); n != len(names) {
+		t.Errorf("%d cached, want %d", n, len(names))
+	}
+	for value := range names {
+		if _, ok := id.Intern([]byte(value)); ok {
+			t.Errorf("%.8q was interned", value)
+		}
+	}
+	id.Identify(claim("mail"+middle), start)
+	id.Identify(claim("mail"+middle), start)
+	if _, ok := id.Intern([]byte("mail" + middle)); !ok {
+		t.Error("a client with two requests in a row was not interned")
+	}
+}
+
 // known accepts every value as a client of that name.
 type known struct {
 	names    map[string]string

@@ -33,8 +33,10 @@ func TestHeader(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	c := mail(t)
-	digest := sha256.Sum256(c.Certificate().Certificate().Raw)
+	issuer := ca.New(t)
+	cert := issuer.Client(t, ca.Key(t).Public())
+	c := client(t, issuer, cert)
+	digest := sha256.Sum256(cert.Raw)
 	claims := func(auth string, more ...string) map[string]any {
 		now := ca.Now().Unix()
 		want := map[string]any{
