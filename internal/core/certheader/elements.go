@@ -11,10 +11,10 @@ type elementCount int
 
 // walk counts every element in der. It descends into SEQUENCE, SET and context tags, and
 // into an OCTET STRING that contains a SEQUENCE, as in extensions. An OBJECT IDENTIFIER
-// counts once more for each 16 bytes, because crypto/x509 decodes each byte into a number.
+// counts once more for each 8 bytes, because crypto/x509 decodes each byte into a number.
 // walk stops after [maxElements] and at an encoding that crypto/x509 does not read.
 func (n *elementCount) walk(der []byte) {
-	const constructed, octetString, objectID, sequence, perNumbers = 0x20, 4, 6, 0x30, 16
+	const constructed, octetString, objectID, sequence, perNumbers = 0x20, 4, 6, 0x30, 8
 	for len(der) > 0 && *n <= maxElements {
 		content, rest, ok := cutElement(der)
 		if !ok {

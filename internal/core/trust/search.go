@@ -14,12 +14,13 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// maxFailedSignatures is the number of failed signature checks after which one search
-// for a path ends. Each anchor is tried for each certificate that names it as issuer, so
-// eight anchors with one name and a chain of four forged certificates would cost 32
-// checks. A genuine chain fails once for each other anchor of the same name, and once
-// more for each self-signed or cross-signed certificate that is sent with it.
-const maxFailedSignatures = 2 * MaxAnchors
+// moreFailedSignatures is the number of failed signature checks, in addition to one for
+// each anchor, after which one search for a path ends. Each anchor is tried for each
+// certificate that names it as issuer, so eight anchors with one name and a chain of four
+// forged certificates would cost 32 checks. A genuine chain fails once for each other anchor
+// of the same name, and once more for each self-signed or cross-signed certificate that is
+// sent with it.
+const moreFailedSignatures = 2
 
 // search finds a path from an anchor to one client certificate.
 type search struct {
@@ -75,10 +76,15 @@ func (s *search) untrusted() error {
 	if s.weakKey != nil {
 		return s.weakKey
 	}
-	if s.failed >= maxFailedSignatures {
+	if s.isExhausted() {
 		return refusal.New(refusal.CertificateUntrusted, "no anchor signed it, and the search ended after %d failed signatures; issuer %.200q", s.failed, IssuerText(s.leaf))
 	}
 	return refusal.New(refusal.CertificateUntrusted, "no anchor signed it; issuer %.200q", IssuerText(s.leaf))
+}
+
+// isExhausted reports whether too many signature checks have failed.
+func (s *search) isExhausted() bool {
+	return s.failed >= len(s.keyring.anchors)+moreFailedSignatures
 }
 
 // pathFrom returns the path from one anchor. A bare key must have signed the client's
@@ -158,7 +164,7 @@ func (s *search) signedBy(issuer, c *x509.Certificate) bool {
 		}
 		return false
 	}
-	if !hasPossibleLength(issuer.PublicKey, c) || s.failed >= maxFailedSignatures {
+	if !hasPossibleLength(issuer.PublicKey, c) || s.isExhausted() {
 		return false
 	}
 	if c.CheckSignatureFrom(issuer) != nil {
