@@ -83,6 +83,14 @@ step_tools() {
     skip "requests (test of the Python clients): apt-get install python3-requests" || bad=1
   /usr/bin/python3 -c 'import cryptography' 2>/dev/null ||
     skip "cryptography (test of the Python client that signs): apt-get install python3-cryptography" || bad=1
+  /usr/bin/python3 -c 'import jwt' 2>/dev/null ||
+    skip "PyJWT (test of the Python service): apt-get install python3-jwt" || bad=1
+  ruby -rjwt -e 0 2>/dev/null ||
+    skip "jwt (test of the Ruby service): apt-get install ruby-jwt" || bad=1
+  [[ -e /usr/share/nodejs/jose ]] ||
+    skip "jose (test of the Node service): apt-get install node-jose" || bad=1
+  [[ -e ${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/certgate-ci-jars/nimbus-jose-jwt.jar ]] ||
+    skip "nimbus-jose-jwt (test of the Java service): see install_jars in .ci/run" || bad=1
   need systemd-analyze "tests of the systemd units" systemd
   need strace "the test of the units' sandbox" strace
   has golangci-lint ||
