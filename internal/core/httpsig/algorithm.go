@@ -7,10 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/asn1"
-	"errors"
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
-	"math/big"
 )
 
 // algorithm is the registered name of a signature algorithm (RFC 9421, section
@@ -89,13 +88,18 @@ func (a algorithm) hash() crypto.Hash {
 
 // digest returns the input of the key's sign or verify operation.
 func (a algorithm) digest(base []byte) []byte {
-	hash := a.hash()
-	if hash == 0 {
-		return base
+	switch a.hash() {
+	case crypto.SHA256:
+		sum := sha256.Sum256(base)
+		return sum[:]
+	case crypto.SHA384:
+		sum := sha512.Sum384(base)
+		return sum[:]
+	case crypto.SHA512:
+		sum := sha512.Sum512(base)
+		return sum[:]
 	}
-	h := hash.New()
-	h.Write(base)
-	return h.Sum(nil)
+	return base
 }
 
 // verify reports whether the signature over the base was made with the key. The key
@@ -120,20 +124,6 @@ func pssOptions() *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: saltLength, Hash: crypto.SHA512}
 }
 
-// verifyECDSA verifies the concatenation of r and s, each as long as the curve's order
-// (RFC 9421, section 3.3.4). DER signatures are rejected.
-func verifyECDSA(key *ecdsa.PublicKey, digest, signature []byte) bool {
-	size := orderSize(key)
-	if len(signature) != 2*size {
-		return false
-	}
-	r := new(big.Int).SetBytes(signature[:size])
-	s := new(big.Int).SetBytes(signature[size:])
-	return ecdsa.Verify(key, digest, r, s)
-}
-
-func orderSize(key *ecdsa.PublicKey) int { return (key.Params().N.BitLen() + 7) / 8 }
-
 // sign signs the base. The key must support the algorithm.
 func (a algorithm) sign(key crypto.Signer, base []byte) ([]byte, error) {
 	var options crypto.SignerOpts = a.hash()
@@ -149,21 +139,4 @@ func (a algorithm) sign(key crypto.Signer, base []byte) ([]byte, error) {
 		return signature, nil
 	}
 	return rawECDSA(signature, orderSize(public))
-}
-
-// rawECDSA converts the DER signature of a [crypto.Signer] to the concatenation of r
-// and s, each of size bytes.
-func rawECDSA(der []byte, size int) ([]byte, error) {
-	var pair struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &pair)
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) > 0 || pair.R.Sign() <= 0 || pair.S.Sign() <= 0 || pair.R.BitLen() > 8*size || pair.S.BitLen() > 8*size {
-		return nil, errors.New("want an ECDSA signature in DER from the key, found other bytes")
-	}
-	raw := make([]byte, 2*size)
-	pair.R.FillBytes(raw[:size])
-	pair.S.FillBytes(raw[size:])
-	return raw, nil
 }

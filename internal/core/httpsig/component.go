@@ -69,13 +69,22 @@ func newComponent(item httpsfv.Item) (component, error) {
 	if len(params) > 0 {
 		return component{}, refusal.New(refusal.ProofMalformed, "want component %.80q without parameters, found %.80q", name, firstFew(params))
 	}
-	if isDerived(name) {
-		return component{name: name}, nil
-	}
-	if !isField(name) {
+	c, ok := newPlainComponent(name)
+	if !ok {
 		return component{}, refusal.New(refusal.ProofMalformed, "want a derived component of requests or a lower-case field name, found %.80q", name)
 	}
-	return component{name: name, field: http.CanonicalHeaderKey(name)}, nil
+	return c, nil
+}
+
+// newPlainComponent returns a component without parameters, and whether its name is valid.
+func newPlainComponent(name string) (component, bool) {
+	if isDerived(name) {
+		return component{name: name}, true
+	}
+	if !isField(name) {
+		return component{}, false
+	}
+	return component{name: name, field: http.CanonicalHeaderKey(name)}, true
 }
 
 func isDerived(name string) bool {

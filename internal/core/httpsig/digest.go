@@ -34,6 +34,14 @@ func (v *Verifier) readDigests(covered []component, m Message) (digests, error) 
 	if len(lines) == 0 {
 		return digests{}, refusal.New(refusal.ProofIncomplete, "want the covered field %q in the request, found none", contentDigest)
 	}
+	if known, ok := readCanonicalDigest(lines); ok {
+		return known, nil
+	}
+	return parseDigests(lines)
+}
+
+// parseDigests parses the lines of Content-Digest.
+func parseDigests(lines []string) (digests, error) {
 	d, _, err := dictionary(headers.ContentDigest, lines)
 	if err != nil {
 		return digests{}, err

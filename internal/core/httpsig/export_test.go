@@ -2,7 +2,12 @@ package httpsig
 
 import (
 	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -37,6 +42,9 @@ func Verify(key crypto.PublicKey, name string, base, signature []byte) bool {
 	return slices.Contains(algorithms(key, true), algorithm(name)) && algorithm(name).verify(key, base, signature)
 }
 
+// DERECDSA converts the concatenation of r and s, each of size bytes, to DER.
+func DERECDSA(raw []byte, size int) []byte { return derECDSA(raw, size) }
+
 // Value returns the value of the component with the given identifier, written as in
 // Signature-Input.
 func Value(m Message, identifier string) (string, error) {
@@ -67,4 +75,46 @@ func ReadInput(lines ...string) (canonical, label string, err error) {
 	}
 	_, label, err = findInput(lines)
 	return canonical, label, err
+}
+
+// CompareCanonical reports whether the fast path accepts the signature in the header. The
+// error is not nil if it accepts a signature that the general parser does not read the same
+// way, or fields that differ from their serialization.
+func CompareCanonical(h http.Header) (fast bool, err error) {
+	found, fast := readCanonical(h)
+	if !fast {
+		return false, nil
+	}
+	want, err := parseSignature(h)
+	if err != nil {
+		return true, fmt.Errorf("the general parser refuses %q: %w", h, err)
+	}
+	if !reflect.DeepEqual(found, want) {
+		return true, fmt.Errorf("%q is read as %+v, want %+v", h, found, want)
+	}
+	return true, errors.Join(checkCanonical("Signature-Input", h["Signature-Input"]), checkCanonical("Signature", h["Signature"]))
+}
+
+// CompareCanonicalDigest does the same as CompareCanonical for Content-Digest.
+func CompareCanonicalDigest(lines []string) (fast bool, err error) {
+	found, fast := readCanonicalDigest(lines)
+	if !fast {
+		return false, nil
+	}
+	want, err := parseDigests(lines)
+	if err != nil {
+		return true, fmt.Errorf("the general parser refuses %q: %w", lines, err)
+	}
+	if !reflect.DeepEqual(found, want) {
+		return true, fmt.Errorf("%q is read as %+v, want %+v", lines, found, want)
+	}
+	return true, checkCanonical("Content-Digest", lines)
+}
+
+func checkCanonical(name string, lines []string) error {
+	_, canonical, err := dictionary(name, lines)
+	if err == nil && canonical != strings.Join(lines, ", ") {
+		err = fmt.Errorf("want %q in canonical form, found %q", canonical, lines)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package httpsig
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -27,6 +28,28 @@ type Statement struct {
 	hasAlg           bool      // whether the alg parameter is present
 	algorithm        algorithm // value of the alg parameter
 	digests          digests
+}
+
+// parsedSignature is a signature with certgate's tag. Its statement has the signature and
+// the parameters only.
+type parsedSignature struct {
+	statement Statement
+	covered   []component
+	params    string // value of @signature-params
+}
+
+// parseSignature parses Signature-Input and Signature in any valid form.
+func parseSignature(h http.Header) (p parsedSignature, err error) {
+	found, err := findTagged(h)
+	if err != nil {
+		return parsedSignature{}, err
+	}
+	p.params = found.params
+	if p.statement, err = newStatement(found); err != nil {
+		return parsedSignature{}, err
+	}
+	p.covered, err = components(found.list.Items)
+	return p, err
 }
 
 // taggedSignature is the signature with certgate's tag, as found in a message.
@@ -147,15 +170,15 @@ func newStatement(f taggedSignature) (Statement, error) {
 	if s.expires, err = timeParam(params, "expires"); err != nil {
 		return Statement{}, err
 	}
-	if lifetime := s.expires.Sub(s.created); lifetime <= 0 || lifetime > MaxLifetime {
+	if !s.validLifetime() {
 		return Statement{}, refusal.New(refusal.ProofMalformed, "want expires 1 to %.0f seconds after created, found %d and %d",
 			MaxLifetime.Seconds(), s.expires.Unix(), s.created.Unix())
 	}
 	if s.nonce, err = requiredString(params, "nonce"); err != nil {
 		return Statement{}, err
 	}
-	if n := len(s.nonce); n < 1 || n > maxNonce {
-		return Statement{}, refusal.New(refusal.ProofMalformed, "want a nonce of 1 to %d characters, found %d", maxNonce, n)
+	if !s.validNonce() {
+		return Statement{}, refusal.New(refusal.ProofMalformed, "want a nonce of 1 to %d characters, found %d", maxNonce, len(s.nonce))
 	}
 	if s.keyID, err = requiredString(params, "keyid"); err != nil {
 		return Statement{}, err
@@ -164,6 +187,13 @@ func newStatement(f taggedSignature) (Statement, error) {
 	s.algorithm, s.hasAlg = algorithm(name), named
 	return s, err
 }
+
+func (s *Statement) validLifetime() bool {
+	lifetime := s.expires.Sub(s.created)
+	return 0 < lifetime && lifetime <= MaxLifetime
+}
+
+func (s *Statement) validNonce() bool { return 1 <= len(s.nonce) && len(s.nonce) <= maxNonce }
 
 // stringParam returns an optional string parameter and whether it is present.
 func stringParam(params *httpsfv.Params, name string) (value string, present bool, err error) {
@@ -248,7 +278,9 @@ func (s Statement) verify(key any, supported []algorithm) error {
 // checkKeyID compares keyid with the ID of the client's key. Two forms are accepted:
 // hex, and "sha256/" with base64, as `certgate inspect` prints it.
 func checkKeyID(found string, own trust.KeyID) error {
-	if found == own.String() || found == "sha256/"+base64.StdEncoding.EncodeToString(own[:]) {
+	var text [2 * len(own)]byte
+	hex.Encode(text[:], own[:])
+	if found == string(text[:]) || found == "sha256/"+base64.StdEncoding.EncodeToString(own[:]) {
 		return nil
 	}
 	return refusal.New(refusal.ProofInvalid, "want keyid %s of the certificate's key, found %.80q", own, found)

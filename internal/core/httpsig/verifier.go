@@ -120,33 +120,30 @@ func (v *Verifier) read(m Message, now time.Time) (Statement, error) {
 	if err := v.checkConfig(); err != nil {
 		return Statement{}, err
 	}
-	found, err := findTagged(m.Header)
-	if err != nil {
+	p, ok := readCanonical(m.Header)
+	if !ok {
+		var err error
+		if p, err = parseSignature(m.Header); err != nil {
+			return Statement{}, err
+		}
+	}
+	if err := v.checkCoverage(p.covered, m); err != nil {
 		return Statement{}, err
 	}
-	s, err := newStatement(found)
-	if err != nil {
+	if err := checkHeader(p.covered, m.Header); err != nil {
 		return Statement{}, err
 	}
-	covered, err := components(found.list.Items)
-	if err != nil {
-		return Statement{}, err
-	}
-	if err := v.checkCoverage(covered, m); err != nil {
-		return Statement{}, err
-	}
-	if err := checkHeader(covered, m.Header); err != nil {
-		return Statement{}, err
-	}
+	s := p.statement
 	if err := v.checkTime(s, now); err != nil {
 		return Statement{}, err
 	}
-	if s.digests, err = v.readDigests(covered, m); err != nil {
+	var err error
+	if s.digests, err = v.readDigests(p.covered, m); err != nil {
 		return Statement{}, err
 	}
 	s.method, s.target, s.authority = m.Method, m.Target, m.Authority
 	s.now, s.read = now, time.Now()
-	s.base, err = signatureBase(m, v.Authority(m.Authority), covered, found.params)
+	s.base, err = signatureBase(m, v.Authority(m.Authority), p.covered, p.params)
 	return s, err
 }
 
