@@ -14,15 +14,10 @@ func TestForgedAssertion(t *testing.T) {
 	t.Parallel()
 	c := newCredentials(t)
 	g := harness.NewGateway(t, c.clients, harness.AuthzEnabled)
-	for program, start := range map[string]func(t *testing.T) authzProxy{
-		"nginx":   func(t *testing.T) authzProxy { return startAuthzProxy(t, g, g.Authz.HTTP, nginxAuthzFile, nil) },
-		"caddy":   func(t *testing.T) authzProxy { return startAuthzProxy(t, g, g.Authz.HTTP, caddyAuthzFile, nil) },
-		"traefik": func(t *testing.T) authzProxy { return startTraefik(t, c, g, nil) },
-		"envoy":   func(t *testing.T) authzProxy { return startEnvoy(t, g, g.Authz.GRPC) },
-	} {
+	for _, program := range []string{"nginx", "caddy", "traefik", "envoy"} {
 		t.Run(program, func(t *testing.T) {
 			harness.LookProgram(t, program)
-			proxy := start(t)
+			proxy := startAsking(t, program, c, g)
 			for _, lines := range [][]string{{"X-Client-Assertion: forged"}, {"x-client-assertion: forged", "Connection: X-Client-Assertion"}} {
 				if a := proxy.send(t, harness.Get("/events", c.mail).With(lines...)); a.Status != http.StatusOK {
 					t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
@@ -33,5 +28,20 @@ func TestForgedAssertion(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// startAsking runs the documented configuration of a program that asks g.
+func startAsking(t *testing.T, program string, c *credentials, g *harness.Gateway) authzProxy {
+	t.Helper()
+	switch program {
+	case "nginx":
+		return startAuthzProxy(t, g, g.Authz.HTTP, nginxAuthzFile, nil)
+	case "caddy":
+		return startAuthzProxy(t, g, g.Authz.HTTP, caddyAuthzFile, nil)
+	case "traefik":
+		return startTraefik(t, c, g, nil)
+	default:
+		return startEnvoy(t, g, g.Authz.GRPC)
 	}
 }
