@@ -153,7 +153,7 @@ func newSignaturePolicy(c config.Config, guard *throttle.Guard, nonces httpsig.N
 			CredentialHeader: c.AuthHeader, Authorities: c.PublicAuthorities,
 			LegacyRSA: c.LegacyRSAProof, ClockSkew: c.Limits.ClockSkew, Nonces: nonces,
 		},
-		Guard: guard.Prove, Observer: guard.Observe,
+		Guard: guard.Prove, Accepted: guard.Accept, Observer: guard.Observe,
 	}
 }
 

@@ -47,6 +47,15 @@ func TestThrottleProofFailures(t *testing.T) {
 	})
 }
 
+// TestThrottleRemembersSigners checks that the guard learns the sources of accepted
+// signatures, which it verifies first during a flood.
+func TestThrottleRemembersSigners(t *testing.T) {
+	r := start(t, load(t, hello(t), nil))
+	if r.gate.Load().Signatures.Accepted == nil {
+		t.Error("want accepted signatures reported to the guard")
+	}
+}
+
 // TestThrottleDeniedClients checks that refusals of a client on the deny list are delayed,
 // on both server implementations, for forwarded paths and for the echo.
 func TestThrottleDeniedClients(t *testing.T) {

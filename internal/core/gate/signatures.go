@@ -28,6 +28,9 @@ type SignaturePolicy struct {
 	// Guard calls check for the verified client with that name. It may delay a source
 	// with too many failures, or refuse it. Nil calls check at once.
 	Guard func(source netip.Addr, client string, check func() error) error
+	// Accepted is called for each request whose required signature was accepted, after every
+	// check of it. Nil does nothing.
+	Accepted func(source netip.Addr, client string)
 	// Observer replaces Guard for a request whose signature is only observed. It never waits,
 	// and may skip check for a client with too many failures. Nil calls check.
 	Observer func(source netip.Addr, client string, check func() error) error
@@ -66,6 +69,9 @@ func (g *Gate) prove(r *Request, d *Decision) error {
 	err := p.verify(signedRequest{r.message(d.Client.Name()), d.Client, r.Source}, r.Time)
 	switch {
 	case err == nil:
+		if d.Proof == access.ProofRequire && p.Accepted != nil {
+			p.Accepted(r.Source, d.Client.Name())
+		}
 		d.Auth, d.Authority = Signed, p.Verifier.Authority(r.Authority)
 	case d.Proof == access.ProofObserve:
 		d.WouldRefuse, err = asRefusal(err), nil

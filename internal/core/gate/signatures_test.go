@@ -297,6 +297,38 @@ func TestObserver(t *testing.T) {
 	s.want(t, s.signed(t, "/require"), "", gate.Rate, gate.Signed, "")
 }
 
+// TestAccepted checks that Accepted is called for a signed request that passed every check of
+// its signature, the nonce included, if the signature was required.
+func TestAccepted(t *testing.T) {
+	s := newStage(t, access.ProofOff)
+	var accepted []string
+	source := netip.MustParseAddr("192.0.2.1")
+	s.Signatures.Accepted = func(from netip.Addr, client string) { accepted = append(accepted, client+" at "+from.String()) }
+	decide := func(r gate.Request, reason refusal.Reason, last gate.Step, auth string) {
+		t.Helper()
+		r.Source = source
+		s.want(t, r, reason, last, auth, "")
+	}
+	decide(s.signed(t, "/off"), "", gate.Rate, gate.Bearer)
+	decide(s.signed(t, "/observe"), "", gate.Rate, gate.Signed)
+	decide(s.bearer("/require"), refusal.ProofMissing, gate.Proof, gate.Bearer)
+	wrong := s.signed(t, "/require")
+	wrong.Authority = "other.example"
+	decide(wrong, refusal.ProofInvalid, gate.Proof, gate.Bearer)
+	signed := s.signed(t, "/require")
+	s.body = "other"
+	decide(signed, refusal.ProofDigest, gate.Proof, gate.Bearer)
+	s.body = "body"
+	if len(accepted) != 0 {
+		t.Errorf("want no signature accepted, found %q", accepted)
+	}
+	decide(signed, "", gate.Rate, gate.Signed)
+	decide(signed, refusal.ProofReplayed, gate.Proof, gate.Bearer)
+	if want := []string{"mail at 192.0.2.1"}; !slices.Equal(accepted, want) {
+		t.Errorf("accepted %q, want %q", accepted, want)
+	}
+}
+
 // TestCertificateBeforeSignature checks that a request with an invalid certificate is refused
 // for its certificate, with any signature, and that no signature of it is verified.
 func TestCertificateBeforeSignature(t *testing.T) {

@@ -80,10 +80,11 @@ func TestProveApartFromIdentify(t *testing.T) {
 	})
 }
 
-// TestProveAtOnce checks that signed requests do not queue.
+// TestProveAtOnce checks that signed requests of a known client do not queue.
 func TestProveAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, _ := queued(t)
+		g.Accept(carol, "mail")
 		var inside sync.WaitGroup
 		together := make(chan struct{})
 		for range 100 {
@@ -103,10 +104,11 @@ func TestProveAtOnce(t *testing.T) {
 	})
 }
 
-// TestProveBehindRegular checks that sources over their budget queue after all other sources.
+// TestProveBehindRegular checks that known sources over their budget queue after all other sources.
 func TestProveBehindRegular(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, id := queued(t)
+		g.Accept(carol, "mail")
 		spendProofs(t, g, carol, "mail")
 		checked := false
 		go proveBy(g, carol, "mail", func() error {
@@ -233,6 +235,7 @@ func BenchmarkProve(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = g.Prove(mallory, "mail", right)
+		g.Accept(mallory, "mail")
 	}
 }
 

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -23,17 +24,23 @@ const (
 type priority int
 
 const (
-	regular    priority = iota
-	suspect             // the source has no budget left
-	priorities          // number of priorities
+	known      priority = iota // a credential from the source was accepted
+	regular                    // the source is new
+	failing                    // the source has failed, within its budget
+	suspect                    // the source has no budget left
+	priorities                 // number of priorities that wait
+	immediate                  // does not wait for a turn
 )
 
-// verifyQueue limits concurrent verifications. It is safe for concurrent use.
+// verifyQueue limits concurrent verifications. After failed verifications it admits only
+// known sources until the pause of the pacer is over. It is safe for concurrent use.
 type verifyQueue struct {
 	mu       sync.Mutex
 	free     int
 	waiting  [priorities][]*waiter
 	bySource map[source]int // number of waiting requests
+	pacer    pacer
+	resuming bool // a timer for the end of the pause is running
 }
 
 type waiter struct {
@@ -46,8 +53,8 @@ func newVerifyQueue(width int) *verifyQueue {
 }
 
 // enter waits for a turn and reports whether it came. After true the caller must call leave.
-func (q *verifyQueue) enter(s priority, from source) bool {
-	w, admitted := q.enqueue(s, from)
+func (q *verifyQueue) enter(p priority, from source) bool {
+	w, admitted := q.enqueue(p, from)
 	if w == nil {
 		return admitted
 	}
@@ -55,40 +62,43 @@ func (q *verifyQueue) enter(s priority, from source) bool {
 	defer timer.Stop()
 	select {
 	case <-w.turn:
+		runtime.Gosched() // Requests that are ready go before a long verification.
 		return true
 	case <-timer.C:
-		return q.giveUp(s, w)
+		return q.giveUp(p, w)
 	}
 }
 
 // enqueue appends a waiter. It returns nil and true if no wait is needed, and nil and false
 // if too many requests wait.
-func (q *verifyQueue) enqueue(s priority, from source) (w *waiter, admitted bool) {
+func (q *verifyQueue) enqueue(p priority, from source) (w *waiter, admitted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.free > 0 { // no request waits: leave would have admitted it
+	// With a turn free, requests wait only for the end of a pause.
+	if q.free > 0 && (p == known || !q.resuming && q.pacer.pause(time.Now()) == 0) {
 		q.free--
 		return nil, true
 	}
-	if len(q.waiting[s]) >= maxWaiting || q.bySource[from] >= maxOfSource {
+	if len(q.waiting[p]) >= maxWaiting || q.bySource[from] >= maxOfSource {
 		return nil, false
 	}
 	w = &waiter{from, make(chan struct{})}
-	q.waiting[s] = append(q.waiting[s], w)
+	q.waiting[p] = append(q.waiting[p], w)
 	q.bySource[from]++
+	q.admit()
 	return w, false
 }
 
 // giveUp removes a waiter from the queue. It reports true if the waiter was admitted in the
 // meantime.
-func (q *verifyQueue) giveUp(s priority, w *waiter) (admitted bool) {
+func (q *verifyQueue) giveUp(p priority, w *waiter) (admitted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := slices.Index(q.waiting[s], w)
+	i := slices.Index(q.waiting[p], w)
 	if i < 0 {
 		return true
 	}
-	q.waiting[s] = slices.Delete(q.waiting[s], i, i+1)
+	q.waiting[p] = slices.Delete(q.waiting[p], i, i+1)
 	q.countDown(w)
 	return false
 }
@@ -97,15 +107,49 @@ func (q *verifyQueue) giveUp(s priority, w *waiter) (admitted bool) {
 func (q *verifyQueue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for p, line := range q.waiting {
-		if len(line) > 0 {
-			q.waiting[p] = line[1:]
-			q.countDown(line[0])
-			close(line[0].turn)
+	q.free++
+	q.admit()
+}
+
+// charge adds the pause for a failed verification.
+func (q *verifyQueue) charge(d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pacer.charge(d, time.Now())
+}
+
+// admit gives free turns to waiters. During a pause it admits known sources only, and
+// starts a timer for the end of the pause if others wait. The caller holds the lock.
+func (q *verifyQueue) admit() {
+	for q.free > 0 {
+		p := slices.IndexFunc(q.waiting[:], func(line []*waiter) bool { return len(line) > 0 })
+		if p < 0 {
 			return
 		}
+		if pause := q.pacer.pause(time.Now()); priority(p) != known && pause > 0 {
+			q.resumeAfter(pause)
+			return
+		}
+		w := q.waiting[p][0]
+		q.waiting[p] = q.waiting[p][1:]
+		q.countDown(w)
+		q.free--
+		close(w.turn)
 	}
-	q.free++
+}
+
+// resumeAfter admits waiters after the pause. The caller holds the lock.
+func (q *verifyQueue) resumeAfter(pause time.Duration) {
+	if q.resuming {
+		return
+	}
+	q.resuming = true
+	time.AfterFunc(pause, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.resuming = false
+		q.admit()
+	})
 }
 
 // countDown removes a waiter from the count of its source.

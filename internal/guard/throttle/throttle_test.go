@@ -81,8 +81,8 @@ func TestWithoutLimit(t *testing.T) {
 		for range 2 * maxDelayed {
 			check(t, "failure", identify(id, mallory, "bad"), bad)
 		}
-		if g.Delayed() != 0 || len(g.budgets.recent) != 0 {
-			t.Errorf("%d delayed, %d sources stored, want none", g.Delayed(), len(g.budgets.recent))
+		if g.Delayed() != 0 || g.budgets.sources.len() != 0 {
+			t.Errorf("%d delayed, %d sources stored, want none", g.Delayed(), g.budgets.sources.len())
 		}
 	})
 }
@@ -145,33 +145,43 @@ func TestAddressesOfOneNetwork(t *testing.T) {
 			addr = addr.Next()
 		}
 		check(t, "beyond", identify(id, addr, "bad"), delayed)
-		if n := len(g.budgets.recent); n != 1 {
+		if n := g.budgets.sources.len(); n != 1 {
 			t.Errorf("%d sources, want one", n)
 		}
 	})
 }
 
-// TestManySources checks that the number of stored sources is bounded, and that a source that
-// keeps failing is not evicted.
+// TestManySources checks that the numbers of stored sources are bounded, that a source that
+// keeps failing is not evicted, and that failures do not evict known sources.
 func TestManySources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
 		id := g.Wrap(&fakeIdentifier{})
+		check(t, "good", identify(id, alice, "good"), good)
 		spendBudget(t, id, mallory)
 		addr := netip.MustParseAddr("10.0.0.1")
 		for n := range 5 * maxSources {
-			if found := identify(id, addr, "bad"); found != bad {
-				t.Fatalf("source %d: found %+v, want %+v", n, found, bad)
+			if !g.budgets.charge(source{addr: addr}) {
+				t.Fatalf("source %d is over its budget after one failure", n)
 			}
 			addr = addr.Next()
-			if n%1000 == 0 {
-				check(t, "good from one that fails", identify(id, mallory, "good"), good)
+			if n%1000 == 0 && g.priority(source{addr: mallory}) != suspect {
+				t.Fatalf("after %d sources a source that keeps failing has its budget back", n)
 			}
 		}
-		if n := len(g.budgets.recent) + len(g.budgets.older); n > maxSources {
-			t.Errorf("%d sources known, want at most %d", n, maxSources)
+		if n := g.budgets.sources.len(); n > maxSources {
+			t.Errorf("%d failing sources stored, want at most %d", n, maxSources)
 		}
-		check(t, "a source that failed all the time", identify(id, mallory, "bad"), delayed)
+		if p := g.priority(source{addr: alice}); p != known {
+			t.Errorf("a known source has priority %d, want %d", p, known)
+		}
+		for range 5 * maxSources {
+			g.Accept(addr, "mail")
+			addr = addr.Next()
+		}
+		if n := g.known.sources.len(); n > maxSources {
+			t.Errorf("%d known sources stored, want at most %d", n, maxSources)
+		}
 	})
 }
 
