@@ -191,7 +191,7 @@ step_race() {
   [[ -n "$flag" ]] || { skip "the race detector: it needs gcc" && return; }
   CGO_ENABLED=1 go test -race -shuffle=on -timeout=15m ./internal/http1/... ./internal/guard/... \
     ./internal/proxy/... ./internal/surface/... ./internal/audit ./internal/filewatch \
-    ./internal/gateway ./internal/tool/agent
+    ./internal/gateway ./internal/tool/agent ./cmd/certgate/service
   TEST_RACE=true go test -shuffle=on -timeout=15m -run "$LOAD_TESTS" ./test/e2e
 }
 

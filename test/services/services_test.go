@@ -35,32 +35,18 @@ type gateway struct {
 // newGateway starts a gateway that binds assertions.
 func newGateway(t *testing.T, alg jose.SignatureAlgorithm) gateway {
 	t.Helper()
-	m := harness.NewMasterKey(t, "p256")
-	newAssertionKey(t, m, alg)
-	g := harness.NewGateway(t, m, assertionEnv(m).With(harness.Env{"ASSERTION_BIND": "request"}))
-	block, _ := pem.Decode(m.ReadFile(t, "assertion.key"))
-	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	private, _ := newKey(t, alg)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gateway{g, m.Issue(t, harness.OU("mail")), private.(crypto.Signer), alg}
-}
-
-func newAssertionKey(t *testing.T, m *harness.MasterKey, alg jose.SignatureAlgorithm) {
-	t.Helper()
-	options := []string{"-algorithm", "ED25519"}
-	if alg == jose.ES256 {
-		options = []string{"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"}
-	}
-	m.Openssl(t, append([]string{"genpkey", "-out", "assertion.key"}, options...)...)
-	harness.KeepPEM(m.ReadFile(t, "assertion.key"))
-}
-
-func assertionEnv(m *harness.MasterKey) harness.Env {
-	return harness.Env{
-		"ASSERTION_KEY_FILE": filepath.Join(m.Dir, "assertion.key"),
-		"ASSERTION_ISSUER":   issuer, "ASSERTION_AUDIENCE": audience,
-	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	harness.KeepPEM(text)
+	m := harness.NewMasterKey(t, "p256")
+	g := harness.NewGateway(t, m, harness.AssertionEnabled(t).With(harness.Env{
+		"ASSERTION_KEY_FILE": harness.WriteFile(t, string(text), t.TempDir(), "assertion.key"), "ASSERTION_BIND": "request",
+	}))
+	return gateway{g, m.Issue(t, harness.OU("mail")), private, alg}
 }
 
 // forward sends a request of mail through the gateway, and returns it as the service
@@ -140,8 +126,8 @@ func (k token) sign(t *testing.T, change func(*token)) string {
 	return text
 }
 
-// otherKey returns a key that the gateway does not have, with its id.
-func otherKey(t *testing.T, alg jose.SignatureAlgorithm) (key crypto.Signer, id string) {
+// newKey returns a new key, with its id.
+func newKey(t *testing.T, alg jose.SignatureAlgorithm) (key crypto.Signer, id string) {
 	t.Helper()
 	var err error
 	if alg == jose.EdDSA {
@@ -174,7 +160,7 @@ type forgery struct {
 
 func forgeries(t *testing.T, g gateway) []forgery {
 	t.Helper()
-	other, otherID := otherKey(t, g.alg)
+	other, otherID := newKey(t, g.alg)
 	der := spki(t, g.private)
 	asSecret := func(secret []byte) func(*token) {
 		return func(k *token) { k.alg, k.key = jose.HS256, secret }
@@ -274,14 +260,13 @@ func (g gateway) check(t *testing.T, ask ask) {
 func TestScheduleIsNotBypassed(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
-	newAssertionKey(t, m, jose.EdDSA)
 	addr := harness.FreeAddress(t)
 	schedule := harness.Start(t, "schedule", harness.Env{
 		"LISTEN_ADDR": "127.0.0.1:0", "DATABASE": filepath.Join(t.TempDir(), "schedule.db"),
 		"ASSERTION_JWKS_URL": "http://" + addr + "/.well-known/jwks.json", "ASSERTION_ISSUER": issuer, "ASSERTION_AUDIENCE": audience,
 	}).WaitListening(t)
 	u := &harness.Upstream{URL: "http://" + schedule.Addr}
-	harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(assertionEnv(m)).With(harness.Env{"LISTEN_ADDR": addr}))
+	harness.StartGateway(t, u, harness.GatewayEnv(m.PublicKey, u).With(harness.AssertionEnabled(t)).With(harness.Env{"LISTEN_ADDR": addr}))
 
 	add := harness.Get("/events", m.Issue(t, harness.OU("mail"))).Post(harness.EventJSON("Meeting")).With("Content-Type: application/json")
 	if a := harness.Send(t, addr, add); a.Status != 201 || !strings.Contains(a.Body, `"client":"mail"`) {
