@@ -14,7 +14,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// compose is what docker compose makes of the file. It has checked the schema.
+// compose loads the file as docker compose does, including the check of its schema.
 func compose(t *testing.T, environment ...string) (*types.Project, error) {
 	t.Helper()
 	options, err := cli.NewProjectOptions([]string{filepath.Join(artefacts, "compose.yaml")}, cli.WithEnv(environment))
@@ -24,14 +24,14 @@ func compose(t *testing.T, environment ...string) (*types.Project, error) {
 	return options.LoadProject(t.Context())
 }
 
-// TestComposeWantsAKey: without one nothing starts, and the answer says so.
+// TestComposeWantsAKey checks that compose refuses to start without a key, with an error that says so.
 func TestComposeWantsAKey(t *testing.T) {
 	if _, err := compose(t); err == nil || !strings.Contains(err.Error(), "AUTH_PUBLIC_KEY") {
 		t.Errorf("want AUTH_PUBLIC_KEY missing, found %v", err)
 	}
 }
 
-// TestComposeIsHardened: every container, whatever was merged into it.
+// TestComposeIsHardened checks the security settings of every container after YAML merges.
 func TestComposeIsHardened(t *testing.T) {
 	project, err := compose(t, "AUTH_PUBLIC_KEY=the\nkey")
 	if err != nil {
@@ -54,8 +54,7 @@ func TestComposeIsHardened(t *testing.T) {
 	}
 }
 
-// TestComposeClosesTheUpstream: there is one way in, on loopback, and it leads to
-// the gateway.
+// TestComposeClosesTheUpstream checks that the only published port is the gateway's, on loopback.
 func TestComposeClosesTheUpstream(t *testing.T) {
 	project, err := compose(t, "AUTH_PUBLIC_KEY=the\nkey")
 	if err != nil {
@@ -74,13 +73,13 @@ func TestComposeClosesTheUpstream(t *testing.T) {
 	if v := gateway.Volumes; len(v) != 1 || !v[0].ReadOnly || v[0].Target != "/etc/certgate" {
 		t.Errorf("want the folder of the rules to read, found %v", v)
 	}
-	// More than MAX_CONNECTIONS and MAX_IN_FLIGHT can be, left alone: 11,024.
+	// The defaults of MAX_CONNECTIONS and MAX_IN_FLIGHT need 11,024.
 	if n := gateway.Ulimits["nofile"]; n == nil || n.Single < 16384 {
 		t.Errorf("want enough open files, found %v", n)
 	}
 }
 
-// stages is the Dockerfile as BuildKit reads it, without a word of its linter.
+// stages parses the Dockerfile with BuildKit and fails on any finding of its linter.
 func stages(t *testing.T) map[string]instructions.Stage {
 	t.Helper()
 	file, err := parser.Parse(bytes.NewReader(read(t, "..", "..", "Dockerfile")))
@@ -104,7 +103,7 @@ func stages(t *testing.T) map[string]instructions.Stage {
 	return named
 }
 
-// only is the one command of a type in a stage.
+// only returns the single command of a type in a stage.
 func only[T instructions.Command](t *testing.T, s instructions.Stage) (found T) {
 	t.Helper()
 	n := 0
@@ -120,7 +119,8 @@ func only[T instructions.Command](t *testing.T, s instructions.Stage) (found T) 
 	return found
 }
 
-// TestDockerfile: what is built where is not what is shipped.
+// TestDockerfile checks that the build stage makes static programs with the Go version of go.mod, and
+// that they run on a base without a shell, as a numeric user.
 func TestDockerfile(t *testing.T) {
 	all := stages(t)
 	version := goVersion(t)
@@ -146,11 +146,12 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// TestImageRunsTheGateway: as nobody, and without a shell, which there is none of.
+// TestImageRunsTheGateway checks that the image starts the gateway, and its health check, without a
+// shell.
 func TestImageRunsTheGateway(t *testing.T) {
 	gateway := stages(t)["certgate"]
 	if gateway.BaseName != "run" {
-		t.Errorf("want the gateway on the base of nobody, found %s", gateway.BaseName)
+		t.Errorf("want the gateway on the unprivileged base, found %s", gateway.BaseName)
 	}
 	entry, cmd := only[*instructions.EntrypointCommand](t, gateway), only[*instructions.CmdCommand](t, gateway)
 	if found := strings.Join(append(entry.CmdLine, cmd.CmdLine...), " "); found != "/certgate serve" || entry.PrependShell || cmd.PrependShell {
@@ -162,7 +163,7 @@ func TestImageRunsTheGateway(t *testing.T) {
 	}
 }
 
-// goVersion is the language version of the main module, such as 1.26.
+// goVersion returns the language version of the main module, such as 1.26.
 func goVersion(t *testing.T) string {
 	t.Helper()
 	for line := range strings.Lines(string(read(t, "..", "..", "go.mod"))) {

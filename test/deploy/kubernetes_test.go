@@ -37,7 +37,7 @@ const artefacts = "../../scripts/deploy"
 // manifests are the objects of scripts/deploy/kubernetes by kind and name.
 type manifests map[string]metav1.Object
 
-// newObject is an empty object of a kind, or nil.
+// newObject returns an empty object of a kind, or nil.
 func newObject(m metav1.TypeMeta) metav1.Object {
 	switch m.APIVersion + " " + m.Kind {
 	case "v1 Service":
@@ -113,7 +113,7 @@ func load(t *testing.T) manifests {
 	return all
 }
 
-// find is the one object of a type and name.
+// find returns the object of a type and name.
 func find[T metav1.Object](t *testing.T, all manifests, key string) T {
 	t.Helper()
 	object, ok := all[key].(T)
@@ -128,8 +128,8 @@ func deployment(t *testing.T, all manifests) *appsv1.Deployment {
 	return find[*appsv1.Deployment](t, all, "Deployment certgate")
 }
 
-// TestManifestsDecode: every object is there, of the namespace that kubectl is
-// told, and nothing in it is a field that Kubernetes would drop.
+// TestManifestsDecode checks that every object exists in the documented namespace and has no
+// field that Kubernetes would drop.
 func TestManifestsDecode(t *testing.T) {
 	all := load(t)
 	want := []string{
@@ -147,7 +147,7 @@ func TestManifestsDecode(t *testing.T) {
 	}
 }
 
-// TestDecodeIsStrict: what kubectl would silently take is found here.
+// TestDecodeIsStrict checks that decode refuses manifests that kubectl would accept silently.
 func TestDecodeIsStrict(t *testing.T) {
 	good := string(read(t, artefacts, "kubernetes", "deployment.yaml"))
 	if _, _, err := decode([]byte(good)); err != nil {
@@ -166,7 +166,7 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 }
 
-// TestPodIsRestricted asks the code of Kubernetes' Pod Security admission.
+// TestPodIsRestricted checks the pod with the code of Kubernetes' Pod Security admission.
 func TestPodIsRestricted(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -183,7 +183,8 @@ func TestPodIsRestricted(t *testing.T) {
 	}
 }
 
-// TestSelectorsFindThePod: a selector that finds nothing is valid and useless.
+// TestSelectorsFindThePod checks that every selector matches the pod. Kubernetes accepts selectors
+// that match nothing.
 func TestSelectorsFindThePod(t *testing.T) {
 	all := load(t)
 	d := deployment(t, all)
@@ -221,8 +222,8 @@ func TestSelectorsFindThePod(t *testing.T) {
 	}
 }
 
-// TestNothingIsCutByARollout: at no time is there less than before, and a pod that
-// leaves may finish.
+// TestNothingIsCutByARollout checks that a rollout never reduces the number of pods, and that a
+// terminating pod has time to finish its requests.
 func TestNothingIsCutByARollout(t *testing.T) {
 	all := load(t)
 	d := deployment(t, all)
@@ -249,7 +250,7 @@ func TestNothingIsCutByARollout(t *testing.T) {
 	}
 }
 
-// environmentDuration is the value of a variable that holds a duration.
+// environmentDuration returns the value of a variable as a duration.
 func environmentDuration(t *testing.T, c corev1.Container, name string) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(environment(c)[name])
@@ -267,8 +268,8 @@ func environment(c corev1.Container) map[string]string {
 	return values
 }
 
-// TestPodStaysSmall: the collector knows its limit before the kernel does, and the
-// pod gets nothing of the cluster that it does not need.
+// TestPodStaysSmall checks that GOMEMLIMIT is below the memory limit, and that the pod gets no
+// service account token and no service variables.
 func TestPodStaysSmall(t *testing.T) {
 	pod := deployment(t, load(t)).Spec.Template.Spec
 	c := pod.Containers[0]
@@ -287,8 +288,8 @@ func TestPodStaysSmall(t *testing.T) {
 	}
 }
 
-// TestNetworkIsClosed: each port of the pod has its one kind of caller, and the pod
-// talks to two kinds of pods.
+// TestNetworkIsClosed checks that each port accepts one kind of caller, and that the pod may connect
+// to two kinds of pods only.
 func TestNetworkIsClosed(t *testing.T) {
 	all := load(t)
 	spec := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy certgate").Spec
@@ -314,7 +315,8 @@ func TestNetworkIsClosed(t *testing.T) {
 	}
 }
 
-// wantOnePeer refuses what an omission makes: no peer is everybody, no port all.
+// wantOnePeer checks for one peer and one port. A rule without a peer allows every peer, and one
+// without a port every port.
 func wantOnePeer(t *testing.T, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) {
 	t.Helper()
 	if len(peers) != 1 || len(ports) == 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// base64Run is longer than anything but a credential that a demo could print:
-// paths, addresses and ids are shorter or have other characters in them.
+// base64Run matches a run of base64 characters that is longer than any path, address or id that a
+// demo prints. Only credentials match.
 var base64Run = regexp.MustCompile(`[A-Za-z0-9+=]{40,}|MI[A-Za-z0-9+/]{18,}`)
 
 // wantTranscript checks what each demo prints.
@@ -60,11 +60,11 @@ func TestDemoOnce(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
-// passing is what differs from run to run of the demo.
+// passing matches the parts of the output that differ between runs of the demo.
 var passing = regexp.MustCompile(`in [^ ]*/|(created|expires)=[0-9]+|[0-9]{4}-[0-9-]{5}T[0-9:.]+Z`)
 
-// wantExcerpt: what the README shows of the demo is what it prints. A line of … is
-// for any number of lines.
+// wantExcerpt checks that the demo prints the excerpt in the README. A line of … stands for any
+// number of lines.
 func wantExcerpt(t *testing.T, printed string) {
 	t.Helper()
 	_, excerpt, found := strings.Cut(harness.Documents(t), "```\n1. The mail app adds an event\n")
@@ -114,8 +114,8 @@ func TestDemoStaysUp(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
-// toRepeat are the commands in the text: curl without its progress, and certgate as
-// it is built already.
+// toRepeat returns the commands in the text. It silences curl's progress and replaces certgate by the
+// binary that is built already.
 func toRepeat(t *testing.T, text string) []string {
 	t.Helper()
 	runnable := strings.NewReplacer("curl ", "curl --silent --show-error ", "go run ./cmd/certgate", harness.BinaryPath(t, "certgate"))
@@ -154,7 +154,7 @@ func keepCredentials(t *testing.T, dir string) {
 	}
 }
 
-// keepLog hands the demo's log to the search, too.
+// keepLog makes the demo's log known to the search for leaks.
 func keepLog(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*", "gateway.log"))

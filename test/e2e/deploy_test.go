@@ -27,7 +27,7 @@ func readDeployed(t *testing.T, elements ...string) string {
 	return string(text)
 }
 
-// pod is what matters here of scripts/deploy/kubernetes/deployment.yaml.
+// pod contains the parts of scripts/deploy/kubernetes/deployment.yaml that the tests read.
 type pod struct {
 	Containers []struct {
 		Args []string `yaml:"args"`
@@ -80,7 +80,7 @@ func (p pod) environment() harness.Env {
 	return env
 }
 
-// deployedRules are the rules in the manifest's ConfigMap.
+// deployedRules returns the rules in the manifest's ConfigMap.
 func deployedRules(t *testing.T) string {
 	t.Helper()
 	var c struct {
@@ -92,7 +92,7 @@ func deployedRules(t *testing.T) string {
 	return c.Data["rules.yaml"]
 }
 
-// composeEnvironment is what the compose file sets, interpolations as they stand.
+// composeEnvironment returns the variables in the compose file, without interpolation.
 func composeEnvironment(t *testing.T) harness.Env {
 	t.Helper()
 	var c struct {
@@ -108,7 +108,7 @@ func composeEnvironment(t *testing.T) harness.Env {
 
 var assignment = regexp.MustCompile(`(?m)^#?([A-Z_]+)=(.*)$`)
 
-// unitEnvironment is what certgate.env sets, and in comments offers.
+// unitEnvironment returns the variables in certgate.env, including those in comments.
 func unitEnvironment(t *testing.T) harness.Env {
 	t.Helper()
 	env := harness.Env{}

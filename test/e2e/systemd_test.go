@@ -15,7 +15,7 @@ import (
 
 // worstExposure is the score of systemd-analyze security that the unit may have,
 // in tenths: 0 is a program that can do nothing, 100 one that can do everything.
-// What is left over is that a gateway talks to the network.
+// The rest of the score is the network access that a gateway needs.
 const worstExposure = 10
 
 // units are copies of the units that start the tested binary.
@@ -64,7 +64,7 @@ var (
 	setting    = regexp.MustCompile(`(?m)^(\w+)=(.*)$`)
 )
 
-// unitSettings are the values of one setting, in the order of the file.
+// unitSettings returns the values of one setting, in the order of the file.
 func unitSettings(t *testing.T, name string) []string {
 	t.Helper()
 	var values []string
@@ -100,7 +100,7 @@ func callsOf(t *testing.T, analyze string, names []string) map[string]bool {
 	return calls
 }
 
-// permitted are the system calls of the unit's filter.
+// permitted returns the system calls of the unit's filter.
 func permitted(t *testing.T, analyze string) map[string]bool {
 	t.Helper()
 	var taken, refused []string
@@ -118,8 +118,8 @@ func permitted(t *testing.T, analyze string) map[string]bool {
 	return calls
 }
 
-// traced is what the kernel is asked by a gateway that is started, verifies,
-// forwards by name, refuses, reloads and drains.
+// traced returns the system calls of a gateway that starts, verifies, forwards to a host name,
+// refuses, reloads and drains.
 func traced(t *testing.T) string {
 	t.Helper()
 	strace := harness.LookProgram(t, "strace")

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// An answer is what the load needs to know of an HTTP response.
+// An answer contains the parts of an HTTP response that the load uses.
 type answer struct {
 	status int
 	length int  // of head and body, in bytes
@@ -20,7 +20,7 @@ type answer struct {
 var errPartial = errors.New("want the rest of an answer")
 
 // parseAnswer reads the answer at the beginning of received, as soon as its head is
-// whole. It knows answers with a Content-Length only: that is what the upstream sends.
+// whole. It accepts only responses with a Content-Length, which the upstream sends.
 func parseAnswer(received []byte) (answer, error) {
 	end := bytes.Index(received, []byte("\r\n\r\n"))
 	if end < 0 {

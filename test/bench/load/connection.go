@@ -126,7 +126,7 @@ func (c *connection) finish() (answer, error) {
 	return c.head, nil
 }
 
-// readError is what a read of n bytes with an error means.
+// readError converts the result of a read of n bytes.
 func readError(n int, err error) error {
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):

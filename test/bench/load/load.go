@@ -17,7 +17,7 @@ const (
 	// grace is how long answers may take after the last request is due.
 	grace = 5 * time.Second
 	// timerSlack is PR_SET_TIMERSLACK of prctl(2): by default the kernel wakes
-	// a thread up to 50 µs late, which is a fifth of what is measured here.
+	// a thread up to 50 µs late, which is a fifth of the measured latencies.
 	timerSlack = 29
 )
 
@@ -39,7 +39,7 @@ type load struct {
 	latencies           []time.Duration // of the answers 2xx
 }
 
-// newLoad connects everything.
+// newLoad connects all connections.
 func newLoad(s settings, requests requests) (*load, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
@@ -96,7 +96,7 @@ func (l *load) add(i int) error {
 	return l.watch(i, syscall.EPOLL_CTL_ADD, syscall.EPOLLIN)
 }
 
-// watch tells epoll what to report of connection i.
+// watch sets the events that epoll reports for connection i.
 func (l *load) watch(i, operation int, events uint32) error {
 	event := syscall.EpollEvent{Events: events, Fd: int32(i)} //nolint:gosec // the number of a connection
 	if err := syscall.EpollCtl(l.epoll, operation, l.connections[i].fd, &event); err != nil {
@@ -112,7 +112,7 @@ func (l *load) close() {
 	syscall.Close(l.epoll) //nolint:errcheck // nothing is left to do
 }
 
-// drive sends by the schedule until it is over and everything is answered.
+// drive sends by the schedule until it is over and all requests are answered.
 func (l *load) drive() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -143,10 +143,10 @@ func (l *load) drive() error {
 	return nil
 }
 
-// unanswered is the number of requests in flight.
+// unanswered returns the number of requests in flight.
 func (l *load) unanswered() int { return cap(l.idle) - len(l.idle) }
 
-// free tells whether another request may be sent.
+// free reports whether another request may be sent.
 func (l *load) free() bool { return len(l.idle) > 0 && l.unanswered() < l.inFlight }
 
 func (l *load) finished() bool {
@@ -154,7 +154,7 @@ func (l *load) finished() bool {
 	return l.schedule.over(l.sent, now) && l.unanswered() == 0 || now > l.schedule.end+grace
 }
 
-// sendDue sends what is due, as far as there are connections for it.
+// sendDue sends the requests that are due, as long as a connection is free.
 func (l *load) sendDue() error {
 	now := time.Since(l.start)
 	for l.free() && !l.schedule.over(l.sent, now) {

@@ -142,8 +142,8 @@ func wantCounts(t *testing.T, l *load, ok, refused, lost int) {
 	}
 }
 
-// TestLoadCounts: every request is one of three things, and connections that
-// break are replaced.
+// TestLoadCounts checks that every request counts as answered, refused or lost, and that broken
+// connections are replaced.
 func TestLoadCounts(t *testing.T) {
 	var first, second, served atomic.Int64
 	l := loadServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -171,8 +171,8 @@ func TestLoadCounts(t *testing.T) {
 	}
 }
 
-// TestLoadOmitsNothing: what comes due while the server stalls is late, not left
-// out. The times are lower bounds: a slow machine only makes them longer.
+// TestLoadOmitsNothing checks that requests that are due while the server stalls are sent late and not
+// left out. The times are lower bounds: a slow machine only makes them longer.
 func TestLoadOmitsNothing(t *testing.T) {
 	const stall = 30 * time.Millisecond
 	var served atomic.Int64

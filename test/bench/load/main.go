@@ -157,7 +157,7 @@ func (s *settings) resolve(target, from string) error {
 	return nil
 }
 
-// requests is the source of what is sent.
+// requests returns the source of the requests.
 func (s *settings) requests() (requests, error) {
 	m := s.message
 	m.path, m.host = s.path, s.target.String()

@@ -17,7 +17,7 @@ const (
 	sourceFormat = "2001:db8:0:%04x::1"
 )
 
-// A message is what all requests of a load have in common.
+// A message contains the parts that all requests of a load have in common.
 type message struct {
 	method, path, host string
 	body               int // bytes
