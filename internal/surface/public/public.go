@@ -67,6 +67,8 @@ func newEngine(o Options) *gin.Engine {
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
+	// A public route has one spelling. Other spellings of its path are gated.
+	e.UseRawPath = true
 	// Gin must not interpret forwarded headers; package ingress does that.
 	_ = e.SetTrustedProxies(nil)
 	e.Use(s.recover, s.checkFraming)

@@ -63,7 +63,7 @@ func TestEverythingElseIsGated(t *testing.T) {
 		"/", "/events", "/metrics", "/readyz", "/debug/pprof/", "/loglevel", "/healthz/", "/Healthz", "/healthz/x", "//healthz",
 		"/./healthz", "/x/../healthz", "/healthz;x", "/healthz%20", "/healthz%2f", "/healthz%00", "/favicon.ico",
 		"/.well-known/", "/.well-known/jwks.json/", "/.well-known/jwks.json/x", "//.well-known/jwks.json", "/.well-known/./jwks.json", "/.Well-Known/jwks.json",
-		"/.well-known/jwks.json;x", "/*", "/:x",
+		"/.well-known/jwks.json;x", "/.well-known/jwks%2ejson", "/health%7a", "/%68ealthz", "/*", "/:x",
 	}
 	for _, method := range methods {
 		for _, path := range paths {
