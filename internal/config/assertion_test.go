@@ -3,8 +3,6 @@ package config_test
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/x509"
-	"encoding/pem"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,17 +12,8 @@ import (
 
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/proxy/assertion"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
-
-// privatePEM returns a private key in PEM.
-func privatePEM(tb testing.TB, key *ecdsa.PrivateKey) []byte {
-	tb.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
 
 // withAssertions returns an environment with a file of assertion keys.
 func withAssertions(tb testing.TB, keys []byte) map[string]string {
@@ -40,7 +29,7 @@ func withAssertions(tb testing.TB, keys []byte) map[string]string {
 
 func TestAssertions(t *testing.T) {
 	first, second := newKey(t), newKey(t)
-	environ := withAssertions(t, slices.Concat(privatePEM(t, first), privatePEM(t, second)))
+	environ := withAssertions(t, slices.Concat(ca.KeyPEM(t, first), ca.KeyPEM(t, second)))
 	c := load(t, environ)
 	if len(c.AssertionKeys) != 2 || c.AssertionKeyFile != environ["ASSERTION_KEY_FILE"] || c.AssertionIssuer != "https://gateway.example.com" || c.AssertionAudience != "schedule" || c.AssertionBind {
 		t.Errorf("%d keys, file %q, issuer %q, audience %q, bind %t: want those of the environment", len(c.AssertionKeys), c.AssertionKeyFile, c.AssertionIssuer, c.AssertionAudience, c.AssertionBind)
@@ -74,7 +63,7 @@ func TestNoAssertions(t *testing.T) {
 
 func TestAssertionFaults(t *testing.T) {
 	key := newKey(t)
-	good := privatePEM(t, key)
+	good := ca.KeyPEM(t, key)
 	const (
 		wantIssuer   = "1 to 255 printable ASCII characters without spaces, such as https://gateway.example.com, with ASSERTION_KEY_FILE"
 		wantAudience = "1 to 255 printable ASCII characters without spaces, such as schedule, with ASSERTION_KEY_FILE"
@@ -117,7 +106,7 @@ func TestAssertionFaults(t *testing.T) {
 }
 
 func TestParseChangedAssertionKeys(t *testing.T) {
-	environ := withAssertions(t, privatePEM(t, newKey(t)))
+	environ := withAssertions(t, ca.KeyPEM(t, newKey(t)))
 	c := load(t, environ)
 	changed := content(environ["ASSERTION_KEY_FILE"])
 	keys, err := config.ParseAssertionKeys(changed, c.Keyring)
@@ -149,7 +138,7 @@ func TestSeparateKeys(t *testing.T) {
 	for _, tt := range tests {
 		var text []byte
 		for _, key := range tt.keys {
-			text = append(text, privatePEM(t, key)...)
+			text = append(text, ca.KeyPEM(t, key)...)
 		}
 		keys, err := assertion.ParseKeys(text)
 		if err != nil {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"encoding/pem"
 	"maps"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func TestUpstreamFiles(t *testing.T) {
 		{"half of the chain", root, append(append([]byte{}, cert...), root[:100]...), good, `UPSTREAM_CERT_FILE: found "cert.pem" ` + damaged},
 		{"half of the key", root, cert, good[:len(good)/2], `UPSTREAM_KEY_FILE: found "key.pem", want the private key of UPSTREAM_CERT_FILE`},
 		{"another key", root, cert, ca.KeyPEM(t, ca.Key(t)), `UPSTREAM_KEY_FILE: found "key.pem", want the private key of UPSTREAM_CERT_FILE: tls: private key does not match public key`},
-		{"an encrypted key", root, cert, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII=\n-----END ENCRYPTED PRIVATE KEY-----\n"), `UPSTREAM_KEY_FILE: found an encrypted private key in "key.pem", want one without a password`},
+		{"an encrypted key", root, cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{0x30, 0}}), `UPSTREAM_KEY_FILE: found an encrypted private key in "key.pem", want one without a password`},
 		{"two faults", root, good, nil, `UPSTREAM_CERT_FILE: found a PEM block "PRIVATE KEY" in "cert.pem", want certificates only`},
 	}
 	for _, tt := range tests {

@@ -1,10 +1,7 @@
 package gateway
 
 import (
-	"crypto"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,16 +13,6 @@ import (
 
 	"github.com/certgate/certgate/internal/testkit/ca"
 )
-
-// asPEM returns a private key as PKCS #8.
-func asPEM(t *testing.T, key crypto.Signer) string {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-}
 
 // assertingGateway is a gateway whose upstream responds with the assertion that it received.
 type assertingGateway struct {
@@ -90,7 +77,7 @@ func (g assertingGateway) keySet(t *testing.T) (set jose.JSONWebKeySet) {
 // change of the file, and that a faulty content has no effect.
 func TestAssertionKeysAreReloaded(t *testing.T) {
 	t.Parallel()
-	first, second := asPEM(t, ca.Key(t)), asPEM(t, ca.Key(t))
+	first, second := string(ca.KeyPEM(t, ca.Key(t))), string(ca.KeyPEM(t, ca.Key(t)))
 	g := startAsserting(t, first)
 	firstID := g.kid(t)
 	steps := []struct {
@@ -131,7 +118,7 @@ func TestAssertionKeyIsNoAnchor(t *testing.T) {
 	t.Parallel()
 	root := ca.New(t)
 	own := ca.Key(t)
-	g := startAsserting(t, asPEM(t, own))
+	g := startAsserting(t, string(ca.KeyPEM(t, own)))
 	id := g.kid(t)
 	anchors := newCredentials(t).publicKey + string(root.PublicKeyPEM())
 
@@ -139,7 +126,7 @@ func TestAssertionKeyIsNoAnchor(t *testing.T) {
 	eventually(t, "an error about the anchors", func() bool { return g.count(notReloaded, "keys") == 1 })
 	write(t, g.keys, anchors)
 	eventually(t, "the anchors reloaded", func() bool { return g.count(reloaded, "keys") == 1 })
-	write(t, g.assertionKeys, asPEM(t, root.Key))
+	write(t, g.assertionKeys, string(ca.KeyPEM(t, root.Key)))
 	eventually(t, "an error about the assertion keys", func() bool { return g.count(notReloaded, "assertion_keys") == 1 })
 	if now := g.kid(t); now != id {
 		t.Errorf("%s signs, want the first key %s", now, id)

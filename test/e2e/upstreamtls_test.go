@@ -264,7 +264,7 @@ func (l *constantLoad) waitFor(t *testing.T, n int64) {
 	}
 }
 
-// end ends the load, of which no request may have failed.
+// end stops the load and reports an error if a request failed.
 func (l *constantLoad) end(t *testing.T) {
 	t.Helper()
 	l.ended.Store(true)

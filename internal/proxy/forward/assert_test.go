@@ -1,13 +1,9 @@
 package forward_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +15,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/testkit/ca"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
@@ -26,15 +23,7 @@ import (
 // newSigner returns a signer with a new key.
 func newSigner(tb testing.TB, bind bool) *assertion.Signer {
 	tb.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	keys, err := assertion.ParseKeys(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	keys, err := assertion.ParseKeys(ca.KeyPEM(tb, ca.Key(tb)))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -65,8 +65,8 @@ func (f *Forwarder) buffer(out *outboundRequest) error {
 	return out.buffered.ReadBody(out.body, out.body.Length())
 }
 
-// recycle keeps the memory of the buffered request for another request, without the client's
-// body. The response must not be used any more.
+// recycle keeps the memory of the buffered request for another request. It drops the
+// reference to the client's body. The response must not be used any more.
 func (f *Forwarder) recycle(out *outboundRequest) {
 	if out.buffered != nil {
 		_ = out.buffered.ReadBody(nil, 0)

@@ -1,13 +1,9 @@
 package extauth
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,21 +11,14 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/assertion"
+	"github.com/certgate/certgate/internal/testkit/ca"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
 // asserting returns a change that turns assertions on.
 func asserting(t *testing.T, bind bool) func(*fixture) {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := assertion.ParseKeys(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	keys, err := assertion.ParseKeys(ca.KeyPEM(t, ca.Key(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +51,8 @@ func wantClaims(t *testing.T, token string, want map[string]any) {
 	}
 }
 
-// TestVerifyAssertion checks the assertion in the response of /verify. A body is never known
-// there, not even that there is none.
+// TestVerifyAssertion checks the assertion in the response of /verify. It never has a digest
+// of the body, because the proxy's request does not contain the body.
 func TestVerifyAssertion(t *testing.T) {
 	w := newCertificates(t)
 	for _, bind := range []bool{false, true} {
