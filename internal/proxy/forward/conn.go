@@ -40,19 +40,27 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitResponse waits up to 40 ms until the reader has received the bytes that came before
-// a write failed. An upstream may respond and close without reading the whole body, and the
-// transport ends the connection as soon as it learns that the write failed.
+// awaitResponse waits, after a write has failed, until the transport has delivered the
+// response or reading has ended. An upstream may respond and close without reading the whole
+// body, and the transport drops a response that it has not delivered when it learns that the
+// write failed.
 func (c *conn) awaitResponse() {
-	const attempts = 12
+	eventually(func() bool { return c.reusable.Load() || c.failed.Load() || c.closed.Load() })
+}
+
+// eventually waits until the condition is true and reports whether it is, for up to about
+// one second.
+func eventually(condition func() bool) bool {
+	const attempts = 17
 	wait := 10 * time.Microsecond
 	for range attempts {
-		if c.answered.Load() || c.failed.Load() || c.closed.Load() {
-			return
+		if condition() {
+			return true
 		}
 		time.Sleep(wait)
 		wait *= 2
 	}
+	return false
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -81,17 +89,6 @@ func (c *conn) isOutdated() bool { return c.outdated != nil && c.outdated() }
 // next request, which could receive them as its response. The transport's reader may still
 // process the previous response, so usable waits for it, up to about one second.
 func (c *conn) usable() bool {
-	const attempts = 17
-	wait := 10 * time.Microsecond
-	for range attempts {
-		switch {
-		case c.closed.Load():
-			return false
-		case c.reusable.Load() && c.socket.quiescent():
-			return true
-		}
-		time.Sleep(wait)
-		wait *= 2
-	}
-	return false
+	known := eventually(func() bool { return c.closed.Load() || c.reusable.Load() && c.socket.quiescent() })
+	return known && !c.closed.Load()
 }
