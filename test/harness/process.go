@@ -28,13 +28,15 @@ func Start(t *testing.T, name string, env Env, args ...string) *Process {
 	return StartCommand(t, name, env, exec.Command(BinaryPath(t, name), args...))
 }
 
-// StartCommand starts a prepared command with the rules of [Start].
+// StartCommand starts a prepared command with the rules of [Start]. A test that sets the
+// Stderr of the command may copy it to that of the process, and then closes the latter.
 func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, Command: command, Stdout: newOutput(), Stderr: newOutput(), Exited: make(chan struct{})}
 	p.Command.Dir, p.Command.Env = t.TempDir(), env.list()
 	p.Command.Stdout = p.Stdout
-	if p.Command.Stderr == nil {
+	ownStderr := p.Command.Stderr != nil
+	if !ownStderr {
 		p.Command.Stderr = p.Stderr
 	}
 	if err := p.Command.Start(); err != nil {
@@ -43,7 +45,9 @@ func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Proces
 	go func() {
 		_ = p.Command.Wait() // WantExit checks the exit code
 		p.Stdout.Close()
-		p.Stderr.Close()
+		if !ownStderr { // the test may still copy the rest of it
+			p.Stderr.Close()
+		}
 		close(p.Exited)
 	}()
 	t.Cleanup(func() { p.cleanUp(t) })
