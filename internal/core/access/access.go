@@ -14,6 +14,8 @@
 // A rule may require signatures. Decide does not verify them; [Grant.Proof] returns the
 // requirement.
 //
+// [Policy.Predict] answers for a policy that is not in force. Its [Prediction] is not a Grant.
+//
 // Rules do not match hosts, headers, queries and bodies.
 package access
 
@@ -92,13 +94,22 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if err := p.Admit(c); err != nil {
 		return Grant{}, err
 	}
-	tries := p.byMethod[method]
-	rule := tries.clients[c.Name()].match(t.decoded, noRule)
-	rule = tries.everyone.match(t.decoded, rule)
-	if rule == noRule {
+	rule := p.find(c.Name(), method, t)
+	if rule == nil {
 		return Grant{}, p.refusal(c.Name(), method, t)
 	}
-	return Grant{client: c, method: method, target: t, rule: &p.rules[rule]}, nil
+	return Grant{client: c, method: method, target: t, rule: rule}, nil
+}
+
+// find returns the first rule that allows the request, or nil. It ignores the deny list.
+func (p *Policy) find(client, method string, t Target) *compiledRule {
+	tries := p.byMethod[method]
+	rule := tries.clients[client].match(t.decoded, noRule)
+	rule = tries.everyone.match(t.decoded, rule)
+	if rule == noRule {
+		return nil
+	}
+	return &p.rules[rule]
 }
 
 // Admit refuses a client on the deny list with reason AccessDenied. It checks no rule. The
@@ -107,8 +118,12 @@ func (p *Policy) Admit(c identity.Client) error {
 	if p == nil || !c.Valid() {
 		return refusal.New(refusal.AccessDenied, "want a policy and a client, found a zero value")
 	}
-	if reason, denied := p.onDenyList(c.Name()); denied {
-		return refusal.New(refusal.AccessDenied, "client %q is on the deny list: %.200q", c.Name(), reason)
+	return p.checkDenyList(c.Name())
+}
+
+func (p *Policy) checkDenyList(client string) error {
+	if reason, denied := p.onDenyList(client); denied {
+		return refusal.New(refusal.AccessDenied, "client %q is on the deny list: %.200q", client, reason)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -135,6 +136,24 @@ func (r *Reader) Permits(anchor trust.KeyID, name string) bool {
 	}
 	s := r.scopeOf(anchor)
 	return s == nil || s.permits(source, name)
+}
+
+// PermitsLogged is like [Reader.Permits] for a name in the log and the anchor's short id, as
+// [trust.KeyID.Short] returns it. If the source of the anchor has no names of this form, the
+// name was read from another part of the certificate, and sameSource is false.
+func (r *Reader) PermitsLogged(shortID, name string) (permitted, sameSource bool) {
+	if r == nil {
+		return false, false
+	}
+	source := r.source
+	i := slices.IndexFunc(r.scopes, func(s *scope) bool { return hex.EncodeToString(s.key[:shortKey]) == shortID })
+	if i >= 0 {
+		source = r.scopes[i].source
+	}
+	if source.CheckName(name) != nil {
+		return false, false
+	}
+	return i < 0 || r.scopes[i].permits(source, name), true
 }
 
 // IsScoped reports whether a scope restricts the names of the anchor.

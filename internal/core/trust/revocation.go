@@ -91,6 +91,25 @@ func (r *Revocations) Entries() []string {
 	return list
 }
 
+// DeniesSerial reports whether an entry denies every certificate with this serial number, in
+// the form of [Verified.Serial]. It does not examine entries for keys and certificates.
+func (r *Revocations) DeniesSerial(serial string) bool {
+	if r == nil {
+		return false
+	}
+	_, denied := r.serials[serial]
+	return denied
+}
+
+// Keys returns the number of entries for keys and for single certificates, which do not depend
+// on serial numbers.
+func (r *Revocations) Keys() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.spkis) + len(r.certificates)
+}
+
 func (r *Revocations) add(entry Revocation) error {
 	set := 0
 	for _, field := range []string{entry.Serial, entry.SPKI, entry.Certificate} {

@@ -210,6 +210,28 @@ func TestEveryRevocationFaultIsReported(t *testing.T) {
 	}
 }
 
+// TestDeniesSerial checks serial numbers as the log has them, and the number of entries that do
+// not depend on serial numbers.
+func TestDeniesSerial(t *testing.T) {
+	t.Parallel()
+	digest := sha256.Sum256([]byte("key"))
+	r, err := trust.NewRevocations([]trust.Revocation{
+		{Serial: "4F:3A:09"}, {Serial: "0"},
+		{SPKI: "sha256/" + base64.StdEncoding.EncodeToString(digest[:])}, {Certificate: hex.EncodeToString(digest[:])},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for serial, want := range map[string]bool{"4f3a09": true, "00": true, "4f3a08": false, "": false, hex.EncodeToString(digest[:]): false} {
+		if got := r.DeniesSerial(serial); got != want {
+			t.Errorf("DeniesSerial(%q) = %t, want %t", serial, got, want)
+		}
+	}
+	if r.Keys() != 2 || (*trust.Revocations)(nil).Keys() != 0 || (*trust.Revocations)(nil).DeniesSerial("00") {
+		t.Errorf("Keys = %d, want 2, and nothing for nil", r.Keys())
+	}
+}
+
 // TestReencodedSignature replaces s of an ECDSA signature by n-s, which anyone can do and
 // which still verifies. The certificate must keep its fingerprint and stay revoked.
 func TestReencodedSignature(t *testing.T) {
