@@ -112,7 +112,8 @@ type Config struct {
 	// "continue" or "refuse".
 	LogFailure string
 
-	Warnings []string // valid settings that are probably unintended, logged at start
+	Settings []Setting // every variable without secrets, in the order of the documentation
+	Warnings []string  // valid settings that are probably unintended, logged at start
 }
 
 // Load parses and validates an environment, such as env.ToMap(os.Environ()). A nil
@@ -170,7 +171,7 @@ func Load(environ map[string]string) (Config, error) {
 		LogFailure:         string(v.LogFailure),
 	}
 	l.loadAssertions(v, &c)
-	c.FileSums, c.CRLTexts = l.sums, l.crlTexts
+	c.FileSums, c.CRLTexts, c.Settings = l.sums, l.crlTexts, l.settings(v)
 	l.checkRelations(v)
 	if err := l.err(); err != nil {
 		return Config{}, err
