@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
+	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/identity"
 )
 
@@ -164,5 +165,33 @@ func TestDigests(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, denied.Denials); diff != "" {
 		t.Errorf("denials (-want +got):\n%s", diff)
+	}
+}
+
+// TestDocumentDisplay checks what a document tells operators about rules and deny list.
+func TestDocumentDisplay(t *testing.T) {
+	doc, err := rules.Parse("rules.yaml", []byte(`groups:
+  apps: [mail, social]
+rules:
+  - {name: events, clients: ["@apps", calendar], allow: ["GET /events"], rate: 20/s, burst: 40, proof: require}
+deny:
+  - {client: social, reason: key leaked}
+  - {client: social, reason: second entry}
+  - {serial: "4F:3A", reason: laptop lost}
+  - {client: mail}
+`), identity.OU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []access.Rule{{Name: "events", Clients: []string{"mail", "social", "calendar"}, Allow: []string{"GET /events"}, Rate: "20/s", Burst: "40", Proof: "require"}}
+	if diff := cmp.Diff(want, doc.Rules); diff != "" {
+		t.Errorf("rules (-want +have):\n%s", diff)
+	}
+	reasons := map[string]string{`client "social"`: "key leaked", "serial 4f3a": "laptop lost", `client "mail"`: ""}
+	if diff := cmp.Diff(reasons, doc.Reasons); diff != "" {
+		t.Errorf("reasons (-want +have):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{`client "mail"`, `client "social"`, "serial 4f3a"}, doc.Denials); diff != "" {
+		t.Errorf("denials (-want +have):\n%s", diff)
 	}
 }

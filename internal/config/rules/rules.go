@@ -36,6 +36,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/certgate/certgate/internal/core/access"
@@ -61,6 +62,10 @@ type Document struct {
 	// canonical form, such as `client "social"` or "serial 4f3a09", sorted and without
 	// duplicates.
 	Denials []string
+	// Reasons has the reason of each element of Denials, or "".
+	Reasons map[string]string
+	// Rules are the rules as written, with the clients of groups.
+	Rules []access.Rule
 
 	name    string
 	anchors []anchorLine
@@ -102,6 +107,7 @@ func Parse(name string, text []byte, source identity.Source) (Document, error) {
 	if err := r.err(name); err != nil {
 		return Document{}, err
 	}
+	reasons := denialReasons(content.denied, revocations)
 	return Document{
 		Policy:      policy,
 		Revocations: revocations,
@@ -109,7 +115,9 @@ func Parse(name string, text []byte, source identity.Source) (Document, error) {
 		RuleCount:   len(content.rules),
 		DenyCount:   len(content.denied) + len(content.revoked),
 		RulesDigest: rulesDigest(content.rules, content.scopes),
-		Denials:     denialList(content.denied, revocations),
+		Denials:     slices.Sorted(maps.Keys(reasons)),
+		Reasons:     reasons,
+		Rules:       content.rules,
 		name:        name,
 		anchors:     content.anchorLines(),
 		named:       r.named,
@@ -138,14 +146,17 @@ func rulesDigest(list []access.Rule, scopes []identity.Scope) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// denialList returns [Document.Denials].
-func denialList(clients []access.Denied, revoked *trust.Revocations) []string {
-	list := revoked.Entries()
+// denialReasons returns [Document.Reasons]. The first of several entries for a client
+// applies, as in [access.Compile].
+func denialReasons(clients []access.Denied, revoked *trust.Revocations) map[string]string {
+	list := revoked.Reasons()
 	for _, d := range clients {
-		list = append(list, fmt.Sprintf("client %q", d.Client))
+		entry := fmt.Sprintf("client %q", d.Client)
+		if _, found := list[entry]; !found {
+			list[entry] = d.Reason
+		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	return list
 }
 
 // addRuleErrors adds the errors of [access.Compile] with their lines.

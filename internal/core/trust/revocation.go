@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -74,20 +75,25 @@ func NewRevocations(list []Revocation) (*Revocations, error) {
 // Entries returns the sorted entries in a canonical form without reasons, such as
 // "serial 4f3a09".
 func (r *Revocations) Entries() []string {
+	return slices.Sorted(maps.Keys(r.Reasons()))
+}
+
+// Reasons returns the reason of each entry, by its canonical form as in
+// [Revocations.Entries].
+func (r *Revocations) Reasons() map[string]string {
+	list := map[string]string{}
 	if r == nil {
-		return nil
+		return list
 	}
-	var list []string
-	for serial := range r.serials {
-		list = append(list, "serial "+serial)
+	for serial, reason := range r.serials {
+		list["serial "+serial] = reason
 	}
-	for sum := range r.spkis {
-		list = append(list, "spki sha256/"+base64.StdEncoding.EncodeToString(sum[:]))
+	for sum, reason := range r.spkis {
+		list["spki sha256/"+base64.StdEncoding.EncodeToString(sum[:])] = reason
 	}
-	for sum := range r.certificates {
-		list = append(list, "certificate "+hex.EncodeToString(sum[:]))
+	for sum, reason := range r.certificates {
+		list["certificate "+hex.EncodeToString(sum[:])] = reason
 	}
-	slices.Sort(list)
 	return list
 }
 
