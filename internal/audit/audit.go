@@ -120,12 +120,18 @@ type Recorder struct {
 	jsonCore *jsonCore // nil if every line is written through log
 	buffer   *Buffer   // nil if log has no buffer; its lines are never lost then
 	metrics  *metrics
+	observe  []func(*Record)
 }
 
 // New returns a recorder that logs to log and registers its metrics with reg. It panics
-// if reg contains metrics with these names, such as those of another recorder.
-func New(log *zap.Logger, reg prometheus.Registerer) *Recorder {
-	r := &Recorder{log: log, jsonCore: jsonCoreOf(log), buffer: bufferOf(log.Core()), metrics: newMetrics(reg)}
+// if reg contains metrics with these names, such as those of another recorder. Each of
+// the observers is called with every record, before its line is written. Observers must be
+// safe for concurrent use and must neither change nor retain the record.
+func New(log *zap.Logger, reg prometheus.Registerer, observers ...func(*Record)) *Recorder {
+	r := &Recorder{
+		log: log, jsonCore: jsonCoreOf(log), buffer: bufferOf(log.Core()), metrics: newMetrics(reg),
+		observe: observers,
+	}
 	promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{
 		Name: "certgate_log_lines_lost_total",
 		Help: "Log lines that were dropped because they could not be written.",
@@ -142,6 +148,9 @@ const requestMessage = "request"
 // the client closed the connection. Record does not retain rec.
 func (r *Recorder) Record(rec *Record) {
 	r.metrics.count(rec)
+	for _, observe := range r.observe {
+		observe(rec)
+	}
 	level := levelOf(rec)
 	if r.jsonCore != nil && level == zapcore.InfoLevel && r.jsonCore.writeRecord(rec) {
 		return

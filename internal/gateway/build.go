@@ -27,6 +27,7 @@ import (
 	"github.com/certgate/certgate/internal/surface/admin"
 	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/internal/surface/public"
+	"github.com/certgate/certgate/internal/usage"
 )
 
 // Gateway is one gateway: its listeners with their servers, and the state that they
@@ -35,6 +36,7 @@ type Gateway struct {
 	log       *zap.Logger
 	registry  *prometheus.Registry
 	recorder  *audit.Recorder
+	usage     *usage.Store  // survives reloads
 	stopping  atomic.Bool   // health checks fail
 	draining  atomic.Bool   // connections are closed; implies stopping
 	drainIdle time.Duration // the constant, except in tests
@@ -79,10 +81,11 @@ type Options struct {
 // [Gateway.Run]. To close a gateway without serving, call Run with a cancelled context.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c, registry := o.Config, newRegistry()
+	inUse := usage.New(usage.Options{Now: time.Now})
 	ends := newExpiries(o.Log, registry, time.Now)
 	dial := dialer.New(dialer.Options{Timeout: c.UpstreamTimeout, Verified: ends.observeService}, c.UpstreamSecurity)
 	g := &Gateway{
-		config: c, log: o.Log, registry: registry, recorder: audit.New(o.Log, registry),
+		config: c, log: o.Log, registry: registry, recorder: audit.New(o.Log, registry, inUse.Observe), usage: inUse,
 		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
 		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,

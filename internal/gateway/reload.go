@@ -266,9 +266,19 @@ func (g *Gateway) inventoryFields(parts ...string) (fields []zap.Field) {
 	return fields
 }
 
-// publishInventory sets the metrics of the inventory.
+// publishInventory sets the metrics of the inventory, and the keys and rules whose use is
+// observed.
 func (g *Gateway) publishInventory() {
+	g.usage.Configure(g.keyIDs(), g.config.Rules.Policy.RuleNames())
 	for _, p := range g.config.Inventory() {
 		g.recorder.Loaded(p.Name, p.Count, p.Digest)
 	}
+}
+
+// keyIDs returns the ids of the keyring in force, as in the log.
+func (g *Gateway) keyIDs() (ids []string) {
+	for _, a := range g.config.Keyring.Anchors() {
+		ids = append(ids, a.ID().Short())
+	}
+	return ids
 }

@@ -81,6 +81,17 @@ type methodTries struct {
 	clients  map[string]*node
 }
 
+// RuleNames returns the names of the rules in their order.
+func (p *Policy) RuleNames() (names []string) {
+	if p == nil {
+		return nil
+	}
+	for _, r := range p.rules {
+		names = append(names, r.name)
+	}
+	return names
+}
+
 // Decide grants or refuses one request. Every refusal is a [*refusal.Error] with reason
 // AccessDenied whose detail describes what is missing. A nil policy, a zero client and a zero
 // target are refused.
