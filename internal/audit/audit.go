@@ -59,6 +59,8 @@ type Record struct {
 	Time      time.Time // when the request arrived; zero means now
 	Surface   Surface
 	RequestID string
+	TraceID   string // of the caller's traceparent, or of the gateway's own span without one
+	SpanID    string
 	Client    string // the name in a certificate with a verified signature, or empty
 	Auth      string // bearer, signed, mtls
 	Method    string // as received

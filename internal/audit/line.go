@@ -28,10 +28,12 @@ type textField struct{ key, text string }
 
 // textFields returns the texts in the order of the line, which omits empty texts. The
 // keys are part of the documented log format.
-func (rec *Record) textFields() [15]textField {
+func (rec *Record) textFields() [17]textField {
 	return [...]textField{
 		{"surface", string(rec.Surface)},
 		{"request_id", rec.RequestID},
+		{"trace_id", rec.TraceID},
+		{"span_id", rec.SpanID},
 		{"client", rec.Client},
 		{"auth", rec.Auth},
 		{"method", rec.Method},

@@ -30,6 +30,8 @@ const (
 	Signature        = "Signature"
 	SignatureInput   = "Signature-Input"
 	Reason           = "X-Certgate-Reason"
+	Traceparent      = "Traceparent"
+	Tracestate       = "Tracestate"
 	Vary             = "Vary"
 
 	// A proxy that asks for an authorization decision describes the original
@@ -61,7 +63,7 @@ func Common() []string {
 	return []string{
 		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
 		"Content-Length", "Content-Type", "Cookie", "Digest", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match",
-		"Origin", "Pragma", "Range", "Referer", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Amzn-Trace-Id",
+		"Origin", "Pragma", "Range", "Referer", Traceparent, Tracestate, "User-Agent", "Via", "X-Amzn-Trace-Id",
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id", "X-Ssl-Auth",
 	}
 }

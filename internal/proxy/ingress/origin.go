@@ -14,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/core/tracecontext"
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
@@ -24,6 +25,8 @@ type Origin struct {
 	// Source is the nearest address that is not a trusted proxy.
 	Source     netip.Addr
 	SourceText string // Source as text; empty for the zero value
+	// Caller is the span that the request's traceparent names. The client has chosen it.
+	Caller tracecontext.Parent
 	// Metadata contains what the gateway adds to the request. Its Auth is [gate.Bearer] until
 	// the gate has decided.
 	Metadata forward.Metadata
@@ -41,6 +44,7 @@ const unknown = "unknown"
 func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
 	p := knownPeer(ctx, remote)
 	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
+	from.Caller = tracecontext.Parse(h[headers.Traceparent])
 	from.Metadata = forward.Metadata{Auth: gate.Bearer, For: cmp.Or(p.text, unknown), Proto: "http", Host: host}
 	if r.Trusts(p.addr) {
 		from.applyForwarded(h, r.TrustedProxies)

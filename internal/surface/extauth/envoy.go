@@ -109,6 +109,7 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
 	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
 		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Metadata.RequestID, Source: from.SourceText,
+		TraceID: from.Caller.TraceID, SpanID: from.Caller.SpanID,
 	}}
 }
 

@@ -58,7 +58,7 @@ func newCheck(t *testing.T) *auth.CheckRequest {
 			Headers: map[string]string{
 				":authority": "app.example", ":method": "GET", ":path": "/events?a=1", ":scheme": "https",
 				"user-agent": "curl/8.5.0", "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https", "x-request-id": "11f3e0b2",
-				"x-envoy-external-address": "198.51.100.7", "x-ssl-auth": encode(newCertificates(t).mail),
+				"x-envoy-external-address": "198.51.100.7", "traceparent": "00-" + traceID + "-" + spanID + "-01", "x-ssl-auth": encode(newCertificates(t).mail),
 			},
 		}},
 	}}

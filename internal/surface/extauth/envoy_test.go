@@ -48,6 +48,7 @@ func TestEnvoyAllowed(t *testing.T) {
 			for name, want := range map[string]any{
 				"surface": "ext_authz", "decision": "allowed", "client": "mail", "auth": "bearer", "rule": "events", "method": "GET",
 				"path": "/events", "request_id": "11f3e0b2", "source": "198.51.100.7", "status": 200.0,
+				"trace_id": traceID, "span_id": spanID,
 			} {
 				if line[name] != want {
 					t.Errorf("%s %v in the record, want %v", name, line[name], want)

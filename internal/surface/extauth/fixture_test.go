@@ -36,6 +36,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// The ids in the traceparent of requests.
+const (
+	traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+	spanID  = "00f067aa0ba902b7"
+)
+
 // certificates contains a verifier and certificates of two clients that it trusts.
 type certificates struct {
 	verifier     *trust.Verifier

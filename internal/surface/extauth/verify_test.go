@@ -134,7 +134,7 @@ func TestAllowed(t *testing.T) {
 	w := newCertificates(t)
 	b := newFixture(t, nil)
 	res := rawhttp.Exchange(t, b.serve(t), httpRequest(verify, append(original("POST", "/events?secret=1"), "X-SSL-Auth: "+encode(w.mail),
-		"X-Client-Id: social", "X-Request-Id: mine", "X-Client-Auth: mtls")...))
+		"X-Client-Id: social", "X-Request-Id: mine", "X-Client-Auth: mtls", "Traceparent: 00-"+traceID+"-"+spanID+"-01")...))
 	id := res.Header.Get("X-Request-Id")
 	want := map[string]string{"X-Client-Id": "mail", "X-Client-Auth": "bearer", "Cache-Control": "no-store", "Content-Length": "0"}
 	for name, value := range want {
@@ -149,7 +149,7 @@ func TestAllowed(t *testing.T) {
 	line := b.record(t)
 	for name, value := range map[string]any{
 		"surface": "verify", "decision": "allowed", "client": "mail", "auth": "bearer", "rule": "events", "method": "POST", "path": "/events",
-		"request_id": id, "source": "127.0.0.1", "status": 200.0, "serial": res.Header.Get("X-Client-Cert-Serial"),
+		"trace_id": traceID, "span_id": spanID, "request_id": id, "source": "127.0.0.1", "status": 200.0, "serial": res.Header.Get("X-Client-Cert-Serial"),
 	} {
 		if line[name] != value {
 			t.Errorf("%s %v in the record, want %v", name, line[name], value)

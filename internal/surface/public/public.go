@@ -194,6 +194,7 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	r := c.Request
 	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	x.record.RequestID, x.record.Source = x.from.Metadata.RequestID, x.from.SourceText
+	x.record.TraceID, x.record.SpanID = x.from.Caller.TraceID, x.from.Caller.SpanID
 	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
 
