@@ -83,7 +83,7 @@ func (serveCommand) Run(ctx context.Context, env environment) error {
 			return usageError{err}
 		}
 	}
-	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal})
+	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal, Build: readBuildInfo().forGateway()})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/certgate/certgate/internal/gateway"
 )
 
 // version is set at build time with -ldflags "-X main.version=...". If it is empty,
@@ -53,11 +55,20 @@ func newBuildInfo(info *debug.BuildInfo, linked string) buildInfo {
 
 // String returns one line for each part of the build information.
 func (b buildInfo) String() string {
-	commit := b.Commit
+	return fmt.Sprintf("certgate %s\ncommit %s\n%s %s/%s", b.Version, b.commit(), b.Go, runtime.GOOS, runtime.GOARCH)
+}
+
+// commit returns the commit, marked if the working tree had uncommitted changes.
+func (b buildInfo) commit() string {
 	if b.Modified {
-		commit += " (modified)"
+		return b.Commit + " (modified)"
 	}
-	return fmt.Sprintf("certgate %s\ncommit %s\n%s %s/%s", b.Version, commit, b.Go, runtime.GOOS, runtime.GOARCH)
+	return b.Commit
+}
+
+// forGateway returns the build information for the metrics of the gateway.
+func (b buildInfo) forGateway() gateway.Build {
+	return gateway.Build{Version: b.Version, Commit: b.commit(), Go: b.Go}
 }
 
 func (b buildInfo) print(w io.Writer) error {

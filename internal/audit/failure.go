@@ -41,6 +41,14 @@ func (r *Recorder) Ready() error {
 	return nil
 }
 
+// LogBuffer returns the number of log bytes that are not written yet, and the maximum.
+func (r *Recorder) LogBuffer() (pending, capacity int64) {
+	if r.buffer == nil {
+		return 0, maxPending
+	}
+	return int64(r.buffer.Pending()), maxPending
+}
+
 func (r *Recorder) linesLost() float64 {
 	if r.buffer == nil {
 		return 0

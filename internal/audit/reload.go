@@ -29,29 +29,30 @@ func (r *Recorder) Reloaded(source Source, err error) {
 	r.metrics.reloads.bySource(source).count(err)
 }
 
-// Loaded sets the number of entries and the digest of a part of the configuration in
-// force, such as "rules".
-func (r *Recorder) Loaded(part string, entries int, digest string) {
-	r.metrics.reloads.entries.WithLabelValues(part).Set(float64(entries))
-	r.metrics.reloads.info.DeletePartialMatch(prometheus.Labels{"part": part})
-	r.metrics.reloads.info.WithLabelValues(part, digest).Set(1)
-}
+// LoadedAtStart sets the time of the last success of a source whose content was loaded at
+// the start of the program. It counts no attempt.
+func (r *Recorder) LoadedAtStart(source Source) { r.metrics.reloads.bySource(source).succeeded() }
+
+// DroppedDenials counts entries of the deny list that a reload removed.
+func (r *Recorder) DroppedDenials(n int) { r.metrics.reloads.droppedDenials.Add(float64(n)) }
 
 // reloads are the metrics of the configuration. The counters of every source exist from
 // the start with the value 0, so that an alert can distinguish a source without reloads
 // from a missing gateway.
 type reloads struct {
-	total   *prometheus.CounterVec
-	failing *prometheus.GaugeVec
-	entries *prometheus.GaugeVec
-	info    *prometheus.GaugeVec
-	sources map[Source]reload
+	total          *prometheus.CounterVec
+	failing        *prometheus.GaugeVec
+	successes      *prometheus.GaugeVec
+	droppedDenials prometheus.Counter
+	sources        map[Source]reload
 }
 
 // reload has the metrics of one source.
 type reload struct {
 	ok, failed prometheus.Counter
 	failing    prometheus.Gauge
+	// succeeded sets the time of the last success. The series exists after the first one.
+	succeeded func()
 }
 
 func newReloads(factory promauto.Factory) reloads {
@@ -64,14 +65,14 @@ func newReloads(factory promauto.Factory) reloads {
 			Name: "certgate_last_reload_failed",
 			Help: "1 while the newest keys, rules, revocation lists or certificates are not in force because of an error.",
 		}, []string{"source"}),
-		entries: factory.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "certgate_loaded_entries",
-			Help: "Number of keys, rules, deny list entries and revocation lists in force.",
-		}, []string{"part"}),
-		info: factory.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "certgate_loaded_info",
-			Help: "1 for the digest of each part of the configuration in force; gateways with equal digests make equal decisions.",
-		}, []string{"part", "digest"}),
+		successes: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "certgate_last_reload_success_timestamp_seconds",
+			Help: "Time of the latest successful load of a source that is read from files, as Unix time.",
+		}, []string{"source"}),
+		droppedDenials: factory.NewCounter(prometheus.CounterOpts{
+			Name: "certgate_dropped_denials_total",
+			Help: "Entries of the deny list that were missing in new rules.",
+		}),
 		sources: map[Source]reload{},
 	}
 	for _, s := range []Source{Keys, Rules, CRLs, AssertionKeys, UpstreamCA, UpstreamCertificate} {
@@ -82,9 +83,10 @@ func newReloads(factory promauto.Factory) reloads {
 
 func (r reloads) resolve(s Source) reload {
 	return reload{
-		ok:      r.total.WithLabelValues(string(s), "ok"),
-		failed:  r.total.WithLabelValues(string(s), "failed"),
-		failing: r.failing.WithLabelValues(string(s)),
+		ok:        r.total.WithLabelValues(string(s), "ok"),
+		failed:    r.total.WithLabelValues(string(s), "failed"),
+		failing:   r.failing.WithLabelValues(string(s)),
+		succeeded: func() { r.successes.WithLabelValues(string(s)).SetToCurrentTime() },
 	}
 }
 
@@ -104,4 +106,5 @@ func (r reload) count(err error) {
 	}
 	r.ok.Inc()
 	r.failing.Set(0)
+	r.succeeded()
 }

@@ -3,8 +3,10 @@ package audit_test
 import (
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
@@ -106,16 +108,40 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 }
 
-// TestLoaded checks that each part has a single digest.
-func TestLoaded(t *testing.T) {
+// TestLastSuccess checks that only a success sets the time, and that a source without a
+// success has none.
+func TestLastSuccess(t *testing.T) {
 	b := newBench(zapcore.InfoLevel, "json")
-	b.Loaded("keys", 2, "aa")
-	b.Loaded("rules", 3, "bb")
-	b.Loaded("rules", 4, "cc")
-	if diff := cmp.Diff(map[string]float64{"part=keys": 2, "part=rules": 4}, b.gauges(t, "certgate_loaded_entries")); diff != "" {
-		t.Errorf("entries (-want +have):\n%s", diff)
+	sources := func() []string {
+		return slices.Sorted(maps.Keys(b.gauges(t, "certgate_last_reload_success_timestamp_seconds")))
 	}
-	if diff := cmp.Diff(map[string]float64{"digest=aa part=keys": 1, "digest=cc part=rules": 1}, b.gauges(t, "certgate_loaded_info")); diff != "" {
-		t.Errorf("digests (-want +have):\n%s", diff)
+	b.Reloaded(audit.Rules, errors.New("broken"))
+	if have := sources(); len(have) != 0 {
+		t.Errorf("want no time without a success, found %q", have)
+	}
+	start := float64(time.Now().Unix())
+	b.LoadedAtStart(audit.Keys)
+	b.Reloaded(audit.CRLs, nil)
+	b.Reloaded(audit.CRLs, errors.New("broken"))
+	if have, want := sources(), []string{"source=crls", "source=keys"}; !slices.Equal(have, want) {
+		t.Errorf("want times of %q, found %q", want, have)
+	}
+	for source, at := range b.gauges(t, "certgate_last_reload_success_timestamp_seconds") {
+		if at < start {
+			t.Errorf("%s: want the time of the success, at least %v, found %v", source, start, at)
+		}
+	}
+	if n := b.counters(t, "certgate_reloads_total")["result=ok source=keys"]; n != 0 {
+		t.Errorf("want no attempt for the start, found %v", n)
+	}
+}
+
+func TestDroppedDenialsCounter(t *testing.T) {
+	b := newBench(zapcore.InfoLevel, "json")
+	for _, n := range []int{2, 3} {
+		b.DroppedDenials(n)
+	}
+	if n := b.family(t, "certgate_dropped_denials_total")[0].GetCounter().GetValue(); n != 5 {
+		t.Errorf("want 5, found %v", n)
 	}
 }

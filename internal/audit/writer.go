@@ -115,6 +115,13 @@ func (b *Buffer) Lost() uint64 {
 	return b.lost
 }
 
+// Pending returns the number of bytes that are not written yet.
+func (b *Buffer) Pending() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queued) + b.unwritten()
+}
+
 // Losing returns the reason for which lines are being lost, or nil. Lines are being lost
 // from the first dropped line until a batch is written without a further drop.
 func (b *Buffer) Losing() error {

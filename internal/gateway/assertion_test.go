@@ -109,7 +109,7 @@ func TestAssertionKeysAreReloaded(t *testing.T) {
 	}
 	want(t, g.running, g.AdminAddr(), "/metrics", http.StatusOK, `certgate_reloads_total{result="ok",source="assertion_keys"} 3`)
 	want(t, g.running, g.AdminAddr(), "/metrics", http.StatusOK, `certgate_reloads_total{result="failed",source="assertion_keys"} 2`)
-	want(t, g.running, g.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_entries{part="assertion_keys"} 1`)
+	want(t, g.running, g.AdminAddr(), "/metrics", http.StatusOK, `certgate_config_entries{source="assertion_keys"} 1`)
 }
 
 // TestAssertionKeyIsNoAnchor checks that neither file can make one key both an anchor and an

@@ -53,8 +53,11 @@ type Gateway struct {
 
 	dialer    *dialer.Dialer
 	expiries  *expiries
+	inForce   *inForce
 	pool      *upstream.Pool
+	upstreams upstreamMetrics
 	forwarder *forward.Forwarder
+	grpc      *extauth.Server // the server of extAuthz, or nil
 
 	public   endpoint
 	authz    endpoint // without a listener if it is not configured, like the following
@@ -62,8 +65,11 @@ type Gateway struct {
 	admin    endpoint
 }
 
-// Options configures a [Gateway]. All fields are required, except Interrupted and
-// Listener.
+// Build describes how the program was built, for the metric certgate_build_info.
+type Build struct{ Version, Commit, Go string }
+
+// Options configures a [Gateway]. All fields are required, except Interrupted, Listener and
+// Build.
 type Options struct {
 	Config config.Config
 	Log    *zap.Logger
@@ -72,6 +78,7 @@ type Options struct {
 	// SHUTDOWN_DELAY. It is called at the start of the delay. Without it the delay
 	// cannot be interrupted.
 	Interrupted func(context.Context) (context.Context, context.CancelFunc)
+	Build       Build
 	// Listener replaces the listener on LISTEN_ADDR, such as a socket that was
 	// inherited from the parent process.
 	Listener net.Listener
@@ -89,8 +96,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
 		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,
+		inForce: newInForce(registry),
 	}
+	g.upstreams = newUpstreamMetrics(g.pool, registry)
+	registerBuild(o.Build, registry)
 	g.publishInventory()
+	for _, s := range g.sources() {
+		g.recorder.LoadedAtStart(s.name)
+	}
 	g.gate.Store(g.newGate())
 	signer, err := c.Signer()
 	if err != nil {
@@ -100,13 +113,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.forwarder = forward.New(forward.Options{
 		Pool: g.pool, Dialer: dial, Timeout: c.UpstreamTimeout, FastPath: c.FastPath,
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
-		Signer: g.signer.Load,
+		Signer: g.signer.Load, Observe: g.upstreams.observe,
 	})
 	g.public.listener = o.Listener
 	if err := g.bind(ctx); err != nil {
 		return nil, err
 	}
 	g.buildServers(o.Level)
+	g.registerResources()
 	return g, nil
 }
 
@@ -124,7 +138,8 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 		g.authz.server = g.newFastServer(extauth.NewHandler(g.authzOptions()))
 	}
 	if g.extAuthz.listener != nil {
-		g.extAuthz.server = extauth.NewServer(g.authzOptions(), g.grpcBounds())
+		g.grpc = extauth.NewServer(g.authzOptions(), g.grpcBounds())
+		g.extAuthz.server = g.grpc
 	}
 	if g.admin.listener != nil {
 		g.admin.server = g.newServer(admin.NewHandler(admin.Options{
@@ -173,6 +188,15 @@ func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
+}
+
+// registerBuild registers the metric of a build.
+func registerBuild(b Build, registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "certgate_build_info",
+		Help:        "1 for the version, the commit and the version of Go of the program.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go_version": b.Go},
+	}, func() float64 { return 1 }))
 }
 
 // newThrottle returns the throttle of a configuration and registers its metric.

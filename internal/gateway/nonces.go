@@ -17,24 +17,32 @@ import (
 type nonceStore struct {
 	httpsig.Nonces
 
-	redis *replay.Redis // nil without Redis
+	redis  *replay.Redis  // nil without Redis
+	memory *replay.Memory // nil if only Redis stores nonces
 }
 
-// newNonceStore returns the nonce store of a configuration and registers its metrics.
+// newNonceStore returns the nonce store of a configuration and registers the metric of Redis.
 func newNonceStore(c config.Config, log *zap.Logger, r prometheus.Registerer) nonceStore {
 	if c.Redis.IsZero() {
-		return nonceStore{Nonces: newMemory(r)}
+		memory := replay.NewMemory()
+		return nonceStore{Nonces: memory, memory: memory}
 	}
 	o := replay.RedisOptions{Server: c.Redis, ClockSkew: c.Limits.ClockSkew, Report: redisReporter(c, log)}
 	if c.RedisRemember {
-		o.Memory = newMemory(r)
+		o.Memory = replay.NewMemory()
 	}
 	redis := replay.NewRedis(o)
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "certgate_redis_up",
 		Help: "1 while Redis stores the nonces of signed requests, 0 while it does not respond.",
 	}, func() float64 { return toFloat(redis.Up()) }))
-	return nonceStore{redis, redis}
+	return nonceStore{Nonces: redis, redis: redis, memory: o.Memory}
+}
+
+// stored returns the number of nonces in the process, and the maximum. It is called only if
+// the process stores nonces.
+func (n nonceStore) stored() (used, capacity int64) {
+	return int64(n.memory.Len(time.Now())), replay.Capacity
 }
 
 // watch monitors Redis until ctx is done. Without Redis it returns immediately.
@@ -42,22 +50,6 @@ func (n nonceStore) watch(ctx context.Context) {
 	if n.redis != nil {
 		n.redis.Watch(ctx)
 	}
-}
-
-// newMemory returns a nonce store in the process and registers its metrics.
-func newMemory(r prometheus.Registerer) *replay.Memory {
-	m := replay.NewMemory()
-	r.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "certgate_nonces",
-			Help: "Nonces of signed requests that the process stores.",
-		}, func() float64 { return float64(m.Len(time.Now())) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "certgate_nonces_capacity",
-			Help: "Nonces that the process can store; one client may use all free places.",
-		}, func() float64 { return replay.Capacity }),
-	)
-	return m
 }
 
 // redisReporter returns a function that logs each change of the state of Redis.

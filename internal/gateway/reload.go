@@ -214,6 +214,7 @@ func (g *Gateway) reportDropped(previous []string) {
 		return found
 	})
 	if len(dropped) > 0 {
+		g.recorder.DroppedDenials(len(dropped))
 		g.log.Warn("the new rules deny less than the previous rules", zap.Int("dropped", len(dropped)),
 			zap.Strings("dropped_denials", dropped[:min(len(dropped), maxNamed)]), zap.String("file", g.config.RulesFile))
 	}
@@ -266,13 +267,11 @@ func (g *Gateway) inventoryFields(parts ...string) (fields []zap.Field) {
 	return fields
 }
 
-// publishInventory sets the metrics of the inventory, and the keys and rules whose use is
-// observed.
+// publishInventory sets the metrics of the configuration in force, and the keys and rules
+// whose use is observed.
 func (g *Gateway) publishInventory() {
 	g.usage.Configure(g.keyIDs(), g.config.Rules.Policy.RuleNames())
-	for _, p := range g.config.Inventory() {
-		g.recorder.Loaded(p.Name, p.Count, p.Digest)
-	}
+	g.inForce.set(g.config)
 }
 
 // keyIDs returns the ids of the keyring in force, as in the log.

@@ -183,10 +183,10 @@ func TestInventoryIsLogged(t *testing.T) {
 	if *l.Rules != 1 || *l.Denials != 2 || l.RulesDigest != first[0].RulesDigest || l.DenialsDigest == first[0].DenialsDigest || l.Keys != nil {
 		t.Errorf("want the same rule and two denials, found %+v", l)
 	}
-	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_entries{part="denials"} 2`)
-	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+l.DenialsDigest+`",part="denials"} 1`)
-	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+l.RulesDigest+`",part="rules"} 1`)
-	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_loaded_info{digest="`+first[0].KeysDigest+`",part="keys"} 1`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_config_entries{source="denials"} 2`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_config_info{digest="`+l.DenialsDigest+`",source="denials"} 1`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_config_info{digest="`+l.RulesDigest+`",source="rules"} 1`)
+	want(t, r, r.AdminAddr(), "/metrics", http.StatusOK, `certgate_config_info{digest="`+first[0].KeysDigest+`",source="keys"} 1`)
 }
 
 // TestDroppedDenials checks the warning about removed entries of the deny list, which

@@ -42,6 +42,9 @@ func NewListener(l net.Listener, o Options) *Listener {
 // Open returns the number of open connections.
 func (l *Listener) Open() int64 { return l.open.Load() }
 
+// Capacity returns the maximum number of open connections. 0 is no bound.
+func (l *Listener) Capacity() int64 { return l.options.MaxConnections }
+
 // Accept waits for the next connection and returns it as a [*Conn].
 func (l *Listener) Accept() (net.Conn, error) {
 	for {

@@ -42,6 +42,13 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
+// Limit returns how many bytes may be held.
+func (b *Budget) Limit() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit
+}
+
 // SetLimit changes the limit. Bodies that are held already stay.
 func (b *Budget) SetLimit(limit int64) {
 	b.mu.Lock()

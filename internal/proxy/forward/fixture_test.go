@@ -83,6 +83,7 @@ type options struct {
 	readTimeout time.Duration
 	roots       *x509.CertPool // of an upstream with TLS
 	dialer      *dialer.Dialer // instead of roots
+	observe     func(forward.Attempt)
 }
 
 // pool returns a pool with one unencrypted address for each host.
@@ -114,6 +115,7 @@ func newGateway(t testing.TB, o options) gateway {
 		FastPath: true,
 		Pool:     o.pool, Timeout: o.timeout, Dialer: o.dialer,
 		MaxBodyBytes: o.maxBody, CredentialHeaders: []string{credentialHeader},
+		Observe: o.observe,
 	})
 	if o.route == netHTTP {
 		f.UseTransport()

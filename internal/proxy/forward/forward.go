@@ -25,7 +25,7 @@ import (
 )
 
 // Options configure a [Forwarder]. All fields are required, except Dialer,
-// CredentialHeaders, FastPath and Signer.
+// CredentialHeaders, FastPath, Signer and Observe.
 type Options struct {
 	// Pool contains the addresses of the upstream, all of them with the same scheme.
 	Pool *upstream.Pool
@@ -46,6 +46,9 @@ type Options struct {
 	// Signer returns the current signer of assertions, or nil. It is called once for each
 	// request that has a place at the upstream. A nil function means no assertions.
 	Signer func() *assertion.Signer
+	// Observe, if set, is called after each attempt to send a request to an address. It is
+	// called by many goroutines at once and must not block.
+	Observe func(Attempt)
 }
 
 // Forwarder sends requests to one upstream over pooled connections. It is safe for
@@ -58,6 +61,7 @@ type Forwarder struct {
 	filter     Filter
 	vary       *Vary
 	signer     func() *assertion.Signer
+	observe    func(Attempt)
 	buffers    sync.Pool // of *[bufferSize]byte
 	requests   sync.Pool // of *client.Request that have been sent
 }
@@ -70,9 +74,13 @@ func New(o Options) *Forwarder {
 		bodies: body.Options{
 			MaxBytes: o.MaxBodyBytes, Budget: body.NewBudget(body.DefaultBudget()), CheckCapacity: o.Pool.CheckCapacity,
 		},
-		filter: NewFilter(o.CredentialHeaders),
-		vary:   NewVary(o.CredentialHeaders),
-		signer: o.Signer,
+		filter:  NewFilter(o.CredentialHeaders),
+		vary:    NewVary(o.CredentialHeaders),
+		signer:  o.Signer,
+		observe: o.Observe,
+	}
+	if f.observe == nil {
+		f.observe = func(Attempt) {}
 	}
 	if f.signer == nil {
 		f.signer = func() *assertion.Signer { return nil }
@@ -89,6 +97,11 @@ func (f *Forwarder) CloseOutdated() {
 	for _, transport := range f.transports {
 		transport.CloseIdleConnections()
 	}
+}
+
+// HeldBytes returns how many bytes of request bodies are held in memory, and the maximum.
+func (f *Forwarder) HeldBytes() (held, capacity int64) {
+	return f.bodies.Budget.Used(), f.bodies.Budget.Limit()
 }
 
 // Close closes the idle connections.

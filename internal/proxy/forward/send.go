@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/client"
@@ -27,12 +28,18 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 		return client.Response{}, refused
 	}
 	for {
+		start := time.Now()
 		res, err := f.sendTo(reservation, out)
+		a := Attempt{Address: reservation.Index(), Duration: time.Since(start)}
 		if err == nil {
 			reservation.Succeeded()
+			a.Outcome = outcomeOfStatus(res.Status)
+			f.observe(a)
 			return res, nil
 		}
 		refused := failure(out.body, err)
+		a.Outcome = outcomeOfFailure(refused.Reason, err)
+		f.observe(a)
 		if refused.Reason != refusal.UpstreamFailed && refused.Reason != refusal.UpstreamTimeout {
 			return client.Response{}, refused
 		}

@@ -11,9 +11,6 @@ func (p *Pool) Loads() []int {
 	return loads
 }
 
-// InFlight returns how many places are taken.
-func (p *Pool) InFlight() int64 { return p.inFlight.Load() }
-
 // Clients returns how many clients hold a place.
 func (p *Pool) Clients() int {
 	p.mu.Lock()

@@ -111,6 +111,9 @@ func (p *Pool) Up(i int) bool {
 	return !p.addresses[i].out
 }
 
+// InFlight returns the number of requests in flight, and the maximum.
+func (p *Pool) InFlight() (requests, capacity int64) { return p.inFlight.Load(), p.shares.max }
+
 // CheckCapacity returns why a request of the client would be refused now, or nil. It is
 // called before work is done for the request. It reserves nothing: see [Pool.Reserve].
 func (p *Pool) CheckCapacity(client string) *refusal.Error {

@@ -30,7 +30,7 @@ type peerListener struct {
 
 	options *Options
 	limit   int64
-	open    atomic.Int64
+	open    *atomic.Int64
 }
 
 // Accept waits for the next connection from a peer.

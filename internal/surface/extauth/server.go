@@ -3,6 +3,7 @@ package extauth
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -56,6 +57,7 @@ type Server struct {
 	options        Options
 	limiter        *receiveLimiter
 	maxConnections int
+	open           atomic.Int64 // connections
 }
 
 // NewServer returns a server without a listener.
@@ -77,14 +79,19 @@ func NewServer(o Options, b Bounds) *Server {
 	s.RegisterService(c.service(), c)
 	h := health{stopping: o.Stopping, limiter: in}
 	s.RegisterService(h.service(), h)
-	return &Server{s, o, in, b.MaxConnections}
+	return &Server{grpc: s, options: o, limiter: in, maxConnections: b.MaxConnections}
 }
 
 // Serve accepts connections until the listener fails or the server is shut down or
 // closed. After a shutdown the error is nil. Connections from other addresses than the
 // peers' are closed before a byte is read.
 func (s *Server) Serve(l net.Listener) error {
-	return s.grpc.Serve(&peerListener{Listener: l, options: &s.options, limit: int64(s.maxConnections)})
+	return s.grpc.Serve(&peerListener{Listener: l, options: &s.options, limit: int64(s.maxConnections), open: &s.open})
+}
+
+// Connections returns the number of open connections, and the maximum.
+func (s *Server) Connections() (open, capacity int64) {
+	return s.open.Load(), int64(s.maxConnections)
 }
 
 // Shutdown closes the listener, sends GOAWAY to the peers and waits for the open checks.
