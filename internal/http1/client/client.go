@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net"
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -48,7 +47,7 @@ type Client struct {
 	options Options
 	dialer  net.Dialer
 	pool    pool
-	pieces  sync.Pool // of *[MaxBuffered]byte, for uploads
+	pieces  pieces
 }
 
 // Supported reports whether a [Client] works on this system. It has been tested on Linux

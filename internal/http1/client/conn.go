@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -17,7 +16,7 @@ type conn struct {
 	net       net.Conn
 	raw       syscall.RawConn
 	pool      *pool
-	pieces    *sync.Pool
+	pieces    *pieces
 	sending   *upload // of the present request; nil if it was written at once
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once

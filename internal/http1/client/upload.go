@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,13 +27,10 @@ type upload struct {
 // run sends the body. A client that does not send it and an upstream that does not read it
 // close the connection: the upstream must not wait for the rest, and the exchange must not
 // wait for the response. When another write fails, the upstream may have responded.
-func (u *upload) run(pool *sync.Pool) {
-	piece, ok := pool.Get().(*[MaxBuffered]byte)
-	if !ok { // the pool is empty
-		piece = new([MaxBuffered]byte)
-	}
-	readErr, writeErr := u.copy(piece[:])
-	pool.Put(piece)
+func (u *upload) run(memory *pieces) {
+	piece := memory.get(u.left.Load())
+	readErr, writeErr := u.copy(*piece)
+	memory.put(piece)
 	u.err, u.ended = errors.Join(readErr, writeErr), time.Now()
 	close(u.done)
 	if readErr != nil || errors.Is(writeErr, os.ErrDeadlineExceeded) {
@@ -44,16 +40,28 @@ func (u *upload) run(pool *sync.Pool) {
 
 func (u *upload) copy(piece []byte) (readErr, writeErr error) {
 	for left := u.left.Load(); left > 0; {
-		n, err := u.body.Read(piece[:min(left, MaxBuffered)])
+		n, err := u.body.Read(piece[:min(left, int64(len(piece)))])
 		if left = u.left.Add(-int64(n)); err != nil && left > 0 {
 			return unexpectedEOF(err), nil
 		}
-		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))
-		if _, err := u.net.Write(piece[:n]); err != nil {
+		if err := u.write(piece[:n]); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
+}
+
+// write writes p. The timeout applies to each MaxBuffered bytes.
+func (u *upload) write(p []byte) error {
+	for len(p) > 0 {
+		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))
+		n, err := u.net.Write(p)
+		if err != nil && (n < MaxBuffered || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 // isDone reports whether the upload has ended.
