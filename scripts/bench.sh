@@ -17,9 +17,10 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
   shapes    certgate beside nginx and HAProxy, which check nothing, for each kind
             of traffic: requests a second, CPU per request, peak memory, context
             switches. A gateway is started anew for each measurement. Ratios are
-            to nginx in the same round. Unless a row says something else, POST
-            /events of 120 bytes, flat out over 16 connections, each of which
-            carries the certificates of 16 clients in turn. The rows:
+            to nginx in the same round. Unless a row says something else, the
+            requests are POST /events of 120 bytes at full load over 16
+            connections, each of which carries the certificates of 16 clients in
+            turn. The rows:
               mixed         as described
               one           all connections carry one client
               fixed         each connection carries its own client
@@ -34,46 +35,48 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
   calls     the row mixed, or --rows: system calls per request by strace, and
             instructions and cache misses where perf can count them.
   gateways  POST /events of 120 bytes with an RSA-2048 certificate in the header,
-            through each gateway in turn, round by round. Requests a second and
-            CPU per 1,000 requests flat out (wrk); latency at 2,000 requests a
-            second, counted from when each was due (open loop); peak memory.
+            through each gateway in turn, round by round. Requests per second
+            and CPU per 1,000 requests at full load (wrk); latency at 2,000
+            requests per second, counted from the scheduled time of each request
+            (open loop); peak memory.
               nginx         plain proxy_pass, checks nothing
-              nginx-lua     our job in Lua, the certificate remembered
+              nginx-lua     the checks of certgate in Lua, with a cache
               haproxy       checks nothing
               caddy         checks nothing
               reverseproxy  Go's httputil.ReverseProxy, checks nothing
-              certgate      every check on, one log line a request
-            All are first asked whether they forward what they should, and those
-            who do our job whether they identify, strip and refuse; the upstream
-            counts along. Ratios are to the first row, round by round.
-  flood     good requests, 500 a second from 127.0.0.1, through certgate while 64
-            connections from 127.0.0.2 send bad credentials flat out, from one
-            source and, by X-Forwarded-For, from 1,000: forged certificates, each
-            another; forged certificates of the most expensive form; forged
-            signatures of a P-384 key. Then forged certificates with
-            AUTH_FAILURE_RATE off. Ratios are to the same gateway without a flood.
-  growth    certgate flat out with 1 to 100,000 certificates in turn, with 1 to
-            10,000 rules, with 16 to 10,000 connections, all of them in turn and
-            then 16 of them busy, and with 1 to 64 addresses of the upstream.
+              certgate      all checks, one log line for each request
+            Before the measurement each gateway must forward a valid request.
+            nginx-lua and certgate must also send the client's name, delete
+            forged headers and refuse a forged certificate. The upstream counts
+            the requests. Ratios are to the first row in the same round.
+  flood     500 valid requests per second from 127.0.0.1 through certgate while 64
+            connections from 127.0.0.2 send bad credentials at full load, from
+            one source and, by X-Forwarded-For, from 1,000: different forged
+            certificates; forged certificates of the most expensive form; forged
+            signatures of a P-384 key. Then forged certificates without
+            AUTH_FAILURE_RATE. Ratios are to the same gateway without a flood.
+  growth    certgate at full load with 1 to 100,000 certificates in turn, with 1
+            to 10,000 rules, with 16 to 10,000 connections (all of them in turn,
+            then 16 of them busy), and with 1 to 64 addresses of the upstream.
 
 The gateway has core 0; load and upstream share core 1. All traffic stays on the
 loopback interface, on free ports. The configurations are in scripts/bench/, the
 programs in test/bench/. Machines are noisy: compare the ratios of one run, not
-the figures of two. Other variables of certgate's are passed on to it, to compare
-settings. The defaults take about eight minutes, and shapes with --rounds 3
+the figures of two. Environment variables of certgate are passed on to it, to
+compare settings. The defaults take about eight minutes, and shapes with --rounds 3
 --seconds 2 about nine.
 
   --rounds       interleaved rounds, default 5
   --seconds      of each load in each round, default 3
   --connections  kept-alive connections of the load, default 16
-  --only         these gateways, with commas between; default: all there are
+  --only         these gateways, separated by commas; default: all installed ones
   --rows         of shapes and calls; default: all of shapes, and mixed of calls
   --busy         shapes beside a process on core 1 that needs the caches of the
                  machine
   --profile      write CPU profiles of certgate for shapes, DIR/ROW.pprof, for go
-                 tool pprof; the last round stays
-  --changing     flat out, each request has another query and another traceparent;
-                 without, all are the same
+                 tool pprof; each round overwrites that of the previous one
+  --changing     at full load, each request has a different query and traceparent;
+                 otherwise all requests are the same
 
 Needs two cores, Go, nginx, openssl, curl, taskset (util-linux), pgrep (procps),
 for gateways wrk, and for calls strace. A gateway that is not installed is left

@@ -60,7 +60,7 @@ sign() {
 # forged changes one character of the signature in the fields of a signed request.
 forged() { sed -E '/^Signature:/ { s/(.{40})A/\1B/; t; s/(.{40})./\1A/ }'; }
 
-# flood NAME KIND SOURCES SECONDS begins to send forged credentials flat out. It is
+# flood NAME KIND SOURCES SECONDS starts sending forged credentials at full load. It is
 # nice to the good load on its core: the gateway is to be measured, not the scheduler.
 flood() {
   local path=/events flags=(-forge -header-file "$dir/header.der")

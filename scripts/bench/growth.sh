@@ -16,7 +16,7 @@ table_growth() {
     for n in 16 1000 10000; do grow_idle "$n"; done
     for n in 1 8 64; do grow_addresses "$n"; done
   done
-  print_table "certgate as things grow in number, flat out:" \
+  print_table "certgate with growing numbers, at full load:" \
     'rps:requests/s:%.0f:ratio' 'cpu:CPU ms per 1,000:%.1f:ratio' 'memory:peak MiB:%.0f'
 }
 

@@ -21,7 +21,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# free_port prints a port that nobody listens on just now.
+# free_port prints a free port.
 free_port() {
   local port
   for _ in {1..50}; do

@@ -61,8 +61,8 @@ func TestSchedule(t *testing.T) {
 		{"the last one that comes due", newSchedule(500, time.Second, 0), 499, time.Hour, 998 * time.Millisecond, false, 500},
 		{"all are over", newSchedule(500, time.Second, 0), 500, 0, time.Second, true, 500},
 		{"fewer requests than time", newSchedule(500, time.Second, 10), 10, 0, 20 * time.Millisecond, true, 10},
-		{"flat out is due now", newSchedule(0, time.Second, 10), 3, time.Millisecond, time.Millisecond, false, 10},
-		{"flat out ends with the time", newSchedule(0, time.Second, 10), 3, time.Second, time.Second, true, 10},
+		{"at full load the next request is due now", newSchedule(0, time.Second, 10), 3, time.Millisecond, time.Millisecond, false, 10},
+		{"full load ends with the time", newSchedule(0, time.Second, 10), 3, time.Second, time.Second, true, 10},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

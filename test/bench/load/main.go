@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command load sends requests to a gateway on the loopback interface, at a fixed
-// rate or flat out, and prints one line about the answers.
+// rate or at full load, and prints one line about the answers.
 //
 // At a fixed rate the load is open loop: request i is due at start + i/rate
 // whatever became of those before, and its latency counts from then. A gateway
@@ -83,7 +83,7 @@ func parse(arguments []string) (settings, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	target := flags.String("url", "", "`URL` to send to: http, a loopback IPv4 address, a port and a path")
 	from := flags.String("from", "127.0.0.1", "loopback `address` that the connections come from")
-	rate := flags.Float64("rate", 0, "requests a second, open loop; 0 is flat out, each connection with one in flight")
+	rate := flags.Float64("rate", 0, "requests a second, open loop; 0 is full load: each connection has one request in flight")
 	duration := flags.Duration("duration", 3*time.Second, "of the load; then up to 5s for what is in flight")
 	count := flags.Int("requests", 0, "stop after so many requests even before the duration is over; 0 is no limit")
 	flags.IntVar(&s.connections, "connections", 16, "kept-alive connections that share the load")

@@ -9,7 +9,7 @@ import (
 
 // A schedule says when each request is due, counted from the start.
 type schedule struct {
-	rate  float64       // requests a second; 0 is flat out
+	rate  float64       // requests a second; 0 is full load
 	end   time.Duration // nothing becomes due after it
 	total int           // nor any request beyond these
 }
