@@ -79,6 +79,8 @@ type Record struct {
 	// WouldRefuse is the reason for which the request would be refused if proof were
 	// required instead of observed, or empty.
 	WouldRefuse refusal.Reason
+	// Next states how the next rules would change the decision, or is empty.
+	Next gate.Change
 
 	Status            int
 	Duration          time.Duration
@@ -90,7 +92,7 @@ type Record struct {
 // another check refused the certificate.
 func (rec *Record) ApplyDecision(d *gate.Decision) {
 	rec.Client = d.Client.Name()
-	rec.Rule = d.Rule
+	rec.Rule, rec.Next = d.Rule, d.Next
 	if d.WouldRefuse != nil {
 		rec.WouldRefuse, rec.Detail = d.WouldRefuse.Reason, d.WouldRefuse.Detail
 	}

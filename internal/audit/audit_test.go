@@ -326,8 +326,8 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // and detail of an observed failure, and no value of Auth.
 func TestApplyDecision(t *testing.T) {
 	var rec audit.Record
-	rec.ApplyDecision(&gate.Decision{Auth: gate.Bearer, WouldRefuse: refusal.New(refusal.ProofExpired, "too late")})
-	if want := (audit.Record{WouldRefuse: refusal.ProofExpired, Detail: "too late"}); rec != want {
+	rec.ApplyDecision(&gate.Decision{Auth: gate.Bearer, WouldRefuse: refusal.New(refusal.ProofExpired, "too late"), Next: gate.NextRefuses})
+	if want := (audit.Record{WouldRefuse: refusal.ProofExpired, Detail: "too late", Next: gate.NextRefuses}); rec != want {
 		t.Errorf("record %+v, want %+v", rec, want)
 	}
 }

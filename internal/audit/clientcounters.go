@@ -15,6 +15,9 @@ type clientLabels struct{ client, label string }
 // the vector is slower. It is safe for concurrent use.
 type clientCounters struct {
 	vector *prometheus.CounterVec
+	// most is the number of pairs of labels after which further clients are counted
+	// together, with an empty name. 0 means no limit.
+	most int
 
 	mu       sync.RWMutex
 	counters map[clientLabels]prometheus.Counter
@@ -30,8 +33,12 @@ func newClientCounters(factory promauto.Factory, opts prometheus.CounterOpts, la
 func (c *clientCounters) count(k clientLabels) {
 	c.mu.RLock()
 	counter, ok := c.counters[k]
+	isFull := c.most > 0 && len(c.counters) >= c.most
 	c.mu.RUnlock()
 	if !ok {
+		if isFull {
+			k.client = ""
+		}
 		var err error
 		// An error means that a label is not UTF-8. Names of verified clients and of
 		// rules are UTF-8. The request is counted in the other metrics anyway.

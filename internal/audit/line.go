@@ -28,7 +28,7 @@ type textField struct{ key, text string }
 
 // textFields returns the texts in the order of the line, which omits empty texts. The
 // keys are part of the documented log format.
-func (rec *Record) textFields() [17]textField {
+func (rec *Record) textFields() [18]textField {
 	return [...]textField{
 		{"surface", string(rec.Surface)},
 		{"request_id", rec.RequestID},
@@ -42,6 +42,7 @@ func (rec *Record) textFields() [17]textField {
 		{"reason", string(rec.Reason)},
 		{"detail", rec.Detail},
 		{"would_refuse", string(rec.WouldRefuse)},
+		{"next", string(rec.Next)},
 		{"rule", rec.Rule},
 		{"key_id", rec.KeyID},
 		{"serial", rec.Serial},

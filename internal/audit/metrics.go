@@ -14,6 +14,10 @@ import (
 // label even if a caller passes a wrong value.
 const unknown = "unknown"
 
+// maxNextSeries limits the series of certgate_next_rules_total: unlike the other counters of
+// clients it also counts clients that the rules in force refuse.
+const maxNextSeries = 10_000
+
 // outcome is one combination of labels of the request counter.
 type outcome struct {
 	decision Decision
@@ -37,6 +41,7 @@ type metrics struct {
 	durations map[Decision]prometheus.Observer
 	grants    clientCounters
 	proofs    clientCounters
+	next      clientCounters
 	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
 	reloads   reloads
@@ -58,6 +63,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "certgate_client_proofs_total",
 			Help: "Granted requests with a verified or observed signature, by verified client and by the reason for which they would be refused if proof were required; empty if the signature is valid.",
 		}, "would_refuse"),
+		next: newClientCounters(factory, prometheus.CounterOpts{
+			Name: "certgate_next_rules_total",
+			Help: "Requests about which the next rules would decide differently, by verified client and by the change: refuse, allow, proof, rate or rename.",
+		}, "change"),
 		sharedKey: factory.NewCounter(prometheus.CounterOpts{
 			Name: "certgate_legacy_shared_key_requests_total",
 			Help: "Requests, granted or not, with a certificate that contains the master key instead of a key of the client.",
@@ -70,6 +79,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		outcomes:  map[outcome]outcomeCounters{},
 		durations: map[Decision]prometheus.Observer{},
 	}
+	m.next.most = maxNextSeries
 	durations := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "certgate_request_duration_seconds",
 		Help:    "Duration of requests by decision, including the time of the upstream.",
@@ -113,6 +123,9 @@ func (m *metrics) count(rec *Record) {
 	if granted && rec.Client != "" && rec.Rule != "" {
 		m.countGranted(rec)
 	}
+	if rec.Next != "" && rec.Client != "" {
+		m.next.count(clientLabels{rec.Client, knownChange(rec.Next)})
+	}
 }
 
 // countGranted counts a granted request by client, rule and signature.
@@ -130,6 +143,14 @@ func (m *metrics) knownOutcome(o outcome) outcome {
 	}
 	o.reason = m.knownReason(o.reason)
 	return o
+}
+
+// knownChange returns the label of a change, or unknown for an undefined one.
+func knownChange(c gate.Change) string {
+	if !slices.Contains(gate.Changes(), c) {
+		return unknown
+	}
+	return string(c)
 }
 
 // knownReason replaces an undefined reason with unknown.

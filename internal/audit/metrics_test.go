@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
@@ -209,5 +211,54 @@ func TestInFlight(t *testing.T) {
 	b.Leave()
 	if have := value(); have != 1 {
 		t.Errorf("in flight %v, want 1", have)
+	}
+}
+
+// TestNextCounter checks that changes by next rules are counted for verified clients only,
+// with known labels, and also for refused requests.
+func TestNextCounter(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*audit.Record)
+		want   map[string]float64
+	}{
+		{"no change", func(*audit.Record) {}, map[string]float64{}},
+		{"refuse", func(r *audit.Record) { r.Next = gate.NextRefuses }, map[string]float64{"change=refuse client=mail": 1}},
+		{"allow", func(r *audit.Record) { r.Next, r.Decision, r.Rule = gate.NextAllows, audit.Refused, "" }, map[string]float64{"change=allow client=mail": 1}},
+		{"failed", func(r *audit.Record) { r.Next, r.Decision = gate.NextLimitsRate, audit.Failed }, map[string]float64{"change=rate client=mail": 1}},
+		{"no client", func(r *audit.Record) { r.Next, r.Client = gate.NextAllows, "" }, map[string]float64{}},
+		{"no change of ours", func(r *audit.Record) { r.Next = "GET /secret" }, map[string]float64{"change=unknown client=mail": 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(zapcore.InfoLevel, "json")
+			rec := granted()
+			tt.change(rec)
+			b.Record(rec)
+			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_next_rules_total")); diff != "" {
+				t.Errorf("changes (-want +have):\n%s", diff)
+			}
+			if next, _ := b.line(t)["next"].(string); next != string(rec.Next) {
+				t.Errorf("next %q in the line, want %q", next, rec.Next)
+			}
+		})
+	}
+}
+
+// TestNextCounterIsBounded checks that clients beyond the limit are counted together.
+func TestNextCounterIsBounded(t *testing.T) {
+	const most, more = 10_000, 7
+	b := newBench(zapcore.FatalLevel, "json")
+	rec := granted()
+	rec.Next = gate.NextRefuses
+	for range 2 { // the known clients stay
+		for i := range most + more {
+			rec.Client = fmt.Sprint("client-", i)
+			b.Record(rec)
+		}
+	}
+	counters := b.counters(t, "certgate_next_rules_total")
+	if n := len(counters); n != most+1 || counters["change=refuse client="] != 2*more || counters["change=refuse client=client-0"] != 2 {
+		t.Errorf("%d series, %v and %v, want %d with %d requests of the clients beyond them", n, counters["change=refuse client="], counters["change=refuse client=client-0"], most+1, 2*more)
 	}
 }

@@ -13,6 +13,8 @@ const (
 	Keys  Source = "keys"  // the keyring
 	Rules Source = "rules" // the access rules with the deny list
 	CRLs  Source = "crls"  // the revocation lists
+	// NextRules has the rules that are compared with the rules in force.
+	NextRules Source = "next_rules"
 
 	AssertionKeys Source = "assertion_keys" // the keys of signed assertions
 	// UpstreamCA has the CAs that may issue the upstream's certificate.
@@ -75,7 +77,7 @@ func newReloads(factory promauto.Factory) reloads {
 		}),
 		sources: map[Source]reload{},
 	}
-	for _, s := range []Source{Keys, Rules, CRLs, AssertionKeys, UpstreamCA, UpstreamCertificate} {
+	for _, s := range []Source{Keys, Rules, NextRules, CRLs, AssertionKeys, UpstreamCA, UpstreamCertificate} {
 		r.sources[s] = r.resolve(s)
 	}
 	return r

@@ -1,5 +1,7 @@
 package access
 
+import "time"
+
 // Prediction is the decision of a policy that is not in force. It is not a [Grant], so no
 // request can be forwarded because of it. The zero value is a refusal.
 type Prediction struct {
@@ -29,4 +31,26 @@ func (p Prediction) Proof() Proof {
 		return ProofUnsaid
 	}
 	return p.rule.proof
+}
+
+// Take takes a token of the predicting policy as [Grant.Take] does, and reports whether there
+// was one. It is false for a refusal.
+func (p Prediction) Take(now time.Time) bool {
+	if p.rule == nil {
+		return false
+	}
+	return p.rule.limiter == nil || p.rule.limiter.take(p.client, now) <= 0
+}
+
+// KeepsRate reports whether the predicting policy would count the request in the bucket of
+// the grant if it replaced the policy in force: the client and the name, rate and burst of
+// the rule are equal. See [Policy.After].
+func (p Prediction) KeepsRate(g Grant) bool {
+	if p.rule == nil || g.rule == nil || p.client != g.client.Name() || p.rule.name != g.rule.name {
+		return false
+	}
+	if p.rule.limiter == nil || g.rule.limiter == nil {
+		return p.rule.limiter == g.rule.limiter
+	}
+	return p.rule.limiter.rate == g.rule.limiter.rate
 }

@@ -30,6 +30,8 @@ type Gate struct {
 	// request and the client's name. It returns the refusal or replaces it, and may delay
 	// its caller. Nil returns the refusal at once.
 	Throttle func(source netip.Addr, client string, refusal error) error
+	// Next holds the rules that are compared with Policy. Nil compares nothing.
+	Next *NextRules
 }
 
 // Identifier returns the client of a credential at the time now. [Verification] verifies the
@@ -62,7 +64,10 @@ type Identification struct {
 	// SignedClient is the client name in the certificate that Signed describes, or "" if
 	// the certificate has no valid name. It is for the log: the client was refused.
 	SignedClient string
-	Err          error
+	// NextName is the name of the client under the next rules, or "" if they refuse the
+	// certificate. It is for the comparison with the next rules only.
+	NextName string
+	Err      error
 }
 
 // Request holds everything that a decision depends on.
@@ -140,24 +145,34 @@ type Decision struct {
 	// WouldRefuse is the refusal that proof: require would have caused, if proof is only
 	// observed, and nil otherwise.
 	WouldRefuse *refusal.Error
-	Grant       access.Grant
-	Refusal     *refusal.Error
+	// Next states how the next rules would change the decision. It is for the log.
+	Next    Change
+	Grant   access.Grant
+	Refusal *refusal.Error
+
+	nextName string // see [Identification]
 }
 
 // Decide runs the checks and stops at the first refusal. An allowed request takes one token
-// of its rule's rate. A refused request takes none.
+// of its rule's rate. A refused request takes none. The comparison with the next rules follows
+// the decision and has no influence on it.
 func (g *Gate) Decide(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
-	if err := g.decide(&r, &d); err != nil {
+	err := g.decide(&r, &d)
+	granted := d.Grant
+	if err != nil {
 		d.Grant = access.Grant{}
 		d.Refusal = asRefusal(err)
+	}
+	if g.Next != nil {
+		d.Next = g.compare(&r, d, granted)
 	}
 	return d
 }
 
 // Admit runs the checks that identify the client, and the deny list. It checks no rule and
-// takes no token. The gateway uses it for requests that it serves itself. The Grant is never
-// valid, so the request cannot be forwarded. Refusal is nil if the client is verified and not denied.
+// takes no token. The gateway uses it for requests that it serves itself. They are not compared
+// with the next rules. The Grant is never valid, so the request cannot be forwarded. Refusal is nil if the client is verified and not denied.
 func (g *Gate) Admit(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	err := g.identify(&r, &d)
@@ -216,7 +231,7 @@ func (g *Gate) identify(r *Request, d *Decision) (err error) {
 	}
 	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
 	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
-	d.Signed, d.SignedClient = found.Signed, found.SignedClient
+	d.Signed, d.SignedClient, d.nextName = found.Signed, found.SignedClient, found.NextName
 	return found.Err
 }
 

@@ -36,9 +36,9 @@ type SignaturePolicy struct {
 	Observer func(source netip.Addr, client string, check func() error) error
 }
 
-// required returns the setting of the rule, or the default.
-func (p *SignaturePolicy) required(g access.Grant) access.Proof {
-	return cmp.Or(g.Proof(), p.Default, access.ProofOff) // ProofUnsaid is the zero value
+// required returns the setting of a rule, or the default.
+func (p *SignaturePolicy) required(rule access.Proof) access.Proof {
+	return cmp.Or(rule, p.Default, access.ProofOff) // ProofUnsaid is the zero value
 }
 
 // LooksAtSignatures reports whether the gateway verifies signatures of this request, with any
@@ -58,7 +58,7 @@ func (p *SignaturePolicy) callGuard(source netip.Addr, client string, check func
 // signature it records the refusal and allows the request. An error of reading the body
 // is reported when the request is forwarded.
 func (g *Gate) prove(r *Request, d *Decision) error {
-	d.Proof = g.Signatures.required(d.Grant)
+	d.Proof = g.Signatures.required(d.Grant.Proof())
 	if d.Proof == access.ProofOff || r.Auth == MTLS {
 		return nil
 	}

@@ -17,6 +17,8 @@ type Verification struct {
 	Names *identity.Reader
 	// MaxCredentialBytes is the longest header value in bytes. 0 accepts none.
 	MaxCredentialBytes int
+	// Next determines the name under the next rules. Nil determines none.
+	Next *NextIdentity
 }
 
 // Identify parses the certificate, verifies it and returns the client in it. The source of
@@ -30,6 +32,9 @@ func (v Verification) Identify(claim Claim, now time.Time) (found Identification
 	}
 	found.Last = Trust
 	verified, err := v.Verifier.Verify(chain.Leaf, now, chain.Intermediates...)
+	if v.Next != nil {
+		found.NextName = v.Next.name(chain, verified, err, now)
+	}
 	if err != nil {
 		found.Err = err
 		found.Signed = trust.RefusedCertificate(found.Err)

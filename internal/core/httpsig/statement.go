@@ -59,12 +59,18 @@ type taggedSignature struct {
 	signature []byte
 }
 
+// HasSignature reports whether a message has a signature field, whose content may be invalid.
+// Without one, verifying the message ends with the reason ProofMissing.
+func HasSignature(h http.Header) bool {
+	return !isBlank(h[headers.SignatureInput]) || !isBlank(h[headers.Signature])
+}
+
 // findTagged parses Signature-Input and Signature (RFC 9421, section 4) and returns the
 // signature with certgate's tag.
 func findTagged(h http.Header) (taggedSignature, error) {
 	inputs, signatures := h[headers.SignatureInput], h[headers.Signature]
 	switch {
-	case isBlank(inputs) && isBlank(signatures):
+	case !HasSignature(h):
 		return taggedSignature{}, refusal.New(refusal.ProofMissing, "want a signature, found none")
 	case isBlank(inputs):
 		return taggedSignature{}, refusal.New(refusal.ProofMalformed, "want Signature-Input with Signature, found none")

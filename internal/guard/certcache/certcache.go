@@ -68,24 +68,25 @@ func (c *Cache) digestOf(value string) digest {
 // parsed certificate, which would need several times its memory.
 type entry struct {
 	client      identity.Client
-	isPrintable bool // the value is printable ASCII
+	nextName    string // see [gate.Identification]
+	isPrintable bool   // the value is printable ASCII
 }
 
-func newEntry(value string, client identity.Client) entry {
+func newEntry(value string, result gate.Identification) entry {
 	unprintable := func(c rune) bool { return c < ' ' || c > '~' }
-	return entry{client, !strings.ContainsFunc(value, unprintable)}
+	return entry{result.Client, result.NextName, !strings.ContainsFunc(value, unprintable)}
 }
 
 func (e entry) validAt(now time.Time) bool { return e.client.Certificate().ValidAt(now) }
 
 // result returns the identification of the client. Every successful one has this form.
 func (e entry) result() gate.Identification {
-	return gate.Identification{Last: gate.Identity, Certificate: e.client.Certificate(), Client: e.client}
+	return gate.Identification{Last: gate.Identity, Certificate: e.client.Certificate(), Client: e.client, NextName: e.nextName}
 }
 
 // weight returns the approximate memory of an entry in bytes.
 func weight(_ digest, e entry) uint32 {
-	return uint32(perEntry + len(e.client.Name()) + e.client.Certificate().Size()) //nolint:gosec // far below 4 GiB
+	return uint32(perEntry + len(e.client.Name()) + len(e.nextName) + e.client.Certificate().Size()) //nolint:gosec // far below 4 GiB
 }
 
 // New returns an empty cache in front of inner, which is required.
@@ -121,7 +122,7 @@ func (c *Cache) Identify(claim gate.Claim, now time.Time) gate.Identification {
 	}
 	result := c.inner.Identify(claim, now)
 	if result.Err == nil && c.countSpelling(result.Client) {
-		e := newEntry(value, result.Client)
+		e := newEntry(value, result)
 		c.cache.Set(key, e)
 		c.recents.offer(value, key, e)
 	}
