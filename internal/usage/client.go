@@ -69,7 +69,19 @@ func isAccepted(rec *audit.Record) bool { return rec.Auth != "" && rec.Serial !=
 
 // showsProof reports whether the signature of a granted request was verified or observed.
 func showsProof(rec *audit.Record) bool {
-	return rec.Rule != "" && (rec.WouldRefuse != "" || rec.Auth == gate.Signed)
+	return isGranted(rec) && rec.Rule != "" && (rec.WouldRefuse != "" || rec.Auth == gate.Signed)
+}
+
+// unknown replaces an undefined reason. It bounds the counters of a client even if a caller
+// passes a wrong value.
+const unknown refusal.Reason = "unknown"
+
+// defined returns a reason, and unknown for an undefined one.
+func defined(r refusal.Reason) refusal.Reason {
+	if r != "" && !r.Known() {
+		return unknown
+	}
+	return r
 }
 
 // counters are the counters of one request. Those that do not apply are nil.
@@ -118,13 +130,16 @@ func (c *client) counters(rec *audit.Record, ms int64, in *inForce) (n counters,
 		if n.grant = c.grants[rec.Rule]; n.grant == nil {
 			return n, false
 		}
-		if showsProof(rec) {
-			if n.proof = c.proofs[rec.WouldRefuse]; n.proof == nil {
-				return n, false
-			}
+	}
+	if showsProof(rec) {
+		if n.proof = c.proofs[defined(rec.WouldRefuse)]; n.proof == nil {
+			return n, false
 		}
-	} else if n.refused = c.refusals[rec.Reason]; n.refused == nil {
-		return n, false
+	}
+	if rec.Decision == audit.Refused {
+		if n.refused = c.refusals[defined(rec.Reason)]; n.refused == nil {
+			return n, false
+		}
 	}
 	if !isAccepted(rec) {
 		return n, true
@@ -143,15 +158,14 @@ func (c *client) counters(rec *audit.Record, ms int64, in *inForce) (n counters,
 
 // prepare creates the counters of a request that do not exist yet.
 func (c *client) prepare(rec *audit.Record, ms int64, in *inForce) {
-	if isGranted(rec) {
-		if c.grants[rec.Rule] == nil {
-			c.grants[strings.Clone(rec.Rule)] = &grantCount{rule: in.rules[rec.Rule]}
-		}
-		if showsProof(rec) && c.proofs[rec.WouldRefuse] == nil {
-			c.proofs[rec.WouldRefuse] = new(atomic.Uint64)
-		}
-	} else if c.refusals[rec.Reason] == nil {
-		c.refusals[rec.Reason] = new(refusalCount)
+	if isGranted(rec) && c.grants[rec.Rule] == nil {
+		c.grants[strings.Clone(rec.Rule)] = &grantCount{rule: in.rules[rec.Rule]}
+	}
+	if reason := defined(rec.WouldRefuse); showsProof(rec) && c.proofs[reason] == nil {
+		c.proofs[reason] = new(atomic.Uint64)
+	}
+	if reason := defined(rec.Reason); rec.Decision == audit.Refused && c.refusals[reason] == nil {
+		c.refusals[reason] = new(refusalCount)
 	}
 	if !isAccepted(rec) || c.certificate(rec) != nil {
 		return

@@ -11,7 +11,7 @@ const inUse = 24 * time.Hour
 
 // Snapshot returns a copy of the inventory.
 func (s *Store) Snapshot() Snapshot {
-	now := s.now()
+	now := s.now().UTC()
 	snap := Snapshot{Time: now, Since: s.since, Replicas: 1, Forgotten: s.forgotten.Load()}
 	snap.Clients = s.collectClients(now)
 	in := s.inForce.Load()

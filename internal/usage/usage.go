@@ -85,7 +85,7 @@ type ruleUse struct {
 func New(o Options) *Store { return newStore(o, MaxClients) }
 
 func newStore(o Options, capacity int) *Store {
-	s := &Store{now: o.Now, rates: o.Rates, since: o.Now(), seed: maphash.MakeSeed(), capacity: capacity}
+	s := &Store{now: o.Now, rates: o.Rates, since: o.Now().UTC(), seed: maphash.MakeSeed(), capacity: capacity}
 	s.verified, s.unverified = newRefusalList(), newRefusalList()
 	if s.rates == nil {
 		s.rates = func(time.Time) func(rule, client string) (float64, bool) {
@@ -99,28 +99,35 @@ func newStore(o Options, capacity int) *Store {
 	return s
 }
 
-// Configure sets the keys and rules in force, in their order. The use of keys and rules
+// Configure sets the keys and rules in force, in their order. Repeated names count once. The use of keys and rules
 // that were in force before is kept. The use of other keys and rules is dropped, with the
 // certificates that those keys signed.
 func (s *Store) Configure(keyIDs, ruleNames []string) {
 	s.admission.Lock()
 	defer s.admission.Unlock()
 	old := s.inForce.Load()
-	next := &inForce{keyIDs: keyIDs, ruleNames: ruleNames, keys: map[string]*keyUse{}, rules: map[string]*ruleUse{}}
-	for _, id := range keyIDs {
-		if next.keys[id] = old.keys[id]; next.keys[id] == nil {
-			next.keys[id] = &keyUse{since: s.now()}
-		}
-	}
-	for _, name := range ruleNames {
-		if next.rules[name] = old.rules[name]; next.rules[name] == nil {
-			next.rules[name] = &ruleUse{}
-		}
-	}
+	next := &inForce{}
+	next.keyIDs, next.keys = keep(keyIDs, old.keys, func() *keyUse { return &keyUse{since: s.now().UTC()} })
+	next.ruleNames, next.rules = keep(ruleNames, old.rules, func() *ruleUse { return &ruleUse{} })
 	s.inForce.Store(next)
 	for i := range s.shards {
 		s.shards[i].apply(next)
 	}
+}
+
+// keep returns the names without repetitions, and for each name the old value or a new one.
+func keep[V any](names []string, old map[string]*V, create func() *V) (distinct []string, values map[string]*V) {
+	values = make(map[string]*V, len(names))
+	for _, name := range names {
+		if values[name] != nil {
+			continue
+		}
+		distinct = append(distinct, name)
+		if values[name] = old[name]; values[name] == nil {
+			values[name] = create()
+		}
+	}
+	return distinct, values
 }
 
 // apply applies a new configuration to the clients.
@@ -207,5 +214,5 @@ func timeOf(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
-	return time.UnixMilli(ms)
+	return time.UnixMilli(ms).UTC()
 }

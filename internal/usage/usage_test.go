@@ -195,7 +195,7 @@ func TestConfigure(t *testing.T) {
 	s.Observe(allowed("mail", time.Second))
 	s.Observe(with(allowed("mail", 2*time.Second), func(r *audit.Record) { r.KeyID, r.Serial, r.Rule = "new", "02", "reports" }))
 	c.now = noon.Add(time.Hour)
-	s.Configure([]string{"new", "newest"}, []string{"reports", "more"})
+	s.Configure([]string{"new", "newest", "new"}, []string{"reports", "more"})
 	s.Observe(with(allowed("mail", 3*time.Second), func(r *audit.Record) { r.KeyID, r.Serial, r.Rule = "new", "02", "reports" }))
 	snap := s.Snapshot()
 	wantKeys := []Key{
