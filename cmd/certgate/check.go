@@ -35,6 +35,8 @@ func (checkCommand) Help() string {
 not start the gateway. The exit code is 0 if the configuration is valid, and 2 if it has
 faults. All faults are printed on standard error or, with --json, in the JSON. The
 digests are those that certgate serve logs with "configuration in force" and "reloaded".
+Next rules (ACCESS_RULES_NEXT, ACCESS_RULES_NEXT_FILE) are compared with the rules in force;
+an error in their file is a fault here, and does not prevent certgate serve from starting.
 
 With --probe, each upstream address gets one GET request without an identity, for
 UPSTREAM_HEALTH_PATH or "/". The exit code is 1 if an address does not respond, or if TLS
@@ -59,6 +61,7 @@ type checkReport struct {
 	Denied   int          `json:"denied"`
 	CRLs     int          `json:"revocation_lists"`
 	Signing  int          `json:"assertion_keys"`
+	Next     *checkNext   `json:"next"` // null without next rules
 	Identity string       `json:"identity"`
 	Scoped   int          `json:"keys_with_listed_clients"` // keys that may not issue every name
 	Upstream string       `json:"upstream"`
@@ -99,7 +102,7 @@ func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 		r.Keys, r.Rules, r.Denied, r.CRLs = len(c.Keyring.Anchors()), c.Rules.RuleCount, c.Rules.DenyCount, len(c.CRLs)
 		r.Require, r.Observe = countProofRules(c)
 		r.Identity, r.Scoped = string(c.Identity), countScopedKeys(c)
-		r.Signing = len(c.AssertionKeys)
+		r.Signing, r.Next = len(c.AssertionKeys), newCheckNext(c)
 		r.Upstream, r.Digests = c.UpstreamURL(), newCheckDigests(c)
 	}
 	return r
@@ -161,6 +164,9 @@ func (r checkReport) signingSummary() (number, digest string) {
 // Run checks the configuration and prints the report.
 func (k checkCommand) Run(ctx context.Context, env environment) error {
 	c, err := loadConfig(env)
+	if err == nil && len(c.NextFaults) > 0 {
+		err = usageError{fmt.Errorf("the next rules are invalid:\n%w", &config.Error{Faults: c.NextFaults})}
+	}
 	if err != nil {
 		if k.JSON {
 			return printFaults(env, err)
@@ -192,6 +198,7 @@ func (r checkReport) text() string {
 	fmt.Fprintf(&b, "ok: %s, %s%s, %d denied, %s%s, upstream %s\n%sdigests: keys %s, rules %s, denials %s, crls %s%s\n",
 		count(r.Keys, "key"), count(r.Rules, "rule"), r.proofSummary(), r.Denied, count(r.CRLs, "revocation list"), signing, r.Upstream, r.identitySummary(),
 		r.Digests.Keys, r.Digests.Rules, r.Digests.Denials, r.Digests.CRLs, signingDigest)
+	b.WriteString(r.nextSummary())
 	for _, p := range r.Probes {
 		fmt.Fprintf(&b, "probe: %s: %s\n", p.Upstream, p.text())
 	}

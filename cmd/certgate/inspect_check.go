@@ -36,7 +36,7 @@ func loadGatewayConfig(env environment) (gatewayConfig, error) {
 	keys, denyList := isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")
 	if !keys {
 		env.environ = slices.DeleteFunc(slices.Clone(env.environ), func(variable string) bool {
-			return strings.HasPrefix(variable, "ACCESS_RULES=") || strings.HasPrefix(variable, "ACCESS_RULES_FILE=")
+			return strings.HasPrefix(variable, "ACCESS_RULES") // the next rules may list keys, too
 		})
 	}
 	conf, err := loadConfig(env, key, unusedRules(), unusedUpstream())

@@ -56,6 +56,12 @@ type Config struct {
 	Rules       rules.Document
 	RulesFile   string // the file that contained the rules, or empty
 
+	// Next has the rules that decisions are compared with, or nil.
+	Next       *rules.Document
+	NextFile   string           // the file of the next rules, which may be missing, or empty
+	NextText   regularfile.File // the content of NextFile
+	NextFaults []Fault          // in NextFile; there are no next rules then
+
 	FailureRate int // failures per second and source; 0 means no limit
 
 	Proof access.Proof // for rules without a proof field; never empty
@@ -68,7 +74,7 @@ type Config struct {
 	// RedisRemember makes the process store nonces itself while Redis is unreachable.
 	RedisRemember bool
 
-	// FileSums has the SHA-256 of each file that contained the keyring, the rules, a
+	// FileSums has the SHA-256 of each file that contained the keyring, rules, a
 	// revocation list or the assertion keys, by file name.
 	FileSums map[string][sha256.Size]byte
 
@@ -170,6 +176,7 @@ func Load(environ map[string]string) (Config, error) {
 		LogFormat:          string(v.LogFormat),
 		LogFailure:         string(v.LogFailure),
 	}
+	l.loadNextRules(v, &c)
 	l.loadAssertions(v, &c)
 	c.FileSums, c.CRLTexts, c.Settings = l.sums, l.crlTexts, l.settings(v)
 	l.checkRelations(v)
@@ -210,6 +217,8 @@ func (c Config) UpstreamURL() string {
 // Verifier returns a verifier with the keyring, deny list, limits and revocation lists
 // of the configuration. It does not change with the configuration: after a reload the
 // caller requests another one. The verifier of the zero Config trusts no certificate.
-func (c Config) Verifier() *trust.Verifier {
-	return trust.NewVerifier(c.Keyring, c.Rules.Revocations, c.Limits).WithCRLs(c.CRLs, c.CRLStaleOK)
+func (c Config) Verifier() *trust.Verifier { return c.verifierWith(c.Rules.Revocations) }
+
+func (c Config) verifierWith(denied *trust.Revocations) *trust.Verifier {
+	return trust.NewVerifier(c.Keyring, denied, c.Limits).WithCRLs(c.CRLs, c.CRLStaleOK)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"strings"
 
@@ -99,33 +100,39 @@ func (l *loader) crls(v variables, ring *trust.Keyring) []*trust.CRL {
 	return lists
 }
 
-// rules parses the rules and compares them with the keyring, which is nil if it has a
+// rules returns the rules in force. They have to fit the keyring, which is nil if it has a
 // fault.
 func (l *loader) rules(v variables, ring *trust.Keyring) rules.Document {
 	text, variable, ok := l.readText(textSource{"ACCESS_RULES", v.AccessRules, v.AccessRulesFile, maxRuleFile})
 	if !ok {
 		return rules.Document{}
 	}
-	name := variable
-	if v.AccessRulesFile != "" {
-		name = string(v.AccessRulesFile)
-	}
-	document, err := parseRules(name, text, identity.Source(v.Identity))
+	name := cmp.Or(string(v.AccessRulesFile), variable)
+	document, faults := l.parseDocument(variable, regularfile.File{Name: name, Text: text}, v, ring)
+	l.faults = append(l.faults, faults...)
+	return document
+}
+
+// parseDocument parses rules and compares them with the keyring. It returns the zero value
+// and the faults of the variable if there are any.
+func (l *loader) parseDocument(variable string, file regularfile.File, v variables, ring *trust.Keyring) (rules.Document, []Fault) {
+	document, err := parseRules(file.Name, file.Text, identity.Source(v.Identity))
 	if l.hasFault("AUTH_IDENTITY") { // do not report names that may be valid with another value
 		for _, source := range identity.Sources() {
-			if document, err = parseRules(name, text, source); err == nil {
-				return document
+			if document, err = parseRules(file.Name, file.Text, source); err == nil {
+				return document, nil
 			}
 		}
 	}
 	if err == nil && ring != nil {
 		err = document.CheckAnchors(ring)
 	}
-	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			l.addFault(variable, line)
-		}
-		return rules.Document{}
+	if err == nil {
+		return document, nil
 	}
-	return document
+	var faults []Fault
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		faults = append(faults, Fault{Variable: variable, Problem: line})
+	}
+	return rules.Document{}, faults
 }

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Part describes one part of the configuration that decisions depend on. Operators
+// Part describes one part of the configuration that decisions, or comparisons, depend on. Operators
 // compare its digest between gateways.
 type Part struct {
-	Name   string // "keys", "rules", "denials", "crls" or "assertion_keys"
+	Name   string // "keys", "rules", "denials", "crls", "next_rules", "next_denials" or "assertion_keys"
 	Count  int
 	Digest string // of the meaning of the content, 16 hex digits
 }
 
 // Inventory returns the parts of the configuration that decisions depend on: keys,
-// rules, deny list and revocation lists, in this order. The assertion keys follow if
-// there are any. The digest of a part depends on
+// rules, deny list and revocation lists, in this order. Next rules with their deny list and
+// the assertion keys follow if there are any. The digest of a part depends on
 // its meaning: layout, comments, reasons in the deny list and the order of keys, deny
 // list entries and files do not change it. The digest of the revocation lists is an
 // exception and changes with every byte of their files.
@@ -39,6 +39,11 @@ func (c Config) Inventory() []Part {
 		{"rules", c.Rules.RuleCount, digest([]string{c.Rules.RulesDigest})},
 		{"denials", c.Rules.DenyCount, digest(c.Rules.Denials)},
 		{"crls", len(c.CRLs), digest(lists)},
+	}
+	if c.Next != nil {
+		parts = append(parts,
+			Part{"next_rules", c.Next.RuleCount, digest([]string{c.Next.RulesDigest})},
+			Part{"next_denials", c.Next.DenyCount, digest(c.Next.Denials)})
 	}
 	if len(c.AssertionKeys) > 0 {
 		parts = append(parts, Part{"assertion_keys", len(c.AssertionKeys), digest(assertionKeyIDs(c.AssertionKeys))})

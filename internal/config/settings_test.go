@@ -33,6 +33,7 @@ func markedEnvironment(t *testing.T) map[string]string {
 	return map[string]string{
 		"AUTH_PUBLIC_KEY":      "# " + secret + "\n" + string(root.PublicKeyPEM()),
 		"ACCESS_RULES":         "# " + secret + "\n" + goodRules,
+		"ACCESS_RULES_NEXT":    "# " + secret + "\n" + goodRules,
 		"REDIS_URL":            "rediss://user:" + secret + "@redis.internal/1",
 		"UPSTREAM_HEALTH_PATH": "/healthz?token=" + secret,
 		"UPSTREAM_URL":         "https://schedule.internal:8443",
@@ -61,11 +62,11 @@ func markedEnvironment(t *testing.T) map[string]string {
 func TestSettingsHideSecrets(t *testing.T) {
 	environ := markedEnvironment(t)
 	special := map[string]string{
-		"AUTH_PUBLIC_KEY": config.Hidden, "ACCESS_RULES": config.Hidden,
+		"AUTH_PUBLIC_KEY": config.Hidden, "ACCESS_RULES": config.Hidden, "ACCESS_RULES_NEXT": config.Hidden,
 		"REDIS_URL": "rediss://redis.internal:6379/1", "UPSTREAM_HEALTH_PATH": "/healthz",
 	}
 	// The twins of variables above, and lists that need a CA certificate as anchor.
-	unset := map[string]string{"AUTH_PUBLIC_KEY_FILE": "none", "ACCESS_RULES_FILE": "none", "AUTH_CRL_FILE": "none"}
+	unset := map[string]string{"AUTH_PUBLIC_KEY_FILE": "none", "ACCESS_RULES_FILE": "none", "ACCESS_RULES_NEXT_FILE": "none", "AUTH_CRL_FILE": "none"}
 	shown := load(t, environ).Settings
 	var want []config.Setting
 	for _, v := range config.Variables() {

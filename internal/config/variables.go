@@ -38,6 +38,8 @@ type variables struct {
 
 	AccessRules     string   `env:"ACCESS_RULES" unset:"required" want:"YAML rules, here or in ACCESS_RULES_FILE" group:"rules" help:"the access rules and the deny list, YAML"`
 	AccessRulesFile fileName `env:"ACCESS_RULES_FILE" unset:"none" want:"the name of a readable file" group:"rules" help:"a file with the content of ACCESS_RULES, instead of that variable; watched"`
+	NextRules       string   `env:"ACCESS_RULES_NEXT" unset:"none" want:"YAML rules" group:"rules" help:"rules that each request is compared with, without an effect on it; the log and a metric show what would change"`
+	NextRulesFile   fileName `env:"ACCESS_RULES_NEXT_FILE" unset:"none" want:"the name of a file in an existing folder" group:"rules" help:"a file with the content of ACCESS_RULES_NEXT, instead of that variable; watched; without the file there are no next rules, and an error in it is logged"`
 
 	Upstreams          upstreams  `env:"UPSTREAM_URL,required" unset:"required" want:"http:// or https:// with a host and nothing after it, such as http://schedule:8081 (a request keeps its own path), or unix: with the absolute path of a socket, such as unix:/run/schedule.sock; or up to 64 separated by commas, without repetition, all http, all https or all unix" group:"upstream" help:"the addresses of the service, without a path, separated by commas; unix:/run/schedule.sock is a socket on the same machine; an address of the gateway itself is a configuration error"`
 	UpstreamTimeout    timeout    `env:"UPSTREAM_TIMEOUT" envDefault:"30s" want:"a duration above 0, such as 30s" group:"upstream" help:"how long the upstream may take until its response header"`

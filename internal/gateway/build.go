@@ -88,22 +88,23 @@ type Options struct {
 // [Gateway.Run]. To close a gateway without serving, call Run with a cancelled context.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c, registry := o.Config, newRegistry()
+	inUse := usage.New(usage.Options{Now: time.Now})
 	ends := newExpiries(o.Log, registry, time.Now)
 	dial := dialer.New(dialer.Options{Timeout: c.UpstreamTimeout, Verified: ends.observeService}, c.UpstreamSecurity)
 	g := &Gateway{
-		config: c, log: o.Log, registry: registry,
+		config: c, log: o.Log, registry: registry, recorder: audit.New(o.Log, registry, inUse.Observe), usage: inUse,
 		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
 		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,
 		inForce: newInForce(registry),
 	}
-	g.usage = g.newUsage()
-	g.recorder = audit.New(o.Log, registry, g.usage.Observe)
 	g.upstreams = newUpstreamMetrics(g.pool, registry)
 	registerBuild(o.Build, registry)
 	g.publishInventory()
 	for _, s := range g.sources() {
-		g.recorder.LoadedAtStart(s.name)
+		if s.name != audit.NextRules || c.Next != nil {
+			g.recorder.LoadedAtStart(s.name)
+		}
 	}
 	g.gate.Store(g.newGate())
 	signer, err := c.Signer()
@@ -156,12 +157,14 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 func (g *Gateway) newGate() *gate.Gate {
 	c := g.config
 	verification := gate.Verification{Verifier: c.Verifier(), Names: c.Rules.Names, MaxCredentialBytes: c.MaxCredentialBytes}
-	return &gate.Gate{
-		Identifier: certcache.New(g.throttle.Wrap(verification)),
+	made := &gate.Gate{
 		Policy:     c.Rules.Policy,
 		Signatures: newSignaturePolicy(c, g.throttle, g.nonces),
 		Throttle:   g.throttle.Refuse,
 	}
+	g.compareNext(made, &verification)
+	made.Identifier = certcache.New(g.throttle.Wrap(verification))
+	return made
 }
 
 // newSignaturePolicy returns the signature requirements of a configuration.

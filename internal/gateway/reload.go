@@ -26,6 +26,7 @@ type reloader struct {
 	// each other or the content of the other file in force; nil means none.
 	keyring  *trust.Keyring
 	rules    *rules.Document
+	next     regularfile.File       // latest content of ACCESS_RULES_NEXT_FILE
 	crlFiles []regularfile.File     // latest contents, valid or not
 	pair     []regularfile.File     // the same for UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE
 	failed   map[audit.Source]error // the error of the latest content, or nil
@@ -33,10 +34,14 @@ type reloader struct {
 
 // newReloader returns the state after the configuration was loaded.
 func newReloader(c config.Config) reloader {
-	return reloader{
-		requests: make(chan struct{}, 1), failed: map[audit.Source]error{},
+	r := reloader{
+		requests: make(chan struct{}, 1), failed: map[audit.Source]error{}, next: c.NextText,
 		crlFiles: slices.Clone(c.CRLTexts), pair: slices.Clone(c.UpstreamFiles.PairTexts),
 	}
+	if len(c.NextFaults) > 0 {
+		r.failed[audit.NextRules] = &config.Error{Faults: c.NextFaults}
+	}
+	return r
 }
 
 // source is a part of the configuration that is read from files.
@@ -54,6 +59,7 @@ func (g *Gateway) sources() []source {
 	all := []source{
 		{audit.Keys, "AUTH_PUBLIC_KEY_FILE", []string{c.KeyringFile}, []string{"keys"}},
 		{audit.Rules, "ACCESS_RULES_FILE", []string{c.RulesFile}, []string{"rules", "denials"}},
+		{audit.NextRules, "ACCESS_RULES_NEXT_FILE", []string{c.NextFile}, []string{"next_rules", "next_denials"}},
 		{audit.CRLs, "AUTH_CRL_FILE", c.CRLFiles, []string{"crls"}},
 		{audit.AssertionKeys, "ASSERTION_KEY_FILE", []string{c.AssertionKeyFile}, []string{"assertion_keys"}},
 		{audit.UpstreamCA, "UPSTREAM_CA_FILE", []string{c.UpstreamFiles.CA}, nil},
@@ -143,6 +149,10 @@ func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
 		err, tried := errs[s.name]
 		switch s.name {
 		case audit.Keys, audit.Rules: // readKeysAndRules has read them
+		case audit.NextRules:
+			if len(files) > 0 || newKeys { // the rules may list the new keys
+				tried, err = g.readNextRules(files)
+			}
 		case audit.CRLs:
 			if len(files) > 0 || newKeys { // lists are verified with the new keys
 				err, tried = g.readCRLs(files), true
@@ -192,6 +202,10 @@ func (g *Gateway) report(a attempt) {
 		log.Error("not reloaded, the last good content stays in force", zap.Error(a.err))
 		return
 	}
+	if a.source.name == audit.NextRules && g.config.Next == nil {
+		log.Info(noNextRules)
+		return
+	}
 	log.Info("reloaded", g.sourceFields(a.source)...)
 	if a.source.name == audit.AssertionKeys {
 		g.logAssertionKeys()
@@ -203,6 +217,7 @@ func (g *Gateway) report(a attempt) {
 		if err := g.config.Rules.CheckAnchors(g.config.Keyring); err != nil {
 			log.Warn("the rules do not fit the remaining keys: certgate would not start with them", zap.Error(err))
 		}
+		g.checkNextAnchors()
 		g.logKeys()
 	}
 }
@@ -272,4 +287,12 @@ func (g *Gateway) inventoryFields(parts ...string) (fields []zap.Field) {
 func (g *Gateway) publishInventory() {
 	g.usage.Configure(g.keyIDs(), g.config.Rules.Policy.RuleNames())
 	g.inForce.set(g.config)
+}
+
+// keyIDs returns the ids of the keyring in force, as in the log.
+func (g *Gateway) keyIDs() (ids []string) {
+	for _, a := range g.config.Keyring.Anchors() {
+		ids = append(ids, a.ID().Short())
+	}
+	return ids
 }

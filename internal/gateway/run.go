@@ -86,6 +86,7 @@ func (g *Gateway) logStart() {
 	g.logKeys()
 	g.logAssertionKeys()
 	g.log.Info("configuration in force", g.inventoryFields()...)
+	g.reportNextAtStart()
 	g.expiries.observeClient(g.config.UpstreamSecurity)
 	fields := []zap.Field{zap.String("addr", g.Addr().String()), zap.String("upstream", g.config.UpstreamURL())}
 	for _, other := range []struct {

@@ -16,7 +16,7 @@ func (s *stage) next(t *testing.T, rule access.Rule) {
 	n := document{rules: []access.Rule{rule}}.compile(t)
 	v := s.Identifier.(gate.Verification)
 	v.Next = &gate.NextIdentity{Names: n.names}
-	s.Identifier, s.Gate.Next = v, &gate.NextRules{Policy: n.policy}
+	s.Identifier, s.Next = v, &gate.NextRules{Policy: n.policy}
 }
 
 // TestNextProof checks every requirement in force with every next one, for each kind of
