@@ -21,7 +21,7 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
-	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
 	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/dialer"
 )
@@ -70,7 +70,7 @@ type Config struct {
 	PublicAuthorities []string
 	LegacyRSAProof    bool // whether rsa-v1_5-sha256 is accepted
 
-	Redis replay.Server // stores nonces for all replicas; the zero Server means none
+	Redis resp.Server // stores nonces for all replicas; the zero Server means none
 	// RedisRemember makes the process store nonces itself while Redis is unreachable.
 	RedisRemember bool
 

@@ -3,17 +3,17 @@ package config
 import (
 	"errors"
 
-	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 // redisURL is the URL of a Redis server. Errors describe it and never quote it, because
 // it may contain a password.
 type redisURL struct {
-	server replay.Server
+	server resp.Server
 }
 
 func (r *redisURL) UnmarshalText(text []byte) (err error) {
-	r.server, err = replay.ParseServer(string(text))
+	r.server, err = resp.ParseServer(string(text))
 	return err
 }
 

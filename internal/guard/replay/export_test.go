@@ -1,11 +1,9 @@
 package replay
 
 import (
-	"bufio"
-	"context"
-	"crypto/tls"
-	"net"
 	"time"
+
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 // NewMemoryOf returns a memory that holds capacity nonces.
@@ -33,7 +31,7 @@ func (m *Memory) Known() (clients, seconds int) {
 // that a slow machine does not cause a failure. While the server is gone, Watch
 // retries every few milliseconds.
 func NewPatientRedis(o RedisOptions, patience time.Duration) *Redis {
-	return newRedis(o, timeouts{acquire: patience, reply: patience, total: patience, retry: 10 * time.Millisecond})
+	return newRedis(o, timeouts{Limits: resp.Limits{Acquire: patience, Reply: patience}, total: patience, retry: 10 * time.Millisecond})
 }
 
 // NewQuickRedis returns a Redis with the timeouts of the gateway. While the server
@@ -48,36 +46,3 @@ func NewQuickRedis(o RedisOptions) *Redis {
 var Name = name
 
 const FailuresInRow = failuresInRow
-
-// IsQuiet reports whether no idle connection has unread bytes.
-func (r *Redis) IsQuiet() bool {
-	r.pool.mu.Lock()
-	defer r.pool.mu.Unlock()
-	for _, c := range r.pool.idle {
-		if !c.isQuiet() {
-			return false
-		}
-	}
-	return true
-}
-
-// Conn is an authenticated connection to a Redis server.
-type Conn = conn
-
-// NewConn returns a connection that uses the socket. It performs a TLS handshake
-// unless config is nil.
-func NewConn(ctx context.Context, socket net.Conn, config *tls.Config, replyTimeout time.Duration) (*Conn, error) {
-	return newConn(ctx, socket, config, replyTimeout)
-}
-
-// Do sends a command and returns an error unless the reply is the status OK.
-func (c *conn) Do(ctx context.Context, args ...string) error { return c.do(ctx, args...) }
-
-// IsQuiet reports whether the connection is open and has no unread bytes.
-func (c *conn) IsQuiet() bool { return c.isQuiet() }
-
-// ReadReply reads one reply and returns its text.
-func ReadReply(r *bufio.Reader) (string, error) {
-	answer, err := readReply(r)
-	return answer.text, err
-}

@@ -1,53 +1,18 @@
 package replay_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
-
-// serve handles connections with answer until the test ends. It returns the port.
-func serve(t *testing.T, l net.Listener, answer func(net.Conn)) string {
-	t.Helper()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				answer(c)
-			}()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close() })
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 // TestQuotingServers checks that errors contain neither user nor password when the
 // server repeats the AUTH command in its reply. Redis before version 7 and servers
@@ -68,7 +33,7 @@ func TestQuotingServers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			port := serve(t, listen(t), func(c net.Conn) {
+			port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
 				for asked := make([]byte, 4096); ; {
 					n, err := c.Read(asked)
 					if err != nil {
@@ -106,7 +71,7 @@ func TestPasswordInAnError(t *testing.T) {
 func TestSentOnce(t *testing.T) {
 	n := fresh("mail", 1)
 	sent := make(chan string, 100)
-	port := serve(t, listen(t), func(c net.Conn) {
+	port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
 		for asked := make([]byte, 4096); ; {
 			read, err := c.Read(asked)
 			if err != nil {
@@ -127,37 +92,13 @@ func TestSentOnce(t *testing.T) {
 	}
 }
 
-// selfSigned returns a self-signed certificate for 127.0.0.1 and a pool that trusts it.
-func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
-}
-
 // TestUntrustedTLS checks that rediss:// uses TLS and that no login is sent to a
 // server whose certificate is not trusted.
 func TestUntrustedTLS(t *testing.T) {
-	certificate, _ := selfSigned(t)
-	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{certificate}})
+	certificate, _ := redisserver.SelfSigned(t)
+	l := tls.NewListener(redisserver.Listen(t), &tls.Config{Certificates: []tls.Certificate{certificate}})
 	heard := make(chan int, 100)
-	port := serve(t, l, func(c net.Conn) {
+	port := redisserver.Serve(t, l, func(c net.Conn) {
 		n, _ := c.Read(make([]byte, 4096))
 		heard <- n
 	})

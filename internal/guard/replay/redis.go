@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/httpsig"
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 const (
@@ -26,15 +27,15 @@ const (
 
 // timeouts limit the time that one command can take.
 type timeouts struct {
-	acquire time.Duration // to wait for a free connection
-	reply   time.Duration // to send the command and to read its reply
-	total   time.Duration // for the whole command, including the wait and the dial
-	retry   time.Duration // between two attempts to reach a server that is gone
+	resp.Limits
+
+	total time.Duration // for the whole command, including the wait and the dial
+	retry time.Duration // between two attempts to reach a server that is gone
 }
 
 // serving returns the timeouts of the gateway.
 func serving() timeouts {
-	return timeouts{acquire: 500 * time.Millisecond, reply: 500 * time.Millisecond, total: time.Second, retry: time.Second}
+	return timeouts{Limits: resp.Limits{Acquire: 500 * time.Millisecond, Reply: 500 * time.Millisecond}, total: time.Second, retry: time.Second}
 }
 
 // Event is a change of the state of the Redis server.
@@ -49,7 +50,7 @@ const (
 
 // RedisOptions configure a [Redis]. Server and Report are required.
 type RedisOptions struct {
-	Server Server
+	Server resp.Server
 	// ClockSkew is the largest difference between the clocks of the gateways that
 	// share the server. Larger values are reduced to five minutes. Nonces are stored
 	// for that much longer.
@@ -75,13 +76,9 @@ type RedisOptions struct {
 // other reply counts as a failure. After five failures in a row the server counts as
 // gone, and requests no longer wait for it. Watch then retries once a second, in the
 // background, until the server stores a key.
-//
-// This package parses the protocol itself. The library go-redis accepts any type of
-// reply as a status, and a length sent by the server can make it allocate gigabytes
-// or panic.
 type Redis struct {
-	pool   *pool
-	server Server
+	pool   *resp.Pool
+	server resp.Server
 	skew   time.Duration
 	memory *Memory
 	report func(Event, error)
@@ -99,7 +96,7 @@ func NewRedis(o RedisOptions) *Redis { return newRedis(o, serving()) }
 
 func newRedis(o RedisOptions, t timeouts) *Redis {
 	return &Redis{
-		pool: newPool(o.Server.login, connections, t), server: o.Server, skew: min(o.ClockSkew, maxSkew),
+		pool: resp.NewPool(o.Server, connections, t.Limits), server: o.Server, skew: min(o.ClockSkew, maxSkew),
 		memory: o.Memory, report: o.Report, limits: t,
 		gone: make(chan struct{}, 1),
 	}
@@ -127,7 +124,7 @@ func (r *Redis) Use(n httpsig.Nonce) error {
 	}
 	first, err := r.set(context.Background(), name(n), r.lifetime(n))
 	if err != nil {
-		err = r.explain(err)
+		err = r.server.Explain(err)
 		r.failed(epoch, err)
 		return r.decideWithoutServer(err.Error())
 	}
@@ -155,13 +152,13 @@ func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (f
 	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
 	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
-	answer, err := r.pool.ask(ctx, "SET", name, "1", "EX", seconds, "NX")
+	answer, err := r.pool.Ask(ctx, "SET", name, "1", "EX", seconds, "NX")
 	switch {
 	case err != nil:
 		return false, err
-	case answer.isOK():
+	case answer.IsOK():
 		return true, nil
-	case answer.kind == nilReply:
+	case answer.IsNil():
 		return false, nil
 	default:
 		return false, fmt.Errorf("want the status OK or nil, found %s", answer)

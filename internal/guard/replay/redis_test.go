@@ -171,7 +171,7 @@ func TestGoneAndBack(t *testing.T) {
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
 	wantReason(t, "before", r.Use(before), "")
-	s.kill()
+	s.Kill()
 	for number := range replay.FailuresInRow + 1 {
 		wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded)
 	}
@@ -179,7 +179,7 @@ func TestGoneAndBack(t *testing.T) {
 		t.Errorf("want redis gone and the cause, found %v, up %t", err, r.Up())
 	}
 	wantReason(t, "replayed meanwhile", r.Use(before), refusal.Overloaded)
-	s.start(t)
+	s.Restart(t)
 	said.want(t, replay.Back)
 	if !r.Up() {
 		t.Error("want redis up, found it gone")
@@ -199,7 +199,7 @@ func TestRemembering(t *testing.T) {
 	wantReason(t, "before", r.Use(before), "")
 	wantReason(t, "at another replica", other.Use(foreign), "")
 	wantReason(t, "then here", r.Use(foreign), refusal.ProofReplayed)
-	s.kill()
+	s.Kill()
 	for number := range replay.FailuresInRow + 1 {
 		meanwhile := fresh("mail", 10+number)
 		wantReason(t, "meanwhile", r.Use(meanwhile), "")
@@ -208,7 +208,7 @@ func TestRemembering(t *testing.T) {
 	said.want(t, replay.Gone)
 	wantReason(t, "from before", r.Use(before), refusal.ProofReplayed)
 	wantReason(t, "from the other replica", r.Use(foreign), refusal.ProofReplayed)
-	s.start(t) // with an empty database
+	s.Restart(t) // with an empty database
 	said.want(t, replay.Back)
 	wantReason(t, "from before, after", r.Use(before), refusal.ProofReplayed)
 	wantReason(t, "from meanwhile, after", r.Use(fresh("mail", 10)), refusal.ProofReplayed)
@@ -230,7 +230,7 @@ func TestStopped(t *testing.T) {
 	before := fresh("mail", 1)
 	wantReason(t, "before", patient.Use(before), "")
 	wantReasonOr(t, "again", r.Use(before), refusal.ProofReplayed)
-	s.signal(t, syscall.SIGSTOP)
+	s.Signal(t, syscall.SIGSTOP)
 	var all sync.WaitGroup
 	for number := range 200 {
 		all.Go(func() { wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded) })
@@ -247,7 +247,7 @@ func TestStopped(t *testing.T) {
 		}
 		wantReason(t, "while it is gone", r.Use(fresh("mail", 1000+number)), refusal.Overloaded)
 	}
-	s.signal(t, syscall.SIGCONT)
+	s.Signal(t, syscall.SIGCONT)
 	said.want(t, replay.Back)
 	answered := 0
 	for number := 0; answered < 200 && ctx.Err() == nil; number++ {
@@ -342,13 +342,13 @@ func TestForgetful(t *testing.T) {
 // the first request.
 func TestGoneFromTheStart(t *testing.T) {
 	s := startRedis(t)
-	s.kill()
+	s.Kill()
 	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
-	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.port) {
+	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Errorf("want the server and the cause, found %v", err)
 	}
 	wantReason(t, "gone", r.Use(fresh("mail", 1)), refusal.Overloaded)
-	s.start(t)
+	s.Restart(t)
 	said.want(t, replay.Back)
 	wantReason(t, "back", r.Use(fresh("mail", 1)), "")
 }

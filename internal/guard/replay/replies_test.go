@@ -12,47 +12,17 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
-
-// readCommand reads one RESP command that a client sent.
-func readCommand(r *bufio.Reader) ([]string, error) {
-	count, err := readCount(r, '*')
-	if err != nil {
-		return nil, err
-	}
-	args := make([]string, count)
-	for i := range args {
-		size, err := readCount(r, '$')
-		if err != nil {
-			return nil, err
-		}
-		word := make([]byte, size+len("\r\n"))
-		if _, err := io.ReadFull(r, word); err != nil {
-			return nil, err
-		}
-		args[i] = string(word[:size])
-	}
-	return args, nil
-}
-
-func readCount(r *bufio.Reader, kind byte) (int, error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	if line[0] != kind {
-		return 0, fmt.Errorf("want %q, found %q", kind, line)
-	}
-	return strconv.Atoi(strings.TrimSpace(line[1:]))
-}
 
 // scripted starts a server that replies to each command with the result of answer.
 // An empty result closes the connection.
-func scripted(t *testing.T, answer func(command []string) string) replay.Server {
+func scripted(t *testing.T, answer func(command []string) string) resp.Server {
 	t.Helper()
-	port := serve(t, listen(t), func(c net.Conn) {
+	port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
 		for r := bufio.NewReader(c); ; {
-			command, err := readCommand(r)
+			command, err := redisserver.ReadCommand(r)
 			if err != nil {
 				return
 			}

@@ -1,112 +1,41 @@
 package replay_test
 
 import (
-	"bufio"
 	"context"
-	"net"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
 
 // patience is the deadline for conditions that a test waits for. It is long enough
 // for a busy machine.
 const patience = 20 * time.Second
 
-// redisServer is a redis-server process on its own port.
-type redisServer struct {
-	path, port string
-	settings   []string
-	process    *os.Process
-	ended      chan struct{}
-}
+// redisServer is a redis-server process.
+type redisServer struct{ *redisserver.Server }
 
 // startRedis starts a server with further settings, such as "--maxmemory", "2mb".
-func startRedis(tb testing.TB, settings ...string) *redisServer {
+func startRedis(tb testing.TB, settings ...string) redisServer {
 	tb.Helper()
-	path, err := exec.LookPath("redis-server")
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		tb.Fatal("want redis-server in CI, found none")
-	default:
-		tb.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	s := &redisServer{path: path, port: port, settings: settings}
-	s.start(tb)
-	tb.Cleanup(s.kill)
-	return s
-}
-
-// start starts the process and returns when the server accepts commands.
-func (s *redisServer) start(tb testing.TB) {
-	tb.Helper()
-	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tb.TempDir()}, s.settings...)
-	cmd := exec.Command(s.path, args...)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	ready, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if strings.Contains(lines.Text(), "Ready to accept connections") {
-				close(ready)
-			}
-		}
-		_ = cmd.Wait()
-	}()
-	s.process, s.ended = cmd.Process, ended
-	select {
-	case <-ready:
-	case <-ended:
-		tb.Fatal("redis-server exited before it was ready")
-	case <-time.After(patience):
-		s.kill()
-		tb.Fatal("redis-server was not ready in time")
-	}
-}
-
-func (s *redisServer) kill() {
-	_ = s.process.Kill()
-	<-s.ended
-}
-
-func (s *redisServer) signal(tb testing.TB, signal syscall.Signal) {
-	tb.Helper()
-	if err := s.process.Signal(signal); err != nil {
-		tb.Fatal(err)
-	}
+	return redisServer{redisserver.Start(tb, settings...)}
 }
 
 // at returns the address of the server with a login such as ":secret@", or without
 // one if login is empty.
-func (s *redisServer) at(tb testing.TB, login string) replay.Server {
+func (s redisServer) at(tb testing.TB, login string) resp.Server {
 	tb.Helper()
-	return parseServer(tb, "redis://"+login+"127.0.0.1:"+s.port)
+	return parseServer(tb, s.URL(login))
 }
 
-func parseServer(tb testing.TB, text string) replay.Server {
+func parseServer(tb testing.TB, text string) resp.Server {
 	tb.Helper()
-	server, err := replay.ParseServer(text)
+	server, err := resp.ParseServer(text)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -114,9 +43,9 @@ func parseServer(tb testing.TB, text string) replay.Server {
 }
 
 // operator returns a client that does not use the code under test.
-func (s *redisServer) operator(tb testing.TB, password string) *redis.Client {
+func (s redisServer) operator(tb testing.TB, password string) *redis.Client {
 	tb.Helper()
-	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + s.port, Password: password, Protocol: 2})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: password, Protocol: 2})
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }

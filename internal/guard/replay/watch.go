@@ -2,11 +2,11 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 // failed counts a failure of a command that started in the epoch. It has no effect
@@ -31,8 +31,8 @@ func (r *Redis) markGone(epoch int64, err error) {
 // until the server stores a key. When ctx is done, Watch closes the connections and
 // returns; nonces that are used afterwards are treated as if the server were gone.
 func (r *Redis) Watch(ctx context.Context) {
-	defer r.pool.close()
-	defer context.AfterFunc(ctx, r.pool.close)() // interrupts commands that wait for a reply
+	defer r.pool.Close()
+	defer context.AfterFunc(ctx, r.pool.Close)() // interrupts commands that wait for a reply
 	switch err := r.try(ctx); {
 	case ctx.Err() != nil:
 		return
@@ -65,7 +65,7 @@ func (r *Redis) Watch(ctx context.Context) {
 func (r *Redis) try(ctx context.Context) error {
 	_, err := r.set(ctx, prefix+"try", time.Second)
 	if err != nil {
-		return r.explain(err)
+		return r.server.Explain(err)
 	}
 	return nil
 }
@@ -91,27 +91,23 @@ func (r *Redis) checkPolicyUntilKnown(ctx context.Context) {
 func (r *Redis) checkPolicy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
-	answer, err := r.pool.ask(ctx, "INFO", "memory")
+	answer, err := r.pool.Ask(ctx, "INFO", "memory")
+	info, isBulk := answer.Bulk()
 	switch {
-	case isReply(err):
-		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.explain(err)))
+	case resp.IsReply(err):
+		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.server.Explain(err)))
 		return true
 	case err != nil:
 		return false
-	case answer.kind != bulkReply:
+	case !isBulk:
 		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %s", answer))
 		return true
 	}
-	policy, most := infoField(answer.text, "maxmemory_policy"), infoField(answer.text, "maxmemory")
+	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
 	if policy != "noeviction" && most != "0" {
 		r.report(Forgetful, fmt.Errorf("want maxmemory-policy noeviction, found %.40q with maxmemory %.40q", policy, most))
 	}
 	return true
-}
-
-// isReply reports whether the server sent a reply and the error describes it.
-func isReply(err error) bool {
-	return errors.As(err, new(serverError)) || errors.As(err, new(protocolError))
 }
 
 func infoField(info, name string) string {
@@ -121,14 +117,4 @@ func infoField(info, name string) string {
 		}
 	}
 	return ""
-}
-
-// explain adds the server's address to an error. It hides an error whose text
-// contains the password.
-func (r *Redis) explain(err error) error {
-	text := err.Error()
-	if secret := r.server.login.password; secret != "" && (strings.Contains(text, secret) || strings.Contains(text, strings.Trim(strconv.Quote(secret), `"`))) {
-		return fmt.Errorf("redis %s: an error that is not shown, because the password is in its text", r.server.Addr())
-	}
-	return fmt.Errorf("redis %s: %w", r.server.Addr(), err)
 }

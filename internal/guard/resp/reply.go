@@ -1,4 +1,4 @@
-package replay
+package resp
 
 import (
 	"bufio"
@@ -12,15 +12,14 @@ import (
 const (
 	// maxLine bounds a line that the server sends, in bytes.
 	maxLine = 4 << 10
-	// maxBulk bounds the text that the server sends in reply to INFO. Redis 7 sends
-	// about 1,500 bytes.
+	// maxBulk bounds a bulk string. The reply of Redis 7 to INFO has about 1,500 bytes.
 	maxBulk = 64 << 10
 	// maxCode bounds the code of an error reply, in bytes.
 	maxCode = 32
 )
 
-// reply is a server's reply to one command. The zero value has no kind and is invalid.
-type reply struct {
+// Reply is a server's reply to one command. The zero value has no kind and is invalid.
+type Reply struct {
 	kind replyKind
 	text string // of a status or a bulk string
 }
@@ -33,11 +32,17 @@ const (
 	bulkReply                        // $length, then the text
 )
 
-// isOK reports whether the reply is the status OK.
-func (r reply) isOK() bool { return r == reply{kind: statusReply, text: "OK"} }
+// IsOK reports whether the reply is the status OK.
+func (r Reply) IsOK() bool { return r == Reply{kind: statusReply, text: "OK"} }
+
+// IsNil reports whether the reply is the nil bulk string.
+func (r Reply) IsNil() bool { return r.kind == nilReply }
+
+// Bulk returns the text of a bulk string, and false for any other reply.
+func (r Reply) Bulk() (text string, ok bool) { return r.text, r.kind == bulkReply }
 
 // String describes the reply without the text, which could repeat a password.
-func (r reply) String() string {
+func (r Reply) String() string {
 	switch r.kind {
 	case statusReply:
 		return "a status that is not OK"
@@ -50,55 +55,60 @@ func (r reply) String() string {
 	}
 }
 
-// serverError is the code of an error reply, such as OOM, or empty when the reply
+// ServerError is the code of an error reply, such as OOM, or empty when the reply
 // has no such code. The text after the code is omitted: some servers repeat unknown
 // commands there, and AUTH contains the password.
-type serverError string
+type ServerError string
 
-func newServerError(text string) serverError {
+func newServerError(text string) ServerError {
 	code, _, _ := strings.Cut(text, " ")
 	if len(code) > maxCode || strings.ContainsFunc(code, func(c rune) bool { return c < 'A' || c > 'Z' }) {
 		return ""
 	}
-	return serverError(code)
+	return ServerError(code)
 }
 
-func (e serverError) Error() string {
+func (e ServerError) Error() string {
 	if e == "" {
 		return "an error reply without a code"
 	}
 	return "the error reply " + string(e)
 }
 
-// protocolError describes how a reply differs from the accepted ones. It contains no
+// ProtocolError describes how a reply differs from the accepted ones. It contains no
 // bytes that the server sent.
-type protocolError string
+type ProtocolError string
 
-func (e protocolError) Error() string { return string(e) }
+func (e ProtocolError) Error() string { return string(e) }
+
+// IsReply reports whether the server sent a reply and the error describes it.
+func IsReply(err error) bool {
+	return errors.As(err, new(ServerError)) || errors.As(err, new(ProtocolError))
+}
 
 func protocolErrorf(format string, args ...any) error {
-	return protocolError(fmt.Sprintf(format, args...))
+	return ProtocolError(fmt.Sprintf(format, args...))
 }
 
 // readReply reads one reply in RESP2. It accepts statuses, errors, the nil bulk
-// string and bulk strings, because SET, AUTH, SELECT and INFO have no other
+// string and bulk strings, because the commands of the gateway have no other
 // replies, and allocates no more than maxBulk. An error reply is returned as a
-// [serverError], any other type of reply and broken framing as a [protocolError].
-// After an error other than a serverError the connection must be closed.
-func readReply(r *bufio.Reader) (reply, error) {
+// [ServerError], any other type of reply and broken framing as a [ProtocolError].
+// After an error other than a ServerError the connection must be closed.
+func readReply(r *bufio.Reader) (Reply, error) {
 	line, err := readLine(r)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	switch rest := line[1:]; line[0] {
 	case '+':
-		return reply{kind: statusReply, text: rest}, nil
+		return Reply{kind: statusReply, text: rest}, nil
 	case '-':
-		return reply{}, newServerError(rest)
+		return Reply{}, newServerError(rest)
 	case '$':
 		return readBulk(r, rest)
 	default:
-		return reply{}, protocolErrorf("want a status, an error or a bulk string, found another type of reply")
+		return Reply{}, protocolErrorf("want a status, an error or a bulk string, found another type of reply")
 	}
 }
 
@@ -119,20 +129,20 @@ func readLine(r *bufio.Reader) (string, error) {
 }
 
 // readBulk reads the rest of a bulk string. length is the text after the "$".
-func readBulk(r *bufio.Reader, length string) (reply, error) {
+func readBulk(r *bufio.Reader, length string) (Reply, error) {
 	if length == "-1" {
-		return reply{kind: nilReply}, nil
+		return Reply{kind: nilReply}, nil
 	}
 	size, err := strconv.ParseUint(length, 10, 32)
 	if err != nil || size > maxBulk || strconv.FormatUint(size, 10) != length {
-		return reply{}, protocolErrorf("want a bulk string of at most %d bytes, found another length", maxBulk)
+		return Reply{}, protocolErrorf("want a bulk string of at most %d bytes, found another length", maxBulk)
 	}
 	text := make([]byte, size+2)
 	if _, err := io.ReadFull(r, text); err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	if string(text[size:]) != "\r\n" {
-		return reply{}, protocolErrorf("want a bulk string that ends with CRLF, found another byte")
+		return Reply{}, protocolErrorf("want a bulk string that ends with CRLF, found another byte")
 	}
-	return reply{kind: bulkReply, text: string(text[:size])}, nil
+	return Reply{kind: bulkReply, text: string(text[:size])}, nil
 }

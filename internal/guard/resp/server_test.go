@@ -1,4 +1,4 @@
-package replay_test
+package resp_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 func TestParseServer(t *testing.T) {
@@ -22,7 +22,7 @@ func TestParseServer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			s, err := replay.ParseServer(tt.text)
+			s, err := resp.ParseServer(tt.text)
 			if err != nil || s.IsZero() || s.String() != tt.want {
 				t.Errorf("want %s, found %s, error %v", tt.want, s, err)
 			}
@@ -60,7 +60,7 @@ func TestParseServerRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			s, err := replay.ParseServer(tt.text)
+			s, err := resp.ParseServer(tt.text)
 			if !s.IsZero() || err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("want %q, found %s, error %v", tt.want, s, err)
 			}
@@ -74,13 +74,13 @@ func TestParseServerRefuses(t *testing.T) {
 // TestServerHidesPassword checks that no way of printing a Server, or a value that
 // contains one, shows the user or the password.
 func TestServerHidesPassword(t *testing.T) {
-	s, err := replay.ParseServer("redis://operator:s3cret@redis:6380/1")
+	s, err := resp.ParseServer("redis://operator:s3cret@redis:6380/1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	inside := struct {
-		Server replay.Server
-		hidden replay.Server
+		Server resp.Server
+		hidden resp.Server
 	}{s, s}
 	text, err := json.Marshal(inside)
 	if err != nil {

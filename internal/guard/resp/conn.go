@@ -1,4 +1,4 @@
-package replay
+package resp
 
 import (
 	"bufio"
@@ -94,7 +94,7 @@ func (c *conn) do(ctx context.Context, args ...string) error {
 	switch answer, err := c.ask(ctx, args...); {
 	case err != nil:
 		return err
-	case !answer.isOK():
+	case !answer.IsOK():
 		return fmt.Errorf("want the status OK, found %s", answer)
 	default:
 		return nil
@@ -103,16 +103,16 @@ func (c *conn) do(ctx context.Context, args ...string) error {
 
 // ask sends a command once and reads its reply. The deadline is the end of ctx or
 // replyTimeout from now, whichever is earlier.
-func (c *conn) ask(ctx context.Context, args ...string) (reply, error) {
+func (c *conn) ask(ctx context.Context, args ...string) (Reply, error) {
 	deadline := time.Now().Add(c.replyTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
 		deadline = end
 	}
 	if err := c.SetDeadline(deadline); err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	if _, err := c.Write(encode(args)); err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	return readReply(c.replies)
 }

@@ -1,4 +1,4 @@
-package replay_test
+package resp_test
 
 import (
 	"bufio"
@@ -10,10 +10,27 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/guard/resp"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
+
+const (
+	patience = 20 * time.Second
+
+	ok   = "+OK\r\n"
+	null = "$-1\r\n"
+)
+
+func parseServer(t *testing.T, text string) resp.Server {
+	t.Helper()
+	server, err := resp.ParseServer(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
 
 // eventually waits until holds returns true. what describes the condition in the
 // failure message.
@@ -30,7 +47,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // TestUnaskedReply checks that an extra reply of the server is not taken for the reply
-// to the next nonce, whether it arrives with the previous reply or later.
+// to the next command, whether it arrives with the previous reply or later.
 func TestUnaskedReply(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -45,28 +62,30 @@ func TestUnaskedReply(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			first, more := fresh("mail", 1), make(chan struct{})
-			port := serve(t, listen(t), func(c net.Conn) {
+			more := make(chan struct{})
+			port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
 				for r := bufio.NewReader(c); ; {
-					command, err := readCommand(r)
+					command, err := redisserver.ReadCommand(r)
 					switch {
 					case err != nil:
 						return
-					case command[0] == "SET" && command[1] == replay.Name(first):
+					case command[1] == "first":
 						tt.answer(c, more)
 					default:
 						_, _ = io.WriteString(c, null)
 					}
 				}
 			})
-			r := replay.NewPatientRedis(replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)}, patience)
-			stopped, stop := context.WithCancel(t.Context())
-			stop()
-			t.Cleanup(func() { r.Watch(stopped) }) // closes the connections
-			wantReason(t, "the nonce with two replies", r.Use(first), "")
+			p := resp.NewPool(parseServer(t, "redis://127.0.0.1:"+port), 1, resp.Limits{Acquire: patience, Reply: patience})
+			t.Cleanup(p.Close)
+			if answer, err := p.Ask(t.Context(), "SET", "first"); err != nil || !answer.IsOK() {
+				t.Errorf("the command with two replies: want OK, found %s, %v", answer, err)
+			}
 			close(more)
-			eventually(t, "an unread reply", func() bool { return !r.IsQuiet() })
-			wantReason(t, "the next nonce", r.Use(fresh("mail", 2)), refusal.ProofReplayed)
+			eventually(t, "an unread reply", func() bool { return !p.IsQuiet() })
+			if answer, err := p.Ask(t.Context(), "SET", "next"); err != nil || !answer.IsNil() {
+				t.Errorf("the next command: want nil, found %s, %v", answer, err)
+			}
 		})
 	}
 }
@@ -104,11 +123,11 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 		{"two records", []string{ok, ok}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			certificate, roots := selfSigned(t)
-			port := serve(t, listen(t), func(c net.Conn) {
+			certificate, roots := redisserver.SelfSigned(t)
+			port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
 				b := &batch{Conn: c}
 				s := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{certificate}})
-				if _, err := readCommand(bufio.NewReader(s)); err != nil {
+				if _, err := redisserver.ReadCommand(bufio.NewReader(s)); err != nil {
 					return
 				}
 				for _, record := range tt.records {
@@ -122,7 +141,7 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer socket.Close()
-			c, err := replay.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}, patience)
+			c, err := resp.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}, patience)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,15 +158,15 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 // FuzzReadReply checks that no input makes the reader panic, return more than the
 // largest reply, or accept OK in another encoding.
 func FuzzReadReply(f *testing.F) {
-	for _, reply := range []string{ok, null, "+QUEUED\r\n", ":1\r\n", "-ERR no\r\n", bulk("OK"), "$-2\r\n", "*1\r\n", "|1\r\n", "+OK\n", "$9223372036854775807\r\n"} {
+	for _, reply := range []string{ok, null, "+QUEUED\r\n", ":1\r\n", "-ERR no\r\n", "$2\r\nOK\r\n", "$-2\r\n", "*1\r\n", "|1\r\n", "+OK\n", "$9223372036854775807\r\n"} {
 		f.Add([]byte(reply))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		text, err := replay.ReadReply(bufio.NewReaderSize(bytes.NewReader(stream), 4<<10))
+		text, err := resp.ReadReply(bufio.NewReaderSize(bytes.NewReader(stream), 4<<10))
 		if err == nil && len(text) > 64<<10 {
 			t.Errorf("want at most 64 KiB, found %d bytes", len(text))
 		}
-		if err == nil && text == "OK" && !strings.HasPrefix(string(stream), ok) && !strings.HasPrefix(string(stream), bulk(text)) {
+		if err == nil && text == "OK" && !strings.HasPrefix(string(stream), ok) && !strings.HasPrefix(string(stream), "$2\r\nOK\r\n") {
 			t.Errorf("want OK in its only encoding, found %.40q", stream)
 		}
 	})

@@ -1,9 +1,15 @@
-package replay
+// Package resp is a client of a Redis server that accepts few types of reply, each of
+// bounded length.
+//
+// It parses the protocol RESP2 itself. The library go-redis accepts any type of reply as a
+// status, and a length sent by the server can make it allocate gigabytes or panic.
+package resp
 
 import (
 	"cmp"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -111,6 +117,16 @@ func (s Server) String() string {
 
 // MarshalText returns String, so that JSON contains neither user nor password.
 func (s Server) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Explain adds the server's address to an error. It hides an error whose text contains the
+// password.
+func (s Server) Explain(err error) error {
+	text := err.Error()
+	if secret := s.login.password; secret != "" && (strings.Contains(text, secret) || strings.Contains(text, strings.Trim(strconv.Quote(secret), `"`))) {
+		return fmt.Errorf("redis %s: an error that is not shown, because the password is in its text", s.Addr())
+	}
+	return fmt.Errorf("redis %s: %w", s.Addr(), err)
+}
 
 // tls returns the TLS configuration, or nil if the connection is not encrypted. The
 // server's certificate is checked against the system's roots; SSL_CERT_FILE applies.

@@ -1,4 +1,4 @@
-package replay
+package resp
 
 import (
 	"context"
@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// errClosed is returned by a pool after close.
+// errClosed is returned by a [Pool] after Close.
 var errClosed = errors.New("the connections have been closed")
 
-// pool lends at most a fixed number of connections to one server. It is safe for
+// Pool lends at most a fixed number of connections to one server. It is safe for
 // concurrent use.
-type pool struct {
+type Pool struct {
 	login  *login
-	limits timeouts
+	limits Limits
 	places chan struct{} // one element for each connection that is in use
 
 	mu     sync.Mutex
@@ -23,23 +23,30 @@ type pool struct {
 	closed bool
 }
 
-func newPool(l *login, size int, t timeouts) *pool {
-	return &pool{login: l, limits: t, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
+// Limits limit the time that one command can take.
+type Limits struct {
+	Acquire time.Duration // to wait for a free connection
+	Reply   time.Duration // to send the command and to read its reply
 }
 
-// ask sends a command once, on a connection that it does not share with another
-// command, and returns the reply. It waits at most limits.acquire for a connection.
-func (p *pool) ask(ctx context.Context, args ...string) (reply, error) {
+// NewPool returns a pool of at most size connections to a server. It does not connect.
+func NewPool(s Server, size int, l Limits) *Pool {
+	return &Pool{login: s.login, limits: l, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
+}
+
+// Ask sends a command once, on a connection that it does not share with another
+// command, and returns the reply. It waits at most limits.Acquire for a connection.
+func (p *Pool) Ask(ctx context.Context, args ...string) (Reply, error) {
 	if err := p.enter(ctx); err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	defer func() { <-p.places }()
 	c, err := p.take(ctx)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	answer, err := c.ask(ctx, args...)
-	if _, answered := errors.AsType[serverError](err); err == nil || answered {
+	if _, answered := errors.AsType[ServerError](err); err == nil || answered {
 		p.give(c)
 	} else {
 		p.discard(c)
@@ -47,13 +54,13 @@ func (p *pool) ask(ctx context.Context, args ...string) (reply, error) {
 	return answer, err
 }
 
-func (p *pool) enter(ctx context.Context) error {
+func (p *Pool) enter(ctx context.Context) error {
 	select {
 	case p.places <- struct{}{}:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(p.limits.acquire)
+	timer := time.NewTimer(p.limits.Acquire)
 	defer timer.Stop()
 	select {
 	case p.places <- struct{}{}:
@@ -67,14 +74,14 @@ func (p *pool) enter(ctx context.Context) error {
 
 // take returns the idle connection that was used last, or a new one. Idle
 // connections that are closed or hold unread bytes are discarded.
-func (p *pool) take(ctx context.Context) (*conn, error) {
+func (p *Pool) take(ctx context.Context) (*conn, error) {
 	for c := p.pop(); c != nil; c = p.pop() {
 		if c.isQuiet() {
 			return c, nil
 		}
 		p.discard(c)
 	}
-	c, err := dial(ctx, p.login, p.limits.reply)
+	c, err := dial(ctx, p.login, p.limits.Reply)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +94,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-func (p *pool) pop() *conn {
+func (p *Pool) pop() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(p.idle) - 1
@@ -100,24 +107,24 @@ func (p *pool) pop() *conn {
 }
 
 // give returns a connection to the pool. Its last reply must have been read completely.
-func (p *pool) give(c *conn) {
+func (p *Pool) give(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed { // close has closed the connection
+	if !p.closed { // Close has closed the connection
 		p.idle = append(p.idle, c)
 	}
 }
 
-func (p *pool) discard(c *conn) {
+func (p *Pool) discard(c *conn) {
 	p.mu.Lock()
 	delete(p.open, c)
 	p.mu.Unlock()
 	_ = c.Close() // no write is pending, so the error does not matter
 }
 
-// close closes every connection. A connection that is being dialled is closed as soon
+// Close closes every connection. A connection that is being dialled is closed as soon
 // as it is established.
-func (p *pool) close() {
+func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
