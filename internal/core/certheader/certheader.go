@@ -39,7 +39,7 @@ type Chain struct {
 //   - several values with [refusal.CredentialDuplicated], because another program may use
 //     a different one of them,
 //   - a value longer than maxBytes, which is not decoded, and certificates with more than
-//     600 ASN.1 elements with [refusal.CredentialTooLarge],
+//     650 ASN.1 elements with [refusal.CredentialTooLarge],
 //   - a value that contains a private key with [refusal.CredentialPrivateKey],
 //   - every other value that is not 1 to [MaxCertificates] complete certificates with
 //     [refusal.CredentialMalformed]. This includes certificates that crypto/x509 cannot
@@ -82,8 +82,28 @@ func read(values []string, maxBytes int) (Chain, error) {
 	return parseChain(ders)
 }
 
-// hasControl reports whether the value contains a control byte other than a tab.
+// hasControl reports whether the value contains a control byte other than a tab. It looks
+// at eight bytes at a time, because the value may be long and its sender is not known yet.
 func hasControl(value string) bool {
+	const (
+		ones = 0x0101010101010101
+		high = 0x80 * ones
+	)
+	for ; len(value) >= 8; value = value[8:] {
+		word := uint64(value[0]) | uint64(value[1])<<8 | uint64(value[2])<<16 | uint64(value[3])<<24 |
+			uint64(value[4])<<32 | uint64(value[5])<<40 | uint64(value[6])<<48 | uint64(value[7])<<56
+		deletes := word ^ 0x7f*ones
+		// The high bit of a byte is set if the byte is below 0x20 or equal to 0x7f.
+		found := ((word-' '*ones)&^word | (deletes-ones)&^deletes) & high
+		if found != 0 && isControlIn(value[:8]) {
+			return true
+		}
+	}
+	return isControlIn(value)
+}
+
+// isControlIn is hasControl, byte by byte.
+func isControlIn(value string) bool {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return true
@@ -170,19 +190,20 @@ func hasExactElements(content []byte) bool {
 }
 
 // strictBase64 decodes canonical base64 only: the standard alphabet with padding, unused
-// bits zero, and no newlines, which encoding/base64 would ignore.
+// bits zero, and no newlines, which encoding/base64 ignores.
 func strictBase64(s string) ([]byte, error) {
-	switch {
-	case s == "":
+	if s == "" {
 		return nil, malformed("want base64, found nothing")
-	case strings.ContainsAny(s, " \t\r\n"):
-		return nil, malformed("want base64 in one piece, found white space inside")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil {
+	switch {
+	case err == nil && base64.StdEncoding.EncodedLen(len(raw)) == len(s):
+		return raw, nil
+	case strings.ContainsAny(s, " \t\r\n"):
+		return nil, malformed("want base64 in one piece, found white space inside")
+	default:
 		return nil, malformed("want canonical padded base64, found something else")
 	}
-	return raw, nil
 }
 
 // malformed returns a refusal of a value that is not a certificate.

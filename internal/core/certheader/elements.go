@@ -1,20 +1,21 @@
 package certheader
 
-// maxElements is the maximum number of ASN.1 elements in all certificates of one header.
-// A chain of four certificates has about 300 elements, and a certificate with 100
-// alternative names 500. The time that crypto/x509 needs grows with the number of
-// elements: the 5,000 names that fit into 16 KiB cost as much as 20 signature checks.
-const maxElements = 600
+// maxElements is the maximum number of ASN.1 elements in all certificates of one header,
+// as elementCount counts them. A chain of four certificates has about 350 elements, and the
+// longest chain of public websites in x509-limbo, with 163 alternative names, 626. The time
+// that crypto/x509 needs grows with the number of elements: the 5,000 names that fit into
+// 16 KiB cost as much as 20 signature checks.
+const maxElements = 650
 
 // elementCount is the number of elements counted so far.
 type elementCount int
 
 // walk counts every element in der. It descends into SEQUENCE, SET and context tags, and
-// into an OCTET STRING that contains a SEQUENCE, as in extensions. An OBJECT IDENTIFIER
-// counts once more for each 8 bytes, because crypto/x509 decodes each byte into a number.
-// walk stops after [maxElements] and at an encoding that crypto/x509 does not read.
+// into an OCTET STRING that contains a SEQUENCE, as in extensions. Elements that
+// crypto/x509 decodes into more than bytes count more: an OBJECT IDENTIFIER twice and once
+// more for each 8 bytes, and a URI twice. walk stops after [maxElements] and at an encoding that crypto/x509 does not read.
 func (n *elementCount) walk(der []byte) {
-	const constructed, octetString, objectID, sequence, perNumbers = 0x20, 4, 6, 0x30, 8
+	const constructed, octetString, objectID, sequence, uri, perNumbers = 0x20, 4, 6, 0x30, 0x86, 8
 	for len(der) > 0 && *n <= maxElements {
 		content, rest, ok := cutElement(der)
 		if !ok {
@@ -23,7 +24,9 @@ func (n *elementCount) walk(der []byte) {
 		*n++
 		switch {
 		case der[0] == objectID:
-			*n += elementCount(len(content) / perNumbers)
+			*n += elementCount(1 + len(content)/perNumbers)
+		case der[0] == uri: // in a GeneralName (RFC 5280, section 4.2.1.6)
+			*n++
 		case der[0]&constructed != 0, der[0] == octetString && len(content) > 0 && content[0] == sequence:
 			n.walk(content)
 		}

@@ -22,8 +22,10 @@ func TestCountElements(t *testing.T) {
 		{"a context tag of one", []byte{0xa3, 2, 5, 0}, 2},
 		{"an OCTET STRING of bytes", octets(5, 0), 1},
 		{"an OCTET STRING that holds a SEQUENCE", octets(0x30, 2, 5, 0), 3},
-		{"an OID of 7 bytes", append([]byte{6, 7}, make([]byte, 7)...), 1},
-		{"an OID of 16 bytes", append([]byte{6, 16}, make([]byte, 16)...), 3},
+		{"an OID of 7 bytes", append([]byte{6, 7}, make([]byte, 7)...), 2},
+		{"an OID of 16 bytes", append([]byte{6, 16}, make([]byte, 16)...), 4},
+		{"a URI", []byte{0x86, 2, 'a', ':'}, 2},
+		{"a DNS name", []byte{0x82, 1, 'a'}, 1},
 		{"a BIT STRING", []byte{3, 5, 0, 0x30, 2, 5, 0}, 1},
 		{"a length of two bytes", append([]byte{0x30, 0x81, 0x80}, bytes.Repeat(oneByte, 64)...), 65},
 		{"a length of three bytes", append([]byte{0x30, 0x82, 0x01, 0x00}, bytes.Repeat(oneByte, 128)...), 129},
@@ -58,4 +60,21 @@ func nested(t *testing.T, depth int) []byte {
 		}
 	}
 	return der
+}
+
+// TestHasControl puts every byte at every position of two words, and compares the result
+// with the definition.
+func TestHasControl(t *testing.T) {
+	for _, other := range []byte{'A', 0x80, 0xff, '\t'} {
+		for position := range 19 {
+			for c := range 256 {
+				value := bytes.Repeat([]byte{other}, 19)
+				value[position] = byte(c)
+				want := c < 0x20 && c != '\t' || c == 0x7f
+				if got := hasControl(string(value)); got != want {
+					t.Fatalf("%q: want %t, found %t", value, want, got)
+				}
+			}
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"runtime"
+	"sort"
 	"strconv"
 	"testing"
 	"time"
@@ -25,34 +26,30 @@ import (
 // credentialBytes is the default of MAX_CREDENTIAL_BYTES.
 const credentialBytes = 16 << 10
 
-// largest returns the longest value of the shape for which ok is true. The length
-// of the value and ok depend on the room monotonically.
-func (s shape) largest(size int, ok func(value string) bool) string {
-	low, high := 0, size
-	for low < high {
-		if middle := (low + high + 1) / 2; ok(s.build(middle)) {
-			low = middle
-		} else {
-			high = middle - 1
-		}
-	}
-	return s.build(low)
+// largest returns the largest number up to limit for which ok is true. If it is true for a
+// number, it is true for all smaller ones.
+func largest(limit int, ok func(n int) bool) int {
+	return sort.Search(limit, func(n int) bool { return !ok(n + 1) })
 }
 
-// forgeries returns for each shape the largest value that fits the header, and the
-// largest that is verified and not refused for its number of elements.
+// forgeries returns the plain forgery, and for each shape the most expensive credential
+// that is verified and not refused for its number of elements, filled up to the limit of
+// the header, and the longest that fits the header.
 func forgeries(v gate.Verification, shapes []shape) []forged {
-	var all []forged
 	fits := func(value string) bool { return len(value) <= v.MaxCredentialBytes }
 	verified := func(value string) bool {
 		d := refusal.Of(v.Identify(gate.Claim{Values: []string{value}}, now).Err)
 		return d == nil || d.Reason != refusal.CredentialTooLarge
 	}
+	all := []forged{{"plain forgery", shapes[0].build(0, 0)}}
 	for _, s := range shapes {
-		whole, part := s.largest(v.MaxCredentialBytes, fits), s.largest(v.MaxCredentialBytes, verified)
-		all = append(all, forged{s.name, part})
+		size := v.MaxCredentialBytes
+		whole := largest(size, func(n int) bool { return fits(s.build(n, 1)) })
+		part := largest(whole, func(n int) bool { return verified(s.build(n, 1)) })
+		pad := largest(size, func(n int) bool { return fits(s.build(part, n)) })
+		all = append(all, forged{s.name, s.build(part, pad)})
 		if whole != part {
-			all = append(all, forged{s.name + ", too many", whole})
+			all = append(all, forged{s.name + ", too many", s.build(whole, 1)})
 		}
 	}
 	return all

@@ -11,8 +11,10 @@ import (
 // shape is one kind of forged credential that is expensive to process. Its
 // certificates name the CA as their issuer unless the shape is about the issuer.
 type shape struct {
-	name  string
-	build func(room int) string
+	name string
+	// build makes a credential whose expensive part takes room bytes. An extension of pad
+	// bytes makes it longer.
+	build func(room, pad int) string
 }
 
 // tlv encodes one ASN.1 element; its content may consist of several elements.
@@ -46,6 +48,7 @@ const (
 // plain forgery's.
 type parts struct {
 	algorithm, issuer, subject, key, extensions []byte
+	pad                                         int // length of another extension, or 0
 }
 
 // mint builds forged certificates whose signature has a plausible form.
@@ -66,6 +69,9 @@ func (m mint) certificate(p parts) []byte {
 	algorithm := or(p.algorithm, m.algorithm)
 	validity := tlv(tagSequence, tlv(0x17, []byte("200101000000Z")), tlv(0x17, []byte("491231235959Z")))
 	version, extensions := tlv(0xa0, tlv(tagInteger, []byte{2})), []byte{}
+	if p.pad > 0 {
+		p.extensions = slices.Concat(p.extensions, extension(oidOf(0, 6), make([]byte, p.pad)))
+	}
 	if p.extensions != nil {
 		extensions = tlv(0xa3, tlv(tagSequence, p.extensions))
 	}
@@ -112,11 +118,14 @@ func extension(oid []byte, value []byte) []byte {
 	return tlv(tagSequence, tlv(tagOID, oid), tlv(tagOctets, value))
 }
 
-// shapes lists expensive credentials; each build function makes one whose variable
-// part takes room bytes. The plain forgery is first.
+// shapes lists expensive credentials. The first one has nothing but the pad.
 func (m mint) shapes() []shape {
-	one := func(p func(room int) parts) func(int) string {
-		return func(room int) string { return certheader.Encode(certheader.Base64DER, m.certificate(p(room))) }
+	one := func(p func(room int) parts) func(room, pad int) string {
+		return func(room, pad int) string {
+			forged := p(room)
+			forged.pad = pad
+			return certheader.Encode(certheader.Base64DER, m.certificate(forged))
+		}
 	}
 	unit := attribute(oidUnit, "")
 	name := func(name string, set func(room int) []byte) []shape {
@@ -125,17 +134,17 @@ func (m mint) shapes() []shape {
 			{"subject: " + name, one(func(room int) parts { return parts{subject: tlv(tagSequence, set(room))} })},
 		}
 	}
-	key := func(key func(room int) []byte) func(int) string {
+	key := func(key func(room int) []byte) func(room, pad int) string {
 		return one(func(room int) parts { return parts{key: key(room)} })
 	}
-	extensions := func(list func(room int) []byte) func(int) string {
+	extensions := func(list func(room int) []byte) func(room, pad int) string {
 		return one(func(room int) parts { return parts{extensions: list(room)} })
 	}
-	sans := func(san []byte) func(int) string {
+	sans := func(san []byte) func(room, pad int) string {
 		return extensions(func(room int) []byte { return alternativeNames(room, san) })
 	}
 	return slices.Concat(
-		[]shape{{"plain forgery", one(func(int) parts { return parts{} })}},
+		[]shape{{"long extension", one(func(int) parts { return parts{} })}},
 		name("one set of attributes", func(room int) []byte { return tlv(tagSet, repeat(room, unit)) }),
 		name("one attribute in each set", func(room int) []byte { return repeat(room, tlv(tagSet, unit)) }),
 		name("unknown types", func(room int) []byte {
@@ -148,9 +157,7 @@ func (m mint) shapes() []shape {
 			{"many mail addresses", sans(tlv(0x81, []byte("a@a")))},
 			{"many URIs", sans(tlv(0x86, []byte("a:")))},
 			{"many IP addresses", sans(tlv(0x87, []byte{1, 2, 3, 4}))},
-			{"many extensions", extensions(func(room int) []byte {
-				return fill(room, func(i int) []byte { return extension(oidOf(i, 5), nil) })
-			})},
+			{"many extensions", extensions(manyExtensions)},
 			{"many policies", extensions(func(room int) []byte {
 				return extension([]byte{0x55, 0x1d, 0x20}, tlv(tagSequence, fill(room, func(i int) []byte { return tlv(tagSequence, tlv(tagOID, oidOf(i, 5))) })))
 			})},
@@ -158,14 +165,24 @@ func (m mint) shapes() []shape {
 			{"weak intermediates", m.chain(func(room int) parts {
 				return parts{algorithm: algorithmSHA1, extensions: basicCA(), subject: tlv(tagSequence, tlv(tagSet, repeat(room, unit)))}
 			})},
-			{"intermediates named as the CA", m.chain(func(room int) parts {
+			{"intermediates named as the CA, DNS names", m.chain(func(room int) parts {
 				return parts{subject: m.issuer, extensions: slices.Concat(basicCA(), alternativeNames(room, tlv(0x82, []byte("a"))))}
+			})},
+			{"intermediates named as the CA, URIs", m.chain(func(room int) parts {
+				return parts{subject: m.issuer, extensions: slices.Concat(basicCA(), alternativeNames(room, tlv(0x86, []byte("a:"))))}
+			})},
+			{"intermediates named as the CA, extensions", m.chain(func(room int) parts {
+				return parts{subject: m.issuer, extensions: slices.Concat(basicCA(), manyExtensions(room))}
 			})},
 			{"intermediates with huge keys", m.chain(func(room int) parts {
 				return parts{subject: m.issuer, extensions: basicCA(), key: rsaKey(room)}
 			})},
 		},
 	)
+}
+
+func manyExtensions(room int) []byte {
+	return fill(room, func(i int) []byte { return extension(oidOf(i, 5), nil) })
 }
 
 func alternativeNames(room int, name []byte) []byte {
@@ -183,9 +200,9 @@ func rsaKey(room int) []byte {
 }
 
 // chain builds a plain leaf and three intermediates.
-func (m mint) chain(p func(room int) parts) func(int) string {
-	return func(room int) string {
-		values := []string{certheader.Encode(certheader.Base64DER, m.certificate(parts{}))}
+func (m mint) chain(p func(room int) parts) func(room, pad int) string {
+	return func(room, pad int) string {
+		values := []string{certheader.Encode(certheader.Base64DER, m.certificate(parts{pad: pad}))}
 		for range 3 {
 			values = append(values, certheader.Encode(certheader.Base64DER, m.certificate(p(room/3))))
 		}

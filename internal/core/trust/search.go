@@ -18,9 +18,9 @@ import (
 // each anchor, after which one search for a path ends. Each anchor is tried for each
 // certificate that names it as issuer, so eight anchors with one name and a chain of four
 // forged certificates would cost 32 checks. A genuine chain fails once for each other anchor
-// of the same name, and once more for each self-signed or cross-signed certificate that is
-// sent with it.
-const moreFailedSignatures = 2
+// of the same name, and once more if a cross-signed certificate is sent with it. Roots of
+// the keyring are not counted, see withoutRoots.
+const moreFailedSignatures = 1
 
 // search finds a path from an anchor to one client certificate.
 type search struct {
@@ -45,7 +45,7 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 	if v.keyring == nil || len(v.keyring.anchors) == 0 {
 		return path{}, refusal.New(refusal.CertificateUntrusted, "the keyring is empty")
 	}
-	s := &search{Verifier: v, leaf: leaf, intermediates: intermediates, now: now}
+	s := &search{Verifier: v, leaf: leaf, intermediates: v.keyring.withoutRoots(intermediates), now: now}
 	var first error
 	for _, named := range []bool{true, false} {
 		for _, a := range v.keyring.anchors {
@@ -66,6 +66,17 @@ func (v *Verifier) findPath(leaf *x509.Certificate, intermediates []*x509.Certif
 		return path{}, first
 	}
 	return path{}, s.untrusted()
+}
+
+// withoutRoots returns the certificates except the self-issued ones of the keyring. Many
+// clients send the root with the chain. No path needs it as an intermediate, and its
+// signature would fail once for each other anchor of the same name.
+func (k *Keyring) withoutRoots(certificates []*x509.Certificate) []*x509.Certificate {
+	return slices.DeleteFunc(slices.Clone(certificates), func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(k.anchors, func(a Anchor) bool {
+			return !a.bare && bytes.Equal(a.issuer.Raw, c.Raw) && bytes.Equal(c.RawIssuer, c.RawSubject)
+		})
+	})
 }
 
 // untrusted returns the refusal of a certificate to which no path was found.
