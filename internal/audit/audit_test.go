@@ -286,9 +286,9 @@ func TestConcurrentRecords(t *testing.T) {
 	if len(lines) != 2000 {
 		t.Errorf("want 2000 lines, have %d", len(lines))
 	}
-	want := map[string]float64{"client=mail rule=apps-add-events": 1000}
-	if diff := cmp.Diff(want, b.counters(t, "certgate_client_requests_total")); diff != "" {
-		t.Errorf("clients (-want +have):\n%s", diff)
+	want := map[string]float64{"decision=allowed reason=": 1000, "decision=refused reason=credential_missing": 1000}
+	if diff := cmp.Diff(want, b.counters(t, "certgate_requests_total")); diff != "" {
+		t.Errorf("requests (-want +have):\n%s", diff)
 	}
 }
 

@@ -16,7 +16,7 @@ type clientLabels struct{ client, label string }
 type clientCounters struct {
 	vector *prometheus.CounterVec
 	// most is the number of pairs of labels after which further clients are counted
-	// together, with an empty name. 0 means no limit.
+	// together, with an empty name.
 	most int
 
 	mu       sync.RWMutex
@@ -33,7 +33,7 @@ func newClientCounters(factory promauto.Factory, opts prometheus.CounterOpts, la
 func (c *clientCounters) count(k clientLabels) {
 	c.mu.RLock()
 	counter, ok := c.counters[k]
-	isFull := c.most > 0 && len(c.counters) >= c.most
+	isFull := len(c.counters) >= c.most
 	c.mu.RUnlock()
 	if !ok {
 		if isFull {

@@ -11,10 +11,17 @@ type line Record
 
 // newLine returns the line of a record.
 func newLine(rec *Record) *line {
-	l := line(*rec)
-	l.RequestID, l.Method, l.Path = sanitize(l.RequestID, maxRequestID), sanitize(l.Method, maxMethod), sanitize(l.Path, maxPath)
-	l.Detail, l.Source = sanitize(l.Detail, maxDetail), sanitize(l.Source, maxSource)
+	l := line(rec.Sanitized())
 	return &l
+}
+
+// Sanitized returns a copy of the record whose untrusted texts are printable ASCII and not
+// longer than in the line.
+func (rec *Record) Sanitized() Record {
+	c := *rec
+	c.RequestID, c.Method, c.Path = sanitize(c.RequestID, maxRequestID), sanitize(c.Method, maxMethod), sanitize(c.Path, maxPath)
+	c.Detail, c.Source = sanitize(c.Detail, maxDetail), sanitize(c.Source, maxSource)
+	return c
 }
 
 // fits reports whether every untrusted text is within its length limit.

@@ -14,8 +14,7 @@ import (
 // label even if a caller passes a wrong value.
 const unknown = "unknown"
 
-// maxNextSeries limits the series of certgate_next_rules_total: unlike the other counters of
-// clients it also counts clients that the rules in force refuse.
+// maxNextSeries limits the series of certgate_next_rules_total.
 const maxNextSeries = 10_000
 
 // outcome is one combination of labels of the request counter.
@@ -31,16 +30,12 @@ type outcomeCounters struct {
 }
 
 // metrics are the metrics of requests and reloads. The counters of every expected
-// outcome are resolved by newMetrics, those of a client and rule with their first
-// request, so that counting a request hashes no label. The maps of metrics are read-only
-// after newMetrics.
+// outcome are resolved by newMetrics, so that counting a request hashes no label. The maps
+// of metrics are read-only after newMetrics.
 type metrics struct {
-	reasons   []refusal.Reason
 	requests  *prometheus.CounterVec
 	outcomes  map[outcome]outcomeCounters
 	durations map[Decision]prometheus.Observer
-	grants    clientCounters
-	proofs    clientCounters
 	next      clientCounters
 	sharedKey prometheus.Counter
 	inFlight  prometheus.Gauge
@@ -50,19 +45,10 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	factory := promauto.With(reg)
 	m := &metrics{
-		reasons: refusal.Reasons(),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "certgate_requests_total",
 			Help: "Requests by decision and, if refused or failed, by reason.",
 		}, []string{"decision", "reason"}),
-		grants: newClientCounters(factory, prometheus.CounterOpts{
-			Name: "certgate_client_requests_total",
-			Help: "Granted requests by verified client and by the rule that allowed them.",
-		}, "rule"),
-		proofs: newClientCounters(factory, prometheus.CounterOpts{
-			Name: "certgate_client_proofs_total",
-			Help: "Granted requests with a verified or observed signature, by verified client and by the reason for which they would be refused if proof were required; empty if the signature is valid.",
-		}, "would_refuse"),
 		next: newClientCounters(factory, prometheus.CounterOpts{
 			Name: "certgate_next_rules_total",
 			Help: "Requests about which the next rules would decide differently, by verified client and by the change: refuse, allow, proof, rate or rename.",
@@ -90,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.durations[unknown] = durations.WithLabelValues(unknown)
 	m.resolve(Allowed, "")
-	m.resolve(Refused, m.reasons...)
+	m.resolve(Refused, refusal.Reasons()...)
 	m.resolve(Failed, refusal.UpstreamFailed, refusal.UpstreamTimeout, refusal.Overloaded, refusal.Internal)
 	return m
 }
@@ -119,20 +105,8 @@ func (m *metrics) count(rec *Record) {
 	if rec.usesSharedKey() {
 		m.sharedKey.Inc()
 	}
-	granted := rec.Decision == Allowed || rec.Decision == Failed
-	if granted && rec.Client != "" && rec.Rule != "" {
-		m.countGranted(rec)
-	}
 	if rec.Next != "" && rec.Client != "" {
 		m.next.count(clientLabels{rec.Client, knownChange(rec.Next)})
-	}
-}
-
-// countGranted counts a granted request by client, rule and signature.
-func (m *metrics) countGranted(rec *Record) {
-	m.grants.count(clientLabels{rec.Client, rec.Rule})
-	if rec.WouldRefuse != "" || rec.Auth == gate.Signed {
-		m.proofs.count(clientLabels{rec.Client, string(m.knownReason(rec.WouldRefuse))})
 	}
 }
 
@@ -141,7 +115,9 @@ func (m *metrics) knownOutcome(o outcome) outcome {
 	if _, ok := m.durations[o.decision]; !ok {
 		o.decision = unknown
 	}
-	o.reason = m.knownReason(o.reason)
+	if o.reason != "" && !o.reason.Known() {
+		o.reason = unknown
+	}
 	return o
 }
 
@@ -151,12 +127,4 @@ func knownChange(c gate.Change) string {
 		return unknown
 	}
 	return string(c)
-}
-
-// knownReason replaces an undefined reason with unknown.
-func (m *metrics) knownReason(r refusal.Reason) refusal.Reason {
-	if r != "" && !slices.Contains(m.reasons, r) {
-		return unknown
-	}
-	return r
 }

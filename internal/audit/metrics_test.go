@@ -59,64 +59,6 @@ func TestEveryReasonStartsAtZero(t *testing.T) {
 	}
 }
 
-func TestClientCounter(t *testing.T) {
-	tests := []struct {
-		name   string
-		change func(*audit.Record)
-		want   map[string]float64
-	}{
-		{"allowed", func(*audit.Record) {}, map[string]float64{"client=mail rule=apps-add-events": 1}},
-		{"failed", func(r *audit.Record) { r.Decision = audit.Failed }, map[string]float64{"client=mail rule=apps-add-events": 1}},
-		{"refused", func(r *audit.Record) { r.Decision = audit.Refused }, map[string]float64{}},
-		{"unknown decision", func(r *audit.Record) { r.Decision = "" }, map[string]float64{}},
-		{"no client", func(r *audit.Record) { r.Client = "" }, map[string]float64{}},
-		{"no rule", func(r *audit.Record) { r.Rule = "" }, map[string]float64{}},
-		{"client not UTF-8", func(r *audit.Record) { r.Client = "a\xff" }, map[string]float64{}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(zapcore.InfoLevel, "json")
-			rec := granted()
-			tt.change(rec)
-			b.Record(rec)
-			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_requests_total")); diff != "" {
-				t.Errorf("clients (-want +have):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestProofCounter checks that valid signatures and would-be refusals are counted for
-// each client.
-func TestProofCounter(t *testing.T) {
-	tests := []struct {
-		name   string
-		change func(*audit.Record)
-		want   map[string]float64
-	}{
-		{"not looked at", func(*audit.Record) {}, map[string]float64{}},
-		{"shown to a proxy", func(r *audit.Record) { r.Auth = "mtls" }, map[string]float64{}},
-		{"proven", func(r *audit.Record) { r.Auth = "signed" }, map[string]float64{"client=mail would_refuse=": 1}},
-		{"proven, and failed", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Failed }, map[string]float64{"client=mail would_refuse=": 1}},
-		{"proven, and over the rate", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Refused }, map[string]float64{}},
-		{"observed", func(r *audit.Record) { r.WouldRefuse = refusal.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
-		{"observed for no reason of ours", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
-		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = refusal.ProofMissing, audit.Refused }, map[string]float64{}},
-		{"observed without a client", func(r *audit.Record) { r.WouldRefuse, r.Client = refusal.ProofMissing, "" }, map[string]float64{}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(zapcore.InfoLevel, "json")
-			rec := granted()
-			tt.change(rec)
-			b.Record(rec)
-			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_client_proofs_total")); diff != "" {
-				t.Errorf("proofs (-want +have):\n%s", diff)
-			}
-		})
-	}
-}
-
 // TestSharedKey checks that the field legacy_shared_key and the counter agree.
 func TestSharedKey(t *testing.T) {
 	tests := []struct {

@@ -88,16 +88,17 @@ type Options struct {
 // [Gateway.Run]. To close a gateway without serving, call Run with a cancelled context.
 func New(ctx context.Context, o Options) (*Gateway, error) {
 	c, registry := o.Config, newRegistry()
-	inUse := usage.New(usage.Options{Now: time.Now})
 	ends := newExpiries(o.Log, registry, time.Now)
 	dial := dialer.New(dialer.Options{Timeout: c.UpstreamTimeout, Verified: ends.observeService}, c.UpstreamSecurity)
 	g := &Gateway{
-		config: c, log: o.Log, registry: registry, recorder: audit.New(o.Log, registry, inUse.Observe), usage: inUse,
+		config: c, log: o.Log, registry: registry,
 		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
 		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,
 		inForce: newInForce(registry),
 	}
+	g.usage = g.newUsage()
+	g.recorder = audit.New(o.Log, registry, g.usage.Observe)
 	g.upstreams = newUpstreamMetrics(g.pool, registry)
 	registerBuild(o.Build, registry)
 	g.publishInventory()

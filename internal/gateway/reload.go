@@ -288,11 +288,3 @@ func (g *Gateway) publishInventory() {
 	g.usage.Configure(g.keyIDs(), g.config.Rules.Policy.RuleNames())
 	g.inForce.set(g.config)
 }
-
-// keyIDs returns the ids of the keyring in force, as in the log.
-func (g *Gateway) keyIDs() (ids []string) {
-	for _, a := range g.config.Keyring.Anchors() {
-		ids = append(ids, a.ID().Short())
-	}
-	return ids
-}

@@ -18,7 +18,8 @@ type Snapshot struct {
 	Keys []Key
 	// Clients is sorted by name.
 	Clients []Client
-	// Refusals has the latest refusals of this process, the newest first.
+	// Refusals has the latest refusals of this process, the newest first: at most
+	// [MaxRefusals] of verified clients, and as many of other requests.
 	Refusals []Refusal
 	// RefusalsDropped is the number of refusals of this process that are no longer in
 	// Refusals because newer ones took their place.
@@ -69,16 +70,18 @@ type Client struct {
 	// EarliestEnd is the earliest end of the certificates in use.
 	EarliestEnd time.Time
 
+	// Allowed is the number of granted requests, with those that failed at the upstream.
 	Allowed, Refused uint64
 	// LastRefusal is the time of the latest refusal, and LastReason its reason.
 	LastRefusal time.Time
 	LastReason  refusal.Reason
-	// Rules has the rules that allowed requests, sorted by name.
+	// Rules has the rules that granted requests to this process, sorted by name.
 	Rules []ClientRule
 }
 
-// MaxCertificates is the largest number of certificates of a client that are kept.
-const MaxCertificates = 4
+// MaxCertificates is the largest number of certificates of a client that are kept. If a
+// client uses more of them at the same time, those that end first are kept.
+const MaxCertificates = 8
 
 // Latest returns the certificate of the latest request, or the zero value.
 func (c *Client) Latest() Certificate {
@@ -106,7 +109,7 @@ type ClientRule struct {
 	HasRate  bool
 }
 
-// Refusal is a refused or failed request. Its texts are printable ASCII of limited length.
+// Refusal is a refused request. Its texts are printable ASCII of limited length.
 type Refusal struct {
 	Time      time.Time
 	Surface   audit.Surface

@@ -57,6 +57,13 @@ func (l *limiter) take(client string, now time.Time) (wait time.Duration) {
 	return 0
 }
 
+// used returns the part of the client's bucket that is used, from 0 to 1.
+func (l *limiter) used(client string, now time.Time) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return min(1, max(0, float64(l.full[client].Sub(now))/float64(l.fill)))
+}
+
 // sweep drops the full buckets. The next sweep is at twice the number of buckets that
 // remain, so the cost for each new bucket is constant. A new map releases the memory of
 // the old one.
@@ -102,6 +109,34 @@ func (g Grant) Take(now time.Time) error {
 	return refused
 }
 
+// RateUse returns a function that reports the part of a client's bucket for a rule that is
+// used at the time now, from 0 to 1, and whether a rule of that name has a rate. p may be
+// nil.
+func (p *Policy) RateUse(now time.Time) func(rule, client string) (used float64, hasRate bool) {
+	limiters := p.limiters()
+	return func(rule, client string) (float64, bool) {
+		l := limiters[rule]
+		if l == nil {
+			return 0, false
+		}
+		return l.used(client, now), true
+	}
+}
+
+// limiters returns the buckets of each rule with a rate, by its name. p may be nil.
+func (p *Policy) limiters() map[string]*limiter {
+	limiters := map[string]*limiter{}
+	if p == nil {
+		return limiters
+	}
+	for _, r := range p.rules {
+		if r.limiter != nil {
+			limiters[r.name] = r.limiter
+		}
+	}
+	return limiters
+}
+
 // After returns p with the buckets of an earlier policy for every rule whose name, rate
 // and burst have not changed, so that a reload of the same rules fills no bucket. The two
 // policies share those buckets. After changes neither p nor earlier; either may be nil.
@@ -109,12 +144,7 @@ func (p *Policy) After(earlier *Policy) *Policy {
 	if p == nil || earlier == nil {
 		return p
 	}
-	limiters := map[string]*limiter{}
-	for _, r := range earlier.rules {
-		if r.limiter != nil {
-			limiters[r.name] = r.limiter
-		}
-	}
+	limiters := earlier.limiters()
 	next := *p
 	next.rules = make([]compiledRule, len(p.rules))
 	for i, r := range p.rules {

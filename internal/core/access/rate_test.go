@@ -239,3 +239,32 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestRateUse checks the used part of a bucket while tokens are taken and come back.
+func TestRateUse(t *testing.T) {
+	p, err := access.Compile([]access.Rule{limited("events", "2/s", "4"), limited("free", "", "")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mail := client(t, "mail")
+	check := func(when, rule, name string, now time.Time, want float64, hasRate bool) {
+		t.Helper()
+		if used, found := p.RateUse(now)(rule, name); used != want || found != hasRate {
+			t.Errorf("%s: want %v %t, found %v %t", when, want, hasRate, used, found)
+		}
+	}
+	check("before the first request", "events", "mail", noon, 0, true)
+	g := grant(t, p, mail, "events")
+	_ = g.Take(noon)
+	check("after one token", "events", "mail", noon, 0.25, true)
+	takes(t, g, noon)
+	check("without tokens", "events", "mail", noon, 1, true)
+	check("another client", "events", "social", noon, 0, true)
+	check("half of the tokens back", "events", "mail", noon.Add(time.Second), 0.5, true)
+	check("all tokens back", "events", "mail", noon.Add(time.Hour), 0, true)
+	check("a rule without a rate", "free", "mail", noon, 0, false)
+	check("an unknown rule", "other", "mail", noon, 0, false)
+	if _, found := (*access.Policy)(nil).RateUse(noon)("events", "mail"); found {
+		t.Error("nil policy: want no rate, found one")
+	}
+}

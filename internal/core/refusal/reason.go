@@ -140,6 +140,12 @@ var responses = map[Reason]response{
 	Internal:        {http.StatusInternalServerError, "The gateway failed"},
 }
 
+// Known reports whether the reason is one of [Reasons].
+func (r Reason) Known() bool {
+	_, ok := responses[r]
+	return ok
+}
+
 // Status returns the HTTP status of the reason, or 500 for an unknown reason.
 func (r Reason) Status() int {
 	if known, ok := responses[r]; ok {

@@ -49,7 +49,6 @@ func TestAllowed(t *testing.T) {
 		t.Errorf("record (-want +have):\n%s", diff)
 	}
 	wantMetric(t, b, `certgate_requests_total{decision="allowed",reason=""} 1`)
-	wantMetric(t, b, `certgate_client_requests_total{client="mail",rule="events"} 1`)
 	wantMetric(t, b, `certgate_requests_in_flight 0`)
 }
 

@@ -1,0 +1,135 @@
+package usage
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// inUse is the time for which a certificate counts as in use after a request.
+const inUse = 24 * time.Hour
+
+// Snapshot returns a copy of the inventory.
+func (s *Store) Snapshot() Snapshot {
+	now := s.now().UTC()
+	snap := Snapshot{Time: now, Since: s.since, Replicas: 1, Forgotten: s.forgotten.Load()}
+	snap.Clients = s.collectClients(now)
+	in := s.inForce.Load()
+	snap.Keys = in.collectKeys(snap.Clients)
+	snap.Rules = in.collectRules()
+	snap.Refusals, snap.RefusalsDropped = s.collectRefusals()
+	return snap
+}
+
+func (s *Store) collectClients(now time.Time) []Client {
+	var list []Client
+	rates := s.rates(now)
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.RLock()
+		for _, c := range sh.clients {
+			list = append(list, c.collect())
+		}
+		sh.mu.RUnlock()
+	}
+	for i := range list {
+		list[i].finish(now, rates)
+	}
+	slices.SortFunc(list, func(a, b Client) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// collect returns a copy of the client's entry with all its certificates.
+func (c *client) collect() Client {
+	copied := Client{
+		Name: c.name, LastSeen: c.seen.time(),
+		Bearer: c.levels[bearer].time(), Signed: c.levels[signed].time(), MTLS: c.levels[mtls].time(),
+	}
+	for _, cert := range c.certificates {
+		copied.Certificates = append(copied.Certificates, Certificate{
+			Serial: cert.serial, KeyID: cert.keyID, NotAfter: cert.notAfter, LastUse: cert.used.time(), SharedKey: cert.sharedKey,
+		})
+	}
+	for rule, grant := range c.grants {
+		n := grant.n.Load()
+		copied.Allowed += n
+		if rule != "" {
+			copied.Rules = append(copied.Rules, ClientRule{Name: rule, Uses: n})
+		}
+	}
+	for reason, refused := range c.refusals {
+		copied.Refused += refused.n.Load()
+		if last := refused.last.time(); last.After(copied.LastRefusal) {
+			copied.LastRefusal, copied.LastReason = last, reason
+		}
+	}
+	return copied
+}
+
+// finish sorts the lists of a client, and sets the fields that depend on the time.
+func (c *Client) finish(now time.Time, rates func(rule, client string) (float64, bool)) {
+	slices.SortFunc(c.Certificates, func(a, b Certificate) int {
+		return cmp.Or(b.LastUse.Compare(a.LastUse), cmp.Compare(a.Serial, b.Serial))
+	})
+	unused := slices.IndexFunc(c.Certificates, func(cert Certificate) bool { return now.Sub(cert.LastUse) > inUse })
+	if unused >= 0 {
+		c.Certificates = c.Certificates[:max(unused, 1)]
+	}
+	for i, cert := range c.Certificates {
+		if i == 0 || cert.NotAfter.Before(c.EarliestEnd) {
+			c.EarliestEnd = cert.NotAfter
+		}
+	}
+	slices.SortFunc(c.Rules, func(a, b ClientRule) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		r.RateUsed, r.HasRate = rates(r.Name, c.Name)
+	}
+}
+
+// collectKeys returns the use of the keys. The clients are sorted by name.
+func (in *inForce) collectKeys(clients []Client) []Key {
+	list := make([]Key, len(in.keyIDs))
+	index := map[string]*Key{}
+	for i, id := range in.keyIDs {
+		use := in.keys[id]
+		list[i] = Key{ID: id, Since: use.since, FirstUse: use.first.time(), LastUse: use.last.time()}
+		index[id] = &list[i]
+	}
+	for i := range clients {
+		clients[i].countKeys(index)
+	}
+	return list
+}
+
+// countKeys adds the client to each key that signed one of its certificates in use.
+func (c *Client) countKeys(keys map[string]*Key) {
+	for i, cert := range c.Certificates {
+		k := keys[cert.KeyID]
+		if k == nil || slices.ContainsFunc(c.Certificates[:i], func(earlier Certificate) bool { return earlier.KeyID == cert.KeyID }) {
+			continue
+		}
+		k.Clients++
+		if len(k.ClientNames) < MaxKeyClients {
+			k.ClientNames = append(k.ClientNames, c.Name)
+		}
+	}
+}
+
+func (in *inForce) collectRules() []Rule {
+	list := make([]Rule, len(in.ruleNames))
+	for i, name := range in.ruleNames {
+		use := in.rules[name]
+		list[i] = Rule{Name: name, Uses: use.uses.Load(), LastUse: use.last.time()}
+	}
+	return list
+}
+
+// collectRefusals returns the refusals of both lists, the newest first, and the number of
+// dropped ones.
+func (s *Store) collectRefusals() ([]Refusal, uint64) {
+	list, ofVerified := s.verified.appendTo(nil)
+	list, ofOthers := s.unverified.appendTo(list)
+	slices.SortStableFunc(list, func(a, b Refusal) int { return b.Time.Compare(a.Time) })
+	return list, ofVerified + ofOthers
+}
