@@ -12,6 +12,7 @@ import (
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/tool/simulation"
 )
 
 // loadConfig reads the configuration as certgate serve does, except that the variables
@@ -25,8 +26,9 @@ func loadConfig(env environment, unused ...placeholder) (config.Config, error) {
 }
 
 type checkCommand struct {
-	JSON  bool `help:"Print JSON, also for faults." name:"json"`
-	Probe bool `help:"Also connect to each upstream address and report what is wrong."`
+	JSON  bool   `help:"Print JSON, also for faults." name:"json"`
+	Probe bool   `help:"Also connect to each upstream address and report what is wrong."`
+	Tests string `help:"Also decide the cases in a file and report those that the rules decide differently." placeholder:"FILE"`
 }
 
 // Help is the long text of certgate check --help.
@@ -42,10 +44,28 @@ With --probe, each upstream address gets one GET request without an identity, fo
 UPSTREAM_HEALTH_PATH or "/". The exit code is 1 if an address does not respond, or if TLS
 or the health check fails.
 
+With --tests, the rules decide about the requests in a YAML file. The exit code is 1 if a
+decision is not the expected one, and 2 if the file has faults. Cases are about clients,
+methods and paths, not about certificates, signatures and rates:
+
+  cases:
+    - name: mail adds an event
+      client: mail
+      method: POST
+      path: /events
+      expect: allow
+      rule: apps-add-events     # optional: the rule that must allow it
+    - name: only apps add events
+      client: web-client
+      method: POST
+      path: /events
+      expect: refuse
+      reason: access_denied     # optional
+
 Example:
 
   AUTH_PUBLIC_KEY_FILE=keys/ca.pub ACCESS_RULES_FILE=rules.yaml \
-    UPSTREAM_URL=http://127.0.0.1:8081 certgate check`
+    UPSTREAM_URL=http://127.0.0.1:8081 certgate check --tests cases.yaml`
 }
 
 // checkReport is the result of the check. Its JSON always has every key. If there are
@@ -67,6 +87,7 @@ type checkReport struct {
 	Upstream string       `json:"upstream"`
 	Digests  checkDigests `json:"digests"`
 	Probes   []checkProbe `json:"probes"`
+	Tests    checkTests   `json:"tests"`
 }
 
 // checkDigests are the digests that certgate serve logs and exports as metrics.
@@ -94,6 +115,7 @@ type checkFault struct {
 func newCheckReport(c config.Config, faults []config.Fault) checkReport {
 	r := checkReport{
 		OK: len(faults) == 0, Faults: []checkFault{}, Warnings: append([]string{}, c.Warnings...), Probes: []checkProbe{},
+		Tests: checkTests{Failures: []simulation.Failure{}},
 	}
 	for _, f := range faults {
 		r.Faults = append(r.Faults, checkFault(f))
@@ -174,6 +196,11 @@ func (k checkCommand) Run(ctx context.Context, env environment) error {
 		return err
 	}
 	r := newCheckReport(c, nil)
+	if k.Tests != "" {
+		if err := r.test(k.Tests, c); err != nil {
+			return k.testFault(env, err)
+		}
+	}
 	if k.Probe {
 		r.probe(ctx, c)
 	}
@@ -202,6 +229,7 @@ func (r checkReport) text() string {
 	for _, p := range r.Probes {
 		fmt.Fprintf(&b, "probe: %s: %s\n", p.Upstream, p.text())
 	}
+	b.WriteString(r.Tests.text())
 	return b.String()
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -16,14 +18,37 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/replay"
+	"github.com/certgate/certgate/internal/tool/advice"
 )
 
 type explainCommand struct {
-	Cert   string `help:"The client's certificate as PEM, DER or header value, followed by its chain if it has one; - is standard input." required:"" placeholder:"FILE"`
-	Method string `arg:"" help:"The request's method, such as GET. It is case-sensitive."`
-	Target string `arg:"" help:"The request's path and query, as in the request line."`
-	Signed bool   `help:"Explain the request as if it had a valid signature."`
-	JSON   bool   `help:"Print JSON." name:"json"`
+	Cert      string `help:"The client's certificate as PEM, DER or header value, followed by its chain if it has one; - is standard input." xor:"client" placeholder:"FILE"`
+	Client    string `help:"The client's name, in place of a certificate. No certificate is checked." xor:"client" placeholder:"NAME"`
+	RequestID string `help:"Explain the recorded decision about this request, instead of a new one. Requires --log." xor:"client" placeholder:"ID" name:"request-id"`
+	Log       string `help:"The audit log with the request, plain or gzip; - is standard input." placeholder:"FILE"`
+	Method    string `arg:"" optional:"" help:"The request's method, such as GET. It is case-sensitive."`
+	Target    string `arg:"" optional:"" help:"The request's path and query, as in the request line."`
+	Signed    bool   `help:"Explain the request as if it had a valid signature."`
+	JSON      bool   `help:"Print JSON." name:"json"`
+}
+
+// Validate reports arguments that are missing or of no use. kong calls it.
+func (c explainCommand) Validate() error {
+	switch {
+	case c.Cert == "" && c.Client == "" && c.RequestID == "":
+		return errors.New("want one of the flags --cert, --client and --request-id")
+	case c.RequestID == "" && c.Target == "":
+		return errors.New("want the method and the target of a request")
+	case c.RequestID == "" && c.Log != "":
+		return errors.New("want --request-id with --log")
+	case c.RequestID == "":
+		return nil
+	case c.Log == "":
+		return errors.New("want --log with --request-id")
+	case c.Method != "" || c.Signed:
+		return errors.New("want no method, target and --signed with --request-id: they are those of the recorded request")
+	}
+	return nil
 }
 
 // Help is the long text of certgate explain --help.
@@ -36,9 +61,19 @@ is needed, and explain checks only whether the certificate's key can make signat
 that the gateway accepts. The exit code is 0 if the request would be forwarded, 1 if it
 would be refused, and 2 if the configuration is invalid.
 
+With --client the certificate is not evaluated: the decision is that about a client of
+this name whose certificate is accepted. AUTH_PUBLIC_KEY may be unset.
+
+With --request-id the recorded decision is shown, with its reason and what to do about
+it, and what the rules in the configuration say now. Rules and keys may be unset. The
+exit code is 0 if these rules allow the request (without rules: if it was allowed), 1
+otherwise, and 2 also if the log does not contain the request.
+
 Example:
 
-  certgate explain --cert keys/mail.crt POST /events`
+  certgate explain --cert keys/mail.crt POST /events
+  certgate explain --client mail POST /events
+  certgate explain --request-id 8d3b2e89c10503edfeb563995c2e4991 --log certgate.log`
 }
 
 // explanation is the decision with its steps. Its JSON always has every key, with an
@@ -50,17 +85,24 @@ type explanation struct {
 	Client   string       `json:"client"`
 	Rule     string       `json:"rule"`
 	KeyID    string       `json:"key_id"`
+	Advice   string       `json:"advice"` // what to do about a refusal
 	Steps    []stepResult `json:"steps"`
 }
 
 type stepResult struct {
 	Step   gate.Step `json:"step"`
-	Result string    `json:"result"` // "passed", "failed" or "not reached"
+	Result string    `json:"result"` // "passed", "failed", "not reached" or "not checked"
 	Detail string    `json:"detail"`
 }
 
 // Run explains one request.
-func (c explainCommand) Run(env environment) error {
+func (c explainCommand) Run(ctx context.Context, env environment) error {
+	switch {
+	case c.RequestID != "":
+		return c.explainRecorded(ctx, env)
+	case c.Client != "":
+		return c.explainClient(env)
+	}
 	conf, err := loadConfig(env, unusedUpstream())
 	if err != nil {
 		return err
@@ -69,7 +111,11 @@ func (c explainCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	e := explain(c.decide(conf, certs), conf)
+	return c.print(env, explain(c.decide(conf, certs), conf))
+}
+
+// print prints the explanation. The error states the verdict.
+func (c explainCommand) print(env environment, e explanation) (err error) {
 	if c.JSON {
 		err = printJSON(env.stdout, e)
 	} else {
@@ -130,10 +176,7 @@ func explain(d gate.Decision, conf config.Config) explanation {
 	case d.Signed.Valid(): // as in the audit line
 		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient
 	}
-	if d.Refusal != nil {
-		e.Decision, e.Status = refused, d.Refusal.Reason.Status()
-		e.Reason = string(d.Refusal.Reason)
-	}
+	e.refuse(d.Refusal)
 	result := "passed"
 	for _, step := range gate.Steps() {
 		s := stepResult{Step: step, Result: result}
@@ -147,6 +190,13 @@ func explain(d gate.Decision, conf config.Config) explanation {
 		e.Steps = append(e.Steps, s)
 	}
 	return e
+}
+
+// refuse sets the fields of a refusal. Nil changes nothing.
+func (e *explanation) refuse(r *refusal.Error) {
+	if r != nil {
+		e.Decision, e.Status, e.Reason, e.Advice = refused, r.Reason.Status(), string(r.Reason), advice.For(r.Reason)
+	}
 }
 
 // describeStep returns the result of a step that passed.
@@ -212,6 +262,6 @@ func (e explanation) print(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "allowed: forwarded as client %s by rule %s\n", e.Client, printable(e.Rule))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "refused: %d %s\n", e.Status, e.Reason)
+	_, err := fmt.Fprintf(w, "refused: %d %s\nwhat to do: %s\n", e.Status, e.Reason, e.Advice)
 	return err
 }

@@ -24,6 +24,7 @@ type cli struct {
 	Health  healthCommand  `cmd:"" help:"Check the health of a running gateway."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration without starting the gateway."`
 	Explain explainCommand `cmd:"" help:"Show step by step how the gateway would decide about a request."`
+	Replay  replayCommand  `cmd:"" help:"Show which requests of an audit log other rules would decide differently."`
 	Doctor  doctorCommand  `cmd:"" help:"Send test requests through the load balancer and report what arrives."`
 	Keys    keysCommand    `cmd:"" help:"List the trusted keys of the configuration or of a file."`
 	CA      caCommand      `cmd:"" name:"ca" help:"Create a master key (see certgate ca init)."`

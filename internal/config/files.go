@@ -40,16 +40,36 @@ func ParseRules(file regularfile.File, source identity.Source) (rules.Document, 
 	return parseRules(file.Name, file.Text, source)
 }
 
-// parseRules parses YAML rules. It detects a key in place of the rules first, as PEM or
-// base64, because errors of the YAML parser quote the text. Base64 contains no colon.
+// parseRules parses YAML rules.
 func parseRules(name string, text []byte, source identity.Source) (rules.Document, error) {
-	if bytes.Contains(text, []byte("-----BEGIN ")) || bytes.Contains(text, []byte("-----END ")) {
-		return rules.Document{}, errors.New("found PEM, want YAML rules")
-	}
-	if !bytes.Contains(text, []byte(":")) {
-		return rules.Document{}, errors.New("found no YAML field, want YAML rules")
+	if err := checkNoKey(text, "YAML rules"); err != nil {
+		return rules.Document{}, err
 	}
 	return rules.Parse(name, text, source)
+}
+
+// ParseCases parses a file with test cases for rules. The error may have several lines,
+// "file:LINE: problem".
+func ParseCases(file regularfile.File) ([]rules.Case, error) {
+	if file.Err != nil {
+		return nil, readError(file)
+	}
+	if err := checkNoKey(file.Text, "YAML cases"); err != nil {
+		return nil, err
+	}
+	return rules.ParseCases(file.Name, file.Text)
+}
+
+// checkNoKey detects a key in place of YAML, as PEM or base64, because errors of the YAML
+// parser quote the text. Base64 contains no colon.
+func checkNoKey(text []byte, want string) error {
+	if bytes.Contains(text, []byte("-----BEGIN ")) || bytes.Contains(text, []byte("-----END ")) {
+		return fmt.Errorf("found PEM, want %s", want)
+	}
+	if !bytes.Contains(text, []byte(":")) {
+		return fmt.Errorf("found no YAML field, want %s", want)
+	}
+	return nil
 }
 
 // readError returns the error of a file that cannot be read. It does not contain a long

@@ -38,7 +38,7 @@ func archRules() []archRule {
 		{"internal/filewatch", nil},
 		{"internal/surface", []string{"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit", "internal/usage"}},
 		{"internal/config", []string{"internal/core", "internal/guard", "internal/proxy", "internal/filewatch"}},
-		{"internal/tool", []string{"internal/core", "internal/filewatch", "internal/surface/echo"}},
+		{"internal/tool", []string{"internal/core", "internal/filewatch", "internal/surface/echo", "internal/config/rules"}},
 		{"internal/gateway", []string{
 			"internal/core", "internal/http1", "internal/guard", "internal/proxy", "internal/audit", "internal/usage",
 			"internal/filewatch", "internal/surface", "internal/config",

@@ -65,7 +65,7 @@ func (e entry) faultLine(name string, item int) (line int, known bool) {
 // that refer to them.
 func (r *reader) readContents(root *yaml.Node) contents {
 	var c contents
-	top, ok := r.mapping(root, "the fields rules and deny", "rules", "groups", "anchors", "deny")
+	top, ok := r.mapping(root, r.want, "rules", "groups", "anchors", "deny")
 	if !ok {
 		return c
 	}

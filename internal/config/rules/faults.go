@@ -21,6 +21,7 @@ const maxElements = 500_000
 
 // reader parses a document and collects its faults.
 type reader struct {
+	want    string   // the fields of the document, for errors
 	faults  []*Error // the first ones, in the order of lines
 	omitted int      // number of faults that are not in the list
 

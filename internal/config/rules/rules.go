@@ -24,7 +24,8 @@
 // [Parse] accepts a whole document or nothing. Package access defines the meaning of
 // rules, package identity that of anchors and package trust that of revocations; this
 // package maps their errors to lines of the document. [Document.CheckAnchors] compares a
-// document with the keyring.
+// document with the keyring. [ParseCases] reads test cases for rules, in the same subset of
+// YAML.
 //
 // Only a subset of YAML is accepted: anchors, aliases, merge keys and tags are faults,
 // so that the complete meaning of a rule is visible in the rule itself. The value of a
@@ -93,7 +94,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.Name, e.Line,
 // document, values of the wrong type, and the errors of [access.Compile],
 // [identity.NewReader] and [trust.NewRevocations].
 func Parse(name string, text []byte, source identity.Source) (Document, error) {
-	r := reader{source: source, seen: map[string]bool{}}
+	r := reader{want: "the fields rules and deny", source: source, seen: map[string]bool{}}
 	content := r.read(text)
 	if len(r.faults) >= MaxFaults {
 		return Document{}, r.err(name) // further faults would not be reported

@@ -37,7 +37,7 @@ func (r *reader) parseYAML(text []byte) *yaml.Node {
 		r.addYAMLError(err)
 	}
 	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 || isNull(first.Content[0]) {
-		r.addFault(1, "want the fields rules and deny, found nothing")
+		r.addFault(1, "want %s, found nothing", r.want)
 		return nil
 	}
 	return first.Content[0]
@@ -60,7 +60,7 @@ func (r *reader) checkText(text []byte) bool {
 // addYAMLError adds an error of the YAML library.
 func (r *reader) addYAMLError(err error) {
 	if errors.Is(err, io.EOF) {
-		r.addFault(1, "want the fields rules and deny, found nothing")
+		r.addFault(1, "want %s, found nothing", r.want)
 		return
 	}
 	line, problem := 1, err.Error()
