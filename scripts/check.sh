@@ -249,9 +249,9 @@ report() {
     }' "$OUT/test.json"
 }
 
-# What is deployed, read by the tools that read it. A module of its own keeps
+# What is deployed, read by the tools that read it. A module of its own keeps Prometheus,
 # Kubernetes, Compose and BuildKit out of go.mod: about a minute of compiling the
-# first time, a second from then on.
+# first time, ten seconds from then on, most of them for the alerts.
 step_deploy() {
   go -C test/deploy vet ./...
   # What is outside of a module does not make go test run again: -count does.

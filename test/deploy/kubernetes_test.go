@@ -1,6 +1,7 @@
 // Package deploy checks scripts/deploy and the Dockerfile with the code of the
 // tools that read them: Kubernetes' types and its Pod Security Standards, the
-// loader of Docker Compose, the parser and linter of BuildKit.
+// loader of Docker Compose, the parser and linter of BuildKit, the rule parser and the
+// query engine of Prometheus.
 //
 // It is a module of its own, so that none of these is a dependency of certgate.
 package deploy
@@ -52,6 +53,8 @@ func newObject(m metav1.TypeMeta) metav1.Object {
 		return &networkingv1.NetworkPolicy{}
 	case "monitoring.coreos.com/v1 ServiceMonitor":
 		return &monitoringv1.ServiceMonitor{}
+	case "monitoring.coreos.com/v1 PrometheusRule":
+		return &monitoringv1.PrometheusRule{}
 	}
 	return nil
 }
