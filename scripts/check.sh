@@ -137,6 +137,11 @@ step_modules() {
     echo "go.mod or go.sum is not tidy (go mod tidy repairs it)"
     return 1
   fi
+  # test/deploy uses the harness, so it needs at least the versions in go.mod.
+  if ! go -C test/deploy mod tidy -diff; then
+    echo "test/deploy/go.mod or go.sum is not tidy (go -C test/deploy mod tidy repairs it)"
+    return 1
+  fi
 }
 
 step_vet() { go vet ./...; }
