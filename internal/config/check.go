@@ -14,6 +14,7 @@ func (l *loader) checkRelations(v variables) {
 	l.checkPeers(v)
 	l.checkHeaders(v)
 	l.checkAssertions(v)
+	l.checkTraces(v)
 }
 
 // checkListeners adds a fault for the later of two listeners with one address.

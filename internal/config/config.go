@@ -119,7 +119,10 @@ type Config struct {
 	LogFailure string
 
 	Settings []Setting // every variable without secrets, in the order of the documentation
-	Warnings []string  // valid settings that are probably unintended, logged at start
+	// TraceEndpoint is the base URL of the OpenTelemetry collector, or nil for no spans.
+	TraceEndpoint *url.URL
+
+	Warnings []string // valid settings that are probably unintended, logged at start
 }
 
 // Load parses and validates an environment, such as env.ToMap(os.Environ()). A nil
@@ -175,6 +178,7 @@ func Load(environ map[string]string) (Config, error) {
 		LogLevel:           zapcore.Level(v.LogLevel),
 		LogFormat:          string(v.LogFormat),
 		LogFailure:         string(v.LogFailure),
+		TraceEndpoint:      v.TraceEndpoint.url,
 	}
 	l.loadNextRules(v, &c)
 	l.loadAssertions(v, &c)

@@ -42,7 +42,7 @@ func displayed(value any, text string) string {
 		path, _, _ := strings.Cut(text, "?")
 		return path
 	case address, hostNames, networks, headerName, proxyHeader, upstreams, authorities, serverName, echoPath, fileName, fileNames,
-		identitySource, proofMode, crlStalePolicy, redisDown, boolean, assertionName, assertionBind, logLevel, logFormat, logFailure,
+		identitySource, proofMode, crlStalePolicy, redisDown, boolean, assertionName, assertionBind, logLevel, logFormat, logFailure, traceEndpoint,
 		delay, timeout, clockSkew, lifetime, rsaBits, countLimit, failureRate, bodySize, credentialSize:
 		return text
 	default:

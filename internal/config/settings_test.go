@@ -51,7 +51,7 @@ func markedEnvironment(t *testing.T) map[string]string {
 		"AUTH_PROOF": "observe", "PUBLIC_AUTHORITY": "schedule.example.com", "REDIS_DOWN": "remember",
 		"AUTH_FAILURE_RATE": "10", "MAX_BODY_BYTES": "2MiB", "MAX_CREDENTIAL_BYTES": "32KiB",
 		"READ_HEADER_TIMEOUT": "5s", "READ_TIMEOUT": "30s", "WRITE_TIMEOUT": "31s", "IDLE_TIMEOUT": "32s", "MAX_CONNECTIONS": "5000",
-		"LOG_LEVEL": "warn", "LOG_FORMAT": "console", "LOG_FAILURE": "refuse",
+		"LOG_LEVEL": "warn", "LOG_FORMAT": "console", "LOG_FAILURE": "refuse", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.internal:4318",
 		"AUTH_MIN_RSA_BITS": "3072", "AUTH_ALLOW_SHARED_KEY": "false", "AUTH_PROOF_LEGACY_RSA": "true",
 		"OTHER_PROGRAM_TOKEN": secret,
 	}

@@ -73,6 +73,8 @@ type variables struct {
 	LogFormat  logFormat  `env:"LOG_FORMAT" envDefault:"json" want:"json or console" group:"logs" help:"json for machines, console for people"`
 	LogFailure logFailure `env:"LOG_FAILURE" envDefault:"continue" want:"continue or refuse" group:"logs" help:"what happens while the log cannot be written: continue serves requests and counts the lost lines, refuse responds with 503"`
 
+	TraceEndpoint traceEndpoint `env:"OTEL_EXPORTER_OTLP_ENDPOINT" unset:"none" want:"the URL of an OpenTelemetry collector without query and user information, such as http://collector:4318" group:"logs" help:"the base URL of the OpenTelemetry collector that gets spans over OTLP/HTTP, at v1/traces below it; without this setting there are no spans"`
+
 	MinRSABits     rsaBits `env:"AUTH_MIN_RSA_BITS" envDefault:"2048" want:"a whole number from 1024 to 8192" group:"old installations" help:"the shortest accepted RSA key; 1024 accepts keys of old installations and logs a warning at start"`
 	AllowSharedKey boolean `env:"AUTH_ALLOW_SHARED_KEY" envDefault:"true" want:"true or false" group:"old installations" help:"false refuses certificates that contain the master key instead of a key of the client (the 2012 recipe)"`
 	LegacyRSAProof boolean `env:"AUTH_PROOF_LEGACY_RSA" envDefault:"false" want:"true or false" group:"old installations" help:"true also accepts RSA signatures with the older algorithm rsa-v1_5-sha256"`

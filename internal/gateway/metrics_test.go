@@ -65,10 +65,12 @@ func registeredMetrics(g *Gateway) map[string]string {
 func TestDocumentedMetrics(t *testing.T) {
 	g, _, err := build(t, load(t, "http://127.0.0.1:1", map[string]string{
 		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_DOWN": "remember",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer g.tracer.Shutdown(t.Context())
 	for _, e := range g.endpoints() {
 		defer e.listener.Close()
 	}

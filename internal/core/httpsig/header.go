@@ -2,11 +2,23 @@ package httpsig
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
+
+// MayCover reports whether a signature in the header may cover the field with the given
+// name, in lower case. It looks for the name as a string in Signature-Input. It does not
+// parse the field, because a service behind the gateway may verify signatures that the
+// gateway does not. It reports true for some signatures that do not cover the field.
+func MayCover(h http.Header, name string) bool {
+	quoted := `"` + name + `"`
+	return slices.ContainsFunc(h[headers.SignatureInput], func(value string) bool {
+		return strings.Contains(strings.ToLower(value), quoted)
+	})
+}
 
 // checkHeader refuses fields that an intermediary could add to a signed request and that
 // change which covered fields reach the service: a Connection field that lists a

@@ -36,12 +36,20 @@ func NewFilter(credentials []string) Filter {
 type skipped struct {
 	listed         headers.Options // names in the client's Connection fields
 	signaturesRead bool            // the gateway has evaluated the signature fields
+	traceparent    bool            // the gateway sends its own
+	tracestate     bool            // it belongs to no valid traceparent
+}
+
+// skips reports whether a field of this name, in canonical form, is one of them.
+func (s skipped) skips(name string) bool {
+	return s.listed.List(name) || s.signaturesRead && headers.IsSignature(name) ||
+		s.traceparent && name == headers.Traceparent || s.tracestate && name == headers.Tracestate
 }
 
 // each calls add with each field of the header that is forwarded.
 func (f Filter) each(header http.Header, skip skipped, add func(name, value string)) {
 	for name, values := range header {
-		if !f.forwards(name) || skip.listed.List(name) || skip.signaturesRead && headers.IsSignature(name) {
+		if !f.forwards(name) || skip.skips(name) {
 			continue
 		}
 		for _, value := range values {

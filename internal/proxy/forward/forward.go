@@ -22,6 +22,7 @@ import (
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/dialer"
 	"github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/tracing"
 )
 
 // Options configure a [Forwarder]. All fields are required, except Dialer,
@@ -131,6 +132,9 @@ type Metadata struct {
 	// SignaturesRead reports that the gateway has evaluated the signature fields of the
 	// request. They are not forwarded then. See [headers.IsSignature].
 	SignaturesRead bool
+	// Span is the span of the request, or nil. Each attempt to send the request becomes a
+	// span below it.
+	Span *tracing.Span
 }
 
 // Result describes a forwarded request.
@@ -182,6 +186,13 @@ func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reserv
 		return Result{Err: err}
 	}
 	defer res.Body.Close()
+	result := f.respond(w, out, res)
+	out.call.End(res.Status, result.Err)
+	return result
+}
+
+// respond copies the response to w.
+func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest, res client.Response) Result {
 	if res.Status < http.StatusOK {
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "want a final status, found %d", res.Status)}
 	}

@@ -7,9 +7,11 @@ import (
 
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/headers"
+	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/upstream"
+	"github.com/certgate/certgate/internal/tracing"
 )
 
 // outboundRequest is a granted request to the upstream.
@@ -22,18 +24,30 @@ type outboundRequest struct {
 	listed headers.Options
 	// buffered is the request in memory, or nil if net/http's transport has to stream it.
 	buffered *client.Request
+	call     *tracing.Call // the span of the current attempt, or nil
 }
 
 // eachField calls add with each field of the request to the upstream: first the client's
 // fields that are forwarded, then the gateway's own, which no Connection field of the
 // client can remove.
 func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)) {
-	f.filter.each(out.r.Header, skipped{out.listed, out.metadata.SignaturesRead}, add)
+	skip := skipped{listed: out.listed, signaturesRead: out.metadata.SignaturesRead}
+	if out.call != nil && !coversTrace(out.r.Header) {
+		skip.traceparent, skip.tracestate = true, !out.call.ContinuesTrace()
+		add(headers.Traceparent, out.call.Traceparent())
+	}
+	f.filter.each(out.r.Header, skip, add)
 	addIdentity(out.g, out.metadata, add)
 	add(headers.ForwardedFor, out.metadata.For)
 	add(headers.ForwardedProto, out.metadata.Proto)
 	add(headers.ForwardedHost, out.metadata.Host)
 	add(headers.RequestID, out.metadata.RequestID)
+}
+
+// coversTrace reports whether a signature of the client may cover the trace context, which
+// is then forwarded unchanged. The spans of the service appear below the client's own span.
+func coversTrace(h http.Header) bool {
+	return httpsig.MayCover(h, "traceparent") || httpsig.MayCover(h, "tracestate")
 }
 
 // Identity calls add with each field that tells the upstream which client sent the

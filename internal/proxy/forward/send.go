@@ -28,6 +28,7 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 		return client.Response{}, refused
 	}
 	for {
+		out.call = out.metadata.Span.StartCall(out.g.Method(), reservation.URL())
 		start := time.Now()
 		res, err := f.sendTo(reservation, out)
 		a := Attempt{Address: reservation.Index(), Duration: time.Since(start)}
@@ -38,6 +39,7 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 			return res, nil
 		}
 		refused := failure(out.body, err)
+		out.call.End(0, refused) // a call with a response ends after its transfer
 		a.Outcome = outcomeOfFailure(refused.Reason, err)
 		f.observe(a)
 		if refused.Reason != refusal.UpstreamFailed && refused.Reason != refusal.UpstreamTimeout {

@@ -107,10 +107,7 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 		remote = p.Addr.String()
 	}
 	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
-	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
-		Time: time.Now(), Surface: audit.ExtAuthz, RequestID: from.Metadata.RequestID, Source: from.SourceText,
-		TraceID: from.Caller.TraceID, SpanID: from.Caller.SpanID,
-	}}
+	return beginCheck(&s.Options, from, audit.Record{Time: time.Now(), Surface: audit.ExtAuthz})
 }
 
 // granted returns the OK response. It contains the identity headers for the service, the

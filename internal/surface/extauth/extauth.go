@@ -25,9 +25,10 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/assertion"
 	"github.com/certgate/certgate/internal/proxy/ingress"
+	"github.com/certgate/certgate/internal/tracing"
 )
 
-// Options configures both surfaces. All fields are required, except Signer, and Peers:
+// Options configures both surfaces. All fields are required, except Signer, Tracer, and Peers:
 // without peers every check is refused.
 type Options struct {
 	// Gate returns the current gate. It is called once per check.
@@ -40,6 +41,8 @@ type Options struct {
 	// Signer returns the current signer of assertions, or nil. It is called once per
 	// allowed request. A nil function means no assertions.
 	Signer func() *assertion.Signer
+	// Tracer makes a span for each check. Nil makes none.
+	Tracer *tracing.Tracer
 	// Peers lists the networks of the proxies that may send checks.
 	Peers []netip.Prefix
 	// Stopping reports whether the gateway is shutting down. While it is true, health
@@ -69,6 +72,14 @@ type authzCheck struct {
 
 	from   ingress.Origin
 	record audit.Record
+}
+
+// beginCheck returns a check from the given origin, with the record that has been begun.
+func beginCheck(o *Options, from ingress.Origin, record audit.Record) authzCheck {
+	record.RequestID, record.Source = from.Metadata.RequestID, from.SourceText
+	from.Metadata.Span = o.Tracer.Start(from.Caller, record.Time)
+	tracing.Identify(&record, from.Caller, from.Metadata.Span)
+	return authzCheck{Options: o, from: from, record: record}
 }
 
 // decide returns the decision of the gate. All grants of this package come from decide.
@@ -165,4 +176,5 @@ func (q *authzCheck) save(status int, d *refusal.Error) {
 	}
 	q.record.Duration = time.Since(q.record.Time)
 	q.Recorder.Record(&q.record)
+	q.from.Metadata.Span.End(&q.record)
 }

@@ -86,11 +86,10 @@ func (s *surface) begin(c *gin.Context) authzCheck {
 	}
 	r := c.Request
 	from := s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
-	return authzCheck{Options: &s.Options, from: from, record: audit.Record{
-		Time: time.Now(), Surface: audit.Verify, RequestID: from.Metadata.RequestID, Source: from.SourceText,
-		TraceID: from.Caller.TraceID, SpanID: from.Caller.SpanID,
+	return beginCheck(&s.Options, from, audit.Record{
+		Time: time.Now(), Surface: audit.Verify,
 		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // replaced when the original request is known
-	}}
+	})
 }
 
 func (s *surface) verify(c *gin.Context) {

@@ -19,13 +19,20 @@ func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name, request string
 		want          int
+		traced        bool
 	}{
-		{"granted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2") + "{}", http.StatusOK},
-		{"untrusted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.other), "Content-Length: 2") + "{}", http.StatusForbidden},
-		{"missing", request("POST /events HTTP/1.1", "Content-Length: 2") + "{}", http.StatusUnauthorized},
+		{"granted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2") + "{}", http.StatusOK, false},
+		{"untrusted", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.other), "Content-Length: 2") + "{}", http.StatusForbidden, false},
+		{"missing", request("POST /events HTTP/1.1", "Content-Length: 2") + "{}", http.StatusUnauthorized, false},
+		{"granted with spans", request("POST /events HTTP/1.1", "X-SSL-Auth: "+encode(w.mail), "Content-Length: 2") + "{}", http.StatusOK, true},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			s := newFixture(b, withCache)
+			s := newFixture(b, func(f *fixture) {
+				withCache(f)
+				if bb.traced {
+					f.options.Tracer = newTracer(b)
+				}
+			})
 			drained := make(chan struct{})
 			go func() {
 				defer close(drained)

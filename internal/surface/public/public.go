@@ -24,9 +24,10 @@ import (
 	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/surface/jwks"
 	"github.com/certgate/certgate/internal/surface/problem"
+	"github.com/certgate/certgate/internal/tracing"
 )
 
-// Options configures the surface. All fields are required, except EchoPath and KeySet.
+// Options configures the surface. All fields are required, except EchoPath, Tracer and KeySet.
 type Options struct {
 	// Gate returns the current gate. It is called once per request.
 	Gate      func() *gate.Gate
@@ -45,6 +46,9 @@ type Options struct {
 	// EchoPath is the path that package echo serves, together with its subpaths, to
 	// any verified client. Empty disables the echo.
 	EchoPath string
+	// Tracer makes a span for each request that has an audit record, except for those that
+	// never reach a handler. Nil makes none.
+	Tracer *tracing.Tracer
 	// KeySet returns the JWK set of signed assertions, which is served at [jwks.Path]
 	// without the gate. With nil the path is gated like every other path.
 	KeySet func() []byte
@@ -194,7 +198,8 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 	r := c.Request
 	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
 	x.record.RequestID, x.record.Source = x.from.Metadata.RequestID, x.from.SourceText
-	x.record.TraceID, x.record.SpanID = x.from.Caller.TraceID, x.from.Caller.SpanID
+	x.from.Metadata.Span = s.Tracer.Start(x.from.Caller, x.record.Time)
+	tracing.Identify(&x.record, x.from.Caller, x.from.Metadata.Span)
 	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
 
@@ -251,4 +256,5 @@ func (x *exchange) save(decision audit.Decision, d *refusal.Error) {
 	}
 	x.record.Duration = time.Since(x.record.Time)
 	x.Recorder.Record(&x.record)
+	x.from.Metadata.Span.End(&x.record)
 }

@@ -1,10 +1,19 @@
 package public
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/certgate/certgate/internal/core/tracecontext"
+	"github.com/certgate/certgate/internal/testkit/collector"
+	"github.com/certgate/certgate/internal/tracing"
 )
 
 // TestTraceparent checks that the log has the ids of a valid traceparent, and no text of
@@ -59,5 +68,61 @@ func checkTrace(t *testing.T, b *fixture, wants bool, trace, span string) {
 		t.Errorf("record %v: want the ids of traceparent", record)
 	case !wants && (record["trace_id"] != nil || record["span_id"] != nil || strings.Contains(strings.ToLower(b.text()), trace)):
 		t.Errorf("record %v: want no part of traceparent", record)
+	}
+}
+
+// newTracer returns a tracer with a collector, which the test stops at its end.
+func newTracer(tb testing.TB) *tracing.Tracer {
+	tb.Helper()
+	endpoint, err := url.Parse(collector.New(tb).URL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tracer, err := tracing.New(tb.Context(), tracing.Options{Endpoint: endpoint, Log: zap.NewNop(), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { tracer.Shutdown(context.Background()) })
+	return tracer
+}
+
+// TestUpstreamTraceparent checks that the service's spans appear below the span of the call,
+// except if the client's signature covers the trace context.
+func TestUpstreamTraceparent(t *testing.T) {
+	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	const valid, state = "00-" + trace + "-" + span + "-01", "vendor=1"
+	tests := []struct {
+		name              string
+		send              []string
+		same, kept, state bool // the trace id, the whole traceparent, tracestate
+	}{
+		{name: "none"},
+		{name: "valid", send: []string{"Traceparent: " + valid, "Tracestate: " + state}, same: true, state: true},
+		{name: "not sampled", send: []string{"Traceparent: 00-" + trace + "-" + span + "-00", "Tracestate: " + state}, same: true, state: true},
+		{name: "two", send: []string{"Traceparent: " + valid, "Traceparent: " + valid, "Tracestate: " + state}},
+		{name: "invalid", send: []string{"Traceparent: 00-" + trace, "Tracestate: " + state}},
+		{name: "tracestate only", send: []string{"Tracestate: " + state}},
+		{name: "listed in Connection", send: []string{"Traceparent: " + valid, "Tracestate: " + state, "Connection: traceparent"}, same: true, state: true},
+		{name: "covered", send: []string{"Traceparent: " + valid, "Tracestate: " + state, `Signature-Input: sig=("@method" "traceparent");created=1`}, same: true, kept: true, state: true},
+		{name: "tracestate covered", send: []string{"Traceparent: " + valid, "Tracestate: " + state, `Signature-Input: a=("@method"), b=("tracestate")`}, same: true, kept: true, state: true},
+		{name: "not covered", send: []string{"Traceparent: " + valid, "Tracestate: " + state, `Signature-Input: sig=("@method");created=1`}, same: true, state: true},
+	}
+	tracer := newTracer(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newFixture(t, func(b *fixture) { b.options.Tracer = tracer })
+			b.send(t, request("GET /events/ HTTP/1.1", append(tt.send, "X-SSL-Auth: "+encode(newCertificates(t).mail))...))
+			h := (<-b.requests).Header
+			have := tracecontext.Parse(h["Traceparent"])
+			if have.TraceID == "" || (have.TraceID == trace) != tt.same || (have.SpanID == span) != tt.kept {
+				t.Errorf("traceparent %q at the upstream: want one, with the client's trace %t, unchanged %t", h["Traceparent"], tt.same, tt.kept)
+			}
+			if have := h.Get("Tracestate"); (have == state) != tt.state || have != "" && !tt.state {
+				t.Errorf("tracestate %q, want it kept: %t", have, tt.state)
+			}
+			if record := b.record(t); (record["trace_id"] == trace) != tt.same || !tt.kept && record["trace_id"] != have.TraceID {
+				t.Errorf("trace_id %v in the log, want that of %q", record["trace_id"], h["Traceparent"])
+			}
+		})
 	}
 }
