@@ -19,6 +19,8 @@ func TestCommonMistakesGetHints(t *testing.T) {
 	mail := m.Issue(t, harness.OU("mail"))
 	key, ca := string(m.ReadFile(t, "p256.key")), harness.NewCertificate(t, m.ReadFile(t, m.CertFile))
 	harness.KeepPEM([]byte(key))
+	m.WriteFile(t, "client.crt", string(mail.PEM))
+	m.Openssl(t, "req", "-new", "-config", "ca.cnf", "-key", "p256.key", "-subj", "/OU=mail", "-out", "client.csr")
 	harness.KeepPEM(m.ReadFile(t, "client.csr"))
 	g := harness.NewGateway(t, m, nil)
 	g.WantAllowed(t, harness.Get("/events", mail))

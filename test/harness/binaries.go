@@ -30,7 +30,7 @@ const Root = "../.."
 const parallelTests = "8"
 
 // shared is the state of all tests of a package.
-var shared = session{secrets: newSecrets(), binaries: map[string]string{}}
+var shared = session{secrets: newSecrets(), binaries: map[string]string{}, rsaKeys: map[string]int{}}
 
 // session holds the built programs and the output of all processes.
 type session struct {
@@ -39,6 +39,7 @@ type session struct {
 	mu       sync.Mutex
 	dir      string            // of the built programs
 	binaries map[string]string // path by name
+	rsaKeys  map[string]int    // number of keys of [ca.RSAKey] by test and size
 }
 
 // Main runs the tests of a package, as [testing.M.Run] does, and returns the exit code. It

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // MasterKey is a master key with the folder in which openssl keeps its files.
@@ -38,44 +40,33 @@ policy = any
 distinguished_name = dn
 string_mask = utf8only
 [dn]
-[root]
-basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign, cRLSign
-subjectKeyIdentifier = hash
 `
 
 // NewMasterKey creates a master key of an algorithm: rsa, rsa4096, rsa1024, p256 or
 // ed25519.
 func NewMasterKey(t *testing.T, algorithm string) *MasterKey {
 	t.Helper()
+	SkipIfShort(t)
 	m := &MasterKey{Dir: t.TempDir(), KeyFile: "master.key", CertFile: "master.crt"}
 	m.WriteFile(t, "ca.cnf", CaConfig)
 	m.WriteFile(t, "index.txt", "")
-	m.newKey(t, m.KeyFile, algorithm)
-	m.Openssl(t, "req", "-new", "-x509", "-config", "ca.cnf", "-extensions", "root", "-key", m.KeyFile,
-		"-subj", "/CN=master", "-days", "30", "-out", m.CertFile)
-	m.PublicKey = m.Openssl(t, "pkey", "-in", m.KeyFile, "-pubout")
+	key := m.newKey(t, m.KeyFile, algorithm)
+	root := ca.NewWithKey(t, key, monthFromNow, subjectOf("/CN=master"))
+	m.WriteFile(t, m.CertFile, string(root.CertificatePEM()))
+	m.PublicKey = string(root.PublicKeyPEM())
 	KeepPEM([]byte(m.PublicKey))
 	KeepPEM(m.ReadFile(t, m.CertFile))
 	return m
 }
 
-// newKey creates a private key unless the file exists.
-func (m *MasterKey) newKey(t *testing.T, file, algorithm string) {
+// newKey returns the private key in the file. It creates the file unless it exists.
+func (m *MasterKey) newKey(t *testing.T, file, algorithm string) crypto.Signer {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(m.Dir, file)); err == nil {
-		return
+	if _, err := os.Stat(filepath.Join(m.Dir, file)); err != nil {
+		m.WriteFile(t, file, string(ca.KeyPEM(t, newKey(t, algorithm))))
+		KeepPEM(m.ReadFile(t, file))
 	}
-	options := map[string][]string{
-		"rsa":     {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
-		"rsa4096": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"},
-		"rsa1024": {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"},
-		"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"},
-		"p384":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp384r1"},
-		"ed25519": {"-algorithm", "ED25519"},
-	}[algorithm]
-	m.Openssl(t, append([]string{"genpkey", "-out", file}, options...)...)
-	KeepPEM(m.ReadFile(t, file))
+	return m.ReadKey(t, file)
 }
 
 // CertificateOptions describe a certificate. The zero value is a client certificate as
@@ -98,7 +89,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = clientAuth
 `
 
-// Issue signs a certificate with the master key.
+// Issue signs a certificate with the master key: with openssl, unless the options are plain.
 func (m *MasterKey) Issue(t *testing.T, o CertificateOptions) Certificate {
 	t.Helper()
 	m.mu.Lock()
@@ -110,10 +101,13 @@ func (m *MasterKey) Issue(t *testing.T, o CertificateOptions) Certificate {
 	if o.NotAfter.IsZero() {
 		o.NotAfter = time.Now().Add(240 * time.Hour)
 	}
-	key := cmp.Or(o.Key, "p256")
-	m.newKey(t, key+".key", key)
+	algorithm := cmp.Or(o.Key, "p256")
+	key := m.newKey(t, algorithm+".key", algorithm)
+	if o.isPlain() {
+		return NewCertificate(t, m.issue(t, o, key))
+	}
 	m.WriteFile(t, "client.cnf", cmp.Or(o.Extensions, ClientExtensions))
-	m.Openssl(t, "req", "-new", "-config", "ca.cnf", "-utf8", "-key", key+".key", "-subj", o.Subject, "-out", "client.csr")
+	m.Openssl(t, "req", "-new", "-config", "ca.cnf", "-utf8", "-key", algorithm+".key", "-subj", o.Subject, "-out", "client.csr")
 	m.Openssl(t, "ca", "-batch", "-preserveDN", "-config", "ca.cnf", "-notext", "-utf8", "-in", "client.csr", "-out", "client.crt",
 		"-cert", m.CertFile, "-keyfile", m.KeyFile, "-md", cmp.Or(o.Digest, "default"), "-extfile", "client.cnf",
 		"-startdate", o.NotBefore.UTC().Format(form), "-enddate", o.NotAfter.UTC().Format(form))
