@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -215,4 +216,28 @@ func TestNextRulesInTheEnvironment(t *testing.T) {
 	if d := (trial{Gateway: g}).decide(newCredentials(t).header); d.Refusal != nil || d.Next != gate.NextRefuses {
 		t.Errorf("next %q and %v, want %q and no refusal", d.Next, d.Refusal, gate.NextRefuses)
 	}
+}
+
+// TestPromotionByRename renames the file of next rules over the rules while the gateway
+// watches both. The rules are in force, the comparison ends, and neither is a fault.
+func TestPromotionByRename(t *testing.T) {
+	t.Parallel()
+	s := newFiles(t)
+	next := filepath.Join(filepath.Dir(s.rules), "next.yaml")
+	write(t, next, allowsWeb)
+	r := start(t, load(t, hello(t), map[string]string{"AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules, "ACCESS_RULES_NEXT_FILE": next}))
+	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
+	r.Reload() // its log lines show that the watch has started
+	eventually(t, "the log lines of Reload", func() bool { return len(r.lines("unchanged")) == 3 })
+	if err := os.Rename(next, s.rules); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the promoted rules", func() bool { return r.count(reloaded, "rules") == 1 })
+	want(t, r, r.Addr(), "/events", http.StatusForbidden, "access_denied")
+	eventually(t, "the end of the comparison", func() bool { return r.count(noNextRules, "next_rules") == 1 })
+	if r.gate.Load().Next != nil || r.count(notReloaded, "next_rules") > 0 {
+		t.Errorf("want no next rules and no error, found %s", r.log)
+	}
+	r.Reload()
+	eventually(t, "no further line", func() bool { return r.count("unchanged", "next_rules") == 2 })
 }

@@ -28,6 +28,7 @@ type AuditLine struct {
 	Status    int    `json:"status"`
 
 	WouldRefuse string `json:"would_refuse"`
+	Next        string `json:"next"`
 }
 
 // WaitAuditLine waits for the first audit line that match accepts.
