@@ -119,8 +119,7 @@ func (s *Skipped) parse(line []byte, request func(*Entry) error) error {
 	if len(line) == 0 {
 		return nil
 	}
-	var e Entry
-	err := json.Unmarshal(line, &e)
+	e, err := parseEntry(line)
 	_, wrongType := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case err != nil && !wrongType:
@@ -133,6 +132,16 @@ func (s *Skipped) parse(line []byte, request func(*Entry) error) error {
 		return request(&e)
 	}
 	return nil
+}
+
+// parseEntry parses a line as JSON.
+func parseEntry(line []byte) (e Entry, err error) {
+	if e.parsePlain(line) {
+		return e, nil
+	}
+	e = Entry{}
+	err = json.Unmarshal(line, &e)
+	return e, err
 }
 
 // valid reports whether the gateway can have written the entry.
