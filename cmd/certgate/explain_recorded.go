@@ -141,14 +141,12 @@ func (e *recordedExplanation) decisionText() string {
 
 // nowText describes the answer of the rules.
 func (e *recordedExplanation) nowText() string {
-	text := ""
+	text := e.Now.Decision + ": " + e.Now.Detail
 	switch e.Now.Decision {
 	case "":
 		return "not set (ACCESS_RULES or ACCESS_RULES_FILE)"
 	case "allowed":
 		text = "allowed by rule " + e.Now.Rule
-	default:
-		text = e.Now.Decision + ": " + e.Now.Detail
 	}
 	if !e.DecidedByRules() && e.Reason != "" && e.Client != "" {
 		text += ", once the request is not refused for " + e.Reason

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -35,9 +34,7 @@ func loadGatewayConfig(env environment) (gatewayConfig, error) {
 	environ := env.variables()
 	keys, denyList := isSet(environ, "AUTH_PUBLIC_KEY"), isSet(environ, "ACCESS_RULES")
 	if !keys {
-		env.environ = slices.DeleteFunc(slices.Clone(env.environ), func(variable string) bool {
-			return strings.HasPrefix(variable, "ACCESS_RULES") // the next rules may list keys, too
-		})
+		env = withoutRules(env)
 	}
 	conf, err := loadConfig(env, key, unusedRules(), unusedUpstream())
 	return gatewayConfig{conf, keys, denyList}, err

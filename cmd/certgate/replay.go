@@ -166,7 +166,7 @@ func skippedText(s simulation.Skipped) string {
 		what string
 	}{
 		{s.Other, "of other messages"},
-		{s.NotJSON, "not in JSON (a prefix of another program must be removed first)"},
+		{s.NotJSON, "not in JSON (written with LOG_FORMAT=console, or with a prefix of another program)"},
 		{s.TooLong, fmt.Sprintf("of more than %d KiB", simulation.MaxLine>>10)},
 		{s.Invalid, "with values that the gateway does not write"},
 	} {

@@ -51,8 +51,7 @@ func readFile(name string) regularfile.File {
 // withoutRules returns the environment without rules and next rules.
 func withoutRules(env environment) environment {
 	env.environ = slices.DeleteFunc(slices.Clone(env.environ), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return slices.Contains([]string{"ACCESS_RULES", "ACCESS_RULES_FILE", "ACCESS_RULES_NEXT", "ACCESS_RULES_NEXT_FILE"}, name)
+		return strings.HasPrefix(variable, "ACCESS_RULES")
 	})
 	return env
 }
