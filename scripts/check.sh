@@ -34,8 +34,10 @@ LOAD_TESTS='Load|Flood|Idle|Drain|Replicas|InFlight|Renewed|LogReader|RateLimit|
 NO_HTTP_TESTS='Architecture|Documented|DocumentLinks|Readme|Script|Recipe|Systemd|Deployed|Demo|Explain|Agent|Flood|Redis|Replicas|Schedule|CommandLine|CheckCommand|Configuration|KeyForms|Rotation|Revocation|Algorithms|Encodings|Tool|Kubernetes|ManyIdle|Dockerfile'
 GOBIN=$(go env GOBIN)
 GOBIN=${GOBIN:-$(go env GOPATH)/bin}
-# The last folder is where .ci/run installs Envoy and Traefik.
-PATH="$PATH:$GOBIN:/usr/sbin:/sbin:${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/certgate-ci/bin"
+# The first folder is where .ci/run installs step and cfssl, the last one where it installs
+# Envoy and Traefik.
+INSTALLED=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/certgate-ci
+PATH="$INSTALLED-issuers:$PATH:$GOBIN:/usr/sbin:/sbin:$INSTALLED/bin"
 export GOFLAGS CGO_ENABLED PATH
 
 in_ci() { [[ "${CI:-}" == true ]]; }
@@ -76,7 +78,10 @@ step_tools() {
   need java "test of the Java client" default-jre-headless
   need php "test of the PHP client" php-cli
   need certtool "test of GnuTLS as issuer" gnutls-bin
-  need cfssl "test of cfssl as issuer" golang-cfssl
+  local program
+  for program in step cfssl; do
+    has "$program" || skip "$program (test of $program as issuer): see ISSUER_PACKAGES in .ci/run" || bad=1
+  done
   ruby -rfaraday -e 0 2>/dev/null ||
     skip "faraday (test of the Ruby client): apt-get install ruby-faraday" || bad=1
   /usr/bin/python3 -c 'import requests' 2>/dev/null ||
