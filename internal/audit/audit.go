@@ -139,7 +139,7 @@ func New(log *zap.Logger, reg prometheus.Registerer, observers ...func(*Record))
 	promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{
 		Name: "certgate_log_lines_lost_total",
 		Help: "Log lines that were dropped because they could not be written.",
-	}, r.linesLost)
+	}, func() float64 { return float64(r.LinesLost()) })
 	return r
 }
 

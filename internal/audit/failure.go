@@ -49,9 +49,10 @@ func (r *Recorder) LogBuffer() (pending, capacity int64) {
 	return int64(r.buffer.Pending()), maxPending
 }
 
-func (r *Recorder) linesLost() float64 {
+// LinesLost returns the number of log lines that were dropped.
+func (r *Recorder) LinesLost() uint64 {
 	if r.buffer == nil {
 		return 0
 	}
-	return float64(r.buffer.Lost())
+	return r.buffer.Lost()
 }

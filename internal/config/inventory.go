@@ -51,6 +51,42 @@ func (c Config) Inventory() []Part {
 	return parts
 }
 
+// Digest returns one digest of the whole [Config.Inventory].
+func (c Config) Digest() string {
+	var list []string
+	for _, p := range c.Inventory() {
+		list = append(list, p.Name+" "+p.Digest)
+	}
+	return digest(list)
+}
+
+// UpstreamInventory returns the certificates for TLS to the upstream, on which decisions do
+// not depend: "upstream_ca" and "upstream_certificate", if they are configured.
+func (c Config) UpstreamInventory() (parts []Part) {
+	add := func(name string, ders [][]byte) {
+		if len(ders) == 0 {
+			return
+		}
+		var sums []string
+		for _, der := range ders {
+			sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(der)))
+		}
+		parts = append(parts, Part{name, len(ders), digest(sums)})
+	}
+	var authorities [][]byte
+	if c.UpstreamFiles.CA != "" {
+		list, _ := parseCertificates(c.UpstreamFiles.CAText) // valid, or it would not be in force
+		for _, ca := range list {
+			authorities = append(authorities, ca.Raw)
+		}
+	}
+	add("upstream_ca", authorities)
+	if pair := c.UpstreamSecurity.Certificate; pair != nil {
+		add("upstream_certificate", pair.Certificate)
+	}
+	return parts
+}
+
 // digest returns a digest that does not depend on the order of the list. No element
 // contains a newline.
 func digest(list []string) string {

@@ -20,8 +20,9 @@ const maxUpstreamFile = 1 << 20
 
 // UpstreamFiles are the files of the certificates for TLS to the upstream.
 type UpstreamFiles struct {
-	CA   string   // UPSTREAM_CA_FILE, or empty
-	Pair []string // UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE, or nil
+	CA     string           // UPSTREAM_CA_FILE, or empty
+	CAText regularfile.File // the content of CA
+	Pair   []string         // UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE, or nil
 	// PairTexts are the contents of Pair.
 	PairTexts []regularfile.File
 }
@@ -129,7 +130,8 @@ func (n *serverName) UnmarshalText(text []byte) error {
 func (l *loader) upstreamSecurity(v variables) (dialer.Security, UpstreamFiles) {
 	security, files := dialer.Security{ServerName: string(v.UpstreamServerName)}, UpstreamFiles{CA: string(v.UpstreamCAFile)}
 	if files.CA != "" {
-		pool, err := ParseUpstreamCA(l.readFile(v.UpstreamCAFile, maxUpstreamFile))
+		files.CAText = l.readFile(v.UpstreamCAFile, maxUpstreamFile)
+		pool, err := ParseUpstreamCA(files.CAText)
 		if err != nil {
 			l.addFault("UPSTREAM_CA_FILE", err.Error())
 		}

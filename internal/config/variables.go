@@ -15,7 +15,7 @@ import (
 // the value may be a secret.
 type variables struct {
 	ListenAddr      address   `env:"LISTEN_ADDR" envDefault:":8080" want:"host:port, such as :8080" group:"listeners" help:"the public listener, plain HTTP, for the TLS-terminating load balancer; with port 0 the system chooses a port, which is logged"`
-	AdminAddr       address   `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" want:"host:port, such as 127.0.0.1:9090, or empty to turn it off" group:"listeners" help:"the admin listener (health, metrics, log level); an empty value turns it off"`
+	AdminAddr       address   `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" want:"host:port, such as 127.0.0.1:9090, or empty to turn it off" group:"listeners" help:"the admin listener (status page, health, metrics, log level); an empty value turns it off"`
 	AdminHosts      hostNames `env:"ADMIN_HOSTS" unset:"none" want:"1 to 16 host names without port, such as certgate.internal, separated by commas, without repetition" group:"listeners" help:"host names that requests to the admin listener may use, separated by commas, in addition to localhost and IP addresses; other names are refused as a protection against DNS rebinding"`
 	AuthzAddr       address   `env:"AUTHZ_ADDR" unset:"none" want:"host:port, such as 127.0.0.1:9191" group:"listeners" help:"the listener on which other proxies ask for a decision over HTTP (/verify), such as nginx auth_request"`
 	AuthzGRPCAddr   address   `env:"AUTHZ_GRPC_ADDR" unset:"none" want:"host:port, such as 127.0.0.1:9192" group:"listeners" help:"the listener on which Envoy asks for a decision over gRPC (ext_authz)"`

@@ -37,7 +37,9 @@ type Gateway struct {
 	log       *zap.Logger
 	registry  *prometheus.Registry
 	recorder  *audit.Recorder
-	usage     *usage.Store  // survives reloads
+	usage     *usage.Store // survives reloads
+	build     Build
+	started   time.Time
 	stopping  atomic.Bool   // health checks fail
 	draining  atomic.Bool   // connections are closed; implies stopping
 	drainIdle time.Duration // the constant, except in tests
@@ -97,7 +99,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		throttle: newThrottle(c, registry), nonces: newNonceStore(c, o.Log, registry),
 		dialer: dial, expiries: ends, pool: newPool(c, dial, o.Log, registry),
 		reloader: newReloader(c), interrupted: o.Interrupted, drainIdle: drainIdle,
-		inForce: newInForce(registry),
+		inForce: newInForce(registry), build: o.Build, started: time.Now(),
 	}
 	g.usage = g.newUsage()
 	g.recorder = audit.New(o.Log, registry, g.usage.Observe)
@@ -154,7 +156,7 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 		g.admin.server = g.newServer(admin.NewHandler(admin.Options{
 			Ready: g.ready, Gatherer: g.registry, Level: level, Log: g.log,
 			Hosts:  append([]string{c.AdminAddr}, c.AdminHosts...),
-			KeySet: g.keySet(),
+			KeySet: g.keySet(), Status: g.status,
 		}))
 	}
 }

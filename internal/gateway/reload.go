@@ -30,12 +30,13 @@ type reloader struct {
 	crlFiles []regularfile.File     // latest contents, valid or not
 	pair     []regularfile.File     // the same for UPSTREAM_CERT_FILE and UPSTREAM_KEY_FILE
 	failed   map[audit.Source]error // the error of the latest content, or nil
+	loads    map[audit.Source]loadTimes
 }
 
 // newReloader returns the state after the configuration was loaded.
 func newReloader(c config.Config) reloader {
 	r := reloader{
-		requests: make(chan struct{}, 1), failed: map[audit.Source]error{}, next: c.NextText,
+		requests: make(chan struct{}, 1), failed: map[audit.Source]error{}, loads: firstLoads(&c), next: c.NextText,
 		crlFiles: slices.Clone(c.CRLTexts), pair: slices.Clone(c.UpstreamFiles.PairTexts),
 	}
 	if len(c.NextFaults) > 0 {
@@ -52,11 +53,15 @@ type source struct {
 	parts    []string // names in the inventory; nil if decisions do not depend on the source
 }
 
-// sources returns the sources that are read from files, in the order of reloading. Keys
-// precede revocation lists, because a list must be signed by a key in force.
+// sources returns the sources that are read from files, in the order of reloading.
 func (g *Gateway) sources() []source {
-	c := &g.config
-	all := []source{
+	return slices.DeleteFunc(allSources(&g.config), func(s source) bool { return len(s.files) == 0 || s.files[0] == "" })
+}
+
+// allSources returns every source, those without files included. Keys precede revocation
+// lists, because a list must be signed by a key in force.
+func allSources(c *config.Config) []source {
+	return []source{
 		{audit.Keys, "AUTH_PUBLIC_KEY_FILE", []string{c.KeyringFile}, []string{"keys"}},
 		{audit.Rules, "ACCESS_RULES_FILE", []string{c.RulesFile}, []string{"rules", "denials"}},
 		{audit.NextRules, "ACCESS_RULES_NEXT_FILE", []string{c.NextFile}, []string{"next_rules", "next_denials"}},
@@ -65,7 +70,6 @@ func (g *Gateway) sources() []source {
 		{audit.UpstreamCA, "UPSTREAM_CA_FILE", []string{c.UpstreamFiles.CA}, nil},
 		{audit.UpstreamCertificate, "UPSTREAM_CERT_FILE", c.UpstreamFiles.Pair, nil},
 	}
-	return slices.DeleteFunc(all, func(s source) bool { return len(s.files) == 0 || s.files[0] == "" })
 }
 
 // Reload requests that [Gateway.Run] checks the files of the configuration now. It does
@@ -170,7 +174,7 @@ func (g *Gateway) readSources(result filewatch.Result) (attempts []attempt) {
 			continue
 		}
 		previous := g.reloader.failed[s.name]
-		g.reloader.failed[s.name] = err
+		g.reloader.record(s.name, err)
 		if len(files) > 0 || err != nil || previous != nil {
 			attempts = append(attempts, attempt{s, err})
 		}

@@ -24,7 +24,7 @@ func (g *Gateway) readUpstreamSecurity(name audit.Source, files []regularfile.Fi
 		if err != nil {
 			return err
 		}
-		security.Roots = roots
+		security.Roots, g.config.UpstreamFiles.CAText = roots, files[0]
 	} else {
 		g.reloader.pair = withChanges(g.reloader.pair, files)
 		certificate, err := config.ParseUpstreamPair([2]regularfile.File(g.reloader.pair))
@@ -109,6 +109,20 @@ func (e *expiries) observe(h holder, notAfter time.Time) {
 	v.notAfter = notAfter
 	e.gauge.WithLabelValues(h.role, h.upstream).Set(float64(notAfter.Unix()))
 	e.warn(h, v)
+}
+
+// serviceEnds returns the end of the validity of each address's certificate, by the name of
+// the address.
+func (e *expiries) serviceEnds() map[string]time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ends := map[string]time.Time{}
+	for h, v := range e.known {
+		if h.role == serviceRole {
+			ends[h.upstream] = v.notAfter
+		}
+	}
+	return ends
 }
 
 // watch checks all certificates regularly until ctx is done.

@@ -111,6 +111,21 @@ func (p *Pool) Up(i int) bool {
 	return !p.addresses[i].out
 }
 
+// State is the state of one address.
+type State struct {
+	Up       bool
+	InFlight int   // requests
+	Failures int64 // consecutive requests without a response
+}
+
+// State returns the state of address i, from 0 to Len-1.
+func (p *Pool) State(i int) State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.addresses[i]
+	return State{Up: !a.out, InFlight: a.load, Failures: a.failures.Load()}
+}
+
 // InFlight returns the number of requests in flight, and the maximum.
 func (p *Pool) InFlight() (requests, capacity int64) { return p.inFlight.Load(), p.shares.max }
 

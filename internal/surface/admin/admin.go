@@ -1,5 +1,5 @@
-// Package admin serves the operator's HTTP surface on a separate port: health,
-// readiness, metrics and the log level.
+// Package admin serves the operator's HTTP surface on a separate port: the status of the
+// gateway, health, readiness, metrics and the log level.
 //
 // It does not authenticate. The port must be reachable only by the operator and the
 // operator's tools; therefore ADMIN_ADDR is a loopback address by default. Browsers on
@@ -18,14 +18,15 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/sameorigin"
 	"github.com/certgate/certgate/internal/surface/jwks"
+	"github.com/certgate/certgate/internal/surface/status"
 )
 
 // maxBody is the limit for a request body, in bytes. The longest valid body is a log
 // level.
 const maxBody = 1024
 
-// Options configures the surface. A zero Gatherer, Level or KeySet has no route. Without Ready,
-// /readyz reports that the gateway is not ready.
+// Options configures the surface. A zero Gatherer, Level, KeySet or Status has no route. Without
+// Ready, /readyz reports that the gateway is not ready.
 type Options struct {
 	Ready    func() error        // returns nil if the gateway accepts requests; called concurrently, once per probe
 	Gatherer prometheus.Gatherer // GET /metrics
@@ -36,10 +37,14 @@ type Options struct {
 	Hosts []string
 	// KeySet returns the JWK set of signed assertions; GET [jwks.Path].
 	KeySet func() []byte
+	// Status returns the state of the gateway; GET / and GET /status.
+	Status func() status.Status
 }
 
 // NewHandler returns the handler of the surface. It is safe for concurrent use.
 //
+//	GET /           the status as a page
+//	GET /status     the status as JSON
 //	GET /healthz    200 while the process responds
 //	GET /readyz     200, or 503 and a problem with the cause (RFC 9457)
 //	GET /metrics    the metrics, for Prometheus
@@ -71,6 +76,11 @@ func routes(e *gin.Engine, o Options) {
 	probe := []string{http.MethodGet, http.MethodHead}
 	e.Match(probe, "/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	e.Match(probe, "/readyz", readyz(o.Ready))
+	if o.Status != nil {
+		s := status.New(o.Status)
+		e.Match(probe, "/", gin.WrapF(s.Page))
+		e.Match(probe, "/status", gin.WrapF(s.JSON))
+	}
 	if o.Gatherer != nil {
 		e.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})))
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/surface/admin"
+	"github.com/certgate/certgate/internal/surface/status"
 )
 
 func TestMain(m *testing.M) {
@@ -64,6 +65,7 @@ func allOptions() admin.Options {
 		Gatherer: reg,
 		Level:    zap.NewAtomicLevel(),
 		KeySet:   func() []byte { return []byte(`{"keys":[]}`) },
+		Status:   func() status.Status { return status.Status{Version: "v9.9.9", Ready: true} },
 	}
 }
 
@@ -81,7 +83,11 @@ func TestRoutes(t *testing.T) {
 		{"level", "GET", "/loglevel", 200, `{"level":"info"}`},
 		{"keys of assertions", "GET", "/.well-known/jwks.json", 200, `{"keys":[]}`},
 		{"keys of assertions by POST", "POST", "/.well-known/jwks.json", 405, `"reason":"method_not_allowed"`},
-		{"unknown", "GET", "/", 404, `"reason":"not_found"`},
+		{"page", "GET", "/", 200, "certgate <small>v9.9.9</small>"},
+		{"page, HEAD", "HEAD", "/", 200, ""},
+		{"page by POST", "POST", "/", 405, `"reason":"method_not_allowed"`},
+		{"status", "GET", "/status", 200, `"version":"v9.9.9"`},
+		{"unknown", "GET", "/index.html", 404, `"reason":"not_found"`},
 		{"trailing slash", "GET", "/healthz/", 404, `"reason":"not_found"`},
 		{"no debug route", "GET", "/debug/pprof/", 404, `"reason":"not_found"`},
 		{"wrong method", "POST", "/healthz", 405, `"reason":"method_not_allowed"`},
@@ -115,7 +121,7 @@ func TestMethodNotAllowedListsMethods(t *testing.T) {
 }
 
 func TestUnsetOptionsHaveNoRoute(t *testing.T) {
-	for _, path := range []string{"/metrics", "/loglevel", "/.well-known/jwks.json"} {
+	for _, path := range []string{"/", "/status", "/metrics", "/loglevel", "/.well-known/jwks.json"} {
 		if have := sendRequest(t, admin.Options{}, "GET", path, ""); have.status != 404 {
 			t.Errorf("%s: %d, want 404", path, have.status)
 		}

@@ -17,7 +17,7 @@ func TestCrossOrigin(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/healthz", 200}, {"GET", "/readyz", 200}, {"GET", "/metrics", 200}, {"GET", "/loglevel", 200},
+		{"GET", "/", 200}, {"GET", "/status", 200}, {"GET", "/healthz", 200}, {"GET", "/readyz", 200}, {"GET", "/metrics", 200}, {"GET", "/loglevel", 200},
 		{"PUT", "/loglevel", 200}, {"GET", "/nothing", 404}, {"DELETE", "/loglevel", 405}, {"OPTIONS", "/loglevel", 405},
 	}
 	tests := []struct {
