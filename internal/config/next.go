@@ -82,6 +82,14 @@ func mayName(name string) bool {
 	return err == nil && info.IsDir() && quote(base) == strconv.Quote(base)
 }
 
+// NextDigest returns a digest of the meaning of the next rules, or "" if there are none.
+func (c Config) NextDigest() string {
+	if c.Next == nil {
+		return ""
+	}
+	return digest(append([]string{c.Next.RulesDigest}, c.Next.Denials...))
+}
+
 // NextVerifier returns a verifier as [Config.Verifier] does, with the deny list of the next
 // rules. It is nil if there are no next rules, or if they revoke the same certificates as the
 // rules in force.

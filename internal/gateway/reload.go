@@ -290,5 +290,6 @@ func (g *Gateway) inventoryFields(parts ...string) (fields []zap.Field) {
 // whose use is observed.
 func (g *Gateway) publishInventory() {
 	g.usage.Configure(g.keyIDs(), g.config.Rules.Policy.RuleNames())
+	g.usage.ConfigureNext(g.config.NextDigest())
 	g.inForce.set(g.config)
 }

@@ -121,6 +121,9 @@ func TestReloadNextRules(t *testing.T) {
 				if found := samples(t, x.registry, "certgate_last_reload_failed")["next_rules"]; found != failed {
 					t.Errorf("certgate_last_reload_failed is %v, want %v", found, failed)
 				}
+				if inUse := x.usage.Snapshot().Next != nil; inUse != (x.config.Next != nil) {
+					t.Errorf("next rules in the inventory: %t, want it exactly while there are any", inUse)
+				}
 				_, listed := samples(t, x.registry, "certgate_config_entries")["next_rules"]
 				if listed != (x.config.Next != nil) {
 					t.Errorf("next rules among the metrics: %t, want it exactly while there are any", listed)

@@ -18,6 +18,7 @@ func (s *Store) Snapshot() Snapshot {
 	snap.Keys = in.collectKeys(snap.Clients)
 	snap.Rules = in.collectRules()
 	snap.Refusals, snap.RefusalsDropped = s.collectRefusals()
+	snap.Next = s.next.collect()
 	return snap
 }
 

@@ -26,6 +26,8 @@ type Snapshot struct {
 	RefusalsDropped uint64
 	// Rules has the rules in force, in their order.
 	Rules []Rule
+	// Next has the effect of the next rules, or is nil without next rules.
+	Next *NextRules
 	// Forgotten is the number of clients that were dropped because the inventory was full.
 	Forgotten uint64
 	// Shared reports whether the inventory is shared with other replicas. Without it, the

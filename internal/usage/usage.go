@@ -53,6 +53,7 @@ type Store struct {
 	forgotten atomic.Uint64
 
 	verified, unverified *refusalList
+	next                 nextUse
 }
 
 // shard is a part of the clients. Maps and slices of its clients are guarded by mu, and
@@ -147,6 +148,9 @@ func (s *Store) Observe(rec *audit.Record) {
 	}
 	if rec.Decision == audit.Refused {
 		s.refuse(rec, at)
+	}
+	if rec.Next != "" {
+		s.next.observe(rec, at)
 	}
 	if rec.Client == "" {
 		return
