@@ -98,8 +98,8 @@ func startTrial(t *testing.T, m *harness.MasterKey, dir string) *trial {
 }
 
 // TestNextRulesPredictThePromotion tries stricter rules under load. Every request is allowed,
-// while log and metric name the clients that the rules would refuse. After the promotion by
-// a rename, exactly the same requests are refused, also by a gateway that starts then.
+// while log and metric name the clients that the rules would refuse. A replay of the log
+// names the same clients. After the promotion by a rename, exactly the same requests are refused, also by a gateway that starts then.
 func TestNextRulesPredictThePromotion(t *testing.T) {
 	t.Parallel()
 	m, dir := harness.NewMasterKey(t, "p256"), t.TempDir()
@@ -133,6 +133,7 @@ func TestNextRulesPredictThePromotion(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"social refuse": n, "web refuse": 2 * n}, counted); diff != "" {
 		t.Errorf("certgate_next_rules_total (-want +have):\n%s", diff)
 	}
+	wantSameReplay(t, x, tried, next)
 
 	wantReloaded(t, x.Gateway, "rules", func() {
 		if err := os.Rename(next, rules); err != nil {
