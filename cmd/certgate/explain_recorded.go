@@ -35,9 +35,9 @@ func (c explainCommand) explainRecorded(ctx context.Context, env environment) er
 	if isSet(env.variables(), "ACCESS_RULES") {
 		e.Now = rules.Again(&e.Entry)
 	}
-	if e.Reason != "" {
-		reason := refusal.Reason(e.Reason)
-		e.Advice, e.Title = advice.For(reason), reason.Title()
+	reason := refusal.Reason(e.Reason)
+	if e.Advice = advice.For(reason); e.Advice != "" { // a reason of this version
+		e.Title = reason.Title()
 	}
 	if c.JSON {
 		err = printJSON(env.stdout, e)
