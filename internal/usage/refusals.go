@@ -61,6 +61,7 @@ func newRefusal(rec *audit.Record, at time.Time) *Refusal {
 	clean := rec.Sanitized()
 	return &Refusal{
 		Time: at, Surface: rec.Surface, Client: strings.Clone(rec.Client), Status: rec.Status, Reason: rec.Reason,
+		TraceID: strings.Clone(rec.TraceID), SpanID: strings.Clone(rec.SpanID),
 		RequestID: strings.Clone(clean.RequestID), Source: strings.Clone(clean.Source), Method: strings.Clone(clean.Method),
 		Path: strings.Clone(clean.Path), Detail: strings.Clone(clean.Detail),
 	}

@@ -116,6 +116,8 @@ type Refusal struct {
 	Time      time.Time
 	Surface   audit.Surface
 	RequestID string
+	TraceID   string // as in the log, empty without a valid traceparent
+	SpanID    string
 	Client    string // empty unless an anchor signed the certificate
 	Source    string
 	Method    string

@@ -34,7 +34,7 @@ func newTestStore(capacity int) (*Store, *clock) {
 // allowed returns the record of a request that was allowed at a time after noon.
 func allowed(client string, after time.Duration) *audit.Record {
 	return &audit.Record{
-		Time: noon.Add(after), RequestID: "id", Client: client, Auth: "bearer", Method: "GET", Path: "/events",
+		Time: noon.Add(after), RequestID: "id", TraceID: "trace", SpanID: "span", Client: client, Auth: "bearer", Method: "GET", Path: "/events",
 		Rule: "events", KeyID: "old", Serial: "01", NotAfter: noon.Add(30 * 24 * time.Hour), Source: "192.0.2.1",
 		Decision: audit.Allowed, Status: 200,
 	}
@@ -112,8 +112,8 @@ func TestSnapshot(t *testing.T) {
 			},
 		},
 		Refusals: []Refusal{
-			{Time: at(4), RequestID: "id", Client: "mail", Source: "192.0.2.1", Method: "GET", Path: "/events", Status: 429, Reason: refusal.RateLimited},
-			{Time: at(3), RequestID: "id", Client: "mail", Source: "192.0.2.1", Method: "GET", Path: "/events", Status: 403, Reason: refusal.AccessDenied},
+			{Time: at(4), RequestID: "id", TraceID: "trace", SpanID: "span", Client: "mail", Source: "192.0.2.1", Method: "GET", Path: "/events", Status: 429, Reason: refusal.RateLimited},
+			{Time: at(3), RequestID: "id", TraceID: "trace", SpanID: "span", Client: "mail", Source: "192.0.2.1", Method: "GET", Path: "/events", Status: 403, Reason: refusal.AccessDenied},
 		},
 	}
 	if diff := cmp.Diff(want, s.Snapshot()); diff != "" {
