@@ -3,7 +3,9 @@ package tracing
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -281,11 +283,13 @@ func TestWithoutTracer(t *testing.T) {
 }
 
 // BenchmarkSpans measures the spans of one granted request. The sampled ones are exported
-// to a collector in the same process.
+// to a collector in the same process, which does not decode them.
 func BenchmarkSpans(b *testing.B) {
 	silent := caller
 	silent.Sampled = false
-	f := newFixture(b, collector.New(b).URL)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer s.Close()
+	f := newFixture(b, s.URL)
 	defer f.Shutdown(b.Context())
 	for _, bb := range []struct {
 		name   string

@@ -71,10 +71,10 @@ func checkTrace(t *testing.T, b *fixture, wants bool, trace, span string) {
 	}
 }
 
-// newTracer returns a tracer with a collector, which the test stops at its end.
-func newTracer(tb testing.TB) *tracing.Tracer {
+// newTracer returns a tracer that exports to the base URL, until the end of the test.
+func newTracer(tb testing.TB, base string) *tracing.Tracer {
 	tb.Helper()
-	endpoint, err := url.Parse(collector.New(tb).URL)
+	endpoint, err := url.Parse(base)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestUpstreamTraceparent(t *testing.T) {
 		{name: "tracestate covered", send: []string{"Traceparent: " + valid, "Tracestate: " + state, `Signature-Input: a=("@method"), b=("tracestate")`}, same: true, kept: true, state: true},
 		{name: "not covered", send: []string{"Traceparent: " + valid, "Tracestate: " + state, `Signature-Input: sig=("@method");created=1`}, same: true, state: true},
 	}
-	tracer := newTracer(t)
+	tracer := newTracer(t, collector.New(t).URL)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newFixture(t, func(b *fixture) { b.options.Tracer = tracer })
