@@ -32,6 +32,8 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
               memory        32 connections
               nethttp       certgate with HTTP_FAST_PATH=false
               https         TLS to the upstream
+              assertion     certgate with ASSERTION_KEY_FILE (Ed25519)
+              assertion-bound  the same with ASSERTION_BIND=request
   calls     the row mixed, or --rows: system calls per request by strace, and
             instructions and cache misses where perf can count them.
   gateways  POST /events of 120 bytes with an RSA-2048 certificate in the header,

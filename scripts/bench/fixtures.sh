@@ -13,6 +13,7 @@ make_fixtures() {
   scripts/header.sh "$dir/stranger/mail.crt" --form percent >"$dir/header.stranger"
   make_clients
   make_files
+  openssl genpkey -algorithm ed25519 -out "$dir/assertion.key"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
     -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>"$dir/tls.log" ||
     die "openssl made no certificate for the upstream: $(<"$dir/tls.log")"

@@ -6,10 +6,13 @@
 
 # SHAPES are the rows, by their names on the command line.
 SHAPES=(mixed one fixed rate get-1K get-16K get-100K get-1M get-10M post-4K post-60K post-256K post-1M
-  chunked-4K chunked-256K cores memory nethttp https)
+  chunked-4K chunked-256K cores memory nethttp https assertion assertion-bound)
 
 # The gateways of the table, the first of them the base of the ratios.
 SHAPE_GATEWAYS=(nginx haproxy certgate)
+
+# assertions are the settings of certgate for signed assertions.
+assertions=(ASSERTION_KEY_FILE="$dir/assertion.key" ASSERTION_ISSUER=https://gateway.example ASSERTION_AUDIENCE=https://service.example)
 
 # warm_up is the load before each measurement: connections are made, certificates known.
 warm_up=400ms
@@ -79,6 +82,8 @@ describe() {
     cores) title='two cores, unpinned' gateway_cores=0,1 workers=2 load_cores=0,1 ;;
     memory) title='32 connections' flags=(-order each -connections 32) ;;
     nethttp) title='certgate with HTTP_FAST_PATH=false' settings=(HTTP_FAST_PATH=false) ;;
+    assertion) title='signed assertions' settings=("${assertions[@]}") ;;
+    assertion-bound) title='signed assertions bound to the request' settings=("${assertions[@]}" ASSERTION_BIND=request) ;;
     https) title='https upstream' behind=tls scheme=https verify=" ssl verify required ca-file $dir/tls.crt verifyhost localhost" ;;
   esac
 }
