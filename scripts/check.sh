@@ -142,9 +142,10 @@ step_modules() {
     echo "go.mod or go.sum is not tidy (go mod tidy repairs it)"
     return 1
   fi
-  # test/deploy uses the harness, so it needs at least the versions in go.mod.
-  if ! go -C test/deploy mod tidy -diff; then
-    echo "test/deploy/go.mod or go.sum is not tidy (go -C test/deploy mod tidy repairs it)"
+  # test/deploy uses the harness, so its go.mod needs at least the versions in go.mod. To
+  # compare with go mod tidy would download 600 MB that are not used.
+  if ! go -C test/deploy list -deps -test ./... >/dev/null; then
+    echo "test/deploy/go.mod or go.sum lacks something (go -C test/deploy mod tidy repairs it)"
     return 1
   fi
 }
