@@ -281,6 +281,7 @@ func startHealthy(t *testing.T) (g gateway, old, current authority) {
 	certFile, keyFile := current.pair(t, 50*day)
 	g = startGateway(t, []authority{old, current}, harness.AuthzEnabled.With(harness.Env{
 		"ACCESS_RULES_FILE": writeFile(t, "rules.yaml", allowsEvents+"deny:\n  - client: social\n"),
+		"ACCESS_RULES_NEXT": strings.Replace(allowsEvents, "[mail, web]", "[mail]", 1),
 		"AUTH_CRL_FILE":     writeFile(t, "list.pem", current.list(t, 7*day)),
 		"UPSTREAM_URL":      startTLS(t, current, 50*day) + "," + startTLS(t, current, 50*day),
 		"UPSTREAM_CA_FILE":  writeFile(t, "ca.pem", string(current.CertificatePEM())), "UPSTREAM_CERT_FILE": certFile, "UPSTREAM_KEY_FILE": keyFile,
