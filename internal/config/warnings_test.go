@@ -4,17 +4,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 func TestWarnings(t *testing.T) {
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	small := ca.RSAKey(t, 1024, 0)
 	twice, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

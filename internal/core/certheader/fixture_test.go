@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // fixture is one certificate made by openssl.
@@ -24,7 +26,7 @@ func newFixture(tb testing.TB, algorithm string) fixture {
 	tb.Helper()
 	dir := tb.TempDir()
 	key, csr, crt := filepath.Join(dir, "key"), filepath.Join(dir, "csr"), filepath.Join(dir, "crt")
-	openssl(tb, append([]string{"genpkey", "-out", key}, genpkey[algorithm]...)...)
+	writeKey(tb, key, algorithm)
 	for range 100 {
 		for _, name := range []string{"mail", "mail1", "mail22"} {
 			openssl(tb, "req", "-new", "-key", key, "-subj", "/O=Example/OU=mail/CN="+name, "-out", csr)
@@ -39,10 +41,20 @@ func newFixture(tb testing.TB, algorithm string) fixture {
 	return fixture{}
 }
 
-var genpkey = map[string][]string{
-	"rsa":     {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
-	"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"},
-	"ed25519": {"-algorithm", "ed25519"},
+// writeKey writes a private key. The RSA key is a fixed one, which takes no time.
+func writeKey(tb testing.TB, path, algorithm string) {
+	tb.Helper()
+	if algorithm == "rsa" {
+		if err := os.WriteFile(path, ca.KeyPEM(tb, ca.RSAKey(tb, 2048, 0)), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		return
+	}
+	options := map[string][]string{
+		"p256":    {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"},
+		"ed25519": {"-algorithm", "ed25519"},
+	}
+	openssl(tb, append([]string{"genpkey", "-out", path}, options[algorithm]...)...)
 }
 
 func openssl(tb testing.TB, args ...string) {

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -21,6 +20,7 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // credentialBytes is the default of MAX_CREDENTIAL_BYTES.
@@ -61,11 +61,7 @@ type forged struct{ name, value string }
 // generateRSA returns the key that costs the most memory for each signature.
 func generateRSA(tb testing.TB) crypto.Signer {
 	tb.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return key
+	return ca.RSAKey(tb, 2048, 0)
 }
 
 // generateP256 returns a key that is made in no time.
@@ -140,6 +136,9 @@ func TestForgeriesAllocateLittle(t *testing.T) {
 		{trust.MaxAnchors, 128 << 10, 2 << 20},
 	} {
 		t.Run(fmt.Sprintf("%d anchors, %d bytes", tt.anchors, tt.size), func(t *testing.T) {
+			if testing.Short() && tt.size > credentialBytes {
+				t.Skip("-short: this test makes certificates of 128 KiB")
+			}
 			v, m := newMint(t, generateP256, tt.anchors, tt.size)
 			all := forgeries(v, m.shapes())
 			plain := allocatedBytes(runs, func() { refuse(t, v, all[0]) })

@@ -2,8 +2,6 @@ package gate_test
 
 import (
 	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,6 +16,7 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
 
@@ -283,10 +282,7 @@ func TestDecideOddCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weak, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	weak := ca.RSAKey(t, 1024, 0)
 	units := func(names ...string) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { c.Subject.OrganizationalUnit = names }
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // now is the time of every request, unless a test sets another.
@@ -107,6 +108,9 @@ func ec(tb testing.TB, curve elliptic.Curve) crypto.Signer {
 
 func rsaKey(tb testing.TB, bits int) crypto.Signer {
 	tb.Helper()
+	if bits == 2048 {
+		return ca.RSAKey(tb, bits, 0)
+	}
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		tb.Fatal(err)

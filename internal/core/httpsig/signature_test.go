@@ -15,6 +15,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/httpsig"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // unsignedRequest is a client, its message and the signature base, for tests that supply the
@@ -121,10 +122,7 @@ func TestECDSASignature(t *testing.T) {
 // TestRSASignature asserts that PSS is accepted only with SHA-512 and a salt of 64 bytes,
 // and that PKCS #1 v1.5 with SHA-256 is accepted only with LegacyRSA.
 func TestRSASignature(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := ca.RSAKey(t, 2048, 0)
 	u := newUnsigned(t, newIssuer(t).issue(key))
 	sum256, sum512 := sha256.Sum256(u.base), sha512.Sum512(u.base)
 	pss := func(hash crypto.Hash, sum []byte, salt int) []byte {

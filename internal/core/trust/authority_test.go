@@ -2,7 +2,6 @@ package trust_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -157,10 +156,7 @@ func TestIssuerName(t *testing.T) {
 // crypto/x509, because openssl does not make such keys.
 func TestExponents(t *testing.T) {
 	issuer := ca.New(t)
-	modulus, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	modulus := ca.RSAKey(t, 2048, 0)
 	wants := map[int]refusal.Reason{
 		65537: "", 3: "",
 		1: refusal.CertificateWeak, 2: refusal.CertificateWeak, 4: refusal.CertificateWeak, 65536: refusal.CertificateWeak,

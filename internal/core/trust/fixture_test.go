@@ -73,13 +73,19 @@ func (o opensslCA) key(name, kind string) {
 	o.write(name+".key", string(shared.key(o, kind)))
 }
 
-// newKey returns a new key of a kind in PEM.
-func (o opensslCA) newKey(kind string) []byte {
+// newKey returns a new key of a kind in PEM, which is the one with the number i of the kind.
+func (o opensslCA) newKey(kind string, i int) []byte {
 	o.tb.Helper()
 	algorithm, parameter, _ := strings.Cut(kind, ":")
 	switch {
 	case kind == "ec:P-256", kind == "ed25519":
 		return newPrivateKey(o.tb, kind)
+	case algorithm == "rsa" && parameter != "512" && i < ca.RSAKeys:
+		bits, err := strconv.Atoi(parameter)
+		if err != nil {
+			o.tb.Fatal(err)
+		}
+		return ca.KeyPEM(o.tb, ca.RSAKey(o.tb, bits, i))
 	case algorithm == "rsa":
 		return o.openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:"+parameter)
 	case algorithm == "ec":
@@ -124,7 +130,7 @@ func (p *pool) key(o opensslCA, kind string) []byte {
 	i := p.used[o.dir+kind]
 	p.used[o.dir+kind]++
 	if i == len(p.keys[kind]) {
-		p.keys[kind] = append(p.keys[kind], o.newKey(kind))
+		p.keys[kind] = append(p.keys[kind], o.newKey(kind, i))
 	}
 	return p.keys[kind][i]
 }

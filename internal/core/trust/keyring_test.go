@@ -6,7 +6,6 @@ import (
 	"crypto/dsa" //nolint:staticcheck // tests the refusal of such a key
 	"crypto/ecdh"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -304,10 +303,7 @@ func TestKeyTwice(t *testing.T) {
 	spki := string(f.PublicKeyPEM())
 	certificate := string(f.CertificatePEM())
 	renewed := string(pemOf("CERTIFICATE", ca.Sign(t, ca.Template("Example CA"), f.Certificate, f.Key.Public(), f.Key).Raw))
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := ca.RSAKey(t, 2048, 0)
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)

@@ -65,6 +65,9 @@ func TestSelfSignedRecipe(t *testing.T) {
 // has its own key. The anchor may be the CA's bare key or its certificate.
 func TestAuthorityRecipe(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test makes two RSA keys with openssl")
+	}
 	o := newOpenSSL(t)
 	o.openssl("genrsa", "-out", "ca.key", "2048")
 	// This test uses the default configuration of openssl, as the article does.

@@ -41,10 +41,7 @@ func (s period) times() (from, to time.Time) {
 
 func newCertificateMaker(t *testing.T) *certificateMaker {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := ca.RSAKey(t, 1024, 0)
 	return &certificateMaker{key: key}
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -25,7 +24,7 @@ func TestParseKeys(t *testing.T) {
 	p256Key := ca.Key(t).(*ecdsa.PrivateKey)
 	sec1 := block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(p256Key))(t))
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t)
-	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	rsaKey := ca.RSAKey(t, 2048, 0)
 	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader))(t)
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: []byte("x")})
 	damaged := bytes.Replace(ed, []byte("-----END PRIVATE KEY"), []byte("-----END PRIVATE KE"), 1)

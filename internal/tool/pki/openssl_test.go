@@ -30,6 +30,9 @@ func write(t *testing.T, dir, name string, text []byte) {
 func TestOpenSSLVerifies(t *testing.T) {
 	for _, algorithm := range []Algorithm{Ed25519, P256, RSA2048} {
 		t.Run(string(algorithm), func(t *testing.T) {
+			if testing.Short() && algorithm == RSA2048 {
+				t.Skip("-short: this test makes three RSA keys")
+			}
 			dir := t.TempDir()
 			options := Options{Name: "Example CA", Algorithm: algorithm, Lifetime: year, Now: time.Now()}
 			a, other := mustNew(t, options), mustNew(t, options)
@@ -90,6 +93,9 @@ func TestLoadOpenSSL(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && strings.HasPrefix(test.name, "RSA") {
+				t.Skip("-short: this test makes an RSA key")
+			}
 			dir := t.TempDir()
 			for _, line := range []string{test.make, "req -new -x509 -key ca.key -subj /CN=ca -days 30 -out ca.crt"} {
 				if output, err := openssl(t, dir, strings.Fields(line)...); err != nil {
