@@ -15,8 +15,9 @@ import (
 )
 
 // maxFailures is the number of goroutines of Run that can fail: four servers, the checks
-// of the upstream, of Redis and of certificates, and the file watch.
-const maxFailures = 8
+// of the upstream, of Redis and of certificates, the exchange of the inventory, and the file
+// watch.
+const maxFailures = 9
 
 // Run serves until ctx is done. Then health checks fail for SHUTDOWN_DELAY while requests
 // are still accepted. After the delay the gateway drains: it accepts no connections, and
@@ -39,6 +40,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serving.Go(func() { g.supervise(failed, func() error { g.pool.RunHealthChecks(checking); return nil }) })
 	serving.Go(func() { g.supervise(failed, func() error { g.nonces.watch(checking); return nil }) })
 	serving.Go(func() { g.supervise(failed, func() error { g.expiries.watch(checking); return nil }) })
+	serving.Go(func() { g.supervise(failed, func() error { g.usage.Watch(checking); return nil }) })
 	watching, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
 	// Run does not wait for the watch, which an unresponsive file system can block.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 	"github.com/certgate/certgate/internal/usage"
 )
 
@@ -85,4 +86,32 @@ func TestUsageSurvivesReload(t *testing.T) {
 	if mail := onlyClient(t, snap); mail.Allowed != 2 || !snap.Keys[0].FirstUse.Equal(first) {
 		t.Errorf("want both requests, found %+v and %+v", mail, snap.Keys)
 	}
+}
+
+// TestUsageIsShared checks that a gateway shows the requests of another one that has ended,
+// and that a gateway whose Redis is gone serves requests and logs that it is not shared.
+func TestUsageIsShared(t *testing.T) {
+	redis := redisserver.Start(t)
+	up, set := hello(t), map[string]string{"REDIS_URL": redis.URL("")}
+	first := start(t, load(t, up, set))
+	want(t, first, first.Addr(), "/events", http.StatusOK, "hello")
+	eventually(t, "the first exchange", func() bool { return first.usage.Snapshot().SyncError == "" })
+	first.client.CloseIdleConnections()
+	first.cancel()
+	if err := <-first.done; err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, load(t, up, set))
+	eventually(t, "the request to the first gateway", func() bool { return len(second.usage.Snapshot().Clients) == 1 })
+	snap := second.usage.Snapshot()
+	if mail := onlyClient(t, snap); mail.Allowed != 1 || mail.EarliestEnd.IsZero() || snap.Keys[0].LastUse.IsZero() || snap.Rules[0].Uses != 1 {
+		t.Errorf("want the request with its key and rule, found %+v", snap)
+	}
+	redis.Kill()
+	third := start(t, load(t, up, set))
+	eventually(t, "a warning", func() bool {
+		return strings.Contains(third.log.String(), "the inventory is not shared with other replicas")
+	})
+	want(t, third, third.Addr(), "/events", http.StatusOK, "hello")
+	want(t, third, third.AdminAddr(), "/metrics", http.StatusOK, "certgate_inventory_shared 0")
 }

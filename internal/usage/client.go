@@ -29,6 +29,9 @@ type client struct {
 	grants   map[string]*grantCount            // by rule; the rule is empty for requests without one
 	proofs   map[refusal.Reason]*atomic.Uint64 // granted requests with a signature, by WouldRefuse
 	refusals map[refusal.Reason]*refusalCount
+	former   uint64 // granted requests by rules that are no longer in force
+
+	shared sharedCounts // guarded by the lock of the sharing
 }
 
 // grantCount counts the granted requests of a client by one rule.
@@ -260,6 +263,7 @@ func (c *client) apply(in *inForce) {
 	}
 	for name, grant := range c.grants {
 		if grant.rule = in.rules[name]; grant.rule == nil && name != "" {
+			c.former += grant.n.Load()
 			delete(c.grants, name)
 		}
 	}

@@ -13,31 +13,58 @@ const inUse = 24 * time.Hour
 func (s *Store) Snapshot() Snapshot {
 	now := s.now().UTC()
 	snap := Snapshot{Time: now, Since: s.since, Replicas: 1, Forgotten: s.forgotten.Load()}
+	if s.sharing != nil {
+		s.sharing.mu.Lock()
+		defer s.sharing.mu.Unlock()
+		s.sharing.describe(&snap)
+	}
 	snap.Clients = s.collectClients(now)
 	in := s.inForce.Load()
-	snap.Keys = in.collectKeys(snap.Clients)
-	snap.Rules = in.collectRules()
+	snap.Keys = s.collectKeys(in, snap.Clients)
+	snap.Rules = s.collectRules(in)
 	snap.Refusals, snap.RefusalsDropped = s.collectRefusals()
 	snap.Next = s.next.collect()
 	return snap
 }
 
+// collectClients returns the clients. The lock of the sharing must be held, if there is one.
 func (s *Store) collectClients(now time.Time) []Client {
-	var list []Client
-	rates := s.rates(now)
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.RLock()
-		for _, c := range sh.clients {
-			list = append(list, c.collect())
-		}
-		sh.mu.RUnlock()
+	list := s.localClients()
+	if s.sharing != nil {
+		list = latest(s.sharing.withOthers(list), s.capacity)
 	}
+	rates := s.rates(now)
 	for i := range list {
 		list[i].finish(now, rates)
 	}
 	slices.SortFunc(list, func(a, b Client) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+// localClients returns the clients of this process, with the shared use of each.
+func (s *Store) localClients() (list []Client) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.RLock()
+		for _, c := range sh.clients {
+			copied := c.collect()
+			if s.sharing != nil {
+				copied = s.sharing.client(copied, c.shared)
+			}
+			list = append(list, copied)
+		}
+		sh.mu.RUnlock()
+	}
+	return list
+}
+
+// latest returns the most clients that were seen last.
+func latest(list []Client, most int) []Client {
+	if len(list) <= most {
+		return list
+	}
+	slices.SortFunc(list, func(a, b Client) int { return b.LastSeen.Compare(a.LastSeen) })
+	return list[:most]
 }
 
 // collect returns a copy of the client's entry with all its certificates.
@@ -51,6 +78,7 @@ func (c *client) collect() Client {
 			Serial: cert.serial, KeyID: cert.keyID, NotAfter: cert.notAfter, LastUse: cert.used.time(), SharedKey: cert.sharedKey,
 		})
 	}
+	copied.Allowed = c.former
 	for rule, grant := range c.grants {
 		n := grant.n.Load()
 		copied.Allowed += n
@@ -89,18 +117,24 @@ func (c *Client) finish(now time.Time, rates func(rule, client string) (float64,
 }
 
 // collectKeys returns the use of the keys. The clients are sorted by name.
-func (in *inForce) collectKeys(clients []Client) []Key {
+func (s *Store) collectKeys(in *inForce, clients []Client) []Key {
 	list := make([]Key, len(in.keyIDs))
 	index := map[string]*Key{}
 	for i, id := range in.keyIDs {
-		use := in.keys[id]
-		list[i] = Key{ID: id, Since: use.since, FirstUse: use.first.time(), LastUse: use.last.time()}
+		list[i] = in.keys[id].collect(id)
+		if s.sharing != nil {
+			list[i] = s.sharing.key(list[i])
+		}
 		index[id] = &list[i]
 	}
 	for i := range clients {
 		clients[i].countKeys(index)
 	}
 	return list
+}
+
+func (k *keyUse) collect(id string) Key {
+	return Key{ID: id, Since: k.since, FirstUse: k.first.time(), LastUse: k.last.time()}
 }
 
 // countKeys adds the client to each key that signed one of its certificates in use.
@@ -117,13 +151,20 @@ func (c *Client) countKeys(keys map[string]*Key) {
 	}
 }
 
-func (in *inForce) collectRules() []Rule {
+func (s *Store) collectRules(in *inForce) []Rule {
 	list := make([]Rule, len(in.ruleNames))
 	for i, name := range in.ruleNames {
 		use := in.rules[name]
-		list[i] = Rule{Name: name, Uses: use.uses.Load(), LastUse: use.last.time()}
+		list[i] = use.collect(name)
+		if s.sharing != nil {
+			list[i] = s.sharing.rule(list[i], use.shared)
+		}
 	}
 	return list
+}
+
+func (r *ruleUse) collect(name string) Rule {
+	return Rule{Name: name, Uses: r.uses.Load(), LastUse: r.last.time()}
 }
 
 // collectRefusals returns the refusals of both lists, the newest first, and the number of

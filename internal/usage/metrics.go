@@ -15,6 +15,7 @@ type metrics struct {
 	certificateEnd           *prometheus.Desc
 	keyLastUsed, keySince    *prometheus.Desc
 	forgotten                *prometheus.Desc
+	shared                   *prometheus.Desc // only if the inventory is shared
 }
 
 // Collector returns the metrics of the inventory.
@@ -22,7 +23,7 @@ func (s *Store) Collector() prometheus.Collector {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
-	return &metrics{
+	m := &metrics{
 		store: s,
 		grants: describe("certgate_client_requests_total",
 			"Granted requests by verified client and by the rule that allowed them.", "client", "rule"),
@@ -39,12 +40,19 @@ func (s *Store) Collector() prometheus.Collector {
 		forgotten: describe("certgate_clients_forgotten_total",
 			"Clients that were dropped from the inventory because it was full."),
 	}
+	if s.sharing != nil {
+		m.shared = describe("certgate_inventory_shared", "1 while the inventory of all replicas is exchanged in Redis, 0 while the exchange fails.")
+	}
+	return m
 }
 
 // Describe implements [prometheus.Collector].
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.grants, m.proofs, m.refusals, m.certificateEnd, m.keyLastUsed, m.keySince, m.forgotten} {
 		ch <- d
+	}
+	if m.shared != nil {
+		ch <- m.shared
 	}
 }
 
@@ -63,7 +71,14 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		send(ch, m.keyLastUsed, prometheus.GaugeValue, seconds(k.LastUse), k.ID)
 		send(ch, m.keySince, prometheus.GaugeValue, seconds(k.Since), k.ID)
 	}
-	send(ch, m.forgotten, prometheus.CounterValue, float64(snap.Forgotten))
+	send(ch, m.forgotten, prometheus.CounterValue, float64(m.store.forgotten.Load()))
+	if m.shared != nil {
+		value := 0.0
+		if snap.SyncError == "" {
+			value = 1
+		}
+		send(ch, m.shared, prometheus.GaugeValue, value)
+	}
 }
 
 // send sends a metric. A label that is not UTF-8 is an error, and the metric is omitted.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/guard/resp"
 )
 
 // MaxClients is the largest number of clients in the inventory.
@@ -31,6 +32,12 @@ type Options struct {
 	// from 0 to 1, and whether the rule has a rate. It is called for each snapshot. Nil
 	// means that no rule has a rate.
 	Rates func(now time.Time) func(rule, client string) (used float64, hasRate bool)
+	// Server is the Redis server in which replicas share the inventory. The zero Server
+	// means that it is not shared.
+	Server resp.Server
+	// Report is called when the exchange with the server fails, with the error, and when it
+	// succeeds again, with nil. It is required with a server.
+	Report func(error)
 }
 
 // Store is the inventory. It is safe for concurrent use. Use [New] to create one.
@@ -54,6 +61,8 @@ type Store struct {
 
 	verified, unverified *refusalList
 	next                 nextUse
+
+	sharing *sharing // nil if the inventory is not shared
 }
 
 // shard is a part of the clients. Maps and slices of its clients are guarded by mu, and
@@ -78,8 +87,9 @@ type keyUse struct {
 }
 
 type ruleUse struct {
-	uses atomic.Uint64
-	last stamp
+	uses   atomic.Uint64
+	last   stamp
+	shared uint64 // uses that are part of the value in Redis; guarded by the lock of the sharing
 }
 
 // New returns an empty inventory. The observation begins now.
@@ -97,6 +107,9 @@ func newStore(o Options, capacity int) *Store {
 		s.shards[i].clients = map[string]*client{}
 	}
 	s.inForce.Store(&inForce{})
+	if !o.Server.IsZero() {
+		s.sharing = newSharing(s, o)
+	}
 	return s
 }
 

@@ -1,0 +1,477 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/certgate/certgate/internal/audit"
+	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/guard/resp"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
+)
+
+// waiting is the time limit of an exchange in tests. It is long enough for a busy machine.
+const waiting = 20 * time.Second
+
+// replica is a store that shares its inventory.
+type replica struct {
+	*Store
+	*clock
+	reports *[]error
+}
+
+// newReplica returns a store with the keys old and new and the rules events and reports.
+func newReplica(tb testing.TB, url string, capacity int) replica {
+	tb.Helper()
+	server, err := resp.ParseServer(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c, reports := &clock{noon}, &[]error{}
+	s := newStore(Options{Now: c.Now, Server: server, Report: func(err error) { *reports = append(*reports, err) }}, capacity)
+	s.sharing.pool = resp.NewPool(server, 1, resp.Limits{Acquire: waiting, Reply: waiting})
+	tb.Cleanup(s.sharing.pool.Close)
+	s.Configure([]string{"0a", "0b"}, []string{"events", "reports"})
+	return replica{s, c, reports}
+}
+
+// exchange exchanges the inventory of each replica once, in order.
+func exchangeAll(tb testing.TB, replicas ...replica) {
+	tb.Helper()
+	for i, r := range replicas {
+		ctx, cancel := context.WithTimeout(context.Background(), waiting)
+		if err := r.sharing.exchange(ctx); err != nil {
+			tb.Fatalf("replica %d: %v", i, err)
+		}
+		r.sharing.record(nil)
+		cancel()
+	}
+}
+
+// operator returns a client that does not use the code under test.
+func operator(tb testing.TB, s *redisserver.Server) *redis.Client {
+	tb.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Protocol: 2})
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// of returns the record with the key 0a or 0b, in place of the names that are no hex digits.
+func of(r *audit.Record) *audit.Record {
+	r.KeyID = map[string]string{"old": "0a", "new": "0b"}[r.KeyID]
+	return r
+}
+
+// ignoring compares snapshots without the fields of one replica.
+func ignoring(snap Snapshot) Snapshot {
+	snap.Refusals, snap.RefusalsDropped, snap.Time, snap.Synchronized = nil, 0, time.Time{}, time.Time{}
+	for i := range snap.Clients {
+		snap.Clients[i].Rules = nil
+	}
+	return snap
+}
+
+// TestSharing checks that each of two replicas, and a third one that starts later, shows
+// the requests of both.
+func TestSharing(t *testing.T) {
+	t.Parallel()
+	url := redisserver.Start(t).URL("")
+	a := newReplica(t, url, 10)
+	a.Observe(of(allowed("mail", 1*time.Second)))
+	a.Observe(of(refused("mail", refusal.AccessDenied, 2*time.Second)))
+	exchangeAll(t, a)
+	b := newReplica(t, url, 10)
+	b.since = noon.Add(time.Hour)
+	b.Observe(of(with(allowed("mail", 3*time.Second), func(r *audit.Record) {
+		r.Auth, r.Serial, r.KeyID, r.NotAfter, r.SharedKey = "signed", "02", "new", noon.Add(time.Hour), true
+	})))
+	b.Observe(of(refused("mail", refusal.RateLimited, 4*time.Second)))
+	b.Observe(of(with(allowed("social", 5*time.Second), func(r *audit.Record) { r.Auth, r.Rule = "mtls", "reports" })))
+	exchangeAll(t, b, a, b, a)
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	end := noon.Add(30 * 24 * time.Hour)
+	want := Snapshot{
+		Since: noon, Shared: true, Replicas: 2,
+		Keys: []Key{
+			{ID: "0a", Since: noon, FirstUse: at(1), LastUse: at(5), Clients: 2, ClientNames: []string{"mail", "social"}},
+			{ID: "0b", Since: noon, FirstUse: at(3), LastUse: at(3), Clients: 1, ClientNames: []string{"mail"}},
+		},
+		Rules: []Rule{{"events", 2, at(3)}, {"reports", 1, at(5)}},
+		Clients: []Client{
+			{
+				Name: "mail", LastSeen: at(4), Bearer: at(4), Signed: at(3), EarliestEnd: noon.Add(time.Hour),
+				Certificates: []Certificate{
+					{Serial: "01", KeyID: "0a", NotAfter: end, LastUse: at(4)},
+					{Serial: "02", KeyID: "0b", NotAfter: noon.Add(time.Hour), LastUse: at(3), SharedKey: true},
+				},
+				Allowed: 2, Refused: 2, LastRefusal: at(4), LastReason: refusal.RateLimited,
+			},
+			{
+				Name: "social", LastSeen: at(5), MTLS: at(5), EarliestEnd: end, Allowed: 1,
+				Certificates: []Certificate{{Serial: "01", KeyID: "0a", NotAfter: end, LastUse: at(5)}},
+			},
+		},
+	}
+	for name, r := range map[string]replica{"first": a, "second": b} {
+		if diff := cmp.Diff(want, ignoring(r.Snapshot())); diff != "" {
+			t.Errorf("%s replica (-want +found):\n%s", name, diff)
+		}
+	}
+	later := newReplica(t, url, 10)
+	exchangeAll(t, later)
+	want.Replicas = 3
+	if diff := cmp.Diff(want, ignoring(later.Snapshot())); diff != "" {
+		t.Errorf("replica that started later (-want +found):\n%s", diff)
+	}
+	if n := len(a.Snapshot().Refusals); n != 1 {
+		t.Errorf("want the refusals of one process, found %d", n)
+	}
+}
+
+// TestSharingConcurrently checks that no request is lost or counted twice when replicas
+// write the same entries at the same time, also after a reload that drops a rule.
+func TestSharingConcurrently(t *testing.T) {
+	t.Parallel()
+	url := redisserver.Start(t).URL("")
+	const replicas, rounds, clients = 3, 10, 50
+	var all []replica
+	for range replicas {
+		all = append(all, newReplica(t, url, 100))
+	}
+	var running sync.WaitGroup
+	for _, r := range all {
+		running.Go(func() {
+			for i := range rounds {
+				for c := range clients {
+					r.Observe(of(allowed(fmt.Sprintf("client-%d", c), time.Duration(i)*time.Second)))
+				}
+				if i == rounds/2 {
+					r.Configure([]string{"0a", "0b"}, []string{"reports"})
+					r.Configure([]string{"0a", "0b"}, []string{"reports", "events"})
+				}
+				exchangeAll(t, r)
+			}
+		})
+	}
+	running.Wait()
+	exchangeAll(t, all...)
+	exchangeAll(t, all...)
+	for i, r := range all {
+		for _, c := range r.Snapshot().Clients {
+			if c.Allowed != replicas*rounds {
+				t.Errorf("replica %d: want %d requests of %s, found %d", i, replicas*rounds, c.Name, c.Allowed)
+			}
+		}
+		if n := len(r.Snapshot().Clients); n != clients {
+			t.Errorf("replica %d: want %d clients, found %d", i, clients, n)
+		}
+	}
+}
+
+// TestSharedBound checks that the server drops the clients that were not seen for the
+// longest time, that it tells their number, and that it keeps nothing forever.
+func TestSharedBound(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a, b := newReplica(t, s.URL(""), 30), newReplica(t, s.URL(""), 30)
+	for i := range 30 {
+		a.Observe(of(allowed(fmt.Sprintf("a-%02d", i), time.Duration(i)*time.Second)))
+		b.Observe(of(allowed(fmt.Sprintf("b-%02d", i), time.Duration(i)*time.Second)))
+	}
+	exchangeAll(t, a, b, a, b)
+	for name, r := range map[string]replica{"first": a, "second": b} {
+		snap := r.Snapshot()
+		if list := names(snap); len(list) != 30 || list[0] != "a-15" || list[29] != "b-29" {
+			t.Errorf("%s: want the clients a-15 to b-29, found %q", name, list)
+		}
+		if snap.Forgotten < 30 {
+			t.Errorf("%s: want 30 forgotten clients, found %d", name, snap.Forgotten)
+		}
+	}
+	redisClient := operator(t, s)
+	if n := redisClient.HLen(t.Context(), "certgate:usage:clients").Val(); n != 30 {
+		t.Errorf("want 30 clients on the server, found %d", n)
+	}
+	keys := redisClient.Keys(t.Context(), "*").Val()
+	if len(keys) != 11 {
+		t.Errorf("want 11 keys, found %q", keys)
+	}
+	for _, key := range keys {
+		if ttl := redisClient.TTL(t.Context(), key).Val(); !strings.HasPrefix(key, "certgate:usage:") || ttl < 89*24*time.Hour {
+			t.Errorf("%s: want the prefix of the inventory and an expiry in 90 days, found %s", key, ttl)
+		}
+	}
+}
+
+// TestSharingAfterLoss checks that replicas write everything that they know to a server
+// that has lost its data, and that requests are counted once.
+func TestSharingAfterLoss(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a, b := newReplica(t, s.URL(""), 10), newReplica(t, s.URL(""), 10)
+	a.Observe(of(allowed("mail", time.Second)))
+	b.Observe(of(allowed("mail", time.Second)))
+	b.Observe(of(allowed("social", time.Second)))
+	exchangeAll(t, a, b, a)
+	s.Kill()
+	s.Restart(t)
+	a.Observe(of(allowed("mail", 2*time.Second)))
+	for range 2 { // a broken connection is an error, once
+		for _, r := range []replica{a, b} {
+			r.sharing.try(t.Context(), waiting)
+		}
+	}
+	exchangeAll(t, a, b, a)
+	for name, r := range map[string]replica{"first": a, "second": b} {
+		snap := r.Snapshot()
+		if list := snap.Clients; len(list) != 2 || list[0].Allowed != 3 || list[1].Allowed != 1 || snap.Rules[0].Uses != 4 {
+			t.Errorf("%s: want 3 requests of mail and 1 of social, found %+v and %+v", name, list, snap.Rules)
+		}
+	}
+}
+
+// TestSharingAfterRewind checks that replicas read the entries again if the server has lost
+// its latest writes, and that the counts of the process are not added again.
+func TestSharingAfterRewind(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a, b := newReplica(t, s.URL(""), 10), newReplica(t, s.URL(""), 10)
+	a.Observe(of(allowed("mail", time.Second)))
+	exchangeAll(t, a, b)
+	c := operator(t, s)
+	for _, command := range [][]any{
+		{"HSET", "certgate:usage:state", "version", "1"},
+		{"ZADD", "certgate:usage:clients:versions", "1", "mail"},
+	} {
+		if err := c.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Observe(of(allowed("mail", 2*time.Second)))
+	exchangeAll(t, b, a)
+	if list := a.Snapshot().Clients; len(list) != 1 || list[0].Allowed != 2 {
+		t.Errorf("want 2 requests of mail, found %+v", list)
+	}
+}
+
+// TestRedisGone checks that requests are counted while the server is gone, that the snapshot
+// says why it is not shared, without the password, and that the state is reported once.
+func TestRedisGone(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	a := newReplica(t, "redis://certgate:refused@"+address, 10)
+	if text := a.Snapshot().SyncError; text != "not exchanged yet" {
+		t.Errorf("want no exchange yet, found %q", text)
+	}
+	for range 3 {
+		a.sharing.try(t.Context(), waiting)
+	}
+	a.Observe(of(allowed("mail", time.Second)))
+	snap := a.Snapshot()
+	if len(snap.Clients) != 1 || snap.Clients[0].Allowed != 1 || !snap.Shared || snap.Replicas != 1 {
+		t.Errorf("want the request of this process, found %+v", snap)
+	}
+	if !strings.Contains(snap.SyncError, address) || strings.Contains(snap.SyncError, "refused") || !snap.Synchronized.IsZero() {
+		t.Errorf("want the server and no password, found %q", snap.SyncError)
+	}
+	if reports := *a.reports; len(reports) != 1 || reports[0] == nil {
+		t.Errorf("want one report, found %v", reports)
+	}
+	values := values(t, a.Store, "certgate_inventory_shared")
+	if diff := cmp.Diff(map[string]float64{"": 0}, values); diff != "" {
+		t.Errorf("metric (-want +found):\n%s", diff)
+	}
+}
+
+// TestRedisBack checks that the exchange continues when the server is back.
+func TestRedisBack(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a := newReplica(t, s.URL(""), 10)
+	s.Kill()
+	a.sharing.try(t.Context(), waiting)
+	s.Restart(t)
+	a.sharing.try(t.Context(), waiting)
+	a.sharing.try(t.Context(), waiting)
+	if reports := *a.reports; len(reports) != 2 || reports[0] == nil || reports[1] != nil {
+		t.Errorf("want reports that redis is gone and back, found %v", reports)
+	}
+	if snap := a.Snapshot(); snap.SyncError != "" || !snap.Synchronized.Equal(noon) {
+		t.Errorf("want a synchronized inventory, found %q at %s", snap.SyncError, snap.Synchronized)
+	}
+	if diff := cmp.Diff(map[string]float64{"": 1}, values(t, a.Store, "certgate_inventory_shared")); diff != "" {
+		t.Errorf("metric (-want +found):\n%s", diff)
+	}
+}
+
+// TestWatch checks that the first exchange is made at once, and the last one when the
+// context ends.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	url := redisserver.Start(t).URL("")
+	a := newReplica(t, url, 10)
+	a.Observe(of(allowed("mail", time.Second)))
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { a.Watch(ctx) })
+	limit := time.After(waiting)
+	for !a.sharing.up() {
+		select {
+		case <-limit:
+			t.Fatal("want an exchange at once, found none")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	a.Observe(of(allowed("social", time.Second)))
+	cancel()
+	watching.Wait()
+	b := newReplica(t, url, 10)
+	exchangeAll(t, b)
+	if got := strings.Join(names(b.Snapshot()), " "); got != "mail social" {
+		t.Errorf("want the requests before the end, found %q", got)
+	}
+}
+
+// TestHostileRedis checks that values of other programs neither appear in the inventory nor
+// prevent the exchange of the others, and that a faulty value is replaced.
+func TestHostileRedis(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a, b := newReplica(t, s.URL(""), 10), newReplica(t, s.URL(""), 10)
+	a.Observe(of(allowed("mail", time.Second)))
+	exchangeAll(t, a)
+	c := operator(t, s)
+	good := c.HGet(t.Context(), "certgate:usage:clients", "mail").Val()
+	hostile := map[string]string{
+		"<script>": good, "new\nline": good, "": good, "*": good, strings.Repeat("n", 600): good, "escape\x1b[31m": good,
+		"no-value": "", "html": "<b>", "negative": strings.Replace(good, "1 ", "-1 ", 1), "long": good + strings.Repeat(" ", 5000),
+		"number": "12345678901234567890123456789", "words": good + " 01 0a", "future": "1 99999999999999 0 0 0 1 1 0 -",
+		"serial": strings.Replace(good, " 01 0a ", " <01> 0a ", 1), "reason": "1 1795953601000 0 0 0 1 1 1795953601000 <script>",
+		"never": "1 0 0 0 0 1 1 0 -", "mail": "garbage",
+	}
+	version := 1000
+	for name, value := range hostile {
+		version++
+		if err := errors.Join(c.HSet(t.Context(), "certgate:usage:clients", name, value).Err(),
+			c.ZAdd(t.Context(), "certgate:usage:clients:versions", redis.Z{Score: float64(version), Member: name}).Err(),
+			c.HSet(t.Context(), "certgate:usage:state", "version", version).Err()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range []string{"keys", "rules"} {
+		for name, value := range map[string]string{"0a": "1 x", "events": "1 18446744073709551615 0", "foreign": "1 0 0 0"} {
+			_ = c.HSet(t.Context(), "certgate:usage:"+table, name, value).Err()
+			_ = c.ZIncrBy(t.Context(), "certgate:usage:"+table+":versions", 1, name).Err()
+		}
+	}
+	b.Observe(of(allowed("social", 2*time.Second)))
+	exchangeAll(t, b)
+	if got := strings.Join(names(b.Snapshot()), " "); got != "social" {
+		t.Errorf("want only the client of this process, found %q", got)
+	}
+	exchangeAll(t, a)
+	a.Observe(of(allowed("mail", 3*time.Second)))
+	exchangeAll(t, a, b)
+	snap := b.Snapshot()
+	if got := strings.Join(names(snap), " "); got != "mail social" || snap.Clients[0].Allowed != 2 {
+		t.Errorf("want the faulty value of mail replaced, found %q %+v", got, snap.Clients)
+	}
+	// The use of the rule by the first replica was in the value that is lost.
+	if len(snap.Keys) != 2 || len(snap.Rules) != 2 || snap.Rules[0].Uses != 2 || !snap.Keys[0].FirstUse.Equal(noon.Add(time.Second)) {
+		t.Errorf("want the keys and rules in force, found %+v and %+v", snap.Keys, snap.Rules)
+	}
+}
+
+// documentedPermissions returns the permissions of the inventory in the documentation.
+func documentedPermissions(t *testing.T) []any {
+	t.Helper()
+	text, err := os.ReadFile("../../scripts/deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "`~certgate:usage:* ")
+	list, _, ended := strings.Cut(after, "`")
+	if !found || !ended {
+		t.Fatal("want the permissions in scripts/deploy/README.md, found none")
+	}
+	permissions := []any{"~certgate:usage:*"}
+	for word := range strings.FieldsSeq(list) {
+		permissions = append(permissions, word)
+	}
+	return permissions
+}
+
+// TestPermissions checks that the documented permissions are sufficient, and that each of
+// them is needed.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	c, permissions := operator(t, s), documentedPermissions(t)
+	login := func(without int) string {
+		user := fmt.Sprintf("user%d", without)
+		command := []any{"ACL", "SETUSER", user, "on", ">s3cret"}
+		for i, p := range permissions {
+			if i != without {
+				command = append(command, p)
+			}
+		}
+		if err := c.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		return s.URL(user + ":s3cret@")
+	}
+	fill := func(r replica) {
+		for i := range 3 {
+			r.Observe(of(allowed(fmt.Sprintf("client-%d", i), time.Duration(i)*time.Second)))
+		}
+		r.sharing.try(t.Context(), waiting)
+	}
+	all := newReplica(t, login(-1), 2) // so that the script drops an entry
+	fill(all)
+	if text := all.Snapshot().SyncError; text != "" {
+		t.Errorf("want an exchange with all permissions, found %q", text)
+	}
+	for i, p := range permissions {
+		c.FlushDB(t.Context())
+		r := newReplica(t, login(i), 2)
+		r.sharing.clients.most = 1
+		fill(r)
+		other := newReplica(t, s.URL(""), 2) // a conflict for the next exchange
+		other.Observe(of(allowed("client-2", time.Minute)))
+		exchangeAll(t, other)
+		fill(r)
+		if reports := *r.reports; len(reports) == 0 || !strings.Contains(reports[0].Error(), "the error reply") {
+			t.Errorf("want an error without %s, found %v", p, reports)
+		}
+	}
+}
+
+// TestWrongTypes checks that keys of another type are an error of the exchange only.
+func TestWrongTypes(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t)
+	a := newReplica(t, s.URL(""), 10)
+	if err := operator(t, s).Set(t.Context(), "certgate:usage:state", "x", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	a.Observe(of(allowed("mail", time.Second)))
+	a.sharing.try(t.Context(), waiting)
+	if snap := a.Snapshot(); !strings.Contains(snap.SyncError, "the error reply WRONGTYPE") && !strings.Contains(snap.SyncError, "error reply") || len(snap.Clients) != 1 {
+		t.Errorf("want the error and the client, found %+v", snap)
+	}
+}
