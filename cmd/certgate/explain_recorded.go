@@ -95,6 +95,7 @@ func (e *recordedExplanation) print(w io.Writer) error {
 	row("request", "%s %s", e.Method, e.Path)
 	row("time", "%s", e.Time)
 	row("source", "%s", e.Source)
+	row("trace", "%s", e.TraceID)
 	row("client", "%s", e.clientText())
 	row("recorded", "%s", e.decisionText())
 	row("meaning", "%s", e.Title)

@@ -37,6 +37,7 @@ type Entry struct {
 	KeyID       string `json:"key_id"`
 	Serial      string `json:"serial"`
 	Source      string `json:"source"`
+	TraceID     string `json:"trace_id"`
 	Status      int    `json:"status"`
 }
 
@@ -147,7 +148,7 @@ func parseEntry(line []byte) (e Entry, err error) {
 // valid reports whether the gateway can have written the entry.
 func (e *Entry) valid() bool {
 	for _, text := range []string{
-		e.Time, e.RequestID, e.Auth, e.Method, e.Path, e.Reason, e.Detail, e.WouldRefuse, e.Rule, e.KeyID, e.Serial, e.Source,
+		e.Time, e.RequestID, e.Auth, e.Method, e.Path, e.Reason, e.Detail, e.WouldRefuse, e.Rule, e.KeyID, e.Serial, e.Source, e.TraceID,
 	} {
 		if len(text) > maxField {
 			return false

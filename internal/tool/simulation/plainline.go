@@ -89,6 +89,8 @@ func (e *Entry) textField(key string) *string {
 		return &e.Serial
 	case "source":
 		return &e.Source
+	case "trace_id":
+		return &e.TraceID
 	default:
 		return nil
 	}
