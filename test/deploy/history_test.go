@@ -33,7 +33,8 @@ type observation struct {
 }
 
 // history contains the samples of a time in which real scrapes were taken at some points.
-// Between two points counters rise evenly, and gauges keep their value.
+// Between two points counters and the times of past events rise evenly, and gauges keep their
+// value.
 type history struct {
 	end    time.Time
 	series []series
@@ -89,7 +90,8 @@ func (h *history) add(instance string, observations []observation) {
 			share := float64(at.Sub(p.at)) / float64(max(next.at.Sub(p.at), 1))
 			for key, s := range p.values {
 				value := s.value
-				if later, ok := next.values[key]; ok && (s.counter || isEvent(s.labels)) {
+				later, ok := next.values[key]
+				if ok && later.value > value && (s.counter || isEvent(s.labels)) { // otherwise a restart
 					value += (later.value - value) * share
 				}
 				put(key, s.labels, at, value)

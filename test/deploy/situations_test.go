@@ -128,12 +128,12 @@ var situations = map[string]func(t *testing.T) (*history, []string){
 		})
 		return h, []string{`CertgateUpstreamOut{instance="gateway-0", upstream="` + address + `"}`}
 	},
-	"all places are taken": func(t *testing.T) (*history, []string) {
+	"all places and connections are taken": func(t *testing.T) (*history, []string) {
 		t.Helper()
 		a := newAuthority(t, 100*day)
 		arrived, release := make(chan bool), make(chan bool)
 		u := harness.NewUpstream(t, func(http.ResponseWriter, *http.Request) { arrived <- true; <-release })
-		g := startGateway(t, []authority{a}, harness.Env{"UPSTREAM_URL": u.URL, "MAX_IN_FLIGHT": "1"})
+		g := startGateway(t, []authority{a}, harness.Env{"UPSTREAM_URL": u.URL, "MAX_IN_FLIGHT": "1", "MAX_CONNECTIONS": "1"})
 		mail := a.issue(t, "mail", 50*day)
 		c := harness.Dial(t, g.Addr)
 		c.Send(t, harness.Get("/events", mail).String())
@@ -141,7 +141,10 @@ var situations = map[string]func(t *testing.T) (*history, []string){
 		h := newSteadyHistory(t, g)
 		close(release)
 		c.ReadResponse(t, "GET")
-		return h, []string{`CertgateCapacityNearlyUsed{instance="gateway-0", resource="places at the upstream"}`}
+		return h, []string{
+			`CertgateCapacityNearlyUsed{instance="gateway-0", listener="public", resource="connections"}`,
+			`CertgateCapacityNearlyUsed{instance="gateway-0", resource="places at the upstream"}`,
+		}
 	},
 	"the log is not read": func(t *testing.T) (*history, []string) {
 		t.Helper()
@@ -203,6 +206,24 @@ var situations = map[string]func(t *testing.T) (*history, []string){
 		start := r.use(t, 10*day, r.ofOld, r.ofCurrent, r.ofNever)
 		middle := r.use(t, 6*day, r.ofOld, r.ofNever)
 		return newHistory([]string{instanceName(0)}, start, middle, r.use(t, 0, r.ofCurrent)), nil
+	},
+	"an old key was used six days ago, before a restart": func(t *testing.T) (*history, []string) {
+		t.Helper()
+		r := newRotation(t)
+		start := r.use(t, 10*day, r.ofOld, r.ofCurrent, r.ofNever)
+		used := r.use(t, 6*day, r.ofOld, r.ofCurrent, r.ofNever)
+		r.gateway = startGateway(t, nil, harness.Env{"AUTH_PUBLIC_KEY_FILE": r.keys})
+		restarted := r.use(t, 3*day, r.ofCurrent)
+		return newHistory([]string{instanceName(0)}, start, used, restarted, r.use(t, 0, r.ofCurrent)), nil
+	},
+	"an old key is used at one of two replicas": func(t *testing.T) (*history, []string) {
+		t.Helper()
+		r := newRotation(t)
+		idle := startGateway(t, nil, harness.Env{"AUTH_PUBLIC_KEY_FILE": r.keys})
+		r.use(t, 0, r.ofOld, r.ofCurrent, r.ofNever)
+		start := at(t, 9*day, r.gateway, idle)
+		r.use(t, 0, r.ofOld, r.ofCurrent, r.ofNever)
+		return newHistory([]string{instanceName(0), instanceName(1)}, start, at(t, 0, r.gateway, idle)), nil
 	},
 	"an unused key has been observed for six days": func(t *testing.T) (*history, []string) {
 		t.Helper()
