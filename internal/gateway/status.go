@@ -27,6 +27,7 @@ func (g *Gateway) status() status.Status {
 		Keys: keyStatus(&c, used.Keys), Clients: clientStatus(used.Clients), Refusals: refusalStatus(used.Refusals),
 		Upstream: g.upstreamStatus(), Limits: g.limitStatus(), LogLinesLost: g.recorder.LinesLost(),
 	}
+	s.NextRules = nextStatus(used.Next)
 	s.Configuration.Sources = sourceStatus(&c, loads, failed)
 	if err := g.ready(); err != nil {
 		s.NotReady = err.Error()
@@ -160,6 +161,20 @@ func refusalStatus(used []usage.Refusal) []status.Refusal {
 		}
 	}
 	return list
+}
+
+func nextStatus(used *usage.NextRules) *status.NextRules {
+	if used == nil {
+		return nil
+	}
+	s := &status.NextRules{Since: used.Since, Dropped: used.Dropped, Changes: make([]status.NextChange, len(used.Changes))}
+	for i, u := range used.Changes {
+		s.Changes[i] = status.NextChange{
+			Client: u.Client, Change: string(u.Change), Requests: u.Requests, Last: u.Last,
+			RequestID: u.RequestID, Method: u.Method, Path: u.Path,
+		}
+	}
+	return s
 }
 
 func (g *Gateway) upstreamStatus() []status.Address {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certgate/certgate/internal/surface/status"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -134,6 +135,7 @@ func TestNextRulesPredictThePromotion(t *testing.T) {
 		t.Errorf("certgate_next_rules_total (-want +have):\n%s", diff)
 	}
 	wantSameReplay(t, x, tried, next)
+	wantListed(t, x)
 
 	wantReloaded(t, x.Gateway, "rules", func() {
 		if err := os.Rename(next, rules); err != nil {
@@ -146,6 +148,26 @@ func TestNextRulesPredictThePromotion(t *testing.T) {
 	wantPromoted(t, restarted, tried, "/restarted")
 	if failed := counter(metrics(t, x.Gateway)["certgate_last_reload_failed"], map[string]string{"source": "next_rules"}); failed != 0 {
 		t.Errorf("certgate_last_reload_failed is %v after the promotion, want 0: a missing file is no fault", failed)
+	}
+}
+
+// wantListed expects the clients that the next rules refuse on the operator's page, each with
+// an example that is in the log.
+func wantListed(t *testing.T, x *trial) {
+	t.Helper()
+	var s status.Status
+	if err := json.Unmarshal([]byte(x.SendAdmin(t, harness.PlainGet("/status")).Body), &s); err != nil || s.NextRules == nil {
+		t.Fatalf("want a status with next rules, found %+v and %v", s.NextRules, err)
+	}
+	listed := map[string]uint64{}
+	for _, c := range s.NextRules.Changes {
+		listed[c.Client+" "+c.Change] = c.Requests
+		if l := x.AuditLineOf(t, c.RequestID); l.Client != c.Client || l.Next != c.Change || l.Method != c.Method || l.Path != c.Path {
+			t.Errorf("example %+v, want the request of the log %+v", c, l)
+		}
+	}
+	if diff := cmp.Diff(map[string]uint64{"social refuse": trialRequests, "web refuse": 2 * trialRequests}, listed); diff != "" {
+		t.Errorf("next rules on the page (-want +have):\n%s", diff)
 	}
 }
 

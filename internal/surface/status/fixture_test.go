@@ -42,6 +42,10 @@ func sample() Status {
 			{Time: now().Add(-time.Hour), RequestID: "8d3b2e89c10503ed", Client: "mail", Source: "192.0.2.7", Method: "DELETE", Path: "/events/1", Status: 403, Reason: "access_denied", Detail: `no rule allows client "mail" to DELETE /events/1`},
 			{Time: now().Add(-2 * time.Hour), RequestID: "77aa", Source: "192.0.2.9", Method: "GET", Path: "/", Status: 401, Reason: "credential_missing"},
 		},
+		NextRules: &NextRules{Since: now().Add(-3 * time.Hour), Changes: []NextChange{
+			{Client: "social", Change: "refuse", Requests: 1234, Last: now().Add(-time.Minute), RequestID: "19aa", Method: "POST", Path: "/events"},
+			{Client: "web", Change: "allow", Requests: 2, Last: now().Add(-time.Hour), RequestID: "20bb", Method: "GET", Path: "/"},
+		}, Dropped: 7},
 		Upstream: []Address{{Name: "schedule:8081", Up: true, InFlight: 3, Attempts: 512, Median: 0.0012, P99: 0.034}, {Name: "schedule:8082", Failures: 5}},
 		Limits:   []Limit{{"certgate_upstream_requests_in_flight", "", 3, 1024}, {"certgate_connections", "public", 9000, 10000}},
 		Redis:    &Redis{Server: "redis://redis.internal:6379/0", Up: true},

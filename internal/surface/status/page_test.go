@@ -90,6 +90,8 @@ func TestPageShowsEveryPart(t *testing.T) {
 			"Keys 2 keys aaaa000000000001 ok 2 days ago", "AUTH_PUBLIC_KEY_FILE /etc/certgate/keys.pem", "1 denial aaaa000000000003 failed 60 s ago rules.yaml:7: want a pattern",
 			"in force since 2026-11-29 07:00 UTC", "expires in 200 days", "12 2026-11-21 12:00 UTC 2026-11-28 12:00 UTC outdated",
 			"events mail, social GET /events POST /events 200/s, burst 400 require 12,345 1 s ago", "reports every verified client GET /reports/{year} – off never",
+			"Next rules Requests of this process since 2026-11-29 09:00 UTC that the next rules would decide differently. 7 requests of further clients are not listed.",
+			"social refuse 1,234 60 s ago POST /events 19aa", "web allow 2 60 min ago GET / 20bb",
 			`client "spam" key leaked`, "LISTEN_ADDR :8080 default", "ADMIN_ADDR (empty)", "REDIS_URL redis://redis.internal:6379/0",
 		}},
 		{"keys", []string{
@@ -356,5 +358,23 @@ func TestJSONIsThePage(t *testing.T) {
 	}
 	if s.Clients[0].Name != "social" || !s.Keys[0].Old || !s.Keys[0].Removable || s.Keys[1].Old || len(s.Notices) != 8 {
 		t.Errorf("clients %v, keys %+v, notices %v: want what the page shows", slices.Collect(maps.Keys(have)), s.Keys, s.Notices)
+	}
+}
+
+// TestNextRulesOnThePage checks the page without next rules, without a change, and with more
+// changes than it shows.
+func TestNextRulesOnThePage(t *testing.T) {
+	s := sample()
+	s.NextRules.Changes = slices.Repeat(s.NextRules.Changes, maxNextShown)
+	if text := section(t, get(t, fixed(s), "/"), "in-force"); !strings.Contains(text, "/status has 200 more rows.") || strings.Count(text, "19aa") != maxNextShown/2 {
+		t.Errorf("want %d of %d changes, found %q", maxNextShown, len(s.NextRules.Changes), text)
+	}
+	s.NextRules = &NextRules{Since: now(), Changes: []NextChange{}}
+	if text := section(t, get(t, fixed(s), "/"), "in-force"); !strings.Contains(text, "No client would be affected.") {
+		t.Errorf("want no change, found %q", text)
+	}
+	s.NextRules = nil
+	if text := section(t, get(t, fixed(s), "/"), "in-force"); strings.Contains(text, "Next rules") {
+		t.Errorf("want no next rules, found %q", text)
 	}
 }

@@ -24,8 +24,10 @@ type Status struct {
 	// Clients is sorted by what needs attention; the handler sorts it.
 	Clients  []Client  `json:"clients"`
 	Refusals []Refusal `json:"refusals"` // the newest first
-	Upstream []Address `json:"upstream"`
-	Limits   []Limit   `json:"limits"`
+	// NextRules is what the next rules would change, or nil without next rules.
+	NextRules *NextRules `json:"next_rules,omitempty"`
+	Upstream  []Address  `json:"upstream"`
+	Limits    []Limit    `json:"limits"`
 	// LogLinesLost counts the log lines that were dropped since the start.
 	LogLinesLost uint64 `json:"log_lines_lost"`
 	Redis        *Redis `json:"redis,omitempty"` // nil without Redis
