@@ -83,7 +83,7 @@ func (x *trial) outcomes(t *testing.T, path string, number int) map[trialResult]
 	return found
 }
 
-// startTrial starts a gateway with allowing rules and without its file of next rules.
+// startTrial starts a gateway whose file of next rules is missing or empty.
 func startTrial(t *testing.T, m *harness.MasterKey, dir string) *trial {
 	t.Helper()
 	u := harness.NewUpstream(t, nil)
@@ -105,11 +105,11 @@ func TestNextRulesPredictThePromotion(t *testing.T) {
 	t.Parallel()
 	m, dir := harness.NewMasterKey(t, "p256"), t.TempDir()
 	rules := harness.WriteFile(t, harness.AllowAllRules, dir, "rules.yaml")
+	next := harness.WriteFile(t, "", dir, "next.yaml") // a file that appears later is loaded after 2 seconds
 	x := startTrial(t, m, dir)
 	for _, name := range []string{"mail", "social", "web"} {
 		x.clients[name] = m.Issue(t, harness.OU(name))
 	}
-	next := filepath.Join(dir, "next.yaml")
 	wantReloaded(t, x.Gateway, "next_rules", func() { replaceFile(t, next, strictRules) })
 
 	tried := x.load(t, "/tried", func() { // new next rules with the same meaning
