@@ -36,7 +36,7 @@ func chromium(t *testing.T, url string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-features=HttpsUpgrades",
-		"--host-resolver-rules=MAP evil.example 127.0.0.1", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=5000", "--dump-dom", url)
+		"--host-resolver-rules=MAP evil.example 127.0.0.1", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=25000", "--dump-dom", url)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	if err := command.Run(); err != nil {
@@ -54,7 +54,9 @@ async function send(url, options) {
 	const put = await send("%[1]s/loglevel", {method: "PUT", body: '{"level":"debug"}', headers: {"Content-Type": "application/json"}})
 	const get = await send("%[1]s/metrics")
 	const blind = await send("%[1]s/metrics", {mode: "no-cors"})
-	document.querySelector("p").textContent = "put " + put + ", get " + get + ", blind " + blind
+	const status = await send("%[1]s/status")
+	const page = await send("%[1]s/")
+	document.querySelector("p").textContent = "put " + put + ", get " + get + ", blind " + blind + ", status " + status + ", page " + page
 })()
 </script>`
 
@@ -106,8 +108,18 @@ func (s *surface) rebound(t *testing.T) string {
 func TestBrowser(t *testing.T) {
 	t.Run("its own page", func(t *testing.T) {
 		s := newSurface(t, "")
-		if dom := chromium(t, s.URL+"/page"); !strings.Contains(dom, "put 200, get 200, blind 200") || s.options.Level.String() != "debug" {
+		if dom := chromium(t, s.URL+"/page"); !strings.Contains(dom, "put 200, get 200, blind 200, status 200, page 200") || s.options.Level.String() != "debug" {
 			t.Errorf("level %s, page %s: want a page of the same origin accepted", s.options.Level, dom)
+		}
+	})
+	t.Run("the status page", func(t *testing.T) {
+		s := newSurface(t, "")
+		dom := chromium(t, s.URL+"/")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		loaded := slices.DeleteFunc(slices.Clone(s.responses), func(a string) bool { return a != "GET / 200" })
+		if len(loaded) < 2 || !strings.Contains(dom, "refreshed every 10 s") {
+			t.Errorf("responses %q, page %s: want a page that loads itself again", s.responses, dom)
 		}
 	})
 	t.Run("typed into the address bar", func(t *testing.T) {
@@ -118,7 +130,7 @@ func TestBrowser(t *testing.T) {
 	})
 	t.Run("a rebound page", func(t *testing.T) {
 		s := newSurface(t, "")
-		if dom := chromium(t, s.rebound(t)+"/page"); !strings.Contains(dom, "put 421, get 421, blind 421") || s.options.Level.String() != "info" {
+		if dom := chromium(t, s.rebound(t)+"/page"); !strings.Contains(dom, "put 421, get 421, blind 421, status 421, page 421") || s.options.Level.String() != "info" {
 			t.Errorf("level %s, page %s: want every request refused with 421", s.options.Level, dom)
 		}
 	})
@@ -128,7 +140,7 @@ func TestBrowser(t *testing.T) {
 		dom := chromium(t, other.rebound(t)+"/page")
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if strings.Contains(dom, "<p></p>") || s.options.Level.String() != "info" {
+		if !strings.Contains(dom, "status blocked, page blocked") || s.options.Level.String() != "info" {
 			t.Errorf("level %s, page %s: want it unchanged", s.options.Level, dom)
 		}
 		if i := slices.IndexFunc(s.responses, func(a string) bool { return !strings.HasSuffix(a, " 403") }); i >= 0 {
