@@ -158,6 +158,7 @@ func refusalStatus(used []usage.Refusal) []status.Refusal {
 		list[i] = status.Refusal{
 			Time: u.Time, Surface: string(u.Surface), RequestID: u.RequestID, Client: u.Client, Source: u.Source,
 			Method: u.Method, Path: u.Path, Status: u.Status, Reason: string(u.Reason), Detail: u.Detail,
+			TraceID: u.TraceID, SpanID: u.SpanID,
 		}
 	}
 	return list

@@ -55,7 +55,10 @@ func TestStatus(t *testing.T) {
 	}
 	const first = "rules:\n  - {name: events, clients: [mail], allow: [\"GET /events\"], rate: 100/s, burst: 200}\n"
 	write(first)
-	r := start(t, load(t, hello(t), map[string]string{"ACCESS_RULES_FILE": rules, "AUTH_PROOF": "observe"}))
+	r := start(t, load(t, hello(t), map[string]string{
+		"ACCESS_RULES_FILE": rules, "AUTH_PROOF": "observe",
+		"ACCESS_RULES_NEXT": "rules:\n  - {name: less, clients: [mail], allow: [\"GET /less\"]}\n",
+	}))
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 	want(t, r, r.Addr(), "/other", http.StatusForbidden, "access_denied")
 
@@ -68,6 +71,12 @@ func TestStatus(t *testing.T) {
 	}
 	if rule := s.Configuration.Rules[0]; rule.Uses != 1 || rule.Rate != "100/s" || rule.Burst != "200" || rule.Proof != "observe" || rule.LastUse.IsZero() {
 		t.Errorf("rule %+v, want one use and the default proof", rule)
+	}
+	if n := s.NextRules; n == nil || len(n.Changes) != 1 || n.Changes[0].Client != "mail" || n.Changes[0].Change != "refuse" || n.Changes[0].Requests != 1 || n.Changes[0].Path != "/events" || n.Since.IsZero() {
+		t.Errorf("next rules %+v, want one request of mail that they would refuse", n)
+	}
+	if next := statusSource(t, s, "next_rules"); next.Variable != "ACCESS_RULES_NEXT" || len(next.Parts) != 2 || next.Parts[0].Count != 1 {
+		t.Errorf("next rules %+v, want an inline value with one rule", next)
 	}
 	if k := s.Keys; len(k) != 1 || k[0].Clients != 1 || !slices.Equal(k[0].ClientNames, []string{"mail"}) || k[0].LastUse.IsZero() || k[0].Algorithm != "P-256" {
 		t.Errorf("keys %+v, want one key that mail uses", k)

@@ -131,6 +131,10 @@ func TestNotices(t *testing.T) {
 		{"an address's certificate", func(s *Status) { s.Upstream = []Address{{Name: "a:443", Up: true, Expires: now().Add(-day)}} }, []Notice{{Error, "upstream", "The certificate of the upstream address a:443 expired on 2026-11-28 12:00 UTC"}}},
 		{"a CA certificate", func(s *Status) { s.Keys = []Key{{ID: "a", NotAfter: now().Add(29 * day), LastUse: now()}} }, []Notice{{Warning, "keys", "The CA certificate of key a expires in 29 days, on 2026-12-28 12:00 UTC"}}},
 		{"no exchange with Redis", func(s *Status) { s.Observation.SyncError = "timeout" }, []Notice{{Warning, "clients", "The use by other replicas is outdated: timeout"}}},
+		{"next rules", func(s *Status) {
+			s.NextRules = &NextRules{Changes: []NextChange{{Client: "mail", Change: "allow"}, {Client: "mail", Change: "refuse"}, {Client: "web", Change: "refuse"}}}
+		}, []Notice{{Info, "in-force", "The next rules would change requests of 2 clients"}}},
+		{"next rules without an effect", func(s *Status) { s.NextRules = &NextRules{} }, []Notice{}},
 		{"errors first", func(s *Status) {
 			s.Observation.Forgotten, s.Ready, s.NotReady = 2, false, "draining"
 		}, []Notice{{Error, "limits", "The gateway is not ready: draining"}, {Warning, "clients", "2 clients were forgotten because there are more than the inventory holds"}}},

@@ -40,7 +40,7 @@ func sample() Status {
 		},
 		Refusals: []Refusal{
 			{Time: now().Add(-time.Hour), RequestID: "8d3b2e89c10503ed", Client: "mail", Source: "192.0.2.7", Method: "DELETE", Path: "/events/1", Status: 403, Reason: "access_denied", Detail: `no rule allows client "mail" to DELETE /events/1`},
-			{Time: now().Add(-2 * time.Hour), RequestID: "77aa", Source: "192.0.2.9", Method: "GET", Path: "/", Status: 401, Reason: "credential_missing"},
+			{Time: now().Add(-2 * time.Hour), RequestID: "77aa", TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331", Source: "192.0.2.9", Method: "GET", Path: "/", Status: 401, Reason: "credential_missing"},
 		},
 		NextRules: &NextRules{Since: now().Add(-3 * time.Hour), Changes: []NextChange{
 			{Client: "social", Change: "refuse", Requests: 1234, Last: now().Add(-time.Minute), RequestID: "19aa", Method: "POST", Path: "/events"},

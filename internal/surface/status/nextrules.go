@@ -24,6 +24,16 @@ type NextChange struct {
 // maxNextShown is the number of changes on the page.
 const maxNextShown = 200
 
+// clients returns the number of clients with changes.
+func (n *NextRules) clients() (count uint64) {
+	for i, c := range n.Changes {
+		if i == 0 || c.Client != n.Changes[i-1].Client { // sorted
+			count++
+		}
+	}
+	return count
+}
+
 // Shown returns the changes that the page shows.
 func (n *NextRules) Shown() []NextChange { return n.Changes[:min(len(n.Changes), maxNextShown)] }
 

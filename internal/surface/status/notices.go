@@ -53,6 +53,9 @@ func (s *Status) configurationNotices() (list []Notice) {
 			list = append(list, Notice{Error, "in-force", fmt.Sprintf("The revocation list of key %s is outdated since %s", l.KeyID, stamp(l.NextUpdate))})
 		}
 	}
+	if n := s.NextRules; n != nil && len(n.Changes) > 0 {
+		list = append(list, Notice{Info, "in-force", "The next rules would change requests of " + plural(n.clients(), "client", "clients")})
+	}
 	return list
 }
 

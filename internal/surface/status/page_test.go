@@ -84,7 +84,7 @@ func TestPageShowsEveryPart(t *testing.T) {
 			"error The upstream address schedule:8082 gets no requests", "error The revocation list of key 0000000000000002 is outdated since 2026-11-28 12:00 UTC",
 			"warning Connections, listener public: 9,000 of 10,000 are in use", "warning 1 client uses a certificate that expires within 14 days",
 			"warning 1 client uses a certificate that contains the master key", "info Key 0000000000000001 can be removed: no client has used it for 9 days",
-			"info 1 client uses a certificate of an old key",
+			"info 1 client uses a certificate of an old key", "info The next rules would change requests of 2 clients",
 		}},
 		{"in-force", []string{
 			"Keys 2 keys aaaa000000000001 ok 2 days ago", "AUTH_PUBLIC_KEY_FILE /etc/certgate/keys.pem", "1 denial aaaa000000000003 failed 60 s ago rules.yaml:7: want a pattern",
@@ -105,7 +105,7 @@ func TestPageShowsEveryPart(t *testing.T) {
 		}},
 		{"refusals-table", []string{
 			"60 min ago 11:00:00.000 mail DELETE /events/1 8d3b2e89c10503ed access_denied 403 no rule allows client \"mail\" to DELETE /events/1 192.0.2.7",
-			"not verified GET / 77aa credential_missing 401 192.0.2.9",
+			"not verified GET / 77aa trace 0af7651916cd43dd8448eb211c80319c credential_missing 401 192.0.2.9",
 		}},
 		{"upstream", []string{"schedule:8081 up 3 1.2 ms 34 ms", "schedule:8082 out 5 failures in a row 0 – –", "of the latest 512 requests"}},
 		{"limits", []string{"Requests at the upstream 3 1,024 0 %", "Connections, listener public 9,000 10,000 90 %", "Log lines lost since the start 0 – none", "Redis redis://redis.internal:6379/0 – – up"}},
@@ -356,7 +356,7 @@ func TestJSONIsThePage(t *testing.T) {
 	if diff := cmp.Diff(map[string][]Attention{"social": {Expiring, SharedKey, OldKey}, "mail": {}}, have); diff != "" {
 		t.Errorf("attention (-want +have):\n%s", diff)
 	}
-	if s.Clients[0].Name != "social" || !s.Keys[0].Old || !s.Keys[0].Removable || s.Keys[1].Old || len(s.Notices) != 8 {
+	if s.Clients[0].Name != "social" || !s.Keys[0].Old || !s.Keys[0].Removable || s.Keys[1].Old || len(s.Notices) != 9 {
 		t.Errorf("clients %v, keys %+v, notices %v: want what the page shows", slices.Collect(maps.Keys(have)), s.Keys, s.Notices)
 	}
 }

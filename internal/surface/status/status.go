@@ -206,6 +206,8 @@ type Refusal struct {
 	Status    int       `json:"status,omitempty"`
 	Reason    string    `json:"reason"`
 	Detail    string    `json:"detail,omitempty"`
+	TraceID   string    `json:"trace_id,omitempty"`
+	SpanID    string    `json:"span_id,omitempty"`
 }
 
 // Address is an address of the upstream.
