@@ -200,7 +200,7 @@ func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest, res cli
 	if err != nil {
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "%v", err)}
 	}
-	n, err := f.writeResponse(w, res, listed, out.metadata)
+	n, err := f.writeResponse(w, res, listed, out)
 	if err != nil {
 		err = asRefusal(out.body, err)
 	}

@@ -110,6 +110,48 @@ func TestLongBodyIncomplete(t *testing.T) {
 	}
 }
 
+// TestResponsePartDuringLongBody checks that the client gets a small part of a response of
+// known length before it has sent its whole body, because it may wait for that part.
+func TestResponsePartDuringLongBody(t *testing.T) {
+	const size = 256 << 10
+	half := strings.Repeat("x", size/2)
+	for _, w := range routes {
+		t.Run(string(w), func(t *testing.T) {
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				r, err := http.ReadRequest(c.Reader)
+				if err != nil {
+					return
+				}
+				c.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+				for _, part := range []string{"1", "2"} {
+					if _, err := io.CopyN(io.Discard, r.Body, size/2); err == nil {
+						c.Send(part)
+					}
+				}
+			})
+			g := newGateway(t, options{route: w, upstream: up.Addr, maxBody: size})
+			c := rawhttp.Dial(t, g.addr)
+			c.Send(post([]string{"Content-Length: " + strconv.Itoa(size)}, half))
+			res, err := http.ReadResponse(c.Reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"1", "2"} {
+				part := make([]byte, 1)
+				if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != want {
+					t.Fatalf("part %q, %v: want %q", part, err, want)
+				}
+				if want == "1" {
+					c.Send(half)
+				}
+			}
+			if result := <-g.results; result.Err != nil || result.BytesIn != size {
+				t.Errorf("result %+v, want all bytes in", result)
+			}
+		})
+	}
+}
+
 // TestLongBodyBothDirections checks that the upload goes on when the response begins before
 // its end.
 func TestLongBodyBothDirections(t *testing.T) {

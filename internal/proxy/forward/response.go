@@ -8,6 +8,7 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/proxy/body"
 )
 
 // bufferSize is how many bytes of a response body are copied at once.
@@ -17,10 +18,11 @@ const bufferSize = 32 << 10
 // fields list, and with Vary and the request id. After an error the caller must abort the
 // connection, or the client would take a part of the response for the whole. The error is a
 // *refusal.Error when the client stopped reading.
-func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, metadata Metadata) (int64, error) {
+func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, out *outboundRequest) (int64, error) {
+	metadata := out.metadata
 	if fast := fastWriterOf(w); fast != nil && isComplete(res) {
 		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, metadata))
-		return f.writeBody(w, res)
+		return f.writeBody(w, res, out.body)
 	}
 	h := w.Header()
 	// net/http would guess the type of a response without one.
@@ -29,7 +31,7 @@ func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, li
 	h[headers.Vary] = f.vary.in(h[headers.Vary], metadata.SignaturesRead)
 	h[headers.RequestID] = []string{metadata.RequestID}
 	w.WriteHeader(res.Status)
-	return f.copyBody(w, res)
+	return f.copyBody(w, res, out.body)
 }
 
 // setFields sets the fields of a response that do not concern its connection.
@@ -64,10 +66,10 @@ func connectionOptions(fields []client.Field) (headers.Options, error) {
 }
 
 // writeBody writes the body with one call if it has arrived together with the header.
-func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response) (int64, error) {
+func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response, request *body.Body) (int64, error) {
 	content, ok := res.BufferedBody()
 	if !ok {
-		return f.copyBody(w, res)
+		return f.copyBody(w, res, request)
 	}
 	n, err := w.Write(content)
 	if err != nil {
@@ -77,10 +79,11 @@ func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response) (int64
 }
 
 // copyBody copies the body. A response of unknown length may be a stream of events, so its
-// header and each part are flushed at once.
-func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response) (written int64, err error) {
+// header and each part are flushed at once. So is the response to a request whose body has
+// not arrived completely, because the client may wait for it before it sends the rest.
+func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response, request *body.Body) (written int64, err error) {
 	streaming := res.Length < 0
-	if streaming {
+	if streaming || !request.Complete() {
 		_ = http.NewResponseController(w).Flush() // Write finds out if the client has gone
 	}
 	pooled, ok := f.buffers.Get().(*[bufferSize]byte)
@@ -90,7 +93,7 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response) (writte
 	defer f.buffers.Put(pooled)
 	for {
 		n, readErr := res.Body.Read(pooled[:])
-		m, err := writePart(w, pooled[:n], streaming)
+		m, err := writePart(w, pooled[:n], streaming || !request.Complete())
 		written += int64(m)
 		switch {
 		case err != nil:
