@@ -181,6 +181,21 @@ func eventually(t *testing.T, description string, condition func() bool) {
 	t.Fatalf("want %s within %s", description, rawhttp.Timeout)
 }
 
+// freeAddress returns an address that no program listens on. Where the system permits it, no
+// other test uses its IP address.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.77.0.3:0")
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // isFree reports whether an address can be bound.
 func isFree(addr string) bool {
 	l, err := net.Listen("tcp", addr)

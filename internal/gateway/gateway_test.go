@@ -16,7 +16,6 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
-	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 func TestRun(t *testing.T) {
@@ -163,7 +162,7 @@ func TestBusyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	spare := upstream.Refusing(t)
+	spare := freeAddress(t)
 	tests := []struct {
 		variable string
 		set      map[string]string

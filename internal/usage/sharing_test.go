@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/guard/resp"
 	"github.com/certgate/certgate/internal/testkit/redisserver"
+	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
 // waiting is the time limit of an exchange in tests. It is long enough for a busy machine.
@@ -268,12 +268,7 @@ func TestSharingAfterRewind(t *testing.T) {
 // says why it is not shared, without the password, and that the state is reported once.
 func TestRedisGone(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := upstream.Refusing(t)
 	a := newReplica(t, "redis://certgate:refused@"+address, 10)
 	if text := a.Snapshot().SyncError; text != "not exchanged yet" {
 		t.Errorf("want no exchange yet, found %q", text)

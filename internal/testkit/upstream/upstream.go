@@ -75,15 +75,23 @@ func Answering(tb rawhttp.TB, answer func(r *http.Request, body string) string) 
 	})
 }
 
-// Refusing returns an address that refuses connections.
+// Refusing returns an address that refuses connections until the end of the test. It is the
+// local address of an outgoing connection, so that no other test gets the port.
 func Refusing(tb rawhttp.TB) (addr string) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatalf("want a listener, found %v", err)
 	}
-	l.Close()
-	return l.Addr().String()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatalf("want a connection, found %v", err)
+	}
+	tb.Cleanup(func() {
+		c.Close()
+		l.Close()
+	})
+	return c.LocalAddr().String()
 }
 
 // Conns returns the number of connections that were accepted.

@@ -8,11 +8,17 @@ import (
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
-// TestRefusing checks that the address refuses connections.
+// TestRefusing checks that the address refuses connections, and that no other test can listen
+// on it.
 func TestRefusing(t *testing.T) {
-	if c, err := net.Dial("tcp", upstream.Refusing(t)); err == nil {
+	addr := upstream.Refusing(t)
+	if c, err := net.Dial("tcp", addr); err == nil {
 		c.Close()
 		t.Error("want an error, found a connection")
+	}
+	if l, err := net.Listen("tcp", addr); err == nil {
+		l.Close()
+		t.Error("want the port in use, found it free")
 	}
 }
 
