@@ -14,13 +14,12 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
 // Serve handles connections with answer until the test ends. It returns the port.
-func Serve(t *testing.T, l net.Listener, answer func(net.Conn)) string {
-	t.Helper()
+func Serve(tb TB, l net.Listener, answer func(net.Conn)) string {
+	tb.Helper()
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -33,17 +32,17 @@ func Serve(t *testing.T, l net.Listener, answer func(net.Conn)) string {
 			}()
 		}
 	}()
-	t.Cleanup(func() { _ = l.Close() })
+	tb.Cleanup(func() { _ = l.Close() })
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
 
 // Listen listens on a free port of the loopback interface.
-func Listen(t *testing.T) net.Listener {
-	t.Helper()
+func Listen(tb TB) net.Listener {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
@@ -81,11 +80,11 @@ func readCount(r *bufio.Reader, kind byte) (int, error) {
 }
 
 // SelfSigned returns a self-signed certificate for 127.0.0.1 and a pool that trusts it.
-func SelfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
+func SelfSigned(tb TB) (tls.Certificate, *x509.CertPool) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -93,11 +92,11 @@ func SelfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(parsed)

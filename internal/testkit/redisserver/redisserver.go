@@ -9,13 +9,21 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
-// patience is the time that a server may take to start. It is long enough for a busy
+// startTimeout is the time that a server may take to start. It is long enough for a busy
 // machine.
-const patience = 20 * time.Second
+const startTimeout = 20 * time.Second
+
+// TB is the part of [testing.TB] that the package uses.
+type TB interface {
+	Helper()
+	Cleanup(f func())
+	Fatal(args ...any)
+	Skip(args ...any)
+	TempDir() string
+}
 
 // Server is a redis-server process on its own port. Use [Start] to create one.
 type Server struct {
@@ -26,7 +34,7 @@ type Server struct {
 }
 
 // Start starts a server with further settings, such as "--maxmemory", "2mb".
-func Start(tb testing.TB, settings ...string) *Server {
+func Start(tb TB, settings ...string) *Server {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
 	switch {
@@ -49,7 +57,7 @@ func Start(tb testing.TB, settings ...string) *Server {
 }
 
 // Restart starts the process, with an empty database, and returns when the server accepts commands.
-func (s *Server) Restart(tb testing.TB) {
+func (s *Server) Restart(tb TB) {
 	tb.Helper()
 	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tb.TempDir()}, s.settings...)
 	cmd := exec.Command(s.path, args...)
@@ -75,7 +83,7 @@ func (s *Server) Restart(tb testing.TB) {
 	case <-ready:
 	case <-ended:
 		tb.Fatal("redis-server exited before it was ready")
-	case <-time.After(patience):
+	case <-time.After(startTimeout):
 		s.Kill()
 		tb.Fatal("redis-server was not ready in time")
 	}
@@ -88,7 +96,7 @@ func (s *Server) Kill() {
 }
 
 // Signal sends a signal to the process.
-func (s *Server) Signal(tb testing.TB, signal syscall.Signal) {
+func (s *Server) Signal(tb TB, signal syscall.Signal) {
 	tb.Helper()
 	if err := s.process.Signal(signal); err != nil {
 		tb.Fatal(err)
