@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // next makes a stage compare its decisions with one rule for every path.
 func (s *stage) next(t *testing.T, rule access.Rule) {
 	t.Helper()
-	rule.Name, rule.Clients, rule.Allow = "next", []string{"mail"}, []string{"POST /"}
+	rule.Name, rule.Clients, rule.Allow = cmp.Or(rule.Name, "next"), []string{"mail"}, []string{"POST /"}
 	n := document{rules: []access.Rule{rule}}.compile(t)
 	v := s.Identifier.(gate.Verification)
 	v.Next = &gate.NextIdentity{Names: n.names}
@@ -142,6 +143,21 @@ func TestNextUnchangedRateNeverDiffers(t *testing.T) {
 		check(t, d, want)
 		if d.Next != "" {
 			t.Errorf("request %d: next %q, want no change", i, d.Next)
+		}
+	}
+}
+
+// TestNextRateAfterProof checks a request that is refused for its missing signature before it
+// takes a token: the next rule without the requirement has the same rate, and a token.
+func TestNextRateAfterProof(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, access.ProofOff)
+	s.next(t, access.Rule{Name: "require", Rate: "1/h", Burst: "1", Proof: "off"})
+	for i, want := range []gate.Change{gate.NextAllows, ""} {
+		d := s.Decide(s.bearer("/require"))
+		check(t, d, refusal.ProofMissing)
+		if d.Next != want {
+			t.Errorf("request %d: next %q, want %q", i, d.Next, want)
 		}
 	}
 }

@@ -40,8 +40,8 @@ func (n *NextRules) Shown() []NextChange { return n.Changes[:min(len(n.Changes),
 // More returns the number of changes that only the JSON has.
 func (n *NextRules) More() int { return len(n.Changes) - len(n.Shown()) }
 
-// Mark returns the label of the change.
-func (c NextChange) Mark() mark {
+// NextMark returns the label of a change by the next rules.
+func (v *view) NextMark(c NextChange) mark {
 	if c.Change == "allow" {
 		return mark{"good", c.Change}
 	}
