@@ -62,6 +62,10 @@ func TestStatus(t *testing.T) {
 	want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 	want(t, r, r.Addr(), "/other", http.StatusForbidden, "access_denied")
 
+	eventually(t, "records of both requests", func() bool { // a record may follow its response
+		s, _ := statusOf(t, r)
+		return len(s.Refusals) == 1 && s.Configuration.Rules[0].Uses == 1
+	})
 	s, _ := statusOf(t, r)
 	if c := s.Clients; len(c) != 1 || c[0].Name != "mail" || c[0].Allowed != 1 || c[0].Refused != 1 || c[0].LastReason != string(refusal.AccessDenied) {
 		t.Errorf("clients %+v, want mail with one allowed and one refused request", c)
@@ -166,6 +170,10 @@ func TestStatusShowsNoSecret(t *testing.T) {
 		}
 		res.Body.Close()
 	}
+	eventually(t, "records of all requests", func() bool {
+		s, _ := statusOf(t, r)
+		return len(s.Refusals) == 3
+	})
 	s, text := statusOf(t, r)
 	if len(s.Refusals) != 3 || s.Redis == nil || s.Redis.Server != "redis://127.0.0.1:1/0" || len(s.Configuration.Sources) != 5 {
 		t.Fatalf("%d refusals, Redis %+v, %d sources: want 3, the server, and keys, rules, assertion keys and both files for TLS", len(s.Refusals), s.Redis, len(s.Configuration.Sources))

@@ -45,7 +45,7 @@ func TestStatusPage(t *testing.T) {
 		{Method: "DELETE", Target: "/of-social", Header: harness.Get("/", social).Header},
 		harness.PlainGet("/without-credential?token=s3cret"),
 	} {
-		harness.Send(t, g.Addr, r)
+		g.AuditLineOf(t, harness.Send(t, g.Addr, r).Header.Get("X-Request-Id")) // a record may follow its response
 	}
 	response := g.SendAdmin(t, harness.PlainGet("/status"))
 	var s status.Status

@@ -120,7 +120,7 @@ func TestNotices(t *testing.T) {
 		want   []Notice
 	}{
 		{"nothing", func(*Status) {}, []Notice{}},
-		{"lost lines", func(s *Status) { s.LogLinesLost = 1 }, []Notice{{Error, "limits", "1 log line was dropped because the log could not be written"}}},
+		{"lost lines", func(s *Status) { s.LogLinesLost = 1 }, []Notice{{Warning, "limits", "1 log line was dropped because the log could not be written"}}},
 		{"Redis", func(s *Status) { s.Redis = &Redis{Server: "redis://r:6379/0"} }, []Notice{{Error, "limits", "Redis does not respond: redis://r:6379/0"}}},
 		{"a limit at 79 %", func(s *Status) { s.Limits = []Limit{{"certgate_nonces", "", 79, 100}} }, []Notice{}},
 		{"a limit at 80 %", func(s *Status) { s.Limits = []Limit{{"certgate_nonces", "", 80, 100}} }, []Notice{{Warning, "limits", "Nonces of signed requests: 80 of 100 are in use"}}},

@@ -25,7 +25,7 @@ func (s *Status) stateNotices() (list []Notice) {
 		list = append(list, Notice{Error, "limits", "The gateway is not ready: " + s.NotReady})
 	}
 	if s.LogLinesLost > 0 {
-		list = append(list, Notice{Error, "limits", fmt.Sprintf("%s dropped because the log could not be written", plural(s.LogLinesLost, "log line was", "log lines were"))})
+		list = append(list, Notice{Warning, "limits", fmt.Sprintf("%s dropped because the log could not be written", plural(s.LogLinesLost, "log line was", "log lines were"))})
 	}
 	if s.Redis != nil && !s.Redis.Up {
 		list = append(list, Notice{Error, "limits", "Redis does not respond: " + s.Redis.Server})

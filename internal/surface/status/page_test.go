@@ -193,6 +193,29 @@ func TestForgottenClients(t *testing.T) {
 	}
 }
 
+// TestLinksOfClients checks that the links to a client's refusals and from a key to its
+// clients have the client's name, with every character that names may contain.
+func TestLinksOfClients(t *testing.T) {
+	const name = "spiffe://a.example/b+c d@e:f_g-h?i=j&k#l%6D"
+	s := sample()
+	s.Clients[0].Name, s.Refusals[0].Client, s.Keys[0].ClientNames = name, name, []string{name}
+	found := map[string]int{}
+	for _, link := range elements(parse(t, get(t, fixed(s), "/").Body.String()), atom.A) {
+		u, err := url.Parse(attribute(link, "href"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for parameter, values := range u.Query() {
+			if values[0] == name {
+				found[parameter+" "+u.Fragment]++
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"client refusals": 2, "name clients": 1}, found); diff != "" {
+		t.Errorf("links (-want +have):\n%s", diff)
+	}
+}
+
 // hostile is a text that would end every context of the page and of JSON.
 const hostile = "</td></a></script></style><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{.}}&amp;\u202egnp.exe\u2066\x00\x1b[31m\r\n\u200b\U000e0041"
 
