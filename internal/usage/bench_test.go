@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap/zapcore"
+
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/refusal"
 )
@@ -57,6 +60,42 @@ func BenchmarkObserve(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRecord measures the audit of a request together with the inventory.
+func BenchmarkRecord(b *testing.B) {
+	for _, tt := range []struct {
+		name    string
+		observe func(s *Store) []func(*audit.Record)
+	}{
+		{"with inventory", func(s *Store) []func(*audit.Record) { return []func(*audit.Record){s.Observe} }},
+		{"without", func(*Store) []func(*audit.Record) { return nil }},
+	} {
+		lines := audit.NewBuffer(discard{}, audit.Continue)
+		logger, _ := audit.NewBufferedLogger(zapcore.InfoLevel, "json", lines)
+		s, _ := newTestStore(MaxClients)
+		r := audit.New(logger, prometheus.NewRegistry(), tt.observe(s)...)
+		rec := allowed("mail", 0)
+		rec.RequestID = "9f2a61c85f3d4b0e9f2a61c85f3d4b0e"
+		b.Run(tt.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Record(rec)
+			}
+		})
+		b.Run(tt.name+" in parallel", func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					r.Record(rec)
+				}
+			})
+		})
+		lines.Close()
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // BenchmarkSnapshot measures a copy of the largest inventory.
 func BenchmarkSnapshot(b *testing.B) {
