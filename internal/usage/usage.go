@@ -113,9 +113,9 @@ func newStore(o Options, capacity int) *Store {
 	return s
 }
 
-// Configure sets the keys and rules in force, in their order. Repeated names count once. The use of keys and rules
-// that were in force before is kept. The use of other keys and rules is dropped, with the
-// certificates that those keys signed.
+// Configure sets the keys and rules in force, in their order. Repeated names count once. The
+// use of keys and rules that were in force before is kept. The use of other keys and rules is
+// dropped, with the certificates that those keys signed.
 func (s *Store) Configure(keyIDs, ruleNames []string) {
 	s.admission.Lock()
 	defer s.admission.Unlock()
