@@ -257,6 +257,9 @@ func TestRawRequests(t *testing.T) {
 // that the client does not finish.
 func TestUnfinishedRequests(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for _, tt := range []struct{ name, timeout, request, want string }{
 		{"a header that does not end", "READ_HEADER_TIMEOUT", "GET /events HTTP/1.1\r\nHost: h\r\n", ""},
 		{"a body that does not arrive", "READ_TIMEOUT", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", "credential_missing"},

@@ -270,6 +270,9 @@ func (l *late) Read(p []byte) (int, error) {
 // body was sent, but not the time that the client takes for its body.
 func TestUploadTimeouts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	const timeout = 2 * time.Second
 	tests := []struct {
 		name     string

@@ -97,6 +97,9 @@ func TestHangupLater(t *testing.T) {
 // TestNoHangup: no timeout of the server looks like a client that hangs up, or stops the monitor.
 func TestNoHangup(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for name, sent := range map[string]string{"no body": get("/wait"), "a body": post("/wait", "abc"), "a later request": get("/") + get("/wait")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,9 @@ func bodyError(ends chan<- error) http.HandlerFunc {
 
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +59,9 @@ func TestSlowBody(t *testing.T) {
 // TestSlowBodyAfterAPause: a handler that pauses before it reads gets the timeout, too.
 func TestSlowBodyAfterAPause(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -115,6 +121,9 @@ func TestTimeouts(t *testing.T) {
 // TestSlowHeaderAfterAPause: a header has its own timeout after a longer wait for the request.
 func TestSlowHeaderAfterAPause(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -171,6 +180,9 @@ func TestIdleAfterTheHandlersDeadline(t *testing.T) {
 // next one.
 func TestPartsAfterParts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	t.Run("header", func(t *testing.T) {
 		t.Parallel()
 		l, reads := reportReads(t)
@@ -231,6 +243,9 @@ func TestLargeResponse(t *testing.T) {
 // times out has done so, the others continue.
 func TestTimeoutsOfOthers(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	half := get("/")[:len(get("/"))-2]
 	tests := []struct {
 		name, first, second string

@@ -36,6 +36,9 @@ func TestAnyByteIsAlive(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			t.Parallel()
+			if tt.stalls {
+				waitForTimeout(t)
+			}
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				if _, err := c.Head(); err != nil {
 					return

@@ -158,6 +158,7 @@ func TestTruncatedBody(t *testing.T) {
 
 func TestClientStalls(t *testing.T) {
 	t.Parallel()
+	waitForTimeout(t)
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()

@@ -161,6 +161,7 @@ func TestClientCloses(t *testing.T) {
 
 func TestUpstreamStopsReading(t *testing.T) {
 	t.Parallel()
+	waitForTimeout(t)
 	stuck := make(chan struct{})
 	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		_, _ = c.Head()

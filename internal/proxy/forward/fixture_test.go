@@ -49,6 +49,14 @@ type gateway struct {
 // happen earlier, even on a busy machine. The tests that wait run in parallel.
 const soon = 3 * time.Second
 
+// waitForTimeout skips a test that waits for a timeout when the tests run with -short.
+func waitForTimeout(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
+}
+
 // A route selects the server and the HTTP client that forward a request.
 type route string
 

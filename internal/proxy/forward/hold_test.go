@@ -97,6 +97,7 @@ func TestHoldRefuses(t *testing.T) {
 			t.Parallel()
 			o := options{route: route(w[1]), upstream: up.Addr, readTimeout: time.Minute}
 			if tt.want == refusal.RequestTimeout {
+				waitForTimeout(t)
 				o.readTimeout = soon
 			}
 			g := newHolding(t, holdOptions{serving: serving(w[0]), options: o})

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
@@ -94,7 +95,12 @@ func TestLongBodyIncomplete(t *testing.T) {
 				n, _ := io.Copy(io.Discard, c.Reader)
 				got <- n
 			})
-			g := newGateway(t, options{route: w, upstream: up.Addr, maxBody: size, readTimeout: soon})
+			o := options{route: w, upstream: up.Addr, maxBody: size, readTimeout: time.Minute}
+			if !tt.closes {
+				waitForTimeout(t)
+				o.readTimeout = soon
+			}
+			g := newGateway(t, o)
 			c := rawhttp.Dial(t, g.addr)
 			c.Send(post([]string{"Content-Length: " + strconv.Itoa(size)}, strings.Repeat("x", sent)))
 			if tt.closes {

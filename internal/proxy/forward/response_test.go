@@ -144,6 +144,7 @@ func TestUpstreamRefuses(t *testing.T) {
 
 func TestUpstreamNeverResponds(t *testing.T) {
 	t.Parallel()
+	waitForTimeout(t)
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()

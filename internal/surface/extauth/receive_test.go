@@ -208,6 +208,9 @@ func TestIdleConnection(t *testing.T) {
 // does not acknowledge pings, and that it stays open while the peer acknowledges them.
 func TestSilentConnection(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.IdleTimeout, bounds.WriteTimeout = time.Second, 5*time.Second // the minimum interval of gRPC
