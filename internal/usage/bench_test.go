@@ -11,6 +11,7 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/refusal"
+	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
 
 // BenchmarkObserve measures a request of a known client, with one goroutine for each
@@ -96,6 +97,19 @@ func BenchmarkRecord(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkExchange measures an exchange after requests of as many clients as fit into the
+// inventory, with a Redis server on the same machine.
+func BenchmarkExchange(b *testing.B) {
+	r := newReplica(b, redisserver.Start(b).URL(""), MaxClients)
+	exchangeAll(b, r)
+	for i := 0; b.Loop(); i++ {
+		for c := range MaxClients {
+			r.Observe(of(allowed(fmt.Sprintf("client-%05d", c), time.Duration(i)*time.Second)))
+		}
+		exchangeAll(b, r)
+	}
+}
 
 // BenchmarkSnapshot measures a copy of the largest inventory.
 func BenchmarkSnapshot(b *testing.B) {

@@ -144,9 +144,13 @@ func apply[V any](x *sharing, t *table[V], changes []change[V], r reply) (confli
 	for _, e := range r.conflicts {
 		t.set(e, now)
 	}
+	before := t.cursor
 	for _, e := range r.changed {
 		t.set(e, now)
 		t.cursor = max(t.cursor, e.version)
+	}
+	if !r.complete && t.cursor == before && len(conflicts) == 0 {
+		return nil, errReply // the next reply would be the same
 	}
 	x.since, x.forgotten, x.replicas = r.since, r.forgotten, r.replicas
 	return conflicts, nil

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,6 +67,22 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("want a reply with an epoch, found %+v", r)
 		}
 	})
+}
+
+// TestEndlessReplies checks that a reply without progress ends the exchange with an error,
+// although it is a reply of the script.
+func TestEndlessReplies(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]reply{
+		"no entry and no end":          {epoch: "e"},
+		"version that was read before": {epoch: "e", version: 7, changed: []replyEntry{{"mail", 7, ""}}},
+	} {
+		a := newReplica(t, "redis://127.0.0.1:1", 10)
+		a.sharing.epoch, a.sharing.clients.cursor = "e", min(r.version, 7)
+		if _, err := apply(a.sharing, &a.sharing.clients, nil, r); !errors.Is(err, errReply) {
+			t.Errorf("%s: want %v, found %v", name, errReply, err)
+		}
+	}
 }
 
 // TestForeignReplies checks that replies that are not those of the script are errors and
