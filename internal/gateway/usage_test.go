@@ -102,8 +102,11 @@ func TestUsageIsShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := start(t, load(t, up, set))
-	eventually(t, "the request to the first gateway", func() bool { return len(second.usage.Snapshot().Clients) == 1 })
-	snap := second.usage.Snapshot()
+	var snap usage.Snapshot
+	eventually(t, "the request to the first gateway", func() bool { // keys and rules are exchanged after the clients
+		snap = second.usage.Snapshot()
+		return len(snap.Clients) == 1 && snap.SyncError == ""
+	})
 	if mail := onlyClient(t, snap); mail.Allowed != 1 || mail.EarliestEnd.IsZero() || snap.Keys[0].LastUse.IsZero() || snap.Rules[0].Uses != 1 {
 		t.Errorf("want the request with its key and rule, found %+v", snap)
 	}
