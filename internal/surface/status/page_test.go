@@ -130,7 +130,7 @@ func TestEmptyPage(t *testing.T) {
 	text := textOf(parse(t, res.Body.String()))
 	for _, want := range []string{
 		"Not ready: certgate status", "error The gateway is not ready: shutting down", "The deny list is empty", "No client with a valid certificate has sent a request yet.",
-		"No request was refused since the start", "3 replicas, shared in Redis", "is that of 3 replicas since 2026-11-29 12:00 UTC, shared in Redis 5 s ago",
+		"No request was refused since the start", "3 replicas, shared in Redis", "is that of 3 replicas since 2026-11-29 12:00 UTC, shared in Redis 5 s ago; the reasons,",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in %q", want, text)

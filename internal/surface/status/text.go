@@ -159,7 +159,7 @@ func (v *view) ObservationText() string {
 	o := v.Observation
 	text := "The use of keys, clients and rules is that of this process since " + stamp(o.Since) + ". Other replicas have their own; with REDIS_URL they share it."
 	if o.Shared {
-		text = fmt.Sprintf("The use of keys and clients is that of %s since %s, shared in Redis %s.", plural(uint64(o.Replicas), "replica", "replicas"), stamp(o.Since), v.ago(o.Synchronized)) //nolint:gosec // a small number
+		text = fmt.Sprintf("The use of keys, clients and rules is that of %s since %s, shared in Redis %s; the reasons, rules and rates of each client are those of this process.", plural(uint64(o.Replicas), "replica", "replicas"), stamp(o.Since), v.ago(o.Synchronized)) //nolint:gosec // a small number
 	}
 	return text + " A key is safe to remove when no client has used it for " + span(idle) + "."
 }
