@@ -46,6 +46,20 @@ func TestRefusalFlood(t *testing.T) {
 	}
 }
 
+// TestDistributedRefusalFlood checks that unverified requests of many sources displace no
+// refusal of a client.
+func TestDistributedRefusalFlood(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestStore(10)
+	s.Observe(refused("mail", refusal.AccessDenied, 0))
+	for i := range 3 * MaxRefusals {
+		s.Observe(with(refused("", refusal.CertificateUntrusted, 0), func(r *audit.Record) { r.Source = fmt.Sprintf("10.0.%d.%d", i/256, i%256) }))
+	}
+	if list := s.Snapshot().Refusals; !slices.ContainsFunc(list, func(r Refusal) bool { return r.Client == "mail" }) {
+		t.Errorf("want the refusal of mail, found %d others", len(list))
+	}
+}
+
 // TestRefusalFloodOfANetwork checks that the addresses of one IPv6 network are one sender.
 func TestRefusalFloodOfANetwork(t *testing.T) {
 	t.Parallel()

@@ -238,27 +238,35 @@ func TestSharingAfterLoss(t *testing.T) {
 	}
 }
 
-// TestSharingAfterRewind checks that replicas read the entries again if the server has lost
-// its latest writes, and that the counts of the process are not added again.
+// TestSharingAfterRewind checks that replicas read all entries again if the server has lost
+// its latest writes, as after a failover, and that counts are not added again.
 func TestSharingAfterRewind(t *testing.T) {
 	t.Parallel()
 	s := redisserver.Start(t)
 	a, b := newReplica(t, s.URL(""), 10), newReplica(t, s.URL(""), 10)
-	a.Observe(of(allowed("mail", time.Second)))
-	exchangeAll(t, a, b)
+	for i := range 5 {
+		a.Observe(of(allowed("mail", time.Duration(i)*time.Second)))
+		exchangeAll(t, a)
+	}
 	c := operator(t, s)
 	for _, command := range [][]any{
 		{"HSET", "certgate:usage:state", "version", "1"},
 		{"ZADD", "certgate:usage:clients:versions", "1", "mail"},
+		{"ZADD", "certgate:usage:keys:versions", "1", "0a", "1", "0b"},
+		{"ZADD", "certgate:usage:rules:versions", "1", "events"},
 	} {
 		if err := c.Do(t.Context(), command...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.Observe(of(allowed("mail", 2*time.Second)))
+	b.Observe(of(allowed("social", time.Minute))) // its version is lower than that of mail was
 	exchangeAll(t, b, a)
-	if list := a.Snapshot().Clients; len(list) != 1 || list[0].Allowed != 2 {
-		t.Errorf("want 2 requests of mail, found %+v", list)
+	a.Observe(of(allowed("mail", 2*time.Minute)))
+	exchangeAll(t, a, b)
+	for name, r := range map[string]replica{"first": a, "second": b} {
+		if list := r.Snapshot().Clients; len(list) != 2 || list[0].Allowed != 6 || list[1].Allowed != 1 {
+			t.Errorf("%s: want 6 requests of mail and 1 of social, found %+v", name, list)
+		}
 	}
 }
 
