@@ -124,13 +124,13 @@ func (g *Gateway) reload(result filewatch.Result) {
 	}) {
 		g.gate.Store(g.newGate())
 	}
-	// The lines follow the change of the gate, so that requests after the line "reloaded"
-	// are decided with the new content.
+	g.publishInventory()
+	// The lines follow these changes, so that requests after the line "reloaded" are decided
+	// and counted with the new content.
 	for _, a := range attempts {
 		g.report(a)
 	}
 	g.reportDropped(previousDenials)
-	g.publishInventory()
 	if result.Requested {
 		g.reportUnchanged(result, attempts)
 	}

@@ -22,44 +22,51 @@ func TestLargePiecesAreBounded(t *testing.T) {
 	}
 }
 
-// TestTimeoutOfLargePieces: a write of a large piece continues after the timeout if at least
-// 64 KiB were written in that time, and fails otherwise.
+// TestTimeoutOfLargePieces: each 64 KiB of a large piece are one write with a deadline of its
+// own, and the first error ends the upload.
 func TestTimeoutOfLargePieces(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		perTime int // bytes that the upstream reads in each timeout
-		want    error
+		name     string
+		capacity int // bytes that the upstream reads before it stops
+		written  int
+		want     error
 	}{
-		{"64 KiB in each timeout", 64 << 10, nil},
-		{"less in each timeout", 64<<10 - 1, os.ErrDeadlineExceeded},
+		{"all", 256 << 10, 256 << 10, nil},
+		{"a part", 100 << 10, 64 << 10, os.ErrDeadlineExceeded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			slow := &slowConn{perTime: tt.perTime}
-			if err := client.WriteUpload(slow, make([]byte, 256<<10)); !errors.Is(err, tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
-			}
-			if tt.want == nil && slow.written != 256<<10 {
-				t.Errorf("%d bytes written, want all", slow.written)
+			c := &limitedConn{t: t, capacity: tt.capacity}
+			err := client.WriteUpload(c, make([]byte, 256<<10))
+			if !errors.Is(err, tt.want) || c.written != tt.written {
+				t.Errorf("%d bytes written, %v: want %d and %v", c.written, err, tt.written, tt.want)
 			}
 		})
 	}
 }
 
-// slowConn is a connection on which every write passes its deadline after perTime bytes.
-type slowConn struct {
+// limitedConn is a connection to an upstream that stops reading after some bytes.
+type limitedConn struct {
 	net.Conn
 
-	perTime, written int
+	t                 *testing.T
+	capacity, written int
+	hasDeadline       bool
 }
 
-func (c *slowConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *limitedConn) SetWriteDeadline(time.Time) error {
+	c.hasDeadline = true
+	return nil
+}
 
-func (c *slowConn) Write(p []byte) (int, error) {
-	if len(p) <= c.perTime {
-		c.written += len(p)
-		return len(p), nil
+func (c *limitedConn) Write(p []byte) (int, error) {
+	if len(p) > 64<<10 || !c.hasDeadline {
+		c.t.Errorf("a write of %d bytes, with a new deadline: %t; want at most 64 KiB with one", len(p), c.hasDeadline)
 	}
-	c.written += c.perTime
-	return c.perTime, os.ErrDeadlineExceeded
+	c.hasDeadline = false
+	if c.written+len(p) > c.capacity {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.written += len(p)
+	return len(p), nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -51,15 +52,14 @@ func (u *upload) copy(piece []byte) (readErr, writeErr error) {
 	return nil, nil
 }
 
-// write writes p. The timeout applies to each MaxBuffered bytes.
+// write writes p. Each MaxBuffered bytes have the whole timeout, regardless of the size of the
+// piece, so that an upstream that has stopped reading is detected after one timeout.
 func (u *upload) write(p []byte) error {
-	for len(p) > 0 {
+	for part := range slices.Chunk(p, MaxBuffered) {
 		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))
-		n, err := u.net.Write(p)
-		if err != nil && (n < MaxBuffered || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		if _, err := u.net.Write(part); err != nil {
 			return err
 		}
-		p = p[n:]
 	}
 	return nil
 }
