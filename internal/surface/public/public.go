@@ -9,6 +9,7 @@ package public
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -54,7 +55,11 @@ type Options struct {
 	KeySet func() []byte
 }
 
-type surface struct{ Options }
+type surface struct {
+	Options
+
+	exchanges sync.Pool // of *exchange; allocating one for each request makes the garbage collector run more often
+}
 
 // NewHandler returns the handler of the surface. It is safe for concurrent use.
 // Requests must arrive through a [framing.Listener]; other requests are refused as
@@ -67,7 +72,7 @@ type surface struct{ Options }
 func NewHandler(o Options) http.Handler { return newEngine(o) }
 
 func newEngine(o Options) *gin.Engine {
-	s := &surface{o}
+	s := &surface{Options: o}
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
@@ -139,7 +144,8 @@ func (s *surface) health(c *gin.Context) {
 }
 
 func (s *surface) gated(c *gin.Context) {
-	var x exchange
+	x := s.newExchange()
+	defer x.free()
 	x.begin(s, c)
 	s.Recorder.Enter()
 	defer s.Recorder.Leave()
@@ -186,6 +192,23 @@ type exchange struct {
 	from   ingress.Origin
 	body   *body.Body // of a gated request
 	record audit.Record
+}
+
+// newExchange returns a zero exchange for a gated request. The caller must free it after the
+// last use.
+func (s *surface) newExchange() *exchange {
+	if x, ok := s.exchanges.Get().(*exchange); ok {
+		return x
+	}
+	return new(exchange)
+}
+
+// free clears the exchange, so that it keeps nothing of its request, and makes it available
+// to the next request. Everything that outlives the request has copies.
+func (x *exchange) free() {
+	s := x.surface
+	*x = exchange{}
+	s.exchanges.Put(x)
 }
 
 // begin initializes the zero value in place, because an exchange is too large to be
