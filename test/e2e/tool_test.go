@@ -155,13 +155,16 @@ curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-connrefused
 	}
 }
 
-// needFreePorts skips the test when a port of the README is in use. With CI=true it fails
-// the test.
+// needFreePorts skips the test when a port of the README is in use, or when another run of
+// the test has called it and not ended. With CI=true it fails the test.
 func needFreePorts(t *testing.T, addrs ...string) {
 	t.Helper()
-	for _, addr := range addrs {
+	const guard = "127.0.0.1:18080" // in use until the end of the test, unlike the others
+	for _, addr := range append([]string{guard}, addrs...) {
 		l, err := net.Listen("tcp", addr)
 		switch {
+		case err == nil && addr == guard:
+			t.Cleanup(func() { _ = l.Close() })
 		case err == nil:
 			_ = l.Close()
 		case os.Getenv("CI") == "true":
