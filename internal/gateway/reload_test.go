@@ -193,6 +193,9 @@ func TestInventoryIsLogged(t *testing.T) {
 // contains a limited number of them.
 func TestDroppedDenials(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	s := newFiles(t)
 	many := deniesMail + "  - serial: 'FF:01'\n"
 	for i := range 30 {
@@ -238,6 +241,9 @@ func TestDuplicateKeyIsLogged(t *testing.T) {
 // that Reload logs this state. Package filewatch tests the delay.
 func TestWrittenInPlace(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	s := newFiles(t)
 	r := s.start(t)
 	r.reload(filewatch.Result{Requested: true, Waiting: []string{s.rules}})
@@ -256,6 +262,9 @@ func TestWrittenInPlace(t *testing.T) {
 // nor reloads of other files, nor the end.
 func TestPipeAsFile(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	s := newFiles(t)
 	r := s.start(t)
 	if err := syscall.Mkfifo(s.keys+".new", 0o600); err != nil {
@@ -327,6 +336,9 @@ func TestConcurrentReloads(t *testing.T) {
 // keys, and logged only if the result changes.
 func TestCRLsFollowKeys(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

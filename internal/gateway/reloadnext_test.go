@@ -225,6 +225,9 @@ func TestNextRulesInTheEnvironment(t *testing.T) {
 // watches both. The rules are in force, the comparison ends, and neither is a fault.
 func TestPromotionByRename(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	s := newFiles(t)
 	next := filepath.Join(filepath.Dir(s.rules), "next.yaml")
 	write(t, next, allowsWeb)

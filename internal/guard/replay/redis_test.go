@@ -224,6 +224,9 @@ func TestRemembering(t *testing.T) {
 // nonce. The timeouts are those of the gateway, so on a busy machine any nonce can be
 // refused.
 func TestStopped(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	s := startRedis(t)
 	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	patient, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})

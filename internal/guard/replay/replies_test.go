@@ -66,6 +66,9 @@ func bulk(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), t
 // TestReplies checks that a nonce counts as new if the reply is the status OK, and as
 // used if the reply is nil. Any other reply counts as a failure of the server.
 func TestReplies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	tests := []struct {
 		name, reply string
 		want        refusal.Reason

@@ -20,6 +20,9 @@ import (
 // connection, and no reset.
 func TestEndOfReading(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) { endOfReading(t, bare, true) })
 	}

@@ -44,6 +44,9 @@ func checkSame(t *testing.T, p *pair, stream string) {
 // TestSameCut checks streams that end, or pause, at every byte.
 func TestSameCut(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test cuts requests at every byte")
+	}
 	p := newPair(t)
 	for _, s := range []string{
 		get("/a") + get("/b"), post("/a", "12345") + get("/b"), post("/unread", "12345") + get("/b"), post("/half", "12345") + unusual("/b"),

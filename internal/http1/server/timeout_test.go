@@ -16,6 +16,9 @@ import (
 // TestMissingBody: a connection whose body does not arrive is closed after the timeout.
 func TestMissingBody(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	r := start(t, false, options{read: soon}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "unread") })
 	c := r.dial().send(post("/", "abc")[:len(post("/", "abc"))-1])
 	c.want(200, "unread")
@@ -220,6 +223,9 @@ func TestPartsAfterParts(t *testing.T) {
 // arrives whole, and its write deadline does not apply to the next one.
 func TestLargeResponse(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	const size = 8 << 20
 	body := pattern(size)
 	const limit = 2 * soon

@@ -154,6 +154,9 @@ func TestHoldWithoutCapacity(t *testing.T) {
 // TestHoldLeavesLargeBodies checks that a body that is too large to be held can still be
 // forwarded completely, for requests whose body does not have to be verified.
 func TestHoldLeavesLargeBodies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test sends tens of megabytes")
+	}
 	const most = 64 << 20
 	piece := strings.Repeat("x", 1<<20)
 	for _, framing := range []string{"Content-Length: " + strconv.Itoa(most+1), "Transfer-Encoding: chunked"} {
@@ -283,6 +286,9 @@ func TestHeldTwice(t *testing.T) {
 // upstream responds before it has read a held body, because the gateway has already read
 // the whole body from that connection.
 func TestEarlyResponseToHeldBody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test sends tens of megabytes")
+	}
 	const huge = 32 << 20 // more than the socket buffers hold
 	body := strings.Repeat("x", huge)
 	for _, by := range []serving{fastPath, bare} {

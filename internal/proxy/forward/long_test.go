@@ -57,6 +57,9 @@ func TestBodySizes(t *testing.T) {
 
 // TestBodyOneOverTheLimit checks that the upstream gets no connection.
 func TestBodyOneOverTheLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test waits until the server closes connections")
+	}
 	const limit = 1 << 20
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {

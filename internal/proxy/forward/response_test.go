@@ -194,6 +194,9 @@ func TestTruncatedResponse(t *testing.T) {
 // the response has begun is reported as the client's error and not the upstream's.
 func TestBodyTooLargeAfterResponse(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until the server closes connections")
+	}
 	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		_, _ = c.Head()
 		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

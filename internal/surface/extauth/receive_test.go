@@ -196,6 +196,9 @@ func TestMaxChecks(t *testing.T) {
 
 // TestIdleConnection checks that a connection without checks is closed.
 func TestIdleConnection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.IdleTimeout = 50 * time.Millisecond

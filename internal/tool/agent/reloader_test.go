@@ -26,6 +26,9 @@ const (
 // with the new pair.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits until a file has not changed for 2 seconds")
+	}
 	f := newFiles(t)
 	g := newTarget(t, f, nil)
 	s := startWith(t, options(f, g.url), func(*agent.Agent) {}) // with the file watch
