@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -47,7 +48,7 @@ type Client struct {
 	options Options
 	dialer  net.Dialer
 	pool    pool
-	pieces  pieces
+	pieces  sync.Pool // of *[MaxBuffered]byte, for uploads
 }
 
 // Supported reports whether a [Client] works on this system. It has been tested on Linux

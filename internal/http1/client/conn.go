@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -16,7 +17,7 @@ type conn struct {
 	net       net.Conn
 	raw       syscall.RawConn
 	pool      *pool
-	pieces    *pieces
+	pieces    *sync.Pool
 	sending   *upload // of the present request; nil if it was written at once
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"net"
 	"runtime"
 	"time"
 )
@@ -54,21 +53,3 @@ func (c *Client) PassDeadline() {
 		_ = cn.net.SetDeadline(expired())
 	}
 }
-
-// UploadsWithLargePieces starts n long uploads and returns how many of them have large pieces
-// at the same time. It ends all of them.
-func (c *Client) UploadsWithLargePieces(n int) (large int) {
-	all := make([]*[]byte, n)
-	for i := range all {
-		if all[i] = c.pieces.get(largePiece); len(*all[i]) == largePiece {
-			large++
-		}
-	}
-	for _, piece := range all {
-		c.pieces.put(piece)
-	}
-	return large
-}
-
-// WriteUpload writes p to nc as an upload does.
-func WriteUpload(nc net.Conn, p []byte) error { return (&upload{net: nc}).write(p) }

@@ -5,7 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,10 +28,13 @@ type upload struct {
 // run sends the body. A client that does not send it and an upstream that does not read it
 // close the connection: the upstream must not wait for the rest, and the exchange must not
 // wait for the response. When another write fails, the upstream may have responded.
-func (u *upload) run(memory *pieces) {
-	piece := memory.get(u.left.Load())
-	readErr, writeErr := u.copy(*piece)
-	memory.put(piece)
+func (u *upload) run(pool *sync.Pool) {
+	piece, ok := pool.Get().(*[MaxBuffered]byte)
+	if !ok { // the pool is empty
+		piece = new([MaxBuffered]byte)
+	}
+	readErr, writeErr := u.copy(piece[:])
+	pool.Put(piece)
 	u.err, u.ended = errors.Join(readErr, writeErr), time.Now()
 	close(u.done)
 	if readErr != nil || errors.Is(writeErr, os.ErrDeadlineExceeded) {
@@ -41,27 +44,16 @@ func (u *upload) run(memory *pieces) {
 
 func (u *upload) copy(piece []byte) (readErr, writeErr error) {
 	for left := u.left.Load(); left > 0; {
-		n, err := u.body.Read(piece[:min(left, int64(len(piece)))])
+		n, err := u.body.Read(piece[:min(left, MaxBuffered)])
 		if left = u.left.Add(-int64(n)); err != nil && left > 0 {
 			return unexpectedEOF(err), nil
 		}
-		if err := u.write(piece[:n]); err != nil {
+		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))
+		if _, err := u.net.Write(piece[:n]); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
-}
-
-// write writes p. Each MaxBuffered bytes have the whole timeout, regardless of the size of the
-// piece, so that an upstream that has stopped reading is detected after one timeout.
-func (u *upload) write(p []byte) error {
-	for part := range slices.Chunk(p, MaxBuffered) {
-		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))
-		if _, err := u.net.Write(part); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // isDone reports whether the upload has ended.
