@@ -19,8 +19,8 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
             switches. A gateway is started anew for each measurement. Ratios are
             to nginx in the same round. Unless a row says something else, the
             requests are POST /events of 120 bytes at full load over 16
-            connections, each of which carries the certificates of 16 clients in
-            turn. The rows:
+            connections. Each connection carries the certificates of 16 clients
+            in turn. The rows:
               mixed         as described
               one           all connections carry one client
               fixed         each connection carries its own client

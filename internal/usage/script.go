@@ -48,7 +48,7 @@ type replyEntry struct {
 // ask runs the script once.
 func (x *sharing) ask(ctx context.Context, r request) (reply, error) {
 	if err := ctx.Err(); err != nil {
-		return reply{}, fmt.Errorf("want the exchange to end within %s: %w", patience, err)
+		return reply{}, fmt.Errorf("want the exchange to end within %s: %w", exchangeTimeout, err)
 	}
 	table := prefix + r.table
 	args := append([]string{

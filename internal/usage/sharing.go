@@ -16,8 +16,10 @@ const (
 	prefix = "certgate:usage:"
 	// lifetime is how long the server keeps an inventory that no replica writes to.
 	lifetime = 90 * 24 * time.Hour
-	// period is the time between two exchanges, and patience the longest time of one.
-	period, patience = 5 * time.Second, 4 * time.Second
+	// exchangeInterval is the time between two exchanges.
+	exchangeInterval = 5 * time.Second
+	// exchangeTimeout is the longest time of an exchange.
+	exchangeTimeout = 4 * time.Second
 	// replyTime limits one command, and the whole exchange at the end of the process.
 	replyTime = time.Second
 	// batchSize is the largest number of entries in one command. Their values, if they are
@@ -93,10 +95,10 @@ func (s *Store) Watch(ctx context.Context) {
 		return
 	}
 	defer x.pool.Close()
-	ticker := time.NewTicker(period)
+	ticker := time.NewTicker(exchangeInterval)
 	defer ticker.Stop()
 	for {
-		x.try(ctx, patience)
+		x.try(ctx, exchangeTimeout)
 		select {
 		case <-ctx.Done():
 			if x.up() {

@@ -27,7 +27,8 @@ type tableEntry[V any] struct {
 	valid   bool
 }
 
-// lookup returns the value of a name, and the zero value if there is none.
+// lookup returns the value of the entry with the name. found is false if the table has no such
+// entry, or if the entry is not valid.
 func (t *table[V]) lookup(name string) (value V, found bool) {
 	e := t.entries[name]
 	return e.value, e.valid
@@ -78,9 +79,9 @@ type change[V any] struct {
 	written func() // records that the server has the change
 }
 
-// exchange writes the changes of the names in batches, and reads the entries that others
-// changed. build returns the change of a name, or false if there is none. The change of an
-// entry that another replica has changed meanwhile is built again.
+// exchange writes changes in batches, and reads the entries that other replicas have changed.
+// build returns the change of the entry with a name, or false if the entry is unchanged. If
+// another replica has changed the same entry meanwhile, exchange calls build again.
 func exchange[V any](ctx context.Context, x *sharing, t *table[V], names []string, build func(name string) (change[V], bool)) error {
 	for attempts := len(names)/batchSize + maxConflicts; ; attempts-- {
 		if attempts <= 0 {

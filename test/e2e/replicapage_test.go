@@ -28,9 +28,9 @@ func statusOf(t *testing.T, g *harness.Gateway) (s status.Status) {
 // and the metrics of a third replica show both.
 func TestReplicasShareThePage(t *testing.T) {
 	t.Parallel()
+	older, newer := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	addr := harness.FreeAddress(t)
 	startRedis(t, addr)
-	older, newer := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	env := sharing(addr).With(harness.Env{
 		"AUTH_PUBLIC_KEY": older.PublicKey + newer.PublicKey,
 		"AUTH_PROOF":      "off",

@@ -81,8 +81,8 @@ func TestKeepsRate(t *testing.T) {
 	}
 }
 
-// BenchmarkPredict measures a prediction, of which every request needs one while next rules
-// are set. It must not allocate memory, not even for a refusal.
+// BenchmarkPredict measures a prediction. Every request needs one while next rules are set. A
+// prediction must not allocate memory, not even for a refusal.
 func BenchmarkPredict(b *testing.B) {
 	policy := compile(b, append(manyRules(10_000), access.Rule{Name: "limited", Clients: []string{"mail"}, Allow: []string{"GET /limited"}, Rate: "1000000/s"}))
 	for _, bb := range []struct{ name, client, path string }{
