@@ -177,19 +177,28 @@ func explain(d gate.Decision, conf config.Config) explanation {
 		e.KeyID, e.Client = d.Signed.ShortKeyID(), d.SignedClient
 	}
 	e.refuse(d.Refusal)
-	result := "passed"
-	for _, step := range gate.Steps() {
-		s := stepResult{Step: step, Result: result}
-		switch {
-		case d.Refusal != nil && step == d.Last:
-			s.Result, s.Detail = "failed", d.Refusal.Detail
-			result = "not reached"
-		case result == "passed":
-			s.Detail = describeStep(step, d, conf.Rules.Names)
-		}
-		e.Steps = append(e.Steps, s)
-	}
+	e.Steps = stepResults(d.Refusal, d.Last, func(step gate.Step) (result, detail string) {
+		return "passed", describeStep(step, d, conf.Rules.Names)
+	})
 	return e
+}
+
+// stepResults returns the result of every step. The refusal, or nil, is that of the step last;
+// before returns the result of a step before it.
+func stepResults(refused *refusal.Error, last gate.Step, before func(gate.Step) (result, detail string)) (all []stepResult) {
+	reached := true
+	for _, step := range gate.Steps() {
+		s := stepResult{Step: step, Result: "not reached"}
+		switch {
+		case refused != nil && step == last:
+			s.Result, s.Detail = "failed", refused.Detail
+			reached = false
+		case reached:
+			s.Result, s.Detail = before(step)
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // refuse sets the fields of a refusal. Nil changes nothing.

@@ -38,21 +38,12 @@ func loadRules(env environment, unused ...placeholder) (simulation.Rules, error)
 func (c explainCommand) explainVerdict(v simulation.Verdict) explanation {
 	e := explanation{Decision: "allowed", Client: c.Client, Rule: v.Rule()}
 	e.refuse(v.Refusal)
-	result := "passed"
-	for _, step := range gate.Steps() {
-		s := stepResult{Step: step, Result: result}
-		switch {
-		case v.Refusal != nil && step == v.Last:
-			s.Result, s.Detail = "failed", v.Refusal.Detail
-			result = "not reached"
-		case result != "passed":
-		case step == gate.Credential, step == gate.Trust:
-			s.Result, s.Detail = "not checked", "--client names the client"
-		default:
-			s.Detail = c.describeVerdict(step, v)
+	e.Steps = stepResults(v.Refusal, v.Last, func(step gate.Step) (result, detail string) {
+		if step == gate.Credential || step == gate.Trust {
+			return "not checked", "--client names the client"
 		}
-		e.Steps = append(e.Steps, s)
-	}
+		return "passed", c.describeVerdict(step, v)
+	})
 	return e
 }
 
