@@ -109,9 +109,13 @@ type running struct {
 func build(t *testing.T, c config.Config) (*Gateway, *buffer, error) {
 	t.Helper()
 	var b buffer
-	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.AddSync(&b))
-	g, err := New(context.Background(), Options{Config: c, Log: log, Level: level})
+	g, err := buildWithLog(c, &b)
 	return g, &b, err
+}
+
+func buildWithLog(c config.Config, w io.Writer) (*Gateway, error) {
+	log, level := audit.NewLogger(c.LogLevel, c.LogFormat, zapcore.AddSync(w))
+	return New(context.Background(), Options{Config: c, Log: log, Level: level})
 }
 
 func start(t *testing.T, c config.Config) *running {

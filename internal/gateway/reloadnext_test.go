@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/gate"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/filewatch"
@@ -246,4 +248,40 @@ func TestPromotionByRename(t *testing.T) {
 	}
 	r.Reload()
 	eventually(t, "no further line", func() bool { return r.count("unchanged", "next_rules") == 2 })
+}
+
+// logFunc receives each line of a log.
+type logFunc func(line string)
+
+func (f logFunc) Write(p []byte) (int, error) {
+	f(string(p))
+	return len(p), nil
+}
+
+// TestCountsBeforeReloaded checks that requests after the line "reloaded" are counted for the
+// new next rules.
+func TestCountsBeforeReloaded(t *testing.T) {
+	t.Parallel()
+	next := filepath.Join(t.TempDir(), "next.yaml")
+	var g *Gateway
+	var counted []bool // for each line "reloaded"
+	observe := logFunc(func(line string) {
+		if strings.Contains(line, `"msg":"reloaded"`) {
+			g.usage.Observe(&audit.Record{Time: time.Now(), Client: "mail", Decision: audit.Allowed, Next: gate.NextRefuses})
+			rules := g.usage.Snapshot().Next
+			counted = append(counted, rules != nil && len(rules.Changes) == 1)
+		}
+	})
+	var err error
+	g, err = buildWithLog(load(t, "http://127.0.0.1:1", map[string]string{"ACCESS_RULES_NEXT_FILE": next}), observe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.reload(filewatch.Result{Changed: []regularfile.File{text(next, allowsWeb)}})
+	if !slices.Equal(counted, []bool{true}) {
+		t.Errorf("requests counted after the lines: %v, want one that is", counted)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = g.Run(ended) // closes the listeners
 }
