@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Part describes one part of the configuration that decisions, or comparisons, depend on. Operators
-// compare its digest between gateways.
+// Part describes one part of the configuration that decisions, or comparisons with next
+// rules, depend on. Operators compare its digest between gateways.
 type Part struct {
 	Name   string // "keys", "rules", "denials", "crls", "next_rules", "next_denials" or "assertion_keys"
 	Count  int
-	Digest string // of the meaning of the content, 16 hex digits
+	Digest string // of the meaning of the content, see [Config.Inventory]; 16 hex digits
 }
 
 // Inventory returns the parts of the configuration that decisions depend on: keys,

@@ -87,8 +87,8 @@ func loopProblem(u *url.URL, variable, addr string) string {
 }
 
 // reaches reports whether a connection to u reaches the listener with the address own
-// on this machine. It knows the names localhost and the machine's host name. Other names
-// reach the listener only if both are equal.
+// on this machine. It recognizes localhost and the machine's host name. Any other name
+// reaches the listener only if the listener has the same name.
 func (m machine) reaches(u *url.URL, own address) bool {
 	host, port := own.split()
 	if upstream.IsUnix(u) || port == "0" || port != upstreamPort(u) {

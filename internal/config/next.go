@@ -15,22 +15,21 @@ import (
 	"github.com/certgate/certgate/internal/filewatch/regularfile"
 )
 
-// nextVariable is the variable of the next rules in the environment, and nextFileVariable
-// that of their file.
+// nextVariable contains the next rules, and nextFileVariable names their file.
 const (
 	nextVariable     = "ACCESS_RULES_NEXT"
 	nextFileVariable = "ACCESS_RULES_NEXT_FILE"
 )
 
-// HasNoRules reports whether a file of next rules has none: because it does not exist, as
-// after the promotion of the next rules, or because it is empty.
+// HasNoRules reports whether there are no next rules in their file: the file is empty, or it
+// does not exist, for example after the next rules were promoted.
 func HasNoRules(file regularfile.File) bool {
 	return errors.Is(file.Err, fs.ErrNotExist) || file.Err == nil && len(bytes.TrimSpace(file.Text)) == 0
 }
 
 // loadNextRules sets the next rules. Faults of the environment are faults of the
-// configuration. Faults in the file are not, because a trial must not prevent the start:
-// they are in NextFaults.
+// configuration. Faults in the file are listed in NextFaults and do not prevent the start,
+// because the next rules have no effect on requests.
 func (l *loader) loadNextRules(v variables, c *Config) {
 	_, hasInline := l.environ[nextVariable]
 	_, hasFile := l.environ[nextFileVariable]
@@ -55,7 +54,7 @@ func (l *loader) loadNextFile(v variables, c *Config) {
 		l.addFault(nextFileVariable, "found the file of ACCESS_RULES_FILE, want another file: the next rules replace it later")
 		return
 	}
-	if !mayName(name) {
+	if !mayAppear(name) {
 		l.addFault(nextFileVariable, fmt.Sprintf("found %s, want the name of a file in an existing folder", quote(name)))
 		return
 	}
@@ -73,10 +72,10 @@ func (l *loader) loadNextFile(v variables, c *Config) {
 	}
 }
 
-// mayName reports whether a file of this name may appear later: its folder exists, and the
-// name is no text that [quote] would hide, such as a key in the wrong variable. A missing file
-// is no fault, and its name is logged.
-func mayName(name string) bool {
+// mayAppear reports whether a file of this name may be created later: its folder exists, and
+// [quote] would quote the name instead of hiding it as a possible key in the wrong variable.
+// A missing file is not a fault, and its name is logged.
+func mayAppear(name string) bool {
 	folder, base := filepath.Split(name)
 	info, err := os.Stat(cmp.Or(folder, "."))
 	return err == nil && info.IsDir() && quote(base) == strconv.Quote(base)

@@ -67,7 +67,7 @@ type timing struct{ quiet, poll time.Duration }
 // Files reports changes until ctx is done. It returns nil then, without waiting for a
 // file that is being read, because reading from an unresponsive file system cannot be
 // cancelled. Files returns an error if the folder of a file cannot be watched at the start.
-// It returns no error because of a file.
+// It reports errors of files in [Result].
 func Files(ctx context.Context, o Options) error {
 	return files(ctx, o, timing{Quiet, Poll})
 }

@@ -40,7 +40,8 @@ func (g *Gateway) delay(failed <-chan error) error {
 }
 
 // shutdown drains every server except the admin server, which is closed last, so that
-// operators can monitor the drain, and exports the last spans. It returns an error if requests were cut.
+// operators can monitor the drain. Then it exports the last spans. It returns an error if
+// requests were cut.
 func (g *Gateway) shutdown() error {
 	g.stopping.Store(true)
 	g.draining.Store(true)

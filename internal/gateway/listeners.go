@@ -132,8 +132,8 @@ func (g *Gateway) framePublic(l net.Listener) *framing.Listener {
 	return framing.NewListener(l, g.framingOptions(audit.Public, refusal.Reason.Status))
 }
 
-// framePeers returns the listener for other proxies that ask over HTTP. It accepts only
-// connections from AUTHZ_PEERS.
+// framePeers returns the listener for other proxies that request decisions over HTTP. It
+// accepts only connections from AUTHZ_PEERS.
 func (g *Gateway) framePeers(l net.Listener) *framing.Listener {
 	o, peers := g.framingOptions(audit.Verify, extauth.Status), g.config.AuthzPeers
 	o.Admit = func(remote net.Addr) bool { return extauth.Admits(peers, remote) }

@@ -58,7 +58,7 @@ func (g *Gateway) sources() []source {
 	return slices.DeleteFunc(allSources(&g.config), func(s source) bool { return len(s.files) == 0 || s.files[0] == "" })
 }
 
-// allSources returns every source, those without files included. Keys precede revocation
+// allSources returns every source, including those without files. Keys precede revocation
 // lists, because a list must be signed by a key in force.
 func allSources(c *config.Config) []source {
 	return []source{

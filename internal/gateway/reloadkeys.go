@@ -56,9 +56,10 @@ func (g *Gateway) parseKeysAndRules(changed []regularfile.File) map[audit.Source
 	return errs
 }
 
-// checkKeys returns an error if the keyring has the key of an assertion, or if the rules in
-// force do not fit the keyring, unless they are replaced together with it. A keyring without new keys is always valid: a listed key that
-// is missing has no effect, and the removal of a leaked key must not depend on the rules.
+// checkKeys returns an error if the keyring contains an assertion key, or if the rules in
+// force do not fit the keyring, unless they are replaced together with it. A keyring without
+// new keys always fits: rules for a key that is missing have no effect, and the removal of a
+// leaked key must not depend on the rules.
 func (g *Gateway) checkKeys(ring *trust.Keyring, together bool) error {
 	if err := config.CheckSeparate(g.config.AssertionKeys, ring); err != nil {
 		return err

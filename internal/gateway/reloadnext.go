@@ -12,10 +12,10 @@ import (
 // noNextRules is the message about a file of next rules that is missing or empty.
 const noNextRules = "no next rules: the file is missing or empty"
 
-// readNextRules replaces the next rules by the content of their changed file, if it is valid
-// and fits the keyring in force. Without a changed file it reads the content again that did
-// not fit an earlier keyring. It reports whether there was anything to read: a missing file
-// without next rules is no change.
+// readNextRules replaces the next rules with the content of their changed file, if it is
+// valid and fits the keyring in force. Without a changed file it checks the latest content
+// again, because that content did not fit an earlier keyring. tried is false if there was
+// nothing to check, as with a missing file and no next rules in force.
 func (g *Gateway) readNextRules(changed []regularfile.File) (tried bool, err error) {
 	c, r := &g.config, &g.reloader
 	if len(changed) > 0 {
@@ -62,7 +62,7 @@ func (g *Gateway) checkNextAnchors() {
 }
 
 // reportNextAtStart logs and counts an error in the file of the next rules, which does not
-// prevent the start, and logs that there are none.
+// prevent the start. If the file is missing or empty, it logs that there are no next rules.
 func (g *Gateway) reportNextAtStart() {
 	for _, s := range g.sources() {
 		if s.name != audit.NextRules || g.config.Next != nil {

@@ -41,11 +41,12 @@ func clientName(method string) string {
 	return method
 }
 
-// addressAttributes returns the attributes of an address of the upstream.
+// addressAttributes returns the attributes of an address of the upstream. The URL of a Unix
+// socket has the path in Opaque, see package upstream.
 func addressAttributes(address *url.URL) []attribute.KeyValue {
 	all := make([]attribute.KeyValue, 0, 5)
 	if address.Host == "" {
-		return append(all, attribute.String("server.address", address.Path), attribute.String("network.transport", "unix"))
+		return append(all, attribute.String("server.address", address.Opaque), attribute.String("network.transport", "unix"))
 	}
 	all = append(all, attribute.String("server.address", address.Hostname()))
 	port, err := strconv.Atoi(address.Port())

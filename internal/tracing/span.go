@@ -122,8 +122,8 @@ func attributesOf(rec *audit.Record) []attribute.KeyValue {
 	return all
 }
 
-// appendMethod appends the method. The semantic conventions want a constant in place of an
-// unknown one, and the original in another attribute.
+// appendMethod appends the method. The semantic conventions require a constant in place of
+// an unknown method, and the original method in another attribute.
 func appendMethod(all []attribute.KeyValue, method string) []attribute.KeyValue {
 	switch {
 	case method == "":
@@ -135,7 +135,7 @@ func appendMethod(all []attribute.KeyValue, method string) []attribute.KeyValue 
 	}
 }
 
-// isKnownMethod reports whether the semantic conventions know the method.
+// isKnownMethod reports whether the semantic conventions list the method.
 func isKnownMethod(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,

@@ -191,7 +191,7 @@ func TestCalls(t *testing.T) {
 		{"no connection", "http://a", 0, refusal.New(refusal.UpstreamFailed, "s3cret"), true, map[string]string{"server.address": "a", "server.port": "int_value:80", "error.type": "upstream_failed", "http.response.status_code": ""}},
 		{"response breaks off", "https://a", 200, refusal.New(refusal.UpstreamTimeout, "s3cret"), true, map[string]string{"server.port": "int_value:443", "error.type": "upstream_timeout", "http.response.status_code": "int_value:200"}},
 		{"error of the service", "http://[::1]:81", 404, nil, true, map[string]string{"server.address": "::1", "server.port": "int_value:81", "error.type": "404"}},
-		{"socket", "unix:///run/s.sock", 204, nil, false, map[string]string{"server.address": "/run/s.sock", "network.transport": "unix", "server.port": "", "error.type": ""}},
+		{"socket", "unix:/run/s.sock", 204, nil, false, map[string]string{"server.address": "/run/s.sock", "network.transport": "unix", "server.port": "", "error.type": ""}},
 	}
 	c := collector.New(t)
 	f := newFixture(t, c.URL)

@@ -58,7 +58,7 @@ func (s *Store) localClients() (list []Client) {
 	return list
 }
 
-// latest returns the most clients that were seen last.
+// latest returns at most the given number of clients: those that were seen last.
 func latest(list []Client, most int) []Client {
 	if len(list) <= most {
 		return list

@@ -16,7 +16,7 @@ import (
 //go:embed exchange.lua
 var exchangeScript string
 
-// errReply reports that the server replied with something else than the script returns.
+// errReply reports that the reply of the server is not one that the script returns.
 var errReply = errors.New("want the reply of the script, found another")
 
 // request has the arguments of the script for one table.
@@ -45,8 +45,8 @@ type replyEntry struct {
 	value   string
 }
 
-// ask runs the script once.
-func (x *sharing) ask(ctx context.Context, r request) (reply, error) {
+// runScript runs the script once.
+func (x *sharing) runScript(ctx context.Context, r request) (reply, error) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, fmt.Errorf("want the exchange to end within %s: %w", exchangeTimeout, err)
 	}
@@ -56,7 +56,7 @@ func (x *sharing) ask(ctx context.Context, r request) (reply, error) {
 		x.replica, encodeTime(x.store.now()), strconv.Itoa(int(lifetime.Seconds())), encodeTime(x.store.since),
 		x.epoch, rand.Text(), strconv.Itoa(r.most), strconv.FormatUint(r.cursor, 10),
 	}, r.writes...)
-	answer, err := x.pool.Ask(ctx, args...)
+	answer, err := x.pool.Do(ctx, args...)
 	if err != nil {
 		return reply{}, err
 	}

@@ -146,7 +146,7 @@ func (x *sharing) lastError() error {
 }
 
 // exchange writes the requests of this process that the server does not have yet, and reads
-// those of the others. The first exchange learns the epoch of the server's data, as does an
+// those of the others. The first exchange reads the epoch of the server's data, as does an
 // exchange after a loss.
 func (x *sharing) exchange(ctx context.Context) error {
 	err := x.exchangeTables(ctx)
@@ -184,8 +184,9 @@ func (x *sharing) checkEpoch(epoch string, rewound bool) error {
 	return nil
 }
 
-// forget drops what was read, so that it is read again, and the times of this process are
-// written again; with counts, its counts too.
+// forget drops the entries that were read from the server, so that they are read again and
+// the times of this process are written again. If counts is true, the counts of this process
+// are written again too.
 func (x *sharing) forget(counts bool) {
 	x.clients.reset()
 	x.keys.reset()

@@ -51,7 +51,7 @@ func (t *table[V]) set(e replyEntry, now time.Time) {
 }
 
 // dropOldest drops the entries that were not used for the longest time. The server has
-// dropped them, and does not tell.
+// dropped them too and does not report it.
 func (t *table[V]) dropOldest() {
 	type use struct {
 		name string
@@ -67,7 +67,7 @@ func (t *table[V]) dropOldest() {
 	}
 }
 
-// reset forgets everything that was read.
+// reset removes all entries, so that they are read again.
 func (t *table[V]) reset() { t.cursor, t.entries = 0, map[string]tableEntry[V]{} }
 
 // change is an entry to write.
@@ -89,7 +89,7 @@ func exchange[V any](ctx context.Context, x *sharing, t *table[V], names []strin
 		}
 		size := min(len(names), batchSize)
 		changes := buildAll(x, names[:size], build)
-		r, err := x.ask(ctx, request{t.name, t.most, t.cursor, t.writes(changes)})
+		r, err := x.runScript(ctx, request{t.name, t.most, t.cursor, t.writes(changes)})
 		if err != nil {
 			return err
 		}

@@ -72,8 +72,8 @@ func (r *reader) groupClients(f mappingField) []string {
 	return names
 }
 
-// checkGroupsUsed adds a fault for each group without a reference. A misspelled reference
-// is a fault already; a group that nothing uses may be one that a rule has lost.
+// checkGroupsUsed adds a fault for each group without a reference, because a rule may have
+// lost its reference to the group in an edit. A misspelled reference is another fault.
 func (r *reader) checkGroupsUsed() {
 	for name, g := range r.groups {
 		if !g.used {

@@ -13,7 +13,8 @@ type elementCount int
 // walk counts every element in der. It descends into SEQUENCE, SET and context tags, and
 // into an OCTET STRING that contains a SEQUENCE, as in extensions. Elements that
 // crypto/x509 decodes into more than bytes count more: an OBJECT IDENTIFIER twice and once
-// more for each 8 bytes, and a URI twice. walk stops after [maxElements] and at an encoding that crypto/x509 does not read.
+// more for each 8 bytes, and a URI twice. walk stops after [maxElements] and at an encoding
+// that crypto/x509 does not read.
 func (n *elementCount) walk(der []byte) {
 	const constructed, octetString, objectID, sequence, uri, perNumbers = 0x20, 4, 6, 0x30, 0x86, 8
 	for len(der) > 0 && *n <= maxElements {

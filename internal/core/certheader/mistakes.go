@@ -61,8 +61,9 @@ func (v inspected) label() string {
 	return strings.ReplaceAll(name[1:], "+", " ")
 }
 
-// setTag is the first byte of a relative name, with which a name begins. In a certificate
-// of version 1, an algorithm is at the position of the name.
+// setTag is the tag of a SET, with which the content of a Name begins. A certificate of
+// version 1 has an AlgorithmIdentifier at the position where a certificate request has its
+// Name.
 const setTag = 0x31
 
 func (v inspected) isRequest() bool {
@@ -142,8 +143,8 @@ func (v inspected) hasOtherBlock() bool {
 // PEM.
 func (v inspected) mayBeBase64() bool { return strings.ContainsAny(v.value[:1], "ML:") }
 
-// hasSpaces reports white space in the base64. The space in each boundary line does not
-// count.
+// hasSpaces reports whether the base64 contains white space. The space in each boundary
+// line does not count.
 func (v inspected) hasSpaces() bool {
 	switch {
 	case v.mayBeBase64():

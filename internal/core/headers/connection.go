@@ -26,7 +26,7 @@ func ParseConnection(values []string) (Options, error) {
 	}
 	var o Options
 	for _, value := range values {
-		if value == "keep-alive" || value == "close" { // fast path for nearly every request: no field has such a name
+		if value == "keep-alive" || value == "close" { // the values of nearly every request, which name no field
 			continue
 		}
 		o.add(value)
@@ -43,7 +43,7 @@ func (o *Options) add(value string) {
 	}
 }
 
-// List reports whether the fields list a name that folds to the same as name.
+// List reports whether the fields list a name that [Fold] maps to the same form as name.
 func (o Options) List(name string) bool {
 	if len(o.folded) == 0 {
 		return false

@@ -90,7 +90,8 @@ func (g *Group) has(folded []byte) bool {
 }
 
 // matches reports whether a name that [foldInto] has folded matches the pattern. Patterns
-// consist of letters, digits and hyphens, so that setting one bit folds a byte of them.
+// consist of letters, digits and hyphens. Setting the bit 0x20 converts their letters to
+// lower case and changes no other byte.
 func matches(pattern string, folded []byte) bool {
 	const lowerCase = 0x20
 	size := len(pattern)

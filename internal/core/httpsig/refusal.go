@@ -14,7 +14,7 @@ var hints = map[refusal.Reason]string{
 	refusal.ProofExpired:    "Sign the request immediately before sending it, with created set to the current time and expires at most 300 seconds later, and synchronize the client's clock",
 	refusal.ProofInvalid:    "Sign the request exactly as it is sent, including every byte of its host, path and query, with the key of the attached certificate, and set keyid to the hex SHA-256 of that key",
 	refusal.ProofDigest:     "Send Content-Digest with the sha-256 or sha-512 of exactly the body that is sent",
-	refusal.ProofReplayed:   "Sign each request anew, a second try as well, with a nonce that was never used before",
+	refusal.ProofReplayed:   "Sign each request, including each retry, with a nonce that was never used before",
 	refusal.ProofImpossible: "Generate a key that only this client holds (Ed25519, ECDSA on P-256 or P-384, or RSA of at least 2048 bits) and have a certificate issued for it",
 }
 

@@ -164,8 +164,8 @@ func findSignature(label string, lines []string) ([]byte, error) {
 // maxNonce is the maximum length of a nonce in characters.
 const maxNonce = 128
 
-// newStatement parses the signature parameters (RFC 9421, section 2.3). It ignores
-// unknown parameters, which are part of the signature base all the same.
+// newStatement parses the signature parameters (RFC 9421, section 2.3). It ignores the
+// values of unknown parameters, but the signature base contains these parameters too.
 func newStatement(f taggedSignature) (Statement, error) {
 	s := Statement{signature: f.signature}
 	params := f.list.Params

@@ -54,7 +54,7 @@ type Message struct {
 // Nonces accepts each nonce of a key once. Implementations are safe for concurrent use.
 type Nonces interface {
 	// Use returns nil for the first call with a given key and value, and records
-	// the pair until Until. Otherwise it returns a [*refusal.Error] with one of these
+	// the pair until n.Until. Otherwise it returns a [*refusal.Error] with one of these
 	// reasons: ProofReplayed for a recorded nonce, Overloaded if the store is full or
 	// unavailable, ProofExpired for a nonce that the store may have discarded already,
 	// Internal for an invalid nonce.

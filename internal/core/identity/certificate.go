@@ -137,9 +137,9 @@ func attributeFault(v asn1.RawValue) error {
 	return nil
 }
 
-// alternativeNames returns every subject alternative name of one kind, byte for byte.
-// The fields of x509.Certificate do not serve: URIs are parsed there, and a name in the
-// constructed encoding is omitted.
+// alternativeNames returns every subject alternative name of one kind, byte for byte. It
+// does not use the fields of x509.Certificate, because they contain parsed URIs and omit
+// names in the constructed encoding.
 func alternativeNames(cert *x509.Certificate, tag int) ([]value, error) {
 	var values []value
 	for _, e := range cert.Extensions {

@@ -11,9 +11,9 @@ import (
 	"github.com/certgate/certgate/internal/core/trust"
 )
 
-// Reader reads the names of clients from certificates: from one source, or from another
-// one for certificates of an anchor whose scope says so. It is immutable and safe for
-// concurrent use. Nil and the zero value refuse every certificate.
+// Reader reads the names of clients from certificates. It reads one source, except for
+// certificates of an anchor whose [Scope] selects another source. It is immutable and safe
+// for concurrent use. Nil and the zero value refuse every certificate.
 type Reader struct {
 	source Source
 	scopes []*scope
@@ -51,10 +51,13 @@ func NewReader(source Source, scopes []Scope) (*Reader, error) {
 func (s Source) Reader() *Reader { return &Reader{source: s} }
 
 // Of reads the client's name from a verified certificate. Every error is a
-// [*refusal.Error]. Its reason is IdentityMissing for a zero Verified, one without its certificate, a
-// nil Reader or a certificate without a value of the source, IdentityAmbiguous for several values,
-// IdentityInvalid for a value that is not a valid name, and IdentityOutOfScope for a name
-// that the anchor may not issue.
+// [*refusal.Error] with one of these reasons:
+//
+//   - IdentityMissing for a zero Verified, a Verified without its certificate, a nil Reader,
+//     or a certificate without a value of the source,
+//   - IdentityAmbiguous for several values,
+//   - IdentityInvalid for a value that is not a valid name,
+//   - IdentityOutOfScope for a name that the anchor may not issue.
 func (r *Reader) Of(v trust.Verified) (Client, error) {
 	switch {
 	case !v.Valid() || v.Certificate() == nil:
@@ -89,10 +92,10 @@ func (r *Reader) Displayed(cert *x509.Certificate) (string, error) {
 	return r.source.claimed(cert)
 }
 
-// read returns the name in a certificate. The issuers are the keys of its path, of which
-// the last one is the anchor's. The scope of each of them applies, because an anchor may
-// also be an intermediate below another anchor, and the client chooses the path by the
-// intermediates that it sends.
+// read returns the name in a certificate. The issuers are the keys of its path; the last one
+// is the anchor's. The scopes of all issuers apply, because an anchor may also be an
+// intermediate below another anchor, and the client chooses the path by the intermediates
+// that it sends.
 func (r *Reader) read(cert *x509.Certificate, issuers []trust.KeyID) (string, error) {
 	if len(issuers) == 0 {
 		return "", refusal.New(refusal.IdentityMissing, "want the keys that issued the certificate, found none")

@@ -32,9 +32,9 @@ func NewHosts(names ...string) Hosts {
 	return h
 }
 
-// Contains reports whether the value of a Host field is in the set. IP addresses are,
-// because DNS rebinding needs a name, except those for which [isUnlabelledLocal] returns
-// true. An empty Host is in the set too, because browsers never send one.
+// Contains reports whether the value of a Host field is in the set. The set contains every
+// IP address, because DNS rebinding needs a name, except those for which [isUnlabelledLocal]
+// returns true. It also contains the empty Host, because browsers never send one.
 func (h Hosts) Contains(host string) bool {
 	name := hostname(host)
 	addr, err := netip.ParseAddr(name)

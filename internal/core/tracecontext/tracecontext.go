@@ -1,9 +1,9 @@
 // Package tracecontext reads and writes the traceparent field of W3C Trace Context
 // (https://www.w3.org/TR/trace-context-1/).
 //
-// The field is text that the client has chosen. It names the span below which the caller
-// wants the work for a request to appear. It proves nothing, and a valid value has nothing
-// except lower-case hex digits in it, so the ids can be logged as they are.
+// The field identifies the caller's span, which becomes the parent of the spans for the
+// request. The client chooses the value, so it proves nothing. The ids of a valid value
+// consist of lower-case hex digits and can be logged without escaping.
 package tracecontext
 
 // Lengths of the ids and of a traceparent of version 00, in hex digits and in bytes.
@@ -24,7 +24,7 @@ const (
 // sampled is the flag in the last hex digit of a traceparent whose caller records its trace.
 const sampled = 1
 
-// Parent is the span of the caller. The zero value means that the caller has named none.
+// Parent is the span of the caller. The zero value means that the request identifies none.
 // The ids are parts of the header value and share its memory.
 type Parent struct {
 	TraceID string // 32 lower-case hex digits

@@ -118,8 +118,8 @@ func checkExtensions(list []pkix.Extension) error {
 	return nil
 }
 
-// crlSigner returns the anchor that signed the list. A CA certificate must be allowed to sign lists and
-// have the list's issuer as its subject (RFC 5280, section 6.3.3).
+// crlSigner returns the anchor that signed the list. A CA certificate must be allowed to
+// sign lists and have the list's issuer as its subject (RFC 5280, section 6.3.3).
 func crlSigner(list *x509.RevocationList, k *Keyring) (Anchor, bool) {
 	for _, a := range k.Anchors() {
 		if !a.bare && !bytes.Equal(list.RawIssuer, a.issuer.RawSubject) {

@@ -11,7 +11,7 @@ import "crypto/x509"
 
 // Fault is a property that crypto/x509 does not support.
 type Fault struct {
-	// Found completes the sentence "the certificate has …" or "found …", such as
+	// Description completes the sentence "the certificate has …" or "found …", such as
 	// "a key on the curve secp256k1".
 	Description string
 	// Hint describes how to get a supported certificate, in lower case and without a

@@ -30,9 +30,9 @@ const chunk = 256
 //
 // The current time is the Now of the nonces. A nonce is stored until the end of the
 // second of its Until, which is as long as its signature could be accepted. If the
-// clock jumps ahead, Memory forgets nonces that are still valid once the clock is set
+// clock jumps ahead, Memory drops nonces that are valid again once the clock is set
 // back. It therefore refuses every nonce that expires no later than the latest
-// forgotten one, because it could be one of those.
+// dropped one, because the nonce could be one of those.
 type Memory struct {
 	capacity int
 	// secret is part of each digest, so that clients cannot choose nonces that fall
@@ -91,7 +91,7 @@ const (
 )
 
 // Use implements [httpsig.Nonces]. It also refuses with ProofExpired a nonce that
-// has expired at its Now, or that may have been forgotten while the clock was ahead,
+// has expired at its Now, or that may have been dropped while the clock was ahead,
 // and with Internal an invalid nonce.
 func (m *Memory) Use(n httpsig.Nonce) error {
 	if d := check(n); d != nil {
@@ -160,7 +160,7 @@ func (m *Memory) explain(v verdict, n httpsig.Nonce) *refusal.Error {
 	case used:
 		return replayed()
 	case tooLate:
-		return refusal.New(refusal.ProofExpired, "the clock has been past %s, and nonces of then are forgotten", n.Until.UTC().Format(time.RFC3339))
+		return refusal.New(refusal.ProofExpired, "the clock was ahead: nonces that expire by %s have been dropped", n.Until.UTC().Format(time.RFC3339))
 	case noRoom:
 		return overloaded("client %q holds as many nonces as are free of %d", n.Client, m.capacity)
 	default:

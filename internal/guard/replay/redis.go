@@ -139,20 +139,20 @@ func (r *Redis) Use(n httpsig.Nonce) error {
 
 // decideWithoutServer decides about a nonce when the server cannot. why is the cause.
 func (r *Redis) decideWithoutServer(why string) error {
-	if r.memory != nil { // Use has asked the memory, which accepted the nonce
+	if r.memory != nil { // the memory has accepted the nonce, see Use
 		return nil
 	}
 	return overloaded("want redis to report whether the nonce is new, found: %s", why)
 }
 
-// set asks the server to store a name, and reports whether the name is new. The reply
+// set sends a command that stores a name, and reports whether the name is new. The reply
 // OK means that it is new, and the reply nil that it exists; any other reply is an
 // error.
 func (r *Redis) set(ctx context.Context, name string, lifetime time.Duration) (first bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
 	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
-	answer, err := r.pool.Ask(ctx, "SET", name, "1", "EX", seconds, "NX")
+	answer, err := r.pool.Do(ctx, "SET", name, "1", "EX", seconds, "NX")
 	switch {
 	case err != nil:
 		return false, err

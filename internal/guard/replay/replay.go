@@ -33,9 +33,9 @@ func check(n httpsig.Nonce) *refusal.Error {
 	case n.Key == (trust.KeyID{}), n.Client == "", n.Value == "", n.Now.IsZero(), n.Until.IsZero():
 		return refusal.New(refusal.Internal, "want a nonce with key, client, value and times, found one of them missing")
 	case ahead < 0:
-		return refusal.New(refusal.ProofExpired, "the signature expired at %s, and its nonce may have been forgotten", n.Until.UTC().Format(time.RFC3339))
+		return refusal.New(refusal.ProofExpired, "the signature expired at %s, and its nonce may have been dropped", n.Until.UTC().Format(time.RFC3339))
 	case ahead > maxAhead:
-		return refusal.New(refusal.Internal, "want a nonce to be remembered for at most %s, found %s", maxAhead, ahead)
+		return refusal.New(refusal.Internal, "want a nonce to be stored for at most %s, found %s", maxAhead, ahead)
 	}
 	return nil
 }

@@ -86,12 +86,12 @@ func (r *Redis) checkPolicyUntilKnown(ctx context.Context) {
 	}
 }
 
-// checkPolicy asks the server for its maxmemory-policy and reports Forgetful unless the
+// checkPolicy reads the maxmemory-policy of the server and reports Forgetful unless the
 // server keeps every key until it expires. It returns false if no reply arrived.
 func (r *Redis) checkPolicy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
 	defer cancel()
-	answer, err := r.pool.Ask(ctx, "INFO", "memory")
+	answer, err := r.pool.Do(ctx, "INFO", "memory")
 	info, isBulk := answer.Bulk()
 	switch {
 	case resp.IsReply(err):

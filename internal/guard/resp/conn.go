@@ -16,7 +16,7 @@ import (
 // conn is an authenticated connection to a Redis server. It must not be used by
 // several goroutines at the same time.
 type conn struct {
-	net.Conn                     // TLS, if the login asks for it
+	net.Conn                     // TLS, if the login requires it
 	socket       net.Conn        // the TCP connection under TLS
 	raw          syscall.RawConn // gives access to the file descriptor of socket
 	replies      *bufio.Reader
@@ -77,21 +77,21 @@ func (c *conn) logIn(ctx context.Context, l *login) error {
 		if l.user == "" {
 			args = []string{"AUTH", l.password}
 		}
-		if err := c.do(ctx, args...); err != nil {
+		if err := c.doOK(ctx, args...); err != nil {
 			return fmt.Errorf("logging in: %w", err)
 		}
 	}
 	if l.database != 0 {
-		if err := c.do(ctx, "SELECT", strconv.Itoa(l.database)); err != nil {
+		if err := c.doOK(ctx, "SELECT", strconv.Itoa(l.database)); err != nil {
 			return fmt.Errorf("selecting the database: %w", err)
 		}
 	}
 	return nil
 }
 
-// do sends a command and returns an error unless the reply is the status OK.
-func (c *conn) do(ctx context.Context, args ...string) error {
-	switch answer, err := c.ask(ctx, args...); {
+// doOK sends a command and returns an error unless the reply is the status OK.
+func (c *conn) doOK(ctx context.Context, args ...string) error {
+	switch answer, err := c.do(ctx, args...); {
 	case err != nil:
 		return err
 	case !answer.IsOK():
@@ -101,9 +101,9 @@ func (c *conn) do(ctx context.Context, args ...string) error {
 	}
 }
 
-// ask sends a command once and reads its reply. The deadline is the end of ctx or
+// do sends a command once and reads its reply. The deadline is the end of ctx or
 // replyTimeout from now, whichever is earlier.
-func (c *conn) ask(ctx context.Context, args ...string) (Reply, error) {
+func (c *conn) do(ctx context.Context, args ...string) (Reply, error) {
 	deadline := time.Now().Add(c.replyTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
 		deadline = end

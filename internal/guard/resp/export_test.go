@@ -18,7 +18,7 @@ func NewConn(ctx context.Context, socket net.Conn, config *tls.Config, replyTime
 }
 
 // Do sends a command and returns an error unless the reply is the status OK.
-func (c *conn) Do(ctx context.Context, args ...string) error { return c.do(ctx, args...) }
+func (c *conn) Do(ctx context.Context, args ...string) error { return c.doOK(ctx, args...) }
 
 // IsQuiet reports whether the connection is open and has no unread bytes.
 func (c *conn) IsQuiet() bool { return c.isQuiet() }

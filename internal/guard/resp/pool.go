@@ -18,7 +18,7 @@ type Pool struct {
 	places chan struct{} // one element for each connection that is in use
 
 	mu     sync.Mutex
-	idle   []*conn // the last one was used last
+	idle   []*conn // in the order of their last use
 	open   map[*conn]struct{}
 	closed bool
 }
@@ -34,9 +34,9 @@ func NewPool(s Server, size int, l Limits) *Pool {
 	return &Pool{login: s.login, limits: l, places: make(chan struct{}, size), open: map[*conn]struct{}{}}
 }
 
-// Ask sends a command once, on a connection that it does not share with another
+// Do sends a command once, on a connection that it does not share with another
 // command, and returns the reply. It waits at most limits.Acquire for a connection.
-func (p *Pool) Ask(ctx context.Context, args ...string) (Reply, error) {
+func (p *Pool) Do(ctx context.Context, args ...string) (Reply, error) {
 	if err := p.enter(ctx); err != nil {
 		return Reply{}, err
 	}
@@ -45,7 +45,7 @@ func (p *Pool) Ask(ctx context.Context, args ...string) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	answer, err := c.ask(ctx, args...)
+	answer, err := c.do(ctx, args...)
 	if _, answered := errors.AsType[ServerError](err); err == nil || answered {
 		p.give(c)
 	} else {

@@ -78,12 +78,12 @@ func TestUnaskedReply(t *testing.T) {
 			})
 			p := resp.NewPool(parseServer(t, "redis://127.0.0.1:"+port), 1, resp.Limits{Acquire: patience, Reply: patience})
 			t.Cleanup(p.Close)
-			if answer, err := p.Ask(t.Context(), "SET", "first"); err != nil || !answer.IsOK() {
+			if answer, err := p.Do(t.Context(), "SET", "first"); err != nil || !answer.IsOK() {
 				t.Errorf("the command with two replies: want OK, found %s, %v", answer, err)
 			}
 			close(more)
 			eventually(t, "an unread reply", func() bool { return !p.IsQuiet() })
-			if answer, err := p.Ask(t.Context(), "SET", "next"); err != nil || !answer.IsNil() {
+			if answer, err := p.Do(t.Context(), "SET", "next"); err != nil || !answer.IsNil() {
 				t.Errorf("the next command: want nil, found %s, %v", answer, err)
 			}
 		})

@@ -30,8 +30,8 @@ type login struct {
 }
 
 // ParseServer reads redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://
-// for TLS. An error names the defect and quotes nothing, because
-// the text can contain a password.
+// for TLS. An error describes the defect and does not quote the text, which can contain a
+// password.
 func ParseServer(text string) (Server, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -65,7 +65,7 @@ func checkPlace(u *url.URL, port string) error {
 	case u.Hostname() == "":
 		return errors.New("no host")
 	case err != nil || number == 0 || strings.HasSuffix(u.Host, ":"):
-		return errors.New("a port that is no number from 1 to 65535")
+		return errors.New("a port that is not a number from 1 to 65535")
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func checkRest(u *url.URL) error {
 func parseDatabase(text string) (int, error) {
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || strings.HasPrefix(text, "+") {
-		return 0, errors.New("a path that is no number of a database")
+		return 0, errors.New("a path that is not the number of a database")
 	}
 	return int(number), nil
 }

@@ -9,11 +9,12 @@ const (
 	// pauseFactor is the pause after a failure relative to its time. Failures then take a
 	// tenth of one core.
 	pauseFactor = 10
-	// savedPause is how much pause is saved up without failures, so that occasional
-	// failures cause no wait.
+	// savedPause is the sum of the pauses that cause no wait after a time without
+	// failures. Occasional failures therefore cause no wait.
 	savedPause = time.Second
-	// maxPause is the longest pause that is outstanding. It keeps a verification that took
-	// long because the process did not run from stopping all others.
+	// maxPause is the longest pause that is outstanding. Without it, a verification that
+	// took long because the process was not scheduled would stop all others for a long
+	// time.
 	maxPause = 200 * time.Millisecond
 )
 

@@ -9,8 +9,9 @@ import (
 
 const (
 	// maxWaiting is the number of requests of one priority that may wait. It is enough for
-	// every client behind one load balancer to return at once after a reload has emptied the
-	// certificate cache. A verification takes about 0.1 ms, so the last request is still served in time.
+	// the clients behind one load balancer to send requests at the same time after a reload
+	// has emptied the certificate cache. A verification takes about 0.1 ms, so the last
+	// request is still served in time.
 	maxWaiting = 2048
 	// maxOfSource is the number of waiting requests of one source, so that a source cannot
 	// fill the queue alone.
@@ -62,7 +63,7 @@ func (q *verifyQueue) enter(p priority, from source) bool {
 	defer timer.Stop()
 	select {
 	case <-w.turn:
-		runtime.Gosched() // Requests that are ready go before a long verification.
+		runtime.Gosched() // Goroutines that are ready run before a long verification.
 		return true
 	case <-timer.C:
 		return q.giveUp(p, w)
@@ -74,7 +75,7 @@ func (q *verifyQueue) enter(p priority, from source) bool {
 func (q *verifyQueue) enqueue(p priority, from source) (w *waiter, admitted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// With a turn free, requests wait only for the end of a pause.
+	// While a turn is free, requests wait only for the end of a pause.
 	if q.free > 0 && (p == known || !q.resuming && q.pacer.pause(time.Now()) == 0) {
 		q.free--
 		return nil, true

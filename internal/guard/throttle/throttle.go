@@ -6,8 +6,8 @@
 // each one causes a pause in which only known sources are verified. Known sources are
 // those that have sent an accepted credential. After the pause sources that have not
 // failed go first, and sources over their failure budget last. Refusals of sources over
-// their budget are also delayed and released one at a time, because a fast refusal invites
-// the next request. Successful identifications are never delayed.
+// their budget are also delayed and released one at a time, because a client that is refused
+// fast sends its next request sooner. Successful identifications are never delayed.
 //
 // Signatures are never cached. [Guard.Prove] limits their verification.
 package throttle
@@ -27,7 +27,7 @@ const retryAfter = time.Second
 
 // Options configure a [Guard].
 type Options struct {
-	// FailuresPerSecond is the number of failures per second, and at once, that one
+	// FailuresPerSecond is the number of failures per second, and in one burst, that one
 	// source may cause before its refusals are delayed. 0 means no limit, also for the
 	// failures of all sources together.
 	FailuresPerSecond int
@@ -76,7 +76,7 @@ type guardedIdentifier struct {
 }
 
 // Identify counts every failure, including a missing credential: refusing it is cheap,
-// but the response invites the next request.
+// but the next request may follow immediately.
 func (g guardedIdentifier) Identify(claim gate.Claim, now time.Time) (result gate.Identification) {
 	s, called := source{addr: sourceAddr(claim.Source)}, false
 	err := g.call(s, g.priority(s), func() error {

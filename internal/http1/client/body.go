@@ -74,7 +74,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-// finish ends the reading with err and gives up the connection.
+// finish ends the reading with err and releases the connection.
 func (b *body) finish(err error) {
 	b.err = err
 	inTime := b.cn.stopWatch()

@@ -3,12 +3,13 @@
 //
 // net/http's Transport passes every request to two goroutines of the connection and waits
 // for them. Here the goroutine of the caller writes the request and reads the response
-// itself, which halves the cost of a proxied request. In return the length of the body is
-// known. Requests with a chunked body go to net/http.
+// itself, which halves the cost of a proxied request. It supports only requests whose body
+// has a known length. Requests with a chunked body go to net/http.
 //
-// The client is strict about responses, because an error in one becomes another client's
-// response on the next request. The connection is closed when the length of a message is
-// ambiguous, when a header is malformed, and when bytes follow a response.
+// The client is strict about responses: with a wrong end of one response, the next request
+// on the connection, which may come from another client, would get the wrong response. The
+// connection is closed when the length of a message is ambiguous, when a header is
+// malformed, and when bytes follow a response.
 package client
 
 import (
@@ -21,8 +22,9 @@ import (
 	"time"
 )
 
-// ErrUnreachable is wrapped by the error for a request that found no connection. Nothing of
-// the request was sent, except when the request is idempotent.
+// ErrUnreachable is wrapped by the error for a request for which no connection could be
+// made. No byte of the request was sent, unless the request is idempotent and was first sent
+// on a kept connection that the upstream had closed.
 var ErrUnreachable = errors.New("no connection")
 
 // ErrBadResponse is wrapped by the error for a request to which the upstream sent at least

@@ -22,7 +22,7 @@ type conn struct {
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once
 	watch     contextWatch
-	deadline  time.Time // until then, the deadline of the connection is far enough away
+	deadline  time.Time // before this time, begin need not set the read deadline again
 
 	buf        []byte // buf[start:end] has been received and not yet read
 	start, end int

@@ -91,8 +91,8 @@ func (m *Request) Field(name, value string) {
 }
 
 // End adds Content-Length and the body. A request with a body whose method usually has none
-// asks the upstream to close the connection: an upstream that does not read such a body
-// would take it for the next request, which comes from another client.
+// gets Connection: close, because an upstream that does not read such a body would parse it
+// as the next request on the connection.
 func (m *Request) End() {
 	m.closing = m.length > 0 && !MethodHasContent(m.method)
 	if m.length > 0 || MethodHasContent(m.method) {
@@ -114,8 +114,8 @@ func (m *Request) End() {
 	}
 }
 
-// unsent returns the request without its first bytes that were sent, and the length of that.
-// It can be read after m was used again, except for the rest of the body.
+// unsent returns the part of the request after its first sent bytes, and the length of that
+// part. The part stays valid when m is used again, except for the rest of the body.
 func (m *Request) unsent(sent int) (io.Reader, int64) {
 	unsent := bytes.Clone(m.wire[sent:])
 	if m.rest == nil {

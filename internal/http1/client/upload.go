@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// upload sends what the socket did not accept of a request, and the rest of its body, in its
-// own goroutine: the upstream may respond before it has the whole body. It ends when the
-// body was sent or cannot be read, or when the connection is closed, and can outlive the
-// exchange.
+// upload sends the part of a request that the socket did not accept at once, and the rest of
+// its body. It runs in its own goroutine, because the upstream may respond before it has the
+// whole body. It ends when the body was sent or cannot be read, or when the connection is
+// closed, and can outlive the exchange.
 type upload struct {
 	net     net.Conn
 	body    io.Reader
@@ -25,9 +25,10 @@ type upload struct {
 	err   error         // why the request was not sent; after done
 }
 
-// run sends the body. A client that does not send it and an upstream that does not read it
-// close the connection: the upstream must not wait for the rest, and the exchange must not
-// wait for the response. When another write fails, the upstream may have responded.
+// run sends the body. If the client does not send all of it, run closes the connection, so
+// that the upstream does not wait for the rest. If the upstream does not read it in time, run
+// closes the connection, so that the exchange does not wait for a response. After any other
+// failed write the connection stays open, because the upstream may have responded.
 func (u *upload) run(pool *sync.Pool) {
 	piece, ok := pool.Get().(*[MaxBuffered]byte)
 	if !ok { // the pool is empty
@@ -66,7 +67,8 @@ func (u *upload) isDone() bool {
 	}
 }
 
-// headerDeadline returns until when the header of the response may come, as far as is known.
+// headerDeadline returns the deadline of the response header. It moves with the current time
+// until the upload has ended.
 func (u *upload) headerDeadline() time.Time {
 	if u.isDone() {
 		return u.ended.Add(u.timeout)

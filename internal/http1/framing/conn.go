@@ -168,8 +168,8 @@ type Refusal struct {
 }
 
 // Write writes a part of a response. A response that net/http makes itself has no request
-// id and no log line, so Write sends the one of [Options.Refuse] in its place. Then it waits
-// until the client has read that, because net/http closes the connection at once.
+// id and no log line, so Write sends the response of [Options.Refuse] instead. Then it waits
+// until the client has read that response, because net/http closes the connection at once.
 func (c *Conn) Write(p []byte) (int, error) {
 	if d := c.listener.options.WriteTimeout; d > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(d))
@@ -227,7 +227,7 @@ func State(c net.Conn, s http.ConnState) {
 	}
 }
 
-// Begin marks the begin of a handler for r, and reports whether the length of r could be
+// Begin marks the start of the handler for r, and reports whether the length of r could be
 // read in two ways: it had several Content-Length or Transfer-Encoding fields, or both, or a
 // Transfer-Encoding in HTTP/1.0, which net/http ignores (RFC 9112, section 6.1). A request
 // that did not come through a [Listener] counts as ambiguous, because its bytes were not

@@ -179,7 +179,7 @@ func (f *framing) headLine(line []byte) {
 	}
 }
 
-// requestLine returns what has been read of the present request's line.
+// requestLine returns the bytes of the present request line that have been read.
 func (f *framing) requestLine() []byte {
 	if !f.begun && f.state == inHead && len(f.line) > 0 {
 		return f.line

@@ -81,8 +81,8 @@ func (e *entry) check() bool {
 	}
 }
 
-// isDue reports whether this scan peeks at the socket. The longer a request takes, the
-// fewer scans do: every 16th, which is 0.8 s, in the end.
+// isDue reports whether this scan peeks at the socket. The longer a request takes, the fewer
+// scans peek at its socket: in the end every 16th, which is once in 0.8 s.
 func (e *entry) isDue() bool { return e.age%16 == 0 || e.age&(e.age-1) == 0 }
 
 // register adds the connection, which has a request, to the monitor unless it is there.
@@ -92,8 +92,8 @@ func (c *conn) register() {
 	}
 }
 
-// unregister removes the connection from the monitor, unless a request has begun since
-// the phase and [conn.register] has found the connection still registered. It reports
+// unregister removes the connection from the monitor, unless a request has begun since the
+// phase was read and [conn.register] has found the connection still registered. It reports
 // whether the connection stays.
 func (c *conn) unregister(phase uint64) (stays bool) {
 	c.isRegistered.Store(false)

@@ -48,9 +48,9 @@ type head struct {
 }
 
 // parseHead parses a header that ends in its empty line and whose lines end in CRLF. It
-// returns nil unless the request is plain, harmless ones included, and net/http decides
-// about those. Where it returns a head, net/http reads the same request. The strings of the
-// head share one copy of b, except a value that intern knows: see [Server].
+// returns nil for every request that is not plain, even if it is harmless; net/http serves
+// these requests. If it returns a head, net/http would read the same request. The strings of
+// the head share one copy of b, except for a value that intern returns: see [Server].
 func parseHead(b []byte, intern func([]byte) (string, bool)) *head {
 	text, known := copyText(b[:len(b)-len(lineEnd)], intern)
 	line, fields, _ := strings.Cut(text, lineEnd)
@@ -71,8 +71,8 @@ type interned struct {
 	value string
 }
 
-// copyText returns a copy of b, without the first long field value that intern knows. The
-// line of that value ends after the colon.
+// copyText returns a copy of b without the first long field value for which intern returns a
+// string. The line of that value ends after the colon.
 func copyText(b []byte, intern func([]byte) (string, bool)) (string, interned) {
 	if intern == nil || len(b) < minInterned {
 		return string(b), interned{}
@@ -164,8 +164,8 @@ func (h *head) parseFields(text string, known interned) bool {
 	return true
 }
 
-// interpret evaluates the fields that concern the connection or the framing. ok is false
-// when the field makes the request one for net/http.
+// interpret evaluates the fields that concern the connection or the framing. ok is false if
+// net/http has to serve a request with this field.
 func (h *head) interpret(key, value string) (ok bool) {
 	switch key {
 	case "Host":
@@ -200,7 +200,7 @@ func isPlainMethod(m string) bool {
 }
 
 // isPlainTarget reports whether t has the origin form (RFC 9112, section 3.2.1) and nothing
-// that a parser could take for an authority or a fragment.
+// that a parser could read as an authority or a fragment.
 func isPlainTarget(t string) bool {
 	return strings.HasPrefix(t, "/") && !strings.HasPrefix(t, "//") && !strings.Contains(t, "#")
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// step is what a connection's goroutine does next.
+// step is the next action of a connection's goroutine.
 type step int
 
 const (

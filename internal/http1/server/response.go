@@ -21,7 +21,7 @@ const maxBuffered = 2048
 // that the connection stays open. net/http has the same bound.
 const maxDiscarded = 256 << 10
 
-// response is the ResponseWriter of a connection. Each request uses it anew.
+// response is the ResponseWriter of a connection. It is reset for each request.
 type response struct {
 	c      *conn
 	served int // responses on this connection, including this one

@@ -26,8 +26,8 @@ func isTokenByte(c byte) bool { return c < 0x80 && tokenBits[c>>3]>>(c&7)&1 != 0
 // section 5.5). Bytes above 0x7f are allowed.
 func IsFieldValue(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
-		// A byte below a space shows as a top bit in the difference and not in the word,
-		// and DEL as a zero byte in the exclusive or. A tab shows, too.
+		// The top bit of a byte is set if the byte is DEL or below a space, as a tab is.
+		// A borrow from the byte before it can set the bit too, so isFieldValue decides.
 		w := word(s)
 		del := w ^ ones*0x7f
 		if ((w-ones*' ')&^w|(del-ones)&^del)&tops != 0 && !isFieldValue(s[:8]) {
@@ -49,8 +49,9 @@ func isFieldValue(s string) bool {
 // IsPrintable reports whether all bytes of s are printable ASCII, from space to tilde.
 func IsPrintable(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
-		// A byte above 0x7f has its top bit set in the word, a byte below a space in the
-		// difference, and 0x7f is the only other one that the sum lifts to the top.
+		// The top bit of a byte is set in w for a byte above 0x7f, in w-ones*' ' for a
+		// byte below a space, and in w+ones for 0x7f. A borrow or carry that sets the top
+		// bit of another byte comes from one of these bytes.
 		w := word(s)
 		if (w|(w-ones*' ')|(w+ones))&tops != 0 {
 			return false
