@@ -169,7 +169,7 @@ func TestInvalidValues(t *testing.T) {
 		{"REDIS_URL", "http://redis", "found another scheme" + wantRedis},
 		{"REDIS_URL", "redis://:s3cret@redis?db=1", "found a query or a fragment (in a password, ? # / @ and % have to be percent-encoded)" + wantRedis},
 		{"REDIS_URL", "redis://s3cret@redis", "found a user without a password" + wantRedis},
-		{"REDIS_URL", "redis://:s3cret@redis/s3cret", "found a path that is no number of a database" + wantRedis},
+		{"REDIS_URL", "redis://:s3cret@redis/s3cret", "found a path that is not the number of a database" + wantRedis},
 		{"REDIS_URL", "redis://:s3/cret@redis", "found no URL (in a password, ? # / @ and % have to be percent-encoded)" + wantRedis},
 		{"REDIS_DOWN", "", "found an empty value, want refuse or remember"},
 		{"REDIS_DOWN", "allow", `found "allow", want refuse or remember`},

@@ -23,6 +23,7 @@ import (
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/tracecontext"
+	"github.com/certgate/certgate/internal/proxy/upstream"
 	"github.com/certgate/certgate/internal/testkit/collector"
 )
 
@@ -182,25 +183,22 @@ func TestOutcomes(t *testing.T) {
 // TestCalls checks the spans of calls that fail, and the attributes of other addresses.
 func TestCalls(t *testing.T) {
 	tests := []struct {
-		name, address string
-		status        int
-		err           error
-		failed        bool
-		want          map[string]string
+		name    string
+		address *url.URL
+		status  int
+		err     error
+		failed  bool
+		want    map[string]string
 	}{
-		{"no connection", "http://a", 0, refusal.New(refusal.UpstreamFailed, "s3cret"), true, map[string]string{"server.address": "a", "server.port": "int_value:80", "error.type": "upstream_failed", "http.response.status_code": ""}},
-		{"response breaks off", "https://a", 200, refusal.New(refusal.UpstreamTimeout, "s3cret"), true, map[string]string{"server.port": "int_value:443", "error.type": "upstream_timeout", "http.response.status_code": "int_value:200"}},
-		{"error of the service", "http://[::1]:81", 404, nil, true, map[string]string{"server.address": "::1", "server.port": "int_value:81", "error.type": "404"}},
-		{"socket", "unix:/run/s.sock", 204, nil, false, map[string]string{"server.address": "/run/s.sock", "network.transport": "unix", "server.port": "", "error.type": ""}},
+		{"no connection", &url.URL{Scheme: "http", Host: "a"}, 0, refusal.New(refusal.UpstreamFailed, "s3cret"), true, map[string]string{"server.address": "a", "server.port": "int_value:80", "error.type": "upstream_failed", "http.response.status_code": ""}},
+		{"response ends early", &url.URL{Scheme: "https", Host: "a"}, 200, refusal.New(refusal.UpstreamTimeout, "s3cret"), true, map[string]string{"server.port": "int_value:443", "error.type": "upstream_timeout", "http.response.status_code": "int_value:200"}},
+		{"error of the service", &url.URL{Scheme: "http", Host: "[::1]:81"}, 404, nil, true, map[string]string{"server.address": "::1", "server.port": "int_value:81", "error.type": "404"}},
+		{"socket", upstream.UnixURL("/run/s.sock"), 204, nil, false, map[string]string{"server.address": "/run/s.sock", "network.transport": "unix", "server.port": "", "error.type": ""}},
 	}
 	c := collector.New(t)
 	f := newFixture(t, c.URL)
 	for _, tt := range tests {
-		address, err := url.Parse(tt.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Start(caller, time.Now()).StartCall("GET", address).End(tt.status, tt.err)
+		f.Start(caller, time.Now()).StartCall("GET", tt.address).End(tt.status, tt.err)
 	}
 	f.Shutdown(t.Context())
 	spans := c.Wait(t, len(tests))
