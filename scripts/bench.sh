@@ -16,7 +16,7 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
   shapes    certgate beside nginx and HAProxy, which check nothing, for each kind
             of traffic: requests a second, CPU per request, peak memory, context
-            switches. A gateway is started anew for each measurement. Ratios are
+            switches. Each measurement starts the gateway again. Ratios are
             to nginx in the same round. Unless a row says something else, the
             requests are POST /events of 120 bytes at full load over 16
             connections. Each connection carries the certificates of 16 clients

@@ -28,8 +28,8 @@ func (r *checkReport) test(name string, c config.Config) error {
 	return nil
 }
 
-// testFault prints the faults of the file with cases as JSON, if that was asked for, and returns
-// the error of the command.
+// testFault prints the faults of the file with cases as JSON, if the flag --json is set, and
+// returns the error of the command.
 func (k checkCommand) testFault(env environment, err error) error {
 	if !k.JSON {
 		return err

@@ -118,8 +118,8 @@ func echoURL(text string) (*url.URL, error) {
 }
 
 // newProbeClient returns a client that offers HTTP/2, as most clients do. It uses no
-// forward proxy, whose changes could not be told from the load balancer's, and follows no
-// redirects.
+// forward proxy, because the doctor could not distinguish a change by the forward proxy from
+// one by the load balancer. It follows no redirects.
 func newProbeClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Timeout: probeTimeout,

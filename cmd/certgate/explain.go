@@ -32,7 +32,7 @@ type explainCommand struct {
 	JSON      bool   `help:"Print JSON." name:"json"`
 }
 
-// Validate reports arguments that are missing or of no use. kong calls it.
+// Validate returns an error for arguments that are missing or have no effect. kong calls it.
 func (c explainCommand) Validate() error {
 	switch {
 	case c.Cert == "" && c.Client == "" && c.RequestID == "":

@@ -33,7 +33,7 @@ func (c explainCommand) explainRecorded(ctx context.Context, env environment) er
 		return err
 	}
 	if isSet(env.variables(), "ACCESS_RULES") {
-		e.Now = rules.Again(&e.Entry)
+		e.Now = rules.DecideEntry(&e.Entry)
 	}
 	reason := refusal.Reason(e.Reason)
 	if e.Advice = advice.For(reason); e.Advice != "" { // a reason of this version

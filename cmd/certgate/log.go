@@ -29,7 +29,7 @@ func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
 // captureLogs redirects the log output of libraries to log. restore undoes this for the
 // standard library's logger; the other loggers are not used after the gateway has ended.
 func captureLogs(log *zap.Logger) (restore func()) {
-	// gRPC writes errors only, unless an environment variable asks for more.
+	// By default, gRPC writes errors only. An environment variable can set a lower level.
 	grpclog.SetLoggerV2(zapgrpc.NewLogger(log.Named("grpc").WithOptions(zap.IncreaseLevel(zapcore.ErrorLevel))))
 	return zap.RedirectStdLog(log)
 }

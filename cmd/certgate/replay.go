@@ -22,7 +22,7 @@ type replayCommand struct {
 
 // Help is the long text of certgate replay --help.
 func (replayCommand) Help() string {
-	return `Decides the requests in audit logs (the JSON lines of certgate serve) anew with other
+	return `Decides the requests in audit logs (the JSON lines of certgate serve) again with other
 rules, and shows which requests would be refused that a rule allowed, and the reverse.
 A request counts as allowed if a rule allowed it, also if its rate or another limit
 refused it. The exit code is 1 if a request that was allowed would be refused, 0 if

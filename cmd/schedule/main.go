@@ -2,7 +2,8 @@
 // applications in a SQLite file and shows them on a page.
 //
 // It trusts the X-Client-Id header of the gateway, unless it verifies the gateway's signed
-// assertions. Therefore it listens on a loopback address by default. Its settings are environment variables; schedule --help lists them.
+// assertions. Therefore it listens on a loopback address by default. Its settings are
+// environment variables; schedule --help lists them.
 package main
 
 import (

@@ -24,13 +24,13 @@ table_shapes() {
   start_upload
   [[ -z "$profile" ]] || build_profiled
   begin_table shapes
-  [[ -z "$busy" ]] || client hog "$dir/bin/hog" -duration 1h
+  [[ -z "$busy" ]] || client cachewriter "$dir/bin/cachewriter" -duration 1h
   for ((round = 1; round <= rounds; round++)); do
     for shape in "${shapes[@]}"; do
       for gateway in "${SHAPE_GATEWAYS[@]}"; do measure_shape "$shape" "$gateway"; done
     done
   done
-  [[ -z "$busy" ]] || stop hog
+  [[ -z "$busy" ]] || stop cachewriter
   stop upload
   for gateway in "${SHAPE_GATEWAYS[@]}"; do
     [[ $gateway != nginx ]] || continue
@@ -45,7 +45,7 @@ table_shapes() {
   print_table 'The same: memory, use of the cores, and context switches per request:' "${details[@]}"
 }
 
-# choose_gateways leaves out what --only leaves out, and HAProxy if it is not installed.
+# choose_gateways keeps the gateways that --only selects, without HAProxy if it is not installed.
 choose_gateways() {
   local gateway chosen=()
   for gateway in "${SHAPE_GATEWAYS[@]}"; do

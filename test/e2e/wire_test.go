@@ -87,7 +87,7 @@ func TestChunkedBodyIsReframed(t *testing.T) {
 	}
 	found := g.Upstream.Take()
 	if !strings.HasSuffix(found, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n") {
-		t.Errorf("want the body framed anew, found %q", found)
+		t.Errorf("want the body in new chunks, found %q", found)
 	}
 	if strings.Contains(found, "admin") || strings.Contains(found, "Trailer") {
 		t.Errorf("want no trailer at the upstream, found %q", found)

@@ -19,7 +19,7 @@ import (
 // keeps a failure from hanging; no test measures time with it.
 const Timeout = time.Minute
 
-// PollInterval is the time between two checks of a condition that cannot be waited for.
+// PollInterval is the time between two checks of a condition for which no event exists.
 const PollInterval = 5 * time.Millisecond
 
 // Root is the root of the repository, from the folder of every package below test.
@@ -70,7 +70,7 @@ func Main(m *testing.M) int {
 func RaceDetector() bool { return os.Getenv("TEST_RACE") == "true" }
 
 // BinaryPath returns the path of the program cmd/NAME. The first call for a name builds it,
-// with the flags of the Dockerfile unless [RaceDetector] asks for other ones.
+// with the flags of the Dockerfile, or with the race detector if [RaceDetector] is true.
 func BinaryPath(t testing.TB, name string) string {
 	t.Helper()
 	SkipIfShort(t)
@@ -105,10 +105,10 @@ func (s *session) binary(name string) (string, error) {
 	return path, nil
 }
 
-// build copies a compiled program to path. It calls go run with cp in the place of the
-// program, because the build cache keeps the linked program for go run but not for go build:
-// the packages below test link it once. Without the race detector the flags are those of the
-// shipped program, so that scripts/check.sh and the tests compile each package once.
+// build copies a compiled program to path. It calls go run with cp in place of the program,
+// because the build cache keeps the linked program for go run but not for go build, so that
+// all packages below test together link it once. Without the race detector the flags are
+// those of the Dockerfile, so that scripts/check.sh and the tests compile each package once.
 func build(path, source string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -125,8 +125,9 @@ func build(path, source string) error {
 	return nil
 }
 
-// readSources opens every source file of the programs. The go command takes note of the
-// files that a test opens, and does not reuse the result of the test when one has changed.
+// readSources calls os.Stat for every source file of the programs. The go command records
+// the files that a test accesses, and does not reuse the cached result of the test when one
+// has changed.
 func readSources() error {
 	for _, name := range []string{"go.mod", "go.sum"} {
 		if _, err := os.Stat(filepath.Join(Root, name)); err != nil {

@@ -33,8 +33,8 @@ type Gateway struct {
 type AuthzAddrs struct{ HTTP, GRPC string }
 
 // GatewayEnv returns the settings of a gateway that allows every request of a client. The
-// guard against floods is off, because most tests send more bad requests than it lets pass
-// without delay.
+// failure limit is off, because most tests send more bad requests than it allows without
+// delay.
 func GatewayEnv(publicKey string, u *Upstream) Env {
 	return Env{
 		"LISTEN_ADDR":       "127.0.0.1:0",

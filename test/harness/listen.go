@@ -35,8 +35,8 @@ func (p *Process) WaitListening(t *testing.T) Listening {
 }
 
 // ProxyAddress is the IP address on which proxies listen. No other listener of any test
-// uses it, also not of a package that runs at the same time, so that no other process takes
-// a port between its choice and its use.
+// uses it, including tests of packages that run at the same time, so that no other process
+// can take a port between its choice and its use.
 var ProxyAddress = processAddress(3)
 
 // processAddress returns a loopback address of this test process. Other systems than Linux
@@ -52,7 +52,8 @@ func processAddress(last byte) string {
 // given holds the addresses that FreeAddress has returned.
 var given sync.Map
 
-// FreeAddress returns an address on which no process listens. It returns no address twice.
+// FreeAddress returns an address on which no process listens, and never the same address
+// again.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -68,7 +69,8 @@ func FreeAddress(t *testing.T) string {
 	}
 }
 
-// WaitForListener dials until the process listens. The proxies do not announce it.
+// WaitForListener dials until the process listens. It is for proxies, which do not log that
+// they listen.
 func (p *Process) WaitForListener(t *testing.T, addr string) {
 	t.Helper()
 	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline); {

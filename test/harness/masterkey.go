@@ -18,7 +18,7 @@ import (
 
 // MasterKey is a master key with the folder in which openssl keeps its files.
 type MasterKey struct {
-	mu sync.Mutex // openssl ca keeps one book, and issue one set of files
+	mu sync.Mutex // held by Issue, because all calls share the database of openssl ca and other files
 
 	Dir               string
 	KeyFile, CertFile string // files
@@ -73,9 +73,9 @@ func (m *MasterKey) newKey(t *testing.T, file, algorithm string) crypto.Signer {
 // sitepoint.sh makes it, valid for ten days.
 type CertificateOptions struct {
 	Subject    string // as openssl's -subj
-	Extensions string // instead of the usual ones
+	Extensions string // ClientExtensions by default
 	Key        string // algorithm of the client's key, p256 by default
-	Digest     string // sha256 by default, where the master key needs one
+	Digest     string // openssl's default for the master key, if empty
 	NotBefore  time.Time
 	NotAfter   time.Time
 }

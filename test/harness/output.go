@@ -66,7 +66,8 @@ func (o *output) WaitLine(match func(line string) bool) (string, error) {
 	return o.WaitLineSince(0, match)
 }
 
-// WaitLineSince waits for the first whole line after the first bytes that match accepts.
+// WaitLineSince waits for the first whole line that match accepts, after the number of bytes
+// in seen.
 func (o *output) WaitLineSince(seen int, match func(line string) bool) (string, error) {
 	deadline := time.After(Timeout)
 	for {

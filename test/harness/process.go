@@ -24,12 +24,13 @@ type Process struct {
 // by SIGTERM and must exit with 0. A failed test prints its output.
 func Start(t *testing.T, name string, env Env, args ...string) *Process {
 	t.Helper()
-	// Not the test's context: it would kill before the clean end.
+	// The command does not use the test's context, which would kill the process before
+	// cleanUp can stop it.
 	return StartCommand(t, name, env, exec.Command(BinaryPath(t, name), args...))
 }
 
-// StartCommand starts a prepared command with the rules of [Start]. A test that sets the
-// Stderr of the command may copy it to that of the process, and then closes the latter.
+// StartCommand starts a prepared command with the rules of [Start]. A test that sets
+// command.Stderr may copy its output to the Stderr of the Process, and must then close that.
 func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, Command: command, Stdout: newOutput(), Stderr: newOutput(), Exited: make(chan struct{})}
@@ -91,7 +92,7 @@ func (p *Process) WantExit(t *testing.T, code int) {
 	select {
 	case <-p.Exited:
 	case <-time.After(Timeout):
-		t.Errorf("%s: want an end, found none", p.name)
+		t.Errorf("%s: want the process to end in time, found it running", p.name)
 		_ = p.Command.Process.Kill()
 		<-p.Exited
 	}

@@ -15,7 +15,7 @@ type Request struct {
 	Method, Target string
 	Host           string   // app.example by default
 	Header         []string // "Name: value"
-	Body           string   // with a Content-Length, unless the header frames it
+	Body           string   // sent with Content-Length, unless Header has one or a Transfer-Encoding
 }
 
 // Get returns a GET request with the certificate in X-SSL-Auth.

@@ -39,9 +39,9 @@ func (a Response) Problem(t *testing.T) Problem {
 	return p
 }
 
-// HeaderValues returns the values of all fields whose name some service could take for the
-// given one: case is ignored, and so is the difference between all characters that are no
-// letter or digit.
+// HeaderValues returns the values of all fields whose name a service could treat as equal to
+// the given name: letter case is ignored, and all characters except letters and digits are
+// equal.
 func HeaderValues(head []string, name string) []string {
 	var values []string
 	for _, line := range head[1:] {
@@ -52,7 +52,7 @@ func HeaderValues(head []string, name string) []string {
 	return values
 }
 
-// foldName maps all spellings of a field name to one.
+// foldName returns the common form of all spellings of a field name.
 func foldName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {

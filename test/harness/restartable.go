@@ -20,7 +20,7 @@ type RestartableService struct {
 	Broken    atomic.Bool  // reads a request and closes the connection without a response
 	Unhealthy atomic.Bool  // responds to health checks with 503
 	Arrived   chan struct{}
-	held      chan struct{} // requests for /held wait for it to be closed
+	held      chan struct{} // requests for /held wait until it is closed
 
 	Mu       sync.Mutex
 	Requests []*http.Request // without their bodies
@@ -29,8 +29,8 @@ type RestartableService struct {
 	serving  sync.WaitGroup
 }
 
-// NewRestartableService starts a service on an IP address of its own. No other listener of
-// the tests uses that address, so the port stays free while the service is stopped.
+// NewRestartableService starts a service on its own IP address. No other listener of the
+// tests uses that address, so the port stays free while the service is stopped.
 func NewRestartableService(t *testing.T) *RestartableService {
 	t.Helper()
 	s := &RestartableService{Addr: net.JoinHostPort(processAddress(2), "0"), Arrived: make(chan struct{}, 1000), held: make(chan struct{})}

@@ -63,8 +63,8 @@ func KeepSecret(text string) { shared.secrets.keep(text) }
 // tests have run.
 func RecordOutput(process, output string) { shared.secrets.recordOutput(process, output) }
 
-// boundary is the public first line of a certificate, which Python quotes for a file that
-// has none.
+// boundary is the first line of a PEM certificate. It is not secret: Python prints it in the
+// error for a file without a certificate.
 const boundary = "-----BEGIN CERTIFICATE-----"
 
 // leaks returns the processes whose output contains a part of a secret, with the text

@@ -19,9 +19,9 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 )
 
-// SignatureOptions describe an HTTP message signature. The harness builds it by hand after
-// RFC 9421, sections 2.3, 2.5 and 3.1, to be independent of the gateway's own signer. The
-// zero value signs with defaults.
+// SignatureOptions describe an HTTP message signature. The harness implements RFC 9421,
+// sections 2.3, 2.5 and 3.1, itself, to be independent of the gateway's signer. The zero
+// value selects the defaults.
 type SignatureOptions struct {
 	Header     string   // of the certificate: X-SSL-Auth
 	Authority  string   // app.example
@@ -30,7 +30,7 @@ type SignatureOptions struct {
 	Lifetime   time.Duration
 	Nonce      string
 	KeyID      string
-	Parameters string // in place of all of them
+	Parameters string // replaces all parameters
 	Digest     string // the value of Content-Digest
 	LegacyRSA  bool
 }

@@ -65,7 +65,7 @@ func (g *Gateway) WantProblem(t *testing.T, a Response, reason refusal.Reason) {
 		t.Errorf("status %d: want a challenge with 401 and only then, found %q", a.Status, challenge)
 	}
 	if found := a.Header.Values("Cache-Control"); !slices.Equal(found, []string{"no-store"}) {
-		t.Errorf("want a refusal that no cache keeps, found Cache-Control %q", found)
+		t.Errorf("want a refusal with Cache-Control no-store, found %q", found)
 	}
 	line := g.AuditLineOf(t, p.RequestID)
 	if line.Reason != string(reason) || line.Status != a.Status || line.Decision == "allowed" || line.Detail == "" {

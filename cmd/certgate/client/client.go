@@ -59,17 +59,17 @@ func Parse(certPEM, keyPEM []byte) (*Credential, error) { return signing.Parse(c
 // shares with the operator proves nothing.
 func New(pair tls.Certificate) (*Credential, error) { return signing.New(pair) }
 
-// These errors can be told apart with [errors.Is]. When [Transport.RoundTrip]
-// returns one of them, it has sent nothing.
+// Use [errors.Is] to distinguish these errors. If [Transport.RoundTrip] returns one of
+// them, it has not sent the request.
 var (
-	// ErrOrigin: the request, which may be a redirect, does not go to
+	// ErrOrigin means that the request, which may be a redirect, does not go to
 	// [Transport.Origin].
 	ErrOrigin = signing.ErrOrigin
-	// ErrBodyTooLarge: the body is longer than [Transport.MaxBodyBytes].
+	// ErrBodyTooLarge means that the body is longer than [Transport.MaxBodyBytes].
 	ErrBodyTooLarge = signing.ErrBodyTooLarge
-	// ErrNoCredential: the transport has no credential, or the zero value.
+	// ErrNoCredential means that the transport has no credential, or the zero value.
 	ErrNoCredential = signing.ErrNoCredential
-	// ErrUnsigned: a signature cannot cover the request, for example because its
+	// ErrUnsigned means that a signature cannot cover the request, for example because its
 	// path contains bytes outside of ASCII, or the key failed to sign.
 	ErrUnsigned = signing.ErrUnsigned
 )
@@ -90,7 +90,7 @@ var (
 //
 //   - Base may repeat a request with the same signature. [http.Transport] does so
 //     when it finds that an idle connection was closed. If the gateway had accepted
-//     the first one, it answers the second with 401 proof_replayed.
+//     the first one, it refuses the second with 401 proof_replayed.
 //   - After a 401 proof_replayed, Transport signs a GET, HEAD or OPTIONS request
 //     again and sends it once more. For other methods the caller gets this
 //     response: the gateway had accepted the request before.
@@ -119,9 +119,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return (*signing.Transport)(t).RoundTrip(r)
 }
 
-// Sign returns a signed copy of the request, for a program that sends it in
-// another way than by RoundTrip. It reads and closes the body of r; the copy has a
-// body of its own. The gateway accepts the signature once and within one minute.
+// Sign returns a signed copy of the request, for a program that does not send it with
+// RoundTrip. It reads and closes the body of r; the copy has its own body. The gateway
+// accepts the signature once and within one minute.
 //
 // The error is an [ErrOrigin], [ErrBodyTooLarge], [ErrNoCredential] or
 // [ErrUnsigned], or the error of reading the body.

@@ -29,7 +29,7 @@ const (
 	maxMaxAge     = time.Hour
 )
 
-// fetched is a [keySource] with the keys of an URL. It fetches the JWK set when a request
+// fetched is a [keySource] with the keys of a URL. It fetches the JWK set when a request
 // needs it: for an unknown id, and when the set is older than its maximum age. Until the
 // set has twice that age, requests with a known id do not wait for the fetch. A set that
 // could not be fetched or is invalid does not replace the last good one.
@@ -43,8 +43,8 @@ type fetched struct {
 	current keySet // nil before the first successful fetch
 	since   time.Time
 	maxAge  time.Duration
-	last    time.Time     // the begin of the last fetch
-	running chan struct{} // closed at the end of the fetch that runs; nil if none does
+	last    time.Time     // the start of the last fetch
+	running chan struct{} // closed at the end of the running fetch; nil without one
 }
 
 func newFetched(o Options) (*fetched, error) {
@@ -66,7 +66,7 @@ func (f *fetched) find(ctx context.Context, id string) (key, error) {
 	if wait := f.prepare(id); wait != nil {
 		select {
 		case <-wait:
-		case <-ctx.Done(): // the client has gone
+		case <-ctx.Done(): // the client has closed the connection
 		}
 	}
 	f.mu.Lock()
@@ -98,7 +98,7 @@ func (f *fetched) prepare(id string) <-chan struct{} {
 	return f.running
 }
 
-// refresh fetches the set and ends the fetch that runs.
+// refresh fetches the set and ends the running fetch.
 func (f *fetched) refresh(now time.Time) {
 	keys, maxAge, err := f.fetch()
 	if err != nil {

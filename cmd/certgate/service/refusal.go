@@ -56,5 +56,5 @@ func writeRefusal(w http.ResponseWriter, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, `{"type":"urn:certgate:`+kind+`","title":"`+title+`","status":`+strconv.Itoa(status)+"}\n") // the client may have gone
+	_, _ = io.WriteString(w, `{"type":"urn:certgate:`+kind+`","title":"`+title+`","status":`+strconv.Itoa(status)+"}\n") // the client may have closed the connection
 }

@@ -33,8 +33,8 @@ type Options struct {
 	// requests arrive. The scheme is https, or http in a network that is trusted: a party
 	// that can change the response can sign assertions.
 	KeySetURL string
-	// KeySet is the JWK set itself, for tests and for services without a way to the gateway.
-	// It never changes.
+	// KeySet is the JWK set itself, for tests and for services that cannot connect to the
+	// gateway. It never changes.
 	KeySet []byte
 	// Issuer and Audience are the gateway's ASSERTION_ISSUER and ASSERTION_AUDIENCE.
 	Issuer, Audience string
@@ -106,7 +106,7 @@ type Identity struct {
 	Rule string
 	// Certificate is the SHA-256 of the client's certificate.
 	Certificate [sha256.Size]byte
-	// KeyID is the id of the anchor that vouches for the certificate.
+	// KeyID is the id of the anchor with which the gateway verified the certificate.
 	KeyID string
 }
 

@@ -172,7 +172,8 @@ func (g *Gate) Decide(r Request) (d Decision) {
 
 // Admit runs the checks that identify the client, and the deny list. It checks no rule and
 // takes no token. The gateway uses it for requests that it serves itself. They are not compared
-// with the next rules. The Grant is never valid, so the request cannot be forwarded. Refusal is nil if the client is verified and not denied.
+// with the next rules. The Grant is never valid, so the request cannot be forwarded. Refusal is
+// nil if the client is verified and not denied.
 func (g *Gate) Admit(r Request) (d Decision) {
 	d.Auth = cmp.Or(r.Auth, Bearer)
 	err := g.identify(&r, &d)

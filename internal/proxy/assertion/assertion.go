@@ -1,8 +1,8 @@
-// Package assertion signs what the gateway tells the service about a granted request.
+// Package assertion signs statements about granted requests for the service.
 //
-// An assertion is a JSON Web Token in the field X-Client-Assertion. A service that
-// verifies it does not depend on the network to know that the gateway sent the request.
-// README.md specifies the format.
+// An assertion is a JSON Web Token in the field X-Client-Assertion. It proves to a service
+// that verifies it that the gateway granted the request, even if other programs can connect
+// to the service. README.md specifies the format.
 //
 // [ParseKeys] reads the private keys, [New] makes a [Signer], and [Signer.Assert] returns
 // the assertion about one request. An assertion can only be made about a valid grant.

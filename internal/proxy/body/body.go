@@ -30,12 +30,12 @@ type Options struct {
 }
 
 // Body is the body of one client request. When the client sends more bytes than are
-// allowed, reading ends in an error and not in an end, so an upstream never receives a
+// allowed, reading ends with an error other than io.EOF, so an upstream never receives a
 // truncated request that looks complete.
 //
-// Package http1/client reads a Body, and net/http's transport an [Attempt], in a goroutine that
-// can outlive the handler. The other methods belong to the handler's goroutine. They may be called while
-// that goroutine reads, and wait for a Read in progress only where they say so.
+// Package http1/client reads a Body, and net/http's transport an [Attempt], in a goroutine
+// that can outlive the handler. The handler's goroutine calls the other methods. It may call
+// them during a Read; those that wait for the end of the Read say so.
 type Body struct {
 	options *Options
 	w       http.ResponseWriter
@@ -46,7 +46,7 @@ type Body struct {
 	buffered bool  // all of it is in memory
 	held     held
 	refused  *refusal.Error // by Hold; the body cannot be held
-	lost     bool           // a part of it was read and is gone
+	lost     bool           // a part of it was read and discarded
 
 	read   atomic.Int64 // bytes from source
 	closed atomic.Bool
@@ -100,7 +100,7 @@ func (b *Body) receive(p []byte) (int, error) {
 	if err := b.ended(); err != nil {
 		return 0, err
 	}
-	// One byte over the limit tells a body that is too long from one that fits exactly.
+	// One byte over the limit distinguishes a body that is too long from one that fits exactly.
 	if most := b.options.MaxBytes - b.read.Load() + 1; int64(len(p)) > most {
 		p = p[:most]
 	}

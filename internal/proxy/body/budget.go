@@ -22,9 +22,9 @@ func DefaultBudget() int64 {
 }
 
 // Budget bounds the memory of all held bodies together. A client may hold as many bytes as
-// are free: a single client gets half of the budget, n clients get n parts of n+1, and some
-// memory always remains for another client. It is safe for concurrent use; [NewBudget]
-// makes one.
+// are free: a single client gets half of the budget, n clients together get n/(n+1) of it,
+// and some memory always remains for another client. It is safe for concurrent use;
+// [NewBudget] makes one.
 type Budget struct {
 	mu       sync.Mutex
 	limit    int64

@@ -55,21 +55,21 @@ func (b *Body) ClientFault() *refusal.Error {
 	gone := b.r.Context().Err() != nil
 	if gone {
 		// A Read that fails, for example at its deadline, cancels the request's context
-		// before it returns. Wait for it to learn the reason.
+		// before it returns. After the Read, the reason is known.
 		b.waitForRead()
 	}
 	var timeout net.Error
 	switch fault := b.fault(); {
 	case errors.Is(fault, errTooLarge):
-		return refusal.New(refusal.BodyTooLarge, "the body ran over %d bytes", b.options.MaxBytes)
+		return refusal.New(refusal.BodyTooLarge, "the body is longer than %d bytes", b.options.MaxBytes)
 	case errors.As(fault, &timeout) && timeout.Timeout():
 		return refusal.New(refusal.RequestTimeout, "the request body stalled: %v", fault)
 	case fault != nil && !isDisconnect(fault):
 		return refusal.New(refusal.RequestMalformed, "the request body: %v", fault)
 	case fault != nil:
-		return refusal.New(refusal.ClientClosed, "the request body broke off: %v", fault)
+		return refusal.New(refusal.ClientClosed, "the request body is incomplete: %v", fault)
 	case gone:
-		return refusal.New(refusal.ClientClosed, "the client went away")
+		return refusal.New(refusal.ClientClosed, "the client closed the connection")
 	default:
 		return nil
 	}

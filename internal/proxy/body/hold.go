@@ -78,7 +78,7 @@ func (b *Body) fill() error {
 }
 
 // grow doubles the buffer, up to the declared length or one byte over the limit. The extra
-// byte tells a body that is too long from one that fits exactly.
+// byte distinguishes a body that is too long from one that fits exactly.
 func (b *Body) grow() *refusal.Error {
 	h := &b.held
 	old, limit := int64(cap(h.content)), min(b.options.MaxBytes, MaxHeldBytes)+1

@@ -68,8 +68,8 @@ func (c *Conn) explain(err error) error {
 	}
 }
 
-// explainHandshake adds what the operator has to compare with the settings to the error of
-// a handshake.
+// explainHandshake adds to the error of a handshake the names and issuers that the operator
+// has to compare with the settings.
 func explainHandshake(err error, serverName string) error {
 	if wrong, ok := errors.AsType[x509.HostnameError](err); ok {
 		return fmt.Errorf("want a certificate for %q, found one for %s", serverName, names(wrong.Certificate))

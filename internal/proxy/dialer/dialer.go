@@ -20,14 +20,16 @@ import (
 // maxTimeout is the maximum time for connecting, TLS handshake included.
 const maxTimeout = 10 * time.Second
 
-// Security is how the gateway and an https upstream authenticate each other. The zero value
-// trusts the CAs of the system and has no client certificate.
+// Security contains the certificates with which the gateway and an https upstream
+// authenticate each other. The zero value trusts the CAs of the system and has no client
+// certificate.
 type Security struct {
-	// Roots verify the upstream's certificate. If it is nil, the CAs of the system do.
+	// Roots are the CAs that may issue the upstream's certificate. If it is nil, the CAs of
+	// the system are used.
 	Roots *x509.CertPool
 	// Certificate is the client certificate with its private key, or nil. It is sent to an
-	// upstream that requests one, whatever issuers the upstream asks for, so that a refusal
-	// comes from the upstream and has a reason.
+	// upstream that requests one, regardless of the issuers that the upstream lists, so that
+	// the upstream refuses a wrong certificate with a reason.
 	Certificate *tls.Certificate
 	// ServerName is the name that the upstream's certificate must have and that is sent as
 	// SNI. If it is empty, the host of the address is used.

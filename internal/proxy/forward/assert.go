@@ -28,8 +28,8 @@ func contentOf(out *outboundRequest) assertion.Content {
 	return assertion.Content{Bytes: content, Complete: complete}
 }
 
-// holdBound holds a small body that is not buffered, if the assertion contains its digest.
-// So the digest does not depend on the HTTP client that sends the request.
+// holdBound holds a small body that is not buffered, if assertions contain the digest of the
+// body. Both HTTP clients then send the same assertion.
 func (f *Forwarder) holdBound(out *outboundRequest) error {
 	if n := out.body.Length(); n <= 0 || n > client.MaxBuffered || !f.signer().Binds() {
 		return nil

@@ -42,8 +42,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // awaitResponse waits, after a write has failed, until the transport has delivered the
 // response or reading has ended. An upstream may respond and close without reading the whole
-// body, and the transport drops a response that it has not delivered when it learns that the
-// write failed.
+// body, and after a failed write the transport drops a response that it has not delivered.
 func (c *conn) awaitResponse() {
 	eventually(func() bool { return c.reusable.Load() || c.failed.Load() || c.closed.Load() })
 }

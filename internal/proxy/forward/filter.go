@@ -32,7 +32,7 @@ func NewFilter(credentials []string) Filter {
 	return f
 }
 
-// skipped are the fields that are not forwarded for a reason that lies in the request.
+// skipped are the fields that are not forwarded because of the content of one request.
 type skipped struct {
 	listed         headers.Options // names in the client's Connection fields
 	signaturesRead bool            // the gateway has evaluated the signature fields

@@ -16,7 +16,7 @@ const bufferSize = 32 << 10
 
 // writeResponse copies the upstream's response to w, without the fields that its Connection
 // fields list, and with Vary and the request id. After an error the caller must abort the
-// connection, or the client would take a part of the response for the whole. The error is a
+// connection, so that the client detects that the response is incomplete. The error is a
 // *refusal.Error when the client stopped reading.
 func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, out *outboundRequest) (int64, error) {
 	metadata := out.metadata
@@ -84,7 +84,7 @@ func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response, reques
 func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response, request *body.Body) (written int64, err error) {
 	streaming := res.Length < 0
 	if streaming || !request.Complete() {
-		_ = http.NewResponseController(w).Flush() // Write finds out if the client has gone
+		_ = http.NewResponseController(w).Flush() // Write returns an error if the client has closed the connection
 	}
 	pooled, ok := f.buffers.Get().(*[bufferSize]byte)
 	if !ok { // the pool is empty
@@ -101,7 +101,7 @@ func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response, request
 		case readErr == io.EOF:
 			return written, nil
 		case readErr != nil:
-			return written, fmt.Errorf("the response broke off: %w", readErr)
+			return written, fmt.Errorf("the response is incomplete: %w", readErr)
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// socket is a TCP or Unix connection to the upstream, below TLS if the upstream has TLS. It knows
-// whether all bytes that arrived have been read and processed: see [socket.quiescent].
+// socket is a TCP or Unix connection to the upstream, below TLS if the upstream has TLS. It
+// records whether all bytes that arrived have been read and processed: see
+// [socket.quiescent].
 type socket struct {
 	net.Conn
 

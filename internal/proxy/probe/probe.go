@@ -1,5 +1,5 @@
 // Package probe connects to each address of the upstream, as the gateway does, and reports
-// what is wrong.
+// the problems that it finds.
 package probe
 
 import (
@@ -44,7 +44,7 @@ type Result struct {
 	TLS      string    // the version, such as "TLS 1.3", or empty
 	NotAfter time.Time // when the upstream's certificate expires; zero without TLS
 	Status   int       // of the response, or 0
-	Err      error     // what is wrong, or nil
+	Err      error     // the problem, or nil
 }
 
 // Run sends a request GET to each address, over a new connection and without an identity. The
@@ -80,7 +80,7 @@ func probe(ctx context.Context, o Options, u *url.URL) (r Result) {
 	return r
 }
 
-// request sends one request and returns its status, and what is wrong with the response.
+// request sends one request. It returns the status, and an error for a problem of the response.
 func request(ctx context.Context, transport *http.Transport, u *url.URL, healthPath string) (status int, err error) {
 	scheme, host := upstream.Origin(u)
 	path := healthPath
@@ -111,8 +111,9 @@ func request(ctx context.Context, transport *http.Transport, u *url.URL, healthP
 	return res.StatusCode, nil
 }
 
-// knownProblem returns what a web server reports in the body of a response with status 400,
-// or "". nginx completes the handshake with a client whose certificate it refuses.
+// knownProblem returns the problem that the body of a response with status 400 describes, or
+// "". nginx completes the handshake with a client whose certificate it refuses, and responds
+// with 400.
 func knownProblem(body string) string {
 	const usesTLS = "the service uses TLS, want https:// in UPSTREAM_URL"
 	for _, known := range []struct{ phrase, problem string }{

@@ -133,7 +133,7 @@ func (v *Reservation) record(update func() bool, err error) {
 	}
 }
 
-// Release gives up the place and the address. Further calls do nothing.
+// Release returns the place and the address to the pool. Further calls do nothing.
 func (v *Reservation) Release() {
 	if v.pool == nil {
 		return
@@ -147,8 +147,8 @@ func (v *Reservation) Release() {
 	v.pool = nil
 }
 
-// releaseAddress gives up the address. After a probe without a result, the next request may
-// probe the address. The caller holds the pool's mu.
+// releaseAddress returns the address to the pool. After a probe without a result, the next
+// request may probe the address. The caller holds the pool's mu.
 func (v *Reservation) releaseAddress() {
 	a := v.pool.addresses[v.index]
 	a.load--

@@ -10,14 +10,15 @@ const (
 	// activeFor is how long a client counts as active after its last request. Refused
 	// requests count.
 	activeFor = 10 * time.Second
-	// reserve is the fraction of the places that a client with more than half of them
-	// leaves free, rounded down, so that the next client finds a place at once.
+	// reserve is the divisor for the number of places that a client with more than half
+	// of them leaves free: one eighth, rounded down. The next client therefore gets a
+	// place at once.
 	reserve = 8
 )
 
-// shares counts the places of each client and bounds them. A client may hold half of the
-// places, rounded up. It may hold more while no other client is active, as long as one
-// eighth of the places (see reserve) stays free.
+// shares counts and bounds the places of each client. A client may hold half of the places,
+// rounded up. It may hold more while no other client is active, as long as one eighth of the
+// places (see reserve) stays free.
 //
 // A place is never taken back: a client that holds more than half when another client
 // becomes active keeps its requests, and gets no further place until it holds less.

@@ -34,8 +34,8 @@ const maxHeaders = 100
 // always present.
 type Response struct {
 	Version int `json:"certgate_echo"`
-	// Client is the client that the certificate identifies. Auth is the method by which
-	// the client proved possession of it: bearer, mtls.
+	// Client is the client that the certificate identifies. Auth is how the client proved
+	// possession of the certificate's key: bearer or mtls. Signatures are not verified.
 	Client string `json:"client"`
 	Auth   string `json:"auth"`
 	// Method, Protocol and Target are the parts of the request line.

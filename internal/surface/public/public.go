@@ -90,8 +90,8 @@ func newEngine(o Options) *gin.Engine {
 		x.begin(s, c)
 		x.refuse(refusal.New(refusal.MethodNotAllowed, "only GET and HEAD"))
 	})
-	// The gated handler is no wildcard route: with a wildcard, a route registered
-	// beside it would bypass the gate.
+	// The gated handler is not a wildcard route: a route that is registered beside a
+	// wildcard would bypass the gate.
 	e.NoRoute(s.gated)
 	return e
 }

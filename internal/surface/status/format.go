@@ -57,7 +57,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
 
-// count returns a number with thin separators for thousands.
+// count returns a number with a comma before each group of three digits.
 func count[T int | int64 | uint64](n T) string {
 	digits := strconv.FormatInt(int64(n), 10)
 	var b strings.Builder

@@ -112,7 +112,7 @@ func (v *view) selectClients() {
 	}
 }
 
-// clientTable is one table of clients. The height of a full one is known to the style.
+// clientTable is one table of clients. The style sheet sets the height of a full table.
 type clientTable struct {
 	Rows template.HTML
 	Full bool

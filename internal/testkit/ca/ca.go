@@ -32,7 +32,7 @@ func Current(template *x509.Certificate) {
 	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.AddDate(0, 0, 1)
 }
 
-// Named makes a certificate that of the client with this name.
+// Named sets the subject of a certificate to that of the client with this name.
 func Named(client string) Change {
 	return func(template *x509.Certificate) {
 		template.Subject.OrganizationalUnit, template.Subject.CommonName = []string{client}, client

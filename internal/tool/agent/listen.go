@@ -100,8 +100,8 @@ func isAddressOfMachine(addr netip.Addr) bool {
 	})
 }
 
-// listenUnix creates a socket with [socketMode], to which at no moment another user can
-// connect.
+// listenUnix creates a socket with [socketMode]. Other users cannot connect at any time,
+// also not between the creation of the socket and a change of its mode.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err

@@ -79,8 +79,8 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveHealth reports whether requests can be signed. It does not ask the gateway,
-// which has a health check of its own.
+// serveHealth reports whether requests can be signed. It does not check the gateway, which
+// has its own health check.
 func (a *Agent) serveHealth(w http.ResponseWriter, v validity) {
 	if refused := v.refusal(); refused != nil {
 		refused.write(w)

@@ -201,7 +201,7 @@ func TestTargets(t *testing.T) {
 		{"decoded and encoded again", onURL(func(u *url.URL) { u.RawPath = "" }), []doctor.Finding{note("path and query", "another encoding of the same path, which makes no difference for access rules: /%41"),
 			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
 		{"query lost", onURL(func(u *url.URL) { u.RawQuery = "" }), []doctor.Finding{problem("path and query", "?q=a%20b+c%2Fd&q=&Q=1 does not arrive unchanged: the query is removed")}},
-		{"query written anew", onURL(func(u *url.URL) { u.RawQuery = u.Query().Encode() }), []doctor.Finding{problem("path and query", "the query is parsed and serialized again")}},
+		{"query serialized again", onURL(func(u *url.URL) { u.RawQuery = u.Query().Encode() }), []doctor.Finding{problem("path and query", "the query is parsed and serialized again")}},
 		{"no slash at the end", onURL(func(u *url.URL) { u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), "" }), []doctor.Finding{problem("path and query", "the slash at the end is removed"),
 			problem("path normalization", "before it forwards them: /a%2Fb arrive")}},
 		{"spaces to plus", onURL(func(u *url.URL) {

@@ -138,7 +138,7 @@ func (a *Authority) CertificatePEM() []byte {
 }
 
 // PrivateKeyPEM returns the master key in the form of [EncodeKey], which is not
-// encrypted. Everyone who has it can issue certificates for every client.
+// encrypted. The holder of the key can issue certificates for every client.
 func (a *Authority) PrivateKeyPEM() ([]byte, error) {
 	if !a.ready() {
 		return nil, errNoAuthority
@@ -180,10 +180,10 @@ type Request struct {
 	Now time.Time
 }
 
-// Issue issues a client certificate. OU and CN are the client's name; with another source
-// than OU, only that part of the certificate is. NotBefore is one
-// minute before Now, because clocks differ, and the serial is a random positive number
-// of up to 128 bits (RFC 5280 section 4.1.2.2). The extensions are basicConstraints
+// Issue issues a client certificate. With the source OU, both OU and CN are the client's
+// name. With another source, only the part of the certificate that the source selects is.
+// NotBefore is one minute before Now, because clocks differ, and the serial is a random
+// positive number of up to 128 bits (RFC 5280 section 4.1.2.2). The extensions are basicConstraints
 // without CA and keyUsage digitalSignature (both critical), extendedKeyUsage clientAuth
 // (section 4.2.1.12) and the authority key identifier (section 4.2.1.1).
 //

@@ -101,7 +101,8 @@ func (t *Transport) signAndSend(r *http.Request, body []byte) (*http.Response, e
 }
 
 // Sign returns a signed copy of the request, for a program that does not send it with
-// RoundTrip. It reads and closes the body of r; the copy has its own body. The gateway accepts the signature once and within one minute.
+// RoundTrip. It reads and closes the body of r; the copy has its own body. The gateway
+// accepts the signature once and within one minute.
 //
 // The error is an [ErrOrigin], [ErrBodyTooLarge], [ErrNoCredential] or
 // [ErrUnsigned], or the error of reading the body.

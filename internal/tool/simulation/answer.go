@@ -16,9 +16,9 @@ type Answer struct {
 	Detail string `json:"detail"`
 }
 
-// Again decides about a recorded request. If the recorded refusal does not depend on rules, such
-// as one for an expired certificate, the answer is that for an accepted certificate.
-func (r Rules) Again(e *Entry) Answer {
+// DecideEntry decides about a recorded request. If the recorded refusal does not depend on
+// rules, such as one for an expired certificate, the answer assumes an accepted certificate.
+func (r Rules) DecideEntry(e *Entry) Answer {
 	found, target := r.decide(e)
 	switch found.kind {
 	case allowed:

@@ -22,7 +22,7 @@ type kind int
 
 const (
 	unknown   kind = iota // the line does not contain enough
-	undecided             // the rules were not asked
+	undecided             // the rules were not evaluated
 	allowed
 	refused
 )
@@ -43,8 +43,8 @@ const (
 	bySerial   = string(refusal.CertificateRevoked) + ": serial on the deny list"
 )
 
-// recorded returns the decision that the gateway made by its rules. A request that a rule
-// allowed counts as allowed, also if a rate or another limit refused it later.
+// recorded returns the decision of the gateway's rules. A request that a rule allowed counts
+// as allowed, even if a rate or another limit refused it later.
 func recorded(e *Entry) outcome {
 	reason := refusal.Reason(e.Reason)
 	switch {

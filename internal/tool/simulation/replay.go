@@ -19,7 +19,7 @@ const (
 // Others stands for the clients and routes that a report does not list.
 const Others = "(others)"
 
-// Replay decides recorded requests anew with other rules, and counts the differences. It
+// Replay decides recorded requests again with other rules, and counts the differences. It
 // needs bounded memory. It is not safe for concurrent use.
 type Replay struct {
 	rules  Rules

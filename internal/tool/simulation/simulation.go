@@ -2,8 +2,8 @@
 // serving them.
 //
 // [Rules.Decide] decides about a request that is described by the name of its client. [Replay]
-// decides recorded requests anew and counts the differences. [Rules.Run] compares the decisions
-// with those that an operator expects.
+// decides recorded requests again and counts the differences. [Rules.Run] compares the
+// decisions with those that an operator expects.
 //
 // The decisions are made by packages access and identity, as in the gateway. No result can be
 // used to forward a request.

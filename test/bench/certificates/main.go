@@ -1,9 +1,9 @@
-// Command certificates issues any number of client certificates in a hurry, for
-// scripts/bench.sh: all under one master key and, unlike in life, all over one
-// client key. Each has an OU and a serial number of its own.
+// Command certificates issues many client certificates for scripts/bench.sh. To save time,
+// all of them contain the same client key, unlike real ones. Each has its own OU and serial
+// number, and the same master key signs all of them.
 //
-// It writes the master public key to a file and prints the certificates as
-// values of X-SSL-Auth (base64 of DER), one a line, for app-1, app-2 and so on.
+// The command writes the master public key to a file and prints the certificates as values
+// of X-SSL-Auth (base64 of DER), one per line, for the clients app-1, app-2 and so on.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 const lifetime = 24 * time.Hour
 
 func main() {
-	count := flag.Int("count", 1, "of certificates")
+	count := flag.Int("count", 1, "`number` of certificates")
 	public := flag.String("public", "", "`file` to write the master public key to")
 	flag.Parse()
 	if err := run(*count, *public, os.Stdout, time.Now()); err != nil {

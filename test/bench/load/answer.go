@@ -9,18 +9,19 @@ import (
 	"strconv"
 )
 
-// An answer contains the parts of an HTTP response that the load uses.
+// answer contains the parts of an HTTP response that the load uses.
 type answer struct {
 	status int
-	length int  // of head and body, in bytes
+	length int  // of header and body, in bytes
 	last   bool // the server closes the connection
 }
 
-// errPartial means that more bytes have to come first.
-var errPartial = errors.New("want the rest of an answer")
+// errPartial means that a part of the response has not arrived yet.
+var errPartial = errors.New("want the rest of a response")
 
-// parseAnswer reads the answer at the beginning of received, as soon as its head is
-// whole. It accepts only responses with a Content-Length, which the upstream sends.
+// parseAnswer parses the response at the beginning of received. It returns errPartial until
+// the whole header has arrived. It accepts only responses with a Content-Length, as the
+// upstream of the benchmark sends.
 func parseAnswer(received []byte) (answer, error) {
 	end := bytes.Index(received, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -47,7 +48,7 @@ func parseAnswer(received []byte) (answer, error) {
 		}
 	}
 	if content < 0 {
-		return answer{}, errors.New("want an answer with a Content-Length, found none")
+		return answer{}, errors.New("want a response with a Content-Length, found none")
 	}
 	a.length = end + 4 + content
 	return a, nil

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// dialTimeout bounds a connect to a listener with a full queue.
+// dialTimeout limits the wait for a listener whose queue is full.
 const dialTimeout = 2 * time.Second
 
-// A connection is a kept-alive HTTP connection with at most one request in
-// flight. Its socket blocks until it joins a load.
+// connection is a kept-alive HTTP connection with at most one request in flight. Its socket
+// is in blocking mode until [load.add] adds the connection to a load.
 type connection struct {
 	fd       int
-	due      time.Duration // what the request in flight counts from
+	due      time.Duration // when the request in flight was due; its latency counts from then
 	busy     bool
 	unsent   []byte // of the request in flight; part of its body
 	received []byte
-	head     answer // of the answer whose body is still arriving, if missing > 0
+	head     answer // the response whose body is incomplete, if missing > 0
 	missing  int    // bytes of that body
 	room     [8 << 10]byte
 }
 
-// discarded is where received bodies go. The kernel does not write to it (MSG_TRUNC),
-// so it takes no memory.
+// discarded is the buffer for received bodies. With MSG_TRUNC the kernel discards the bytes
+// and does not write to the buffer, so the buffer occupies no memory.
 var discarded [1 << 20]byte //nolint:gochecknoglobals // written by nothing
 
-// dial connects c, anew if it was connected before.
+// dial opens a new socket for c and connects it.
 func (c *connection) dial(from, to netip.AddrPort) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *connection) dial(from, to netip.AddrPort) error {
 	}
 	c.fd, c.busy, c.unsent, c.received, c.missing = fd, false, nil, c.room[:0], 0
 	if err := connect(fd, from, to); err != nil {
-		syscall.Close(fd) //nolint:errcheck // the first fault counts
+		syscall.Close(fd) //nolint:errcheck // the first error is returned
 		return fmt.Errorf("connect to %s: %w", to, err)
 	}
 	return nil
@@ -47,8 +47,8 @@ func (c *connection) dial(from, to netip.AddrPort) error {
 
 func connect(fd int, from, to netip.AddrPort) error {
 	timeout := syscall.NsecToTimeval(int64(dialTimeout))
-	// A close by reset leaves no TIME_WAIT behind: thousands of connections would use up
-	// the ports.
+	// A connection that is closed with a reset does not stay in TIME_WAIT. Thousands of
+	// connections in that state would use all ports.
 	reset := syscall.Linger{Onoff: 1}
 	return errors.Join(
 		syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &reset),
@@ -59,15 +59,15 @@ func connect(fd int, from, to netip.AddrPort) error {
 	)
 }
 
-// send writes a request whose last body bytes stay valid. The rest of a body that
-// exceeds the socket's buffer is in c.unsent afterwards, for resume.
+// send writes a request whose last bytes, as many as body, stay valid after the call. The
+// part of the body that does not fit into the socket's buffer is kept in c.unsent for resume.
 func (c *connection) send(request []byte, body int, due time.Duration) error {
 	n, err := syscall.Write(c.fd, request)
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	if len(request)-n > body {
-		return io.ErrShortWrite // a server that does not read
+		return io.ErrShortWrite // the server does not read
 	}
 	c.busy, c.due, c.unsent = true, due, request[n:]
 	return nil
@@ -86,7 +86,7 @@ func (c *connection) resume() error {
 	return nil
 }
 
-// receive reads once and returns the answer if it is whole, else errPartial.
+// receive reads once. It returns the response if all of it has arrived, otherwise errPartial.
 func (c *connection) receive() (answer, error) {
 	if c.missing > 0 {
 		return c.discard()
@@ -101,13 +101,13 @@ func (c *connection) receive() (answer, error) {
 		return answer{}, err
 	}
 	if !c.busy || a.length < len(c.received) {
-		return answer{}, errors.New("want one answer to one request, found more")
+		return answer{}, errors.New("want one response to one request, found more")
 	}
 	c.head, c.missing, c.received = a, a.length-len(c.received), c.room[:0]
 	return c.finish()
 }
 
-// discard reads the rest of an answer's body once.
+// discard reads once from the rest of a response's body.
 func (c *connection) discard() (answer, error) {
 	n, _, err := syscall.Recvfrom(c.fd, discarded[:min(c.missing, len(discarded))], syscall.MSG_TRUNC)
 	if err := readError(n, err); err != nil {
@@ -117,7 +117,7 @@ func (c *connection) discard() (answer, error) {
 	return c.finish()
 }
 
-// finish returns the answer if nothing of it is missing.
+// finish returns the response if all of it has arrived, otherwise errPartial.
 func (c *connection) finish() (answer, error) {
 	if c.missing > 0 {
 		return answer{}, errPartial
@@ -139,7 +139,7 @@ func readError(n int, err error) error {
 	return nil
 }
 
-// exchange sends a request and waits for its answer, on a socket that blocks.
+// exchange sends a request and waits for its response, on a socket in blocking mode.
 func (c *connection) exchange(request []byte) error {
 	if err := c.send(request, 0, 0); err != nil {
 		return err
@@ -158,4 +158,4 @@ func (c *connection) exchange(request []byte) error {
 	}
 }
 
-func (c *connection) close() { syscall.Close(c.fd) } //nolint:errcheck // nothing is left to do
+func (c *connection) close() { syscall.Close(c.fd) } //nolint:errcheck // the connection is not used any more

@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// grace is how long answers may take after the last request is due.
+	// grace is how long responses may take after the last request was due.
 	grace = 5 * time.Second
-	// timerSlack is PR_SET_TIMERSLACK of prctl(2): by default the kernel wakes
-	// a thread up to 50 µs late, which is a fifth of the measured latencies.
+	// timerSlack is PR_SET_TIMERSLACK of prctl(2). By default, the kernel may wake a thread
+	// up to 50 µs late, which is a fifth of the measured latencies.
 	timerSlack = 29
 )
 
-// A load drives connections by a schedule and counts the answers. It is used by
-// one goroutine, which keeps its thread.
+// load sends requests over its connections according to a schedule, and counts the
+// responses. It belongs to one goroutine, which is locked to its thread.
 type load struct {
 	schedule    schedule
 	requests    requests
-	body        int // bytes of each request that stay valid
-	inFlight    int // the most requests at a time
+	body        int // number of last bytes of each request that stay valid, see requests
+	inFlight    int // maximum number of requests in flight
 	from, to    netip.AddrPort
 	epoll       int
-	connections []*connection // by the number in their epoll event
-	idle        chan int      // those without a request in flight, longest idle first
+	connections []*connection // the index is in the epoll events
+	idle        chan int      // indexes of connections without a request in flight, longest idle first
 	start       time.Time
 	elapsed     time.Duration
 
 	sent, refused, lost int
-	latencies           []time.Duration // of the answers 2xx
+	latencies           []time.Duration // of responses with status 2xx
 }
 
 // newLoad connects all connections.
@@ -50,13 +50,13 @@ func newLoad(s settings, requests requests) (*load, error) {
 		from: s.from, to: s.target,
 		epoll: epoll, idle: make(chan int, s.connections),
 		connections: make([]*connection, s.connections),
-		// Room for all of a usual run: growing would hold up the load.
+		// Enough for most runs, because growing the slice would delay requests.
 		latencies: make([]time.Duration, 0, min(s.schedule.total, 1<<20)),
 	}
 	for i := range l.connections {
 		l.connections[i] = new(connection)
 		if s.hold {
-			err = l.greet(i)
+			err = l.joinAfterExchange(i)
 		} else {
 			err = l.join(i)
 		}
@@ -67,8 +67,9 @@ func newLoad(s settings, requests requests) (*load, error) {
 	return l, nil
 }
 
-// greet connects connection i and makes it ready for a second request.
-func (l *load) greet(i int) error {
+// joinAfterExchange connects connection i, sends one request, and adds the connection to
+// the load.
+func (l *load) joinAfterExchange(i int) error {
 	c := l.connections[i]
 	if err := c.dial(l.from, l.to); err != nil {
 		return err
@@ -79,7 +80,7 @@ func (l *load) greet(i int) error {
 	return l.add(i)
 }
 
-// join connects connection i and makes it ready for a request.
+// join connects connection i and adds it to the load.
 func (l *load) join(i int) error {
 	if err := l.connections[i].dial(l.from, l.to); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (l *load) join(i int) error {
 	return l.add(i)
 }
 
-// add makes connection i, which is connected, part of the load.
+// add adds connection i, which is connected, to the load.
 func (l *load) add(i int) error {
 	if err := syscall.SetNonblock(l.connections[i].fd, true); err != nil {
 		return fmt.Errorf("nonblocking socket: %w", err)
@@ -109,10 +110,11 @@ func (l *load) close() {
 	for _, c := range l.connections {
 		c.close()
 	}
-	syscall.Close(l.epoll) //nolint:errcheck // nothing is left to do
+	syscall.Close(l.epoll) //nolint:errcheck // the load is not used any more
 }
 
-// drive sends by the schedule until it is over and all requests are answered.
+// drive sends requests until the schedule ends and every request has a response or the time
+// for responses is over.
 func (l *load) drive() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -154,7 +156,7 @@ func (l *load) finished() bool {
 	return l.schedule.over(l.sent, now) && l.unanswered() == 0 || now > l.schedule.end+grace
 }
 
-// sendDue sends the requests that are due, as long as a connection is free.
+// sendDue sends the requests that are due, while a connection is free.
 func (l *load) sendDue() error {
 	now := time.Since(l.start)
 	for l.free() && !l.schedule.over(l.sent, now) {
@@ -185,8 +187,8 @@ func (l *load) send(i int, due time.Duration) error {
 	return nil
 }
 
-// wait returns the connections that are ready, or nothing when the next request is
-// due.
+// wait waits until a connection is ready or the next request is due, and returns the events
+// of the ready connections.
 func (l *load) wait(events []syscall.EpollEvent) ([]syscall.EpollEvent, error) {
 	now := time.Since(l.start)
 	until := l.schedule.end + grace
@@ -195,7 +197,7 @@ func (l *load) wait(events []syscall.EpollEvent) ([]syscall.EpollEvent, error) {
 	}
 	timeout := max(until-now, 0)
 	if timeout < time.Second {
-		// Select has microseconds where epoll has milliseconds.
+		// The timeout of select has a resolution of microseconds, that of epoll of milliseconds.
 		if err := l.pause(timeout); err != nil {
 			return nil, err
 		}
@@ -220,8 +222,9 @@ func (l *load) pause(timeout time.Duration) error {
 	return nil
 }
 
-// handle writes to and reads from connection i. A connection that broke loses its
-// request; one that the server closed between requests loses nothing.
+// handle writes to and reads from connection i. If the connection ended with a request in
+// flight, the request counts as lost. A connection that the server closed between requests
+// is replaced without a loss.
 func (l *load) handle(i int, events uint32) error {
 	c := l.connections[i]
 	if len(c.unsent) > 0 && events&syscall.EPOLLOUT != 0 {
@@ -255,7 +258,8 @@ func (l *load) handle(i int, events uint32) error {
 	return nil
 }
 
-// resume sends more of a body. An error is left to receive, which may find an answer.
+// resume sends more of a body. It ignores an error of the write, because the response may
+// have arrived; receive returns the error of the connection otherwise.
 func (l *load) resume(i int) error {
 	c := l.connections[i]
 	if err := c.resume(); err != nil {
@@ -267,13 +271,13 @@ func (l *load) resume(i int) error {
 	return l.watch(i, syscall.EPOLL_CTL_MOD, syscall.EPOLLIN)
 }
 
-// rejoin replaces connection i, which is not among the idle.
+// rejoin replaces connection i, which is not in l.idle.
 func (l *load) rejoin(i int) error {
 	l.connections[i].close()
 	return l.join(i)
 }
 
-// replaceIdle replaces connection i, which is among the idle.
+// replaceIdle replaces connection i, which is in l.idle.
 func (l *load) replaceIdle(i int) error {
 	for range len(l.idle) {
 		if other := <-l.idle; other != i {
@@ -283,8 +287,8 @@ func (l *load) replaceIdle(i int) error {
 	return l.rejoin(i)
 }
 
-// report is one line of NAME=VALUE pairs: counts of requests, those answered
-// 2xx a second, and how long these took in milliseconds.
+// report returns one line of NAME=VALUE pairs: the counts of requests, the duration of the
+// load in seconds, and the latencies of the responses with status 2xx in milliseconds.
 func (l *load) report() string {
 	slices.Sort(l.latencies)
 	var line strings.Builder

@@ -91,7 +91,7 @@ func TestParseAnswer(t *testing.T) {
 		{"in any case", "HTTP/1.1 403 No\r\ncontent-length:0\r\nCONNECTION: Close\r\n\r\n", answer{403, 56, true}, ""},
 		{"half a head", good[:30], answer{}, errPartial.Error()},
 		{"half a body", good[:len(good)-1], answer{status: 200, length: len(good)}, ""},
-		{"no length", "HTTP/1.1 200 OK\r\n\r\n", answer{}, "want an answer with a Content-Length"},
+		{"no length", "HTTP/1.1 200 OK\r\n\r\n", answer{}, "want a response with a Content-Length"},
 		{"no HTTP", "SSH-2.0\r\n\r\n", answer{}, `want an HTTP/1.1 status line, found "SSH-2.0"`},
 	}
 	for _, test := range tests {

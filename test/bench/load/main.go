@@ -1,16 +1,16 @@
 //go:build linux
 
-// Command load sends requests to a gateway on the loopback interface, at a fixed
-// rate or at full load, and prints one line about the answers.
+// Command load sends requests to a gateway on the loopback interface, at a fixed rate or at
+// full load, and prints one line about the responses.
 //
-// At a fixed rate the load is open loop: request i is due at start + i/rate
-// whatever became of those before, and its latency counts from then. A gateway
-// that stalls is charged for every request that came due meanwhile, sent or not,
-// so nothing is omitted (the coordinated omission of closed loops).
+// At a fixed rate the load is open loop: request i is due at start + i/rate, independent of
+// the responses to earlier requests, and its latency counts from that time. If the gateway
+// stalls, the requests that become due meanwhile count with their delay, or as lost. This
+// avoids the coordinated omission of closed loops.
 //
-// One thread drives raw sockets with epoll, because it shares its core with the
-// upstream of the benchmark: goroutines and timers of the runtime would cost
-// more than the requests, and round waiting up to whole milliseconds.
+// One thread uses raw sockets with epoll, because it shares its core with the upstream of
+// the benchmark. Goroutines and timers of the Go runtime would need more CPU time than the
+// requests, and would round waiting times up to whole milliseconds.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// settings are the command line, checked.
+// settings are the valid values of the command line.
 type settings struct {
 	target, from netip.AddrPort
 	path         string
@@ -83,20 +83,20 @@ func parse(arguments []string) (settings, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	target := flags.String("url", "", "`URL` to send to: http, a loopback IPv4 address, a port and a path")
 	from := flags.String("from", "127.0.0.1", "loopback `address` that the connections come from")
-	rate := flags.Float64("rate", 0, "requests a second, open loop; 0 is full load: each connection has one request in flight")
-	duration := flags.Duration("duration", 3*time.Second, "of the load; then up to 5s for what is in flight")
-	count := flags.Int("requests", 0, "stop after so many requests even before the duration is over; 0 is no limit")
+	rate := flags.Float64("rate", 0, "requests per second, open loop; 0 is full load: each connection has one request in flight")
+	duration := flags.Duration("duration", 3*time.Second, "of the load; requests in flight may take up to 5s longer")
+	count := flags.Int("requests", 0, "stop after this number of requests, even before the duration is over; 0 is no limit")
 	flags.IntVar(&s.connections, "connections", 16, "kept-alive connections that share the load")
-	flags.IntVar(&s.inFlight, "in-flight", 0, "requests at a time, on the connections that were idle longest; 0 is one on each connection")
-	flags.BoolVar(&s.hold, "hold", false, "send one request on each connection, print ready=1, and begin at SIGUSR1")
+	flags.IntVar(&s.inFlight, "in-flight", 0, "maximum number of requests in flight, on the connections that were idle longest; 0 is one on each connection")
+	flags.BoolVar(&s.hold, "hold", false, "send one request on each connection, print ready=1, and start the load at SIGUSR1")
 	flags.StringVar(&s.message.method, "method", "POST", "of the requests; a GET has no body")
 	flags.IntVar(&s.message.body, "body", 120, "`bytes` of each body")
 	flags.BoolVar(&s.message.chunked, "chunked", false, "send the body in chunks of 16 KiB, without Content-Length")
-	flags.IntVar(&s.message.sources, "sources", 0, "report one of so many client addresses in turn in X-Forwarded-For")
-	file := flags.String("header-file", "", "`file` with values of X-SSL-Auth, one a line")
-	fields := flags.String("fields-file", "", "`file` with further fields of each request, one a line")
-	flags.Var(&s.order, "order", "of the values: shared (all connections take turns), each (every connection takes all in turn), fixed (connection i repeats value i)")
-	flags.BoolVar(&s.forge, "forge", false, "send each time another forgery of the first value (base64 of DER): a serial number and a signature of its own")
+	flags.IntVar(&s.message.sources, "sources", 0, "`number` of client addresses that X-Forwarded-For contains in turn; 0 omits the field")
+	file := flags.String("header-file", "", "`file` with values of X-SSL-Auth, one per line")
+	fields := flags.String("fields-file", "", "`file` with further fields of each request, one per line")
+	flags.Var(&s.order, "order", "`order` of the values: shared (one sequence for all connections), each (a sequence for each connection), fixed (connection i always sends value i)")
+	flags.BoolVar(&s.forge, "forge", false, "send another forgery of the first value (base64 of DER) in each request, with a random serial number and signature")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}

@@ -10,23 +10,23 @@ import (
 const (
 	// chunk is the size of the chunks of a chunked body.
 	chunk = 16 << 10
-	// maxSources is how many values the varied group of sourceFormat has.
+	// maxSources is the number of different addresses of sourceFormat.
 	maxSources = 1 << 16
 	// sourceFormat is an address in X-Forwarded-For. Addresses differ in their /64
 	// network, because a gateway may count a network as one source.
 	sourceFormat = "2001:db8:0:%04x::1"
 )
 
-// A message contains the parts that all requests of a load have in common.
+// message contains the parts that all requests of a load have in common.
 type message struct {
 	method, path, host string
 	body               int // bytes
 	chunked            bool
-	sources            int      // number of addresses in X-Forwarded-For; 0 leaves the field out
+	sources            int      // number of addresses in X-Forwarded-For; 0 omits the field
 	fields             []string // further fields
 }
 
-// head is the request up to the value of X-SSL-Auth, which is the last field.
+// head returns the request up to the value of X-SSL-Auth, which is the last field.
 func (m message) head() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", m.method, m.path)
@@ -48,7 +48,7 @@ func (m message) head() string {
 	return b.String()
 }
 
-// content is the body as it is sent.
+// content returns the body as it is sent.
 func (m message) content() string {
 	switch {
 	case m.method == "GET":
@@ -68,7 +68,7 @@ func (m message) content() string {
 // sources writes the addresses of X-Forwarded-For into requests, in turn.
 type sources struct {
 	count, last int
-	at          int // where a request has the group that varies
+	at          int // index of the group that varies, in a request
 }
 
 func newSources(m message) sources {

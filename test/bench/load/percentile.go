@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// percentile is the smallest of the sorted values that at least the share q of
-// them (0 to 1) does not exceed: the nearest rank, never interpolated. Of no
-// values it is 0.
+// percentile returns the smallest of the sorted values that is greater than or equal to a
+// share of at least q (0 to 1) of the values: the nearest rank, without interpolation. It
+// returns 0 if there are no values.
 func percentile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -11,28 +11,29 @@ import (
 	"slices"
 )
 
-// requests yields whole requests.
+// requests returns serialized requests.
 type requests interface {
-	// next returns the next request of a connection. The request is valid until the
-	// next call, and its body for as long as the load runs.
+	// next returns the next request of a connection. The request is valid until the next
+	// call. Its body is the same in all requests and always stays valid.
 	next(connection int) []byte
 }
 
-// An order says which connection sends which credential.
+// order determines which connection sends which credential.
 type order string
 
 const (
-	// shared: all connections together take the credentials in turn.
+	// shared: all connections together send the credentials in turn.
 	shared order = "shared"
-	// each: every connection takes all credentials in turn, beginning with its own.
+	// each: every connection sends all credentials in turn. Connection i begins with
+	// credential i.
 	each order = "each"
-	// fixed: every connection repeats its own credential.
+	// fixed: connection i always sends credential i.
 	fixed order = "fixed"
 )
 
 func (o *order) String() string { return string(*o) }
 
-// Set is for the package flag.
+// Set implements [flag.Value].
 func (o *order) Set(value string) error {
 	if *o = order(value); !slices.Contains([]order{shared, each, fixed}, *o) {
 		return fmt.Errorf("want %s, %s or %s", shared, each, fixed)
@@ -40,13 +41,13 @@ func (o *order) Set(value string) error {
 	return nil
 }
 
-// rotation yields requests with some credentials in an order.
+// rotation returns requests with the given credentials in an order.
 type rotation struct {
 	heads   [][]byte
 	order   order
-	turns   []int // what each connection sends next; in the order shared only the first counts
+	turns   []int // index of the next credential of each connection; with the order shared, only the first is used
 	buffer  []byte
-	body    int // where the body begins in buffer; heads are copied to its left
+	body    int // index of the body in buffer; the header is copied before it
 	sources sources
 }
 
@@ -80,16 +81,16 @@ func (r *rotation) next(connection int) []byte {
 	return request
 }
 
-// varied is how many bytes at the end of a serial number and of a signature
-// differ from forgery to forgery. Their first bytes stay, and with them the
-// shape: the only thing wrong with a forgery is its signature.
+// varied is the number of bytes at the end of the serial number and of the signature that
+// are random in each forgery. Their first bytes are unchanged, so the DER remains valid and
+// the only defect of a forgery is its signature.
 const varied = 12
 
-// forgeries yields requests whose certificates all differ and are all forged:
-// nothing about one helps to refuse the next, and each costs a verification.
+// forgeries returns requests with different forged certificates. The gateway cannot cache
+// a result for the next one, so each costs a verification.
 type forgeries struct {
-	der, serial, signature []byte // the latter two are parts of the first
-	request, encoded       []byte // and so is encoded of request
+	der, serial, signature []byte // serial and signature are parts of der
+	request, encoded       []byte // encoded is a part of request
 	sources                sources
 }
 

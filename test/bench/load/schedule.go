@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A schedule says when each request is due, counted from the start.
+// schedule determines when each request is due. Times count from the start.
 type schedule struct {
-	rate  float64       // requests a second; 0 is full load
-	end   time.Duration // nothing becomes due after it
-	total int           // nor any request beyond these
+	rate  float64       // requests per second; 0 is full load
+	end   time.Duration // no request becomes due after this time
+	total int           // maximum number of requests
 }
 
 func newSchedule(rate float64, duration time.Duration, limit int) schedule {
@@ -25,7 +25,7 @@ func newSchedule(rate float64, duration time.Duration, limit int) schedule {
 	return s
 }
 
-// due is the time that request i counts from. Flat out, that is now.
+// due returns the time at which request i is due. At full load that is now.
 func (s schedule) due(i int, now time.Duration) time.Duration {
 	if s.rate == 0 {
 		return now
@@ -33,8 +33,8 @@ func (s schedule) due(i int, now time.Duration) time.Duration {
 	return time.Duration(float64(i) / s.rate * float64(time.Second))
 }
 
-// over tells whether request i never becomes due any more. At a fixed rate all
-// of them do: what could not be sent in time is late, not left out.
+// over reports whether request i will not become due. At a fixed rate every request becomes
+// due: requests that cannot be sent in time are sent late and not omitted.
 func (s schedule) over(i int, now time.Duration) bool {
 	return i >= s.total || s.rate == 0 && now >= s.end
 }

@@ -1,6 +1,5 @@
-// Command reverseproxy is the least that a Go gateway does: net/http's server
-// and httputil.ReverseProxy, which check nothing. scripts/bench.sh runs it beside
-// certgate.
+// Command reverseproxy is a minimal Go gateway: net/http's server and
+// httputil.ReverseProxy, without any checks. scripts/bench.sh compares certgate with it.
 package main
 
 import (
@@ -37,8 +36,8 @@ func serve(listen, upstream string) error {
 	return server.ListenAndServe()
 }
 
-// newProxy tunes what can be: every connection to the upstream is kept, nothing
-// is decompressed, and copying needs no new buffer each time.
+// newProxy returns a proxy with settings for speed: all connections to the upstream are kept,
+// responses are not decompressed, and the copy buffers are pooled.
 func newProxy(target *url.URL) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
@@ -52,14 +51,14 @@ func newProxy(target *url.URL) *httputil.ReverseProxy {
 	}
 }
 
-// buffers is a httputil.BufferPool. Arrays behind pointers go in and out
-// without an allocation, slices would not.
+// buffers is an [httputil.BufferPool]. It stores pointers to arrays, because storing slices
+// would allocate.
 type buffers struct{ pool sync.Pool }
 
-// Get returns 32 KiB, as the proxy itself would allocate for each answer.
+// Get returns a buffer of 32 KiB, the size that the proxy would allocate for each response.
 func (b *buffers) Get() []byte {
 	return b.pool.Get().(*[32 << 10]byte)[:] //nolint:errcheck,forcetypeassert // nothing else is in the pool
 }
 
-// Put takes back what Get returned.
+// Put returns a buffer of Get to the pool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[32 << 10]byte)(buffer)) }

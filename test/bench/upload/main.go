@@ -1,5 +1,5 @@
-// Command upload is a service that reads the body of each request before it answers.
-// nginx, the other upstream of scripts/bench.sh, answers first and discards the body
+// Command upload is a service that reads the body of each request before it responds.
+// nginx, the other upstream of scripts/bench.sh, responds first and discards the body
 // later.
 package main
 
@@ -23,8 +23,8 @@ func main() {
 	}
 }
 
-// newUpload returns a handler that answers with the length of the body it has read.
-// Its large reads keep the service cheaper than the gateway in front of it.
+// newUpload returns a handler that responds with the length of the body. It reads large
+// pieces, so that the service needs less CPU time than the gateway in front of it.
 func newUpload() http.HandlerFunc {
 	buffers := sync.Pool{New: func() any { return new([256 << 10]byte) }}
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -2,8 +2,8 @@
 //
 //	go run . mail.crt https://schedule.example.com/events
 //
-// The header is the base64 of the certificate's DER, in one line. The file must
-// begin with the certificate, so a key in its place stays here.
+// The value of the header is the base64 of the certificate's DER, in one line. The file must
+// begin with the certificate: a private key at its place is an error and is never sent.
 package main
 
 import (
@@ -32,12 +32,12 @@ func attach(file string, base http.RoundTripper) (attached, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return attached{}, fmt.Errorf("want a certificate first in %s", file)
+		return attached{}, fmt.Errorf("want a certificate at the beginning of %s", file)
 	}
 	return attached{base, base64.StdEncoding.EncodeToString(block.Bytes)}, nil
 }
 
-// RoundTrip sends a copy, since a RoundTripper must not change its request.
+// RoundTrip sends a copy of the request, because a RoundTripper must not change its argument.
 func (a attached) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-SSL-Auth", a.certificate)
@@ -50,7 +50,7 @@ func post(file, url string) error {
 		return err
 	}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // the transport would attach the certificate wherever it leads
+		return http.ErrUseLastResponse // the transport would send the certificate to the target of the redirect
 	}}
 	response, err := client.Post(url, "application/json", strings.NewReader(event))
 	if err != nil {

@@ -131,8 +131,8 @@ func isStrict(s string) bool {
 	return len(fraction) <= len(".")+nanoseconds
 }
 
-// FirstTime is the earliest time of an event. It is not the begin of year 1, because that
-// is Go's zero time.
+// FirstTime returns the earliest time of an event. It is not the start of year 1, because
+// that is Go's zero time.
 func FirstTime() time.Time { return time.Date(1, time.January, 2, 0, 0, 0, 0, time.UTC) }
 
 // checkName refuses names without visible characters and names with line breaks or control

@@ -42,7 +42,7 @@ type day struct {
 }
 
 // entry is an event on one day. Clock contains its times on that day. Span contains its
-// begin and end, and is set for events of several days only.
+// start and end, and is set for events of several days only.
 type entry struct {
 	ID     string
 	Name   string

@@ -54,8 +54,8 @@ type server struct {
 //
 // Every request below /events must have a valid assertion if there is a Verifier, and
 // exactly one X-Client-Id otherwise. The handler trusts X-Client-Id: the gateway must
-// delete the client's own X-Client-Id and set the header. /healthz and
-// the page at / are for programs and people in the same network and need no X-Client-Id.
+// delete the client's own X-Client-Id and set the header. /healthz and the page at / are for
+// programs and people in the same network and need no X-Client-Id.
 //
 // The handler uses Gin's global mode. A program calls gin.SetMode(gin.ReleaseMode) once
 // to disable Gin's own output.

@@ -66,8 +66,8 @@ func readParameters(values url.Values, readers map[string]func(string) error) []
 	return faults
 }
 
-// parseBound parses a time, or a date, which means the begin of that day in UTC. So
-// from=2013-08-01&to=2013-08-02 selects the first of August only.
+// parseBound parses a time, or a date, which means the start of that day in UTC. For
+// example, from=2013-08-01&to=2013-08-02 selects the first of August only.
 func parseBound(s string) (time.Time, error) {
 	if day, err := parseDay(s); err == nil {
 		return day, nil
@@ -82,7 +82,7 @@ func parseBound(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("want a date or an RFC 3339 time, found %s", event.Quote(s))
 }
 
-// parseDay parses a date such as 2013-08-01 and returns the begin of that day in UTC.
+// parseDay parses a date such as 2013-08-01 and returns the start of that day in UTC.
 func parseDay(s string) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, s)
 	if err != nil || day.Before(event.FirstTime()) {
