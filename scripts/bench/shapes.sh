@@ -69,8 +69,8 @@ describe() {
   title=$1 path=/events flags=(-order each -connections 16) settings=()
   behind=upstream scheme=http verify='' gateway_cores=0 workers=1 load_cores=1
   case $1 in
-    mixed) title='16 clients taking turns on every connection (mixed)' ;;
-    one) title='one client repeating itself' flags=(-order fixed -connections 16 -header-file "$dir/header") ;;
+    mixed) title='16 clients in turn on every connection (mixed)' ;;
+    one) title='one client that repeats one request' flags=(-order fixed -connections 16 -header-file "$dir/header") ;;
     fixed) title='16 clients, each fixed to a connection' flags=(-order fixed -connections 16) ;;
     rate) title='2,000 requests/s' flags+=(-rate 2000) ;;
     get-*) size=${1#*-} title="GET, $size answer" path=/files/$size flags+=(-method GET) ;;
