@@ -3,6 +3,8 @@ package client
 import (
 	"runtime"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // MaxIdleTime is how long an idle connection is kept.
@@ -16,7 +18,7 @@ func (c *Client) AwaitDead() {
 		n := len(c.pool.idle)
 		dead := n > 0
 		if dead {
-			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !Quiescent(fd) })
+			_ = c.pool.idle[n-1].raw.Control(func(fd uintptr) { dead = !nonblock.Quiescent(fd) })
 		}
 		c.pool.mu.Unlock()
 		if dead {

@@ -215,9 +215,11 @@ func TestSplitAtEveryByte(t *testing.T) {
 			continue
 		}
 		t.Run(tt.name, func(t *testing.T) {
-			split := 1
-			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
-				for {
+			up := upstream.New(t, func(n int, c *rawhttp.Conn) {
+				if n > 1 {
+					t.Error("want all requests on one connection")
+				}
+				for split := 1; ; split++ {
 					if _, _, err := c.Request(); err != nil {
 						return
 					}
@@ -226,7 +228,7 @@ func TestSplitAtEveryByte(t *testing.T) {
 				}
 			})
 			c := newClient(t, up.Addr)
-			for ; split < len(tt.response); split++ {
+			for split := 1; split < len(tt.response); split++ {
 				res, body, err := exchange(t, c, tt.method, "")
 				if err != nil || res.StatusCode != tt.status || body != tt.body {
 					t.Fatalf("split at %d: response %v %q, %v: want %d %q", split, res, body, err, tt.status, tt.body)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // errStale means that a kept connection was closed by the upstream, or received bytes
@@ -37,11 +39,11 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 		return rt.onReadable(fd)
 	}
 	rt.checked = true
-	if !Quiescent(fd) {
+	if !nonblock.Quiescent(fd) {
 		rt.err = errStale
 		return true
 	}
-	rt.sent, rt.err = writeSocket(fd, rt.request.wire)
+	rt.sent, rt.err = nonblock.Write(fd, rt.request.wire)
 	if errors.Is(rt.err, syscall.EAGAIN) {
 		rt.sent, rt.err = 0, nil
 	}
@@ -50,7 +52,7 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 
 // onReadable reads the first bytes of the response into the buffer.
 func (rt *roundTrip) onReadable(fd uintptr) bool {
-	n, err := readSocket(fd, rt.cn.buf)
+	n, err := nonblock.Read(fd, rt.cn.buf)
 	if errors.Is(err, syscall.EAGAIN) {
 		return false
 	}

@@ -7,8 +7,9 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // body is the body of one request. Any goroutine may read it, as a transport does; reading
@@ -85,11 +86,11 @@ func (c *conn) readBody(p []byte) (int, error) {
 func (c *conn) readArrived(p []byte) (n int) {
 	if len(p) > 0 {
 		_ = c.raw.Read(func(fd uintptr) bool {
-			n, _ = syscall.Read(int(fd), p)
+			n, _ = nonblock.Read(fd, p)
 			return true
 		})
 	}
-	return max(n, 0)
+	return n
 }
 
 // setBodyDeadline sets the read deadline for the rest of the request, unless the handler or

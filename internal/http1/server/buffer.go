@@ -6,6 +6,8 @@ import (
 	"errors"
 	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // bufferSize is enough for nearly every request and most responses.
@@ -87,13 +89,10 @@ func (c *conn) write(p []byte) error {
 // writeOnce writes what the socket accepts without waiting. It has the signature that
 // [syscall.RawConn] expects.
 func (c *conn) writeOnce(fd uintptr) bool {
-	n, err := syscall.Write(int(fd), c.out)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Write(int(fd), c.out)
-	}
+	n, err := nonblock.Write(fd, c.out)
 	if !errors.Is(err, syscall.EAGAIN) {
 		c.sentErr = err
 	}
-	c.sent = max(n, 0)
+	c.sent = n
 	return true
 }

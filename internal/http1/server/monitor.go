@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // scanPeriod is the time between two scans of a server's connections.
@@ -131,9 +133,9 @@ const (
 func (c *conn) peek() (state socketState) {
 	_ = c.raw.Control(func(fd uintptr) {
 		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		n, err := nonblock.Peek(fd, b[:])
 		switch {
-		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
 		case n > 0:
 			state = socketReadable
 		default:

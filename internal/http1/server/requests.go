@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // step is the next action of a connection's goroutine.
@@ -82,10 +84,7 @@ func (c *conn) onReadable(fd uintptr) bool {
 // read reads into a fresh buffer, because a waiting connection holds none.
 func (c *conn) read(fd uintptr) (int, error) {
 	c.acquireBuffer()
-	n, err := syscall.Read(int(fd), c.in)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), c.in)
-	}
+	n, err := nonblock.Read(fd, c.in)
 	if n == 0 && err == nil {
 		err = io.EOF
 	}

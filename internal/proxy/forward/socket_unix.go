@@ -9,7 +9,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/certgate/certgate/internal/http1/client"
+	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
 // canInspect reports that [socket.quiescent] can inspect a socket without reading from it.
@@ -55,7 +55,7 @@ func (s *socket) quiescent() (quiescent bool) {
 	err := s.raw.Control(func(fd uintptr) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		quiescent = s.waiting && s.records.complete() && client.Quiescent(fd)
+		quiescent = s.waiting && s.records.complete() && nonblock.Quiescent(fd)
 	})
 	return err == nil && quiescent
 }
