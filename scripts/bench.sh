@@ -107,17 +107,17 @@ rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=() 
 while (($# > 0)); do
   case "$1" in
     --rounds | --seconds | --connections)
-      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "$1 wants a number from 1 to 9999"
+      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "$1: want a number from 1 to 9999"
       printf -v "${1#--}" %s "$2"
       shift 2
       ;;
     --rows)
       IFS=, read -ra rows <<<"${2:-}"
-      ((${#rows[@]} > 0)) || usage_error "--rows wants rows with commas between"
+      ((${#rows[@]} > 0)) || usage_error "--rows: want rows separated by commas"
       shift 2
       ;;
     --profile)
-      [[ -n "${2:-}" ]] || usage_error "--profile wants a directory"
+      [[ -n "${2:-}" ]] || usage_error "--profile: want a directory"
       # shellcheck disable=SC2034 # the parts use it
       profile=$(realpath -m "$2")
       shift 2
@@ -125,7 +125,7 @@ while (($# > 0)); do
     --busy | --changing) printf -v "${1#--}" yes && shift ;;
     --only)
       IFS=, read -ra only <<<"${2:-}"
-      ((${#only[@]} > 0)) || usage_error "--only wants gateways with commas between"
+      ((${#only[@]} > 0)) || usage_error "--only: want gateways separated by commas"
       for gateway in "${only[@]}"; do
         [[ " ${GATEWAYS[*]} " == *" $gateway "* ]] || usage_error "no gateway $gateway"
       done

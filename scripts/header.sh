@@ -64,7 +64,7 @@ done
 [[ -n $file ]] || usage_error "want a FILE, found none"
 case $form in
   base64 | percent | der) ;;
-  *) usage_error "--form wants base64, percent or der, found '$form'" ;;
+  *) usage_error "--form: want base64, percent or der, found '$form'" ;;
 esac
 command -v openssl >/dev/null || die "openssl is not installed"
 

@@ -26,7 +26,7 @@ usage_error() {
 
 # need_value FLAG [VALUE …] requires a value after the flag.
 need_value() {
-  if (($# < 2)) || [[ -z $2 ]]; then usage_error "$1 wants a value, found none"; fi
+  if (($# < 2)) || [[ -z $2 ]]; then usage_error "$1: want a value, found none"; fi
 }
 
 # default_directory prints the path of keys/ in this repository, relative if
@@ -41,7 +41,7 @@ default_directory() {
 check_ou() {
   local pattern='^[A-Za-z0-9]([A-Za-z0-9._:@/+ -]*[A-Za-z0-9])?$'
   [[ ${#1} -le 64 && $1 =~ $pattern && $1 != *'  '* ]] ||
-    usage_error "--ou wants 1 to 64 letters and digits with inner . _ - : @ / + or single spaces, found '$1'"
+    usage_error "--ou: want 1 to 64 letters and digits with inner . _ - : @ / + or single spaces, found '$1'"
 }
 
 # subject OU prints the name for openssl's -subj, in which / and + have a
@@ -60,12 +60,12 @@ file_name() { echo "${1//[\/: ]/-}"; }
 check_name() {
   case $1 in
     ca | master) usage_error "the files of '$1' would be those of a master key; want another --name" ;;
-    */* | -* | .*) usage_error "--name wants a file name without a directory, found '$1'" ;;
+    */* | -* | .*) usage_error "--name: want a file name without a directory, found '$1'" ;;
   esac
 }
 
 check_days() {
-  [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || usage_error "$1 wants 1 to 99999 days, found '$2'"
+  [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || usage_error "$1: want 1 to 99999 days, found '$2'"
 }
 
 # check_algorithm ALGORITHM BITS validates both. BITS may be empty.
@@ -76,12 +76,12 @@ check_algorithm() {
       [[ -z $2 ]] || usage_error "--bits is for rsa, found it with $1"
       return
       ;;
-    *) usage_error "--algorithm wants rsa, p256 or ed25519, found '$1'" ;;
+    *) usage_error "--algorithm: want rsa, p256 or ed25519, found '$1'" ;;
   esac
   case $2 in
     '' | 2048 | 3072 | 4096) ;;
     1024) warn_weak ;;
-    *) usage_error "--bits wants 1024, 2048, 3072 or 4096, found '$2'" ;;
+    *) usage_error "--bits: want 1024, 2048, 3072 or 4096, found '$2'" ;;
   esac
 }
 

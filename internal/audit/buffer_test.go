@@ -56,7 +56,7 @@ func (s *sink) String() string {
 	return s.text.String()
 }
 
-func (s *sink) wants(t *testing.T, text string, writes int) {
+func (s *sink) check(t *testing.T, text string, writes int) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,13 +83,13 @@ func TestBufferDelaysWrite(t *testing.T) {
 			put(b, "a\n")
 			time.Sleep(flushDelay / 2)
 			put(b, "b\n")
-			s.wants(t, strings.Repeat("a\nb\n", round-1), round-1)
+			s.check(t, strings.Repeat("a\nb\n", round-1), round-1)
 			time.Sleep(flushDelay / 2)
 			synctest.Wait()
-			s.wants(t, strings.Repeat("a\nb\n", round), round)
+			s.check(t, strings.Repeat("a\nb\n", round), round)
 		}
 		time.Sleep(time.Hour)
-		s.wants(t, "a\nb\na\nb\n", 2)
+		s.check(t, "a\nb\na\nb\n", 2)
 	})
 }
 
@@ -101,17 +101,17 @@ func TestBufferWritesFullBatch(t *testing.T) {
 		half, long := lineOf("x", batchSize/2), lineOf("y", 2*batchSize)
 		put(b, half)
 		synctest.Wait()
-		s.wants(t, "", 0)
+		s.check(t, "", 0)
 		put(b, half)
 		synctest.Wait()
-		s.wants(t, half+half, 1)
+		s.check(t, half+half, 1)
 		put(b, long)
 		synctest.Wait()
 		put(b, "last\n")
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.wants(t, half+half+long+"last\n", 4)
+		s.check(t, half+half+long+"last\n", 4)
 	})
 }
 
@@ -124,12 +124,12 @@ func TestBufferClose(t *testing.T) {
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s.wants(t, "a\nb\n", 1)
+			s.check(t, "a\nb\n", 1)
 		}
 		put(b, "c\n")
-		s.wants(t, "a\nb\nc\n", 2)
+		s.check(t, "a\nb\nc\n", 2)
 		put(b, "d\n")
-		s.wants(t, "a\nb\nc\nd\n", 3)
+		s.check(t, "a\nb\nc\nd\n", 3)
 	})
 }
 
@@ -159,7 +159,7 @@ func TestBufferRepeatsFailedWrite(t *testing.T) {
 		put(b, "first\n", "second\n")
 		time.Sleep(flushDelay)
 		synctest.Wait()
-		s.wants(t, "fir", 1)
+		s.check(t, "fir", 1)
 		start := time.Now()
 		b.put([]byte("third\n"), urgent)
 		if waited := time.Since(start); waited != 0 {

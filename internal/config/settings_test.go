@@ -65,7 +65,7 @@ func TestSettingsHideSecrets(t *testing.T) {
 		"AUTH_PUBLIC_KEY": config.Hidden, "ACCESS_RULES": config.Hidden, "ACCESS_RULES_NEXT": config.Hidden,
 		"REDIS_URL": "rediss://redis.internal:6379/1", "UPSTREAM_HEALTH_PATH": "/healthz",
 	}
-	// The twins of variables above, and lists that need a CA certificate as anchor.
+	// The _FILE variants of variables above, and lists that need a CA certificate as anchor.
 	unset := map[string]string{"AUTH_PUBLIC_KEY_FILE": "none", "ACCESS_RULES_FILE": "none", "ACCESS_RULES_NEXT_FILE": "none", "AUTH_CRL_FILE": "none"}
 	shown := load(t, environ).Settings
 	var want []config.Setting

@@ -138,7 +138,8 @@ func TestAssertionKeyIsNoAnchor(t *testing.T) {
 	}
 }
 
-// TestWithoutAssertions checks that the path of the key set is gated like any other path.
+// TestWithoutAssertions checks that the path of the key set requires a certificate like any
+// other path.
 func TestWithoutAssertions(t *testing.T) {
 	r := start(t, load(t, hello(t), nil))
 	want(t, r, r.Addr(), "/.well-known/jwks.json", http.StatusForbidden, "access_denied")

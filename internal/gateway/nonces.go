@@ -65,8 +65,8 @@ func redisReporter(c config.Config, log *zap.Logger) func(replay.Event, error) {
 			log.Error(gone, zap.Error(err))
 		case replay.Back:
 			log.Info("redis is back")
-		case replay.Forgetful:
-			log.Warn("redis may forget which signatures were used", zap.Error(err))
+		case replay.MayEvict:
+			log.Warn("redis may evict nonces before they expire", zap.Error(err))
 		}
 	}
 }

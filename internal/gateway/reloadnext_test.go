@@ -29,7 +29,7 @@ type trial struct {
 	next string // the name of the file
 }
 
-// newTrial builds a gateway for own and the partner's key, with the rules allowsMail and the
+// newTrial builds a gateway that trusts the keys of two CAs, with the rules allowsMail and the
 // content of a file of next rules, or without the file if the content is nil.
 func newTrial(t *testing.T, keys string, content *string) trial {
 	t.Helper()
@@ -180,7 +180,8 @@ func TestNextRulesAndKeys(t *testing.T) {
 }
 
 // TestNextRulesKeepTheirTokens checks that a reload of other files and of the next rules
-// fills no bucket of the next rules, and that the gate and its next rules change together.
+// refills no token bucket of the next rules, and that the gate and its next rules change
+// together.
 func TestNextRulesKeepTheirTokens(t *testing.T) {
 	t.Parallel()
 	mail := newCredentials(t)

@@ -39,7 +39,7 @@ func newPartner(t *testing.T) partnerCA {
 }
 
 // identify returns the reason for which the gate refuses the partner's certificate, or "".
-// It asks twice, so that the second result comes from the cache if it can.
+// It calls the gate twice, so that the second result is the cached one if it was cached.
 func (p partnerCA) identify(g *Gateway) refusal.Reason {
 	id := g.gate.Load().Identifier
 	id.Identify(gate.Claim{Values: []string{p.credential}}, time.Now())

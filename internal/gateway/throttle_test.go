@@ -47,9 +47,9 @@ func TestThrottleProofFailures(t *testing.T) {
 	})
 }
 
-// TestThrottleRemembersSigners checks that the guard learns the sources of accepted
-// signatures, which it verifies first during a flood.
-func TestThrottleRemembersSigners(t *testing.T) {
+// TestThrottleKnowsSigners checks that the source of an accepted signature becomes a known
+// source, whose requests are verified first during a flood.
+func TestThrottleKnowsSigners(t *testing.T) {
 	r := start(t, load(t, hello(t), nil))
 	if r.gate.Load().Signatures.Accepted == nil {
 		t.Error("want accepted signatures reported to the guard")

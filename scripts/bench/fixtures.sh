@@ -9,8 +9,8 @@ make_fixtures() {
   scripts/sitepoint.sh --ou mail --dir "$dir/keys" >/dev/null
   scripts/header.sh "$dir/keys/mail.crt" --form percent >"$dir/header"
   scripts/header.sh "$dir/keys/mail.crt" --form der >"$dir/header.der"
-  scripts/sitepoint.sh --ou mail --dir "$dir/stranger" >/dev/null
-  scripts/header.sh "$dir/stranger/mail.crt" --form percent >"$dir/header.stranger"
+  scripts/sitepoint.sh --ou mail --dir "$dir/untrusted" >/dev/null
+  scripts/header.sh "$dir/untrusted/mail.crt" --form percent >"$dir/header.untrusted"
   make_clients
   make_files
   openssl genpkey -algorithm ed25519 -out "$dir/assertion.key"

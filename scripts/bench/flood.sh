@@ -37,7 +37,7 @@ table_flood() {
 # a client whose signatures are the most expensive to verify.
 make_bad_credentials() {
   printf 'subjectAltName=URI:a:%s\n' "$(printf ',URI:a:%.0s' {2..270})" >"$dir/large.cnf"
-  openssl x509 -req -in "$dir/stranger/mail.csr" -CA "$dir/stranger/ca.crt" -CAkey "$dir/stranger/ca.key" -days 1 \
+  openssl x509 -req -in "$dir/untrusted/mail.csr" -CA "$dir/untrusted/ca.crt" -CAkey "$dir/untrusted/ca.key" -days 1 \
     -set_serial "0x01$(openssl rand -hex 15)" -extfile "$dir/large.cnf" -out "$dir/large.crt" 2>"$dir/large.log" ||
     die "openssl made no large certificate: $(<"$dir/large.log")"
   scripts/header.sh "$dir/large.crt" --form der >"$dir/header.large"

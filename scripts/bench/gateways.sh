@@ -98,7 +98,7 @@ check_forwards() { # GATEWAY
   [[ $passed == stripped* ]] || return 0
   status=$(post "$1" /dev/null -o /dev/null)
   expect "$1" "a request without certificate" 401 "$status"
-  status=$(post "$1" "$dir/header.stranger" -o /dev/null)
+  status=$(post "$1" "$dir/header.untrusted" -o /dev/null)
   expect "$1" "a certificate of another authority" 403 "$status"
   status=$(post "$1" "$dir/header" -o /dev/null -X PUT)
   expect "$1" "a method that no rule allows" 403 "$status"

@@ -7,7 +7,7 @@
 table_growth() {
   local round n
   "$dir/bin/certificates" -count 100000 -public "$dir/issued.pub" >"$dir/issued"
-  echo 'rules: [{name: apps, clients: ["*"], allow: ["POST /events"]}]' >"$dir/anybody.yaml"
+  echo 'rules: [{name: apps, clients: ["*"], allow: ["POST /events"]}]' >"$dir/all-clients.yaml"
   begin_table growth
   for ((round = 1; round <= rounds; round++)); do
     for n in 1 100 10000 100000; do grow_certificates "$n"; done
@@ -23,7 +23,7 @@ table_growth() {
 # grow_certificates N: as many clients take turns, each known already.
 grow_certificates() {
   head -n "$1" "$dir/issued" >"$dir/some"
-  start_certgate growing AUTH_PUBLIC_KEY_FILE="$dir/issued.pub" ACCESS_RULES_FILE="$dir/anybody.yaml"
+  start_certgate growing AUTH_PUBLIC_KEY_FILE="$dir/issued.pub" ACCESS_RULES_FILE="$dir/all-clients.yaml"
   measure_growth "certificates, $1" "$dir/some" "$1" 16
   stop growing
 }

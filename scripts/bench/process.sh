@@ -119,7 +119,7 @@ note() {
   for pair in "$@"; do printf '%s\t%s\t%s\n' "$row" "${pair%%=*}" "${pair#*=}"; done >>"$results"
 }
 
-# begin_table NAME forgets the figures of the table before.
+# begin_table NAME removes the figures of the table before.
 begin_table() {
   results=$dir/results-$1
   : >"$results"

@@ -24,8 +24,8 @@ func compose(t *testing.T, environment ...string) (*types.Project, error) {
 	return options.LoadProject(t.Context())
 }
 
-// TestComposeWantsAKey checks that compose refuses to start without a key, with an error that says so.
-func TestComposeWantsAKey(t *testing.T) {
+// TestComposeRequiresAKey checks that compose refuses to start without a key, with an error that says so.
+func TestComposeRequiresAKey(t *testing.T) {
 	if _, err := compose(t); err == nil || !strings.Contains(err.Error(), "AUTH_PUBLIC_KEY") {
 		t.Errorf("want AUTH_PUBLIC_KEY missing, found %v", err)
 	}

@@ -51,7 +51,7 @@ func TestAgentSignsRequests(t *testing.T) {
 				}
 			}
 			if status, body := harness.Curl(t, "--path-as-is", url+"/events/%2e%2e/admin"); status != 400 || !strings.Contains(body, string(refusal.PathAmbiguous)) {
-				t.Errorf("want the gateway to judge the path, found %d and %s", status, body)
+				t.Errorf("want the gateway's refusal of the path, found %d and %s", status, body)
 			}
 			g.Upstream.WantNothing(t)
 		})
@@ -110,18 +110,18 @@ func TestAgentReloadsRenewedCertificate(t *testing.T) {
 	mail := m.NewCredentialFiles(t, harness.OU("mail"))
 	agent := mail.StartAgent(t, "http://"+g.Addr)
 	stop := make(chan struct{})
-	var asking sync.WaitGroup
+	var senders sync.WaitGroup
 	for range 4 {
-		asking.Go(func() { askUntil(t, "http://"+agent.Addr+"/events", stop) })
+		senders.Go(func() { sendUntil(t, "http://"+agent.Addr+"/events", stop) })
 	}
 	for _, algorithm := range []string{"ed25519", "p256", "p384"} {
 		renewed := mail.Renew(t, harness.CertificateOptions{Subject: "/OU=mail", Key: algorithm})
 		g.WaitAuditLine(t, func(l harness.AuditLine) bool { return l.Serial == renewed.Serial() })
 	}
 	close(stop)
-	asking.Wait()
+	senders.Wait()
 	if text := agent.Stderr.String(); strings.Contains(text, `"level":"error"`) {
-		t.Errorf("want no alarm, found %s", text)
+		t.Errorf("want no error in the log, found %s", text)
 	}
 	last := m.Issue(t, harness.OU("mail"))
 	for name, text := range map[string][]byte{mail.Cert: last.PEM, mail.Key: m.ReadFile(t, "p256.key")} {
@@ -135,8 +135,8 @@ func TestAgentReloadsRenewedCertificate(t *testing.T) {
 	}
 }
 
-// askUntil wants nothing but 200, with some time between the requests for others.
-func askUntil(t *testing.T, url string, stop <-chan struct{}) {
+// sendUntil sends a request every 5 ms until stop is closed, and expects the status 200.
+func sendUntil(t *testing.T, url string, stop <-chan struct{}) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -178,7 +178,7 @@ func TestAgentReportsExpiredCertificate(t *testing.T) {
 	}
 	g.Upstream.WantNothing(t)
 	if code := health(); code != 1 {
-		t.Errorf("want an ill agent, found exit code %d", code)
+		t.Errorf("want a failed health check, found exit code %d", code)
 	}
 	if !strings.Contains(agent.Stderr.String(), "the certificate has expired") {
 		t.Error("want it in the log")
@@ -188,7 +188,7 @@ func TestAgentReportsExpiredCertificate(t *testing.T) {
 		t.Errorf("want the renewal in the log: %v", err)
 	}
 	if status, body := harness.Curl(t, "http://"+agent.Addr+"/events"); status != 200 || health() != 0 {
-		t.Errorf("want 200 and health after the renewal, found %d and %s", status, body)
+		t.Errorf("want 200 and a successful health check after the renewal, found %d and %s", status, body)
 	}
 }
 

@@ -106,8 +106,8 @@ func TestArchitectureCoreIsPure(t *testing.T) {
 	}
 }
 
-// archDeps is everything a package needs but the standard library, itself
-// included.
+// archDeps returns the packages and their dependencies, direct and indirect, without the
+// standard library.
 func archDeps(t *testing.T, pattern string) []string {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pattern)
@@ -179,8 +179,8 @@ func archDocs(t *testing.T, dir string, files []string) []string {
 	return docs
 }
 
-// archPackages is every directory under internal and cmd that has Go files which
-// are not tests.
+// archPackages returns the directories below internal and cmd that have Go files other than
+// tests.
 func archPackages(t *testing.T) []string {
 	t.Helper()
 	var dirs []string

@@ -15,8 +15,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// checkRequest asks about r as Envoy does: with the values of one name joined with
-// commas, or raw with encode_raw_headers.
+// checkRequest returns the check that Envoy sends for r: with the values of one name joined
+// with commas, or, if raw is true, in the form of encode_raw_headers.
 func checkRequest(r harness.Request, raw bool) *auth.CheckRequest {
 	attributes := &auth.AttributeContext_HttpRequest{
 		Id: "12797634331110153037", Method: r.Method, Path: r.Target, Host: "app.example", Scheme: "https", Protocol: "HTTP/1.1",
@@ -43,7 +43,7 @@ func checkRequest(r harness.Request, raw bool) *auth.CheckRequest {
 	return &auth.CheckRequest{Attributes: &auth.AttributeContext{Request: &auth.AttributeContext_Request{Http: attributes}}}
 }
 
-// checkAt asks a gateway.
+// checkAt sends the check to a gateway.
 func checkAt(t *testing.T, addr string, r *auth.CheckRequest) *auth.CheckResponse {
 	t.Helper()
 	c, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -60,7 +60,7 @@ func checkAt(t *testing.T, addr string, r *auth.CheckRequest) *auth.CheckRespons
 	return res
 }
 
-// byExtAuthz asks about the request as Envoy does.
+// byExtAuthz returns a function that sends the check of a request and returns the decision.
 func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 	return func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 		t.Helper()

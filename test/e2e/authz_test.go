@@ -48,7 +48,8 @@ func byProxy(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 	return decision{client: harness.HeaderValues(head, "X-Client-Id")[0], fingerprint: harness.HeaderValues(head, "X-Client-Cert-Fingerprint")[0]}
 }
 
-// byVerify sends /verify as a proxy does that describes the request in these headers.
+// byVerify returns a function that sends the request to /verify as a proxy does, with the
+// description of the request in these headers.
 func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 	return func(t *testing.T, g *harness.Gateway, r harness.Request) decision {
 		t.Helper()

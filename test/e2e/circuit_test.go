@@ -66,9 +66,9 @@ func TestCircuitBreaker(t *testing.T) {
 	}
 }
 
-// wantOverloaded wants a request refused while the circuit of the only address is open, and
-// no connection to the address. On a busy machine the circuit may be due for a probe by
-// then. The request is that probe, fails, and the next request counts.
+// wantOverloaded expects that a request is refused while the circuit of the only address is
+// open, without a connection to the address. On a busy machine the retry interval may have
+// passed. Then the request is the probe, which fails, and the next request is checked instead.
 func wantOverloaded(t *testing.T, g *harness.Gateway, s *harness.RestartableService, r harness.Request) {
 	t.Helper()
 	for range 10 {

@@ -17,7 +17,7 @@ func revoke(t *testing.T, m *harness.MasterKey, c harness.Certificate) {
 	m.Openssl(t, "ca", "-config", "ca.cnf", "-cert", m.CertFile, "-keyfile", m.KeyFile, "-revoke", "revoked.crt")
 }
 
-// list makes a revocation list, as PEM, that goes stale at a time.
+// list returns a revocation list in PEM whose nextUpdate is a time.
 func list(t *testing.T, m *harness.MasterKey, next time.Time) string {
 	t.Helper()
 	const form = "20060102150405Z"
@@ -27,8 +27,8 @@ func list(t *testing.T, m *harness.MasterKey, next time.Time) string {
 		"-crl_lastupdate", next.Add(-48*time.Hour).UTC().Format(form), "-crl_nextupdate", next.UTC().Format(form))
 }
 
-// TestRevocationLists uses the revocation lists of an openssl CA and expects them read
-// again when they change.
+// TestRevocationLists uses the revocation lists of an openssl CA and checks that changed lists
+// are in force.
 func TestRevocationLists(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")

@@ -89,17 +89,17 @@ func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 // TestManyIdleConnections holds thousands of connections, some with half a request, and
 // expects bounded memory and other clients served.
 func TestManyIdleConnections(t *testing.T) {
-	const crowd, most = 5000, 256 << 10 // KiB
+	const connections, most = 5000, 256 << 10 // KiB
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max < 2*crowd+1000 {
-		t.Skipf("want %d open files, found a limit of %d (%v)", 2*crowd+1000, limit.Max, err)
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max < 2*connections+1000 {
+		t.Skipf("want %d open files, found a limit of %d (%v)", 2*connections+1000, limit.Max, err)
 	}
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, nil)
 	whole := harness.Get("/events", mail).String()
 	begun := harness.Get("/events", mail).Post("half a body").With("Content-Length: 60000").String()
-	for i := range crowd {
+	for i := range connections {
 		c := harness.Dial(t, g.Addr)
 		switch i % 10 {
 		case 0:
@@ -116,7 +116,7 @@ func TestManyIdleConnections(t *testing.T) {
 	}
 	g.WantAllowed(t, harness.Get("/events", mail))
 	peak := processPeakMemory(t, g.Process)
-	t.Logf("%d connections, %d KiB", crowd, peak)
+	t.Logf("%d connections, %d KiB", connections, peak)
 	if peak > most && !harness.RaceDetector() {
 		t.Errorf("want at most %d KiB, found %d", most, peak)
 	}

@@ -53,7 +53,7 @@ func TestDemoOnce(t *testing.T) {
 	dir := t.TempDir()
 	result := harness.Run(t, "demo", harness.Env{"TMPDIR": dir}, "-once")
 	if result.ExitCode != 0 || result.Stderr != "" {
-		t.Errorf("want exit code 0 in silence, found %d and %s", result.ExitCode, result.Stderr)
+		t.Errorf("want exit code 0 and nothing on stderr, found %d and %s", result.ExitCode, result.Stderr)
 	}
 	wantTranscript(t, result.Stdout)
 	wantExcerpt(t, result.Stdout)

@@ -197,8 +197,8 @@ func TestDeployedEnvironmentIsValid(t *testing.T) {
 		for name, value := range env {
 			env[name] = strings.Replace(value, "/etc/certgate", dir, 1)
 		}
-		if said := tool(t, env, "check"); !strings.HasPrefix(said, "ok: 1 key, 2 rules, 0 denied") {
-			t.Errorf("%s: want the configuration without a warning, found %s", place, said)
+		if output := tool(t, env, "check"); !strings.HasPrefix(output, "ok: 1 key, 2 rules, 0 denied") {
+			t.Errorf("%s: want the configuration without a warning, found %s", place, output)
 		}
 	}
 }

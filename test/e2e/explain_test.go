@@ -17,7 +17,7 @@ const explainRules = `rules:
   - name: dashboards-read
     clients: [web, mail]
     allow: ["GET /events", "GET /events/{id}", "DELETE /events/{id}"]
-  - name: everybody-asks
+  - name: all-status
     clients: ["*"]
     allow: ["GET /status/", "OPTIONS /{rest...}"]
   - name: signed
@@ -100,8 +100,8 @@ func TestExplainMatchesGateway(t *testing.T) {
 		{"GET", "/events", "mail", "dashboards-read"}, {"GET", "/events", "web", "dashboards-read"},
 		{"GET", "/events/7", "web", "dashboards-read"}, {"HEAD", "/events/7", "web", "dashboards-read"},
 		{"GET", "/events?from=%2e%2e", "web", "dashboards-read"}, {"GET", "/%65vents", "web", "dashboards-read"},
-		{"DELETE", "/events/7", "mail", "dashboards-read"}, {"GET", "/status/a/b", "billing", "everybody-asks"},
-		{"OPTIONS", "/events", "billing", "everybody-asks"}, {"POST", "/events", "chain", "apps-add-events"},
+		{"DELETE", "/events/7", "mail", "dashboards-read"}, {"GET", "/status/a/b", "billing", "all-status"},
+		{"OPTIONS", "/events", "billing", "all-status"}, {"POST", "/events", "chain", "apps-add-events"},
 		{"POST", "/events", "own", "apps-add-events"},
 		{"POST", "/events", "web", "access_denied"}, {"GET", "/events", "social", "access_denied"},
 		{"POST", "/events", "billing", "access_denied"}, {"POST", "/events", "leaked", "access_denied"},

@@ -46,7 +46,7 @@ func TestClientCannotForgeIdentityHeaders(t *testing.T) {
 }
 
 // TestDangerousHeadersAreStripped sends headers that would change the meaning of the
-// request, each beside a harmless one that looks alike.
+// request, each with a harmless one that has a similar name.
 func TestDangerousHeadersAreStripped(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

@@ -59,7 +59,7 @@ type hostileTo struct{ mail, social, forged harness.Certificate }
 
 const malformed = refusal.CredentialMalformed
 
-// pem are values around the armour.
+// pem returns values with changes in and around the PEM boundary lines.
 func (h hostileTo) pem() []hostileValue {
 	text, joined := string(h.mail.PEM), h.mail.HeaderValue(certheader.JoinedPEM)
 	spaced := h.mail.HeaderValue(certheader.SpacedPEM)
@@ -94,7 +94,7 @@ func (h hostileTo) pem() []hostileValue {
 	}
 }
 
-// der are values around the bytes.
+// der returns values with changes of the DER bytes.
 func (h hostileTo) der() []hostileValue {
 	der := h.mail.Parsed.Raw
 	encoded := func(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
@@ -131,7 +131,7 @@ func (h hostileTo) withBoth() string {
 	return value[:40] + "+" + value[41:]
 }
 
-// xfcc are values around Envoy's fields.
+// xfcc returns values with changes of Envoy's fields.
 func (h hostileTo) xfcc() []hostileValue {
 	good := h.mail.HeaderValue(certheader.XFCC)
 	other := h.social.HeaderValue(certheader.XFCC)

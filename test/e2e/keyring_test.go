@@ -34,12 +34,12 @@ func TestKeyRotation(t *testing.T) {
 // wantKeyIDs checks the IDs of the keys in force in the log of the start.
 func wantKeyIDs(t *testing.T, g *harness.Gateway, ids ...string) {
 	t.Helper()
-	said := g.Stderr.String()
-	if found := strings.Count(said, `"msg":"trusted key"`); found != len(ids) {
+	output := g.Stderr.String()
+	if found := strings.Count(output, `"msg":"trusted key"`); found != len(ids) {
 		t.Errorf("want %d trusted keys in the log, found %d", len(ids), found)
 	}
 	for _, id := range ids {
-		if !strings.Contains(said, `"msg":"trusted key","key_id":"`+id+`"`) {
+		if !strings.Contains(output, `"msg":"trusted key","key_id":"`+id+`"`) {
 			t.Errorf("want the key %s in the log", id)
 		}
 	}

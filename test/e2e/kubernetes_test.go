@@ -10,9 +10,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// kubelet lays volumes out as Kubernetes' kubelet does: each file is a link
-// through the link ..data to a folder of one moment, and a change is a new folder
-// and one rename.
+// kubelet makes the folders of volumes as Kubernetes' kubelet does: each file is a link through
+// the link ..data to the folder of one version. A change makes a new folder and replaces the
+// link ..data by a rename.
 type kubelet struct{ root string }
 
 // mount makes the folder of a volume with one file in it.
@@ -65,9 +65,9 @@ func TestKubernetesPod(t *testing.T) {
 	old, renewed := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	env, k := scheduled(t, p, old.PublicKey)
 	// The warning is about ADMIN_ADDR; network.yaml restricts access to that port.
-	said := tool(t, env, "check")
-	if !strings.Contains(said, "ok: 1 key, 2 rules, 0 denied") || strings.Count(said, "warning: ") != 1 || !strings.Contains(said, "warning: ADMIN_ADDR: ") {
-		t.Errorf("want the configuration and a warning about the operator's port, found %s", said)
+	output := tool(t, env, "check")
+	if !strings.Contains(output, "ok: 1 key, 2 rules, 0 denied") || strings.Count(output, "warning: ") != 1 || !strings.Contains(output, "warning: ADMIN_ADDR: ") {
+		t.Errorf("want the configuration and a warning about the operator's port, found %s", output)
 	}
 
 	u := harness.NewUpstream(t, nil)

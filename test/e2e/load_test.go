@@ -20,8 +20,8 @@ import (
 // The size of a load: requests are in flight at every moment of a key change.
 const (
 	loadWorkers = 8                   // half of them come with each certificate
-	loadBefore  = 15                  // requests of each worker before the switch begins,
-	loadAfter   = 30                  // and once it is over
+	loadBefore  = 15                  // requests of each worker before the change
+	loadAfter   = 30                  // requests of each worker after the change
 	loadLimit   = 2 * harness.Timeout // for all of it; the machine may be busy
 )
 
@@ -39,8 +39,8 @@ type load struct {
 	refused    int            // requests with the old certificate refused after it
 }
 
-// underLoad runs change while requests come in. When it returns, the change must
-// be in force.
+// underLoad runs change while requests arrive. The change must be in force when change
+// returns.
 func underLoad(t *testing.T, addr string, old, renewed harness.Certificate, change func()) {
 	t.Helper()
 	l := &load{addr: addr, old: old, renewed: renewed, passed: map[string]int{}}

@@ -211,9 +211,9 @@ func TestLogToFullDisk(t *testing.T) {
 			t.Errorf("want 503 without the cause, found %d %v %s", a.Status, a.Header, a.Body)
 		}
 		u.WantNothing(t)
-		asked := harness.Get("/verify", mail).With("X-Original-Method: GET", "X-Original-URI: /events")
-		if a := harness.Send(t, verify, asked); a.Status != 403 || a.Header.Get("X-Certgate-Reason") != string(refusal.Overloaded) {
-			t.Errorf("want 403 for a proxy that asks, found %d %v", a.Status, a.Header)
+		check := harness.Get("/verify", mail).With("X-Original-Method: GET", "X-Original-URI: /events")
+		if a := harness.Send(t, verify, check); a.Status != 403 || a.Header.Get("X-Certgate-Reason") != string(refusal.Overloaded) {
+			t.Errorf("want 403 at /verify, found %d %v", a.Status, a.Header)
 		}
 		g.Stop(t, harness.Terminate)
 	})

@@ -236,7 +236,8 @@ func metrics(t *testing.T, g *harness.Gateway) map[string]*dto.MetricFamily {
 	return families
 }
 
-// counter is the value, a gauge's too, of the series with exactly these labels, -1 for none.
+// counter returns the value of the counter or gauge with exactly these labels, or -1 if there
+// is none.
 func counter(family *dto.MetricFamily, labels map[string]string) float64 {
 	for _, m := range family.GetMetric() {
 		same := len(m.GetLabel()) == len(labels)

@@ -9,7 +9,8 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// fromProxy asks as the proxy does that has seen the certificate in a handshake.
+// fromProxy returns a request of a proxy to which a client has sent the certificate in its TLS
+// handshake.
 func fromProxy(c harness.Certificate) harness.Request {
 	return harness.PlainGet("/events").With("Client-Cert: " + c.HeaderValue(certheader.RFC9440))
 }
@@ -26,7 +27,7 @@ func TestProxyHeaderOfTrustedProxy(t *testing.T) {
 	harness.WantClientHeaders(t, g.WantAllowed(t, fromProxy(mail)), "mail", "mtls", mail)
 	harness.WantClientHeaders(t, g.WantAllowed(t, fromProxy(mail).With(attached)), "mail", "mtls", mail)
 	harness.WantClientHeaders(t, g.WantAllowed(t, fromProxy(mail).With("X-SSL-Auth: hunter2")), "mail", "mtls", mail)
-	// A proxy that saw no certificate does not set the header.
+	// A proxy whose client sent no certificate does not set the header.
 	harness.WantClientHeaders(t, g.WantAllowed(t, harness.Get("/events", social)), "social", "bearer", social)
 	if line := g.WaitAuditLine(t, func(l harness.AuditLine) bool { return l.Client == "mail" }); line.Auth != "mtls" {
 		t.Errorf("want mtls in the log, found %+v", line)

@@ -15,7 +15,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// shell runs a recipe as a person types it and returns what it prints.
+// shell runs the commands of a recipe and returns their output.
 func shell(t *testing.T, dir, script string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), harness.LookProgram(t, "bash"), "-euo", "pipefail", "-c", script)
@@ -27,15 +27,15 @@ func shell(t *testing.T, dir, script string) string {
 	return string(printed)
 }
 
-// collectiveIdea is the article's recipe: the master key signs over itself. It
-// prints the header.
+// collectiveIdea is the recipe of the first article: the client's certificate has the master
+// key as its public key. The commands print the header value.
 const collectiveIdea = `
 openssl genrsa -out master.key %d
 openssl req -new -key master.key -subj /OU=mail -out mail.csr
 openssl x509 -req -in mail.csr -signkey master.key -out mail.crt
 openssl base64 -A -in mail.crt`
 
-// sitePoint is the other article's, in which the client has a key of its own.
+// sitePoint is the recipe of the second article, in which the client has a key of its own.
 const sitePoint = `
 openssl genrsa -out ca.key %[1]d
 openssl req -new -x509 -key ca.key -subj /CN=ca -out ca.crt

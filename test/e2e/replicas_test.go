@@ -354,5 +354,5 @@ func TestRedisEvictionWarning(t *testing.T) {
 	addr := harness.FreeAddress(t)
 	startRedis(t, addr, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
 	g := harness.NewGateway(t, harness.NewMasterKey(t, "p256"), sharing(addr))
-	redisLine(t, g, "redis may forget which signatures were used")
+	redisLine(t, g, "redis may evict nonces before they expire")
 }

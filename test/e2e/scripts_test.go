@@ -46,12 +46,13 @@ func runScript(t *testing.T, dir, input, name string, arguments ...string) scrip
 	return scriptResult{command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// mustRunScript wants exit code 0 and, on stderr, silence.
+// mustRunScript runs a script, and returns its output. The test fails if the exit code is not
+// 0 or if there is output on stderr.
 func mustRunScript(t *testing.T, dir, name string, arguments ...string) string {
 	t.Helper()
 	result := runScript(t, dir, "", name, arguments...)
 	if result.code != 0 || result.stderr != "" {
-		t.Fatalf("%s %q: want exit 0 in silence, found %d and %s", name, arguments, result.code, result.stderr)
+		t.Fatalf("%s %q: want exit code 0 and nothing on stderr, found %d and %s", name, arguments, result.code, result.stderr)
 	}
 	return result.stdout
 }
@@ -69,7 +70,7 @@ func readScriptCertificate(t *testing.T, elements ...string) *x509.Certificate {
 	return certificate
 }
 
-// wantScriptFiles wants exactly these files, keys for their owner alone.
+// wantScriptFiles expects exactly these files in dir. Only the owner may read private keys.
 func wantScriptFiles(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -96,7 +97,8 @@ func wantScriptFiles(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// scriptClient asks the core whom a header value speaks for.
+// scriptClient returns the client's name in the certificate of a header value, after it
+// verified the certificate as the gateway does.
 func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) string {
 	t.Helper()
 	chain, err := certheader.Parse([]string{header}, 16<<10)
@@ -258,25 +260,25 @@ func TestScriptsRefuseWrongArguments(t *testing.T) {
 		{"no master key", []string{"collective-idea.sh", "--dir", "empty", "--ou", "mail"}, 1, "no empty/master.key"},
 		{"no OU", []string{"sitepoint.sh", "--dir", "."}, 2, "--ou is missing"},
 		{"no OU of 2012", []string{"collective-idea.sh", "--dir", "."}, 2, "--ou is missing"},
-		{"OU without value", []string{"sitepoint.sh", "--ou"}, 2, "--ou wants a value"},
-		{"OU with a comma", []string{"sitepoint.sh", "--dir", ".", "--ou", "a,b"}, 2, "--ou wants 1 to 64 letters"},
-		{"OU with a newline", []string{"sitepoint.sh", "--dir", ".", "--ou", "a\nb"}, 2, "--ou wants 1 to 64 letters"},
-		{"OU with two spaces", []string{"sitepoint.sh", "--dir", ".", "--ou", "a  b"}, 2, "--ou wants 1 to 64 letters"},
-		{"OU not ASCII", []string{"sitepoint.sh", "--dir", ".", "--ou", "mäil"}, 2, "--ou wants 1 to 64 letters"},
-		{"OU of 65", []string{"sitepoint.sh", "--dir", ".", "--ou", strings.Repeat("a", 65)}, 2, "--ou wants 1 to 64 letters"},
+		{"OU without value", []string{"sitepoint.sh", "--ou"}, 2, "--ou: want a value"},
+		{"OU with a comma", []string{"sitepoint.sh", "--dir", ".", "--ou", "a,b"}, 2, "--ou: want 1 to 64 letters"},
+		{"OU with a newline", []string{"sitepoint.sh", "--dir", ".", "--ou", "a\nb"}, 2, "--ou: want 1 to 64 letters"},
+		{"OU with two spaces", []string{"sitepoint.sh", "--dir", ".", "--ou", "a  b"}, 2, "--ou: want 1 to 64 letters"},
+		{"OU not ASCII", []string{"sitepoint.sh", "--dir", ".", "--ou", "mäil"}, 2, "--ou: want 1 to 64 letters"},
+		{"OU of 65", []string{"sitepoint.sh", "--dir", ".", "--ou", strings.Repeat("a", 65)}, 2, "--ou: want 1 to 64 letters"},
 		{"OU that is the CA's file", []string{"sitepoint.sh", "--dir", ".", "--ou", "ca"}, 2, "want another --name"},
-		{"name with a directory", []string{"sitepoint.sh", "--dir", ".", "--ou", "a", "--name", "../../a"}, 2, "--name wants a file name"},
-		{"no days", []string{"sitepoint.sh", "--dir", ".", "--ou", "a", "--days", "0"}, 2, "--days wants"},
-		{"small key", []string{"master-key.sh", "--dir", "x", "--bits", "512"}, 2, "--bits wants"},
+		{"name with a directory", []string{"sitepoint.sh", "--dir", ".", "--ou", "a", "--name", "../../a"}, 2, "--name: want a file name"},
+		{"no days", []string{"sitepoint.sh", "--dir", ".", "--ou", "a", "--days", "0"}, 2, "--days: want"},
+		{"small key", []string{"master-key.sh", "--dir", "x", "--bits", "512"}, 2, "--bits: want"},
 		{"bits of P-256", []string{"master-key.sh", "--dir", "x", "--algorithm", "p256", "--bits", "2048"}, 2, "--bits is for rsa"},
-		{"unknown algorithm", []string{"master-key.sh", "--dir", "x", "--algorithm", "dsa"}, 2, "--algorithm wants"},
+		{"unknown algorithm", []string{"master-key.sh", "--dir", "x", "--algorithm", "dsa"}, 2, "--algorithm: want"},
 		{"unknown flag", []string{"master-key.sh", "--force"}, 2, "unknown argument '--force'"},
 		{"header of a key", []string{"header.sh", "mail.key"}, 1, "holds a private key"},
 		{"header of a public key", []string{"header.sh", "master.pub"}, 1, "want one PEM certificate in master.pub, found 0"},
 		{"header of nothing", []string{"header.sh", "none.crt"}, 1, "no readable file none.crt"},
 		{"header without file", []string{"header.sh"}, 2, "want a FILE"},
 		{"header of two files", []string{"header.sh", "mail.crt", "ca.crt"}, 2, "want one FILE"},
-		{"header form", []string{"header.sh", "mail.crt", "--form", "hex"}, 2, "--form wants"},
+		{"header form", []string{"header.sh", "mail.crt", "--form", "hex"}, 2, "--form: want"},
 	}
 	before := scriptTree(t, dir)
 	for _, test := range tests {
@@ -292,7 +294,7 @@ func TestScriptsRefuseWrongArguments(t *testing.T) {
 	}
 }
 
-// scriptTree is every file of dir with its content.
+// scriptTree returns the names and contents of all files in dir as one text.
 func scriptTree(t *testing.T, dir string) string {
 	t.Helper()
 	var tree strings.Builder

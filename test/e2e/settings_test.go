@@ -48,7 +48,7 @@ func TestAllConfigurationErrorsAreReported(t *testing.T) {
 	}
 	result := harness.Run(t, "certgate", wrong, "serve")
 	if result.ExitCode != 2 || result.Stdout != "" {
-		t.Errorf("want exit code 2 and silence on stdout, found %d and %q", result.ExitCode, result.Stdout)
+		t.Errorf("want exit code 2 and nothing on stdout, found %d and %q", result.ExitCode, result.Stdout)
 	}
 	found := faultyVariables(result.Stderr)
 	for _, v := range config.Variables() {
@@ -156,16 +156,16 @@ func TestCommandLine(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			result := harness.Run(t, "certgate", test.env, test.args...)
-			said, silent := result.Stdout, result.Stderr
+			output, other := result.Stdout, result.Stderr
 			if test.code != 0 {
-				said, silent = result.Stderr, result.Stdout
+				output, other = result.Stderr, result.Stdout
 			}
-			if result.ExitCode != test.code || silent != "" {
+			if result.ExitCode != test.code || other != "" {
 				t.Errorf("want exit code %d and one stream, found %+v", test.code, result)
 			}
 			for _, want := range test.want {
-				if !strings.Contains(said, want) {
-					t.Errorf("want %q, found %q", want, said)
+				if !strings.Contains(output, want) {
+					t.Errorf("want %q, found %q", want, output)
 				}
 			}
 		})

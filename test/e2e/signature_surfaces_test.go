@@ -40,8 +40,7 @@ func TestSignedRequestsOnEverySurface(t *testing.T) {
 			want(changed(c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{}), func(r *harness.Request) { r.Target = "/other" }), refusal.ProofInvalid)
 			want(c.Sign(t, harness.PlainRequest("GET", "/events"), harness.SignatureOptions{Authority: "sister.example"}), refusal.ProofInvalid)
 			want(harness.PlainRequest("GET", "/events").With("Client-Cert: "+c.HeaderValue(certheader.RFC9440)), "")
-			// Of a request with content only the proxy can tell whether it is the one
-			// that was signed.
+			// These checks are sent without the content, so only the proxy can verify its digest.
 			if mode.name == "proxy" {
 				want(c.Sign(t, harness.PlainRequest("POST", "/events").Post("body"), harness.SignatureOptions{}), "")
 				return

@@ -124,13 +124,13 @@ func wantPage(t *testing.T, url string, texts ...string) {
 func TestScheduleKeepsEvents(t *testing.T) {
 	t.Parallel()
 	env := harness.Env{"LISTEN_ADDR": "127.0.0.1:0", "DATABASE": filepath.Join(t.TempDir(), "schedule.db")}
-	ask := harness.Request{Method: "GET", Target: "/events", Header: []string{"X-Client-Id: mail"}}
+	request := harness.Request{Method: "GET", Target: "/events", Header: []string{"X-Client-Id: mail"}}
 	first := harness.Start(t, "schedule", env)
-	added := oneEvent(t, harness.Send(t, first.WaitListening(t).Addr, ask.Post(harness.EventJSON("Meeting")).With("Content-Type: application/json")))
+	added := oneEvent(t, harness.Send(t, first.WaitListening(t).Addr, request.Post(harness.EventJSON("Meeting")).With("Content-Type: application/json")))
 	first.Stop(t, harness.Terminate)
 	second := harness.Start(t, "schedule", env)
-	ask.Target += "/" + added.ID
-	if a := harness.Send(t, second.WaitListening(t).Addr, ask); a.Status != 200 {
+	request.Target += "/" + added.ID
+	if a := harness.Send(t, second.WaitListening(t).Addr, request); a.Status != 200 {
 		t.Errorf("want the event after a restart, found %d %s", a.Status, a.Body)
 	}
 }

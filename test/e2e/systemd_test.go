@@ -14,7 +14,7 @@ import (
 )
 
 // worstExposure is the score of systemd-analyze security that the unit may have,
-// in tenths: 0 is a program that can do nothing, 100 one that can do everything.
+// in tenths: 0 is a program without any privilege, 100 one without any restriction.
 // The rest of the score is the network access that a gateway needs.
 const worstExposure = 10
 

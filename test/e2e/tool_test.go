@@ -13,12 +13,13 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// tool runs certgate and wants exit code 0.
+// tool runs certgate and returns its output. The test fails if the exit code is not 0 or if
+// there is output on stderr.
 func tool(t *testing.T, env harness.Env, args ...string) string {
 	t.Helper()
 	result := harness.Run(t, "certgate", env, args...)
 	if result.ExitCode != 0 || result.Stderr != "" {
-		t.Fatalf("certgate %q: want exit code 0 in silence, found %+v", args, result)
+		t.Fatalf("certgate %q: want exit code 0 and nothing on stderr, found %+v", args, result)
 	}
 	return result.Stdout
 }
@@ -43,8 +44,8 @@ func TestToolFromKeyToRequest(t *testing.T) {
 			env := harness.Env{"LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "", "ACCESS_RULES": appsAddAndRead, "UPSTREAM_URL": "http://" + schedule.Addr}
 			for _, anchor := range []string{"ca.pub", "ca.crt"} {
 				env := env.With(harness.Env{"AUTH_PUBLIC_KEY_FILE": filepath.Join(dir, anchor)})
-				if said := tool(t, env, "check"); !strings.HasPrefix(said, "ok: 1 key, 2 rules, 0 denied") {
-					t.Errorf("want a description of the configuration, found %s", said)
+				if output := tool(t, env, "check"); !strings.HasPrefix(output, "ok: 1 key, 2 rules, 0 denied") {
+					t.Errorf("want a description of the configuration, found %s", output)
 				}
 				addr := harness.Start(t, "certgate", env, "serve").WaitListening(t).Addr
 				value := harness.RunProgramUnrecorded(t, harness.BinaryPath(t, "certgate"), nil, "header", filepath.Join(dir, "mail.crt")).Stdout
@@ -53,8 +54,8 @@ func TestToolFromKeyToRequest(t *testing.T) {
 					t.Errorf("want the event of mail, found %+v", e)
 				}
 			}
-			if said := tool(t, harness.Env{}, "inspect", filepath.Join(dir, "mail.crt")); !strings.Contains(said, mail.SPKI()) || !strings.Contains(said, mail.Serial()) {
-				t.Errorf("want a description of the certificate, found %s", said)
+			if output := tool(t, harness.Env{}, "inspect", filepath.Join(dir, "mail.crt")); !strings.Contains(output, mail.SPKI()) || !strings.Contains(output, mail.Serial()) {
+				t.Errorf("want a description of the certificate, found %s", output)
 			}
 		})
 	}
@@ -97,8 +98,8 @@ func TestCheckCommand(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			result := harness.Run(t, "certgate", test.env, "check")
-			said := map[int]string{0: result.Stdout, 2: result.Stderr}[result.ExitCode]
-			if result.ExitCode != test.code || !strings.Contains(said, test.want) {
+			output := map[int]string{0: result.Stdout, 2: result.Stderr}[result.ExitCode]
+			if result.ExitCode != test.code || !strings.Contains(output, test.want) {
 				t.Errorf("want exit code %d and %q, found %+v", test.code, test.want, result)
 			}
 		})
@@ -121,7 +122,7 @@ func readmeBlock(t *testing.T, first string) string {
 func TestReadmeQuickStart(t *testing.T) {
 	harness.SkipIfShort(t)
 	needFreePorts(t, "127.0.0.1:8081", ":8080", "127.0.0.1:9090")
-	serving, asking := readmeBlock(t, "go build"), readmeBlock(t, "certgate issue --client mail")
+	serving, sending := readmeBlock(t, "go build"), readmeBlock(t, "certgate issue --client mail")
 	dir := t.TempDir()
 	for _, name := range []string{"cmd", "internal"} {
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(harness.Root, name))); err != nil {
@@ -136,19 +137,19 @@ func TestReadmeQuickStart(t *testing.T) {
 trap 'kill $(jobs -p); wait' EXIT
 %s
 curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-connrefused http://127.0.0.1:8080/healthz
-%s`, serving, asking)
+%s`, serving, sending)
 	harness.LookProgram(t, "curl")
 	command := exec.CommandContext(t.Context(), harness.LookProgram(t, "bash"), "-c", script)
 	command.Dir, command.Env = dir, append(os.Environ(), "GOFLAGS=-tags=nomsgpack -trimpath", "CGO_ENABLED=0") // as the harness builds
-	said, err := command.CombinedOutput()
+	output, err := command.CombinedOutput()
 	for _, name := range []string{"certgate.log", "schedule.log"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			harness.RecordOutput(name+" in "+t.Name(), string(text))
 		}
 	}
 	created := regexp.MustCompile(`(?m)^HTTP/1\.1 201 Created\r?$`)
-	if err != nil || !created.Match(said) || !strings.Contains(string(said), `"client":"mail"`) {
-		t.Errorf("want 201 and an event of mail, found %v and\n%s", err, said)
+	if err != nil || !created.Match(output) || !strings.Contains(string(output), `"client":"mail"`) {
+		t.Errorf("want 201 and an event of mail, found %v and\n%s", err, output)
 	}
 	for _, name := range []string{"ca.key", "mail.key", "mail.crt"} {
 		harness.KeepPEM(harness.ReadFile(t, dir, "keys", name))

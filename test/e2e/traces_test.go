@@ -49,9 +49,9 @@ func TestTraces(t *testing.T) {
 				t.Errorf("the service got the covered traceparent %q, want it unchanged", sent)
 			}
 			refused := harness.Send(t, g.Addr, harness.PlainRequest("GET", "/events").With(traceparent)).Header.Get("X-Request-Id")
-			asked := harness.Send(t, g.Authz.HTTP, harness.Request{Method: "GET", Target: "/verify", Header: read.Header}.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"))
-			if asked.Status != http.StatusOK {
-				t.Errorf("/verify: status %d, want 200", asked.Status)
+			verify := harness.Send(t, g.Authz.HTTP, harness.Request{Method: "GET", Target: "/verify", Header: read.Header}.With("X-Forwarded-Method: GET", "X-Forwarded-Uri: /events"))
+			if verify.Status != http.StatusOK {
+				t.Errorf("/verify: status %d, want 200", verify.Status)
 			}
 			g.Stop(t, harness.Terminate) // exports the last spans
 			spans := c.Wait(t, 6)

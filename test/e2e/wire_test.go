@@ -121,7 +121,7 @@ func TestUpgradesAreNotForwarded(t *testing.T) {
 			}
 		})
 	}
-	// An upstream that switches unasked would be a tunnel past the gate.
+	// An upstream that switches protocols without a request for it would bypass the gate.
 	g.WantProblem(t, harness.Send(t, g.Addr, harness.Get("/eager", mail)), refusal.UpstreamFailed)
 }
 
@@ -147,7 +147,7 @@ func TestSlowHeaderIsCut(t *testing.T) {
 	whole := harness.Get("/events", mail).String()
 	slow := harness.Dial(t, g.Addr)
 	slow.Send(t, whole[:len(whole)-2])
-	slow.WantClosed(t) // well before the patience of this test ends
+	slow.WantClosed(t) // well before the time limit of this test
 	g.Upstream.WantNothing(t)
 	g.WantAllowed(t, harness.Get("/events", mail))
 }

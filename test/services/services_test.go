@@ -214,13 +214,13 @@ func TestVerifiers(t *testing.T) {
 	}
 }
 
-// check asks a verifier about all requests. The first question waits until the verifier
-// has started, so that later assertions do not expire meanwhile.
-func (g gateway) check(t *testing.T, ask ask) {
+// check sends all requests to a verifier. The first one is answered when the verifier has
+// started, so that later assertions do not expire meanwhile.
+func (g gateway) check(t *testing.T, verify verifyFunc) {
 	t.Helper()
 	want := func(name string, accepted bool, r received) {
 		t.Helper()
-		verdict := ask(r)
+		verdict := verify(r)
 		if accepted && verdict != "accepted mail" || !accepted && !strings.HasPrefix(verdict, "refused ") {
 			t.Errorf("%s: want accepted %t, found %q", name, accepted, verdict)
 		}
@@ -256,7 +256,7 @@ func (g gateway) check(t *testing.T, ask ask) {
 }
 
 // TestScheduleIsNotBypassed checks that the schedule service accepts a request of the
-// gateway, and refuses one that goes around it.
+// gateway, and refuses one that was not sent by the gateway.
 func TestScheduleIsNotBypassed(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")

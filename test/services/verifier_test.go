@@ -34,9 +34,9 @@ type received struct {
 	Body       string   `json:"body"`
 }
 
-// ask returns the verdict about a request: "accepted" and the client, or "refused" and a
-// reason.
-type ask func(received) string
+// verifyFunc returns the verdict about a request: "accepted" and the client, or "refused" and
+// a reason.
+type verifyFunc func(received) string
 
 // verifier is one of the programs of this folder, which the README lists.
 type verifier struct {
@@ -91,7 +91,7 @@ func (v verifier) run(t *testing.T, command ...string) *exec.Cmd {
 }
 
 // start starts the program with the address of the gateway's keys.
-func (v verifier) start(t *testing.T, keysURL string) ask {
+func (v verifier) start(t *testing.T, keysURL string) verifyFunc {
 	t.Helper()
 	path, err := filepath.Abs(v.file)
 	if err != nil {
@@ -132,7 +132,7 @@ func (v verifier) start(t *testing.T, keysURL string) ask {
 }
 
 // goPackage returns the verdicts of package service.
-func goPackage(t *testing.T, keysURL string) ask {
+func goPackage(t *testing.T, keysURL string) verifyFunc {
 	t.Helper()
 	verify := map[bool]*service.Verifier{}
 	for _, bound := range []bool{false, true} {

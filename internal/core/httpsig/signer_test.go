@@ -92,8 +92,8 @@ func TestSignKeepsMessage(t *testing.T) {
 	m := post(p)
 	m.Header["Content-Digest"] = []string{"sha-256=:AAAA:"}
 	before := m.Header.Clone()
-	asked := 0
-	m.Body = func() ([]byte, error) { asked++; return []byte(event), nil }
+	reads := 0
+	m.Body = func() ([]byte, error) { reads++; return []byte(event), nil }
 	s, err := httpsig.NewSigner(p.cert, p.key, "x-ssl-auth")
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +102,8 @@ func TestSignKeepsMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, m.Header); diff != "" || asked != 1 {
-		t.Errorf("want one read of the body and an unchanged header, found %d and the difference %s", asked, diff)
+	if diff := cmp.Diff(before, m.Header); diff != "" || reads != 1 {
+		t.Errorf("want one read of the body and an unchanged header, found %d and the difference %s", reads, diff)
 	}
 	if len(fields) != 3 {
 		t.Errorf("want three fields, found %d", len(fields))

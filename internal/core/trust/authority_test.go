@@ -157,11 +157,11 @@ func TestIssuerName(t *testing.T) {
 func TestExponents(t *testing.T) {
 	issuer := ca.New(t)
 	modulus := ca.RSAKey(t, 2048, 0)
-	wants := map[int]refusal.Reason{
+	reasons := map[int]refusal.Reason{
 		65537: "", 3: "",
 		1: refusal.CertificateWeak, 2: refusal.CertificateWeak, 4: refusal.CertificateWeak, 65536: refusal.CertificateWeak,
 	}
-	for exponent, want := range wants {
+	for exponent, want := range reasons {
 		cert := issuer.Client(t, &rsa.PublicKey{N: modulus.N, E: exponent})
 		v, err := verify(t, cert, issuer.PublicKeyPEM())
 		check(t, cert, v, err, want)

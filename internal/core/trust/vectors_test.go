@@ -105,9 +105,8 @@ func (v vector) keyring() (*trust.Keyring, error) {
 }
 
 // isAboutRevocation reports whether the case is in a section of PKITS about revocation
-// lists: basic
-// revocation, verifying with self-issued certificates, keyUsage without cRLSign,
-// distribution points and delta lists.
+// lists: basic revocation, verifying with self-issued certificates, keyUsage without
+// cRLSign, distribution points and delta lists.
 func (v vector) isAboutRevocation() bool {
 	return slices.ContainsFunc([]string{"4.4.", "4.5.", "4.7.4 ", "4.7.5 ", "4.14.", "4.15."}, func(section string) bool {
 		return strings.HasPrefix(v.ID, section)

@@ -33,7 +33,7 @@ func TestSecondRequestIsCached(t *testing.T) {
 
 // TestRefusalsAreNotCached checks that the inner identifier is called again after each refusal.
 func TestRefusalsAreNotCached(t *testing.T) {
-	o, stranger := newTestCA(t, pki.P256, 24*time.Hour), newTestCA(t, pki.P256, 24*time.Hour)
+	o, otherCA := newTestCA(t, pki.P256, 24*time.Hour), newTestCA(t, pki.P256, 24*time.Hour)
 	value := encode(o.issue("mail"))
 	unclean := sign(t, period("mail ", start, start.Add(time.Hour), false), o.ca, o.key.Public(), o.key)
 	tests := []struct {
@@ -50,7 +50,7 @@ func TestRefusalsAreNotCached(t *testing.T) {
 		{"one byte less", []string{value[:len(value)-1]}, refusal.CredentialMalformed},
 		{"one byte more", []string{value + "A"}, refusal.CredentialMalformed},
 		{"too large", []string{strings.Repeat("M", limit+1)}, refusal.CredentialTooLarge},
-		{"another master key", []string{encode(stranger.issue("mail"))}, refusal.CertificateUntrusted},
+		{"another master key", []string{encode(otherCA.issue("mail"))}, refusal.CertificateUntrusted},
 		{"an unclean name", []string{encode(unclean)}, refusal.IdentityInvalid},
 	}
 	for _, tt := range tests {
@@ -207,14 +207,14 @@ func TestSpellings(t *testing.T) {
 	if n := id.Len(); n != 1+certcache.MaxSpellings {
 		t.Errorf("%d remembered, want one of social and %d of mail", n, certcache.MaxSpellings)
 	}
-	asked := inner.calls.Load()
+	calls := inner.calls.Load()
 	check(t, id.Identify(claim(encode(social)), start), "social", "")
-	checkCalls(t, inner, asked)
+	checkCalls(t, inner, calls)
 	// A further encoding is verified each time, and accepted.
 	for range 2 {
 		check(t, id.Identify(claim(certheader.Encode(certheader.PercentPEM, mail.Raw)), start), "mail", "")
 	}
-	checkCalls(t, inner, asked+2)
+	checkCalls(t, inner, calls+2)
 }
 
 // TestExpiredSpellingsAreNotCounted checks that an expired entry makes room for another encoding.
@@ -237,9 +237,9 @@ func TestExpiredSpellingsAreNotCounted(t *testing.T) {
 		t.Errorf("%d spellings of %d certificates counted, %d remembered: want none that has expired", n, certificates, id.Len())
 	}
 	check(t, id.Identify(claim(values[certcache.MaxSpellings:]...), start), "mail", "")
-	asked := inner.calls.Load()
+	calls := inner.calls.Load()
 	check(t, id.Identify(claim(values[certcache.MaxSpellings:]...), start), "mail", "")
-	checkCalls(t, inner, asked)
+	checkCalls(t, inner, calls)
 }
 
 // TestForgeriesEvictNothing checks that a flood of invalid credentials leaves the cache unchanged.

@@ -30,8 +30,8 @@ func TestSamePlace(t *testing.T) {
 	}
 }
 
-// TestInTurn checks that clients that take turns in one slot are cached and not interned,
-// and that a client is interned after two requests in a row.
+// TestInTurn checks that two clients whose requests use one slot alternately are cached and not
+// interned, and that a client is interned after two consecutive requests.
 func TestInTurn(t *testing.T) {
 	o := newTestCA(t, pki.P256, 24*time.Hour)
 	middle := strings.Repeat("=", 100)

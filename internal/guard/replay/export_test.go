@@ -27,11 +27,11 @@ func (m *Memory) Known() (clients, seconds int) {
 	return len(m.shares.numbers), len(m.table.seconds)
 }
 
-// NewPatientRedis returns a Redis that waits for the server for the given time, so
+// NewRedisWithTimeout returns a Redis that waits for the server for the given time, so
 // that a slow machine does not cause a failure. While the server is gone, Watch
 // retries every few milliseconds.
-func NewPatientRedis(o RedisOptions, patience time.Duration) *Redis {
-	return newRedis(o, timeouts{Limits: resp.Limits{Acquire: patience, Reply: patience}, total: patience, retry: 10 * time.Millisecond})
+func NewRedisWithTimeout(o RedisOptions, testTimeout time.Duration) *Redis {
+	return newRedis(o, timeouts{Limits: resp.Limits{Acquire: testTimeout, Reply: testTimeout}, total: testTimeout, retry: 10 * time.Millisecond})
 }
 
 // NewQuickRedis returns a Redis with the timeouts of the gateway. While the server

@@ -41,7 +41,7 @@ func at(n httpsig.Nonce, now time.Time) httpsig.Nonce {
 }
 
 // wantReason checks that err is a refusal with the reason want, or nil if want is
-// empty. An Overloaded refusal must ask the client to retry after one second.
+// empty. An Overloaded refusal must have a Retry-After of one second.
 func wantReason(tb testing.TB, name string, err error, want refusal.Reason) {
 	tb.Helper()
 	d, refused := errors.AsType[*refusal.Error](err)

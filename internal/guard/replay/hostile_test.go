@@ -21,12 +21,12 @@ func TestQuotingServers(t *testing.T) {
 	const user, secret = "certgate-user", "s3cret-word"
 	tests := []struct {
 		name   string
-		answer func(c net.Conn, asked string)
+		answer func(c net.Conn, command string)
 	}{
-		{"an old redis", func(c net.Conn, asked string) {
-			_, _ = io.WriteString(c, "-ERR unknown command, with args beginning with: "+strings.ReplaceAll(asked, "\r\n", " ")+"\r\n")
+		{"an old redis", func(c net.Conn, command string) {
+			_, _ = io.WriteString(c, "-ERR unknown command, with args beginning with: "+strings.ReplaceAll(command, "\r\n", " ")+"\r\n")
 		}},
-		{"an echo", func(c net.Conn, asked string) { _, _ = io.WriteString(c, asked) }},
+		{"an echo", func(c net.Conn, command string) { _, _ = io.WriteString(c, command) }},
 		{"the password alone", func(c net.Conn, _ string) { _, _ = io.WriteString(c, secret+"\r\n") }},
 		{"a redirection to the password", func(c net.Conn, _ string) { _, _ = io.WriteString(c, "-MOVED 1 "+secret+":1\r\n") }},
 		{"no reply", func(c net.Conn, _ string) { _ = c.Close() }},
@@ -34,19 +34,19 @@ func TestQuotingServers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
-				for asked := make([]byte, 4096); ; {
-					n, err := c.Read(asked)
+				for command := make([]byte, 4096); ; {
+					n, err := c.Read(command)
 					if err != nil {
 						return
 					}
-					tt.answer(c, string(asked[:n]))
+					tt.answer(c, string(command[:n]))
 				}
 			})
-			r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://"+user+":"+secret+"@127.0.0.1:"+port)})
+			r, reported := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://"+user+":"+secret+"@127.0.0.1:"+port)})
 			err := r.Use(fresh("mail", 1))
 			wantReason(t, tt.name, err, refusal.Overloaded)
 			wantSilent(t, err, user, secret)
-			wantSilent(t, said.want(t, replay.Gone), user, secret)
+			wantSilent(t, reported.want(t, replay.Gone), user, secret)
 		})
 	}
 }
@@ -72,21 +72,21 @@ func TestSentOnce(t *testing.T) {
 	n := fresh("mail", 1)
 	sent := make(chan string, 100)
 	port := redisserver.Serve(t, redisserver.Listen(t), func(c net.Conn) {
-		for asked := make([]byte, 4096); ; {
-			read, err := c.Read(asked)
+		for command := make([]byte, 4096); ; {
+			read, err := c.Read(command)
 			if err != nil {
 				return
 			}
-			if text := string(asked[:read]); strings.Contains(text, replay.Name(n)) {
+			if text := string(command[:read]); strings.Contains(text, replay.Name(n)) {
 				sent <- text
 				return
 			}
 			_, _ = io.WriteString(c, ok) // so that the server does not count as gone
 		}
 	})
-	r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
+	r, reported := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://127.0.0.1:"+port)})
 	wantReason(t, "no reply", r.Use(n), refusal.Overloaded)
-	said.stop()
+	reported.stop()
 	if len(sent) != 1 {
 		t.Errorf("want it sent once, found %d times", len(sent))
 	}
@@ -102,8 +102,8 @@ func TestUntrustedTLS(t *testing.T) {
 		n, _ := c.Read(make([]byte, 4096))
 		heard <- n
 	})
-	_, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "rediss://:s3cret-word@127.0.0.1:"+port)})
-	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), "x509") {
+	_, reported := newRedis(t, replay.RedisOptions{Server: parseServer(t, "rediss://:s3cret-word@127.0.0.1:"+port)})
+	if err := reported.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), "x509") {
 		t.Errorf("want the certificate refused, found %v", err)
 	}
 	if n := <-heard; n != 0 {
@@ -115,8 +115,8 @@ func TestUntrustedTLS(t *testing.T) {
 func TestStopLeavesNothing(t *testing.T) {
 	s := startRedis(t)
 	before := goleak.IgnoreCurrent()
-	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	r, reported := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	wantReason(t, "new", r.Use(fresh("mail", 1)), "")
-	said.stop()
+	reported.stop()
 	goleak.VerifyNone(t, before)
 }

@@ -98,8 +98,8 @@ func TestStoredUntilExpiry(t *testing.T) {
 	}
 }
 
-// TestClockAheadAndBack checks that a nonce that was forgotten while the clock was
-// ahead is not accepted as new after the clock has been set back.
+// TestClockAheadAndBack checks that a nonce that was dropped while the clock was ahead is
+// not accepted as new after the clock has been set back.
 func TestClockAheadAndBack(t *testing.T) {
 	m := replay.NewMemory()
 	n := nonceOf("mail", 1, noon)
@@ -107,16 +107,16 @@ func TestClockAheadAndBack(t *testing.T) {
 	wantReason(t, "a year ahead", m.Use(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), "")
 	wantReason(t, "back", m.Use(n), refusal.ProofExpired)
 	wantReason(t, "a nonce with the same expiry", m.Use(until(nonceOf("mail", 3, noon), n.Until)), refusal.ProofExpired)
-	// A nonce with a later expiry cannot be among the forgotten ones.
+	// A nonce with a later expiry cannot be one of the dropped ones.
 	later := until(nonceOf("mail", 4, noon), n.Until.Add(time.Second))
 	wantReason(t, "a nonce with a later expiry", m.Use(later), "")
 	wantReason(t, "the same nonce again", m.Use(later), refusal.ProofReplayed)
 	wantReason(t, "a year later", m.Use(nonceOf("mail", 2, noon.AddDate(1, 0, 0))), refusal.ProofReplayed)
 }
 
-// TestManySecondsForgotten checks that no nonce is accepted as new after the nonces of
-// many seconds were forgotten at once.
-func TestManySecondsForgotten(t *testing.T) {
+// TestManySecondsDropped checks that no nonce is accepted as new after the nonces of
+// many seconds were dropped at once.
+func TestManySecondsDropped(t *testing.T) {
 	m := replay.NewMemory()
 	nonces := make([]httpsig.Nonce, 100)
 	for i := range nonces {

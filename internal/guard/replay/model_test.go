@@ -15,9 +15,9 @@ import (
 
 // model is a simple reference implementation of Memory.
 type model struct {
-	capacity  int
-	nonces    map[string]remembered
-	forgotten int64
+	capacity int
+	nonces   map[string]remembered
+	dropped  int64
 }
 
 type remembered struct {
@@ -25,10 +25,10 @@ type remembered struct {
 	last   int64
 }
 
-func (m *model) forget(now time.Time) {
+func (m *model) expire(now time.Time) {
 	for value, r := range m.nonces {
 		if r.last < now.Unix() {
-			m.forgotten = max(m.forgotten, r.last)
+			m.dropped = max(m.dropped, r.last)
 			delete(m.nonces, value)
 		}
 	}
@@ -47,10 +47,10 @@ func (m *model) use(n httpsig.Nonce) refusal.Reason {
 	if n.Until.Before(n.Now) {
 		return refusal.ProofExpired
 	}
-	m.forget(n.Now)
+	m.expire(n.Now)
 	last := n.Until.Add(time.Second - 1).Unix()
 	switch _, used := m.nonces[n.Value]; {
-	case last <= m.forgotten:
+	case last <= m.dropped:
 		return refusal.ProofExpired
 	case used:
 		return refusal.ProofReplayed
@@ -90,7 +90,7 @@ func TestMatchesModel(t *testing.T) {
 				t.Fatalf("nonce %q of %s at %s until %s: want %q, found %q", n.Value, n.Client, n.Now, n.Until, want, found)
 			}
 			if rapid.Bool().Draw(t, "count") {
-				plain.forget(now)
+				plain.expire(now)
 				if found := m.Len(now); found != len(plain.nonces) || m.Places() > capacity {
 					t.Fatalf("want %d remembered in at most %d places, found %d in %d", len(plain.nonces), capacity, found, m.Places())
 				}

@@ -43,9 +43,9 @@ type Event string
 
 // The events.
 const (
-	Gone      Event = "gone"      // the server does not accept nonces
-	Back      Event = "back"      // the server accepts nonces again
-	Forgetful Event = "forgetful" // the server accepts nonces but may evict them before they expire
+	Gone     Event = "gone"      // the server does not accept nonces
+	Back     Event = "back"      // the server accepts nonces again
+	MayEvict Event = "forgetful" // the server accepts nonces but may evict them before they expire
 )
 
 // RedisOptions configure a [Redis]. Server and Report are required.

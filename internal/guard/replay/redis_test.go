@@ -21,7 +21,7 @@ import (
 func fresh(client string, number int) httpsig.Nonce { return nonceOf(client, number, time.Now()) }
 
 func TestRedisOnceForEachKey(t *testing.T) {
-	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
+	r, reported := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
 	first := fresh("mail", 1)
 	otherKey, otherClient := first, first
 	otherKey.Key = trust.KeyID{2}
@@ -46,7 +46,7 @@ func TestRedisOnceForEachKey(t *testing.T) {
 	if !r.Up() {
 		t.Error("want redis up, found it gone")
 	}
-	said.wantNone(t)
+	reported.wantNone(t)
 }
 
 // TestTwoReplicas checks that a nonce that reaches two gateways at the same time is
@@ -82,9 +82,9 @@ func TestTwoReplicas(t *testing.T) {
 	}
 }
 
-// TestRememberedLongEnough checks that Redis stores a nonce until it expires by a
+// TestStoredLongEnough checks that Redis stores a nonce until it expires by a
 // clock that is behind.
-func TestRememberedLongEnough(t *testing.T) {
+func TestStoredLongEnough(t *testing.T) {
 	s := startRedis(t)
 	operator := s.operator(t, "")
 	for number, tt := range []struct {
@@ -142,15 +142,15 @@ func TestLogin(t *testing.T) {
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, tt.login)})
+			r, reported := newRedis(t, replay.RedisOptions{Server: s.at(t, tt.login)})
 			if tt.want != "" {
-				wantSilent(t, said.want(t, replay.Gone), secret, other)
+				wantSilent(t, reported.want(t, replay.Gone), secret, other)
 			}
 			err := r.Use(fresh("mail", i))
 			wantReason(t, tt.name, err, tt.want)
 			wantSilent(t, err, secret, other)
-			said.stop()
-			said.wantNone(t)
+			reported.stop()
+			reported.wantNone(t)
 		})
 	}
 }
@@ -168,24 +168,24 @@ func wantSilent(t *testing.T, err error, secrets ...string) {
 // gone, and that nonces are accepted again when Redis is back.
 func TestGoneAndBack(t *testing.T) {
 	s := startRedis(t)
-	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	r, reported := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
 	wantReason(t, "before", r.Use(before), "")
 	s.Kill()
 	for number := range replay.FailuresInRow + 1 {
 		wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded)
 	}
-	if err := said.want(t, replay.Gone); err == nil || r.Up() {
+	if err := reported.want(t, replay.Gone); err == nil || r.Up() {
 		t.Errorf("want redis gone and the cause, found %v, up %t", err, r.Up())
 	}
 	wantReason(t, "replayed meanwhile", r.Use(before), refusal.Overloaded)
 	s.Restart(t)
-	said.want(t, replay.Back)
+	reported.want(t, replay.Back)
 	if !r.Up() {
 		t.Error("want redis up, found it gone")
 	}
 	wantReason(t, "after", r.Use(fresh("mail", 2)), "")
-	said.wantNone(t)
+	reported.wantNone(t)
 }
 
 // TestRemembering checks that with a memory each nonce is accepted once in this process
@@ -193,7 +193,7 @@ func TestGoneAndBack(t *testing.T) {
 func TestRemembering(t *testing.T) {
 	s := startRedis(t)
 	options := replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()}
-	r, said := newRedis(t, options)
+	r, reported := newRedis(t, options)
 	other, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, ""), Memory: replay.NewMemory()})
 	before, foreign := fresh("mail", 1), fresh("mail", 2)
 	wantReason(t, "before", r.Use(before), "")
@@ -205,11 +205,11 @@ func TestRemembering(t *testing.T) {
 		wantReason(t, "meanwhile", r.Use(meanwhile), "")
 		wantReason(t, "meanwhile again", r.Use(meanwhile), refusal.ProofReplayed)
 	}
-	said.want(t, replay.Gone)
+	reported.want(t, replay.Gone)
 	wantReason(t, "from before", r.Use(before), refusal.ProofReplayed)
 	wantReason(t, "from the other replica", r.Use(foreign), refusal.ProofReplayed)
 	s.Restart(t) // with an empty database
-	said.want(t, replay.Back)
+	reported.want(t, replay.Back)
 	wantReason(t, "from before, after", r.Use(before), refusal.ProofReplayed)
 	wantReason(t, "from meanwhile, after", r.Use(fresh("mail", 10)), refusal.ProofReplayed)
 	last := fresh("mail", 3)
@@ -228,30 +228,30 @@ func TestStopped(t *testing.T) {
 		t.Skip("-short: this test waits for a timeout")
 	}
 	s := startRedis(t)
-	r, said := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
-	patient, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	r, reported := newQuickRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	unlimited, _ := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 	before := fresh("mail", 1)
-	wantReason(t, "before", patient.Use(before), "")
+	wantReason(t, "before", unlimited.Use(before), "")
 	wantReasonOr(t, "again", r.Use(before), refusal.ProofReplayed)
 	s.Signal(t, syscall.SIGSTOP)
 	var all sync.WaitGroup
 	for number := range 200 {
 		all.Go(func() { wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded) })
 	}
-	if err := said.want(t, replay.Gone); err == nil {
+	if err := reported.want(t, replay.Gone); err == nil {
 		t.Error("want the cause, found nothing")
 	}
 	all.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	for number := range 1000 { // 500 s if each had to wait
 		if ctx.Err() != nil {
-			t.Fatalf("want no wait while redis is gone, found %d requests in %s", number, patience)
+			t.Fatalf("want no wait while redis is gone, found %d requests in %s", number, testTimeout)
 		}
 		wantReason(t, "while it is gone", r.Use(fresh("mail", 1000+number)), refusal.Overloaded)
 	}
 	s.Signal(t, syscall.SIGCONT)
-	said.want(t, replay.Back)
+	reported.want(t, replay.Back)
 	answered := 0
 	for number := 0; answered < 200 && ctx.Err() == nil; number++ {
 		again, err := r.Use(before), r.Use(fresh("mail", 5000+number))
@@ -289,17 +289,17 @@ func TestRefusedWrites(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := startRedis(t)
 			operator := s.operator(t, "")
-			r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+			r, reported := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
 			wantReason(t, "before", r.Use(fresh("mail", 1)), "")
 			operate(t, operator, tt.spoil)
 			for number := range replay.FailuresInRow {
 				wantReason(t, "meanwhile", r.Use(fresh("mail", 10+number)), refusal.Overloaded)
 			}
-			if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), tt.code) {
+			if err := reported.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), tt.code) {
 				t.Errorf("want %s, found %v", tt.code, err)
 			}
 			operate(t, operator, tt.repair)
-			said.want(t, replay.Back)
+			reported.want(t, replay.Back)
 			wantReason(t, "after", r.Use(fresh("mail", 2)), "")
 		})
 	}
@@ -312,8 +312,8 @@ func operate(t *testing.T, operator *redis.Client, command []any) {
 	}
 }
 
-// TestForgetful checks that an eviction policy that can remove nonces is reported.
-func TestForgetful(t *testing.T) {
+// TestEvictionPolicy checks that an eviction policy that can remove nonces is reported.
+func TestEvictionPolicy(t *testing.T) {
 	tests := []struct {
 		name     string
 		settings []string
@@ -328,15 +328,15 @@ func TestForgetful(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t, tt.settings...).at(t, "")})
+			r, reported := newRedis(t, replay.RedisOptions{Server: startRedis(t, tt.settings...).at(t, "")})
 			if tt.want != "" {
-				if err := said.want(t, replay.Forgetful); !strings.Contains(err.Error(), tt.want) {
+				if err := reported.want(t, replay.MayEvict); !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("want %q, found %v", tt.want, err)
 				}
 			}
 			wantReason(t, "new", r.Use(fresh("mail", 1)), "")
-			said.stop()
-			said.wantNone(t)
+			reported.stop()
+			reported.wantNone(t)
 		})
 	}
 }
@@ -346,21 +346,21 @@ func TestForgetful(t *testing.T) {
 func TestGoneFromTheStart(t *testing.T) {
 	s := startRedis(t)
 	s.Kill()
-	r, said := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
-	if err := said.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.Addr()) {
+	r, reported := newRedis(t, replay.RedisOptions{Server: s.at(t, "")})
+	if err := reported.want(t, replay.Gone); err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Errorf("want the server and the cause, found %v", err)
 	}
 	wantReason(t, "gone", r.Use(fresh("mail", 1)), refusal.Overloaded)
 	s.Restart(t)
-	said.want(t, replay.Back)
+	reported.want(t, replay.Back)
 	wantReason(t, "back", r.Use(fresh("mail", 1)), "")
 }
 
 // TestClosed checks that a store without a memory refuses every nonce after Watch has
 // returned.
 func TestClosed(t *testing.T) {
-	r, said := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
+	r, reported := newRedis(t, replay.RedisOptions{Server: startRedis(t).at(t, "")})
 	wantReason(t, "open", r.Use(fresh("mail", 1)), "")
-	said.stop()
+	reported.stop()
 	wantReason(t, "closed", r.Use(fresh("mail", 2)), refusal.Overloaded)
 }

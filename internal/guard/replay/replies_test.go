@@ -120,12 +120,12 @@ func TestReplies(t *testing.T) {
 			if tt.name == halfAnOK {
 				open = newQuickRedis // the failure is the timeout while waiting for the rest
 			}
-			r, said := open(t, replay.RedisOptions{Server: scripted(t, answering(tt.reply, bulk(keepsAll)))})
+			r, reported := open(t, replay.RedisOptions{Server: scripted(t, answering(tt.reply, bulk(keepsAll)))})
 			for number := range 3 {
 				wantReason(t, tt.name, r.Use(fresh("mail", number)), tt.want)
 			}
 			if tt.want == refusal.Overloaded {
-				if err := said.want(t, replay.Gone); err == nil {
+				if err := reported.want(t, replay.Gone); err == nil {
 					t.Error("want the cause why redis is gone, found nothing")
 				}
 			}
@@ -145,8 +145,8 @@ func TestRefusedLogin(t *testing.T) {
 					}
 					return ok
 				})
-				r, said := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://certgate:s3cret-word@"+server.Addr()+"/1")})
-				wantSilent(t, said.want(t, replay.Gone), "s3cret-word")
+				r, reported := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://certgate:s3cret-word@"+server.Addr()+"/1")})
+				wantSilent(t, reported.want(t, replay.Gone), "s3cret-word")
 				wantReason(t, "not logged in", r.Use(fresh("mail", 1)), refusal.Overloaded)
 			})
 		}
@@ -154,7 +154,7 @@ func TestRefusedLogin(t *testing.T) {
 }
 
 // TestInfoReplies checks that the reply to INFO takes limited memory, and that every
-// reply except the policy noeviction or no memory limit is reported as Forgetful.
+// reply except the policy noeviction or no memory limit is reported as MayEvict.
 func TestInfoReplies(t *testing.T) {
 	tests := []struct{ name, reply string }{
 		{"status", "+" + strings.ReplaceAll(keepsAll, "\r\n", " ") + "\r\n"},
@@ -177,8 +177,8 @@ func TestInfoReplies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			r, said := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, tt.reply))})
-			if err := said.want(t, replay.Forgetful); err == nil {
+			r, reported := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, tt.reply))})
+			if err := reported.want(t, replay.MayEvict); err == nil {
 				t.Error("want the cause, found nothing")
 			}
 			runtime.ReadMemStats(&after)
@@ -195,8 +195,8 @@ func TestInfoReplies(t *testing.T) {
 func TestLargeInfo(t *testing.T) {
 	const evicts = "maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n"
 	info := strings.Repeat("x", 64<<10-len(evicts)-2) + "\r\n" + evicts
-	_, said := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, bulk(info)))})
-	if err := said.want(t, replay.Forgetful); !strings.Contains(err.Error(), `found "allkeys-lru" with maxmemory "1"`) {
+	_, reported := newRedis(t, replay.RedisOptions{Server: scripted(t, answering(ok, bulk(info)))})
+	if err := reported.want(t, replay.MayEvict); !strings.Contains(err.Error(), `found "allkeys-lru" with maxmemory "1"`) {
 		t.Errorf("want the policy, found %v", err)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
 
-// patience is the deadline for conditions that a test waits for. It is long enough
+// testTimeout is the deadline for conditions that a test waits for. It is long enough
 // for a busy machine.
-const patience = 20 * time.Second
+const testTimeout = 20 * time.Second
 
 // redisServer is a redis-server process.
 type redisServer struct{ *redisserver.Server }
@@ -72,7 +72,7 @@ func (r reports) want(tb testing.TB, event replay.Event) error {
 			tb.Fatalf("want redis %s, found %s: %v", event, found.event, found.err)
 		}
 		return found.err
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		tb.Fatalf("want redis %s, found no report", event)
 	}
 	return nil
@@ -88,31 +88,31 @@ func (r reports) wantNone(tb testing.TB) {
 	}
 }
 
-// newRedis returns a store whose Watch runs until the test ends or said.stop is called.
+// newRedis returns a store whose Watch runs until the test ends or reported.stop is called.
 // Its timeouts are long enough for a busy machine.
-func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
+func newRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, reported reports) {
 	tb.Helper()
-	return watched(tb, o, func(o replay.RedisOptions) *replay.Redis { return replay.NewPatientRedis(o, patience) })
+	return watched(tb, o, func(o replay.RedisOptions) *replay.Redis { return replay.NewRedisWithTimeout(o, testTimeout) })
 }
 
 // newQuickRedis is newRedis with the timeouts of the gateway.
-func newQuickRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, said reports) {
+func newQuickRedis(tb testing.TB, o replay.RedisOptions) (r *replay.Redis, reported reports) {
 	tb.Helper()
 	return watched(tb, o, replay.NewQuickRedis)
 }
 
-func watched(tb testing.TB, o replay.RedisOptions, open func(replay.RedisOptions) *replay.Redis) (r *replay.Redis, said reports) {
+func watched(tb testing.TB, o replay.RedisOptions, open func(replay.RedisOptions) *replay.Redis) (r *replay.Redis, reported reports) {
 	tb.Helper()
-	said.events = make(chan report, 1000)
-	o.Report = said.add
+	reported.events = make(chan report, 1000)
+	o.Report = reported.add
 	r = open(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { r.Watch(ctx) })
-	said.stop = func() {
+	reported.stop = func() {
 		cancel()
 		watching.Wait()
 	}
-	tb.Cleanup(said.stop)
-	return r, said
+	tb.Cleanup(reported.stop)
+	return r, reported
 }

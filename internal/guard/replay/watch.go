@@ -86,7 +86,7 @@ func (r *Redis) checkPolicyUntilKnown(ctx context.Context) {
 	}
 }
 
-// checkPolicy reads the maxmemory-policy of the server and reports Forgetful unless the
+// checkPolicy reads the maxmemory-policy of the server and reports MayEvict unless the
 // server keeps every key until it expires. It returns false if no reply arrived.
 func (r *Redis) checkPolicy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.total)
@@ -95,17 +95,17 @@ func (r *Redis) checkPolicy(ctx context.Context) bool {
 	info, isBulk := answer.Bulk()
 	switch {
 	case resp.IsReply(err):
-		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.server.Explain(err)))
+		r.report(MayEvict, fmt.Errorf("want to see its maxmemory-policy by INFO, found %w", r.server.Explain(err)))
 		return true
 	case err != nil:
 		return false
 	case !isBulk:
-		r.report(Forgetful, fmt.Errorf("want to see its maxmemory-policy by INFO, found %s", answer))
+		r.report(MayEvict, fmt.Errorf("want to see its maxmemory-policy by INFO, found %s", answer))
 		return true
 	}
 	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
 	if policy != "noeviction" && most != "0" {
-		r.report(Forgetful, fmt.Errorf("want maxmemory-policy noeviction, found %.40q with maxmemory %.40q", policy, most))
+		r.report(MayEvict, fmt.Errorf("want maxmemory-policy noeviction, found %.40q with maxmemory %.40q", policy, most))
 	}
 	return true
 }

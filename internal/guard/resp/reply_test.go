@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
+	testTimeout = 20 * time.Second
 
 	ok   = "+OK\r\n"
 	null = "$-1\r\n"
@@ -36,19 +36,19 @@ func parseServer(t *testing.T, text string) resp.Server {
 // failure message.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	for !holds() {
 		if ctx.Err() != nil {
-			t.Fatalf("want %s, found otherwise after %s", what, patience)
+			t.Fatalf("want %s, found otherwise after %s", what, testTimeout)
 		}
 		runtime.Gosched()
 	}
 }
 
-// TestUnaskedReply checks that an extra reply of the server is not taken for the reply
+// TestUnsolicitedReply checks that an extra reply of the server is not taken for the reply
 // to the next command, whether it arrives with the previous reply or later.
-func TestUnaskedReply(t *testing.T) {
+func TestUnsolicitedReply(t *testing.T) {
 	tests := []struct {
 		name   string
 		answer func(c net.Conn, more <-chan struct{})
@@ -76,7 +76,7 @@ func TestUnaskedReply(t *testing.T) {
 					}
 				}
 			})
-			p := resp.NewPool(parseServer(t, "redis://127.0.0.1:"+port), 1, resp.Limits{Acquire: patience, Reply: patience})
+			p := resp.NewPool(parseServer(t, "redis://127.0.0.1:"+port), 1, resp.Limits{Acquire: testTimeout, Reply: testTimeout})
 			t.Cleanup(p.Close)
 			if answer, err := p.Do(t.Context(), "SET", "first"); err != nil || !answer.IsOK() {
 				t.Errorf("the command with two replies: want OK, found %s, %v", answer, err)
@@ -111,9 +111,9 @@ func (b *batch) flush() error {
 	return err
 }
 
-// TestUnaskedReplyInTLS checks that an extra reply is also detected in a TLS record that
+// TestUnsolicitedReplyInTLS checks that an extra reply is also detected in a TLS record that
 // crypto/tls has read from the socket but has not decrypted yet.
-func TestUnaskedReplyInTLS(t *testing.T) {
+func TestUnsolicitedReplyInTLS(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []string
@@ -141,7 +141,7 @@ func TestUnaskedReplyInTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer socket.Close()
-			c, err := resp.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}, patience)
+			c, err := resp.NewConn(t.Context(), socket, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}, testTimeout)
 			if err != nil {
 				t.Fatal(err)
 			}

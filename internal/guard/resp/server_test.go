@@ -86,12 +86,12 @@ func TestServerHidesPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, said := range []string{
+	for _, text := range []string{
 		string(text), fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x", s, s, s, s, s, s),
 		fmt.Sprintf("%v %+v %#v", inside, inside, inside), fmt.Sprintf("%+v", &inside),
 	} {
-		if strings.Contains(said, "s3cret") || strings.Contains(said, "operator") || strings.Contains(said, fmt.Sprintf("%x", "s3cret")) {
-			t.Errorf("want neither user nor password, found %s", said)
+		if strings.Contains(text, "s3cret") || strings.Contains(text, "operator") || strings.Contains(text, fmt.Sprintf("%x", "s3cret")) {
+			t.Errorf("want neither user nor password, found %s", text)
 		}
 	}
 	if want := `"Server":"redis://redis:6380/1"`; !strings.Contains(string(text), want) {

@@ -116,7 +116,7 @@ func TestProveBehindRegular(t *testing.T) {
 			return nil
 		})
 		synctest.Wait()
-		go identify(id, bob, "innocent")
+		go identify(id, bob, "regular")
 		synctest.Wait()
 		<-inner.gate
 		synctest.Wait()
@@ -183,10 +183,10 @@ func TestProveReturnsTheError(t *testing.T) {
 func TestObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{FailuresPerSecond: 20})
-		asked := 0
+		calls := 0
 		observe := func(client string, with error) (c outcome) {
 			begin := time.Now()
-			err := g.Observe(mallory, client, func() error { asked++; return with })
+			err := g.Observe(mallory, client, func() error { calls++; return with })
 			c.delay = time.Since(begin)
 			if d := refusal.Of(err); d != nil {
 				c.reason, c.retryAfter = d.Reason, d.RetryAfter
@@ -201,12 +201,12 @@ func TestObserve(t *testing.T) {
 		for range 20 {
 			check(t, "within the budget", observe("mail", wrong), badProof)
 		}
-		asked = 0
+		calls = 0
 		for range 100 {
 			check(t, "beyond it", observe("mail", wrong), outcome{reason: refusal.RateLimited, retryAfter: time.Second})
 		}
-		if asked != 0 {
-			t.Errorf("want no further verification, found %d", asked)
+		if calls != 0 {
+			t.Errorf("want no further verification, found %d", calls)
 		}
 		check(t, "another client", observe("social", nil), good)
 		check(t, "the client where proof is required", prove(g, mallory, "mail", false), badProof)

@@ -27,12 +27,12 @@ func queued(t *testing.T) (g *Guard, inner *fakeIdentifier, id gate.Identifier) 
 }
 
 // TestOrder checks the order of arrival, with sources over their budget last.
-func TestTurns(t *testing.T) {
+func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inner, id := queued(t)
 		var want []string
 		for n := range 10 {
-			for _, source := range []string{"suspect", "innocent"} {
+			for _, source := range []string{"suspect", "regular"} {
 				addr := bob
 				if source == "suspect" {
 					addr = mallory
@@ -42,7 +42,7 @@ func TestTurns(t *testing.T) {
 				want = append(want, fmt.Sprint(source, " ", n))
 			}
 		}
-		slices.Sort(want) // innocents first
+		slices.Sort(want) // regular sources first
 		if n := inner.calls.Load(); n != 41 {
 			t.Errorf("%d are being verified, want 1", n-40)
 		}
@@ -64,7 +64,7 @@ func TestTurns(t *testing.T) {
 
 // TestLimits checks that one source cannot fill the queue, and that sources over their budget
 // cannot fill the queue of the others.
-func TestLines(t *testing.T) {
+func TestLimits(t *testing.T) {
 	s := newVerifyQueue(1)
 	wantPlace := func(what string, st priority, addr netip.Addr, want bool) {
 		t.Helper()
@@ -79,15 +79,15 @@ func TestLines(t *testing.T) {
 		wantPlace("mallory", suspect, mallory, true)
 	}
 	wantPlace("one more of mallory", suspect, mallory, false)
-	wantPlace("one more of mallory, innocent", regular, mallory, false)
+	wantPlace("one more of mallory, regular", regular, mallory, false)
 	for range maxOfSource {
 		wantPlace("alice", suspect, alice, true)
 	}
 	wantPlace("one more suspect", suspect, bob, false)
-	wantPlace("an innocent", regular, bob, true)
+	wantPlace("a regular source", regular, bob, true)
 	s.leave()
 	if n := len(s.waiting[regular]); n != 0 {
-		t.Error("want the innocent let in first")
+		t.Error("want the regular source let in first")
 	}
 	wantPlace("one more suspect", suspect, bob, false)
 	s.leave()
@@ -102,7 +102,7 @@ func TestWaitEnds(t *testing.T) {
 		late.delay, later.delay = time.Second, 1100*time.Millisecond
 		var waiting sync.WaitGroup
 		for range 30 {
-			waiting.Go(func() { check(t, "an innocent", identify(id, carol, "bad"), late) })
+			waiting.Go(func() { check(t, "a regular source", identify(id, carol, "bad"), late) })
 		}
 		// The budget is full again at the end of the wait, but was not at the beginning.
 		waiting.Go(func() { check(t, "a suspect", identify(id, mallory, "good"), later) })

@@ -98,7 +98,7 @@ func TestReload(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	for _, tt := range []struct {
-		name, fails, asks string
+		name, fails, then string
 		want              outcome
 	}{
 		{"the same", "192.0.2.1", "192.0.2.1", delayed},
@@ -116,7 +116,7 @@ func TestSources(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				id := New(Options{FailuresPerSecond: 20}).Wrap(&fakeIdentifier{})
 				spendBudget(t, id, address(t, tt.fails))
-				check(t, tt.asks, identify(id, address(t, tt.asks), "bad"), tt.want)
+				check(t, tt.then, identify(id, address(t, tt.then), "bad"), tt.want)
 			})
 		})
 	}
@@ -196,7 +196,7 @@ func TestNoFreeSlot(t *testing.T) {
 		for range 19 {
 			check(t, "bob", identify(id, bob, "bad"), bad)
 		}
-		asked := inner.calls.Load()
+		calls := inner.calls.Load()
 		var flood sync.WaitGroup
 		for range maxDelayed {
 			flood.Go(func() { check(t, "delayed", rounded(identify(id, mallory, "bad")), delayed) })
@@ -205,8 +205,8 @@ func TestNoFreeSlot(t *testing.T) {
 		check(t, "one more", identify(id, mallory, "bad"), rateLimited)
 		check(t, "good from a source that fails", identify(id, mallory, "good"), rateLimited)
 		check(t, "another that fails", identify(id, alice, "bad"), rateLimited)
-		if n := inner.calls.Load(); n != asked+maxDelayed {
-			t.Errorf("%d verifications, want %d: none for rate_limited", n-asked, maxDelayed)
+		if n := inner.calls.Load(); n != calls+maxDelayed {
+			t.Errorf("%d verifications, want %d: none for rate_limited", n-calls, maxDelayed)
 		}
 		check(t, "the last of a budget", identify(id, bob, "bad"), bad)
 		check(t, "good from a source that does not fail", identify(id, carol, "good"), good)

@@ -138,7 +138,7 @@ func requests(parts [][]byte, watched bool) []seen {
 type head struct {
 	lengths, codings int
 	version10        bool
-	long             bool // a line of it is longer than the package looks at
+	long             bool // it has a line that is longer than the package inspects
 }
 
 var (

@@ -72,9 +72,9 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestRefusalKnowsPEM: a refusal names PEM with line breaks in a header, the most frequent
-// reason why net/http refuses the request of a client.
-func TestRefusalKnowsPEM(t *testing.T) {
+// TestRefusalNamesPEM: if a header has PEM with line breaks, the refusal reports it, because
+// this is the most frequent reason why net/http refuses the request of a client.
+func TestRefusalNamesPEM(t *testing.T) {
 	const head = "GET / HTTP/1.1\r\nHost: h\r\n"
 	for name, tt := range map[string]struct{ stream, want string }{
 		"bare line feeds":    {head + "X: -----BEGIN CERTIFICATE-----\nMIIB\n", "CERTIFICATE"},

@@ -71,7 +71,7 @@ func TestTimeoutsAfterHandOff(t *testing.T) {
 	})
 	c := r.dial()
 	first, next := d.wait(t, 0)
-	c.send("POST / HTTP/1.1\r\nHost: h\n") // a bare line feed is net/http's
+	c.send("POST / HTTP/1.1\r\nHost: h\n") // net/http serves requests with a bare line feed
 	if found, _ := d.wait(t, next); !found.Equal(first) {
 		t.Errorf("deadline for the header %v after the first one, want the same", found.Sub(first))
 	}

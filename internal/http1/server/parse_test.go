@@ -68,8 +68,7 @@ func checkInterned(t *testing.T, b []byte, want server.Head, accepted bool) {
 	}
 }
 
-// TestIntern checks that an interned value is not copied, and that every other byte of the
-// header is.
+// TestIntern checks that an interned value is not copied, and that the rest of the header is.
 func TestIntern(t *testing.T) {
 	const other = "another value"
 	long := strings.Repeat("c", 600)

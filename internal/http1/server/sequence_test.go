@@ -41,8 +41,8 @@ type expectedRequest struct{ text, echo, body string }
 // oneOf returns one of the values at random. It prefers the first ones.
 func oneOf[T any](l *randomClient, all ...T) T { return all[min(l.IntN(len(all)), l.IntN(len(all)))] }
 
-// ask returns a complete request.
-func (l *randomClient) ask() expectedRequest {
+// newRequest returns a complete request.
+func (l *randomClient) newRequest() expectedRequest {
 	path := oneOf(l, "/all", "/half", "/none", "/pause")
 	target := path + oneOf(l, "", fmt.Sprint("?", l.IntN(100)))
 	fields := []string{"Host: h", "X-Client: " + l.name}
@@ -103,7 +103,7 @@ func (l *randomClient) run() error {
 			return fmt.Errorf("%.80q, %w: want the end of the connection", rest, err)
 		}
 	case 1: // ends the stream in a request
-		text := l.ask().text
+		text := l.newRequest().text
 		if err := l.exchange(all, text[:1+l.IntN(len(text)-1)], true); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (l *randomClient) run() error {
 
 func (l *randomClient) burst() (all []expectedRequest) {
 	for range oneOf(l, 1, 2, 3, 8) {
-		all = append(all, l.ask())
+		all = append(all, l.newRequest())
 	}
 	return all
 }

@@ -55,7 +55,7 @@ func TestAnyByteIsAlive(t *testing.T) {
 			g := newGateway(t, o)
 			var all sync.WaitGroup
 			for range failures {
-				all.Go(func() { g.ask(t, get("/")) })
+				all.Go(func() { g.exchange(t, get("/")) })
 			}
 			all.Wait()
 			for range failures {
@@ -83,7 +83,7 @@ func TestResetIsFailure(t *testing.T) {
 			p := pool(up.Addr)
 			g := newGateway(t, options{route: w, pool: p})
 			for range failures {
-				g.ask(t, get("/"))
+				g.exchange(t, get("/"))
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 					t.Errorf("reason %q, want upstream_failed", have)
 				}

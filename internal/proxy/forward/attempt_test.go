@@ -53,7 +53,7 @@ func TestAttempts(t *testing.T) {
 			t.Parallel()
 			observed := make(chan attempt, 10)
 			g := newGateway(t, options{route: r, pool: pool(tt.hosts...), timeout: tt.timeout, observe: func(a attempt) { observed <- a }})
-			g.ask(t, tt.request)
+			g.exchange(t, tt.request)
 			<-g.results
 			close(observed)
 			var have []attempt
@@ -75,7 +75,7 @@ func TestNoAttempt(t *testing.T) {
 	t.Parallel()
 	up, _ := recorder(t)
 	g := newGateway(t, options{upstream: up.Addr, observe: func(a forward.Attempt) { t.Errorf("want no attempt, found %+v", a) }})
-	if res := g.ask(t, post([]string{"Content-Length: 2000"}, "")); res.StatusCode != http.StatusRequestEntityTooLarge {
+	if res := g.exchange(t, post([]string{"Content-Length: 2000"}, "")); res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("want 413, found %d", res.StatusCode)
 	}
 }

@@ -56,7 +56,7 @@ func TestBody(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			res := g.ask(t, post([]string{tt.framing}, tt.sent))
+			res := g.exchange(t, post([]string{tt.framing}, tt.sent))
 			if res.StatusCode != http.StatusOK {
 				t.Fatalf("status %d, want 200", res.StatusCode)
 			}
@@ -79,7 +79,7 @@ func TestBody(t *testing.T) {
 func TestDeclaredTooLarge(t *testing.T) {
 	up, _ := recorder(t)
 	g := newGateway(t, options{upstream: up.Addr})
-	res := g.ask(t, post([]string{"Content-Length: " + strconv.Itoa(maxBody+1)}, ""))
+	res := g.exchange(t, post([]string{"Content-Length: " + strconv.Itoa(maxBody+1)}, ""))
 	if res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", res.StatusCode)
 	}
@@ -100,7 +100,7 @@ func TestBodyExceedsLimit(t *testing.T) {
 		got <- c.Rest()
 	})
 	g := newGateway(t, options{upstream: up.Addr})
-	res := g.ask(t, post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody), "y")+"0\r\n\r\n"))
+	res := g.exchange(t, post([]string{"Transfer-Encoding: chunked"}, chunks(strings.Repeat("x", maxBody), "y")+"0\r\n\r\n"))
 	if res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", res.StatusCode)
 	}
@@ -164,7 +164,7 @@ func TestClientStalls(t *testing.T) {
 			t.Parallel()
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { c.Rest() })
 			g := newGateway(t, options{route: w, upstream: up.Addr, readTimeout: soon})
-			res := g.ask(t, post([]string{"Content-Length: 10"}, "123"))
+			res := g.exchange(t, post([]string{"Content-Length: 10"}, "123"))
 			if res.StatusCode != http.StatusRequestTimeout {
 				t.Errorf("status %d, want 408", res.StatusCode)
 			}
@@ -211,9 +211,9 @@ func TestSentOnce(t *testing.T) {
 				}
 			})
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			g.ask(t, get("/"))
+			g.exchange(t, get("/"))
 			<-g.results
-			res := g.ask(t, post(tt.headers, tt.body))
+			res := g.exchange(t, post(tt.headers, tt.body))
 			if res.StatusCode != http.StatusBadGateway {
 				t.Errorf("status %d, want 502", res.StatusCode)
 			}
@@ -237,7 +237,7 @@ func TestNoGrant(t *testing.T) {
 		refused <- result
 		finish(w, result)
 	})
-	res := gateway{addr: s}.ask(t, get("/"))
+	res := gateway{addr: s}.exchange(t, get("/"))
 	if res.StatusCode != http.StatusInternalServerError {
 		t.Errorf("status %d, want 500", res.StatusCode)
 	}

@@ -209,8 +209,8 @@ func answering(t testing.TB, response string) *upstream.Server {
 	})
 }
 
-// ask sends one request as raw bytes and reads the response.
-func (g gateway) ask(t *testing.T, request string) rawhttp.Response {
+// exchange sends one request as raw bytes and reads the response.
+func (g gateway) exchange(t *testing.T, request string) rawhttp.Response {
 	t.Helper()
 	return rawhttp.Exchange(t, g.addr, request)
 }

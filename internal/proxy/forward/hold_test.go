@@ -42,7 +42,7 @@ func TestHold(t *testing.T) {
 	for w, tt := range everyRoute(tests) {
 		t.Run(w[0]+" "+w[1]+" "+tt.name, func(t *testing.T) {
 			g := newHolding(t, holdOptions{serving: serving(w[0]), options: options{route: route(w[1]), upstream: up.Addr, maxBody: large}})
-			res := g.ask(t, post([]string{tt.framing, "Content-Digest: c", "signature: s", "Signature_Input: i"}, tt.sent))
+			res := g.exchange(t, post([]string{tt.framing, "Content-Digest: c", "signature: s", "Signature_Input: i"}, tt.sent))
 			if res.StatusCode != http.StatusOK || res.Close {
 				t.Fatalf("status %d, close %t: want 200 and the connection open", res.StatusCode, res.Close)
 			}
@@ -139,7 +139,7 @@ func TestHoldWithoutCapacity(t *testing.T) {
 	first := rawhttp.Dial(t, g.addr)
 	first.Send(get("/"))
 	<-hung
-	res := g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
+	res := g.exchange(t, post([]string{"Content-Length: 3"}, "abc"))
 	if res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("status %d, want 503", res.StatusCode)
 	}
@@ -277,7 +277,7 @@ func TestHeldTwice(t *testing.T) {
 			t.Errorf("%d bytes held after the release, want none", n)
 		}
 	}})
-	if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.StatusCode != http.StatusOK || <-bodies != "abc" {
+	if res := g.exchange(t, post([]string{"Content-Length: 3"}, "abc")); res.StatusCode != http.StatusOK || <-bodies != "abc" {
 		t.Errorf("status %d, want 200 and the body at the upstream", res.StatusCode)
 	}
 }

@@ -65,7 +65,7 @@ func TestBodyOneOverTheLimit(t *testing.T) {
 		t.Run(string(w), func(t *testing.T) {
 			up, _ := recorder(t)
 			g := newGateway(t, options{route: w, upstream: up.Addr, maxBody: limit})
-			res := g.ask(t, post([]string{"Content-Length: " + strconv.Itoa(limit+1)}, strings.Repeat("x", 10)))
+			res := g.exchange(t, post([]string{"Content-Length: " + strconv.Itoa(limit+1)}, strings.Repeat("x", 10)))
 			if have := reason(t, <-g.results); have != refusal.BodyTooLarge || res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
 				t.Errorf("reason %q, status %d, close %t: want body_too_large, 413 and close", have, res.StatusCode, res.Close)
 			}

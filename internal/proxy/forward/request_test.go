@@ -26,7 +26,7 @@ func TestRequestLine(t *testing.T) {
 			g := newGateway(t, options{route: w, upstream: up.Addr})
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 				for _, target := range targets {
-					g.ask(t, rawhttp.Lines(method+" "+target+" HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
+					g.exchange(t, rawhttp.Lines(method+" "+target+" HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
 					line, _, _ := strings.Cut(<-got, "\r\n")
 					if want := method + " " + target + " HTTP/1.1"; line != want {
 						t.Errorf("request line %q, want %q", line, want)
@@ -116,7 +116,7 @@ func TestHeaders(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			g.ask(t, rawhttp.Lines(append(append([]string{"GET / HTTP/1.1", "Host: gateway"}, tt.send...), "")...))
+			g.exchange(t, rawhttp.Lines(append(append([]string{"GET / HTTP/1.1", "Host: gateway"}, tt.send...), "")...))
 			want := append(own(t, up.Addr), tt.pass...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
@@ -141,7 +141,7 @@ func TestRepeatable(t *testing.T) {
 		t.Run(string(tt.route), func(t *testing.T) {
 			up, got := recorder(t)
 			g := newGateway(t, options{route: tt.route, upstream: up.Addr})
-			g.ask(t, post([]string{"Content-Length: 0", "Idempotency-Key: k", "X-Idempotency-Key: l"}, ""))
+			g.exchange(t, post([]string{"Content-Length: 0", "Idempotency-Key: k", "X-Idempotency-Key: l"}, ""))
 			want := append(own(t, up.Addr), append(tt.pass, "Content-Length: 0")...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
@@ -189,7 +189,7 @@ func TestEmptyBodyKeepsItsFraming(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+" "+tt.method, func(t *testing.T) {
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			g.ask(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
+			g.exchange(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", "Content-Length: 0", ""))
 			want := append(own(t, up.Addr), tt.framing...)
 			slices.Sort(want)
 			if diff := cmp.Diff(want, headers(<-got)); diff != "" {
@@ -206,7 +206,7 @@ func TestTooManyOptions(t *testing.T) {
 		t.Run(string(w), func(t *testing.T) {
 			up, got := recorder(t)
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			g.ask(t, rawhttp.Lines("GET / HTTP/1.1", "Host: gateway", "Connection: "+strings.Repeat(",", 64), "X-A: x", ""))
+			g.exchange(t, rawhttp.Lines("GET / HTTP/1.1", "Host: gateway", "Connection: "+strings.Repeat(",", 64), "X-A: x", ""))
 			if result := <-g.results; refusal.Of(result.Err) == nil || refusal.Of(result.Err).Reason != refusal.RequestMalformed {
 				t.Errorf("result %+v, want it refused with request_malformed", result)
 			}

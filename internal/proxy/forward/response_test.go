@@ -79,7 +79,7 @@ func TestResponse(t *testing.T) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, dated(w, tt.response))
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			res := g.ask(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
+			res := g.exchange(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
 			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
 			if diff := cmp.Diff(tt.header, res.Header); diff != "" || res.StatusCode != tt.status {
@@ -117,7 +117,7 @@ func TestInvalidResponse(t *testing.T) {
 		t.Run(string(w)+" "+tt.name, func(t *testing.T) {
 			up := answering(t, dated(w, tt.response))
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			res := g.ask(t, get("/"))
+			res := g.exchange(t, get("/"))
 			if res.StatusCode != tt.want.Status() || res.Text != string(tt.want)+"\n" {
 				t.Errorf("response %d %q, want %d %s", res.StatusCode, res.Text, tt.want.Status(), tt.want)
 			}
@@ -132,7 +132,7 @@ func TestUpstreamRefuses(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			g := newGateway(t, options{route: w, upstream: upstream.Refusing(t)})
-			if res := g.ask(t, get("/")); res.StatusCode != http.StatusBadGateway {
+			if res := g.exchange(t, get("/")); res.StatusCode != http.StatusBadGateway {
 				t.Errorf("status %d, want 502", res.StatusCode)
 			}
 			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
@@ -150,7 +150,7 @@ func TestUpstreamNeverResponds(t *testing.T) {
 			t.Parallel()
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { c.Rest() })
 			g := newGateway(t, options{route: w, upstream: up.Addr, timeout: soon})
-			if res := g.ask(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
+			if res := g.exchange(t, get("/")); res.StatusCode != http.StatusGatewayTimeout {
 				t.Errorf("status %d, want 504", res.StatusCode)
 			}
 			if have := reason(t, <-g.results); have != refusal.UpstreamTimeout {

@@ -19,7 +19,7 @@ import (
 )
 
 // TestContentClosesTheConnection checks that a request with content and a method that
-// usually has none asks the service to close the connection, and that the connection is
+// usually has none is sent with Connection: close, and that the connection is
 // not reused even if the service keeps it open.
 func TestContentClosesTheConnection(t *testing.T) {
 	tests := []struct {
@@ -47,14 +47,14 @@ func TestContentClosesTheConnection(t *testing.T) {
 				})
 				g := newGateway(t, options{route: w, upstream: up.Addr})
 				request := rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", framing.lines, "") + framing.body
-				if res := g.ask(t, request); res.StatusCode != http.StatusOK {
+				if res := g.exchange(t, request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
 				}
 				want := tt.close && framing.content
 				if r := <-got; r.Close != want {
 					t.Errorf("Connection %q, want it closed: %t", r.Header["Connection"], want)
 				}
-				g.ask(t, rawhttp.Lines("POST / HTTP/1.1", "Host: gateway", framing.lines, "")+framing.body)
+				g.exchange(t, rawhttp.Lines("POST / HTTP/1.1", "Host: gateway", framing.lines, "")+framing.body)
 				if n := up.Conns(); (n == 2) != want {
 					t.Errorf("%d connections, want another one: %t", n, want)
 				}
@@ -97,8 +97,8 @@ func TestAnnouncedBody(t *testing.T) {
 				}
 			})
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			g.ask(t, get("/first"))
-			if res := g.ask(t, get("/second")); res.Text != "good" {
+			g.exchange(t, get("/first"))
+			if res := g.exchange(t, get("/second")); res.Text != "good" {
 				t.Errorf("body %q, want good", res.Text)
 			}
 			if n := up.Conns(); (n == 1) != tt.again {
@@ -198,7 +198,7 @@ func TestKeptConnections(t *testing.T) {
 	p, roots := securePool(t, srv)
 	g := newGateway(t, options{route: netHTTP, pool: p, roots: roots})
 	for range 5 {
-		if res := g.ask(t, post([]string{"Content-Length: 3"}, "abc")); res.Text != "abc" {
+		if res := g.exchange(t, post([]string{"Content-Length: 3"}, "abc")); res.Text != "abc" {
 			t.Errorf("body %q, want abc", res.Text)
 		}
 		<-g.results

@@ -48,7 +48,7 @@ func TestNextAddress(t *testing.T) {
 			g := newGateway(t, options{route: w, pool: pool(upstream.Refusing(t), up.Addr, upstream.Refusing(t)), maxBody: long})
 			// With any starting address, each address is the first one once.
 			for range 3 {
-				if res := g.ask(t, tt.request); res.StatusCode != http.StatusOK {
+				if res := g.exchange(t, tt.request); res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200", res.StatusCode)
 				}
 				result := <-g.results
@@ -71,7 +71,7 @@ func TestNoAddress(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			g := newGateway(t, options{route: w, pool: pool(upstream.Refusing(t), upstream.Refusing(t))})
-			g.ask(t, post([]string{"Content-Length: 3"}, "abc"))
+			g.exchange(t, post([]string{"Content-Length: 3"}, "abc"))
 			if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 				t.Errorf("reason %q, want upstream_failed", have)
 			}
@@ -103,7 +103,7 @@ func TestSentToOneAddress(t *testing.T) {
 			}
 			g := newGateway(t, options{route: w, pool: pool(silent(0), silent(1), silent(2)), maxBody: long})
 			for i := range 3 {
-				g.ask(t, tt.request)
+				g.exchange(t, tt.request)
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 					t.Errorf("reason %q, want upstream_failed", have)
 				}
@@ -162,11 +162,11 @@ func TestKeptConnectionDies(t *testing.T) {
 			up, got := recorder(t)
 			g := newGateway(t, options{route: w, pool: pool(dying(t), up.Addr)})
 			for range 2 { // one request for each address
-				g.ask(t, get("/"))
+				g.exchange(t, get("/"))
 				<-g.results
 			}
 			<-got
-			g.ask(t, tt.request)
+			g.exchange(t, tt.request)
 			if have := reason(t, <-g.results); have != tt.want {
 				t.Errorf("reason %q, want %q", have, tt.want)
 			}
@@ -185,13 +185,13 @@ func TestBreaker(t *testing.T) {
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) { _, _ = c.Head() })
 			g := newGateway(t, options{route: w, upstream: up.Addr})
 			for range failures {
-				g.ask(t, get("/"))
+				g.exchange(t, get("/"))
 				if have := reason(t, <-g.results); have != refusal.UpstreamFailed {
 					t.Errorf("reason %q, want upstream_failed", have)
 				}
 			}
 			before := up.Conns()
-			res := g.ask(t, get("/"))
+			res := g.exchange(t, get("/"))
 			if have := reason(t, <-g.results); have != refusal.Overloaded || res.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("reason %q with status %d, want overloaded with 503", have, res.StatusCode)
 			}
@@ -239,21 +239,21 @@ func TestClientErrorsAreNotFailures(t *testing.T) {
 	}
 }
 
-// blocked starts an upstream that reports each request on asked and responds when release
+// blocked starts an upstream that reports each request on arrived, and responds when release
 // is closed or receives a value.
-func blocked(t *testing.T) (up *upstream.Server, asked, release chan struct{}) {
+func blocked(t *testing.T) (up *upstream.Server, arrived, release chan struct{}) {
 	t.Helper()
-	asked, release = make(chan struct{}, 100), make(chan struct{})
+	arrived, release = make(chan struct{}, 100), make(chan struct{})
 	return upstream.New(t, func(_ int, c *rawhttp.Conn) {
 		for {
 			if _, err := c.Head(); err != nil {
 				return
 			}
-			asked <- struct{}{}
+			arrived <- struct{}{}
 			<-release
 			c.Send(rawhttp.Empty)
 		}
-	}), asked, release
+	}), arrived, release
 }
 
 // TestTooManyInFlight checks that a request above the limit of concurrent requests is
@@ -262,13 +262,13 @@ func blocked(t *testing.T) (up *upstream.Server, asked, release chan struct{}) {
 func TestTooManyInFlight(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
-			up, asked, release := blocked(t)
+			up, arrived, release := blocked(t)
 			g := newGateway(t, options{route: w, pool: smallPool(2, up.Addr)})
 			var served []*rawhttp.Conn
 			for range 2 {
 				c := rawhttp.Dial(t, g.addr)
 				c.Send(get("/"))
-				<-asked
+				<-arrived
 				served = append(served, c)
 			}
 			late := rawhttp.Dial(t, g.addr)
@@ -305,14 +305,14 @@ func TestClosedClientFreesSlot(t *testing.T) {
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
-			up, asked, release := blocked(t)
+			up, arrived, release := blocked(t)
 			defer close(release)
 			p := smallPool(1, up.Addr)
 			g := newGateway(t, options{route: w, pool: p})
 			for range 2 * failures {
 				c := rawhttp.Dial(t, g.addr)
 				c.Send(get("/"))
-				<-asked
+				<-arrived
 				if p.CheckCapacity("mail") == nil {
 					t.Fatal("want the only slot taken")
 				}
@@ -338,7 +338,7 @@ func TestSlowBodyTakesNoSlot(t *testing.T) {
 	if line, err := slow.Reader.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("want 100 Continue, found %q and %v", line, err)
 	}
-	if res := g.ask(t, get("/")); res.StatusCode != http.StatusOK {
+	if res := g.exchange(t, get("/")); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d, want 200", res.StatusCode)
 	}
 	_, _ = slow.Reader.ReadString('\n')

@@ -56,7 +56,7 @@ func TestReplacedCertificate(t *testing.T) {
 	serial := int64(1)
 	for range 3 {
 		for _, request := range []string{get("/"), streamed(), post([]string{"Content-Length: 3"}, "abc")} {
-			res, result := g.ask(t, request), <-g.results
+			res, result := g.exchange(t, request), <-g.results
 			if res.StatusCode != http.StatusOK || request != get("/") && res.Text != "abc" {
 				t.Fatalf("status %d with body %q, want 200: %v", res.StatusCode, res.Text, result.Err)
 			}

@@ -59,7 +59,7 @@ func TestUnixSocket(t *testing.T) {
 			}
 			g := newGateway(t, options{route: w, pool: socketPool(one, two)})
 			for _, request := range []string{get("/"), get("/"), streamed(), streamed(), get("/"), streamed()} {
-				res, result := g.ask(t, request), <-g.results
+				res, result := g.exchange(t, request), <-g.results
 				if res.StatusCode != http.StatusOK {
 					t.Fatalf("status %d, want 200: %v", res.StatusCode, result.Err)
 				}
@@ -95,7 +95,7 @@ func TestUnixSilence(t *testing.T) {
 				})
 				g := newGateway(t, options{route: w, pool: socketPool(path)})
 				for range 3 {
-					if res := g.ask(t, request); res.Text != "good" {
+					if res := g.exchange(t, request); res.Text != "good" {
 						t.Fatalf("body %q, want good", res.Text)
 					}
 					answered <- struct{}{}
@@ -122,7 +122,7 @@ func TestUnixUnreachable(t *testing.T) {
 	for w, tt := range allRoutes(tests) {
 		t.Run(string(w)+"/"+tt.name, func(t *testing.T) {
 			g := newGateway(t, options{route: w, pool: socketPool(tt.path)})
-			g.ask(t, get("/"))
+			g.exchange(t, get("/"))
 			result := <-g.results
 			if reason(t, result) != refusal.UpstreamFailed || !strings.Contains(result.Err.Error(), tt.want) {
 				t.Errorf("want upstream_failed with %q, found %v", tt.want, result.Err)

@@ -44,7 +44,7 @@ func TestVary(t *testing.T) {
 				own := strings.Join(append(slices.Clone(tt.own), ""), "\r\n")
 				up := answering(t, dated(w, "HTTP/1.1 200 OK\r\n"+own+body.lines+"\r\n"+body.body))
 				g := newGateway(t, options{route: w, upstream: up.Addr})
-				res := g.ask(t, getSigned(tt.signed))
+				res := g.exchange(t, getSigned(tt.signed))
 				if have := res.Header["Vary"]; len(have) != 1 || have[0] != tt.want || res.Text != "hi" {
 					t.Errorf("Vary %q with body %q, want %q", have, res.Text, tt.want)
 				}
@@ -59,7 +59,7 @@ func TestVaryOnStatuses(t *testing.T) {
 		t.Run(string(w)+"/"+status, func(t *testing.T) {
 			up := answering(t, dated(w, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n"))
 			g := newGateway(t, options{route: w, upstream: up.Addr})
-			if have := g.ask(t, get("/")).Header["Vary"]; !slices.Equal(have, []string{credentialHeader}) {
+			if have := g.exchange(t, get("/")).Header["Vary"]; !slices.Equal(have, []string{credentialHeader}) {
 				t.Errorf("Vary %q, want %s", have, credentialHeader)
 			}
 		})
@@ -73,7 +73,7 @@ func TestVaryOfRepeats(t *testing.T) {
 	g := newGateway(t, options{route: allFast, upstream: up.Addr})
 	for _, signed := range []bool{false, false, true, true, false} {
 		want := forward.NewVary([]string{credentialHeader, ""}).Value(signed)
-		if have := g.ask(t, getSigned(signed)).Header.Get("Vary"); have != want {
+		if have := g.exchange(t, getSigned(signed)).Header.Get("Vary"); have != want {
 			t.Errorf("Vary %q, want %q", have, want)
 		}
 	}

@@ -18,12 +18,12 @@ import (
 
 // service responds to checks over pipes, for which the fake clock of synctest waits.
 type service struct {
-	answer atomic.Value // string, the status line; empty: connections are refused
-	asked  chan *http.Request
+	answer   atomic.Value // string, the status line; empty: connections are refused
+	received chan *http.Request
 }
 
 func newService(answer string) *service {
-	s := &service{asked: make(chan *http.Request, 100)}
+	s := &service{received: make(chan *http.Request, 100)}
 	s.answer.Store(answer)
 	return s
 }
@@ -40,7 +40,7 @@ func (s *service) dial(context.Context, *url.URL) (net.Conn, error) {
 		if err != nil {
 			return
 		}
-		s.asked <- r
+		s.received <- r
 		if answer == "hang" {
 			_, _ = io.Copy(io.Discard, theirs)
 			return
@@ -52,8 +52,8 @@ func (s *service) dial(context.Context, *url.URL) (net.Conn, error) {
 
 // checks returns how many checks the service received since the last call.
 func (s *service) checks() (n int) {
-	for ; len(s.asked) > 0; n++ {
-		<-s.asked
+	for ; len(s.received) > 0; n++ {
+		<-s.received
 	}
 	return n
 }
@@ -115,7 +115,7 @@ func TestHealthCheckRequest(t *testing.T) {
 		s := newService("200 OK")
 		checkedPool(t, s)
 		wait(0)
-		r := <-s.asked
+		r := <-s.received
 		var names []string
 		for name := range r.Header {
 			names = append(names, name)
@@ -207,7 +207,7 @@ func TestRunHealthChecksEnds(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
-			<-s.asked
+			<-s.received
 			cancel()
 		}()
 		p.RunHealthChecks(ctx)

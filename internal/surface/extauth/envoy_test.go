@@ -315,7 +315,7 @@ func (w blockingIdentifier) Identify(gate.Claim, time.Time) gate.Identification 
 
 // TestShutdown checks that an open check gets its response, or is canceled at the deadline.
 func TestShutdown(t *testing.T) {
-	for _, patient := range []bool{true, false} {
+	for _, finishes := range []bool{true, false} {
 		w := blockingIdentifier{make(chan struct{}), make(chan struct{})}
 		b := newFixture(t, func(b *fixture) { b.gate.Identifier = w })
 		c, s := b.serveEnvoy(t)
@@ -329,19 +329,19 @@ func TestShutdown(t *testing.T) {
 		defer cancel()
 		ended := make(chan error, 1)
 		go func() { ended <- s.Shutdown(ctx) }()
-		if patient {
+		if finishes {
 			close(w.release)
 		} else {
 			cancel()
 		}
-		if err := <-result; (err == nil) != patient {
-			t.Errorf("patient %t: response %v", patient, err)
+		if err := <-result; (err == nil) != finishes {
+			t.Errorf("finishes %t: response %v", finishes, err)
 		}
-		if !patient {
+		if !finishes {
 			close(w.release)
 		}
-		if err := <-ended; (err == nil) != patient {
-			t.Errorf("patient %t: Shutdown %v", patient, err)
+		if err := <-ended; (err == nil) != finishes {
+			t.Errorf("finishes %t: Shutdown %v", finishes, err)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 )
 
-// TestRoutes checks the complete list of the routes that need no grant. A new route that
-// bypasses the gate fails this test.
+// TestRoutes checks the complete list of the routes that require no access decision. A new
+// route that bypasses the gate fails this test.
 func TestRoutes(t *testing.T) {
 	health := []string{"GET /healthz", "HEAD /healthz"}
 	tests := []struct {
@@ -55,7 +55,7 @@ func TestKeySet(t *testing.T) {
 	wantProblem(t, res, refusal.MethodNotAllowed)
 }
 
-// TestEverythingElseIsGated checks that all other paths are gated for every method.
+// TestEverythingElseIsGated checks that all other paths require a certificate, with every method.
 func TestEverythingElseIsGated(t *testing.T) {
 	b := newFixture(t, withKeySet)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X"}

@@ -22,9 +22,9 @@ func TestTraceparent(t *testing.T) {
 	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	const valid = "00-" + trace + "-" + span + "-01"
 	tests := []struct {
-		name  string
-		send  []string
-		wants bool
+		name   string
+		send   []string
+		logged bool
 	}{
 		{"none", nil, false},
 		{"valid", []string{valid}, true},
@@ -44,7 +44,7 @@ func TestTraceparent(t *testing.T) {
 			if !slices.Equal(h["Traceparent"], tt.send) || !slices.Equal(h["Tracestate"], []string{"vendor=1"}) {
 				t.Errorf("the upstream got %q and %q, want %q and tracestate", h["Traceparent"], h["Tracestate"], tt.send)
 			}
-			checkTrace(t, b, tt.wants, trace, span)
+			checkTrace(t, b, tt.logged, trace, span)
 		})
 	}
 }
@@ -60,13 +60,13 @@ func TestTraceparentOfRefusal(t *testing.T) {
 }
 
 // checkTrace checks the ids in the only line of the log.
-func checkTrace(t *testing.T, b *fixture, wants bool, trace, span string) {
+func checkTrace(t *testing.T, b *fixture, logged bool, trace, span string) {
 	t.Helper()
 	record := b.record(t)
 	switch {
-	case wants && (record["trace_id"] != trace || record["span_id"] != span):
+	case logged && (record["trace_id"] != trace || record["span_id"] != span):
 		t.Errorf("record %v: want the ids of traceparent", record)
-	case !wants && (record["trace_id"] != nil || record["span_id"] != nil || strings.Contains(strings.ToLower(b.text()), trace)):
+	case !logged && (record["trace_id"] != nil || record["span_id"] != nil || strings.Contains(strings.ToLower(b.text()), trace)):
 		t.Errorf("record %v: want no part of traceparent", record)
 	}
 }

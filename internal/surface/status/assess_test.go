@@ -137,7 +137,7 @@ func TestNotices(t *testing.T) {
 		{"next rules without an effect", func(s *Status) { s.NextRules = &NextRules{} }, []Notice{}},
 		{"errors first", func(s *Status) {
 			s.Observation.Forgotten, s.Ready, s.NotReady = 2, false, "draining"
-		}, []Notice{{Error, "limits", "The gateway is not ready: draining"}, {Warning, "clients", "2 clients were forgotten because there are more than the inventory holds"}}},
+		}, []Notice{{Error, "limits", "The gateway is not ready: draining"}, {Warning, "clients", "2 clients were dropped because there are more than the inventory holds"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,7 +4,7 @@ import "testing"
 
 // BenchmarkPage renders the page of an inventory that is full.
 func BenchmarkPage(b *testing.B) {
-	full := crowd(10_000)
+	full := withClients(10_000)
 	for name, target := range map[string]string{"first": "/", "all": "/?clients=all", "json": "/status"} {
 		b.Run(name, func(b *testing.B) {
 			size := 0

@@ -52,8 +52,8 @@ func sample() Status {
 	}
 }
 
-// crowd returns a sample with n clients.
-func crowd(n int) Status {
+// withClients returns a sample with n clients.
+func withClients(n int) Status {
 	s := sample()
 	template := s.Clients
 	s.Clients = nil

@@ -116,7 +116,7 @@ func (s *Status) inventoryNotices() (list []Notice) {
 		list = append(list, Notice{Warning, "clients", "The use by other replicas is outdated: " + s.Observation.SyncError})
 	}
 	if n := s.Observation.Forgotten; n > 0 {
-		list = append(list, Notice{Warning, "clients", fmt.Sprintf("%s forgotten because there are more than the inventory holds", plural(n, "client was", "clients were"))})
+		list = append(list, Notice{Warning, "clients", fmt.Sprintf("%s dropped because there are more than the inventory holds", plural(n, "client was", "clients were"))})
 	}
 	return list
 }

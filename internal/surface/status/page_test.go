@@ -144,7 +144,7 @@ func TestEmptyPage(t *testing.T) {
 
 // TestFilters checks which clients and refusals each query selects.
 func TestFilters(t *testing.T) {
-	s := crowd(450)
+	s := withClients(450)
 	tests := []struct {
 		target   string
 		clients  int
@@ -180,12 +180,12 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestForgottenClients checks that the page says that the inventory was full.
-func TestForgottenClients(t *testing.T) {
+// TestDroppedClients checks that the page reports clients that were dropped from a full inventory.
+func TestDroppedClients(t *testing.T) {
 	s := sample()
 	s.Observation.Forgotten = 1234
 	res := get(t, fixed(s), "/")
-	const want = "1,234 clients were forgotten because there are more than the inventory holds"
+	const want = "1,234 clients were dropped because there are more than the inventory holds"
 	for _, id := range []string{"overview", "clients-shown"} {
 		if text := section(t, res, id); !strings.Contains(text, want) {
 			t.Errorf("%s: want %q in %q", id, want, text)

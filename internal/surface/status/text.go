@@ -178,7 +178,7 @@ func (v *view) ClientsText() string {
 		parts = append(parts, plural(uint64(v.Matching), "client", "clients")+", those that need attention before the others.") //nolint:gosec // never negative
 	}
 	if n := v.Observation.Forgotten; n > 0 {
-		parts = append(parts, plural(n, "client was", "clients were")+" forgotten because there are more than the inventory holds.")
+		parts = append(parts, plural(n, "client was", "clients were")+" dropped because there are more than the inventory holds.")
 	}
 	return strings.Join(parts, " ")
 }

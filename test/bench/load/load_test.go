@@ -249,8 +249,8 @@ func TestLoadInFlight(t *testing.T) {
 	}
 }
 
-// TestLoadGreets: before a load that is held, each of its connections is served once.
-func TestLoadGreets(t *testing.T) {
+// TestLoadWarmsUp: before a load that is held, each of its connections is served once.
+func TestLoadWarmsUp(t *testing.T) {
 	clients := make(chan string, 10)
 	l := loadServer(t, func(_ http.ResponseWriter, r *http.Request) { clients <- r.RemoteAddr },
 		"-hold", "-requests", "3", "-connections", "3", "-order", "each")

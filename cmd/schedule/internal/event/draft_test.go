@@ -109,7 +109,7 @@ func TestParseDraftReportsEveryFault(t *testing.T) {
 	}
 }
 
-// TestFaultsAreShort checks that a fault quotes only the begin of a long value.
+// TestFaultsAreShort checks that a fault quotes only the beginning of a long value.
 func TestFaultsAreShort(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	body := fmt.Sprintf(`{"event":{%q:1,"start_time":%q,"end_time":"2013-08-01T18:20:00Z","name":"Meeting"}}`, long, long)

@@ -99,7 +99,7 @@ func TestPageOfAnEmptyWeek(t *testing.T) {
 	s := serve(t)
 	empty := s.page("", http.StatusOK)
 	empty.mustContain(t, "Nothing is planned this week", "No application has added an event yet")
-	add(t, s.store, "mail", "Trip", "2013-07-10 10:00", "2013-07-22 00:00") // its last moment is a Sunday's
+	add(t, s.store, "mail", "Trip", "2013-07-10 10:00", "2013-07-22 00:00") // ends with a Sunday
 	s.page("", http.StatusOK).mustContain(t, `<a href="/?week=2013-07-15">15 – 21 July 2013</a>`)
 	add(t, s.store, "mail", "Soon", "2013-08-06 10:00", "2013-08-06 11:00")
 	s.page("", http.StatusOK).mustContain(t, `<a href="/?week=2013-08-05">5 – 11 August 2013</a>`)

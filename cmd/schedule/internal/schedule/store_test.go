@@ -62,7 +62,7 @@ func names(events []Event) []string {
 }
 
 func TestStoreKeepsEventsAcrossOpenings(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a ?%41#b.db") // a name that is a trap in a URI
+	path := filepath.Join(t.TempDir(), "a ?%41#b.db") // characters with a meaning in a URI
 	first, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
