@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 // on a busy machine, too; therefore the tests that wait run in parallel.
 const soon = 2 * time.Second
 
+// brief is a timeout that a test waits for when nothing has to happen before it.
+const brief = 50 * time.Millisecond
+
 // options configure the server of a test. Zero values are longer than any test waits.
 type options struct {
 	readHeader, read, idle, write time.Duration

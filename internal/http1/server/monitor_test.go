@@ -69,6 +69,7 @@ func TestHangupLater(t *testing.T) {
 	t.Parallel()
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			begun, ended, goOn := make(chan context.Context, 1), make(chan error, 1), make(chan struct{})
 			r := start(t, bare, options{}, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/slow" {

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,7 +196,8 @@ func (s *side) send(tb testing.TB, parts [][]byte) outcome {
 	var sent sync.WaitGroup
 	sent.Go(func() { sendParts(client, served, parts) })
 	raw, err := io.ReadAll(client)
-	served.end() // net/http may keep the connection for a while, but reads no more
+	served.end()
+	_ = client.SetWriteDeadline(time.Now()) // net/http keeps the connection for 500 ms, but reads no more
 	sent.Wait()
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		tb.Fatalf("want the end of the connection, found %v", err)

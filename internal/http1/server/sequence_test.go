@@ -179,9 +179,11 @@ func (l *randomClient) want(a expectedRequest) error {
 // TestRandomClients: whatever else a client does, each complete request gets its own
 // response, in order.
 func TestRandomClients(t *testing.T) {
+	t.Parallel()
 	for kind, bare := range both {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(kind+" "+network, func(t *testing.T) {
+				t.Parallel()
 				address := "127.0.0.1:0"
 				if network == "unix" {
 					address = filepath.Join(t.TempDir(), "s")

@@ -94,18 +94,21 @@ func TestTimeouts(t *testing.T) {
 		responses  int
 		options    options
 	}{
-		{"nothing is sent", "", 0, options{readHeader: soon}},
+		{"nothing is sent", "", 0, options{readHeader: brief}},
 		{"half a header", half, 0, options{readHeader: soon}},
 		{"half an unusual header", unusual("/")[:len(unusual("/"))-2], 0, options{readHeader: soon}},
 		{"half a header after a request", get("/") + half, 1, options{readHeader: soon}},
-		{"idle", get("/"), 1, options{idle: soon}},
+		{"idle", get("/"), 1, options{idle: brief}},
 		{"too little for a request", get("/") + "GET", 1, options{idle: soon, readHeader: soon}},
 		{"handed over and half a header", unusual("/") + half, 1, options{readHeader: soon}},
-		{"handed over and idle", unusual("/"), 1, options{idle: soon}},
+		{"handed over and idle", unusual("/"), 1, options{idle: brief}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && tt.options.readHeader == soon {
+				t.Skip("-short: this test waits for a timeout")
+			}
 			for kind, bare := range both {
 				t.Run(kind, func(t *testing.T) {
 					t.Parallel()
@@ -144,6 +147,9 @@ func TestSlowHeaderAfterAPause(t *testing.T) {
 // TestIdleAfterParts: a wait for a request has its own timeout after a request that arrived in parts.
 func TestIdleAfterParts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for name, text := range map[string]string{"header": get("/"), "body": post("/", "abcdefghijklmnopqrstuvwxyz")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,6 +170,9 @@ func TestIdleAfterParts(t *testing.T) {
 // the next request.
 func TestIdleAfterTheHandlersDeadline(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
