@@ -143,8 +143,10 @@ func keep(t *testing.T, c *testClient, n int) {
 
 // TestTimeout: a request is not sent again after a timeout, on a new or on a kept connection.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept %t", kept), func(t *testing.T) {
+			t.Parallel()
 			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
 				if kept {
 					_, _, _ = c.Request()
@@ -183,6 +185,7 @@ func TestDeadlinePasses(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, response string }{
 		{"before the response", ""},
 		{"in the header", "HTTP/1.1 200 OK\r\n"},
@@ -191,44 +194,50 @@ func TestCancel(t *testing.T) {
 		{"in a body until close", "HTTP/1.1 200 OK\r\n\r\n1"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			// Repeated, because the cancellation can arrive at many different moments.
-			for range 20 {
-				got, ended := make(chan struct{}), make(chan struct{})
-				up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
-					_, _, _ = c.Request()
-					c.Send(rawhttp.Empty)
-					_, _, _ = c.Request()
-					c.Send(tt.response)
-					close(got)
-					c.Rest()
-					close(ended)
-				})
-				c := newClient(t, up.Addr)
-				get(t, c, "")
-				ctx, cancel := context.WithCancel(t.Context())
-				go func() {
-					<-got
-					cancel()
-				}()
-				res, err := c.RoundTrip(request(ctx, http.MethodGet, ""))
-				if err == nil {
-					_, err = io.ReadAll(res.Body)
-					res.Body.Close()
-				} else if !errors.Is(err, context.Canceled) {
-					t.Errorf("error %v, want context.Canceled", err)
-				}
-				if err == nil {
-					t.Error("want an error, found a response")
-				}
-				<-ended
-				if n := up.Conns(); n != 1 || c.Idle() != 0 {
-					t.Errorf("%d connections and %d idle, want 1 and 0", n, c.Idle())
-				}
-				cancel()
-			}
-		})
+		// Repeated, because the cancellation can arrive at many different moments.
+		for range 20 {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				cancelDuring(t, tt.response)
+			})
+		}
+	}
+}
+
+// cancelDuring cancels a request when the upstream has sent this part of the response.
+func cancelDuring(t *testing.T, response string) {
+	t.Helper()
+	got, ended := make(chan struct{}), make(chan struct{})
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send(rawhttp.Empty)
+		_, _, _ = c.Request()
+		c.Send(response)
+		close(got)
+		c.Rest()
+		close(ended)
+	})
+	c := newClient(t, up.Addr)
+	get(t, c, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		<-got
+		cancel()
+	}()
+	res, err := c.RoundTrip(request(ctx, http.MethodGet, ""))
+	if err == nil {
+		_, err = io.ReadAll(res.Body)
+		res.Body.Close()
+	} else if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	if err == nil {
+		t.Error("want an error, found a response")
+	}
+	<-ended
+	if n := up.Conns(); n != 1 || c.Idle() != 0 {
+		t.Errorf("%d connections and %d idle, want 1 and 0", n, c.Idle())
 	}
 }
 

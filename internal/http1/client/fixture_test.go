@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,7 +15,13 @@ import (
 	"github.com/certgate/certgate/internal/http1/client"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets all parallel tests run at the same time, because they wait for timeouts and
+// use no processor, and finds goroutines that are left over.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
+	goleak.VerifyTestMain(m)
+}
 
 const maxHeader = 8 << 10
 
