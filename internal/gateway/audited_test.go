@@ -42,6 +42,7 @@ func (r *running) auditLine(t *testing.T, requestID string) (line refusedRequest
 // TestEveryRequestIsAudited checks that a request that net/http refuses gets a problem
 // document and an audit line, on a new connection and after another request.
 func TestEveryRequestIsAudited(t *testing.T) {
+	t.Parallel()
 	before := map[string]string{
 		"on a new connection":          "",
 		"after a plain request":        "GET /first HTTP/1.1\r\nHost: h\r\n\r\n",

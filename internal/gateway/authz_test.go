@@ -34,6 +34,7 @@ func startAuthz(t *testing.T, set map[string]string) *running {
 // TestAuthzRawRequests checks that the listener for other proxies has the limits of the
 // public one.
 func TestAuthzRawRequests(t *testing.T) {
+	t.Parallel()
 	good := verifyRequest(t)
 	tests := []struct {
 		name, request string

@@ -231,6 +231,7 @@ func TestErrorLog(t *testing.T) {
 // TestRawRequests checks that the public server has the listener, protocols and limits of
 // the configuration.
 func TestRawRequests(t *testing.T) {
+	t.Parallel()
 	w := newCredentials(t)
 	tests := []struct{ name, request, want string }{
 		{"two lengths", "POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "request_ambiguous"},

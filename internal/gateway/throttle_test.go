@@ -13,6 +13,8 @@ func TestThrottleSurvivesReload(t *testing.T) {
 	t.Parallel()
 	s := newFiles(t)
 	r := start(t, load(t, hello(t), map[string]string{"ACCESS_RULES_FILE": s.rules, "AUTH_FAILURE_RATE": "1"}))
+	r.Reload() // its log line shows that the watch has started
+	eventually(t, "the log line of Reload", func() bool { return len(r.lines("unchanged")) == 1 })
 	before := r.gate.Load()
 	write(t, s.rules, allowsMail+"# again\n")
 	eventually(t, "a new gate", func() bool { return r.gate.Load() != before })
@@ -37,6 +39,7 @@ func TestThrottleOff(t *testing.T) {
 
 // TestThrottleProofFailures checks that a missing signature counts as a failure.
 func TestThrottleProofFailures(t *testing.T) {
+	t.Parallel()
 	r := start(t, load(t, hello(t), map[string]string{"AUTH_PROOF": "require", "AUTH_FAILURE_RATE": "1"}))
 	unsigned := gate.Request{Time: time.Now(), Credential: []string{newCredentials(t).header}, Method: http.MethodGet, Target: "/events", Header: http.Header{}}
 	eventually(t, "a delayed refusal", func() bool {
@@ -59,6 +62,7 @@ func TestThrottleKnowsSigners(t *testing.T) {
 // TestThrottleDeniedClients checks that refusals of a client on the deny list are delayed,
 // on both server implementations, for forwarded paths and for the echo.
 func TestThrottleDeniedClients(t *testing.T) {
+	t.Parallel()
 	for implementation, set := range servers() {
 		for _, path := range []string{"/events", "/certgate/echo"} {
 			t.Run(implementation+" "+path, func(t *testing.T) {

@@ -80,6 +80,7 @@ func newPair(t *testing.T, authority ca.CA) pair {
 // TestUpstreamCertificateReload replaces the files for TLS to the upstream while the gateway
 // runs. Faulty contents and a key of another certificate change nothing.
 func TestUpstreamCertificateReload(t *testing.T) {
+	t.Parallel()
 	authority := ca.New(t)
 	service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(r.TLS.PeerCertificates[0].SerialNumber.String()))
