@@ -13,6 +13,7 @@ import (
 )
 
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		change func(dir, file string) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -14,7 +15,14 @@ import (
 	"github.com/certgate/certgate/internal/filewatch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets many parallel tests run at the same time, because they wait and use no
+// processor, and finds goroutines that are left over. Each watch needs an inotify instance, and
+// a user of Linux may have 128.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "32")
+	goleak.VerifyTestMain(m)
+}
 
 // testTimeout ends a test that hangs. It is less than noPoll, so that changes are detected
 // by notification within it.

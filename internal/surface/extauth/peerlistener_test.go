@@ -78,6 +78,7 @@ func (b *fixture) records(t *testing.T) (lines []map[string]any) {
 // TestConnectionsFromOtherAddresses checks that connections from other addresses than the
 // peers' are closed before a byte is read or written, and that each is recorded.
 func TestConnectionsFromOtherAddresses(t *testing.T) {
+	t.Parallel()
 	b := newFixture(t, func(b *fixture) { b.options.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	addr := b.listenEnvoy(t, largeBounds())
 	const connections = 300

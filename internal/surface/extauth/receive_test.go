@@ -87,6 +87,7 @@ func TestIncompleteChecksMemory(t *testing.T) {
 // TestMessageTimeout checks that an incomplete check is denied after MessageTimeout, that
 // the same applies to a check that waits for a slot, and that the slot is free afterwards.
 func TestMessageTimeout(t *testing.T) {
+	t.Parallel()
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond // one slot
@@ -115,6 +116,7 @@ func (s stream) Context() context.Context { return s.ctx }
 // TestNoFreeSlot checks that a check is denied if no slot to receive it becomes free in
 // time.
 func TestNoFreeSlot(t *testing.T) {
+	t.Parallel()
 	bounds := largeBounds()
 	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond
 	in := newReceiveLimiter(bounds)
@@ -196,6 +198,7 @@ func TestMaxChecks(t *testing.T) {
 
 // TestIdleConnection checks that a connection without checks is closed.
 func TestIdleConnection(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: this test waits for a timeout")
 	}
@@ -216,7 +219,7 @@ func TestSilentConnection(t *testing.T) {
 	}
 	b := newFixture(t, nil)
 	bounds := largeBounds()
-	bounds.IdleTimeout, bounds.WriteTimeout = time.Second, 5*time.Second // the minimum interval of gRPC
+	bounds.IdleTimeout, bounds.WriteTimeout = time.Second, 2*time.Second // the minimum interval of gRPC
 	addr := b.listenEnvoy(t, bounds)
 	acknowledging, silent := rawDial(t, addr, true), rawDial(t, addr, false)
 	open := acknowledging.startStream(t, checkMethod, nil)
@@ -231,6 +234,7 @@ func TestSilentConnection(t *testing.T) {
 
 // TestHandshakeTimeout checks that a connection that sends nothing is closed.
 func TestHandshakeTimeout(t *testing.T) {
+	t.Parallel()
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.HandshakeTimeout = 50 * time.Millisecond

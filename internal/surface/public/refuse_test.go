@@ -16,6 +16,7 @@ import (
 // TestRefusedByNetHTTP checks that a request that net/http refuses before any handler runs
 // gets the same kind of problem and record as every other refusal, and is not forwarded.
 func TestRefusedByNetHTTP(t *testing.T) {
+	t.Parallel()
 	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	tests := []struct {
@@ -104,6 +105,7 @@ func TestHints(t *testing.T) {
 // TestRefusedByNetHTTPOnAnOpenConnection checks that the second request of a connection is
 // refused in the same way as the first.
 func TestRefusedByNetHTTPOnAnOpenConnection(t *testing.T) {
+	t.Parallel()
 	w := newCertificates(t)
 	b := newFixture(t, nil)
 	c := rawhttp.Dial(t, b.addr)
