@@ -271,24 +271,26 @@ func TestPanic(t *testing.T) {
 
 // TestConcurrent runs valid and invalid requests concurrently for the race detector.
 func TestConcurrent(t *testing.T) {
-	g := New(Options{FailuresPerSecond: 20})
-	var all sync.WaitGroup
-	for n := range 32 {
-		all.Go(func() {
-			id := g.Wrap(&fakeIdentifier{})
-			source := []netip.Addr{mallory, alice, bob, {}}[n%4]
-			for range 10 {
-				if found := identify(id, source, "good"); found.reason != "" {
-					t.Errorf("good: found %s", found.reason)
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{FailuresPerSecond: 20})
+		var all sync.WaitGroup
+		for n := range 32 {
+			all.Go(func() {
+				id := g.Wrap(&fakeIdentifier{})
+				source := []netip.Addr{mallory, alice, bob, {}}[n%4]
+				for range 10 {
+					if found := identify(id, source, "good"); found.reason != "" {
+						t.Errorf("good: found %s", found.reason)
+					}
+					if found := identify(id, source, "bad"); found.reason != refusal.CertificateUntrusted {
+						t.Errorf("bad: found %s", found.reason)
+					}
 				}
-				if found := identify(id, source, "bad"); found.reason != refusal.CertificateUntrusted {
-					t.Errorf("bad: found %s", found.reason)
-				}
-			}
-		})
-	}
-	all.Wait()
-	checkEmpty(t, g, max(1, runtime.GOMAXPROCS(0)/2))
+			})
+		}
+		all.Wait()
+		checkEmpty(t, g, max(1, runtime.GOMAXPROCS(0)/2))
+	})
 }
 
 // BenchmarkIdentify measures the overhead of a guard per verification (about 50 µs).
