@@ -51,6 +51,9 @@ func TestAttempts(t *testing.T) {
 	for r, tt := range allRoutes(tests) {
 		t.Run(string(r)+"/"+tt.name, func(t *testing.T) {
 			t.Parallel()
+			if tt.timeout > 0 {
+				waitForTimeout(t)
+			}
 			observed := make(chan attempt, 10)
 			g := newGateway(t, options{route: r, pool: pool(tt.hosts...), timeout: tt.timeout, observe: func(a attempt) { observed <- a }})
 			g.exchange(t, tt.request)

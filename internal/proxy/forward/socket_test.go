@@ -147,6 +147,7 @@ func TestNotSilent(t *testing.T) {
 // response allows it. Otherwise, it is closed before a byte is written to it, and no part
 // of the request body is lost.
 func TestReuse(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name            string
 		reused          bool
