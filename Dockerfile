@@ -14,10 +14,10 @@ ARG VERSION=dev
 ENV CGO_ENABLED=0
 RUN go build -tags nomsgpack -trimpath -ldflags "-s -w -X main.version=${VERSION}" \
       -o /out/ ./cmd/certgate ./cmd/schedule
-# The final images have no shell to make a folder with.
+# The final images have no shell, so this stage creates the folder.
 RUN mkdir /out/data
 
-# Certificate authorities for an https upstream, the user nonroot (65532), and nothing to run.
+# The base has CA certificates for an https upstream, the user nonroot (65532), and no programs.
 FROM gcr.io/distroless/static-debian12:nonroot AS run
 USER 65532:65532
 STOPSIGNAL SIGTERM
@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="certgate" \
       org.opencontainers.image.source="https://github.com/certgate/certgate" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /out/certgate /certgate
-# 9090 is the operator's: it listens on loopback until ADMIN_ADDR says otherwise.
+# 9090 is the operator's port, which listens on loopback unless ADMIN_ADDR is set.
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["/certgate", "health"]

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
-# Measures certgate: beside other gateways, for each kind of traffic, under a flood of
-# forged credentials, and as certificates, rules, connections and addresses grow in number.
+# Measures certgate: compared with other gateways, for each kind of traffic, during a flood
+# of forged credentials, and with increasing numbers of certificates, rules, connections and
+# addresses.
 set -euo pipefail
 
 usage() {
@@ -11,10 +12,10 @@ Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
                         [--profile DIR] [shapes] [calls] [gateways] [flood]
                         [growth]
 
-Measures on this machine and prints a table each, in Markdown: medians over the
+Measures on this machine and prints each table in Markdown: medians over the
 rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
-  shapes    certgate beside nginx and HAProxy, which check nothing, for each kind
+  shapes    certgate, and nginx and HAProxy, which check nothing, for each kind
             of traffic: requests a second, CPU per request, peak memory, context
             switches. Each measurement starts the gateway again. Ratios are
             to nginx in the same round. Unless a row says something else, the
@@ -25,7 +26,7 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
               one           all connections carry one client
               fixed         each connection carries its own client
               rate          2,000 requests a second
-              get-SIZE      GET, answers of 1K 16K 100K 1M 10M
+              get-SIZE      GET, responses of 1K 16K 100K 1M 10M
               post-SIZE     POST, bodies of 4K 60K 256K 1M
               chunked-SIZE  bodies in chunks, 4K 256K
               cores         two cores for everything, unpinned
@@ -63,18 +64,19 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
 The gateway has core 0; load and upstream share core 1. All traffic stays on the
 loopback interface, on free ports. The configurations are in scripts/bench/, the
-programs in test/bench/. Machines are noisy: compare the ratios of one run, not
-the figures of two. Environment variables of certgate are passed on to it, to
+programs in test/bench/. Figures vary from run to run: compare the ratios of one
+run, not the figures of two. Environment variables of certgate are passed on to it, to
 compare settings. The defaults take about eight minutes, and shapes with --rounds 3
 --seconds 2 about nine.
 
-  --rounds       interleaved rounds, default 5
+  --rounds       measurements of each row, in alternation with the other rows;
+                 default 5
   --seconds      of each load in each round, default 3
   --connections  kept-alive connections of the load, default 16
   --only         these gateways, separated by commas; default: all installed ones
   --rows         of shapes and calls; default: all of shapes, and mixed of calls
-  --busy         shapes beside a process on core 1 that needs the caches of the
-                 machine
+  --busy         shapes while a process on core 1 displaces the content of the
+                 machine's caches
   --profile      write CPU profiles of certgate for shapes, DIR/ROW.pprof, for go
                  tool pprof; each round overwrites that of the previous one
   --changing     at full load, each request has a different query and traceparent;
@@ -92,7 +94,7 @@ Example:
   scripts/bench.sh --rounds 1 --seconds 20 --rows mixed --profile /tmp/p shapes
   scripts/bench.sh --rounds 1 --seconds 1 --only nginx,certgate gateways
 
-Exit: 0 measured, 1 something failed, 2 wrong usage.
+Exit code: 0 success, 1 a failure, 2 wrong usage.
 TEXT
 }
 

@@ -34,7 +34,7 @@ Example:
   scripts/collective-idea.sh --ou mail
   curl -H "X-SSL-Auth: $(scripts/header.sh keys/mail.crt)" http://localhost:8080/events
 
-Exit: 0 made, 1 not made, 2 wrong usage.
+Exit code: 0 success, 1 failure, 2 wrong usage.
 HELP
 }
 

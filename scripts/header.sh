@@ -20,7 +20,7 @@ X-SSL-Auth header, on one line. A file with a private key in it is refused.
 Example:
   curl -H "X-SSL-Auth: $(scripts/header.sh keys/mail.crt)" http://localhost:8080/events
 
-Exit: 0 printed, 1 no such certificate, 2 wrong usage.
+Exit code: 0 success, 1 no such certificate, 2 wrong usage.
 HELP
 }
 

@@ -28,7 +28,7 @@ Example:
   scripts/master-key.sh
   AUTH_PUBLIC_KEY_FILE=keys/master.pub certgate serve
 
-Exit: 0 made, 1 not made, 2 wrong usage.
+Exit code: 0 success, 1 failure, 2 wrong usage.
 HELP
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #
-# The table of calls: what a request makes the gateways do, counted and not timed.
+# The table calls: the system calls, instructions and cache misses of a request.
 # Sourced by bench.sh.
 # shellcheck disable=SC2034,SC2154 # the other parts and bench.sh share their variables
 
-# counted_requests is the length of each load: strace makes requests slow.
+# counted_requests is the number of requests of each load. It is small, because
+# requests are slow under strace.
 counted_requests=5000
 
 table_calls() {
@@ -37,10 +38,11 @@ count_shape() { # SHAPE GATEWAY
   stop "$2"
 }
 
-# members NAME prints the processes of a server with commas between.
+# members NAME prints the process ids of a server, separated by commas.
 members() { family "$1" | paste -sd,; }
 
-# count_events notes what the processor has counted, if perf can read it here.
+# count_events records the instructions and cache misses of a load, if perf can
+# read the counters of the processor on this machine.
 count_events() { # GATEWAY
   local n
   perf stat -x, -e instructions,cache-misses true 2>&1 | grep -q '^[0-9]*,,instructions' || return 0
@@ -53,7 +55,7 @@ count_events() { # GATEWAY
     misses="$(calculate "$(awk -F, '$3 ~ /^cache-misses/ { print $1 }' "$dir/events") / $n")"
 }
 
-# count_calls notes the system calls of a load of few requests under strace.
+# count_calls records the system calls of a load under strace.
 count_calls() { # GATEWAY
   strace -c -f -o "$dir/strace" -p "$(members "$1")" 2>"$dir/strace.log" &
   pid[strace]=$!
@@ -67,7 +69,7 @@ count_calls() { # GATEWAY
   [[ $round != "$rounds" ]] || list_calls "$row" >>"$dir/calls"
 }
 
-# interrupt NAME ends a program that prints its counts then.
+# interrupt NAME sends SIGINT to a program, which then prints its counts and exits.
 interrupt() {
   kill -INT "${pid[$1]}"
   wait "${pid[$1]}" || true

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# What every table needs: programs, keys, certificates, the upstream, certgate.
-# Sourced by bench.sh.
+# Functions that every table needs: they build the programs, create keys and
+# certificates, and start the upstream and certgate. Sourced by bench.sh.
 # shellcheck disable=SC2004,SC2154 # the other parts and bench.sh share their variables
 
 make_fixtures() {
@@ -22,7 +22,8 @@ make_fixtures() {
   start upstream 1 nginx -p "$dir/upstream" -c "$dir/upstream/nginx.conf"
 }
 
-# make_clients makes certificates of 16 clients, one of them mail, and their rules.
+# make_clients creates the certificates of 16 clients, one of them mail, and the
+# access rules for these clients.
 make_clients() {
   local i
   for i in {2..16}; do
@@ -33,8 +34,8 @@ make_clients() {
   echo "rules: [{name: apps, clients: [mail$(printf ', app-%d' {2..16})], allow: ['POST /events', 'GET /files/{size}']}]" >"$dir/rules.yaml"
 }
 
-# make_files makes what the upstream answers to GET /files/SIZE. Its worker may be
-# another user.
+# make_files creates the files that the upstream sends for GET /files/SIZE. Every user
+# can read them, because the worker of the upstream may run as another user.
 make_files() {
   local size
   chmod a+x "$dir"
@@ -42,13 +43,15 @@ make_files() {
   for size in 1K 16K 100K 1M 10M; do head -c "$size" /dev/zero >"$dir/files/$size"; done
 }
 
-# The server behind a gateway: its name, http or https, and how HAProxy verifies it.
+# The server behind a gateway: its name, its scheme (http or https), and the options
+# with which HAProxy verifies its certificate.
 behind=upstream scheme=http verify=
 
-# Cores of the gateways, and how many workers they have.
+# The cores of the gateways, and the number of their workers.
 gateway_cores=0 workers=1
 
-# render TEMPLATE NAME FILE fills in a configuration for the server NAME.
+# render TEMPLATE NAME FILE writes the configuration of the server NAME to FILE, with
+# the variables of the template replaced.
 render() {
   mkdir -p "$(dirname "$3")"
   sed -e "s|@DIR@|$dir/$2|g" -e "s|@FIXTURES@|$dir|g" -e "s|@HERE@|$here|g" -e "s|@MODULES@|${modules:-}|g" \
@@ -58,12 +61,12 @@ render() {
     -e "s|@PUBLIC_KEY_FILE@|$dir/keys/ca.pub|g" "$here/$1" >"$3"
 }
 
-# served prints how many requests the upstream has had.
+# served prints the number of requests that the upstream has received.
 served() {
   curl -s "http://127.0.0.1:${port[upstream]}/served" | awk 'NR == 3 { print $3 }'
 }
 
-# start_certgate NAME [VARIABLE=VALUE]… starts certgate with every check on.
+# start_certgate NAME [VARIABLE=VALUE]… starts certgate with every check enabled.
 start_certgate() {
   local name=$1
   shift

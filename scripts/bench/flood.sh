@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 #
-# The table of the flood: what good clients notice of one. Sourced by bench.sh.
+# The table flood: success rate and latency of valid requests during a flood of
+# forged credentials. Sourced by bench.sh.
 # shellcheck disable=SC2154 # the other parts and bench.sh share their variables
 
-# good_rate is requests a second of the good clients.
+# good_rate is the number of valid requests per second.
 good_rate=500
 
-# flooding is how many connections send bad credentials.
+# flooding is the number of connections that send forged credentials.
 flooding=64
 
 table_flood() {
   local round kind sources
   make_bad_credentials
-  # The flood comes from 127.0.0.2, which reports the sources it stands for.
+  # The flood comes from 127.0.0.2, which sends the addresses of the sources in
+  # X-Forwarded-For.
   start_certgate flood-default ACCESS_RULES_FILE="$dir/flood.yaml" TRUSTED_PROXIES=127.0.0.2/32
   start_certgate flood-off ACCESS_RULES_FILE="$dir/flood.yaml" TRUSTED_PROXIES=127.0.0.2/32 AUTH_FAILURE_RATE=0
   check_flood
@@ -32,8 +34,8 @@ table_flood() {
     'core:gateway, % of a core:%.0f' 'refused:forged refused/s:%.0f'
 }
 
-# make_bad_credentials makes what the flood is made from, beside certificates of mail:
-# a certificate with as many elements as are verified, of another authority, and one of
+# make_bad_credentials creates two further certificates from which forgeries are made: one
+# of another CA with the largest number of elements that certgate accepts, and one of
 # a client whose signatures are the most expensive to verify.
 make_bad_credentials() {
   printf 'subjectAltName=URI:a:%s\n' "$(printf ',URI:a:%.0s' {2..270})" >"$dir/large.cnf"
@@ -60,8 +62,9 @@ sign() {
 # forged changes one character of the signature in the fields of a signed request.
 forged() { sed -E '/^Signature:/ { s/(.{40})A/\1B/; t; s/(.{40})./\1A/ }'; }
 
-# flood NAME KIND SOURCES SECONDS starts sending forged credentials at full load. It is
-# nice to the good load on its core: the gateway is to be measured, not the scheduler.
+# flood NAME KIND SOURCES SECONDS starts sending forged credentials at full load. It has a
+# lower priority than the valid load on the same core, so that the scheduler does not
+# delay valid requests.
 flood() {
   local path=/events flags=(-forge -header-file "$dir/header.der")
   case $2 in
@@ -76,8 +79,8 @@ flood() {
     "${flags[@]}" -connections "$flooding" -duration "$4s"
 }
 
-# check_flood makes sure that forgeries are refused, each for its forged signature, and
-# that what they are made from is accepted.
+# check_flood checks that forgeries are refused because of their signatures, and that the
+# credentials from which they are made are accepted.
 check_flood() {
   local kind
   for kind in certificates large-certificates signatures; do
@@ -95,8 +98,8 @@ check_flood() {
   expect certgate "forged signature" proof_invalid "$(answer /signed "$dir/header.signer" -H "@$dir/fields.forged")"
 }
 
-# answer PATH HEADER-FILE [CURL-FLAG]… prints the body of an answer, or the reason of a
-# refusal.
+# answer PATH HEADER-FILE [CURL-FLAG]… sends a request and prints the body of the
+# response, or the reason of a refusal.
 answer() {
   curl -s -d "$(printf 'x%.0s' {1..120})" -H 'Content-Type: application/json' -H "X-SSL-Auth: $(<"$2")" "${@:3}" \
     "http://127.0.0.1:${port[flood-off]}$1" | sed -E 's/.*"reason":"([a-z_]+)".*/\1/'
@@ -108,7 +111,7 @@ measure_flood() { # default|off KIND SOURCES
   if [[ $2 != quiet ]]; then
     row="failure rate $1, $2 of $3 source"
     (($3 == 1)) || row+=s
-    # Around the good load at both ends.
+    # The flood begins before the valid load and ends after it.
     flood "$name" "$2" "$3" "$((seconds + 2))"
     sleep 1
   fi

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #
-# The table of gateways: starting each, checking that it does what it should,
-# measuring. Sourced by bench.sh.
+# The table gateways: starts each gateway, checks its responses, and measures it.
+# Sourced by bench.sh.
 # shellcheck disable=SC2154 # the other parts and bench.sh share their variables
 
-# latency_rate is requests a second for the latencies: all gateways can do that.
+# latency_rate is the number of requests per second with which latencies are measured.
+# Every gateway can serve this rate.
 latency_rate=2000
 
 table_gateways() {
@@ -35,7 +36,7 @@ table_gateways() {
 
 # ---- starting ----------------------------------------------------------------
 
-# available GATEWAY PACKAGE tells whether a command of the gateway's name is there.
+# available GATEWAY PACKAGE succeeds if the command with the gateway's name is installed.
 available() { command -v "$1" >/dev/null || left_out "$1" "$2"; }
 
 left_out() { # GATEWAY PACKAGE
@@ -80,7 +81,7 @@ start_reverseproxy() {
 
 # ---- checking ----------------------------------------------------------------
 
-# post GATEWAY HEADER-FILE [CURL-FLAG]… prints body and status of an answer.
+# post GATEWAY HEADER-FILE [CURL-FLAG]… prints body and status of the response.
 post() {
   local url="http://127.0.0.1:${port[$1]}/events" credential=(-H "X-SSL-Auth: $(<"$2")")
   [[ -s "$2" ]] || credential=()
@@ -88,7 +89,7 @@ post() {
   curl -s -w '%{http_code}' -H 'X-Client-Id: evil' -d "$(printf 'x%.0s' {1..120})" "${credential[@]}" "$@" "$url"
 }
 
-# expect GATEWAY WHAT WANT FOUND
+# expect GATEWAY WHAT WANT FOUND ends the run if FOUND differs from WANT.
 expect() { [[ "$3" == "$4" ]] || die "$1: $2: want $(printf %q "$3"), found $(printf %q "${4:0:200}")"; }
 
 check_forwards() { # GATEWAY

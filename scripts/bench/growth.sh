@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# The table of growth: what a request costs as certificates, rules, connections and
-# addresses of the upstream grow in number. Sourced by bench.sh.
+# The table growth: the cost of a request with increasing numbers of certificates, rules,
+# connections and addresses of the upstream. Sourced by bench.sh.
 # shellcheck disable=SC2154 # the other parts and bench.sh share their variables
 
 table_growth() {
@@ -20,7 +20,7 @@ table_growth() {
     'rps:requests/s:%.0f:ratio' 'cpu:CPU ms per 1,000:%.1f:ratio' 'memory:peak MiB:%.0f'
 }
 
-# grow_certificates N: as many clients take turns, each known already.
+# grow_certificates N: N clients in turn, whose certificates are all in the cache.
 grow_certificates() {
   head -n "$1" "$dir/issued" >"$dir/some"
   start_certgate growing AUTH_PUBLIC_KEY_FILE="$dir/issued.pub" ACCESS_RULES_FILE="$dir/all-clients.yaml"
@@ -28,7 +28,7 @@ grow_certificates() {
   stop growing
 }
 
-# grow_rules N: the rule that counts comes last.
+# grow_rules N: N rules, of which the last one allows the requests.
 grow_rules() {
   {
     echo "rules:"
@@ -42,14 +42,14 @@ grow_rules() {
   stop growing
 }
 
-# grow_connections N: all of them in turn, 16 at a time, each with 16 certificates in turn.
+# grow_connections N: N connections in turn, 16 at a time, each with 16 certificates in turn.
 grow_connections() {
   start_certgate growing MAX_CONNECTIONS=20000
   measure_growth "connections, $1" "$dir/header.mixed" "$1" "$1" -order each -in-flight 16
   stop growing
 }
 
-# grow_idle N: 16 connections are busy, the others have sent a request before.
+# grow_idle N: N connections, of which 16 are busy and the others have sent one request.
 grow_idle() {
   local idle=$(($1 - 16))
   start_certgate growing MAX_CONNECTIONS=20000
@@ -59,7 +59,7 @@ grow_idle() {
   stop growing
 }
 
-# grow_addresses N: the upstream has as many addresses.
+# grow_addresses N: the upstream has N addresses.
 grow_addresses() {
   local urls
   urls=$(printf ",http://127.0.1.%d:${port[upstream]}" $(seq "$1"))
@@ -68,7 +68,7 @@ grow_addresses() {
   stop growing
 }
 
-# hold NAME FLAG… starts a load that has sent a request on each connection and waits.
+# hold NAME FLAG… starts a load that sends a request on each connection and then waits.
 hold() {
   : >"$dir/$1.out" # the load before may have left its report
   client "$1" "$dir/bin/load" "${@:2}" -hold
@@ -78,8 +78,8 @@ hold() {
   done
 }
 
-# measure_growth ROW HEADER-FILE LEAST CONNECTIONS [FLAG]… measures once everything that
-# grows was used: at least LEAST requests, and one on each of the connections.
+# measure_growth ROW HEADER-FILE LEAST CONNECTIONS [FLAG]… measures after a warm-up of at
+# least LEAST requests, and at least one on each connection.
 measure_growth() {
   local before used least=$(($3 > 10000 ? $3 : 10000))
   local flags=(-url "http://127.0.0.1:${port[growing]}/events" -header-file "$2" -connections "$4" "${@:5}")

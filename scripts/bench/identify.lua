@@ -1,10 +1,10 @@
--- certgate's job in nginx, as a careful operator would write it: the certificate
--- in X-SSL-Auth (percent-encoded PEM) must be signed with the master key and in
--- time; its one OU is the client; the client may do what the list says. What was
--- verified is remembered by the header's value, with its dates.
+-- The main checks of certgate in nginx: the certificate in X-SSL-Auth (percent-encoded
+-- PEM) must be signed with the master key and be valid now, its only OU is the client's
+-- name, and the client may send the requests of a list. Verified certificates are cached
+-- by the header value, with their validity period.
 --
--- It is less than certgate does: one spelling of the header, no look at
--- extensions and algorithms, no revocation, no log, no limit for strangers.
+-- Compared with certgate it has no other header format, no check of extensions and
+-- algorithms, no revocation, no log, and no limit for senders of invalid certificates.
 local ffi = require "ffi"
 local lrucache = require "resty.lrucache"
 local C = ffi.C
@@ -35,9 +35,9 @@ void ERR_clear_error(void);
 ]]
 
 local NID_organizationalUnitName = 18
-local REMEMBERED = 10000
+local CACHE_ENTRIES = 10000
 
--- read_pem gives text to one of OpenSSL's readers of PEM.
+-- read_pem parses text with a PEM function of OpenSSL, and returns the object or nil.
 local function read_pem(text, reader)
   local bio = ffi.gc(C.BIO_new_mem_buf(text, #text), C.BIO_free)
   local object = reader(bio, nil, nil, nil)
@@ -45,7 +45,7 @@ local function read_pem(text, reader)
   if object ~= nil then return object end
 end
 
--- seconds is a certificate's time as seconds since 1970.
+-- seconds converts a time in a certificate to seconds since 1970, or returns nil.
 local function seconds(asn1_time)
   local day, sec = ffi.new("int[1]"), ffi.new("int[1]")
   local now = ngx.time()
@@ -53,7 +53,7 @@ local function seconds(asn1_time)
   return now + day[0] * 86400 + sec[0]
 end
 
--- unit is the subject's organizational unit, if there is exactly one.
+-- unit returns the subject's organizational unit, or nil unless there is exactly one.
 local function unit(cert)
   local name = C.X509_get_subject_name(cert)
   local at = C.X509_NAME_get_index_by_NID(name, NID_organizationalUnitName, -1)
@@ -63,7 +63,8 @@ local function unit(cert)
   if #ou <= 64 and ou:find("^%w[%w._:@/+-]*$") then return ou end
 end
 
--- verify returns what a header value proves, or nil.
+-- verify returns the client's name and the validity period of the certificate in a
+-- header value, or nil if the certificate is invalid.
 local function verify(value, key)
   local cert = read_pem(ngx.unescape_uri(value), C.PEM_read_bio_X509)
   if not cert then return nil end
@@ -78,13 +79,13 @@ end
 
 local M = {}
 
--- new returns the access check. allowed[client]["METHOD /path"] is true for what
--- a client may do.
+-- new returns the function that nginx calls for each request. allowed[client]["METHOD
+-- /path"] is true if the client may send this request.
 function M.new(public_key_file, allowed)
   local file = assert(io.open(public_key_file))
   local key = assert(read_pem(file:read("*a"), C.PEM_read_bio_PUBKEY), "want a public key")
   file:close()
-  local known = assert(lrucache.new(REMEMBERED))
+  local known = assert(lrucache.new(CACHE_ENTRIES))
   return function()
     local var = ngx.var
     local value = var.http_x_ssl_auth

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# The processes of the benchmark: starting them on their cores, knowing when they
-# listen, what they cost, and stopping them again. Sourced by bench.sh.
+# The processes of the benchmark: functions that start them on their cores, wait until
+# they listen, measure their cost and stop them. Sourced by bench.sh.
 # shellcheck disable=SC2034,SC2154 # the other parts and bench.sh share their variables
 
 die() {
@@ -9,7 +9,7 @@ die() {
   exit 1
 }
 
-# need COMMAND PACKAGE ends the run without the command.
+# need COMMAND PACKAGE ends the run if the command is not installed.
 need() { command -v "$1" >/dev/null || die "$1 is not installed: apt-get install $2"; }
 
 dir=$(mktemp -d)
@@ -32,7 +32,7 @@ free_port() {
 }
 
 # start NAME CORE COMMAND… runs a server on a core and waits until it listens on
-# ${port[NAME]}. What it writes is in $dir/NAME.log.
+# ${port[NAME]}. Its output is in $dir/NAME.log.
 start() {
   local name=$1 core=$2
   shift 2
@@ -53,7 +53,7 @@ stop() { # NAME
   unset "pid[$1]"
 }
 
-# family NAME prints the server's process and its children.
+# family NAME prints the ids of the server's process and its children.
 family() { echo "${pid[$1]}" && pgrep -P "${pid[$1]}" || true; }
 
 # cpu_time NAME prints user and system time of a server in seconds: the time that the
@@ -64,16 +64,16 @@ cpu_time() {
     awk '{ ns += $1 } END { printf "%.6f\n", ns / 1e9 }'
 }
 
-# switches NAME prints how often the threads of a server have given up their core, and
-# how often the scheduler has taken it from them.
+# switches NAME prints the numbers of voluntary and of involuntary context switches of a
+# server's threads.
 switches() {
   local member
   for member in $(family "$1"); do cat "/proc/$member/task/"*/status; done |
     awk '/^voluntary/ { v += $2 } /^nonvoluntary/ { n += $2 } END { print v + 0, n + 0 }'
 }
 
-# peak_memory NAME prints the most that a server ever held, in MiB: the sum of
-# VmHWM of its processes, so what they share counts for each.
+# peak_memory NAME prints the peak memory of a server in MiB: the sum of VmHWM of its
+# processes, so memory that they share is counted for each.
 peak_memory() {
   local member
   for member in $(family "$1"); do cat "/proc/$member/status"; done |
@@ -81,7 +81,7 @@ peak_memory() {
 }
 
 # client NAME COMMAND… runs a client on core 1, or on $load_cores, in the background.
-# What it prints is in $dir/NAME.out.
+# Its output is in $dir/NAME.out.
 client() {
   taskset -c "${load_cores:-1}" "${@:2}" >"$dir/$1.out" &
   pid[$1]=$!
@@ -95,8 +95,8 @@ finish() {
   ((code == 0)) || die "$1 ended with status $code"
 }
 
-# load FLAGS… runs the load and keeps its report in found: requests, ok, refused,
-# lost, elapsed (s), p50, p90, p99 and max (ms).
+# load FLAGS… runs the load and stores its report in the array found: requests, ok,
+# refused, lost, elapsed (s), p50, p90, p99 and max (ms).
 load() {
   client load "$dir/bin/load" "$@"
   finish load
@@ -109,26 +109,26 @@ read_report() { # NAME
   for pair in $(<"$dir/$1.out"); do found[${pair%%=*}]=${pair#*=}; done
 }
 
-# calculate EXPRESSION prints what awk makes of it.
+# calculate EXPRESSION prints the value of an awk expression.
 calculate() { awk "BEGIN { print $1 }"; }
 
-# note ROW METRIC=VALUE… keeps one round's figures of a row.
+# note ROW METRIC=VALUE… records the figures of a row in one round.
 note() {
   local row=$1 pair
   shift
   for pair in "$@"; do printf '%s\t%s\t%s\n' "$row" "${pair%%=*}" "${pair#*=}"; done >>"$results"
 }
 
-# begin_table NAME removes the figures of the table before.
+# begin_table NAME makes note record into an empty file of this name.
 begin_table() {
   results=$dir/results-$1
   : >"$results"
 }
 
-# print_table TITLE COLUMN… prints the medians of what was noted. A column is
-# METRIC:HEADING:FORMAT, and with :ratio behind it there is one more, relative to
-# the first row, or the first with the same beginning up to a comma. METRIC/METRIC is
-# the quotient of two metrics of a row, round by round. See table.awk.
+# print_table TITLE COLUMN… prints the medians of the recorded figures. A column is
+# METRIC:HEADING:FORMAT. With :ratio at the end there is a second column with the ratio
+# to the first row of the group: the rows whose names are equal up to a comma.
+# METRIC/METRIC is the quotient of two metrics of a row in each round. See table.awk.
 print_table() {
   local title=$1
   shift

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 #
-# The table of shapes: certgate beside gateways that check nothing, for each kind of
-# traffic. Sourced by bench.sh.
+# The table shapes: the cost of certgate and of gateways that check nothing, for each kind
+# of traffic (shape). Sourced by bench.sh.
 # shellcheck disable=SC2034,SC2154 # the other parts and bench.sh share their variables
 
-# SHAPES are the rows, by their names on the command line.
+# SHAPES are the names of the rows on the command line.
 SHAPES=(mixed one fixed rate get-1K get-16K get-100K get-1M get-10M post-4K post-60K post-256K post-1M
   chunked-4K chunked-256K cores memory nethttp https assertion assertion-bound)
 
-# The gateways of the table, the first of them the base of the ratios.
+# The gateways of the table. Ratios are relative to the first one.
 SHAPE_GATEWAYS=(nginx haproxy certgate)
 
-# assertions are the settings of certgate for signed assertions.
+# assertions are the settings with which certgate signs assertions.
 assertions=(ASSERTION_KEY_FILE="$dir/assertion.key" ASSERTION_ISSUER=https://gateway.example ASSERTION_AUDIENCE=https://service.example)
 
-# warm_up is the load before each measurement: connections are made, certificates known.
+# warm_up is the duration of the load before each measurement, which opens the connections
+# and fills the cache of certificates.
 warm_up=400ms
 
 table_shapes() {
@@ -45,7 +46,7 @@ table_shapes() {
   print_table 'The same: memory, use of the cores, and context switches per request:' "${details[@]}"
 }
 
-# choose_gateways keeps the gateways that --only selects, without HAProxy if it is not installed.
+# choose_gateways selects the gateways of --only, without HAProxy if it is not installed.
 choose_gateways() {
   local gateway chosen=()
   for gateway in "${SHAPE_GATEWAYS[@]}"; do
@@ -62,8 +63,8 @@ start_upload() {
   start upload 1 env GOMAXPROCS=1 "$dir/bin/upload" -listen "127.0.0.1:${port[upload]}"
 }
 
-# describe SHAPE sets what makes up a shape: its title, the path and the flags of the
-# load, the upstream, the cores, and settings of certgate's.
+# describe SHAPE sets the variables of a shape: its title, the path and the flags of the
+# load, the upstream, the cores, and settings of certgate.
 describe() {
   local size
   title=$1 path=/events flags=(-order each -connections 16) settings=()
@@ -73,7 +74,7 @@ describe() {
     one) title='one client that repeats one request' flags=(-order fixed -connections 16 -header-file "$dir/header") ;;
     fixed) title='16 clients, each fixed to a connection' flags=(-order fixed -connections 16) ;;
     rate) title='2,000 requests/s' flags+=(-rate 2000) ;;
-    get-*) size=${1#*-} title="GET, $size answer" path=/files/$size flags+=(-method GET) ;;
+    get-*) size=${1#*-} title="GET, $size response" path=/files/$size flags+=(-method GET) ;;
     post-*) size=${1#*-} title="POST, $size body" behind=upload flags+=(-body "$(numfmt --from=iec "$size")") ;;
     chunked-*)
       size=${1#*-} title="POST, $size body in chunks" behind=upload
@@ -131,7 +132,7 @@ build_profiled() {
   go build -tags nomsgpack -overlay "$dir/overlay.json" -o "$dir/bin/certgate" ./cmd/certgate
 }
 
-# toggle_profile begins or ends the CPU profile of certgate.
+# toggle_profile starts the CPU profile of certgate, or ends it if it runs.
 toggle_profile() { [[ -z "$profile" ]] || kill -USR1 "${pid[certgate]}"; }
 
 # keep_profile SHAPE ends the profile and moves it to its directory.

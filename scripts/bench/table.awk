@@ -1,11 +1,12 @@
-# Prints figures as a table in Markdown: one line for each row, in the order in
-# which they first came, with medians, minimum and maximum.
+# Prints figures as a table in Markdown: one line for each row, in the order of their
+# first figures, with median, minimum and maximum.
 #
-# Input: ROW<tab>METRIC<tab>VALUE, a line for each round. The variable columns has
-# one METRIC:HEADING:FORMAT[:ratio] a line; METRIC/METRIC is a quotient, formed in each
-# round. A ratio is the median of the ratios to
-# the same round of the group's first row, so a slow round of the machine falls
-# out. The group is what stands before a comma in the row's name, if there is one.
+# Input: ROW<tab>METRIC<tab>VALUE, a line for each round. The variable columns contains
+# METRIC:HEADING:FORMAT[:ratio], one in each line; METRIC/METRIC is a quotient, which is
+# calculated in each round. For a ratio, each figure is divided by the figure of the
+# group's first row in the same round, and the median of these quotients is printed, so
+# that a round in which the whole machine is slow has no effect. A group are the rows
+# whose names are equal up to a comma.
 
 function median(list, n,   i, j, t) {
   for (i = 2; i <= n; i++)

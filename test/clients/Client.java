@@ -1,7 +1,7 @@
 // Usage: java Client.java mail.crt https://schedule.example.com/events
 //
-// The header is the base64 of the certificate's DER, in one line. CertificateFactory
-// wants a certificate first in the file, so a key in its place stays here.
+// The header is the base64 of the certificate's DER, in one line. The file must
+// begin with the certificate, so a private key is not sent instead.
 import java.net.URI;
 import java.net.http.*;
 import java.nio.file.*;

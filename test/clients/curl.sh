@@ -2,8 +2,8 @@
 #
 # Usage: curl.sh mail.crt https://schedule.example.com/events
 #
-# The header is the base64 of the certificate's DER, in one line. openssl takes
-# the certificate out of the file and nothing else, so a key in it stays here.
+# The header is the base64 of the certificate's DER, in one line. openssl reads
+# only the certificate from the file, so a private key in it is not sent.
 set -euo pipefail
 certificate=$(openssl x509 -in "$1" -outform DER | openssl base64 -A)
 

@@ -1,7 +1,7 @@
 # Usage: ruby faraday.rb mail.crt https://schedule.example.com/events
 #
-# The header is the base64 of the certificate's DER, in one line. OpenSSL takes
-# the certificate out of the file and nothing else, so a key in it stays here.
+# The header is the base64 of the certificate's DER, in one line. OpenSSL reads
+# only the certificate from the file, so a private key in it is not sent.
 require "base64"
 require "faraday"
 require "json"

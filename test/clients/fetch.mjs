@@ -1,7 +1,7 @@
 // Usage: node fetch.mjs mail.crt https://schedule.example.com/events
 //
 // The header is the base64 of the certificate's DER, in one line. X509Certificate
-// takes the certificate out of the file and nothing else, so a key in it stays here.
+// reads only the certificate from the file, so a private key in it is not sent.
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 
@@ -13,7 +13,7 @@ const response = await fetch(url, {
   method: "POST",
   headers: { "X-SSL-Auth": certificate.raw.toString("base64"), "Content-Type": "application/json" },
   body: JSON.stringify({ event }),
-  redirect: "manual", // or the certificate would go along, wherever it leads
+  redirect: "manual", // a redirect would send the certificate to another server
 });
 console.log(response.status);
 console.log(await response.text());

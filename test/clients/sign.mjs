@@ -1,7 +1,7 @@
 // Usage: node sign.mjs mail.crt mail.key https://schedule.example.com/events [event.json]
 //
 // Sends GET, or POST with the file, signed with the certificate's key (RFC 9421, RFC 9530):
-// who sees the request can send neither it again nor another one. The key stays here.
+// a copy of the request is refused, and so is a changed one. The private key is not sent.
 import { X509Certificate, constants, createHash, createPrivateKey, randomUUID, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 

@@ -1,7 +1,7 @@
 # Usage: ruby sign.rb mail.crt mail.key https://schedule.example.com/events [event.json]
 #
 # Sends GET, or POST with the file, signed with the certificate's key (RFC 9421, RFC 9530):
-# who sees the request can send neither it again nor another one. The key stays here.
+# a copy of the request is refused, and so is a changed one. The private key is not sent.
 require "base64"
 require "net/http"
 require "openssl"
