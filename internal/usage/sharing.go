@@ -68,7 +68,7 @@ func newSharing(s *Store, o Options) *sharing {
 		},
 		err: errNotYet,
 	}
-	x.forget(true)
+	x.restart(true)
 	return x
 }
 
@@ -175,19 +175,19 @@ func (x *sharing) checkEpoch(epoch string, rewound bool) error {
 	switch {
 	case epoch != x.epoch:
 		x.epoch = epoch
-		x.forget(true)
+		x.restart(true)
 		return errLost
 	case rewound:
-		x.forget(false)
+		x.restart(false)
 		return errLost
 	}
 	return nil
 }
 
-// forget drops the entries that were read from the server, so that they are read again and
+// restart drops the entries that were read from the server, so that they are read again and
 // the times of this process are written again. If counts is true, the counts of this process
 // are written again too.
-func (x *sharing) forget(counts bool) {
+func (x *sharing) restart(counts bool) {
 	x.clients.reset()
 	x.keys.reset()
 	x.rules.reset()

@@ -20,7 +20,7 @@ const (
 	// ExpectationFailed refuses an Expect field other than 100-continue.
 	ExpectationFailed Reason = "expectation_failed"
 
-	// External authorization: a proxy asks whether it may forward a request.
+	// External authorization: another proxy requests a decision.
 	PeerUntrusted   Reason = "peer_untrusted"
 	OriginMissing   Reason = "origin_missing"
 	OriginAmbiguous Reason = "origin_ambiguous"

@@ -11,7 +11,7 @@
 // certificate.
 //
 // Only this package can create a valid [Verified]. Code that needs a trusted
-// certificate takes a Verified, so code that forgets to verify does not compile.
+// certificate takes a Verified, so code without a verification does not compile.
 package trust
 
 import (

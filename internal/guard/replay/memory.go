@@ -135,7 +135,7 @@ func (m *Memory) use(key digest, n httpsig.Nonce) (v verdict, more bool) {
 	m.table.advance(now)
 	more = m.table.sweep(chunk, m.shares.give)
 	switch {
-	case last <= m.table.forgotten:
+	case last <= m.table.expired:
 		return tooLate, false
 	case m.table.has(key):
 		return used, false

@@ -22,8 +22,7 @@ const maxSkew = 5 * time.Minute
 // time is refused, because the nonce would occupy its entry for as long.
 const maxAhead = httpsig.MaxLifetime + 2*maxSkew + time.Minute
 
-// retryAfter is the delay that a client is asked to wait when its nonce could not be
-// stored.
+// retryAfter is the value of Retry-After in the refusal of a nonce that could not be stored.
 const retryAfter = time.Second
 
 // check refuses an invalid or expired nonce. At the time Until the nonce is still

@@ -1,7 +1,7 @@
 package replay
 
-// shares counts the entries that each client holds. It forgets a client when its count
-// reaches zero.
+// shares counts the entries that each client holds. A client whose count
+// reaches zero is removed.
 type shares struct {
 	numbers map[string]uint32
 	list    []share

@@ -27,10 +27,10 @@ type table struct {
 	free    uint32   // the first entry that was used and is free again
 	used    int
 
-	seconds   map[uint32]uint32 // the first entry of each second that has not expired
-	oldest    uint32            // a lower bound of the keys of seconds
-	over      []uint32          // the first entry of each expired second, still in its bucket
-	forgotten uint32            // the latest expired second; stored nonces are after it
+	seconds map[uint32]uint32 // the first entry of each second that has not expired
+	oldest  uint32            // a lower bound of the keys of seconds
+	over    []uint32          // the first entry of each expired second, still in its bucket
+	expired uint32            // the latest expired second; stored nonces are after it
 }
 
 func newTable(capacity int) *table {
@@ -54,7 +54,7 @@ func (t *table) bucket(key digest) *uint32 {
 // has reports whether the digest is stored and has not expired.
 func (t *table) has(key digest) bool {
 	for i := *t.bucket(key); i != 0; i = t.entries[i].chain {
-		if t.entries[i].key == key && t.entries[i].second > t.forgotten {
+		if t.entries[i].key == key && t.entries[i].second > t.expired {
 			return true
 		}
 	}
@@ -62,7 +62,7 @@ func (t *table) has(key digest) bool {
 }
 
 // add stores the digest until the end of the second, which must be later than
-// t.forgotten. At least one entry must be free.
+// t.expired. At least one entry must be free.
 func (t *table) add(key digest, client, second uint32) {
 	i := t.free
 	if i != 0 {
@@ -86,24 +86,24 @@ func (t *table) advance(now uint32) {
 		return
 	case int(now-t.oldest) > len(t.seconds): // after a pause or a jump of the clock
 		for second := range t.seconds {
-			t.forget(second, now)
+			t.expire(second, now)
 		}
 	default:
 		for second := t.oldest; second < now; second++ {
-			t.forget(second, now)
+			t.expire(second, now)
 		}
 	}
 	t.oldest = now
 }
 
-func (t *table) forget(second, now uint32) {
+func (t *table) expire(second, now uint32) {
 	first, some := t.seconds[second]
 	if !some || second >= now {
 		return
 	}
 	delete(t.seconds, second)
 	t.over = append(t.over, first)
-	t.forgotten = max(t.forgotten, second)
+	t.expired = max(t.expired, second)
 }
 
 // sweep frees up to limit expired entries, calls freed with the client of each, and
