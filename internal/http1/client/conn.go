@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,7 +71,7 @@ func (cn *conn) line() (string, error) {
 		received := cn.buf[cn.start:cn.end]
 		if i := bytes.IndexByte(received, '\n'); i >= 0 {
 			if i == 0 || received[i-1] != '\r' {
-				return "", errors.New("want CRLF at the end of a line, found a bare line feed")
+				return "", errLineFeed
 			}
 			cn.start += i + 1
 			return string(received[:i-1]), nil

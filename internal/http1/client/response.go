@@ -72,24 +72,31 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
+var errLineFeed = errors.New("want CRLF at the end of a line, found a bare line feed")
+
 // parseHead parses a header strictly (RFC 9112, sections 4 to 6): every line ends in CRLF,
 // names are tokens, no line is folded, and the length is unambiguous. It uses the memory of
 // fields.
 func parseHead(text []byte, fields []Field) (responseHead, error) {
 	// All names and values are parts of one string.
-	line, rest, _ := strings.Cut(string(text[:len(text)-2]), "\r\n")
+	line, rest, ok := syntax.CutLine(string(text[:len(text)-2]))
 	if fields == nil {
 		const typical = 16 // with those that the caller appends
 		fields = make([]Field, 0, typical)
 	}
 	head := responseHead{length: -1, fields: fields[:0]}
+	if !ok {
+		return head, errLineFeed
+	}
 	var err error
 	if head.status, head.http10, err = parseStatusLine(line); err != nil {
 		return head, err
 	}
 	head.keepAlive = !head.http10
 	for rest != "" {
-		line, rest, _ = strings.Cut(rest, "\r\n")
+		if line, rest, ok = syntax.CutLine(rest); !ok {
+			return head, errLineFeed
+		}
 		name, value, err := parseField(line)
 		if err != nil {
 			return head, err

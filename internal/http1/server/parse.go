@@ -53,7 +53,7 @@ type head struct {
 // the head share one copy of b, except for a value that intern returns: see [Server].
 func parseHead(b []byte, intern func([]byte) (string, bool)) *head {
 	text, known := copyText(b[:len(b)-len(lineEnd)], intern)
-	line, fields, _ := strings.Cut(text, lineEnd)
+	line, fields, _ := syntax.CutLine(text)
 	h := &head{length: -1}
 	if !h.parseRequestLine(line) || !h.parseFields(fields, known) || h.host == "" {
 		return nil
@@ -138,7 +138,7 @@ func (h *head) parseFields(text string, known interned) bool {
 	values := make([]string, n) // one backing array for the usual single values
 	for i := 0; text != ""; i++ {
 		var line string
-		line, text, _ = strings.Cut(text, lineEnd)
+		line, text, _ = syntax.CutLine(text)
 		name, value, found := strings.Cut(line, ":")
 		key, ok := syntax.CanonicalName(name)
 		if !found || !ok || !syntax.IsPrintable(value) {
@@ -221,5 +221,5 @@ func isPlainHost(host string) bool {
 // parseLength accepts decimal digits in the shortest form.
 func parseLength(text string) (int64, bool) {
 	n, err := strconv.ParseUint(text, 10, 63)
-	return int64(n), err == nil && strconv.FormatUint(n, 10) == text
+	return int64(n), err == nil && (text[0] != '0' || text == "0")
 }

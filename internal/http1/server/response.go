@@ -290,11 +290,7 @@ func (w *response) writeField(name, value string) {
 
 // singleLine returns the value with characters that could end the line replaced by spaces.
 func singleLine(value string) string {
-	harmless := true
-	for i := range len(value) {
-		harmless = harmless && value[i] >= ' '
-	}
-	if harmless {
+	if syntax.IsFieldValue(value) {
 		return value
 	}
 	return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(value)

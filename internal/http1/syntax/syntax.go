@@ -4,23 +4,29 @@ package syntax
 
 import (
 	"net/textproto"
+	"strings"
 )
 
 // IsToken reports whether s is a token (RFC 9110, section 5.6.2), such as a method or a
 // field name. The empty string is not one.
 func IsToken(s string) bool {
 	for i := range len(s) {
-		if !isTokenByte(s[i]) {
+		if !tokenBytes[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
 
-// tokenBits has one bit for each byte of a token.
-const tokenBits = "\x00\x00\x00\x00\xfa\x6c\xff\x03\xfe\xff\xff\xc7\xff\xff\xff\x57"
-
-func isTokenByte(c byte) bool { return c < 0x80 && tokenBits[c>>3]>>(c&7)&1 != 0 }
+// tokenBytes contains true for each byte that a token may have.
+var tokenBytes = func() (is [256]bool) {
+	const punctuation = "!#$%&'*+-.^_`|~"
+	for c := range len(is) {
+		is[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			strings.IndexByte(punctuation, byte(c)) >= 0
+	}
+	return is
+}()
 
 // IsFieldValue reports whether s has no control characters except the tab (RFC 9110,
 // section 5.5). Bytes above 0x7f are allowed.
@@ -73,6 +79,20 @@ func word(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
+// CutLine returns the first line of text without its CRLF, and the text after it. ok is false
+// if the first line feed does not follow a carriage return. The last line need not end in CRLF.
+func CutLine(text string) (line, rest string, ok bool) {
+	i := strings.IndexByte(text, '\n')
+	switch {
+	case i < 0:
+		return text, "", true
+	case i == 0 || text[i-1] != '\r':
+		return "", "", false
+	default:
+		return text[:i-1], text[i+1:], true
+	}
+}
+
 // TrimSpace removes spaces and tabs from both ends of s, the optional white space of
 // RFC 9110, section 5.6.3.
 func TrimSpace(s string) string {
@@ -107,15 +127,17 @@ func CanonicalName(name string) (canonical string, ok bool) {
 	if same {
 		return name, name != ""
 	}
-	if canonical, ok := lowerCase[name]; ok {
+	if canonical, ok := common[name]; ok {
 		return canonical, true
 	}
 	return textproto.CanonicalMIMEHeaderKey(name), true
 }
 
-// lowerCase has the names that proxies such as Envoy write in lower case, and that
-// net/textproto does not know.
-var lowerCase = map[string]string{
+// common has common names that are not canonical and that net/textproto does not know: the
+// documented spelling of the certificate header, and names that proxies such as Envoy write in
+// lower case.
+var common = map[string]string{
+	"X-SSL-Auth":        "X-Ssl-Auth",
 	"client-cert":       "Client-Cert",
 	"content-digest":    "Content-Digest",
 	"forwarded":         "Forwarded",
