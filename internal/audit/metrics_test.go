@@ -169,7 +169,7 @@ func TestNextCounter(t *testing.T) {
 		{"allow", func(r *audit.Record) { r.Next, r.Decision, r.Rule = gate.NextAllows, audit.Refused, "" }, map[string]float64{"change=allow client=mail": 1}},
 		{"failed", func(r *audit.Record) { r.Next, r.Decision = gate.NextLimitsRate, audit.Failed }, map[string]float64{"change=rate client=mail": 1}},
 		{"no client", func(r *audit.Record) { r.Next, r.Client = gate.NextAllows, "" }, map[string]float64{}},
-		{"no change of ours", func(r *audit.Record) { r.Next = "GET /secret" }, map[string]float64{"change=unknown client=mail": 1}},
+		{"unknown change", func(r *audit.Record) { r.Next = "GET /secret" }, map[string]float64{"change=unknown client=mail": 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

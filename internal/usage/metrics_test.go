@@ -74,13 +74,13 @@ func TestProofCounter(t *testing.T) {
 		change func(*audit.Record)
 		want   map[string]float64
 	}{
-		{"not looked at", func(*audit.Record) {}, map[string]float64{}},
-		{"shown to a proxy", func(r *audit.Record) { r.Auth = "mtls" }, map[string]float64{}},
-		{"proven", func(r *audit.Record) { r.Auth = "signed" }, map[string]float64{"client=mail would_refuse=": 1}},
-		{"proven, and failed", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Failed }, map[string]float64{"client=mail would_refuse=": 1}},
-		{"proven, and over the rate", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Refused }, map[string]float64{}},
+		{"no signature", func(*audit.Record) {}, map[string]float64{}},
+		{"mutual TLS", func(r *audit.Record) { r.Auth = "mtls" }, map[string]float64{}},
+		{"signed", func(r *audit.Record) { r.Auth = "signed" }, map[string]float64{"client=mail would_refuse=": 1}},
+		{"signed, and failed", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Failed }, map[string]float64{"client=mail would_refuse=": 1}},
+		{"signed, and over the rate", func(r *audit.Record) { r.Auth, r.Decision = "signed", audit.Refused }, map[string]float64{}},
 		{"observed", func(r *audit.Record) { r.WouldRefuse = refusal.ProofMissing }, map[string]float64{"client=mail would_refuse=proof_missing": 1}},
-		{"observed for no reason of ours", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
+		{"observed, unknown reason", func(r *audit.Record) { r.WouldRefuse = "GET /secret" }, map[string]float64{"client=mail would_refuse=unknown": 1}},
 		{"observed, and refused", func(r *audit.Record) { r.WouldRefuse, r.Decision = refusal.ProofMissing, audit.Refused }, map[string]float64{}},
 		{"observed without a client", func(r *audit.Record) { r.WouldRefuse, r.Client = refusal.ProofMissing, "" }, map[string]float64{}},
 	}

@@ -101,7 +101,7 @@ func TestForeignReplies(t *testing.T) {
 		{"no epoch", bulk("0:,0:,1:0,1:1,1:0,1:1,1:1,"), "found another"},
 		{"garbage in the state", bulk("0:,1:e,1:x,1:1,1:0,1:1,1:1,"), "found another"},
 		{"more results than writes", bulk("2:11,1:e,1:0,1:1,1:0,1:1,1:1,"), "found another"},
-		{"version that is no number", bulk("0:,1:e,1:0,1:1,1:0,1:1,4:mail,3:inf,0:,1:1,"), "found another"},
+		{"version that is not a number", bulk("0:,1:e,1:0,1:1,1:0,1:1,4:mail,3:inf,0:,1:1,"), "found another"},
 		{"huge", "$9223372036854775807\r\n", "found another length"},
 	}
 	for _, tt := range tests {

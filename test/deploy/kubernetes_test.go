@@ -311,7 +311,7 @@ func TestNetworkIsClosed(t *testing.T) {
 		delete(found, p.Name)
 	}
 	if len(found) > 0 || len(spec.Egress) != 2 {
-		t.Errorf("want no other port and two ways out, found %v and %d", found, len(spec.Egress))
+		t.Errorf("want no other port and two permitted destinations, found %v and %d", found, len(spec.Egress))
 	}
 	for _, rule := range spec.Egress {
 		wantOnePeer(t, rule.To, rule.Ports)

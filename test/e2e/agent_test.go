@@ -308,7 +308,7 @@ func TestRequestCommand(t *testing.T) {
 	}
 	result = harness.Run(t, "certgate", nil, mail.Args("request", "DELETE", url)...)
 	if result.ExitCode != 1 || !strings.Contains(result.Stderr, "\ncertgate: refused: access_denied: ") || !strings.Contains(result.Stdout, `"reason":"access_denied"`) {
-		t.Errorf("want the refusal in words and as it came, found %+v", result)
+		t.Errorf("want the reason on stderr and the response on stdout, found %+v", result)
 	}
 	result = harness.Run(t, "certgate", nil, mail.Args("request", "--header", "X-Other", "GET", url)...)
 	if result.ExitCode != 1 || !strings.Contains(result.Stderr, "refused: credential_missing: ") {
@@ -318,6 +318,6 @@ func TestRequestCommand(t *testing.T) {
 	shared := harness.WriteFile(t, string(m.IssueOverMasterKey(t, "mail").PEM), t.TempDir(), "shared.crt")
 	result = harness.Run(t, "certgate", nil, "request", "--cert", shared, "--key", filepath.Join(m.Dir, m.KeyFile), "GET", url)
 	if result.ExitCode != 2 || !strings.Contains(result.Stderr, "want a certificate for a key of the client's own") {
-		t.Errorf("want a certificate over the master key refused at home, found %+v", result)
+		t.Errorf("want a certificate over the master key refused before a request, found %+v", result)
 	}
 }

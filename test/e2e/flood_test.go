@@ -226,7 +226,7 @@ func quietly(t *testing.T, g *harness.Gateway) {
 	t.Helper()
 	quiet := harness.Request{Method: "PUT", Target: "/loglevel", Header: []string{"Content-Type: application/json"}, Body: `{"level":"warn"}`}
 	if a := g.SendAdmin(t, quiet); a.Status != http.StatusOK {
-		t.Fatalf("want a quieter log, found %d", a.Status)
+		t.Fatalf("want the log level changed, found %d", a.Status)
 	}
 }
 

@@ -17,14 +17,14 @@ func TestClientCannotForgeIdentityHeaders(t *testing.T) {
 	mail := m.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, nil)
 	for name, lines := range map[string][]string{
-		"nothing":         nil,
-		"the header":      {"X-Client-Id: admin"},
-		"other spelling":  {"x-client-id: admin", "X_Client_Id: admin", "X-Client_Id: admin"},
-		"listed away":     {"Connection: X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Client-Assertion, X-Forwarded-For"},
-		"an assertion":    {"X-Client-Assertion: admin", "x_client_assertion: admin", "X.Client.Assertion: admin"},
-		"all of it":       {"X-Client-Id: admin", "X_Client_Id: admin", "Connection: X-Client-Id"},
-		"how it is shown": {"X-Client-Auth: mtls", "X_CLIENT_AUTH: mtls", "X-Client-Cert-Serial: 00", "X-Client-Cert-Fingerprint: 00"},
-		"a proxy's word":  {"X-Forwarded-For: 10.0.0.1", "X_Forwarded_For: 10.0.0.1", "X-Forwarded-Host: admin", "X-Forwarded-Proto: https", "X_SSL_Auth: admin"},
+		"nothing":        nil,
+		"the header":     {"X-Client-Id: admin"},
+		"other spelling": {"x-client-id: admin", "X_Client_Id: admin", "X-Client_Id: admin"},
+		"listed away":    {"Connection: X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Client-Assertion, X-Forwarded-For"},
+		"an assertion":   {"X-Client-Assertion: admin", "x_client_assertion: admin", "X.Client.Assertion: admin"},
+		"by Connection":  {"X-Client-Id: admin", "X_Client_Id: admin", "Connection: X-Client-Id"},
+		"authentication": {"X-Client-Auth: mtls", "X_CLIENT_AUTH: mtls", "X-Client-Cert-Serial: 00", "X-Client-Cert-Fingerprint: 00"},
+		"proxy headers":  {"X-Forwarded-For: 10.0.0.1", "X_Forwarded_For: 10.0.0.1", "X-Forwarded-Host: admin", "X-Forwarded-Proto: https", "X_SSL_Auth: admin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := []string{"--silent", "--show-error", "--fail", "--max-time", "30",
@@ -83,7 +83,7 @@ func TestForwardedHeadersOfTrustedProxy(t *testing.T) {
 	r := harness.Get("/events", mail).With("X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "X-Request-Id: from-the-proxy")
 	tests := []struct {
 		name, proxies, source, forwardedFor, proto string
-		believed                                   bool
+		trusted                                    bool
 	}{
 		{"trusted", "127.0.0.0/8", "192.0.2.7", "192.0.2.7, 127.0.0.1", "https", true},
 		{"another", "10.0.0.0/8", "127.0.0.1", "127.0.0.1", "http", false},
@@ -98,8 +98,8 @@ func TestForwardedHeadersOfTrustedProxy(t *testing.T) {
 					t.Errorf("%s: want %q, found %q", name, want, found)
 				}
 			}
-			if believed := harness.HeaderValues(head, "X-Request-Id")[0] == "from-the-proxy"; believed != test.believed {
-				t.Errorf("want the request id believed: %t", test.believed)
+			if trusted := harness.HeaderValues(head, "X-Request-Id")[0] == "from-the-proxy"; trusted != test.trusted {
+				t.Errorf("want the request id of the proxy used: %t", test.trusted)
 			}
 			if !strings.Contains(g.Stderr.String(), `"source":"`+test.source+`"`) {
 				t.Errorf("want the source %s in the log", test.source)

@@ -90,7 +90,7 @@ func (h hostileTo) pem() []hostileValue {
 		{"five certificates", percent(strings.Repeat(text, 5)), malformed},
 		{"a flood of BEGIN", strings.Repeat("-----BEGIN CERTIFICATE-----", 200), malformed},
 		{"empty block", "-----BEGIN CERTIFICATE-----" + "-----END CERTIFICATE-----", malformed},
-		{"another key's before ours", percent(string(h.forged.PEM) + text), refusal.CertificateUntrusted},
+		{"a forged certificate before the valid one", percent(string(h.forged.PEM) + text), refusal.CertificateUntrusted},
 	}
 }
 

@@ -312,7 +312,7 @@ func TestFailedStartsAreLogLines(t *testing.T) {
 	t.Run("console", func(t *testing.T) {
 		result := harness.Run(t, "certgate", env.Without("UPSTREAM_URL").With(harness.Env{"LOG_FORMAT": "console"}), "serve")
 		if !strings.Contains(result.Stderr, "\terror\tgateway failed\t{") {
-			t.Errorf("want a line for people, found %s", result.Stderr)
+			t.Errorf("want a line of plain text, found %s", result.Stderr)
 		}
 	})
 }

@@ -199,7 +199,7 @@ func TestRecipesExtractTheCertificate(t *testing.T) {
 			return err
 		}
 		for _, recipe := range whole.FindAllString(string(text), -1) {
-			t.Errorf("%s: want the certificate taken out of its file first, found %q", path, recipe)
+			t.Errorf("%s: want only the certificate of the file, found %q", path, recipe)
 		}
 		return nil
 	})

@@ -84,7 +84,7 @@ func TestEveryReason(t *testing.T) {
 			as(harness.CertificateOptions{Subject: "/OU=mail", Extensions: "extendedKeyUsage = serverAuth\n"}), false},
 		{"critical extension", refusal.CertificateUnsuitable, as(harness.CertificateOptions{Subject: "/OU=mail", Extensions: harness.ClientExtensions + "1.2.3.4.5 = ASN1:NULL\n"}),
 			as(harness.CertificateOptions{Subject: "/OU=mail", Extensions: harness.ClientExtensions + "1.2.3.4.5 = critical, ASN1:NULL\n"}), false},
-		{"too long a life", refusal.CertificateLifetime, as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-day), NotAfter: now.Add(29 * day)}),
+		{"a lifetime too long", refusal.CertificateLifetime, as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-day), NotAfter: now.Add(29 * day)}),
 			as(harness.CertificateOptions{Subject: "/OU=mail", NotBefore: now.Add(-day), NotAfter: now.Add(29*day + time.Minute)}), false},
 
 		{"no OU", refusal.IdentityMissing, base, as(harness.CertificateOptions{Subject: "/CN=mail"}), false},

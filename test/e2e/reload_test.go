@@ -77,7 +77,7 @@ func TestReloadKeepsLastValidContent(t *testing.T) {
 		g.WantRefused(t, harness.Get("/events", social), refusal.AccessDenied)
 		g.WantRefused(t, harness.Get("/events", otherKey), refusal.CertificateUntrusted)
 		if a := g.SendAdmin(t, harness.PlainGet("/readyz")); a.Status != 200 {
-			t.Errorf("want readiness whatever the file holds, found %d", a.Status)
+			t.Errorf("want readiness despite the invalid file, found %d", a.Status)
 		}
 	}
 	for _, test := range []struct{ source, good, bad, wrong string }{

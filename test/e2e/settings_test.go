@@ -100,7 +100,7 @@ func TestStartRefusesConfiguration(t *testing.T) {
 		{"no upstream", "UPSTREAM_URL", env.Without("UPSTREAM_URL")},
 		{"empty upstream", "UPSTREAM_URL", env.With(harness.Env{"UPSTREAM_URL": ""})},
 		{"empty with a default", "AUTH_HEADER", env.With(harness.Env{"AUTH_HEADER": ""})},
-		{"everybody a proxy", "TRUSTED_PROXIES", env.With(harness.Env{"TRUSTED_PROXIES": "10.0.0.0/8,::/0"})},
+		{"every address a proxy", "TRUSTED_PROXIES", env.With(harness.Env{"TRUSTED_PROXIES": "10.0.0.0/8,::/0"})},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -78,9 +78,9 @@ func TestWholeSystem(t *testing.T) {
 		"billing adds":     add(billing, "Intrusion"),
 		"billing reads":    harness.Send(t, addr, harness.Get("/events", billing)),
 		"mail deletes":     harness.Send(t, addr, harness.Request{Method: "DELETE", Target: "/events/" + meeting.ID, Header: harness.Get("/", mail).Header}),
-		"mail looks at /":  harness.Send(t, addr, harness.Get("/", mail)),
+		"mail reads /":     harness.Send(t, addr, harness.Get("/", mail)),
 		"no certificate":   harness.Send(t, addr, harness.PlainGet("/events").Post(harness.EventJSON("Intrusion")).With("X-Client-Id: mail")),
-		"past the rewrite": harness.Send(t, addr, harness.Get("/events/..%2fadmin", mail)),
+		"an encoded slash": harness.Send(t, addr, harness.Get("/events/..%2fadmin", mail)),
 	} {
 		if refused.Status < 400 || refused.Status > 403 {
 			t.Errorf("%s: want a refusal, found %d", name, refused.Status)

@@ -39,7 +39,7 @@ func TestSystemdUnitsVerify(t *testing.T) {
 		return harness.RunProgram(t, analyze, nil, "verify", "--man=no", service, socket)
 	}
 	if result := verify(); result.ExitCode != 0 || result.Stdout+result.Stderr != "" {
-		t.Errorf("want silence, found %+v", result)
+		t.Errorf("want no output, found %+v", result)
 	}
 	replaceFile(t, service, strings.Replace(readDeployed(t, "systemd", "certgate.service"), "ProtectSystem=", "ProtectSytem=", 1))
 	if result := verify(); !strings.Contains(result.Stderr, "ProtectSytem") {
@@ -219,7 +219,7 @@ func TestSystemdAgentUnit(t *testing.T) {
 	text := readDeployed(t, "systemd", "certgate-agent@.service")
 	unit := harness.WriteFile(t, strings.Replace(text, "/usr/local/bin/certgate", harness.BinaryPath(t, "certgate"), 1), t.TempDir(), "certgate-agent@daemon.service")
 	if result := harness.RunProgram(t, analyze, nil, "verify", "--man=no", unit); result.ExitCode != 0 || result.Stdout+result.Stderr != "" {
-		t.Errorf("want silence, found %+v", result)
+		t.Errorf("want no output, found %+v", result)
 	}
 	if result := harness.RunProgram(t, analyze, nil, "security", "--no-pager", "--offline=true", "--threshold="+strconv.Itoa(worst), unit); result.ExitCode != 0 {
 		t.Errorf("want an exposure of at most %d tenths, found\n%s", worst, result.Stdout)

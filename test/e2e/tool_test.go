@@ -171,7 +171,7 @@ func needFreePorts(t *testing.T, addrs ...string) {
 		case os.Getenv("CI") == "true":
 			t.Fatalf("want the README's port free in CI, found %v", err)
 		default:
-			t.Skipf("the README's port is taken, so it cannot be tried here: %v", err)
+			t.Skipf("a port of the README is in use, so its commands cannot be run: %v", err)
 		}
 	}
 }

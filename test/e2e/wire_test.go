@@ -166,7 +166,7 @@ func TestIncompleteBodyIsLogged(t *testing.T) {
 	}
 	line := g.WaitAuditLine(t, func(l harness.AuditLine) bool { return l.Path == "/half" })
 	if line.Reason != string(refusal.ClientClosed) || line.Decision != "failed" || line.Level != "info" {
-		t.Errorf("want client_closed, which is no operator's business, found %+v", line)
+		t.Errorf("want client_closed at the level info, found %+v", line)
 	}
 	if a := harness.Send(t, g.Addr, harness.Get("/events", mail).Post("whole")); a.Status != 200 {
 		t.Errorf("want the next client served, found %d", a.Status)

@@ -15,18 +15,18 @@ func TestLeaksAreFound(t *testing.T) {
 	s := newSecrets()
 	s.keepPEM(mail.PEM)
 	clean := `{"level":"info","msg":"request","serial":"4f3a09","detail":"want one header line, found 2"}` + "\n"
-	s.recordOutput("quiet", clean)
+	s.recordOutput("without a credential", clean)
 	s.keep("X-SSL-Auth: " + mail.HeaderValue(certheader.SpacedPEM))
-	s.recordOutput("complaining", "Invalid PEM encoding; must start with -----BEGIN CERTIFICATE-----\n")
+	s.recordOutput("with an error", "Invalid PEM encoding; must start with -----BEGIN CERTIFICATE-----\n")
 	if leaks := s.leaks(); len(leaks) != 0 {
 		t.Fatalf("want no leak, found %q", leaks)
 	}
 	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
 		header := mail.HeaderValue(form)
 		middle := len(header) / 2
-		s.recordOutput("talker of "+string(form), clean+"oops "+header[middle:middle+pieceLength]+"\n")
+		s.recordOutput("process with "+string(form), clean+"oops "+header[middle:middle+pieceLength]+"\n")
 	}
-	if leaks := s.leaks(); len(leaks) != 3 || !strings.Contains(leaks[0], `talker of base64, behind "oops "`) {
-		t.Errorf("want the three talkers, found %q", leaks)
+	if leaks := s.leaks(); len(leaks) != 3 || !strings.Contains(leaks[0], `process with base64, behind "oops "`) {
+		t.Errorf("want the three processes, found %q", leaks)
 	}
 }

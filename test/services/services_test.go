@@ -274,6 +274,6 @@ func TestScheduleIsNotBypassed(t *testing.T) {
 	}
 	around := harness.PlainRequest("POST", "/events").Post(harness.EventJSON("Theft")).With("Content-Type: application/json", "X-Client-Id: mail", "X-Client-Auth: mtls")
 	if a := harness.Send(t, schedule.Addr, around); a.Status != 401 || !strings.Contains(a.Body, "urn:certgate:assertion_invalid") {
-		t.Errorf("want 401 assertion_invalid around the gateway, found %d and %s", a.Status, a.Body)
+		t.Errorf("want 401 assertion_invalid without the gateway, found %d and %s", a.Status, a.Body)
 	}
 }

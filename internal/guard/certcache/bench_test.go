@@ -34,7 +34,7 @@ func BenchmarkIdentify(b *testing.B) {
 		for _, bb := range []struct {
 			name string
 			id   gate.Identifier
-		}{{"verified", verification}, {"remembered", certcache.New(verification)}} {
+		}{{"verified", verification}, {"cached", certcache.New(verification)}} {
 			b.Run(string(algorithm)+"/"+bb.name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

@@ -35,7 +35,7 @@ func TestSecondRequestIsCached(t *testing.T) {
 func TestRefusalsAreNotCached(t *testing.T) {
 	o, otherCA := newTestCA(t, pki.P256, 24*time.Hour), newTestCA(t, pki.P256, 24*time.Hour)
 	value := encode(o.issue("mail"))
-	unclean := sign(t, period("mail ", start, start.Add(time.Hour), false), o.ca, o.key.Public(), o.key)
+	invalidName := sign(t, period("mail ", start, start.Add(time.Hour), false), o.ca, o.key.Public(), o.key)
 	tests := []struct {
 		name       string
 		credential []string
@@ -51,7 +51,7 @@ func TestRefusalsAreNotCached(t *testing.T) {
 		{"one byte more", []string{value + "A"}, refusal.CredentialMalformed},
 		{"too large", []string{strings.Repeat("M", limit+1)}, refusal.CredentialTooLarge},
 		{"another master key", []string{encode(otherCA.issue("mail"))}, refusal.CertificateUntrusted},
-		{"an unclean name", []string{encode(unclean)}, refusal.IdentityInvalid},
+		{"an invalid name", []string{encode(invalidName)}, refusal.IdentityInvalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRefusalsAreNotCached(t *testing.T) {
 			check(t, id.Identify(claim(value), start), "mail", "")
 			checkCalls(t, inner, 4)
 			if n := id.Len(); n != 1 {
-				t.Errorf("%d remembered, want the good one", n)
+				t.Errorf("%d cached, want the valid one", n)
 			}
 		})
 	}
@@ -205,7 +205,7 @@ func TestSpellings(t *testing.T) {
 		check(t, id.Identify(claim(encode(mail, o.issue("junk"))), start), "mail", "")
 	}
 	if n := id.Len(); n != 1+certcache.MaxSpellings {
-		t.Errorf("%d remembered, want one of social and %d of mail", n, certcache.MaxSpellings)
+		t.Errorf("%d cached, want one of social and %d of mail", n, certcache.MaxSpellings)
 	}
 	calls := inner.calls.Load()
 	check(t, id.Identify(claim(encode(social)), start), "social", "")
@@ -234,7 +234,7 @@ func TestExpiredSpellingsAreNotCounted(t *testing.T) {
 		check(t, id.Identify(claim(value), mail.NotAfter.Add(skew+time.Second)), "", refusal.CertificateExpired)
 	}
 	if certificates, n := id.Spellings(); certificates != 0 || n != 0 || id.Len() != 0 {
-		t.Errorf("%d spellings of %d certificates counted, %d remembered: want none that has expired", n, certificates, id.Len())
+		t.Errorf("%d spellings of %d certificates counted, %d cached: want none that has expired", n, certificates, id.Len())
 	}
 	check(t, id.Identify(claim(values[certcache.MaxSpellings:]...), start), "mail", "")
 	calls := inner.calls.Load()
@@ -265,7 +265,7 @@ func TestForgeriesEvictNothing(t *testing.T) {
 	checkCalls(t, inner, 1+flood)
 	certificates, values := id.Spellings()
 	if id.Len() != 1 || certificates != 1 || values != 1 {
-		t.Errorf("%d remembered, %d spellings of %d certificates: want the good one", id.Len(), values, certificates)
+		t.Errorf("%d cached, %d spellings of %d certificates: want the valid one", id.Len(), values, certificates)
 	}
 	check(t, id.Identify(good, start), "mail", "")
 	checkCalls(t, inner, 1+flood)
@@ -283,7 +283,7 @@ func TestBound(t *testing.T) {
 	}
 	certificates, values := id.Spellings()
 	if n := id.Len(); n == 0 || n >= room || certificates != n || values != n {
-		t.Errorf("%d remembered, %d spellings of %d certificates: want the same, below %d", n, values, certificates, room)
+		t.Errorf("%d cached, %d spellings of %d certificates: want the same, below %d", n, values, certificates, room)
 	}
 }
 
@@ -314,7 +314,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 	certificates, n := id.Spellings()
 	if have := id.Len(); certificates != have || n != have || have >= 5 {
-		t.Errorf("%d remembered, %d spellings of %d certificates: want the same, below 5", have, n, certificates)
+		t.Errorf("%d cached, %d spellings of %d certificates: want the same, below 5", have, n, certificates)
 	}
 }
 
@@ -325,6 +325,6 @@ func TestZeroVerificationIsNotCached(t *testing.T) {
 		check(t, id.Identify(claim("M"), start), "", refusal.CredentialTooLarge)
 	}
 	if n := id.Len(); n != 0 {
-		t.Errorf("%d remembered, want none", n)
+		t.Errorf("%d cached, want none", n)
 	}
 }

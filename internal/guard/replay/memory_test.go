@@ -37,7 +37,7 @@ func TestOnceForEachKey(t *testing.T) {
 		wantReason(t, step.name, m.Use(step.nonce), step.want)
 	}
 	if found := m.Len(noon); found != 3 {
-		t.Errorf("want 3 nonces remembered, found %d", found)
+		t.Errorf("want 3 nonces stored, found %d", found)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestManySecondsDropped(t *testing.T) {
 		wantReason(t, "new", m.Use(nonces[i]), "")
 	}
 	if left := m.Len(noon.AddDate(1, 0, 0)); left != 0 {
-		t.Errorf("want nothing remembered after a year, found %d", left)
+		t.Errorf("want nothing stored after a year, found %d", left)
 	}
 	for _, n := range nonces {
 		wantReason(t, "back", m.Use(n), refusal.ProofExpired)
@@ -235,14 +235,14 @@ func TestFullMemoryKeepsNonces(t *testing.T) {
 			for number := range most {
 				n := nonceOf(client, number, now)
 				if err := m.Use(at(n, end)); err == nil || refusal.Of(err).Reason != refusal.ProofReplayed {
-					t.Fatalf("round %d: want nonce %d of %s remembered until its expiry, found %v", round, number, client, err)
+					t.Fatalf("round %d: want nonce %d of %s stored until its expiry, found %v", round, number, client, err)
 				}
 			}
 		}
 		now = end.Add(time.Second)
 	}
 	if left := m.Len(now); left != 0 {
-		t.Errorf("want nothing remembered after the expiry, found %d", left)
+		t.Errorf("want nothing stored after the expiry, found %d", left)
 	}
 	if clients, seconds := m.Known(); clients != 0 || seconds != 0 {
 		t.Errorf("want no clients and no seconds left, found %d clients and %d seconds", clients, seconds)
@@ -268,7 +268,7 @@ func TestShortestLast(t *testing.T) {
 	}
 	wantReason(t, "short", m.Use(until(nonceOf("mail", 100, noon), noon)), "")
 	if left := m.Len(noon.Add(2 * time.Second)); left != 100 {
-		t.Errorf("want the 100 long ones remembered, found %d", left)
+		t.Errorf("want the 100 long ones stored, found %d", left)
 	}
 }
 

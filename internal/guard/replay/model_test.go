@@ -16,11 +16,11 @@ import (
 // model is a simple reference implementation of Memory.
 type model struct {
 	capacity int
-	nonces   map[string]remembered
+	nonces   map[string]stored
 	dropped  int64
 }
 
-type remembered struct {
+type stored struct {
 	client string
 	last   int64
 }
@@ -57,7 +57,7 @@ func (m *model) use(n httpsig.Nonce) refusal.Reason {
 	case m.held(n.Client) >= m.capacity-len(m.nonces):
 		return refusal.Overloaded
 	}
-	m.nonces[n.Value] = remembered{n.Client, last}
+	m.nonces[n.Value] = stored{n.Client, last}
 	return ""
 }
 
@@ -66,7 +66,7 @@ func (m *model) use(n httpsig.Nonce) refusal.Reason {
 func TestMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.IntRange(1, 12).Draw(t, "capacity")
-		m, plain := replay.NewMemoryOf(capacity), &model{capacity: capacity, nonces: map[string]remembered{}}
+		m, plain := replay.NewMemoryOf(capacity), &model{capacity: capacity, nonces: map[string]stored{}}
 		now := noon
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(rapid.OneOf(
@@ -92,7 +92,7 @@ func TestMatchesModel(t *testing.T) {
 			if rapid.Bool().Draw(t, "count") {
 				plain.expire(now)
 				if found := m.Len(now); found != len(plain.nonces) || m.Places() > capacity {
-					t.Fatalf("want %d remembered in at most %d places, found %d in %d", len(plain.nonces), capacity, found, m.Places())
+					t.Fatalf("want %d stored in at most %d places, found %d in %d", len(plain.nonces), capacity, found, m.Places())
 				}
 			}
 		}

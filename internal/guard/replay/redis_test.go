@@ -107,7 +107,7 @@ func TestStoredLongEnough(t *testing.T) {
 		}
 		// At most one second has passed since; a key of one second may have expired.
 		if found > tt.want || tt.ahead > time.Second && found <= tt.want-time.Second {
-			t.Errorf("%s ahead with %s: want it remembered for %s, found %s", tt.ahead, tt.skew, tt.want, found)
+			t.Errorf("%s ahead with %s: want it stored for %s, found %s", tt.ahead, tt.skew, tt.want, found)
 		}
 	}
 }

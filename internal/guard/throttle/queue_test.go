@@ -48,7 +48,7 @@ func TestOrder(t *testing.T) {
 		}
 		var found []string
 		if first := <-inner.gate; first != "good" {
-			t.Errorf("%q has the turn, want the first", first)
+			t.Errorf("%q is verified, want the first request", first)
 		}
 		for range want {
 			synctest.Wait()
@@ -73,7 +73,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	if w, in := s.enqueue(suspect, source{addr: mallory}); w != nil || !in {
-		t.Error("want the way free for the first")
+		t.Error("want the first request admitted without waiting")
 	}
 	for range maxOfSource {
 		wantPlace("mallory", suspect, mallory, true)
@@ -126,7 +126,7 @@ func TestLastMoment(t *testing.T) {
 	w, _ := s.enqueue(regular, source{addr: alice})
 	s.leave()
 	if !s.giveUp(regular, w) {
-		t.Error("want the turn taken, found it lost")
+		t.Error("want the request verified, found its turn lost")
 	}
 	s.leave()
 	if s.free != 1 || len(s.bySource) != 0 {

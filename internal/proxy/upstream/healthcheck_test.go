@@ -102,7 +102,7 @@ func TestHealthCheckResponses(t *testing.T) {
 					t.Errorf("want a place: %t, found %v", want, refused)
 				}
 				if !want && (len(*changes) != 1 || !strings.HasPrefix((*changes)[0].Err.Error(), "health check: ")) {
-					t.Errorf("want one word of why, found %+v", *changes)
+					t.Errorf("want one report of the change, found %+v", *changes)
 				}
 			})
 		})
@@ -140,7 +140,7 @@ func TestHealthCheckInterval(t *testing.T) {
 		s.answer.Store("503 Service Unavailable")
 		wait(time.Second)
 		if s.checks() != 1 || !p.Up(0) {
-			t.Error("want one failure to take nothing out")
+			t.Error("want the address up after one failure")
 		}
 		wait(time.Second)
 		if s.checks() != 1 || p.Up(0) {
@@ -192,7 +192,7 @@ func TestHealthCheckReplacesProbes(t *testing.T) {
 	p.setOut(p.addresses[0], true)
 	p.addresses[0].retryAt = time.Time{}
 	if refused := p.Reserve(new(Reservation), "mail"); refused == nil {
-		t.Error("want no request to try, however long the rest")
+		t.Error("want no request to the address, however long it is out")
 	}
 }
 
@@ -212,7 +212,7 @@ func TestRunHealthChecksEnds(t *testing.T) {
 		}()
 		p.RunHealthChecks(ctx)
 		if p.addresses[0].failedChecks != 0 {
-			t.Error("want a check that was given up to say nothing")
+			t.Error("want no report of an interrupted check")
 		}
 	})
 	New(Options{Addresses: []*url.URL{{Scheme: "http", Host: "schedule"}}, MaxInFlight: 1, Now: time.Now}).RunHealthChecks(t.Context())

@@ -118,6 +118,6 @@ func TestSharesOfManyClients(t *testing.T) {
 	}
 	p.wantOverloadedFor(t, "social")
 	if n := p.Clients(); n != 5 {
-		t.Errorf("%d clients are noted, want the 5 with a place", n)
+		t.Errorf("%d clients are stored, want the 5 with a place", n)
 	}
 }

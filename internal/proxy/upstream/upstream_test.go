@@ -209,7 +209,7 @@ func TestConsecutiveFailuresTakeAnAddressOut(t *testing.T) {
 	p.wantUp(t, false)
 	p.wantOverloaded(t)
 	if len(p.changes) != 1 || p.changes[0] != (upstream.Change{Name: "a0:80", Err: errNoResponse}) {
-		t.Errorf("want one word of it, found %+v", p.changes)
+		t.Errorf("want one report of the change, found %+v", p.changes)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestProbeComesFirst(t *testing.T) {
 	p.reserve(t)
 	p.now = p.now.Add(retryInterval)
 	if v := p.reserve(t); v.Index() != 0 {
-		t.Errorf("want the address that has rested, found %d", v.Index())
+		t.Errorf("want the address whose retry interval has passed, found %d", v.Index())
 	}
 	if v := p.reserve(t); v.Index() != 1 {
 		t.Errorf("want the good address, found %d", v.Index())
@@ -334,7 +334,7 @@ func TestOldResultsAreIgnored(t *testing.T) {
 	}
 	p.wantUp(t, true)
 	if len(p.changes) != 2 || p.changes[1] != (upstream.Change{Name: "a0:80", Up: true}) {
-		t.Errorf("want one word of each change, found %+v", p.changes)
+		t.Errorf("want one report of each change, found %+v", p.changes)
 	}
 }
 
@@ -374,7 +374,7 @@ func TestConcurrentUse(t *testing.T) {
 		}
 	}
 	if taken, _ := p.InFlight(); taken != 0 || p.Clients() != 0 {
-		t.Errorf("want no place taken and no client noted, found %d and %d", taken, p.Clients())
+		t.Errorf("want no place taken and no client stored, found %d and %d", taken, p.Clients())
 	}
 }
 

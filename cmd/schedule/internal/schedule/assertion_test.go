@@ -83,9 +83,9 @@ func TestAssertions(t *testing.T) {
 		logged             string
 	}{
 		{"events with an assertion", "GET", "/events", from("social", field, token), 200, ""},
-		{"events around the gateway", "GET", "/events", from("social"), 401, "assertion_missing"},
-		{"one event around the gateway", "GET", "/events/x", from("social"), 401, "assertion_missing"},
-		{"a new event around the gateway", "POST", "/events", from("social"), 401, "assertion_missing"},
+		{"events without the gateway", "GET", "/events", from("social"), 401, "assertion_missing"},
+		{"one event without the gateway", "GET", "/events/x", from("social"), 401, "assertion_missing"},
+		{"a new event without the gateway", "POST", "/events", from("social"), 401, "assertion_missing"},
 		{"another client", "GET", "/events", from("mail", field, token), 401, "assertion_client"},
 		{"the page", "GET", "/", nil, 200, ""},
 		{"the health check", "GET", "/healthz", nil, 200, ""},
