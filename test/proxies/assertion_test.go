@@ -8,8 +8,9 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// TestForgedAssertion sends a client's own X-Client-Assertion through each proxy that asks a
-// gateway without assertions, and expects no value of it at the service.
+// TestForgedAssertion sends a client's own X-Client-Assertion through each proxy with
+// external authorization by a gateway that signs no assertions, and expects no value of it at
+// the service.
 func TestForgedAssertion(t *testing.T) {
 	t.Parallel()
 	c := newCredentials(t)
@@ -17,7 +18,7 @@ func TestForgedAssertion(t *testing.T) {
 	for _, program := range []string{"nginx", "caddy", "traefik", "envoy"} {
 		t.Run(program, func(t *testing.T) {
 			harness.LookProgram(t, program)
-			proxy := startAsking(t, program, c, g)
+			proxy := startAuthzProgram(t, program, c, g)
 			for _, lines := range [][]string{{"X-Client-Assertion: forged"}, {"x-client-assertion: forged", "Connection: X-Client-Assertion"}} {
 				if a := proxy.send(t, harness.Get("/events", c.mail).With(lines...)); a.Status != http.StatusOK {
 					t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
@@ -31,8 +32,9 @@ func TestForgedAssertion(t *testing.T) {
 	}
 }
 
-// startAsking runs the documented configuration of a program that asks g.
-func startAsking(t *testing.T, program string, c *credentials, g *harness.Gateway) authzProxy {
+// startAuthzProgram runs the documented configuration of a program with external authorization
+// by g.
+func startAuthzProgram(t *testing.T, program string, c *credentials, g *harness.Gateway) authzProxy {
 	t.Helper()
 	switch program {
 	case "nginx":

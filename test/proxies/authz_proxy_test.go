@@ -12,7 +12,7 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// authzProxy is a proxy that asks a gateway about each request and forwards it itself.
+// authzProxy is a proxy with external authorization by a gateway.
 type authzProxy struct {
 	*harness.Gateway
 	proxyAddr string
@@ -51,7 +51,7 @@ func without(lines ...string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// wantPassed sends r to the proxy and wants it at the service, with mail's identity.
+// wantPassed sends r to the proxy and expects it at the service, with mail's identity.
 func (a authzProxy) wantPassed(t *testing.T, r harness.Request, c harness.Certificate) {
 	t.Helper()
 	if found := a.send(t, r); found.Status != http.StatusOK {
@@ -74,7 +74,7 @@ func (a authzProxy) wantPassed(t *testing.T, r harness.Request, c harness.Certif
 	}
 }
 
-// wantRefused sends r to the proxy and wants the reason, and nothing at the service.
+// wantRefused sends r to the proxy and expects the reason, and nothing at the service.
 func (a authzProxy) wantRefused(t *testing.T, r harness.Request, reason refusal.Reason) {
 	t.Helper()
 	found := a.send(t, r)
@@ -88,7 +88,7 @@ func (a authzProxy) wantRefused(t *testing.T, r harness.Request, reason refusal.
 	}
 }
 
-// authzAsserting returns the settings of a gateway that other proxies ask and that signs an
+// authzAsserting returns the settings of a gateway for external authorization that signs an
 // assertion about each request.
 func authzAsserting(t *testing.T) harness.Env {
 	t.Helper()
@@ -176,7 +176,7 @@ func TestNginxAuthRequest(t *testing.T) {
 		g.Upstream.WantNothing(t)
 	})
 	t.Run("absolute form", func(t *testing.T) {
-		// nginx asks about the path, and forwards the path.
+		// nginx sends certgate the path that it forwards.
 		if a := nginx.send(t, harness.Get("http://app.example/secret", mail)); a.Status != http.StatusForbidden {
 			t.Errorf("want 403, found %d", a.Status)
 		}
@@ -274,7 +274,7 @@ func TestRecordedForwardAuthRequests(t *testing.T) {
 			if line := g.AuditLineOf(t, a.Header.Get("X-Request-Id")); line.Method != http.MethodPost || line.Path != "/events" || line.Source != "203.0.113.7" {
 				t.Errorf("want POST /events of 203.0.113.7 in the log, found %+v", line)
 			}
-			// A field that the client adds is there twice.
+			// With the client's own field, the request has it twice.
 			doubled := append(slices.Clone(lines), "X-Forwarded-Uri: /public")
 			harness.WantVerifyRefused(t, g, harness.Send(t, g.Authz.HTTP, harness.Request{Method: "GET", Target: "/verify", Header: doubled}), refusal.OriginAmbiguous)
 		})

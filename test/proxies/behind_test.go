@@ -13,13 +13,13 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// tlsFiles returns the configurations that only end TLS.
+// tlsFiles returns the configurations that only terminate TLS.
 func tlsFiles() []string {
 	return []string{"nginx-tls.conf", "haproxy-tls.cfg", "caddy-tls.Caddyfile", "apache-tls.conf"}
 }
 
-// mutualFiles returns the configurations that ask for the client's certificate. The values
-// change them so that they also accept clients without one, as their comments say.
+// mutualFiles returns the configurations that request the client's certificate. The values
+// change them so that they also accept clients without one, as their comments describe.
 func mutualFiles() map[string]*strings.Replacer {
 	return map[string]*strings.Replacer{
 		"nginx-mtls.conf":      strings.NewReplacer("ssl_verify_client on;", "ssl_verify_client optional;"),
@@ -63,13 +63,13 @@ func TestTLSProxies(t *testing.T) {
 				})
 			}
 			t.Run("too long", func(t *testing.T) {
-				a := f.asMail(t, harness.GetWithCredential(strings.Repeat("M", 16<<10+1)))
+				a := f.sendAsMail(t, harness.GetWithCredential(strings.Repeat("M", 16<<10+1)))
 				f.gateway.WantProblem(t, a, refusal.CredentialTooLarge)
 				f.gateway.Upstream.WantNothing(t)
 			})
 			t.Run("body", func(t *testing.T) {
 				body := harness.EventJSON(strings.Repeat("x", 100_000))
-				if a := f.asMail(t, harness.Get("/events", c.mail).Post(body)); a.Status != http.StatusOK {
+				if a := f.sendAsMail(t, harness.Get("/events", c.mail).Post(body)); a.Status != http.StatusOK {
 					t.Errorf("want 200, found %d", a.Status)
 				}
 				if found := f.gateway.Upstream.Take(); !strings.HasSuffix(found, body) {
@@ -77,9 +77,9 @@ func TestTLSProxies(t *testing.T) {
 				}
 			})
 			t.Run("no certificate", func(t *testing.T) {
-				f.gateway.WantProblem(t, f.asMail(t, harness.PlainGet("/events")), refusal.CredentialMissing)
+				f.gateway.WantProblem(t, f.sendAsMail(t, harness.PlainGet("/events")), refusal.CredentialMissing)
 				spoofed := harness.PlainGet("/events").With(f.attached(f.header), "X-Client-Id: social")
-				f.gateway.WantProblem(t, f.asMail(t, spoofed), refusal.ProxyUntrusted)
+				f.gateway.WantProblem(t, f.sendAsMail(t, spoofed), refusal.ProxyUntrusted)
 				f.gateway.Upstream.WantNothing(t)
 			})
 		})
@@ -141,7 +141,7 @@ func TestUntrustedProxies(t *testing.T) {
 }
 
 // TestMutualTLSProxies checks that a real proxy attaches the certificate of the client's
-// handshake, whatever the client sends in that header.
+// handshake, independent of what the client sends in that header.
 func TestMutualTLSProxies(t *testing.T) {
 	t.Parallel()
 	c := newCredentials(t)
@@ -168,12 +168,12 @@ func TestMutualTLSProxies(t *testing.T) {
 			f := newProxiedGateway(t, c, file)
 			f.start(t, file, optional.Replace)
 			f.wantNoFlaws(t)
-			a, err := f.ask(t, harness.PlainGet("/events").With(f.attached(f.header)))
+			a, err := f.send(t, harness.PlainGet("/events").With(f.attached(f.header)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			f.gateway.WantProblem(t, a, refusal.CredentialMissing)
-			if a, err := f.ask(t, harness.Get("/events", c.social)); err != nil || a.Status != http.StatusOK {
+			if a, err := f.send(t, harness.Get("/events", c.social)); err != nil || a.Status != http.StatusOK {
 				t.Fatalf("want X-SSL-Auth to count without a certificate, found %d and %v", a.Status, err)
 			}
 			harness.WantClientHeaders(t, f.gateway.Upstream.WantOne(t), "social", "bearer", c.social)
@@ -186,12 +186,12 @@ const serverExtensions = `basicConstraints = critical, CA:FALSE
 extendedKeyUsage = serverAuth
 `
 
-// wantRefusedByProxy wants nothing to reach the gateway, with either credential.
+// wantRefusedByProxy checks that the proxy refuses requests with either credential itself.
 func (f *proxiedGateway) wantRefusedByProxy(t *testing.T, pairs []tls.Certificate) {
 	t.Helper()
 	f.recorder.Take()
 	for _, r := range []harness.Request{harness.Get("/events", f.social), harness.PlainGet("/events").With(f.attached(f.header))} {
-		if a, err := f.ask(t, r, pairs...); err == nil && (a.Status < 400 || a.Status >= 500) {
+		if a, err := f.send(t, r, pairs...); err == nil && (a.Status < 400 || a.Status >= 500) {
 			t.Errorf("want the proxy to refuse, found %d", a.Status)
 		}
 	}

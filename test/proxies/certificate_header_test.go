@@ -37,15 +37,15 @@ func startForTestProxy(t *testing.T, header string) *harness.Gateway {
 	return harness.StartGateway(t, u, harness.GatewayEnv(string(issuer.PEM), u).With(env))
 }
 
-// wantMutual wants the request at the upstream as mail's from the address that the
-// proxy saw, and nothing that the proxy attached.
+// wantMutual expects the request at the upstream with mail's identity and the client address
+// that the proxy reported, and without the headers that the proxy attached.
 func wantMutual(t *testing.T, g *harness.Gateway, r harness.Request) {
 	t.Helper()
 	mail, _ := harness.VectorCertificates(t)
 	head := g.WantAllowed(t, r)
 	harness.WantClientHeaders(t, head, "mail", "mtls", mail)
 	if found := harness.HeaderValues(head, "X-Forwarded-For"); !slices.Equal(found, []string{"192.0.2.7, 127.0.0.1"}) {
-		t.Errorf("want the address that the proxy saw, found %q", found)
+		t.Errorf("want the address that the proxy reported, found %q", found)
 	}
 	if found := harness.HeaderValues(head, "X-Forwarded-Proto"); !slices.Equal(found, []string{"https"}) {
 		t.Errorf("want https, found %q", found)
@@ -83,8 +83,8 @@ func TestTraefikCertificateHeader(t *testing.T) {
 	g.WantRefused(t, from(escaped), refusal.CredentialMalformed)
 }
 
-// TestEnvoyCertificateHeader sends recorded values in the form that TestEnvoyXFCC finds,
-// and the examples of Envoy's documentation, which hold no certificate.
+// TestEnvoyCertificateHeader sends recorded values in the form that TestEnvoyXFCC checks,
+// and the examples of Envoy's documentation, which contain no certificate.
 func TestEnvoyCertificateHeader(t *testing.T) {
 	t.Parallel()
 	g := startForTestProxy(t, "X-Forwarded-Client-Cert")

@@ -52,11 +52,11 @@ func (f *proxiedGateway) spoofedCertificate(t *testing.T) string {
 }
 
 // becomesSocial sends the lines with mail's certificate in the handshake or without one.
-// A refusal is right in both cases. Otherwise the identity at the upstream must be mail's
-// with the handshake, and social's by X-SSL-Auth without one.
+// In both cases a refusal is correct. If the request is allowed, the identity at the upstream
+// must be mail's with the handshake, and social's by X-SSL-Auth without one.
 func (f *proxiedGateway) becomesSocial(t *testing.T, pairs []tls.Certificate, lines ...string) string {
 	t.Helper()
-	a, err := f.ask(t, harness.PlainGet("/events").With(lines...), pairs...)
+	a, err := f.send(t, harness.PlainGet("/events").With(lines...), pairs...)
 	head := strings.Split(f.gateway.Upstream.Take(), "\r\n")
 	client, auth := harness.HeaderValues(head, "X-Client-Id"), harness.HeaderValues(head, "X-Client-Auth")
 	switch {
@@ -90,10 +90,10 @@ func (f *proxiedGateway) spoofedVariant(t *testing.T) string {
 	return ""
 }
 
-// spoofedIdentity sends the service's fields beside mail's certificate.
+// spoofedIdentity sends the service's fields together with mail's certificate.
 func (f *proxiedGateway) spoofedIdentity(t *testing.T, c rune) string {
 	t.Helper()
-	a := f.asMail(t, harness.Get("/events", f.mail).With(aliases(serviceFields(), c, "social")...))
+	a := f.sendAsMail(t, harness.Get("/events", f.mail).With(aliases(serviceFields(), c, "social")...))
 	head := strings.Split(f.gateway.Upstream.Take(), "\r\n")
 	if a.Status != http.StatusOK {
 		return fmt.Sprintf("status %d", a.Status)
@@ -154,7 +154,7 @@ func (f *proxiedGateway) tooSmall(t *testing.T) string {
 	if len(value) < 15<<10 || len(value) > 16<<10 {
 		t.Fatalf("want a value of nearly 16 KiB, found %d bytes", len(value))
 	}
-	a := f.asMail(t, harness.GetWithCredential(value))
+	a := f.sendAsMail(t, harness.GetWithCredential(value))
 	f.gateway.Upstream.Take()
 	if a.Status != 200 {
 		return fmt.Sprintf("status %d for %d bytes", a.Status, len(value))
@@ -177,7 +177,7 @@ func (f *proxiedGateway) rewritten(t *testing.T) string {
 }
 
 // reconnecting sends one request of each of several clients in turn, and counts the
-// connections to the gateway. Each of Apache's few processes keeps its own.
+// connections to the gateway. Each of Apache's processes has its own connections.
 func (f *proxiedGateway) reconnecting(t *testing.T) string {
 	t.Helper()
 	const clients, few = 12, 6

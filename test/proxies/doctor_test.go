@@ -30,25 +30,25 @@ func startLoadBalancer(t *testing.T, g *harness.Gateway, mail harness.Certificat
 	return loadBalancer{"https://" + p.addr, at(m.CertFile), at("mail.crt")}
 }
 
-// wantFindings wants these lines, each as verdict, check and a piece of the text, and
-// no problem beside them.
+// wantFindings expects these lines, each with its verdict, check and a part of its text, and
+// no other problem.
 func (p loadBalancer) wantFindings(t *testing.T, code int, want ...[3]string) {
 	t.Helper()
 	result := harness.Run(t, "certgate", nil, "doctor", "--url", p.url, "--ca", p.ca, "--cert", p.certificate, "--json")
-	var said struct {
+	var output struct {
 		OK       bool                                    `json:"ok"`
 		Findings []struct{ Verdict, Check, Text string } `json:"findings"`
 	}
-	if err := json.Unmarshal([]byte(result.Stdout), &said); err != nil || result.Stderr != "" {
+	if err := json.Unmarshal([]byte(result.Stdout), &output); err != nil || result.Stderr != "" {
 		t.Fatalf("want JSON, found %+v: %v", result, err)
 	}
-	if result.ExitCode != code || said.OK != (code == 0) {
+	if result.ExitCode != code || output.OK != (code == 0) {
 		t.Errorf("want exit code %d, found %d", code, result.ExitCode)
 	}
 	problems := 0
 	for _, w := range want {
 		found := false
-		for _, f := range said.Findings {
+		for _, f := range output.Findings {
 			found = found || f.Verdict == w[0] && f.Check == w[1] && strings.Contains(f.Text, w[2])
 		}
 		if !found {
@@ -58,7 +58,7 @@ func (p loadBalancer) wantFindings(t *testing.T, code int, want ...[3]string) {
 			problems++
 		}
 	}
-	for _, f := range said.Findings {
+	for _, f := range output.Findings {
 		if f.Verdict == "problem" {
 			problems--
 		}
@@ -79,7 +79,7 @@ func TestDoctor(t *testing.T) {
 	for _, file := range tlsFiles() {
 		t.Run(file, func(t *testing.T) {
 			var edit func(string) string
-			if strings.HasPrefix(file, "caddy") { // which looks at the Host
+			if strings.HasPrefix(file, "caddy") { // which selects the site by Host
 				edit = strings.NewReplacer("app.example", harness.ProxyAddress).Replace
 			}
 			authority := "ok"

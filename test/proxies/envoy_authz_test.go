@@ -82,9 +82,9 @@ func TestEnvoyExtAuthz(t *testing.T) {
 	})
 }
 
-// TestEnvoyExtAuthzAliases checks which spellings headers_to_remove removes: all that certgate
-// sees, even where Envoy lets names with an underscore pass. With allowed_headers
-// certgate does not see them, and they reach the service.
+// TestEnvoyExtAuthzAliases checks which spellings headers_to_remove removes: all that Envoy
+// sends to certgate, even if Envoy accepts names with an underscore. With allowed_headers
+// Envoy does not send them, and they reach the service.
 func TestEnvoyExtAuthzAliases(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "envoy")
@@ -230,8 +230,8 @@ func TestEnvoyExtAuthzBodies(t *testing.T) {
 	})
 }
 
-// TestEnvoyExtAuthzHandshake checks that certgate believes the certificate of a handshake with
-// Envoy (include_peer_certificate), and no field that the client writes beside it.
+// TestEnvoyExtAuthzHandshake checks that certgate uses the certificate of a handshake with
+// Envoy (include_peer_certificate), and no field that the client sends.
 func TestEnvoyExtAuthzHandshake(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "envoy")
@@ -247,13 +247,13 @@ func TestEnvoyExtAuthzHandshake(t *testing.T) {
 		"alone": nil, "another in X-SSL-Auth": {f.attached("X-SSL-Auth")}, "another in XFCC": {"X-Forwarded-Client-Cert: " + c.social.HeaderValue("xfcc")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := f.asMail(t, harness.PlainGet("/events").With(lines...)); a.Status != http.StatusOK {
+			if a := f.sendAsMail(t, harness.PlainGet("/events").With(lines...)); a.Status != http.StatusOK {
 				t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
 			}
 			harness.WantClientHeaders(t, g.Upstream.WantOne(t), "mail", "mtls", c.mail)
 		})
 	}
-	if a, err := f.ask(t, harness.PlainGet("/events"), []tls.Certificate(nil)...); err == nil && a.Status < http.StatusBadRequest {
+	if a, err := f.send(t, harness.PlainGet("/events"), []tls.Certificate(nil)...); err == nil && a.Status < http.StatusBadRequest {
 		t.Errorf("want a handshake without a certificate refused, found %d", a.Status)
 	}
 }

@@ -30,8 +30,8 @@ func (c *credentials) withServerNames(t *testing.T) {
 	c.roots.AppendCertsFromPEM(server.ReadFile(t, server.CertFile))
 }
 
-// TestEnvoyXFCC checks what a real Envoy writes into X-Forwarded-Client-Cert, with every
-// detail that it can add, and what certgate makes of it.
+// TestEnvoyXFCC checks the values that a real Envoy writes into X-Forwarded-Client-Cert, with
+// every detail that it can add, and certgate's decision about them.
 func TestEnvoyXFCC(t *testing.T) {
 	t.Parallel()
 	harness.LookProgram(t, "envoy")
@@ -59,7 +59,7 @@ func TestEnvoyXFCC(t *testing.T) {
 		{"names", everything, named("URI:spiffe://example/mail, URI:spiffe://example/b, DNS:a.example, DNS:b.example"), start + `;Chain="` + certificateOf +
 			`";Subject="OU=mail";URI=spiffe://example/mail;URI=spiffe://example/b;DNS=a.example;DNS=b.example`, ""},
 		{"odd subject", everything, odd, start + `;Chain="` + certificateOf + `";Subject="OU=mail,O=a\\;b\\, \\"c\\"";URI=`, ""},
-		// Envoy writes names as they are, so that they can look like fields of its own.
+		// Envoy writes names without escaping, so that they can look like fields of its own.
 		{"name with a field", everything, named("URI:spiffe://example/;Hash=00"), start + `;Chain="` + certificateOf + `";Subject="OU=mail";URI=spiffe://example/;Hash=00`,
 			refusal.CredentialMalformed},
 		{"name with an element", everything, named("@names\n[names]\nURI = spiffe://example/\\,Hash=00"), start + `;Chain="` + certificateOf + `";Subject="OU=mail";URI=spiffe://example/,Hash=00`,
@@ -73,7 +73,7 @@ func TestEnvoyXFCC(t *testing.T) {
 			f.start(t, envoyMTLSFile, func(text string) string {
 				return strings.Replace(text, "set_current_client_cert_details: { cert: true }", "set_current_client_cert_details: { "+tt.details+" } #", 1)
 			})
-			a, err := f.ask(t, harness.PlainGet("/events"), tt.handshake)
+			a, err := f.send(t, harness.PlainGet("/events"), tt.handshake)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +121,7 @@ func TestEnvoySpoofedXFCC(t *testing.T) {
 			f.start(t, envoyMTLSFile, func(text string) string {
 				return strings.Replace(text, "forward_client_cert_details: SANITIZE_SET", "forward_client_cert_details: "+value+" #", 1)
 			})
-			a := f.asMail(t, harness.PlainGet("/events").With(f.attached("x-forwarded-client-cert")))
+			a := f.sendAsMail(t, harness.PlainGet("/events").With(f.attached("x-forwarded-client-cert")))
 			if want.reason != "" {
 				f.gateway.WantProblem(t, a, want.reason)
 				f.gateway.Upstream.WantNothing(t)

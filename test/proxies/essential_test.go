@@ -8,11 +8,11 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// essential matches a comment that calls the next line of a configuration, or a word in
-// it, essential, and that names the flaw without it.
+// essential matches a comment that marks the next line of a configuration, or a word in
+// it, as essential, and that contains the name of the flaw without it.
 var essential = regexp.MustCompile(`(?m)^[ \t]*# Essential \((\w+)(?:: ([^)]+))?\):.*\n(?:[ \t]*#.*\n)*(.+)\n`)
 
-// mark is a line, or a word in a line, that a configuration calls essential.
+// mark is a line, or a word in a line, that a configuration marks as essential.
 type mark struct {
 	text       string // the whole configuration
 	flaw, gone string // gone is the line or the word
@@ -46,8 +46,8 @@ func marksOf(t *testing.T, file, text string) []mark {
 	return marks
 }
 
-// TestEssentialLines removes each line that a configuration calls essential, and wants the
-// flaw that the line prevents. This shows that the line is needed, and that the checks of
+// TestEssentialLines removes each line that a configuration marks as essential, and expects
+// the flaw that the line prevents. This shows that the line is needed, and that the checks of
 // the other tests detect the flaw.
 func TestEssentialLines(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func TestSignedRequestsThroughProxies(t *testing.T) {
 			} {
 				r = mail.Sign(t, r, harness.SignatureOptions{})
 				harness.WantClientHeaders(t, f.wantMail(t, r), "mail", "signed", c.mail)
-				for _, again := range []harness.Response{f.asMail(t, r), harness.Send(t, f.gateway.Addr, r)} {
+				for _, again := range []harness.Response{f.sendAsMail(t, r), harness.Send(t, f.gateway.Addr, r)} {
 					f.gateway.WantProblem(t, again, refusal.ProofReplayed)
 				}
 				f.gateway.Upstream.WantNothing(t)
@@ -48,7 +48,7 @@ func TestSignedRequestsThroughProxyWithOtherHost(t *testing.T) {
 	}
 	f := newProxiedGatewayWith(t, c, file, harness.Env{"AUTH_PROOF": "require"})
 	f.start(t, file, rewriting)
-	f.gateway.WantProblem(t, f.asMail(t, r()), refusal.ProofInvalid)
+	f.gateway.WantProblem(t, f.sendAsMail(t, r()), refusal.ProofInvalid)
 	f = newProxiedGatewayWith(t, c, file, harness.SignatureRequired())
 	f.start(t, file, rewriting)
 	f.wantMail(t, r())

@@ -60,7 +60,7 @@ func tlsKeyPair(t *testing.T, m *harness.MasterKey, c harness.Certificate) tls.C
 	return pair
 }
 
-// proxiedGateway is a real proxy before a real gateway.
+// proxiedGateway is a real proxy in front of a real gateway.
 type proxiedGateway struct {
 	*credentials
 	addr     string
@@ -125,7 +125,7 @@ func (f *proxiedGateway) start(t *testing.T, file string, edit func(text string)
 func (f *proxiedGateway) waitForRoute(t *testing.T, pairs ...tls.Certificate) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); time.Sleep(harness.PollInterval) {
-		if a, err := f.ask(t, harness.PlainGet("/events"), pairs...); err == nil && a.Status != http.StatusNotFound {
+		if a, err := f.send(t, harness.PlainGet("/events"), pairs...); err == nil && a.Status != http.StatusNotFound {
 			return
 		}
 	}
@@ -153,9 +153,9 @@ func (f *proxiedGateway) dial(t *testing.T, pairs ...tls.Certificate) (*harness.
 	return &harness.Conn{Conn: c, Reader: bufio.NewReader(c)}, nil
 }
 
-// ask sends r over a connection of its own. A proxy that refuses a client may respond, or
+// send sends r over a connection of its own. A proxy that refuses a client may respond, or
 // close the connection, which is an error.
-func (f *proxiedGateway) ask(t *testing.T, r harness.Request, pairs ...tls.Certificate) (harness.Response, error) {
+func (f *proxiedGateway) send(t *testing.T, r harness.Request, pairs ...tls.Certificate) (harness.Response, error) {
 	t.Helper()
 	c, err := f.dial(t, pairs...)
 	if err != nil {
@@ -180,11 +180,11 @@ func RoundTrip(c *harness.Conn, r harness.Request) (harness.Response, error) {
 	return harness.Response{Status: res.StatusCode, Header: res.Header, Body: string(body)}, err
 }
 
-// asMail sends r as the client mail, with the credential that the proxy expects. It wants
-// a response.
-func (f *proxiedGateway) asMail(t *testing.T, r harness.Request) harness.Response {
+// sendAsMail sends r as the client mail, with the credential that the proxy expects. The
+// test fails without a response.
+func (f *proxiedGateway) sendAsMail(t *testing.T, r harness.Request) harness.Response {
 	t.Helper()
-	a, err := f.ask(t, r, f.handshakes()...)
+	a, err := f.send(t, r, f.handshakes()...)
 	if err != nil {
 		t.Fatalf("want a response, found %v", err)
 	}
@@ -198,12 +198,12 @@ func (f *proxiedGateway) handshakes() []tls.Certificate {
 	return nil
 }
 
-// wantMail sends r as mail and wants it at the upstream with mail's identity. It returns
+// wantMail sends r as mail and expects it at the upstream with mail's identity. It returns
 // the header that arrived there.
 func (f *proxiedGateway) wantMail(t *testing.T, r harness.Request) []string {
 	t.Helper()
 	f.recorder.Take()
-	if a := f.asMail(t, r); a.Status != http.StatusOK {
+	if a := f.sendAsMail(t, r); a.Status != http.StatusOK {
 		t.Fatalf("want 200, found %d and %.200q", a.Status, a.Body)
 	}
 	head := f.gateway.Upstream.WantOne(t)

@@ -107,11 +107,11 @@ func TestProxyVersions(t *testing.T) {
 			continue
 		}
 		t.Run(row.file, func(t *testing.T) {
-			said, err := exec.CommandContext(t.Context(), harness.LookProgram(t, proxyCommands()[program].name), flags[program]).CombinedOutput()
+			output, err := exec.CommandContext(t.Context(), harness.LookProgram(t, proxyCommands()[program].name), flags[program]).CombinedOutput()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found := number.FindString(string(said)); found != row.version && os.Getenv("CI") == "true" {
+			if found := number.FindString(string(output)); found != row.version && os.Getenv("CI") == "true" {
 				t.Errorf("want version %s, found %s", row.version, found)
 			}
 		})

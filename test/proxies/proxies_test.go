@@ -42,7 +42,7 @@ func proxyCommands() map[string]proxyCommand {
 // proxyOptions select the configuration to run.
 type proxyOptions struct {
 	file   string                   // in proxyFolder, NAME-….EXTENSION
-	values map[string]string        // of the file's ${NAME}s, beside those that startProxy knows
+	values map[string]string        // of the file's ${NAME}s, except those that startProxy fills in
 	edit   func(text string) string // changes the configuration; may be nil
 }
 

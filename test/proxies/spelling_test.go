@@ -8,14 +8,14 @@ import (
 	"github.com/certgate/certgate/test/harness"
 )
 
-// aliasCharacters are the characters that RFC 9110, section 5.6.2, allows in a field
-// name beside letters, digits and "-". CGI, WSGI and PHP turn "-" into "_", and some
-// servers do so with every character that is no letter or digit. Behind them each of
-// these characters makes another spelling of the same name.
+// aliasCharacters are the characters other than letters, digits and "-" that RFC 9110,
+// section 5.6.2, allows in a field name. CGI, WSGI and PHP replace "-" by "_", and some
+// servers replace every character except letters and digits. For these servers, a name with
+// one of the characters in place of "-" is another spelling of the same name.
 const aliasCharacters = "_.~!#$%&'*+^|`"
 
-// identityFields are the fields that name the client, as a client may list them in
-// Connection to have them deleted on the way.
+// identityFields are the fields that name the client. A client may list them in Connection, so
+// that a proxy deletes them.
 const identityFields = "X-Client-Id, X-Client-Auth, X-Client-Cert-Serial, X-Client-Cert-Fingerprint, X-Client-Assertion, X-Request-Id"
 
 // serviceFields are fields that a service trusts, as far as a client could write them
@@ -51,7 +51,7 @@ func aliases(names []string, c rune, value string) (lines []string) {
 }
 
 // wantNoAliases sends other spellings of the fields that a service trusts through a
-// proxy that forwards by itself, and wants only the identity of the certificate c at
+// proxy that forwards by itself, and expects only the identity of the certificate c at
 // the service.
 func (a authzProxy) wantNoAliases(t *testing.T, c harness.Certificate) {
 	t.Helper()

@@ -85,8 +85,8 @@ func (l *steadyLoad) waitFor(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// work sends GET and POST in turn, on a connection that is opened anew only when the
-// proxy has announced that it closes it.
+// work sends GET and POST in turn. It opens another connection only after the proxy has
+// announced that it closes the previous one.
 func (p *twoGateways) work(t *testing.T, l *steadyLoad, worker int) error {
 	t.Helper()
 	var c *harness.Conn

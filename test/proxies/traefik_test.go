@@ -25,7 +25,7 @@ func startTraefik(t *testing.T, c *credentials, g *harness.Gateway, edit *string
 	f.waitForRoute(t)
 	return authzProxy{g, f.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
-		a, err := f.ask(t, r)
+		a, err := f.send(t, r)
 		if err != nil {
 			t.Fatalf("want a response of Traefik, found %v", err)
 		}

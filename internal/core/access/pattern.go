@@ -142,8 +142,7 @@ func isIdentifier(name string) bool {
 	return name != ""
 }
 
-// unescape decodes a literal as ServeMux does: what is no valid escape stands
-// for itself.
+// unescape decodes a literal as ServeMux does: a literal with an invalid escape is unchanged.
 func unescape(literal string) string {
 	if decoded, err := url.PathUnescape(literal); err == nil {
 		return decoded

@@ -114,7 +114,7 @@ func authorityOf(tb testing.TB, key crypto.Signer) *x509.Certificate {
 	return ca
 }
 
-// refuse identifies a forged credential and wants a refusal.
+// refuse identifies a forged credential and expects a refusal.
 func refuse(tb testing.TB, v gate.Verification, f forged) {
 	tb.Helper()
 	if found := v.Identify(gate.Claim{Values: []string{f.value}}, now); refusal.Of(found.Err) == nil {

@@ -163,7 +163,7 @@ func TestNext(t *testing.T) {
 }
 
 // TestNextKeepsOtherRefusals checks that a certificate which is refused for another reason
-// than a revocation stays refused: the next verifier is not asked, or agrees.
+// than a revocation stays refused: the next verifier is not called, or also refuses it.
 func TestNextKeepsOtherRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
