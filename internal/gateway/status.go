@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"crypto/x509"
 	"maps"
 	"slices"
 	"strings"
@@ -110,6 +111,12 @@ func sourceStatus(c *config.Config, loads map[audit.Source]loadTimes, failed map
 // maxSubject is the largest number of bytes of an anchor's subject on the page.
 const maxSubject = 256
 
+// subjectText returns the beginning of a CA's subject, up to the end of a character.
+func subjectText(ca *x509.Certificate) string {
+	text := ca.Subject.String()
+	return strings.ToValidUTF8(text[:min(len(text), maxSubject)], "")
+}
+
 func keyStatus(c *config.Config, used []usage.Key) []status.Key {
 	list := []status.Key{}
 	for _, anchor := range c.Keyring.Anchors() {
@@ -117,8 +124,7 @@ func keyStatus(c *config.Config, used []usage.Key) []status.Key {
 			ID: anchor.ID().Short(), Algorithm: anchor.Algorithm(), Scoped: c.Rules.Names.IsScoped(anchor.ID()), ClientNames: []string{},
 		}
 		if ca := anchor.Certificate(); ca != nil {
-			subject := ca.Subject.String()
-			k.Subject, k.NotBefore, k.NotAfter = subject[:min(len(subject), maxSubject)], ca.NotBefore, ca.NotAfter
+			k.Subject, k.NotBefore, k.NotAfter = subjectText(ca), ca.NotBefore, ca.NotAfter
 		}
 		if i := slices.IndexFunc(used, func(u usage.Key) bool { return u.ID == k.ID }); i >= 0 {
 			u := used[i]

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -197,5 +198,17 @@ func TestStatusShowsNoSecret(t *testing.T) {
 	}
 	if ends := fmt.Sprint(statusSource(t, s, "assertion_keys").Parts); !strings.Contains(ends, "assertion_keys 1") {
 		t.Errorf("assertion keys %s, want one", ends)
+	}
+}
+
+// TestSubjectText checks that a long subject is cut at the end of a character.
+func TestSubjectText(t *testing.T) {
+	t.Parallel()
+	authority := ca.New(t, func(template *x509.Certificate) {
+		template.Subject.CommonName = strings.Repeat("é", maxSubject)
+	})
+	want := "CN=" + strings.Repeat("é", 126) // 3 + 252 bytes; the next character does not fit
+	if found := subjectText(authority.Certificate); found != want {
+		t.Errorf("want %q, found %q", want, found)
 	}
 }
