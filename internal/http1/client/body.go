@@ -48,19 +48,21 @@ func (b *body) next(p []byte) (int, error) {
 	}
 }
 
-// takeBuffered returns the rest of the body if it is in the buffer already.
-func (b *body) takeBuffered() ([]byte, bool) {
+// takeBuffered returns the part of the body that is in the buffer already, and whether it is
+// the rest.
+func (b *body) takeBuffered() (p []byte, whole bool) {
 	cn := b.cn
 	switch {
 	case b.err != nil:
 		return nil, b.err == io.EOF //nolint:errorlint // set by this package, never wrapped
-	case b.chunked || b.remaining < 0 || int64(cn.end-cn.start) < b.remaining:
+	case b.chunked || b.remaining < 0:
 		return nil, false
 	}
-	p := cn.buf[cn.start:][:b.remaining]
+	p = cn.buf[cn.start:][:min(int64(cn.end-cn.start), b.remaining)]
 	cn.start += len(p)
-	b.remaining, b.taken = 0, true
-	return p, true
+	b.remaining -= int64(len(p))
+	b.taken = b.remaining == 0
+	return p, b.taken
 }
 
 // Close closes the connection if the body has not been read to its end.

@@ -17,7 +17,7 @@ import (
 // part.
 var bufferedBodies = []struct {
 	name, method, response, later string
-	taken                         bool
+	whole                         bool
 	body                          string
 	again                         bool
 }{
@@ -34,9 +34,9 @@ var bufferedBodies = []struct {
 	{"surplus after head", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "", true, "", false},
 }
 
-// TestBufferedBody: a body that has arrived with the header is returned at once, and the next
-// request gets its own response.
-func TestBufferedBody(t *testing.T) {
+// TestBuffered: the part of a body that has arrived with the header is returned at once, and
+// the next request gets its own response.
+func TestBuffered(t *testing.T) {
 	for _, tt := range bufferedBodies {
 		t.Run(tt.name, func(t *testing.T) {
 			read := make(chan struct{}, 1)
@@ -57,17 +57,17 @@ func TestBufferedBody(t *testing.T) {
 			})
 			c := newClient(t, up.Addr)
 			a := do(t, c, tt.method)
-			body, taken := a.BufferedBody()
+			body, whole := a.Buffered()
 			have := string(body)
 			read <- struct{}{}
-			if !taken {
+			if !whole {
 				rest, err := io.ReadAll(a.Body)
-				if have = string(rest); err != nil {
+				if have += string(rest); err != nil {
 					t.Error(err)
 				}
 			}
-			if have != tt.body || taken != tt.taken {
-				t.Errorf("body %q, taken at once %t: want %q, %t", have, taken, tt.body, tt.taken)
+			if have != tt.body || whole != tt.whole {
+				t.Errorf("body %q, whole at once %t: want %q, %t", have, whole, tt.body, tt.whole)
 			}
 			if n, err := a.Body.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
 				t.Errorf("%d bytes more, %v", n, err)
@@ -84,9 +84,9 @@ func TestBufferedBody(t *testing.T) {
 	}
 }
 
-// TestBufferedBodyStaysValid: until the body is closed, no other request gets the connection
+// TestBufferedStaysValid: until the body is closed, no other request gets the connection
 // and its buffer, which contains the bytes.
-func TestBufferedBodyStaysValid(t *testing.T) {
+func TestBufferedStaysValid(t *testing.T) {
 	up := upstream.New(t, func(n int, c *rawhttp.Conn) {
 		for {
 			if _, _, err := c.Request(); err != nil {
@@ -97,9 +97,9 @@ func TestBufferedBodyStaysValid(t *testing.T) {
 	})
 	c := newClient(t, up.Addr)
 	first := do(t, c, http.MethodGet)
-	body, _ := first.BufferedBody()
+	body, _ := first.Buffered()
 	second := do(t, c, http.MethodGet)
-	other, _ := second.BufferedBody()
+	other, _ := second.Buffered()
 	if string(body) != "1" || string(other) != "2" {
 		t.Errorf("bodies %q and %q, want 1 and 2", body, other)
 	}
@@ -110,10 +110,10 @@ func TestBufferedBodyStaysValid(t *testing.T) {
 	}
 }
 
-// TestBufferedBodyOfAnotherType: only bodies of this package are returned.
-func TestBufferedBodyOfAnotherType(t *testing.T) {
+// TestBufferedOfAnotherType: only bodies of this package are returned.
+func TestBufferedOfAnotherType(t *testing.T) {
 	a := client.Response{Body: io.NopCloser(strings.NewReader("hi"))}
-	if body, ok := a.BufferedBody(); ok {
+	if body, ok := a.Buffered(); ok {
 		t.Errorf("took %q", body)
 	}
 }
@@ -128,4 +128,40 @@ func do(t *testing.T, c *testClient, method string) client.Response {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// TestStreamHoldsSmallBuffer: a response that arrives slowly, such as a stream of events, does
+// not hold one of the large buffers while it waits.
+func TestStreamHoldsSmallBuffer(t *testing.T) {
+	for _, tt := range []struct{ name, response, later string }{
+		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", "2\r\nhi\r\n"},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "hi"},
+		{"until the end", "HTTP/1.1 200 OK\r\n\r\nhi", "hi"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			read := make(chan struct{})
+			up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+				_, _, _ = c.Request()
+				c.Send(tt.response)
+				<-read
+				c.Send(tt.later)
+				<-read
+			})
+			defer close(read)
+			res := do(t, newClient(t, up.Addr), http.MethodGet)
+			defer res.Body.Close()
+			p := make([]byte, 2)
+			for i := range 2 {
+				if _, err := io.ReadFull(res.Body, p); err != nil || string(p) != "hi" {
+					t.Fatalf("%q, %v: want hi", p, err)
+				}
+				if i == 0 {
+					read <- struct{}{}
+				}
+			}
+			if n := client.BufferSize(res); n > 4<<10 {
+				t.Errorf("the response holds a buffer of %d bytes, want at most 4 KiB", n)
+			}
+		})
+	}
 }

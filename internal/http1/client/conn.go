@@ -23,7 +23,7 @@ type conn struct {
 	watch     contextWatch
 	deadline  time.Time // before this time, begin need not set the read deadline again
 
-	buf        []byte // buf[start:end] has been received and not yet read
+	buf        []byte // buf[start:end] has been received and not yet read; nil if that is empty
 	start, end int
 	idleSince  time.Time
 }
@@ -37,7 +37,7 @@ func newConn(nc net.Conn, c *Client) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces, buf: make([]byte, 4<<10)}
+	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces}
 	cn.onReady = cn.roundTrip.onReady
 	return cn, nil
 }
@@ -46,13 +46,33 @@ func (cn *conn) close() { _ = cn.net.Close() }
 
 // finish returns the connection to the pool, or closes it.
 func (cn *conn) finish(keepAlive bool) {
-	keepAlive = keepAlive && (cn.sending == nil || cn.sending.complete())
+	keepAlive = keepAlive && cn.start == cn.end && // unread bytes would be part of the next response
+		(cn.sending == nil || cn.sending.complete())
 	cn.sending = nil
-	if !keepAlive || cn.start != cn.end { // unread bytes would be part of the next response
+	cn.releaseBuffer()
+	if !keepAlive {
 		cn.close()
 		return
 	}
 	cn.pool.put(cn)
+}
+
+// acquireBuffer gives the connection a buffer in which bytes that have arrived are read. It is
+// large enough for most responses, so that they are read with one system call.
+func (cn *conn) acquireBuffer() {
+	piece, ok := cn.pieces.Get().(*[MaxBuffered]byte)
+	if !ok { // the pool is empty
+		piece = new([MaxBuffered]byte)
+	}
+	cn.buf = piece[:]
+}
+
+// releaseBuffer makes the buffer available to other connections. Its content has been read.
+func (cn *conn) releaseBuffer() {
+	if len(cn.buf) == MaxBuffered {
+		cn.pieces.Put((*[MaxBuffered]byte)(cn.buf))
+	}
+	cn.buf, cn.start, cn.end = nil, 0, 0
 }
 
 // read returns bytes from the buffer, or reads from the connection.
@@ -62,6 +82,7 @@ func (cn *conn) read(p []byte) (int, error) {
 		cn.start += n
 		return n, nil
 	}
+	cn.releaseBuffer()
 	return cn.net.Read(p)
 }
 
@@ -82,15 +103,19 @@ func (cn *conn) line() (string, error) {
 	}
 }
 
-// fill reads more bytes into the buffer, which grows up to limit bytes.
+// fill reads more bytes into the buffer, up to limit unread bytes. It may wait, so an empty
+// buffer that is large is exchanged for a small one.
 func (cn *conn) fill(limit int) error {
-	if cn.start > 0 && cn.start == cn.end {
+	switch unread := cn.end - cn.start; {
+	case unread >= limit:
+		return fmt.Errorf("want a header of at most %d bytes, found more", limit)
+	case unread == 0 && len(cn.buf) == MaxBuffered:
+		cn.releaseBuffer()
+	case unread == 0:
 		cn.start, cn.end = 0, 0
 	}
 	if cn.end == len(cn.buf) {
-		if err := cn.growBuffer(limit); err != nil {
-			return err
-		}
+		cn.growBuffer(limit)
 	}
 	cn.startWatch()
 	n, err := cn.net.Read(cn.buf[cn.end:])
@@ -108,17 +133,11 @@ func (cn *conn) fill(limit int) error {
 }
 
 // growBuffer moves the unread bytes to the start of the buffer, or doubles the buffer.
-func (cn *conn) growBuffer(limit int) error {
-	if cn.start > 0 {
-		cn.end = copy(cn.buf, cn.buf[cn.start:cn.end])
-		cn.start = 0
-		return nil
+func (cn *conn) growBuffer(limit int) {
+	old := cn.buf[cn.start:cn.end]
+	if cn.start == 0 {
+		const initial = 4 << 10
+		cn.buf = make([]byte, min(max(2*len(cn.buf), initial), limit))
 	}
-	if len(cn.buf) >= limit {
-		return fmt.Errorf("want a header of at most %d bytes, found more", limit)
-	}
-	bigger := make([]byte, min(2*len(cn.buf), limit))
-	cn.end = copy(bigger, cn.buf[:cn.end])
-	cn.buf = bigger
-	return nil
+	cn.start, cn.end = 0, copy(cn.buf, old)
 }

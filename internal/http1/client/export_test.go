@@ -55,3 +55,6 @@ func (c *Client) PassDeadline() {
 		_ = cn.net.SetDeadline(expired())
 	}
 }
+
+// BufferSize returns the size of the buffer that a response holds, in bytes.
+func BufferSize(res Response) int { return len(res.Body.(*body).cn.buf) }

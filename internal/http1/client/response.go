@@ -25,9 +25,11 @@ type Response struct {
 // Field is one field line of a response. The name is in canonical form.
 type Field struct{ Name, Value string }
 
-// BufferedBody returns the rest of the body if all of it has been received, and nothing is
-// left to read then. The bytes are valid until Body is closed.
-func (res *Response) BufferedBody() ([]byte, bool) {
+// Buffered returns the bytes of the body that have been received, without waiting, as Read
+// would return them. whole reports whether they are all of the body. The bytes are valid until
+// Body is read or closed. Of a chunked body, and of responses that are not from a [Client], it
+// returns none.
+func (res *Response) Buffered() (content []byte, whole bool) {
 	b, ok := res.Body.(*body)
 	if !ok {
 		return nil, false
@@ -55,6 +57,9 @@ func (cn *conn) readHead() ([]byte, error) {
 		from := max(0, searched-3)
 		if i := bytes.Index(received[from:], []byte("\r\n\r\n")); i >= 0 {
 			n := from + i + 4
+			if limit := cn.options.MaxHeaderBytes; n > limit {
+				return nil, fmt.Errorf("want a header of at most %d bytes, found more", limit)
+			}
 			cn.start += n
 			return received[:n], nil
 		}

@@ -43,7 +43,7 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 		rt.err = errStale
 		return true
 	}
-	rt.sent, rt.err = nonblock.Write(fd, rt.request.wire)
+	rt.sent, rt.err = nonblock.Write(fd, rt.request.wire, nil)
 	if errors.Is(rt.err, syscall.EAGAIN) {
 		rt.sent, rt.err = 0, nil
 	}
@@ -52,6 +52,7 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 
 // onReadable reads the first bytes of the response into the buffer.
 func (rt *roundTrip) onReadable(fd uintptr) bool {
+	rt.cn.acquireBuffer()
 	n, err := nonblock.Read(fd, rt.cn.buf)
 	if errors.Is(err, syscall.EAGAIN) {
 		return false

@@ -8,4 +8,4 @@ import "errors"
 func Read(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // Write returns [errors.ErrUnsupported], as Read does.
-func Write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+func Write(uintptr, []byte, []byte) (int, error) { return 0, errors.ErrUnsupported }

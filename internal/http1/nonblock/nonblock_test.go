@@ -38,7 +38,7 @@ func TestRead(t *testing.T) {
 	if !nonblock.Quiescent(b) {
 		t.Error("an open connection without bytes is not quiescent")
 	}
-	if n, err := nonblock.Write(a, []byte("hello")); n != 5 || err != nil {
+	if n, err := nonblock.Write(a, []byte("hel"), []byte("lo")); n != 5 || err != nil {
 		t.Fatalf("write: %d, %v", n, err)
 	}
 	if nonblock.Quiescent(b) {
@@ -62,7 +62,7 @@ func TestWrite(t *testing.T) {
 	a, b := sockets(t)
 	sent, piece := 0, bytes.Repeat([]byte("x"), 100_000)
 	for {
-		n, err := nonblock.Write(a, piece)
+		n, err := nonblock.Write(a, piece[:10], piece[10:])
 		sent += n
 		if errors.Is(err, syscall.EAGAIN) && n == 0 {
 			break
@@ -82,7 +82,7 @@ func TestWrite(t *testing.T) {
 	if err := syscall.Shutdown(int(b), syscall.SHUT_RDWR); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := nonblock.Write(a, piece); n != 0 || !errors.Is(err, syscall.EPIPE) {
+	if n, err := nonblock.Write(a, piece[:10], piece[10:]); n != 0 || !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("write to a closed connection: %d, %v; want 0, EPIPE", n, err)
 	}
 }

@@ -68,20 +68,25 @@ func (c *conn) growBuffer() {
 	c.r, c.w = 0, n
 }
 
-// write writes all of p. It sets a deadline only if the client does not accept p at once.
-func (c *conn) write(p []byte) error {
-	c.out, c.sent, c.sentErr = p, 0, nil
+// write writes all of p, which is not empty, and all of q. It sets a deadline only if the
+// client does not accept them at once.
+func (c *conn) write(p, q []byte) error {
+	c.out, c.sent, c.sentErr = [2][]byte{p, q}, 0, nil
 	err := c.raw.Write(c.writable)
-	c.out = nil
+	c.out = [2][]byte{}
 	if err == nil {
 		err = c.sentErr
 	}
-	if err != nil || c.sent == len(p) {
+	if err != nil || c.sent == len(p)+len(q) {
 		return err
 	}
 	_ = c.net.SetWriteDeadline(after(c.s.writeTimeout))
-	if _, err = c.net.Write(p[c.sent:]); err != nil {
-		return err
+	for _, part := range [][]byte{p, q} {
+		unsent := part[min(c.sent, len(part)):]
+		if _, err = c.net.Write(unsent); err != nil {
+			return err
+		}
+		c.sent -= min(c.sent, len(part))
 	}
 	return c.net.SetWriteDeadline(time.Time{})
 }
@@ -89,7 +94,7 @@ func (c *conn) write(p []byte) error {
 // writeOnce writes what the socket accepts without waiting. It has the signature that
 // [syscall.RawConn] expects.
 func (c *conn) writeOnce(fd uintptr) bool {
-	n, err := nonblock.Write(fd, c.out)
+	n, err := nonblock.Write(fd, c.out[0], c.out[1])
 	if !errors.Is(err, syscall.EAGAIN) {
 		c.sentErr = err
 	}

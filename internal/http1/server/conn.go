@@ -50,7 +50,7 @@ type conn struct {
 	next     step  // the result of readable
 	partial  *head // of the present request, while its body is incomplete
 
-	out      []byte // what writeOnce writes
+	out      [2][]byte // what writeOnce writes
 	writable func(fd uintptr) bool
 	sent     int
 	sentErr  error

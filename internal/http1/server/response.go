@@ -158,7 +158,6 @@ func (w *response) writeBody(p []byte) {
 	if len(w.out)+len(p) <= cap(w.out) {
 		w.out = append(w.out, p...)
 	} else {
-		w.flush()
 		w.write(p)
 	}
 	if w.chunked {
@@ -177,7 +176,7 @@ func (w *response) FlushError() error {
 	if !w.headerDone {
 		w.startBody(nil)
 	}
-	w.flush()
+	w.write(nil)
 	return w.err
 }
 
@@ -196,7 +195,7 @@ func (w *response) finish() bool {
 	if w.chunked {
 		w.out = append(w.out, "0\r\n\r\n"...)
 	}
-	w.flush()
+	w.write(nil)
 	short := w.length >= 0 && w.written != w.length && !w.isHead && bodyAllowed(w.status)
 	w.release()
 	return w.err == nil && !short
@@ -210,16 +209,16 @@ func (w *response) release() {
 	w.out = nil
 }
 
-func (w *response) flush() {
-	w.write(w.out)
-	w.out = w.out[:0]
-}
-
+// write writes what has not been written yet, and then p.
 func (w *response) write(p []byte) {
-	if w.err != nil || len(p) == 0 {
-		return
+	switch {
+	case w.err != nil:
+	case len(w.out) > 0:
+		w.err = w.c.write(w.out, p)
+	case len(p) > 0:
+		w.err = w.c.write(p, nil)
 	}
-	w.err = w.c.write(p)
+	w.out = w.out[:0]
 }
 
 func bodyAllowed(status int) bool {

@@ -19,14 +19,17 @@ func IsToken(s string) bool {
 }
 
 // tokenBytes contains true for each byte that a token may have.
-var tokenBytes = func() (is [256]bool) {
-	const punctuation = "!#$%&'*+-.^_`|~"
-	for c := range len(is) {
-		is[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			strings.IndexByte(punctuation, byte(c)) >= 0
-	}
-	return is
-}()
+var tokenBytes = [256]bool{
+	'!': true, '#': true, '$': true, '%': true, '&': true, '\'': true, '*': true, '+': true, '-': true,
+	'.': true, '^': true, '_': true, '`': true, '|': true, '~': true, '0': true, '1': true, '2': true,
+	'3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 'A': true, 'B': true,
+	'C': true, 'D': true, 'E': true, 'F': true, 'G': true, 'H': true, 'I': true, 'J': true, 'K': true,
+	'L': true, 'M': true, 'N': true, 'O': true, 'P': true, 'Q': true, 'R': true, 'S': true, 'T': true,
+	'U': true, 'V': true, 'W': true, 'X': true, 'Y': true, 'Z': true, 'a': true, 'b': true, 'c': true,
+	'd': true, 'e': true, 'f': true, 'g': true, 'h': true, 'i': true, 'j': true, 'k': true, 'l': true,
+	'm': true, 'n': true, 'o': true, 'p': true, 'q': true, 'r': true, 's': true, 't': true, 'u': true,
+	'v': true, 'w': true, 'x': true, 'y': true, 'z': true,
+}
 
 // IsFieldValue reports whether s has no control characters except the tab (RFC 9110,
 // section 5.5). Bytes above 0x7f are allowed.

@@ -65,17 +65,18 @@ func connectionOptions(fields []client.Field) (headers.Options, error) {
 	return headers.ParseConnection(values)
 }
 
-// writeBody writes the body with one call if it has arrived together with the header.
+// writeBody writes what has arrived of the body together with the header, and copies the rest.
 func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response, request *body.Body) (int64, error) {
-	content, ok := res.BufferedBody()
-	if !ok {
-		return f.copyBody(w, res, request)
-	}
-	n, err := w.Write(content)
+	content, whole := res.Buffered()
+	n, err := writePart(w, content, !whole && !request.Complete())
 	if err != nil {
 		return int64(n), clientClosed(err)
 	}
-	return int64(n), nil
+	if whole {
+		return int64(n), nil
+	}
+	rest, err := f.copyBody(w, res, request)
+	return int64(n) + rest, err
 }
 
 // copyBody copies the body. A response of unknown length may be a stream of events, so its
