@@ -43,7 +43,7 @@ func newReplica(tb testing.TB, url string, capacity int) replica {
 	return replica{s, c, reports}
 }
 
-// exchange exchanges the inventory of each replica once, in order.
+// exchangeAll exchanges the inventory of each replica once, in order.
 func exchangeAll(tb testing.TB, replicas ...replica) {
 	tb.Helper()
 	for i, r := range replicas {

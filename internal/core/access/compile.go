@@ -182,7 +182,7 @@ func (c *compiler) patterns(i int, texts []string) []pattern {
 	return sound
 }
 
-// checkNews returns an error if earlier rules grant every request that the rule grants.
+// checkGrantsSomethingNew returns an error if earlier rules grant every request that the rule grants.
 func (c *compiler) checkGrantsSomethingNew(clients []string, patterns []pattern) error {
 	earlier := noRule
 	for _, client := range clients {

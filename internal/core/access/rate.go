@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// mostRequests is the largest count of a rate and the largest burst. The longest unit is an
+// maxRequests is the largest count of a rate and the largest burst. The longest unit is an
 // hour, so the time to fill a bucket fits into a [time.Duration].
 const maxRequests = 1_000_000
 

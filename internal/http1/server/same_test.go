@@ -184,7 +184,7 @@ type outcome struct {
 	fast      int
 }
 
-// try sends a stream in the given parts and reads to the end.
+// send sends a stream in the given parts and reads to the end.
 func (s *side) send(tb testing.TB, parts [][]byte) outcome {
 	tb.Helper()
 	s.mu.Lock()
