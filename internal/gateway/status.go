@@ -138,22 +138,23 @@ func keyStatus(c *config.Config, used []usage.Key) []status.Key {
 
 func clientStatus(used []usage.Client) []status.Client {
 	list := make([]status.Client, len(used))
-	for i, u := range used {
-		c := status.Client{
+	for i := range used {
+		u := &used[i]
+		list[i] = status.Client{
 			Name: u.Name, LastSeen: u.LastSeen, Bearer: u.Bearer, Signed: u.Signed, MTLS: u.MTLS,
 			Certificates: make([]status.Certificate, len(u.Certificates)), Rules: make([]status.ClientRule, len(u.Rules)),
 			Allowed: u.Allowed, Refused: u.Refused, LastRefusal: u.LastRefusal, LastReason: string(u.LastReason),
 		}
 		for j, cert := range u.Certificates {
-			c.Certificates[j] = status.Certificate(cert)
+			list[i].Certificates[j] = status.Certificate(cert)
 		}
-		for j, r := range u.Rules {
-			c.Rules[j] = status.ClientRule{Name: r.Name, Uses: r.Uses}
+		for j := range u.Rules {
+			r := &u.Rules[j]
+			list[i].Rules[j] = status.ClientRule{Name: r.Name, Uses: r.Uses}
 			if r.HasRate {
-				c.Rules[j].RateUsed = &r.RateUsed
+				list[i].Rules[j].RateUsed = &r.RateUsed
 			}
 		}
-		list[i] = c
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package usage
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,12 +38,27 @@ func (s *Store) collectClients(now time.Time) []Client {
 	for i := range list {
 		list[i].finish(now, rates)
 	}
-	slices.SortFunc(list, func(a, b Client) int { return cmp.Compare(a.Name, b.Name) })
-	return list
+	return sortByName(list)
+}
+
+// sortByName returns the clients in the order of their names. It sorts pointers, because to
+// move a Client takes longer than to compare two names.
+func sortByName(list []Client) []Client {
+	order := make([]*Client, len(list))
+	for i := range list {
+		order[i] = &list[i]
+	}
+	slices.SortFunc(order, func(a, b *Client) int { return strings.Compare(a.Name, b.Name) })
+	sorted := make([]Client, len(list))
+	for i, c := range order {
+		sorted[i] = *c
+	}
+	return sorted
 }
 
 // localClients returns the clients of this process, with the shared use of each.
-func (s *Store) localClients() (list []Client) {
+func (s *Store) localClients() []Client {
+	list := make([]Client, 0, s.size())
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.RLock()
@@ -56,6 +72,17 @@ func (s *Store) localClients() (list []Client) {
 		sh.mu.RUnlock()
 	}
 	return list
+}
+
+// size returns the number of clients of this process.
+func (s *Store) size() (n int) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.RLock()
+		n += len(sh.clients)
+		sh.mu.RUnlock()
+	}
+	return n
 }
 
 // latest returns at most the given number of clients: those that were seen last.
