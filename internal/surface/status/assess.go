@@ -1,8 +1,8 @@
 package status
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,7 +22,7 @@ func (s *Status) assess() {
 	for i := range s.Clients {
 		s.Clients[i].Attention = s.attention(&s.Clients[i])
 	}
-	slices.SortStableFunc(s.Clients, compareClients)
+	s.sortClients()
 	s.Notices = s.notices()
 }
 
@@ -85,12 +85,16 @@ func (s *Status) attention(c *Client) []Attention {
 	return reasons
 }
 
+// urgencies are the reasons for attention by rank, the most urgent first. Other clients have
+// the last rank.
+func urgencies() []Attention { return []Attention{Expired, Expiring, SharedKey, OldKey} }
+
 // urgency returns the rank of a client in the list.
 func (c *Client) urgency() int {
 	if len(c.Attention) == 0 {
-		return 4
+		return len(urgencies())
 	}
-	return slices.Index([]Attention{Expired, Expiring, SharedKey, OldKey}, c.Attention[0])
+	return slices.Index(urgencies(), c.Attention[0])
 }
 
 // earliestEnd returns the earliest end of the certificates in use.
@@ -103,17 +107,29 @@ func (c *Client) earliestEnd() (end time.Time) {
 	return end
 }
 
-// compareClients sorts by urgency, clients with certificates that end soon by the end, and
-// the others by name.
-func compareClients(a, b Client) int {
-	rank := a.urgency()
-	if c := cmp.Compare(rank, b.urgency()); c != 0 {
-		return c
+// sortClients sorts by urgency, clients with certificates that end soon by the end, and the
+// others by name. It sorts pointers, because to move a Client takes longer than to compare
+// two, and each rank alone, because the inventory is sorted by name.
+func (s *Status) sortClients() {
+	ranks := make([][]*Client, len(urgencies())+1)
+	for i := range s.Clients {
+		c := &s.Clients[i]
+		ranks[c.urgency()] = append(ranks[c.urgency()], c)
 	}
-	if rank <= 1 {
-		if c := a.earliestEnd().Compare(b.earliestEnd()); c != 0 {
-			return c
+	sorted := make([]Client, 0, len(s.Clients))
+	for rank, clients := range ranks {
+		endsSoon := rank <= 1
+		slices.SortFunc(clients, func(a, b *Client) int {
+			if endsSoon {
+				if c := a.earliestEnd().Compare(b.earliestEnd()); c != 0 {
+					return c
+				}
+			}
+			return strings.Compare(a.Name, b.Name)
+		})
+		for _, c := range clients {
+			sorted = append(sorted, *c)
 		}
 	}
-	return cmp.Compare(a.Name, b.Name)
+	s.Clients = sorted
 }

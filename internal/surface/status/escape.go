@@ -12,23 +12,26 @@ import (
 // valid in JSON strings, which are the only place for such characters in JSON. The page's
 // own text has none. Bytes that are not UTF-8 become U+FFFD.
 func escapeUnprintable(text []byte) []byte {
-	clean := 0 // text[:clean] needs no escape
-	for clean < len(text) && isPlain(text[clean]) {
-		clean++
-	}
+	clean := plainPrefix(text)
 	if clean == len(text) {
 		return text
 	}
 	escaped := append(make([]byte, 0, len(text)+len(text)/64), text[:clean]...)
 	for rest := text[clean:]; len(rest) > 0; {
-		if isPlain(rest[0]) {
-			escaped, rest = append(escaped, rest[0]), rest[1:]
-			continue
-		}
 		r, size := utf8.DecodeRune(rest)
 		escaped, rest = appendEscaped(escaped, r), rest[size:]
+		plain := plainPrefix(rest)
+		escaped, rest = append(escaped, rest[:plain]...), rest[plain:]
 	}
 	return escaped
+}
+
+// plainPrefix returns the number of bytes at the beginning that need no escape.
+func plainPrefix(text []byte) (n int) {
+	for n < len(text) && isPlain(text[n]) {
+		n++
+	}
+	return n
 }
 
 // isPlain reports whether a byte is a printable ASCII character or a line feed.

@@ -3,6 +3,8 @@ package status
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -52,7 +54,7 @@ func sample() Status {
 	}
 }
 
-// withClients returns a sample with n clients.
+// withClients returns a sample with n clients, sorted by name.
 func withClients(n int) Status {
 	s := sample()
 	template := s.Clients
@@ -65,6 +67,7 @@ func withClients(n int) Status {
 		c.Name = fmt.Sprintf("team-%d/service-%d", i%100, i)
 		s.Clients = append(s.Clients, c)
 	}
+	slices.SortFunc(s.Clients, func(a, b Client) int { return strings.Compare(a.Name, b.Name) }) // as the inventory is
 	return s
 }
 

@@ -2,7 +2,6 @@ package status
 
 import (
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -59,15 +58,20 @@ func stamp(t time.Time) string {
 
 // count returns a number with a comma before each group of three digits.
 func count[T int | int64 | uint64](n T) string {
-	digits := strconv.FormatInt(int64(n), 10)
-	var b strings.Builder
+	return string(appendCount(nil, n))
+}
+
+// appendCount appends what count returns.
+func appendCount[T int | int64 | uint64](b []byte, n T) []byte {
+	var space [20]byte // of the longest number
+	digits := strconv.AppendInt(space[:0], int64(n), 10)
 	for i, d := range digits {
 		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.WriteRune(d)
+		b = append(b, d)
 	}
-	return b.String()
+	return b
 }
 
 // plural returns the number with one of two endings.

@@ -71,7 +71,9 @@ func (h *Handler) Page(w http.ResponseWriter, r *http.Request) {
 	h.render(w, "text/html; charset=utf-8", func(b *bytes.Buffer) error {
 		s := h.status()
 		s.assess()
-		return pageTemplate.Execute(b, newView(&s, parseQuery(r.URL.RawQuery)))
+		v := newView(&s, parseQuery(r.URL.RawQuery))
+		b.Grow(v.size())
+		return pageTemplate.Execute(b, v)
 	})
 }
 
