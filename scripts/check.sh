@@ -31,7 +31,7 @@ CGO_ENABLED=0
 # End-to-end tests in which many requests, reloads or shutdowns happen at once.
 LOAD_TESTS='Load|Flood|Idle|Drain|Replicas|InFlight|Renewed|LogReader|RateLimit|DenyApplies|Replays'
 # End-to-end tests that send no request, or none that depends on the HTTP implementation.
-NO_HTTP_TESTS='Architecture|Documented|DocumentLinks|Readme|Script|Recipe|Systemd|Deployed|Demo|Explain|Agent|Flood|Redis|Replicas|Schedule|CommandLine|CheckCommand|Configuration|KeyForms|Rotation|Revocation|Algorithms|Encodings|Tool|Kubernetes|ManyIdle|Dockerfile'
+NO_HTTP_TESTS='Architecture|Documented|DocumentLinks|Readme|Script|Recipe|Systemd|Deployed|Demo|Explain|Agent|Flood|Redis|Replicas|Schedule|CommandLine|CheckCommand|Configuration|KeyForms|Rotation|Revocation|Algorithms|Encodings|Tool|Kubernetes|ManyIdle|FullInventory|Dockerfile'
 GOBIN=$(go env GOBIN)
 GOBIN=${GOBIN:-$(go env GOPATH)/bin}
 # The first folder is where .ci/run installs step and cfssl, the last one where it installs
