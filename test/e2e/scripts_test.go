@@ -314,7 +314,7 @@ func scriptTree(t *testing.T, dir string) string {
 func TestScriptsHelp(t *testing.T) {
 	for _, name := range []string{"master-key.sh", "collective-idea.sh", "sitepoint.sh", "header.sh", "bench.sh"} {
 		help := mustRunScript(t, t.TempDir(), name, "--help")
-		for _, want := range []string{"Usage: scripts/" + name, "Example:", "Exit:"} {
+		for _, want := range []string{"Usage: scripts/" + name, "Example:", "Exit code:"} {
 			if !strings.Contains(help, want) {
 				t.Errorf("%s --help: want %q, found %s", name, want, help)
 			}
