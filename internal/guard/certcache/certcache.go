@@ -41,11 +41,19 @@ const (
 type Cache struct {
 	inner   gate.Identifier
 	recents recents
-	cache   *otter.Cache[digest, entry]
+	cache   store
 	buffers sync.Pool // of *[]byte, for digestOf
 
 	mu        sync.Mutex
 	spellings map[string]int // number of cached values by certificate fingerprint
+}
+
+// store is the part of [otter.Cache] that is used. With the type itself in [Cache], the
+// compiler would generate all of otter's code again in every package that imports this one.
+type store interface {
+	GetIfPresent(key digest) (entry, bool)
+	Set(key digest, e entry) (entry, bool)
+	Invalidate(key digest) (entry, bool)
 }
 
 // digest is the SHA-256 of a header value.

@@ -1,6 +1,10 @@
 package certcache
 
-import "github.com/certgate/certgate/internal/core/gate"
+import (
+	"github.com/maypok86/otter/v2"
+
+	"github.com/certgate/certgate/internal/core/gate"
+)
 
 // Limits for tests.
 const (
@@ -15,21 +19,22 @@ func NewLimited(inner gate.Identifier, maxBytes uint64) *Cache {
 	return newCache(inner, maxBytes)
 }
 
-// Len returns the number of entries after pending evictions.
-func (c *Cache) Len() int {
-	c.cache.CleanUp()
-	return c.cache.EstimatedSize()
+// evicted returns the cache after pending evictions.
+func (c *Cache) evicted() *otter.Cache[digest, entry] {
+	cache := c.cache.(*otter.Cache[digest, entry])
+	cache.CleanUp()
+	return cache
 }
 
+// Len returns the number of entries after pending evictions.
+func (c *Cache) Len() int { return c.evicted().EstimatedSize() }
+
 // Weight returns the sum of the entries' weights after pending evictions.
-func (c *Cache) Weight() uint64 {
-	c.cache.CleanUp()
-	return c.cache.WeightedSize()
-}
+func (c *Cache) Weight() uint64 { return c.evicted().WeightedSize() }
 
 // Spellings returns the number of certificates and of cached values.
 func (c *Cache) Spellings() (certificates, values int) {
-	c.cache.CleanUp()
+	c.evicted()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range c.spellings {

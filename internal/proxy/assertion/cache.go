@@ -42,7 +42,14 @@ type entry struct {
 // cache holds the assertions of one [Signer]. A Signer has one signing key, so no entry
 // outlives a rotation.
 type cache struct {
-	entries *otter.Cache[cacheKey, entry]
+	entries store
+}
+
+// store is the part of [otter.Cache] that is used. With the type itself in [cache], the
+// compiler would generate all of otter's code again in every package that imports this one.
+type store interface {
+	GetIfPresent(key cacheKey) (entry, bool)
+	Set(key cacheKey, e entry) (entry, bool)
 }
 
 func newCache(maxBytes uint64) *cache {
