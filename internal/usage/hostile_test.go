@@ -1,14 +1,12 @@
 package usage
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/certgate/certgate/internal/testkit/redisserver"
 )
@@ -21,8 +19,8 @@ func TestHostileRedis(t *testing.T) {
 	a, b := newReplica(t, s.URL(""), 10), newReplica(t, s.URL(""), 10)
 	a.Observe(of(allowed("mail", time.Second)))
 	exchangeAll(t, a)
-	c := operator(t, s)
-	good := c.HGet(t.Context(), "certgate:usage:clients", "mail").Val()
+	c := s.Operator(t, "")
+	good := c.Do("HGET", "certgate:usage:clients", "mail")[0]
 	hostile := map[string]string{
 		"<script>": good, "new\nline": good, "": good, "*": good, strings.Repeat("n", 100_000): good, "escape\x1b[31m": good,
 		"no-value": "", "html": "<b>", "negative": strings.Replace(good, "1 ", "-1 ", 1), "long": good + strings.Repeat(" ", 1<<20),
@@ -33,16 +31,14 @@ func TestHostileRedis(t *testing.T) {
 	version := 1000
 	for name, value := range hostile {
 		version++
-		if err := errors.Join(c.HSet(t.Context(), "certgate:usage:clients", name, value).Err(),
-			c.ZAdd(t.Context(), "certgate:usage:clients:versions", redis.Z{Score: float64(version), Member: name}).Err(),
-			c.HSet(t.Context(), "certgate:usage:state", "version", version).Err()); err != nil {
-			t.Fatal(err)
-		}
+		c.Do("HSET", "certgate:usage:clients", name, value)
+		c.Do("ZADD", "certgate:usage:clients:versions", strconv.Itoa(version), name)
+		c.Do("HSET", "certgate:usage:state", "version", strconv.Itoa(version))
 	}
 	for _, table := range []string{"keys", "rules"} {
 		for name, value := range map[string]string{"0a": "1 x", "events": "1 18446744073709551615 0", "foreign": "1 0 0 0"} {
-			_ = c.HSet(t.Context(), "certgate:usage:"+table, name, value).Err()
-			_ = c.ZIncrBy(t.Context(), "certgate:usage:"+table+":versions", 1, name).Err()
+			c.Do("HSET", "certgate:usage:"+table, name, value)
+			c.Do("ZINCRBY", "certgate:usage:"+table+":versions", "1", name)
 		}
 	}
 	b.Observe(of(allowed("social", 2*time.Second)))
@@ -64,7 +60,7 @@ func TestHostileRedis(t *testing.T) {
 }
 
 // documentedPermissions returns the permissions of the inventory in the documentation.
-func documentedPermissions(t *testing.T) []any {
+func documentedPermissions(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../scripts/deploy/README.md")
 	if err != nil {
@@ -75,11 +71,7 @@ func documentedPermissions(t *testing.T) []any {
 	if !found || !ended {
 		t.Fatal("want the permissions in scripts/deploy/README.md, found none")
 	}
-	permissions := []any{"~certgate:usage:*"}
-	for word := range strings.FieldsSeq(list) {
-		permissions = append(permissions, word)
-	}
-	return permissions
+	return append([]string{"~certgate:usage:*"}, strings.Fields(list)...)
 }
 
 // TestPermissions checks that the documented permissions are sufficient, and that each of
@@ -87,18 +79,16 @@ func documentedPermissions(t *testing.T) []any {
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	s := redisserver.Start(t)
-	c, permissions := operator(t, s), documentedPermissions(t)
+	c, permissions := s.Operator(t, ""), documentedPermissions(t)
 	login := func(without int) string {
 		user := fmt.Sprintf("user%d", without)
-		command := []any{"ACL", "SETUSER", user, "on", ">s3cret"}
+		command := []string{"ACL", "SETUSER", user, "on", ">s3cret"}
 		for i, p := range permissions {
 			if i != without {
 				command = append(command, p)
 			}
 		}
-		if err := c.Do(t.Context(), command...).Err(); err != nil {
-			t.Fatal(err)
-		}
+		c.Do(command...)
 		return s.URL(user + ":s3cret@")
 	}
 	fill := func(r replica) {
@@ -113,7 +103,7 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("want an exchange with all permissions, found %q", text)
 	}
 	for i, p := range permissions {
-		c.FlushDB(t.Context())
+		c.Do("FLUSHDB")
 		r := newReplica(t, login(i), 2)
 		r.sharing.clients.most = 1
 		fill(r)
@@ -132,9 +122,7 @@ func TestWrongTypes(t *testing.T) {
 	t.Parallel()
 	s := redisserver.Start(t)
 	a := newReplica(t, s.URL(""), 10)
-	if err := operator(t, s).Set(t.Context(), "certgate:usage:state", "x", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	s.Operator(t, "").Do("SET", "certgate:usage:state", "x")
 	a.Observe(of(allowed("mail", time.Second)))
 	a.sharing.try(t.Context(), waiting)
 	if snap := a.Snapshot(); !strings.Contains(snap.SyncError, "the error reply WRONGTYPE") && !strings.Contains(snap.SyncError, "error reply") || len(snap.Clients) != 1 {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -54,14 +53,6 @@ func exchangeAll(tb testing.TB, replicas ...replica) {
 		r.sharing.record(nil)
 		cancel()
 	}
-}
-
-// operator returns a client that does not use the code under test.
-func operator(tb testing.TB, s *redisserver.Server) *redis.Client {
-	tb.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Protocol: 2})
-	tb.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 // of returns the record with the key 0a or 0b, in place of the names that are no hex digits.
@@ -196,17 +187,17 @@ func TestSharedBound(t *testing.T) {
 			t.Errorf("%s: want 30 forgotten clients, found %d", name, snap.Forgotten)
 		}
 	}
-	redisClient := operator(t, s)
-	if n := redisClient.HLen(t.Context(), "certgate:usage:clients").Val(); n != 30 {
+	operator := s.Operator(t, "")
+	if n := operator.Int("HLEN", "certgate:usage:clients"); n != 30 {
 		t.Errorf("want 30 clients on the server, found %d", n)
 	}
-	keys := redisClient.Keys(t.Context(), "*").Val()
+	keys := operator.Do("KEYS", "*")
 	if len(keys) != 11 {
 		t.Errorf("want 11 keys, found %q", keys)
 	}
 	for _, key := range keys {
-		if ttl := redisClient.TTL(t.Context(), key).Val(); !strings.HasPrefix(key, "certgate:usage:") || ttl < 89*24*time.Hour {
-			t.Errorf("%s: want the prefix of the inventory and an expiry in 90 days, found %s", key, ttl)
+		if seconds := operator.Int("TTL", key); !strings.HasPrefix(key, "certgate:usage:") || seconds < 89*24*60*60 {
+			t.Errorf("%s: want the prefix of the inventory and an expiry in 90 days, found %d seconds", key, seconds)
 		}
 	}
 }
@@ -248,16 +239,14 @@ func TestSharingAfterRewind(t *testing.T) {
 		a.Observe(of(allowed("mail", time.Duration(i)*time.Second)))
 		exchangeAll(t, a)
 	}
-	c := operator(t, s)
-	for _, command := range [][]any{
+	c := s.Operator(t, "")
+	for _, command := range [][]string{
 		{"HSET", "certgate:usage:state", "version", "1"},
 		{"ZADD", "certgate:usage:clients:versions", "1", "mail"},
 		{"ZADD", "certgate:usage:keys:versions", "1", "0a", "1", "0b"},
 		{"ZADD", "certgate:usage:rules:versions", "1", "events"},
 	} {
-		if err := c.Do(t.Context(), command...).Err(); err != nil {
-			t.Fatal(err)
-		}
+		c.Do(command...)
 	}
 	b.Observe(of(allowed("social", time.Minute))) // its version is lower than that of mail was
 	exchangeAll(t, b, a)

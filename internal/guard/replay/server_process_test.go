@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/certgate/certgate/internal/guard/replay"
 	"github.com/certgate/certgate/internal/guard/resp"
 	"github.com/certgate/certgate/internal/testkit/redisserver"
@@ -40,14 +38,6 @@ func parseServer(tb testing.TB, text string) resp.Server {
 		tb.Fatal(err)
 	}
 	return server
-}
-
-// operator returns a client that does not use the code under test.
-func (s redisServer) operator(tb testing.TB, password string) *redis.Client {
-	tb.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: password, Protocol: 2})
-	tb.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 // reports collects the events that a store reports.
