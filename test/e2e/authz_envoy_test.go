@@ -71,10 +71,12 @@ func byExtAuthz(raw bool) func(t *testing.T, g *harness.Gateway, r harness.Reque
 		for _, option := range append(ok.GetHeaders(), denied.GetHeaders()...) {
 			header.Add(option.Header.Key, option.Header.Value)
 		}
-		line := g.AuditLineOf(t, header.Get("X-Request-Id"))
-		if line.Surface != "ext_authz" || (line.Decision == "allowed") != (ok != nil) || (res.Status.GetCode() == 0) != (ok != nil) {
-			t.Errorf("want the response in the log, found %+v", line)
-		}
+		g.CheckAuditLine(t, header.Get("X-Request-Id"), func(t testing.TB, line harness.AuditLine) {
+			t.Helper()
+			if line.Surface != "ext_authz" || (line.Decision == "allowed") != (ok != nil) || (res.Status.GetCode() == 0) != (ok != nil) {
+				t.Errorf("want the response in the log, found %+v", line)
+			}
+		})
 		if ok != nil {
 			return decision{client: header.Get("X-Client-Id"), fingerprint: header.Get("X-Client-Cert-Fingerprint")}
 		}

@@ -61,9 +61,12 @@ func byVerify(method, target string) func(t *testing.T, g *harness.Gateway, r ha
 			harness.WantVerifyRefused(t, g, a, refusal.Reason(p.Reason))
 			return decision{reason: p.Reason}
 		}
-		if line := g.AuditLineOf(t, a.Header.Get("X-Request-Id")); line.Surface != "verify" || line.Method != r.Method || line.Decision != "allowed" {
-			t.Errorf("want an allowed %s of verify in the log, found %+v", r.Method, line)
-		}
+		g.CheckAuditLine(t, a.Header.Get("X-Request-Id"), func(t testing.TB, line harness.AuditLine) {
+			t.Helper()
+			if line.Surface != "verify" || line.Method != r.Method || line.Decision != "allowed" {
+				t.Errorf("want an allowed %s of verify in the log, found %+v", r.Method, line)
+			}
+		})
 		return decision{client: a.Header.Get("X-Client-Id"), fingerprint: a.Header.Get("X-Client-Cert-Fingerprint")}
 	}
 }
@@ -77,6 +80,7 @@ func TestVerdictIsTheSameOnEverySurface(t *testing.T) {
 		"AUTH_PROXY_HEADER": "Client-Cert", "MAX_CREDENTIAL_BYTES": "8KiB",
 		"ACCESS_RULES": "rules: [{name: events, clients: [mail], allow: [\"GET /events\", \"POST /events/{id}\", \"GET /files/{rest...}\"]}]\ndeny: [{client: leaked}]\n",
 	}))
+	g.CheckLogAtEnd(t)
 	now := time.Now()
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
 	base := harness.Get("/events", mail)
@@ -169,6 +173,7 @@ func TestRateLimitIsSharedBySurfaces(t *testing.T) {
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.Env{
 		"ACCESS_RULES": "rules: [{name: rare, clients: [\"*\"], allow: [\"GET /events\"], rate: 1/h}]\n",
 	}))
+	g.CheckLogAtEnd(t)
 	for i, first := range modes() {
 		client := m.Issue(t, harness.OU("client-"+string(rune('a'+i))))
 		if found := first.decide(t, g, harness.Get("/events", client)); found.reason != "" {

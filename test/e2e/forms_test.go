@@ -19,6 +19,7 @@ func TestCertificateEncodingsGiveOneIdentity(t *testing.T) {
 	mail, below := root.Issue(t, harness.OU("mail")), issuing.Issue(t, harness.OU("mail"))
 	u := harness.NewUpstream(t, nil)
 	g := harness.StartGateway(t, u, harness.GatewayEnv(string(root.ReadFile(t, root.CertFile)), u))
+	g.CheckLogAtEnd(t)
 	for _, form := range certheader.Forms() {
 		t.Run(string(form), func(t *testing.T) {
 			wantIdentity(t, g.WantAllowed(t, harness.GetWithCredential(mail.HeaderValue(form))), "mail", mail)
@@ -42,6 +43,7 @@ func TestRecordedEncodingsGiveOneIdentity(t *testing.T) {
 	}
 	u := harness.NewUpstream(t, nil)
 	g := harness.StartGateway(t, u, harness.GatewayEnv(string(issuer.PEM), u))
+	g.CheckLogAtEnd(t)
 	for _, file := range files {
 		t.Run(file.Name(), func(t *testing.T) {
 			value := string(harness.ReadFile(t, harness.VectorFolder, "vectors", file.Name()))

@@ -14,8 +14,9 @@ import (
 
 // TestHeaderScriptForms checks every output form of scripts/header.sh.
 func TestHeaderScriptForms(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail")
+	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail", "--algorithm", "p256")
 	text := string(harness.ReadFile(t, dir, "mail.crt"))
 	want := readScriptCertificate(t, dir, "mail.crt").Raw
 	ofPEM := func(text string, err error) []byte {
@@ -69,6 +70,7 @@ func TestHeaderScriptForms(t *testing.T) {
 // TestHeaderScriptRefusesKeys checks that scripts/header.sh refuses files with a private
 // key or several certificates.
 func TestHeaderScriptRefusesKeys(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail", "--algorithm", "p256")
 	certificate, key := string(harness.ReadFile(t, dir, "mail.crt")), string(harness.ReadFile(t, dir, "mail.key"))

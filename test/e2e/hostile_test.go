@@ -20,6 +20,7 @@ func TestMalformedCredentials(t *testing.T) {
 	mail, social := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social"))
 	forged := otherKey.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, harness.Env{"MAX_CREDENTIAL_BYTES": "8KiB"})
+	g.CheckLogAtEnd(t)
 	g.WantAllowed(t, harness.Get("/events", mail))
 
 	h := hostileTo{mail: mail, social: social, forged: forged}

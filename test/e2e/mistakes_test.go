@@ -23,6 +23,7 @@ func TestCommonMistakesGetHints(t *testing.T) {
 	m.Openssl(t, "req", "-new", "-config", "ca.cnf", "-key", "p256.key", "-subj", "/OU=mail", "-out", "client.csr")
 	harness.KeepPEM(m.ReadFile(t, "client.csr"))
 	g := harness.NewGateway(t, m, nil)
+	g.CheckLogAtEnd(t)
 	g.WantAllowed(t, harness.Get("/events", mail))
 
 	text, der := string(mail.PEM), mail.HeaderValue(certheader.Base64DER)
@@ -89,9 +90,12 @@ func wantHint(t *testing.T, g *harness.Gateway, r harness.Request, reason refusa
 	if p.Reason != string(reason) || a.Status != reason.Status() || !strings.Contains(p.Detail, hint) {
 		t.Errorf("want %s and %q, found %d %s", reason, hint, a.Status, a.Body)
 	}
-	if line := g.AuditLineOf(t, p.RequestID); line.Reason != string(reason) || !strings.HasSuffix(line.Detail, ". "+p.Detail) {
-		t.Errorf("want the hint in the log, too, found %+v", line)
-	}
+	g.CheckAuditLine(t, p.RequestID, func(t testing.TB, line harness.AuditLine) {
+		t.Helper()
+		if line.Reason != string(reason) || !strings.HasSuffix(line.Detail, ". "+p.Detail) {
+			t.Errorf("want the hint in the log, too, found %+v", line)
+		}
+	})
 	if !strings.Contains(harness.Documents(t), hint) {
 		t.Errorf("want %q in the README, found none", hint)
 	}

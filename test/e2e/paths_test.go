@@ -15,6 +15,7 @@ func TestAmbiguousPathsAreRefused(t *testing.T) {
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, nil)
+	g.CheckLogAtEnd(t)
 	g.WantAllowed(t, harness.Get("/events/1", mail))
 	for _, target := range []string{
 		"//events", "/events//1", "/events/1//", "///",
@@ -53,6 +54,7 @@ func TestPathsAndQueriesAreForwardedUnchanged(t *testing.T) {
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, nil)
+	g.CheckLogAtEnd(t)
 	for _, target := range []string{
 		"/", "/events", "/events/", "/events?", "/events??", "/events/1?week=2013-08-01",
 		"/events/a%20b", "/events/%61", "/events/%E4%BD%A0", "/events/%e4%bd%a0", "/a+b", "/a%2Bb", "/a;v=1/b", "/events/...x", "/.well-known/x",
@@ -78,6 +80,7 @@ func TestMethods(t *testing.T) {
     clients: ["*"]
     allow: ["GET /", "POST /", "PUT /", "DELETE /", "PATCH /", "OPTIONS /", "PURGE /"]
 `})
+	g.CheckLogAtEnd(t)
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PURGE"} {
 		r := harness.Get("/events", mail)
 		r.Method = method

@@ -22,6 +22,7 @@ func TestProxyHeaderOfTrustedProxy(t *testing.T) {
 	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	mail, social, forged := m.Issue(t, harness.OU("mail")), m.Issue(t, harness.OU("social")), otherKey.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, harness.Env{"AUTH_PROXY_HEADER": "client-cert", "TRUSTED_PROXIES": "127.0.0.1/32"})
+	g.CheckLogAtEnd(t)
 
 	attached := "X-SSL-Auth: " + social.HeaderValue(certheader.Base64PEM)
 	harness.WantClientHeaders(t, g.WantAllowed(t, fromProxy(mail)), "mail", "mtls", mail)

@@ -29,10 +29,12 @@ func wantLimited(t *testing.T, g *harness.Gateway, r harness.Request) {
 	if wait, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || wait < 1 || wait > 1200 {
 		t.Errorf("want Retry-After in whole seconds up to the next token, found %q", a.Header.Get("Retry-After"))
 	}
-	line := g.AuditLineOf(t, a.Problem(t).RequestID)
-	if line.Decision != "refused" || line.Client != "mail" || line.Rule != "apps-add-events" || line.KeyID == "" || line.Serial == "" || line.Auth != "bearer" {
-		t.Errorf("want the client, the rule and the key in the log, found %+v", line)
-	}
+	g.CheckAuditLine(t, a.Problem(t).RequestID, func(t testing.TB, line harness.AuditLine) {
+		t.Helper()
+		if line.Decision != "refused" || line.Client != "mail" || line.Rule != "apps-add-events" || line.KeyID == "" || line.Serial == "" || line.Auth != "bearer" {
+			t.Errorf("want the client, the rule and the key in the log, found %+v", line)
+		}
+	})
 }
 
 // TestRateLimit checks that a client over its rate gets 429 and that other clients are not
@@ -41,6 +43,7 @@ func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	m, otherKey := harness.NewMasterKey(t, "p256"), harness.NewMasterKey(t, "p256")
 	g, file := rulesFrom(t, m, addsThreeTimes)
+	g.CheckLogAtEnd(t)
 	mail := harness.Get("/events", m.Issue(t, harness.OU("mail"))).Post("{}")
 	renewed := harness.Get("/events", m.Issue(t, harness.OU("mail"))).Post("{}")
 	social := harness.Get("/events", m.Issue(t, harness.OU("social"))).Post("{}")

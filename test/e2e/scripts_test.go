@@ -128,6 +128,7 @@ func scriptClient(t *testing.T, anchor []byte, minRSABits int, header string) st
 // TestCollectiveIdeaScript checks the files and the header that scripts/collective-idea.sh
 // makes.
 func TestCollectiveIdeaScript(t *testing.T) {
+	t.Parallel()
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			dir := t.TempDir()
@@ -158,6 +159,7 @@ func TestCollectiveIdeaScript(t *testing.T) {
 // TestMasterKeyScriptWarnsOf1024Bits checks that scripts/master-key.sh makes a key of 1024
 // bits with a warning.
 func TestMasterKeyScriptWarnsOf1024Bits(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	result := runScript(t, dir, "", "master-key.sh", "--bits", "1024", "--dir", dir)
 	if result.code != 0 || !strings.Contains(result.stderr, "AUTH_MIN_RSA_BITS=1024") {
@@ -176,6 +178,7 @@ func TestMasterKeyScriptWarnsOf1024Bits(t *testing.T) {
 
 // TestSitePointScript checks the files and the header that scripts/sitepoint.sh makes.
 func TestSitePointScript(t *testing.T) {
+	t.Parallel()
 	for _, algorithm := range []string{"rsa", "p256", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			dir := t.TempDir()
@@ -214,6 +217,7 @@ func TestSitePointScript(t *testing.T) {
 // TestSitePointScriptPlain checks that --plain makes a certificate without extensions, as
 // the article does.
 func TestSitePointScriptPlain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", dir, "--ou", "mail", "--algorithm", "p256", "--plain")
 	certificate := readScriptCertificate(t, dir, "mail.crt")
@@ -228,6 +232,7 @@ func TestSitePointScriptPlain(t *testing.T) {
 
 // TestSitePointScriptRenews checks that a renewal keeps the client's key.
 func TestSitePointScriptRenews(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	arguments := []string{"--dir", dir, "--ou", "mail", "--algorithm", "ed25519"}
 	mustRunScript(t, dir, "sitepoint.sh", arguments...)
@@ -244,6 +249,7 @@ func TestSitePointScriptRenews(t *testing.T) {
 
 // TestScriptsRefuseWrongArguments checks exit codes and messages for wrong arguments.
 func TestScriptsRefuseWrongArguments(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustRunScript(t, dir, "master-key.sh", "--dir", ".", "--algorithm", "ed25519")
 	mustRunScript(t, dir, "sitepoint.sh", "--dir", ".", "--ou", "mail", "--algorithm", "ed25519", "--ca-days", "100")
@@ -312,6 +318,7 @@ func scriptTree(t *testing.T, dir string) string {
 
 // TestScriptsHelp checks that every script prints its help.
 func TestScriptsHelp(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"master-key.sh", "collective-idea.sh", "sitepoint.sh", "header.sh", "bench.sh"} {
 		help := mustRunScript(t, t.TempDir(), name, "--help")
 		for _, want := range []string{"Usage: scripts/" + name, "Example:", "Exit code:"} {

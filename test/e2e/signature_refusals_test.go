@@ -19,6 +19,7 @@ func TestSignedRequestRefusals(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	g := harness.NewGateway(t, m, harness.SignatureRequired().With(harness.Env{"AUTH_CLOCK_SKEW": "0s"}))
+	g.CheckLogAtEnd(t)
 	mail := NewSigner(t, m, harness.OU("mail"))
 	// Another certificate of the same client over the same key, and over another.
 	twin := NewSigner(t, m, harness.OU("mail"))

@@ -18,6 +18,7 @@ func TestSignedRequestsOnEverySurface(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "p256")
 	g := harness.NewGateway(t, m, harness.AuthzEnabled.With(harness.SignatureRequired()).With(harness.Env{"AUTH_PROXY_HEADER": "Client-Cert"}))
+	g.CheckLogAtEnd(t)
 	c := NewSigner(t, m, harness.OU("mail"))
 	for _, mode := range modes() {
 		t.Run(mode.name, func(t *testing.T) {

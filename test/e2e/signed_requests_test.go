@@ -16,6 +16,7 @@ func TestSignedRequestsWithEveryKey(t *testing.T) {
 	t.Parallel()
 	m := harness.NewMasterKey(t, "rsa")
 	g := harness.NewGateway(t, m, harness.SignatureRequired())
+	g.CheckLogAtEnd(t)
 	for _, key := range []string{"p256", "p384", "ed25519", "rsa", "rsa4096"} {
 		t.Run(key, func(t *testing.T) {
 			c := NewSigner(t, m, harness.CertificateOptions{Subject: "/OU=mail", Key: key})

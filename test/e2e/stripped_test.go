@@ -20,6 +20,7 @@ func TestStrippedFields(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := harness.NewGateway(t, m, env)
+			g.CheckLogAtEnd(t)
 			for _, group := range headers.Stripped() {
 				if group.Kind == headers.HopByHop || group.Kind == headers.Framing { // they change the request itself
 					continue

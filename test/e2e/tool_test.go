@@ -120,6 +120,7 @@ func readmeBlock(t *testing.T, first string) string {
 // TestReadmeQuickStart runs the commands of the README's quick start in a copy of the
 // sources.
 func TestReadmeQuickStart(t *testing.T) {
+	t.Parallel()
 	harness.SkipIfShort(t)
 	needFreePorts(t, "127.0.0.1:8081", ":8080", "127.0.0.1:9090")
 	serving, sending := readmeBlock(t, "go build"), readmeBlock(t, "certgate issue --client mail")
@@ -140,7 +141,7 @@ curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-connrefused
 %s`, serving, sending)
 	harness.LookProgram(t, "curl")
 	command := exec.CommandContext(t.Context(), harness.LookProgram(t, "bash"), "-c", script)
-	command.Dir, command.Env = dir, append(os.Environ(), "GOFLAGS=-tags=nomsgpack -trimpath", "CGO_ENABLED=0") // as the harness builds
+	command.Dir, command.Env = dir, append(os.Environ(), "GOFLAGS=-trimpath '-ldflags=-s -w'", "CGO_ENABLED=0") // of the shipped programs, which link faster
 	output, err := command.CombinedOutput()
 	for _, name := range []string{"certgate.log", "schedule.log"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {

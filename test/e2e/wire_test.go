@@ -16,6 +16,7 @@ func TestRequestSmuggling(t *testing.T) {
 	m := harness.NewMasterKey(t, "p256")
 	mail := m.Issue(t, harness.OU("mail"))
 	g := harness.NewGateway(t, m, nil)
+	g.CheckLogAtEnd(t)
 	hidden := harness.Get("/smuggled", mail).String()
 	post := harness.Get("/events", mail).Post("")
 	whole := harness.Chunked("hello", 5)

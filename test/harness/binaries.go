@@ -27,7 +27,7 @@ const Root = "../.."
 
 // parallelTests is the number of tests of one package that run at once. Most of them wait
 // for a process more than they compute, so it exceeds the number of cores.
-const parallelTests = "8"
+const parallelTests = "12"
 
 // shared is the state of all tests of a package.
 var shared = session{secrets: newSecrets(), binaries: map[string]string{}, rsaKeys: map[string]int{}}

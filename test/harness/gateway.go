@@ -3,6 +3,7 @@ package harness
 import (
 	"cmp"
 	"os"
+	"sync"
 	"testing"
 )
 
@@ -27,6 +28,10 @@ type Gateway struct {
 	Addr, Admin string
 	Authz       AuthzAddrs
 	Upstream    *Upstream
+
+	checksAtEnd bool // set by CheckLogAtEnd
+	mu          sync.Mutex
+	lineChecks  []lineCheck
 }
 
 // AuthzAddrs are the addresses of the listeners for /verify and ext_authz.
@@ -53,7 +58,7 @@ func StartGateway(t *testing.T, u *Upstream, env Env) *Gateway {
 	t.Helper()
 	p := Start(t, "certgate", env, "serve")
 	l := p.WaitListening(t)
-	return &Gateway{p, l.Addr, l.AdminAddr, AuthzAddrs{l.AuthzAddr, l.GRPCAddr}, u}
+	return &Gateway{Process: p, Addr: l.Addr, Admin: l.AdminAddr, Authz: AuthzAddrs{l.AuthzAddr, l.GRPCAddr}, Upstream: u}
 }
 
 // NewGateway starts a gateway that trusts m, with an upstream that responds with 200.

@@ -19,9 +19,12 @@ func WantVerifyRefused(t *testing.T, g *Gateway, a Response, reason refusal.Reas
 	if p.Reason != string(reason) || a.Status != want || p.Status != want || a.Header.Get("X-Certgate-Reason") != string(reason) {
 		t.Errorf("want %d %s, found %d with %q and %+v", want, reason, a.Status, a.Header.Get("X-Certgate-Reason"), p)
 	}
-	if line := g.AuditLineOf(t, p.RequestID); line.Reason != string(reason) || line.Surface != "verify" || line.Status != want || line.Detail == "" {
-		t.Errorf("want %s of verify with a detail in the log, found %+v", reason, line)
-	}
+	g.CheckAuditLine(t, p.RequestID, func(t testing.TB, line AuditLine) {
+		t.Helper()
+		if line.Reason != string(reason) || line.Surface != "verify" || line.Status != want || line.Detail == "" {
+			t.Errorf("want %s of verify with a detail in the log, found %+v", reason, line)
+		}
+	})
 }
 
 // WantAllowed sends r and expects it at the upstream, once. It returns the header lines
@@ -32,10 +35,12 @@ func (g *Gateway) WantAllowed(t *testing.T, r Request) []string {
 	if a.Status != 200 {
 		t.Fatalf("want 200, found %d and %s", a.Status, a.Body)
 	}
-	line := g.AuditLineOf(t, a.Header.Get("X-Request-Id"))
-	if line.Decision != "allowed" || line.Reason != "" || line.Status != 200 {
-		t.Errorf("want an allowed request in the log, found %+v", line)
-	}
+	g.CheckAuditLine(t, a.Header.Get("X-Request-Id"), func(t testing.TB, line AuditLine) {
+		t.Helper()
+		if line.Decision != "allowed" || line.Reason != "" || line.Status != 200 {
+			t.Errorf("want an allowed request in the log, found %+v", line)
+		}
+	})
 	return g.Upstream.WantOne(t)
 }
 
@@ -67,14 +72,16 @@ func (g *Gateway) WantProblem(t *testing.T, a Response, reason refusal.Reason) {
 	if found := a.Header.Values("Cache-Control"); !slices.Equal(found, []string{"no-store"}) {
 		t.Errorf("want a refusal with Cache-Control no-store, found %q", found)
 	}
-	line := g.AuditLineOf(t, p.RequestID)
-	if line.Reason != string(reason) || line.Status != a.Status || line.Decision == "allowed" || line.Detail == "" {
-		t.Errorf("want %s with a detail in the log, found %+v", reason, line)
-	}
-	found, hint, _ := strings.Cut(line.Detail, ". ")
-	if strings.Contains(a.Body, found) || p.Detail != "" && p.Detail != hint {
-		t.Errorf("want only the hint of the detail %q in the response, found %q", line.Detail, p.Detail)
-	}
+	g.CheckAuditLine(t, p.RequestID, func(t testing.TB, line AuditLine) {
+		t.Helper()
+		if line.Reason != string(reason) || line.Status != a.Status || line.Decision == "allowed" || line.Detail == "" {
+			t.Errorf("want %s with a detail in the log, found %+v", reason, line)
+		}
+		found, hint, _ := strings.Cut(line.Detail, ". ")
+		if strings.Contains(a.Body, found) || p.Detail != "" && p.Detail != hint {
+			t.Errorf("want only the hint of the detail %q in the response, found %q", line.Detail, p.Detail)
+		}
+	})
 }
 
 // WantClientHeaders expects one client identity in the header lines of an upstream request,
