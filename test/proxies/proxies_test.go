@@ -79,7 +79,9 @@ func (o proxyOptions) write(t *testing.T, command proxyCommand, dir, addr string
 	texts := []string{string(harness.ReadFile(t, proxyFolder, o.file))}
 	file := filepath.Join(dir, "configuration"+filepath.Ext(o.file))
 	if command.static != "" {
-		texts = append(texts, string(harness.ReadFile(t, proxyFolder, command.static)))
+		text := string(harness.ReadFile(t, proxyFolder, command.static))
+		// Traefik uses a configuration 2 seconds after it has read it, unless this says otherwise.
+		texts = append(texts, strings.Replace(text, "\nproviders:\n", "\nproviders:\n  providersThrottleDuration: 50ms\n", 1))
 		values["DYNAMIC"] = file
 	}
 	changed := false

@@ -23,9 +23,11 @@ type twoGateways struct {
 	arrived map[string]int // how often each request has arrived, by its X-Load
 }
 
-// newTwoGateways starts the gateways and the proxy of a file.
-func newTwoGateways(t *testing.T, c *credentials, file string, checks bool) *twoGateways {
+// newTwoGateways starts the gateways and the proxy of a file. often is the documented time
+// between two health checks and a shorter one; without it the proxy does not check /healthz.
+func newTwoGateways(t *testing.T, c *credentials, file string, often []string) *twoGateways {
 	t.Helper()
+	checks := often != nil
 	program, _, _ := strings.Cut(file, "-")
 	harness.LookProgram(t, proxyCommands()[program].name)
 	p := &twoGateways{proxiedGateway: &proxiedGateway{credentials: c}, checks: checks, arrived: map[string]int{}}
@@ -41,7 +43,11 @@ func newTwoGateways(t *testing.T, c *credentials, file string, checks bool) *two
 		values[name] = p.gateways[i].Addr
 		values[name+"_HOST"], values[name+"_PORT"], _ = strings.Cut(p.gateways[i].Addr, ":")
 	}
-	p.addr = startProxy(t, proxyOptions{file: file, values: values}).addr
+	o := proxyOptions{file: file, values: values}
+	if checks {
+		o.edit = strings.NewReplacer(often...).Replace
+	}
+	p.addr = startProxy(t, o).addr
 	return p
 }
 
@@ -135,12 +141,12 @@ func (p *twoGateways) waitForOnly(t *testing.T, l *steadyLoad, i int) {
 func TestRestartBehindProxies(t *testing.T) {
 	t.Parallel()
 	c := newCredentials(t)
-	for file, checks := range map[string]bool{
-		"nginx-two-gateways.conf": false, "haproxy-two-gateways.cfg": true, "envoy-two-gateways.yaml": true,
+	for file, often := range map[string][]string{
+		"nginx-two-gateways.conf": nil, "haproxy-two-gateways.cfg": {"inter 1s", "inter 100ms"}, "envoy-two-gateways.yaml": {"interval: 1s", "interval: 0.1s"},
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			p := newTwoGateways(t, c, file, checks)
+			p := newTwoGateways(t, c, file, often)
 			l := p.startLoad(t)
 			p.waitForBoth(t, l)
 			for i := range p.gateways {
