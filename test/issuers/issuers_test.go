@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/identity"
@@ -272,10 +273,17 @@ func (i issuer) run(t *testing.T) issued {
 // of certgate issue for the OU have the name as CN too. An issuer that is not installed is
 // left out.
 func TestIssuers(t *testing.T) {
+	var mu sync.Mutex
 	var all []issued
 	t.Run("issue", func(t *testing.T) {
 		for _, i := range issuers() {
-			t.Run(i.name, func(t *testing.T) { all = append(all, i.run(t)) })
+			t.Run(i.name, func(t *testing.T) {
+				t.Parallel()
+				made := i.run(t)
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, made)
+			})
 		}
 	})
 	var authorities strings.Builder
@@ -286,6 +294,7 @@ func TestIssuers(t *testing.T) {
 		t.Run(string(gate), func(t *testing.T) {
 			t.Parallel()
 			g := harness.NewGateway(t, &harness.MasterKey{PublicKey: authorities.String()}, harness.Env{"AUTH_IDENTITY": string(gate)})
+			g.CheckLogAtEnd(t)
 			for _, i := range all {
 				i.wantAt(t, g, gate)
 			}

@@ -46,6 +46,7 @@ func newGateway(t *testing.T, alg jose.SignatureAlgorithm) gateway {
 	g := harness.NewGateway(t, m, harness.AssertionEnabled(t).With(harness.Env{
 		"ASSERTION_KEY_FILE": harness.WriteFile(t, string(text), t.TempDir(), "assertion.key"), "ASSERTION_BIND": "request",
 	}))
+	g.CheckLogAtEnd(t)
 	return gateway{g, m.Issue(t, harness.OU("mail")), private, alg}
 }
 
