@@ -252,6 +252,7 @@ func (s *system) logFile() string { return filepath.Join(s.dir, "gateway.log") }
 
 // stop drains the gateway, stops the service and removes the folder.
 func (s *system) stop() error {
+	http.DefaultClient.CloseIdleConnections() // the gateway would wait for them
 	s.cancel()
 	return errors.Join(<-s.stopped, s.close())
 }
