@@ -251,7 +251,7 @@ func TestNoLineIsLost(t *testing.T) {
 	var out sink
 	b := NewBuffer(&out, Continue)
 	r, log, level := recording(b)
-	const writers, each = 8, 500
+	const writers, each = 8, 250 // less than maxPending in total: a full buffer drops lines
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {
@@ -271,6 +271,9 @@ func TestNoLineIsLost(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if n := len(out.String()); n > maxPending {
+		t.Fatalf("want at most %d bytes of lines, found %d", maxPending, n)
+	}
 	var next [writers]int
 	for word := range strings.FieldsSeq(messages(out.String())) {
 		var w, i int
