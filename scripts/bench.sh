@@ -15,13 +15,13 @@ Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
 Measures on this machine and prints each table in Markdown: medians over the
 rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
-  shapes    certgate, and nginx and HAProxy, which check nothing, for each kind
-            of traffic: requests a second, CPU per request, peak memory, context
-            switches. Each measurement starts the gateway again. Ratios are
-            to nginx in the same round. Unless a row says something else, the
-            requests are POST /events of 120 bytes at full load over 16
-            connections. Each connection carries the certificates of 16 clients
-            in turn. The rows:
+  shapes    certgate, and nginx, HAProxy and relay (see gateways), which check
+            nothing, for each kind of traffic: requests a second, CPU per
+            request, peak memory, context switches. Each measurement starts the
+            gateway again. Ratios are to nginx in the same round. Unless a row
+            says something else, the requests are POST /events of 120 bytes at
+            full load over 16 connections. Each connection carries the
+            certificates of 16 clients in turn. The rows:
               mixed         as described
               one           all connections carry one client
               fixed         each connection carries its own client
@@ -47,6 +47,8 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
               haproxy       checks nothing
               caddy         checks nothing
               reverseproxy  Go's httputil.ReverseProxy, checks nothing
+              relay         copies bytes and does not parse HTTP: about the least
+                            that a proxy in Go needs
               certgate      all checks, one log line for each request
             Before the measurement each gateway must forward a valid request.
             nginx-lua and certgate must also send the client's name, delete
@@ -67,7 +69,7 @@ loopback interface, on free ports. The configurations are in scripts/bench/, the
 programs in test/bench/. Figures vary from run to run: compare the ratios of one
 run, not the figures of two. Environment variables of certgate are passed on to it, to
 compare settings. The defaults take about eight minutes, and shapes with --rounds 3
---seconds 2 about nine.
+--seconds 2 about twelve.
 
   --rounds       measurements of each row, in alternation with the other rows;
                  default 5
@@ -103,7 +105,7 @@ usage_error() {
   exit 2
 }
 
-GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy certgate)
+GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy relay certgate)
 # shellcheck disable=SC2034 # the parts use them
 rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=() rows=() busy='' profile=''
 while (($# > 0)); do

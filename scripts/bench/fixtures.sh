@@ -5,7 +5,7 @@
 # shellcheck disable=SC2004,SC2154 # the other parts and bench.sh share their variables
 
 make_fixtures() {
-  go build -tags nomsgpack -o "$dir/bin/" ./cmd/certgate ./test/bench/...
+  CGO_ENABLED=0 go build -tags nomsgpack -trimpath -ldflags '-s -w' -o "$dir/bin/" ./cmd/certgate ./test/bench/... # as in Dockerfile
   scripts/sitepoint.sh --ou mail --dir "$dir/keys" >/dev/null
   scripts/header.sh "$dir/keys/mail.crt" --form percent >"$dir/header"
   scripts/header.sh "$dir/keys/mail.crt" --form der >"$dir/header.der"

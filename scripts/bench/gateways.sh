@@ -79,6 +79,12 @@ start_reverseproxy() {
     -upstream "http://127.0.0.1:${port[upstream]}"
 }
 
+start_relay() {
+  port[relay]=$(free_port)
+  start relay "$gateway_cores" "$dir/bin/relay" -listen "127.0.0.1:${port[relay]}" \
+    -upstream "127.0.0.1:${port[$behind]}"
+}
+
 # ---- checking ----------------------------------------------------------------
 
 # post GATEWAY HEADER-FILE [CURL-FLAG]… prints body and status of the response.
