@@ -91,7 +91,8 @@ func transfer(to, from *net.TCPConn) error {
 				err = readErr
 				return true
 			}
-			if sent, err = n, target.Write(writable); err == nil && sent > 0 {
+			sent = n
+			if err = target.Write(writable); err == nil && sent > 0 {
 				_, err = to.Write(buffer[n-sent : n]) // waits until the connection accepts the rest
 			}
 			if err != nil {
