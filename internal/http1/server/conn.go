@@ -30,7 +30,7 @@ type socket interface {
 	CloseWrite() error
 }
 
-// conn is one connection, served by one goroutine.
+// conn is one connection. Its goroutine waits and reads, and a worker serves what has arrived.
 type conn struct {
 	s            *Server
 	watched      *framing.Conn
@@ -47,8 +47,9 @@ type conn struct {
 	in       []byte // the read buffer, nil while it is empty
 	r, w     int    // in[r:w] was read from the socket and not used
 	readable func(fd uintptr) bool
-	next     step  // the result of readable
-	partial  *head // of the present request, while its body is incomplete
+	next     step      // the result of readable
+	partial  *head     // of the present request, while its body is incomplete
+	served   chan step // the result of a worker
 
 	out      [2][]byte // what writeOnce writes
 	writable func(fd uintptr) bool
@@ -76,7 +77,7 @@ func newConn(s *Server, watched *framing.Conn) *conn {
 	if err != nil {
 		return nil
 	}
-	c := &conn{s: s, watched: watched, net: socket, raw: raw}
+	c := &conn{s: s, watched: watched, net: socket, raw: raw, served: make(chan step, 1)}
 	c.readable, c.writable = c.onReadable, c.writeOnce
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.fallback)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())
@@ -104,8 +105,11 @@ func (c *conn) serve() {
 			next = c.serveRest()
 		}
 	}
-	if next == stepHandOff {
+	switch next {
+	case stepHandOff:
 		c.handOff()
+		return
+	case stepFail:
 		return
 	}
 	if c.lingers {
@@ -119,11 +123,15 @@ func (c *conn) serve() {
 // that ends its goroutine, which the last step shows.
 func (c *conn) recoverPanic(reason any, last step) {
 	if reason != nil {
-		c.s.logf("panic on the connection of %s: %v\n%s", c.template.RemoteAddr, reason, debug.Stack())
+		c.logPanic(reason, debug.Stack())
 	}
-	if reason != nil || last == stepNext || last == stepRest {
+	if reason != nil || last == stepNext || last == stepRest || last == stepFail {
 		_ = c.watched.Close()
 	}
+}
+
+func (c *conn) logPanic(reason any, stack []byte) {
+	c.s.logf("panic on the connection of %s: %v\n%s", c.template.RemoteAddr, reason, stack)
 }
 
 // after returns the time d from now, or the zero time if d is not positive.

@@ -57,3 +57,13 @@ func Unregister(before, now uint64) bool {
 	c.phase.Store(now)
 	return c.unregister(before) && c.isRegistered.Load()
 }
+
+// MaxIdleWorkers is how many workers are kept.
+const MaxIdleWorkers = maxIdleWorkers
+
+// IdleWorkers returns the number of idle workers.
+func (s *Server) IdleWorkers() int {
+	s.workers.mu.Lock()
+	defer s.workers.mu.Unlock()
+	return len(s.workers.idle)
+}

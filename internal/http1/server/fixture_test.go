@@ -44,6 +44,7 @@ type options struct {
 	maxHeader                     int // 64 KiB
 	maxConnections                int64
 	listener                      net.Listener // a fresh one on loopback TCP
+	intern                        func([]byte) (string, bool)
 }
 
 // running is a server under test, with the fast path or, if bare, without.
@@ -138,7 +139,9 @@ func start(t *testing.T, bare bool, o options, h http.HandlerFunc) *running {
 	r.http = newHTTP(h, o, r.log)
 	r.listener = framing.NewListener(inner, framing.Options{Refuse: refuse, WriteTimeout: or(o.write), MaxConnections: o.maxConnections})
 	if r.server = r.http; !bare {
-		r.server = server.New(r.http, or(o.write))
+		fast := server.New(r.http, or(o.write))
+		fast.Intern = o.intern
+		r.server = fast
 	}
 	go func() { r.served <- r.server.Serve(r.listener) }()
 	t.Cleanup(func() {

@@ -20,6 +20,7 @@ const (
 	stepRest                // read the rest of a request that has begun
 	stepHandOff             // give the connection to net/http
 	stepClose               // close the connection
+	stepFail                // close it after a panic, and use none of its state
 )
 
 // serveRequests waits for requests and serves those that arrive whole, as nearly all do.
@@ -72,7 +73,7 @@ func (c *conn) onReadable(fd uintptr) bool {
 		}
 		isFull := n == len(c.in)
 		c.r, c.w = 0, n
-		if c.next = c.serveBuffered(); c.next != stepNext {
+		if c.next = c.s.workers.serve(c); c.next != stepNext {
 			return true
 		}
 		if c.refreshDeadline(); !isFull { // the read has emptied the socket

@@ -27,6 +27,7 @@ type Server struct {
 	handoff      *handoff
 	buffers      sync.Pool // of *[bufferSize]byte
 	monitor      monitor
+	workers      workers
 
 	closed atomic.Bool // written under mu
 	mu     sync.Mutex
@@ -141,6 +142,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// fallback gets connections until the last one here is done, so it cannot be shut down
 	// yet. It can close its own after their present request.
 	s.fallback.SetKeepAlivesEnabled(false)
+	defer s.workers.close()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for s.closeIdle() > 0 {
@@ -174,6 +176,7 @@ func (s *Server) Close() error {
 		c.abort()
 	}
 	s.mu.Unlock()
+	s.workers.close()
 	return s.fallback.Close()
 }
 

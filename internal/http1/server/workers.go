@@ -1,0 +1,91 @@
+//go:build linux
+
+package server
+
+import (
+	"runtime/debug"
+	"sync"
+)
+
+// maxIdleWorkers is how many workers are kept for later requests. More exist while more
+// requests are served.
+const maxIdleWorkers = 256
+
+// workers are goroutines that serve requests. A handler needs a stack of 8 to 16 KiB. On the
+// goroutine of its connection, each connection would have such a stack, and thousands of them
+// do not fit into the processor's caches. The worker that became idle last is used first.
+type workers struct {
+	mu     sync.Mutex
+	idle   []chan *conn // one for each idle worker
+	closed bool
+}
+
+// serve serves the requests that are whole in the connection's buffer, with a worker, and
+// waits for it.
+func (s *workers) serve(c *conn) step {
+	w := s.take()
+	if w == nil {
+		w = make(chan *conn, 1)
+		go s.run(w)
+	}
+	w <- c
+	return <-c.served
+}
+
+// run is a worker.
+func (s *workers) run(w chan *conn) {
+	for c := range w {
+		c.serveAsWorker()
+		if !s.put(w) {
+			return
+		}
+	}
+}
+
+// take returns an idle worker, or nil.
+func (s *workers) take() chan *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.idle)
+	if n == 0 {
+		return nil
+	}
+	w := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	return w
+}
+
+// put makes the worker idle. It returns false if the worker has to end.
+func (s *workers) put(w chan *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.idle) >= maxIdleWorkers {
+		return false
+	}
+	s.idle = append(s.idle, w)
+	return true
+}
+
+// close ends the workers, each after its present request.
+func (s *workers) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, w := range s.idle {
+		close(w)
+	}
+	s.idle = nil
+}
+
+// serveAsWorker calls [conn.serveBuffered] and sends the result to the connection's goroutine:
+// stepFail if it did not return, because of a panic or a handler that ends its goroutine.
+func (c *conn) serveAsWorker() {
+	next := stepFail
+	defer func() {
+		if reason := recover(); reason != nil {
+			c.logPanic(reason, debug.Stack())
+		}
+		c.served <- next
+	}()
+	next = c.serveBuffered()
+}
