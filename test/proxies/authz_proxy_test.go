@@ -8,7 +8,6 @@ import (
 
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -21,6 +20,14 @@ type authzProxy struct {
 	send      func(t *testing.T, r harness.Request) harness.Response // sends a request to the proxy
 }
 
+// verifyStatus returns the status of a refusal by /verify, which is 401 or 403.
+func verifyStatus(r refusal.Reason) int {
+	if r.Status() == http.StatusUnauthorized {
+		return http.StatusUnauthorized
+	}
+	return http.StatusForbidden
+}
+
 // startAuthzProxy runs a proxy that sends authorization requests for g to the address authz.
 // edit changes the documented configuration; it may be nil.
 func startAuthzProxy(t *testing.T, g *harness.Gateway, authz, file string, edit *strings.Replacer) authzProxy {
@@ -30,7 +37,7 @@ func startAuthzProxy(t *testing.T, g *harness.Gateway, authz, file string, edit 
 		o.edit = edit.Replace
 	}
 	p := startProxy(t, o)
-	return authzProxy{g, p.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
+	return authzProxy{g, p.addr, "verify", verifyStatus, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
 		return harness.Send(t, p.addr, r)
 	}}

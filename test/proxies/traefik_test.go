@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/test/harness"
 )
 
@@ -23,7 +22,7 @@ func startTraefik(t *testing.T, c *credentials, g *harness.Gateway, edit *string
 	}
 	f := &proxiedGateway{credentials: c, addr: startProxy(t, o).addr}
 	f.waitForRoute(t)
-	return authzProxy{g, f.addr, "verify", extauth.Status, func(t *testing.T, r harness.Request) harness.Response {
+	return authzProxy{g, f.addr, "verify", verifyStatus, func(t *testing.T, r harness.Request) harness.Response {
 		t.Helper()
 		a, err := f.send(t, r)
 		if err != nil {

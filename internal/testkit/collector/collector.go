@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	traces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -57,7 +56,7 @@ func New(tb rawhttp.TB) *Collector {
 // ServeHTTP receives one export.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	var export traces.ExportTraceServiceRequest
+	var export otlp.TracesData // encoded like ExportTraceServiceRequest, whose package imports gRPC
 	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" || proto.Unmarshal(body, &export) != nil {
 		http.Error(w, "want an export of spans in protobuf", http.StatusBadRequest)
 		return
@@ -70,7 +69,7 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *Collector) add(export *traces.ExportTraceServiceRequest, body []byte) {
+func (c *Collector) add(export *otlp.TracesData, body []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _ = c.raw.Write(body)
