@@ -20,6 +20,7 @@ import (
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/gateway"
 	"github.com/certgate/certgate/internal/surface/echo"
+	"github.com/certgate/certgate/internal/testkit/ca"
 	"github.com/certgate/certgate/internal/tool/doctor"
 	"github.com/certgate/certgate/internal/tool/pki"
 )
@@ -35,41 +36,42 @@ type fixture struct {
 	mail      *x509.Certificate
 }
 
-var newFixtureOnce = sync.OnceValues(func() (f fixture, err error) {
+// shared is the fixture of all tests.
+var shared struct {
+	once    sync.Once
+	fixture fixture
+}
+
+func newFixture(t *testing.T) fixture {
+	t.Helper()
+	shared.once.Do(func() { shared.fixture = makeFixture(t) })
+	return shared.fixture
+}
+
+// makeFixture issues the certificate. The key is RSA, so that the certificate is as long as
+// most are. The base64 of the certificate contains a +.
+func makeFixture(t *testing.T) (f fixture) {
+	t.Helper()
 	now := time.Now()
-	ca, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
+	authority, err := pki.New(pki.Options{Name: "test", Algorithm: pki.P256, Lifetime: 24 * time.Hour, Now: now})
 	if err != nil {
-		return f, err
+		t.Fatal(err)
 	}
-	// The key is RSA, so that the certificate is as long as most are. The base64 of the
-	// certificate contains a +.
+	public := ca.RSAKey(t, 2048, 0).Public()
 	for !strings.Contains(certheader.Encode(certheader.Base64DER, raw(f.mail)), "+") {
-		key, err := pki.RSA2048.Generate()
-		if err != nil {
-			return f, err
-		}
-		if f.mail, err = ca.Issue(pki.Request{Client: "mail", PublicKey: key.Public(), Lifetime: time.Hour, Now: now}); err != nil {
-			return f, err
+		if f.mail, err = authority.Issue(pki.Request{Client: "mail", PublicKey: public, Lifetime: time.Hour, Now: now}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	f.publicKey = string(ca.PublicKeyPEM())
-	return f, nil
-})
+	f.publicKey = string(authority.PublicKeyPEM())
+	return f
+}
 
 func raw(c *x509.Certificate) []byte {
 	if c == nil {
 		return nil
 	}
 	return c.Raw
-}
-
-func newFixture(t *testing.T) fixture {
-	t.Helper()
-	f, err := newFixtureOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
 }
 
 // newGateway starts a gateway that trusts this machine as a proxy and returns its URL.

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -22,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	testca "github.com/certgate/certgate/internal/testkit/ca"
 	"github.com/certgate/certgate/internal/tool/signing"
 )
 
@@ -42,7 +42,7 @@ func TestLoadKeyTypes(t *testing.T) {
 	g := newGateway(t, ca).start()
 	ec := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	ec384 := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
-	long := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
+	long := testca.RSAKey(t, 2048, 0)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -101,10 +101,7 @@ func TestParseRefuses(t *testing.T) {
 	cert := issue(t, ca, key).Certificate[0]
 	goodCert, goodKey := pemOf("CERTIFICATE", cert), pkcs8(t, key)
 	p521 := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
-	short, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	short := testca.RSAKey(t, 1024, 0)
 	encrypted := pem.EncodeToMemory(&pem.Block{
 		Type: keyBlock("RSA"), Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("x"),
 	})
