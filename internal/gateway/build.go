@@ -27,7 +27,7 @@ import (
 	"github.com/certgate/certgate/internal/surface/admin"
 	"github.com/certgate/certgate/internal/surface/extauth"
 	"github.com/certgate/certgate/internal/surface/public"
-	"github.com/certgate/certgate/internal/tracing"
+	"github.com/certgate/certgate/internal/tracing/otlp"
 	"github.com/certgate/certgate/internal/usage"
 )
 
@@ -61,7 +61,7 @@ type Gateway struct {
 	upstreams upstreamMetrics
 	forwarder *forward.Forwarder
 	grpc      *extauth.Server // the server of extAuthz, or nil
-	tracer    *tracing.Tracer // nil without a collector
+	spans     *otlp.Provider  // nil without a collector
 
 	public   endpoint
 	authz    endpoint // without a listener if it is not configured, like the following
@@ -122,12 +122,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		MaxBodyBytes: c.MaxBodyBytes, CredentialHeaders: []string{c.AuthHeader, c.ProxyHeader},
 		Signer: g.signer.Load, Observe: g.upstreams.observe,
 	})
-	if g.tracer, err = newTracer(ctx, o, registry); err != nil {
+	if g.spans, err = newSpans(ctx, o, registry); err != nil {
 		return nil, err
 	}
 	g.public.listener = o.Listener
 	if err := g.bind(ctx); err != nil {
-		g.tracer.Shutdown(ctx)
+		g.spans.Shutdown(ctx)
 		return nil, err
 	}
 	g.buildServers(o.Level)
@@ -142,7 +142,7 @@ func (g *Gateway) buildServers(level zap.AtomicLevel) {
 	g.public.server = g.newFastServer(public.NewHandler(public.Options{
 		Gate: g.gate.Load, Forwarder: g.forwarder, Recorder: g.recorder, Log: g.log,
 		Provenance: newIngress(c), Stopping: g.stopping.Load, Draining: g.draining.Load, EchoPath: c.EchoPath,
-		KeySet: g.keySet(), Tracer: g.tracer,
+		KeySet: g.keySet(), Tracer: g.spans.Tracer(),
 	}))
 	if g.authz.listener != nil {
 		g.authz.framed = g.framePeers(g.authz.listener)
@@ -212,12 +212,12 @@ func registerBuild(b Build, registry prometheus.Registerer) {
 	}, func() float64 { return 1 }))
 }
 
-// newTracer returns the tracer of a configuration, or nil without a collector.
-func newTracer(ctx context.Context, o Options, r prometheus.Registerer) (*tracing.Tracer, error) {
+// newSpans returns the provider of spans of a configuration, or nil without a collector.
+func newSpans(ctx context.Context, o Options, r prometheus.Registerer) (*otlp.Provider, error) {
 	if o.Config.TraceEndpoint == nil {
-		return nil, nil //nolint:nilnil // a nil Tracer makes no spans
+		return nil, nil //nolint:nilnil // a nil Provider has a nil Tracer
 	}
-	return tracing.New(ctx, tracing.Options{
+	return otlp.New(ctx, otlp.Options{
 		Endpoint: o.Config.TraceEndpoint, Version: o.Build.Version, Log: o.Log, Registerer: r,
 	})
 }

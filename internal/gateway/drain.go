@@ -68,7 +68,7 @@ func (g *Gateway) shutdown() error {
 		_ = g.admin.server.Close()
 	}
 	g.forwarder.Close()
-	g.tracer.Shutdown(ctx)
+	g.spans.Shutdown(ctx)
 	return errors.Join(all...)
 }
 

@@ -151,7 +151,7 @@ func (g *Gateway) framingOptions(s audit.Surface, status func(refusal.Reason) in
 // authzOptions returns the options of both surfaces for other proxies.
 func (g *Gateway) authzOptions() extauth.Options {
 	return extauth.Options{
-		Gate: g.gate.Load, Recorder: g.recorder, Log: g.log, Signer: g.signer.Load, Tracer: g.tracer,
+		Gate: g.gate.Load, Recorder: g.recorder, Log: g.log, Signer: g.signer.Load, Tracer: g.spans.Tracer(),
 		Provenance: newIngress(g.config), Peers: g.config.AuthzPeers,
 		Stopping: g.stopping.Load, Draining: g.draining.Load,
 	}

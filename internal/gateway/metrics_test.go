@@ -70,7 +70,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.tracer.Shutdown(t.Context())
+	defer g.spans.Shutdown(t.Context())
 	for _, e := range g.endpoints() {
 		defer e.listener.Close()
 	}

@@ -71,7 +71,7 @@ func (s *Span) End(rec *audit.Record) {
 	if s == nil || !s.span.IsRecording() {
 		return
 	}
-	if rec.Client == "" && s.tracer.queue.refusesUnverified() {
+	if rec.Client == "" && s.tracer.dropsUnverified() {
 		return
 	}
 	clean := rec.Sanitized()

@@ -14,6 +14,7 @@ import (
 	"github.com/certgate/certgate/internal/core/tracecontext"
 	"github.com/certgate/certgate/internal/testkit/collector"
 	"github.com/certgate/certgate/internal/tracing"
+	"github.com/certgate/certgate/internal/tracing/otlp"
 )
 
 // TestTraceparent checks that the log has the ids of a valid traceparent, and no text of
@@ -78,12 +79,12 @@ func newTracer(tb testing.TB, base string) *tracing.Tracer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tracer, err := tracing.New(tb.Context(), tracing.Options{Endpoint: endpoint, Log: zap.NewNop(), Registerer: prometheus.NewRegistry()})
+	provider, err := otlp.New(tb.Context(), otlp.Options{Endpoint: endpoint, Log: zap.NewNop(), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { tracer.Shutdown(context.Background()) })
-	return tracer
+	tb.Cleanup(func() { provider.Shutdown(context.Background()) })
+	return provider.Tracer()
 }
 
 // TestUpstreamTraceparent checks that the service's spans appear below the span of the call,

@@ -1,4 +1,4 @@
-package tracing
+package otlp
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func TestShutdownWithStuckCollector(t *testing.T) {
 				}
 				f := &fixture{registry: prometheus.NewRegistry()}
 				log, _ := audit.NewLogger(zapcore.InfoLevel, "json", zapcore.AddSync(f))
-				f.Tracer = newTracer(newQueue(stuckExporter{}, newReporter(log), f.registry), resource.Empty(), log)
+				f.use(newProvider(newQueue(stuckExporter{}, newReporter(log), f.registry), resource.Empty(), log))
 				for range 1000 { // two batches
 					f.Start(caller, time.Now()).End(granted())
 				}
@@ -120,4 +120,13 @@ func TestReports(t *testing.T) {
 	if f.lines("no-such-sampler") != 1 {
 		t.Errorf("log %q: want the unsupported sampler", f.log.String())
 	}
+}
+
+// TestWithoutProvider checks that a gateway without a collector needs no condition.
+func TestWithoutProvider(t *testing.T) {
+	var none *Provider
+	if none.Tracer() != nil {
+		t.Error("found a tracer, want none")
+	}
+	none.Shutdown(t.Context())
 }
