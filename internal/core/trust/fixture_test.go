@@ -3,7 +3,9 @@ package trust_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -78,7 +80,7 @@ func (o opensslCA) newKey(kind string, i int) []byte {
 	o.tb.Helper()
 	algorithm, parameter, _ := strings.Cut(kind, ":")
 	switch {
-	case kind == "ec:P-256", kind == "ed25519":
+	case algorithm == "ec", kind == "ed25519":
 		return newPrivateKey(o.tb, kind)
 	case algorithm == "rsa" && parameter != "512" && i < ca.RSAKeys:
 		bits, err := strconv.Atoi(parameter)
@@ -88,8 +90,6 @@ func (o opensslCA) newKey(kind string, i int) []byte {
 		return ca.KeyPEM(o.tb, ca.RSAKey(o.tb, bits, i))
 	case algorithm == "rsa":
 		return o.openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:"+parameter)
-	case algorithm == "ec":
-		return o.openssl("genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:"+parameter)
 	default:
 		return o.openssl("genpkey", "-algorithm", algorithm)
 	}
@@ -98,12 +98,16 @@ func (o opensslCA) newKey(kind string, i int) []byte {
 // newPrivateKey returns a PEM key made with the Go library.
 func newPrivateKey(tb testing.TB, kind string) []byte {
 	tb.Helper()
-	var key any = ca.Key(tb)
+	var key any
+	var err error
 	if kind == "ed25519" {
-		var err error
-		if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-			tb.Fatal(err)
-		}
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	} else {
+		curves := map[string]elliptic.Curve{"ec:P-224": elliptic.P224(), "ec:P-256": elliptic.P256(), "ec:P-384": elliptic.P384(), "ec:P-521": elliptic.P521()}
+		key, err = ecdsa.GenerateKey(curves[kind], rand.Reader)
+	}
+	if err != nil {
+		tb.Fatal(err)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -118,6 +118,7 @@ func extensionsDER(tb testing.TB, text string) (list []pkix.Extension, ok bool) 
 		id, known := map[string]asn1.ObjectIdentifier{
 			"basicConstraints": {2, 5, 29, 19}, "keyUsage": {2, 5, 29, 15}, "extendedKeyUsage": {2, 5, 29, 37},
 			"subjectAltName": {2, 5, 29, 17}, "nameConstraints": {2, 5, 29, 30}, "1.2.3.4": {1, 2, 3, 4},
+			"2.5.29.35": {2, 5, 29, 35},
 		}[name]
 		der := extensionDER(tb, name, value)
 		if !known || der == nil {
