@@ -1,7 +1,7 @@
 package headers_test
 
 import (
-	"net/http"
+	"net/textproto"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,7 +52,7 @@ func TestKindOf(t *testing.T) {
 // spellings returns variants of the name: in other letter cases, and with each byte that
 // is valid in a name instead of its hyphens.
 func spellings(name string) []string {
-	list := []string{name, strings.ToUpper(name), strings.ToLower(name), http.CanonicalHeaderKey(name)}
+	list := []string{name, strings.ToUpper(name), strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)}
 	for _, c := range "!#$%&'*+.^_`|~" {
 		list = append(list, strings.ReplaceAll(name, "-", string(c)), strings.Replace(name, "-", string(c), 1))
 	}
@@ -115,7 +115,7 @@ func TestIsReserved(t *testing.T) {
 // the kind Certificate.
 func TestProxyCertificates(t *testing.T) {
 	for _, name := range headers.ProxyCertificates() {
-		if name != http.CanonicalHeaderKey(name) || headers.KindOf(name) != headers.Certificate || headers.IsCertificateChain(name) {
+		if name != textproto.CanonicalMIMEHeaderKey(name) || headers.KindOf(name) != headers.Certificate || headers.IsCertificateChain(name) {
 			t.Errorf("%q: want a canonical name of the kind Certificate", name)
 		}
 	}
@@ -131,7 +131,7 @@ func TestIsIdentity(t *testing.T) {
 		if !headers.IsIdentity(name) || !headers.IsIdentity(strings.ToLower(name)) || headers.IsIdentity(strings.ReplaceAll(name, "-", "_")) {
 			t.Errorf("%q: want it accepted in any letter case and in no other spelling", name)
 		}
-		if name != http.CanonicalHeaderKey(name) {
+		if name != textproto.CanonicalMIMEHeaderKey(name) {
 			t.Errorf("%q is not canonical", name)
 		}
 	}
