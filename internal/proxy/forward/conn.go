@@ -21,6 +21,7 @@ type conn struct {
 	reusable atomic.Bool // the last response allows another request
 	failed   atomic.Bool // reading has ended
 	closed   atomic.Bool
+	readErr  error // why reading has ended; valid after failed is set
 }
 
 func newConn(c net.Conn, s *socket, timeout time.Duration) *conn {
@@ -29,7 +30,18 @@ func newConn(c net.Conn, s *socket, timeout time.Duration) *conn {
 	return cn
 }
 
+// Write writes p. The transport closes a connection when reading ends, even before the first
+// write: with TLS 1.3 an upstream refuses a client certificate after the handshake. Write then
+// returns why reading has ended, because the log must name that reason.
 func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.write(p)
+	if errors.Is(err, net.ErrClosed) && c.failed.Load() {
+		err = c.readErr
+	}
+	return n, err
+}
+
+func (c *conn) write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
@@ -67,7 +79,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.answered.Store(true)
 	}
-	if err != nil {
+	if err != nil && !c.failed.Load() {
+		c.readErr = err
 		c.failed.Store(true)
 	}
 	return n, err

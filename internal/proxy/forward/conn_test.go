@@ -53,3 +53,40 @@ func TestFailedWriteWaitsForResponse(t *testing.T) {
 		})
 	}
 }
+
+// TestWriteNamesEndOfReading checks that a write to a connection that was closed because
+// reading had ended returns the error of the read. Otherwise it returns its own error.
+func TestWriteNamesEndOfReading(t *testing.T) {
+	for name, read := range map[string]bool{"reading ended before the close": true, "closed only": false} {
+		t.Run(name, func(t *testing.T) {
+			want := net.ErrClosed
+			nc, peer := net.Pipe()
+			defer peer.Close()
+			c := newConn(closedConn{Conn: nc, readErr: errRefused}, nil, time.Minute)
+			if read {
+				want = errRefused
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, want) {
+					t.Fatalf("Read: %v, want %v", err, want)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Write([]byte("x")); n != 0 || !errors.Is(err, want) || read && errors.Is(err, net.ErrClosed) {
+				t.Errorf("Write: %d bytes and %v, want %v", n, err, want)
+			}
+		})
+	}
+}
+
+var errRefused = errors.New("the certificate was refused")
+
+// closedConn is a connection whose reads fail with readErr, and whose deadline cannot be set
+// after Close.
+type closedConn struct {
+	net.Conn
+	readErr error
+}
+
+func (c closedConn) Read([]byte) (int, error)         { return 0, c.readErr }
+func (c closedConn) SetWriteDeadline(time.Time) error { return net.ErrClosed }
