@@ -33,21 +33,28 @@ func newClientCounters(factory promauto.Factory, opts prometheus.CounterOpts, la
 func (c *clientCounters) count(k clientLabels) {
 	c.mu.RLock()
 	counter, ok := c.counters[k]
-	isFull := len(c.counters) >= c.most
 	c.mu.RUnlock()
 	if !ok {
-		if isFull {
-			k.client = ""
-		}
-		var err error
-		// An error means that a label is not UTF-8. Names of verified clients and of
-		// rules are UTF-8. The request is counted in the other metrics anyway.
-		if counter, err = c.vector.GetMetricWithLabelValues(k.client, k.label); err != nil {
-			return
-		}
-		c.mu.Lock()
-		c.counters[k] = counter
-		c.mu.Unlock()
+		counter, ok = c.add(k)
 	}
-	counter.Inc()
+	if ok {
+		counter.Inc()
+	}
+}
+
+// add returns the counter for k, or the one for an empty name if there are too many. ok is
+// false if a label is not UTF-8. Names of verified clients and of rules are UTF-8, and the
+// request is counted in the other metrics anyway.
+func (c *clientCounters) add(k clientLabels) (counter prometheus.Counter, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.counters[k]; !known && len(c.counters) >= c.most {
+		k.client = ""
+	}
+	counter, err := c.vector.GetMetricWithLabelValues(k.client, k.label)
+	if err != nil {
+		return nil, false
+	}
+	c.counters[k] = counter
+	return counter, true
 }
