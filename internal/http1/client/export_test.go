@@ -2,6 +2,7 @@ package client
 
 import (
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
@@ -58,3 +59,13 @@ func (c *Client) PassDeadline() {
 
 // BufferSize returns the size of the buffer that a response holds, in bytes.
 func BufferSize(res Response) int { return len(res.Body.(*body).cn.buf) }
+
+// BufferAfterEmptyRead returns the size of the buffer that a connection holds when it was woken
+// and its socket has no bytes.
+func BufferAfterEmptyRead(fd uintptr) int {
+	cn := &conn{pieces: new(sync.Pool)}
+	if (&roundTrip{cn: cn}).onReadable(fd) {
+		return -1
+	}
+	return len(cn.buf)
+}

@@ -55,6 +55,7 @@ func (rt *roundTrip) onReadable(fd uintptr) bool {
 	rt.cn.acquireBuffer()
 	n, err := nonblock.Read(fd, rt.cn.buf)
 	if errors.Is(err, syscall.EAGAIN) {
+		rt.cn.releaseBuffer()
 		return false
 	}
 	if err == nil && n == 0 {
