@@ -20,7 +20,7 @@ const (
 	stepRest                // read the rest of a request that has begun
 	stepHandOff             // give the connection to net/http
 	stepClose               // close the connection
-	stepFail                // close it after a panic, and use none of its state
+	stepFail                // close it: a panic or runtime.Goexit ended the worker's call
 )
 
 // serveRequests waits for requests and serves those that arrive whole, as nearly all do.
