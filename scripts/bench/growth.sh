@@ -28,7 +28,7 @@ grow_certificates() {
   stop growing
 }
 
-# grow_rules N: N rules, of which the last one allows the requests.
+# grow_rules N: there are N rules. The last rule allows the requests.
 grow_rules() {
   {
     echo "rules:"
@@ -49,7 +49,8 @@ grow_connections() {
   stop growing
 }
 
-# grow_idle N: N connections, of which 16 are busy and the others have sent one request.
+# grow_idle N: there are N connections. 16 of them send requests; each of the others has sent
+# one request and is idle.
 grow_idle() {
   local idle=$(($1 - 16))
   start_certgate growing MAX_CONNECTIONS=20000

@@ -236,8 +236,8 @@ func metrics(t *testing.T, g *harness.Gateway) map[string]*dto.MetricFamily {
 	return families
 }
 
-// counter returns the value of the counter or gauge with exactly these labels, or -1 if there
-// is none.
+// counter returns the value of the counter or gauge with exactly these labels. It returns -1 if
+// the family has no such metric.
 func counter(family *dto.MetricFamily, labels map[string]string) float64 {
 	for _, m := range family.GetMetric() {
 		same := len(m.GetLabel()) == len(labels)
