@@ -16,12 +16,17 @@ import (
 // Read reads the bytes that have arrived, without waiting. The error is EAGAIN if there are
 // none. At the end of the stream it returns 0 without an error. p must not be empty.
 func Read(fd uintptr, p []byte) (int, error) {
-	return call(syscall.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), 0)
+	n, err := call(syscall.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), 0)
+	if err == nil {
+		afterRead(fd)
+	}
+	return n, err
 }
 
 // Write writes the bytes that the kernel accepts, without waiting: those of p, and then those
 // of q, with one call. The error is EAGAIN if it accepts none. p must not be empty.
 func Write(fd uintptr, p, q []byte) (int, error) {
+	beforeWrite()
 	if len(q) == 0 {
 		return call(syscall.SYS_WRITE, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), 0)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
 )
@@ -95,5 +96,29 @@ func TestBadDescriptor(t *testing.T) {
 	}
 	if nonblock.Quiescent(bad) {
 		t.Error("no connection is quiescent")
+	}
+}
+
+// TestOrder: what a goroutine does before a write is done before the read of its bytes, for the
+// race detector, too. Only a run with the race detector can fail.
+func TestOrder(t *testing.T) {
+	a, b := sockets(t)
+	shared := 0
+	go func() {
+		shared = 1
+		_, _ = nonblock.Write(a, []byte("x"), nil)
+	}()
+	for {
+		n, err := nonblock.Read(b, make([]byte, 1))
+		if n == 1 {
+			break
+		}
+		if !errors.Is(err, syscall.EAGAIN) {
+			t.Fatalf("read: %d, %v", n, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if shared != 1 {
+		t.Error("the read did not see what was done before the write")
 	}
 }
