@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
@@ -71,7 +73,7 @@ func (m *Request) Body() (body []byte, complete bool) {
 func (m *Request) Begin(method, target, host string) {
 	*m = Request{head: m.head[:0], buf: m.buf, rest: m.rest, length: m.length, method: method, fields: m.fields[:0]}
 	switch {
-	case !syntax.IsToken(method):
+	case !httpguts.ValidHeaderFieldName(method):
 		m.err = fmt.Errorf("want a method, found %.40q", method)
 	case !isVisible(target):
 		m.err = fmt.Errorf("want a request target, found %.40q", target)
@@ -138,7 +140,7 @@ func MethodHasContent(method string) bool {
 
 func checkField(name, value string) error {
 	switch {
-	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !syntax.IsToken(name):
+	case name == "Content-Length" || name == "Host" || name == "Transfer-Encoding" || !httpguts.ValidHeaderFieldName(name):
 		return fmt.Errorf("want a header name, found %.40q", name)
 	case !syntax.IsFieldValue(value):
 		return fmt.Errorf("want a header value without control characters in %q", name)

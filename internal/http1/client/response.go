@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -123,14 +122,11 @@ func parseStatusLine(line string) (status int, http10 bool, err error) {
 
 func parseField(line string) (name, value string, err error) {
 	name, value, ok := strings.Cut(line, ":")
-	canonical, plain := syntax.CanonicalName(name)
-	if !plain {
-		canonical = textproto.CanonicalMIMEHeaderKey(name)
-	}
-	if !ok || !plain && !syntax.IsToken(name) {
+	canonical, token := syntax.CanonicalName(name)
+	if !ok || !token {
 		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
 	}
-	value = syntax.TrimSpace(value)
+	value = strings.Trim(value, " \t")
 	if !syntax.IsFieldValue(value) {
 		return "", "", fmt.Errorf("want no control characters in %.40q", name)
 	}
@@ -171,7 +167,7 @@ func (head *responseHead) setFraming() error {
 
 func hasClose(list string) bool {
 	for option := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(syntax.TrimSpace(option), "close") {
+		if strings.EqualFold(strings.Trim(option, " \t"), "close") {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
@@ -282,7 +284,7 @@ func (w *response) writeHeaderFields() {
 }
 
 func (w *response) writeField(name, value string) {
-	if syntax.IsToken(name) {
+	if httpguts.ValidHeaderFieldName(name) {
 		w.out = append(append(append(append(w.out, name...), ": "...), singleLine(value)...), "\r\n"...)
 	}
 }

@@ -30,9 +30,6 @@ func FuzzSyntax(f *testing.F) {
 // check compares the functions with those that net/http uses.
 func check(t *testing.T, s string) {
 	t.Helper()
-	if have, want := syntax.IsToken(s), httpguts.ValidHeaderFieldName(s); have != want {
-		t.Errorf("IsToken(%q) is %v, want %v", s, have, want)
-	}
 	if have, want := syntax.IsFieldValue(s), httpguts.ValidHeaderFieldValue(s); have != want {
 		t.Errorf("IsFieldValue(%q) is %v, want %v", s, have, want)
 	}
@@ -40,15 +37,8 @@ func check(t *testing.T, s string) {
 	if have := syntax.IsPrintable(s); have != printable {
 		t.Errorf("IsPrintable(%q) is %v, want %v", s, have, printable)
 	}
-	if have, want := syntax.TrimSpace(s), strings.Trim(s, " \t"); have != want {
-		t.Errorf("TrimSpace(%q) is %q, want %q", s, have, want)
-	}
-	name, ok := syntax.CanonicalName(s)
-	if ok && (name != textproto.CanonicalMIMEHeaderKey(s) || !httpguts.ValidHeaderFieldName(s)) {
-		t.Errorf("CanonicalName(%q) is %q, want %q", s, name, textproto.CanonicalMIMEHeaderKey(s))
-	}
-	if plain := s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""; ok != plain {
-		t.Errorf("CanonicalName(%q) is ok: %v, want %v", s, ok, plain)
+	if name, ok := syntax.CanonicalName(s); name != textproto.CanonicalMIMEHeaderKey(s) || ok != httpguts.ValidHeaderFieldName(s) {
+		t.Errorf("CanonicalName(%q) is %q, %v", s, name, ok)
 	}
 }
 
