@@ -67,8 +67,12 @@ type conn struct {
 	hasBodyDeadline bool // the read deadline is the present request's; under deadline
 }
 
-// newConn returns nil when the connection is not a socket.
-func newConn(s *Server, watched *framing.Conn) *conn {
+// newConn returns nil when nc is not a [*framing.Conn] of a socket.
+func newConn(s *Server, nc net.Conn) *conn {
+	watched, ok := nc.(*framing.Conn)
+	if !ok {
+		return nil
+	}
 	socket, ok := watched.Conn.(socket)
 	if !ok {
 		return nil

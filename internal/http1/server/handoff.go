@@ -3,22 +3,21 @@
 package server
 
 import (
+	"context"
 	"net"
-	"sync"
-	"sync/atomic"
 )
 
 // handoff is the listener from which net/http accepts the connections that the fast path
 // does not serve.
 type handoff struct {
-	addr  atomic.Value // net.Addr
 	conns chan net.Conn
-	done  chan struct{}
-	close sync.Once
+	done  <-chan struct{}
+	close context.CancelFunc // closes done
 }
 
 func newHandoff() *handoff {
-	return &handoff{conns: make(chan net.Conn), done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &handoff{make(chan net.Conn), ctx.Done(), cancel}
 }
 
 // give hands over a connection, or closes it when the listener is closed.
@@ -40,11 +39,9 @@ func (h *handoff) Accept() (net.Conn, error) {
 }
 
 func (h *handoff) Close() error {
-	h.close.Do(func() { close(h.done) })
+	h.close()
 	return nil
 }
 
-func (h *handoff) Addr() net.Addr {
-	addr, _ := h.addr.Load().(net.Addr)
-	return addr
-}
+// Addr returns nil, because net/http does not use the address.
+func (h *handoff) Addr() net.Addr { return nil }

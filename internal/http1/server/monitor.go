@@ -73,8 +73,10 @@ func (e *entry) check() bool {
 		return true
 	case isBusy(phase):
 		e.age++
-		if e.isDue() && c.unread.Load() == 0 && c.peek() == socketEnded {
-			c.cancel()
+		if e.isDue() && c.unread.Load() == 0 {
+			if _, ended := c.peek(); ended {
+				c.cancel()
+			}
 		}
 		return true
 	default:
@@ -106,41 +108,26 @@ func (c *conn) unregister(phase uint64) (stays bool) {
 // the end of the stream that arrived with the last request, or bytes after urgent data,
 // where a read stops short.
 func (c *conn) wake() {
-	switch c.peek() {
-	case socketEnded:
+	switch readable, ended := c.peek(); {
+	case ended:
 		_ = c.net.CloseRead() // nothing can be read after the end
-	case socketReadable:
+	case readable:
 		_ = c.raw.Control(func(fd uintptr) {
 			// SO_RCVLOWAT is already 1. Setting it again makes Linux re-evaluate
 			// readability and raise a new epoll edge for data already queued
 			// (tcp_set_rcvlowat).
 			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, 1)
 		})
-	case socketEmpty:
 	}
 }
 
-// socketState is the result of reading from a socket without waiting.
-type socketState int
-
-const (
-	socketEmpty socketState = iota
-	socketReadable
-	socketEnded // the client has closed its side, or the connection failed
-)
-
-// peek returns the socket's state and consumes nothing.
-func (c *conn) peek() (state socketState) {
+// peek reports whether the socket has bytes, and whether the client has closed its side or the
+// connection failed. It consumes nothing.
+func (c *conn) peek() (readable, ended bool) {
 	_ = c.raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, err := nonblock.Peek(fd, b[:])
-		switch {
-		case errors.Is(err, syscall.EAGAIN):
-		case n > 0:
-			state = socketReadable
-		default:
-			state = socketEnded
-		}
+		readable, ended = n > 0, n == 0 && !errors.Is(err, syscall.EAGAIN)
 	})
-	return state
+	return readable, ended
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,7 +95,7 @@ func copyText(b []byte, intern func([]byte) (string, bool)) (string, interned) {
 func (h *head) parseRequestLine(line string) bool {
 	method, rest, _ := strings.Cut(line, " ")
 	target, version, _ := strings.Cut(rest, " ")
-	if version != "HTTP/1.1" || !syntax.IsPrintable(line) || !isPlainMethod(method) || !isPlainTarget(target) {
+	if version != "HTTP/1.1" || !syntax.IsPrintable(line) || !slices.Contains(plainMethods, method) || !isPlainTarget(target) {
 		return false
 	}
 	u, err := parseTarget(target)
@@ -189,15 +190,8 @@ func (h *head) interpret(key, value string) (ok bool) {
 	}
 }
 
-func isPlainMethod(m string) bool {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
-		http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return true
-	default:
-		return false
-	}
-}
+// plainMethods do not change the form of the request or the response, except for HEAD.
+var plainMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions}
 
 // isPlainTarget reports whether t has the origin form (RFC 9112, section 3.2.1) and nothing
 // that a parser could read as an authority or a fragment.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -264,21 +265,16 @@ func (w *response) chooseFraming(n int, whole bool) {
 // writeHeaderFields writes the handler's fields in the order of their names, except those that
 // frame the message.
 func (w *response) writeHeaderFields() {
-	for name := range w.header {
-		switch name {
-		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
-		case "Content-Type":
-			if w.status != http.StatusNotModified { // as in net/http, RFC 9110, section 15.4.5
-				w.names = append(w.names, name)
-			}
-		default:
-			w.names = append(w.names, name)
-		}
-	}
+	w.names = slices.AppendSeq(w.names, maps.Keys(w.header))
 	slices.Sort(w.names)
 	for _, name := range w.names {
-		for _, value := range w.header[name] {
-			w.writeField(name, value)
+		switch {
+		case name == "Content-Length", name == "Transfer-Encoding", name == "Connection", name == "Trailer":
+		case name == "Content-Type" && w.status == http.StatusNotModified: // as in net/http, RFC 9110, section 15.4.5
+		default:
+			for _, value := range w.header[name] {
+				w.writeField(name, value)
+			}
 		}
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/certgate/certgate/internal/http1/framing"
 )
 
 // Server serves plain requests as an [http.Server] would, and gives the other requests to
@@ -50,7 +48,6 @@ func New(fallback *http.Server, writeTimeout time.Duration) *Server {
 // Serve accepts connections, each a [*framing.Conn], until the listener fails or
 // the server is closed; then the error is [http.ErrServerClosed].
 func (s *Server) Serve(l net.Listener) error {
-	s.handoff.addr.Store(l.Addr())
 	failed := make(chan error, 1)
 	go func() {
 		failed <- s.fallback.Serve(s.handoff)
@@ -66,53 +63,34 @@ func (s *Server) Serve(l net.Listener) error {
 // accept starts a goroutine for each connection. Temporary errors of Accept, such as a lack
 // of file descriptors, are retried; others end it.
 func (s *Server) accept(l net.Listener) error {
-	var backoff acceptBackoff
+	var delay time.Duration // after a failure; it doubles with each further one
 	for {
 		nc, err := l.Accept()
-		if err != nil {
-			if !backoff.retry(err) {
-				return err
-			}
-			s.logf("accept: %v; retrying in %v", err, backoff.delay)
-			time.Sleep(backoff.delay)
-			continue
+		var temporary interface{ Temporary() bool }
+		switch {
+		case err == nil:
+			delay = 0
+			s.start(nc)
+		case errors.As(err, &temporary) && temporary.Temporary():
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			s.logf("accept: %v; retrying in %v", err, delay)
+			time.Sleep(delay)
+		default:
+			return err
 		}
-		backoff = acceptBackoff{}
-		s.start(nc)
 	}
-}
-
-// acceptBackoff is the delay after a failure of Accept. It doubles with each failure, from
-// 5 ms to 1 s.
-type acceptBackoff struct{ delay time.Duration }
-
-// retry reports whether Accept can succeed after the delay.
-func (b *acceptBackoff) retry(err error) bool {
-	var temporary interface{ Temporary() bool }
-	if !errors.As(err, &temporary) || !temporary.Temporary() {
-		return false
-	}
-	b.delay = min(max(2*b.delay, 5*time.Millisecond), time.Second)
-	return true
 }
 
 // start serves the connection in a goroutine, or gives it to net/http.
 func (s *Server) start(nc net.Conn) {
-	watched, ok := nc.(*framing.Conn)
-	if !ok {
+	switch c := newConn(s, nc); {
+	case c == nil:
 		s.handoff.give(nc)
-		return
-	}
-	c := newConn(s, watched)
-	if c == nil {
-		s.handoff.give(nc)
-		return
-	}
-	if !s.track(c) {
+	case !s.track(c):
 		_ = nc.Close()
-		return
+	default:
+		go c.serve()
 	}
-	go c.serve()
 }
 
 // track adds the connection unless the server is closed.

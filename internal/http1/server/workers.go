@@ -23,7 +23,12 @@ type workers struct {
 // serve serves the requests that are whole in the connection's buffer, with a worker, and
 // waits for it.
 func (s *workers) serve(c *conn) step {
-	w := s.take()
+	s.mu.Lock()
+	var w chan *conn
+	if n := len(s.idle); n > 0 {
+		w, s.idle = s.idle[n-1], s.idle[:n-1]
+	}
+	s.mu.Unlock()
 	if w == nil {
 		w = make(chan *conn, 1)
 		go s.run(w)
@@ -40,19 +45,6 @@ func (s *workers) run(w chan *conn) {
 			return
 		}
 	}
-}
-
-// take returns an idle worker, or nil.
-func (s *workers) take() chan *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.idle)
-	if n == 0 {
-		return nil
-	}
-	w := s.idle[n-1]
-	s.idle = s.idle[:n-1]
-	return w
 }
 
 // put makes the worker idle. It returns false if the worker has to end.
