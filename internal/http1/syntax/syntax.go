@@ -78,7 +78,7 @@ var common = commonNames()
 
 func commonNames() map[string]string {
 	names := map[string]string{"X-SSL-Auth": "X-Ssl-Auth"}
-	for _, name := range strings.Fields(`Accept Accept-Encoding Accept-Language Authorization Cache-Control
+	for name := range strings.FieldsSeq(`Accept Accept-Encoding Accept-Language Authorization Cache-Control
 		Client-Cert Connection Content-Digest Content-Encoding Content-Length Content-Type Cookie Date Etag
 		Forwarded Host Idempotency-Key If-None-Match Last-Modified Location Origin Priority Referer Server
 		Signature Signature-Input Traceparent Tracestate Transfer-Encoding User-Agent Vary X-Forwarded-For
