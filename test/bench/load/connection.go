@@ -55,8 +55,19 @@ func connect(fd int, from, to netip.AddrPort) error {
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &timeout),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: from.Addr().As4()}),
-		syscall.Connect(fd, &syscall.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}),
+		connectUninterrupted(fd, &syscall.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}),
 	)
+}
+
+// connectUninterrupted continues a connect that a signal has interrupted, such as a signal by
+// which Go's scheduler preempts a goroutine. The kernel does not restart a connect on a socket
+// with SO_SNDTIMEO; a second call waits for the first one's handshake.
+func connectUninterrupted(fd int, to syscall.Sockaddr) error {
+	for {
+		if err := syscall.Connect(fd, to); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }
 
 // send writes a request whose last bytes, as many as body, stay valid after the call. The
