@@ -21,8 +21,9 @@ import (
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
-// TestMain lets all parallel tests run at the same time, because they wait for timeouts and
-// use no processor, and finds goroutines that are left over.
+// TestMain lets all parallel tests run at the same time, because most of them wait for timeouts
+// and use no processor, and finds goroutines that are left over. The tests that take the most
+// processor time are parallel too, so that they run while the others wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "64")
@@ -55,6 +56,15 @@ func waitForTimeout(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: this test waits for a timeout")
 	}
+}
+
+// rounds returns how often a test repeats a sequence that fails only with some timings: n times,
+// and a third of that with -short.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 3
+	}
+	return n
 }
 
 // A route selects the server and the HTTP client that forward a request.

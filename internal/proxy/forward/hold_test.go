@@ -22,6 +22,7 @@ const (
 // TestHold checks that the upstream receives the held body with its length, whether the
 // request was chunked or not.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	const large = 300 << 10
 	full := strings.Repeat("0123456789abcdef", large/16)
 	declared := func(n int) string { return "Content-Length: " + strconv.Itoa(n) }

@@ -16,6 +16,7 @@ import (
 // TestBodySizes checks bodies around the length up to which a body is received before it is
 // sent, and at MAX_BODY_BYTES. The connections are used again.
 func TestBodySizes(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	tests := []struct {
 		name   string

@@ -16,6 +16,7 @@ import (
 // TestRequestLine checks that the request line is forwarded byte for byte, because the
 // access decision was made for these bytes.
 func TestRequestLine(t *testing.T) {
+	t.Parallel()
 	for _, w := range routes {
 		t.Run(string(w), func(t *testing.T) {
 			targets := []string{
@@ -67,6 +68,7 @@ func own(t *testing.T, host string) []string {
 // TestHeaders checks that the upstream receives the lines of the gateway exactly once, and
 // no line of the client with a name that a server may treat as the same.
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		send []string

@@ -259,6 +259,7 @@ func TestStream(t *testing.T) {
 // TestSurplusIsDiscarded checks that bytes after a response are not taken for the response
 // to the next request, even if that request arrives immediately.
 func TestSurplusIsDiscarded(t *testing.T) {
+	t.Parallel()
 	response := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
 	up := upstream.Answering(t, func(r *http.Request, _ string) string {
 		if r.Method == http.MethodHead {
@@ -282,7 +283,7 @@ func TestSurplusIsDiscarded(t *testing.T) {
 func wantGood(t *testing.T, addr string) {
 	t.Helper()
 	c := rawhttp.Dial(t, addr)
-	for range 30 {
+	for range rounds(30) {
 		for _, method := range []string{http.MethodHead, http.MethodGet} {
 			c.Send(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")
 			res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})

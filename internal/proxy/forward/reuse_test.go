@@ -22,6 +22,7 @@ import (
 // usually has none is sent with Connection: close, and that the connection is
 // not reused even if the service keeps it open.
 func TestContentClosesTheConnection(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		method string
 		close  bool
@@ -112,6 +113,7 @@ func TestAnnouncedBody(t *testing.T) {
 // surplus bytes, with and without TLS, and that the next request arrives completely on
 // another connection.
 func TestSurplusClosesConnection(t *testing.T) {
+	t.Parallel()
 	response := func(body string) string {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
@@ -161,7 +163,7 @@ func TestSurplusClosesConnection(t *testing.T) {
 func wantWhole(t *testing.T, addr string) {
 	t.Helper()
 	c := rawhttp.Dial(t, addr)
-	for i := range 20 {
+	for i := range rounds(20) {
 		for _, method := range []string{http.MethodHead, http.MethodPost} {
 			text := strings.Repeat(fmt.Sprint(i, ","), 100)
 			if method == http.MethodHead {

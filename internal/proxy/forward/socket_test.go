@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/certgate/certgate/internal/proxy/body"
@@ -173,17 +174,24 @@ func TestReuse(t *testing.T) {
 			if tt.thenReadsLater {
 				time.AfterFunc(time.Millisecond, func() { _, _ = s.Read(make([]byte, 1)) })
 			}
-			u := use{body: body.New(nil, &http.Request{Body: http.NoBody}, &body.Options{}).NewAttempt()}
-			trace := httptrace.ContextClientTrace(u.withTrace(t.Context()))
-			trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: tt.reused})
-			_, err := u.body.Read(make([]byte, 1))
-			bodyClosed := errors.Is(err, http.ErrBodyReadAfterClose)
-			if u.stale == tt.fit || c.closed.Load() == tt.fit || bodyClosed == tt.fit {
-				t.Errorf("stale %t, closed %t, body closed %t: want it reused %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
+			check := func(t *testing.T) {
+				u := use{body: body.New(nil, &http.Request{Body: http.NoBody}, &body.Options{}).NewAttempt()}
+				trace := httptrace.ContextClientTrace(u.withTrace(t.Context()))
+				trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: tt.reused})
+				_, err := u.body.Read(make([]byte, 1))
+				bodyClosed := errors.Is(err, http.ErrBodyReadAfterClose)
+				if u.stale == tt.fit || c.closed.Load() == tt.fit || bodyClosed == tt.fit {
+					t.Errorf("stale %t, closed %t, body closed %t: want it reused %t", u.stale, c.closed.Load(), bodyClosed, tt.fit)
+				}
+				if tt.fit && c.reusable.Load() {
+					t.Error("want the connection not reusable before the next response")
+				}
 			}
-			if tt.fit && c.reusable.Load() {
-				t.Error("want the connection not reusable before the next response")
+			if tt.fit {
+				check(t)
+				return
 			}
+			synctest.Test(t, check) // the wait for a reader, or for the response, takes no time
 		})
 	}
 }
