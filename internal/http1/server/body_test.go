@@ -75,6 +75,7 @@ func endOfReading(t *testing.T, bare, lingers bool) {
 // TestDeadlineOfTheHandler: reading a body does not replace a deadline that the handler has
 // set.
 func TestDeadlineOfTheHandler(t *testing.T) {
+	t.Parallel()
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			ends := make(chan error, 1)
@@ -97,6 +98,7 @@ func TestDeadlineOfTheHandler(t *testing.T) {
 // TestReadAfterTheHandler: a goroutine that outlives the handler reads bytes of its own
 // request only, and an error in the end.
 func TestReadAfterTheHandler(t *testing.T) {
+	t.Parallel()
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			type end struct {

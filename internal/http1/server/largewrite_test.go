@@ -14,6 +14,7 @@ import (
 // TestLargeWrite: a body that is written with one call arrives unchanged, although the socket
 // does not accept header and body at once.
 func TestLargeWrite(t *testing.T) {
+	t.Parallel()
 	content := make([]byte, 16<<20)
 	for i := range content {
 		content[i] = byte(i ^ i>>8 ^ i>>16)

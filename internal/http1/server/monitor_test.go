@@ -132,6 +132,15 @@ func (c *rawClient) wantResponseAndEnd() {
 // must pass without that, too.
 func long() { <-time.After(120 * time.Millisecond) }
 
+// rounds returns how often a test repeats requests that take long: n times, and half of that
+// with -short.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 2
+	}
+	return n
+}
+
 // TestNextRequestDuringALongOne: bytes that arrive while a handler runs are the next request,
 // and its context is not cancelled.
 func TestNextRequestDuringALongOne(t *testing.T) {
@@ -147,7 +156,7 @@ func TestNextRequestDuringALongOne(t *testing.T) {
 		describe(w, r)
 	})
 	c := r.dial()
-	for range 2 { // the second time on a connection that was registered before
+	for range rounds(2) { // the second time on a connection that was registered before
 		c.send(get("/slow"))
 		long()
 		c.send(get("/next"))
@@ -174,7 +183,7 @@ func TestMonitorReleases(t *testing.T) {
 	})
 	fast := r.server.(*server.Server)
 	one, other := r.dial(), r.dial()
-	for range 3 {
+	for range rounds(2) + 1 {
 		for _, c := range []*rawClient{one, other} {
 			c.send(get("/a"))
 			await(t, begun, "request")

@@ -298,9 +298,11 @@ func repeated(stream string, edits []byte) string {
 // handler the same requests as one without, and the client the same responses.
 func FuzzSame(f *testing.F) {
 	for _, s := range streams() {
-		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{})
 		f.Add([]byte(s), []byte{3, 40, 0, 9}, uint16(0), true, []byte{})
-		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{0})
+		if !testing.Short() { // TestSame sends the whole stream, and the edited seed repeats it too
+			f.Add([]byte(s), []byte{}, uint16(0), true, []byte{})
+			f.Add([]byte(s), []byte{}, uint16(0), true, []byte{0})
+		}
 		f.Add([]byte(s), []byte{}, uint16(0), true, []byte{5, 'b', 34, 'y', 34, 0, 200})
 	}
 	for _, n := range []uint16{8<<10 - 60, 8 << 10, 32 << 10, maxHeader - 50, maxHeader + 50} {

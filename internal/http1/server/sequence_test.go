@@ -180,6 +180,10 @@ func (l *randomClient) want(a expectedRequest) error {
 // response, in order.
 func TestRandomClients(t *testing.T) {
 	t.Parallel()
+	duration := 200 * time.Millisecond
+	if testing.Short() {
+		duration /= 4
+	}
 	for kind, bare := range both {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(kind+" "+network, func(t *testing.T) {
@@ -195,7 +199,7 @@ func TestRandomClients(t *testing.T) {
 				r := start(t, bare, options{listener: l}, echoHandler)
 				var clients sync.WaitGroup
 				for range 16 {
-					clients.Go(func() { runRandomClients(t, l.Addr(), time.Now().Add(200*time.Millisecond)) })
+					clients.Go(func() { runRandomClients(t, l.Addr(), time.Now().Add(duration)) })
 				}
 				clients.Wait()
 				r.wantNone()

@@ -271,6 +271,7 @@ func failingWith(t *testing.T, errs ...error) *failing {
 
 // TestAcceptAgain: a lack of file descriptors is temporary.
 func TestAcceptAgain(t *testing.T) {
+	t.Parallel()
 	for kind, bare := range both {
 		t.Run(kind, func(t *testing.T) {
 			short := &net.OpError{Op: "accept", Err: syscall.EMFILE}
