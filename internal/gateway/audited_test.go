@@ -68,24 +68,27 @@ func TestEveryRequestIsAudited(t *testing.T) {
 		{"NUL in a header", "GET /a HTTP/1.1\r\nHost: h\r\nX: \x00\r\n\r\n", refusal.RequestMalformed, "GET", "/a"},
 	}
 	for implementation, set := range servers() {
-		r := start(t, load(t, "http://127.0.0.1:1", set))
-		for _, tt := range tests {
-			for when, first := range before {
-				t.Run(implementation+" "+tt.name+" "+when, func(t *testing.T) {
-					res := r.refuse(t, first, tt.request)
-					if res.Status != tt.want.Status() || res.Reason != tt.want {
-						t.Fatalf("response %d %s, want %d %s", res.Status, res.Reason, tt.want.Status(), tt.want)
-					}
-					line := r.auditLine(t, res.RequestID)
-					if line.Status != res.Status || line.Reason != tt.want {
-						t.Errorf("audit line %+v, want %d %s", line, tt.want.Status(), tt.want)
-					}
-					if tt.path != "" && (line.Method != tt.method || line.Path != tt.path) || line.Path == "/first" {
-						t.Errorf("audit line %+v, want it of %s %s", line, tt.method, tt.path)
-					}
-				})
+		t.Run(implementation, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, load(t, "http://127.0.0.1:1", set))
+			for _, tt := range tests {
+				for when, first := range before {
+					t.Run(tt.name+" "+when, func(t *testing.T) {
+						res := r.refuse(t, first, tt.request)
+						if res.Status != tt.want.Status() || res.Reason != tt.want {
+							t.Fatalf("response %d %s, want %d %s", res.Status, res.Reason, tt.want.Status(), tt.want)
+						}
+						line := r.auditLine(t, res.RequestID)
+						if line.Status != res.Status || line.Reason != tt.want {
+							t.Errorf("audit line %+v, want %d %s", line, tt.want.Status(), tt.want)
+						}
+						if tt.path != "" && (line.Method != tt.method || line.Path != tt.path) || line.Path == "/first" {
+							t.Errorf("audit line %+v, want it of %s %s", line, tt.method, tt.path)
+						}
+					})
+				}
 			}
-		}
+		})
 	}
 }
 

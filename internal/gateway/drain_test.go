@@ -35,6 +35,7 @@ func startWithDelay(t *testing.T, c config.Config) (r *running, interrupt contex
 // TestShutdownDelay checks that after the first signal health checks fail while new
 // connections are accepted and served, and that the second signal ends the delay.
 func TestShutdownDelay(t *testing.T) {
+	t.Parallel()
 	s := newFiles(t)
 	c := load(t, hello(t), map[string]string{"SHUTDOWN_DELAY": "1h", "AUTH_PUBLIC_KEY_FILE": s.keys, "ACCESS_RULES_FILE": s.rules})
 	r, interrupt := startWithDelay(t, c)

@@ -118,6 +118,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestDrainTimeout(t *testing.T) {
+	t.Parallel()
 	addr, arrived, release := blockingUpstream(t)
 	defer release()
 	r := start(t, load(t, addr, map[string]string{"SHUTDOWN_TIMEOUT": "50ms"}))

@@ -325,7 +325,11 @@ func TestConcurrentReloads(t *testing.T) {
 			}
 		})
 	}
-	for range 200 {
+	requests := 200
+	if testing.Short() {
+		requests = 50
+	}
+	for range requests {
 		want(t, r, r.Addr(), "/events", http.StatusOK, "hello")
 	}
 	close(done)

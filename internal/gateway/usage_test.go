@@ -75,6 +75,7 @@ func TestUsageOfEverySurface(t *testing.T) {
 
 // TestUsageSurvivesReload checks that a reload of keys and rules keeps the inventory.
 func TestUsageSurvivesReload(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	r := f.start(t)
 	first := r.usage.Snapshot().Keys[0].FirstUse

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/json"
+	"flag"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,7 +32,11 @@ import (
 	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
+// TestMain lets all parallel tests run at the same time, because most of them wait for timeouts,
+// and finds goroutines that are left over.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
 	gin.SetMode(gin.ReleaseMode)
 	goleak.VerifyTestMain(m)
 }

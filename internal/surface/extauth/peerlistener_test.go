@@ -81,7 +81,10 @@ func TestConnectionsFromOtherAddresses(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t, func(b *fixture) { b.options.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	addr := b.listenEnvoy(t, largeBounds())
-	const connections = 300
+	connections := 300
+	if testing.Short() {
+		connections /= 3
+	}
 	part := strings.Repeat("q", 1<<20)
 	for range connections {
 		c := rawhttp.Dial(t, addr)

@@ -91,6 +91,9 @@ func TestMessageTimeout(t *testing.T) {
 	b := newFixture(t, nil)
 	bounds := largeBounds()
 	bounds.MaxHeldBytes, bounds.MessageTimeout = 1, 100*time.Millisecond // one slot
+	if testing.Short() {
+		bounds.MessageTimeout /= 4
+	}
 	c := rawDial(t, b.listenEnvoy(t, bounds), true)
 	for _, unread := range [][]byte{nil, {0}, unfinished(2), unfinished(bounds.MaxMessageBytes)} {
 		b.log.Reset()

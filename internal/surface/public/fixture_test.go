@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -41,7 +42,12 @@ import (
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
+// TestMain lets all parallel tests run at the same time, because some of them wait for 500 ms,
+// which net/http sleeps after some refusals until it closes the connection. It finds goroutines
+// that are left over.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "64")
 	gin.SetMode(gin.ReleaseMode)
 	goleak.VerifyTestMain(m)
 }

@@ -62,6 +62,7 @@ func wantMetric(t *testing.T, b *fixture, line string) {
 // TestRefusals checks for every reason that the client gets the status and the problem,
 // that log and metrics contain the reason, and that nothing reaches the upstream.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := newCertificates(t)
 	good := "X-SSL-Auth: " + encode(w.mail)
 	tests := []struct {

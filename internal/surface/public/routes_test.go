@@ -57,6 +57,7 @@ func TestKeySet(t *testing.T) {
 
 // TestEverythingElseIsGated checks that all other paths require a certificate, with every method.
 func TestEverythingElseIsGated(t *testing.T) {
+	t.Parallel()
 	b := newFixture(t, withKeySet)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X"}
 	paths := []string{

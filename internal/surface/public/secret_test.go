@@ -42,6 +42,7 @@ func tampered(value string) string {
 // TestCredentialNotDisclosed checks that the credential is absent from the log, the
 // response, the metrics and the upstream request, for every encoding and every result.
 func TestCredentialNotDisclosed(t *testing.T) {
+	t.Parallel()
 	w := newCertificates(t)
 	for _, form := range []certheader.Form{certheader.Base64DER, certheader.Base64PEM, certheader.PercentPEM} {
 		mail := certheader.Encode(form, w.mail.Raw)
