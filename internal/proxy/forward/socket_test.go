@@ -175,6 +175,7 @@ func TestReuse(t *testing.T) {
 				time.AfterFunc(time.Millisecond, func() { _, _ = s.Read(make([]byte, 1)) })
 			}
 			check := func(t *testing.T) {
+				t.Helper()
 				u := use{body: body.New(nil, &http.Request{Body: http.NoBody}, &body.Options{}).NewAttempt()}
 				trace := httptrace.ContextClientTrace(u.withTrace(t.Context()))
 				trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: tt.reused})
