@@ -50,7 +50,8 @@ type Client struct {
 	options Options
 	dialer  net.Dialer
 	pool    pool
-	pieces  sync.Pool // of *[MaxBuffered]byte, for uploads
+	pieces  sync.Pool // of *[MaxBuffered]byte, for uploads and responses
+	arrived sync.Pool // of *[arrivedPiece]byte
 }
 
 // Supported reports whether a [Client] works on this system. It has been tested on Linux

@@ -17,6 +17,7 @@ type conn struct {
 	raw       syscall.RawConn
 	pool      *pool
 	pieces    *sync.Pool
+	arrived   *sync.Pool
 	sending   *upload // of the present request; nil if it was written at once
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once
@@ -37,7 +38,7 @@ func newConn(nc net.Conn, c *Client) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces}
+	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces, arrived: &c.arrived}
 	cn.onReady = cn.roundTrip.onReady
 	return cn, nil
 }
@@ -60,11 +61,15 @@ func (cn *conn) finish(keepAlive bool) {
 // acquireBuffer gives the connection a buffer in which bytes that have arrived are read. It is
 // large enough for most responses, so that they are read with one system call.
 func (cn *conn) acquireBuffer() {
-	piece, ok := cn.pieces.Get().(*[MaxBuffered]byte)
-	if !ok { // the pool is empty
-		piece = new([MaxBuffered]byte)
+	cn.buf = pooled[[MaxBuffered]byte](cn.pieces)[:]
+}
+
+// pooled returns a T from the pool, or a new one.
+func pooled[T any](pool *sync.Pool) *T {
+	if t, ok := pool.Get().(*T); ok {
+		return t
 	}
-	cn.buf = piece[:]
+	return new(T)
 }
 
 // releaseBuffer makes the buffer available to other connections. Its content has been read.

@@ -30,6 +30,7 @@ type Request struct {
 	buf     []byte    // headroom, and the body or its beginning
 	rest    io.Reader // of the body; nil if all of it is in buf
 	length  int64     // of the body in bytes
+	unread  int64     // bytes of rest that have not been read
 	wire    []byte    // the header and the body or its beginning
 	method  string
 	closing bool  // the connection closes after the response
@@ -43,7 +44,7 @@ type Request struct {
 // it reads a beginning, and [Client.Do] sends the rest while it reads it from r. The body
 // stays the same when Begin starts the request again, for another address.
 func (m *Request) ReadBody(r io.Reader, length int64) error {
-	m.rest, m.length = nil, length
+	m.rest, m.length, m.unread = nil, length, 0
 	if length == 0 {
 		return nil
 	}
@@ -57,7 +58,7 @@ func (m *Request) ReadBody(r io.Reader, length int64) error {
 		return err
 	}
 	n, err := r.Read(m.buf[headroom:])
-	m.buf, m.rest = m.buf[:headroom+n], r
+	m.buf, m.rest, m.unread = m.buf[:headroom+n], r, length-int64(n)
 	return err
 }
 
@@ -71,7 +72,7 @@ func (m *Request) Body() (body []byte, complete bool) {
 
 // Begin writes the request line and the Host field.
 func (m *Request) Begin(method, target, host string) {
-	*m = Request{head: m.head[:0], buf: m.buf, rest: m.rest, length: m.length, method: method, fields: m.fields[:0]}
+	*m = Request{head: m.head[:0], buf: m.buf, rest: m.rest, length: m.length, unread: m.unread, method: method, fields: m.fields[:0]}
 	switch {
 	case !httpguts.ValidHeaderFieldName(method):
 		m.err = fmt.Errorf("want a method, found %.40q", method)
@@ -116,14 +117,18 @@ func (m *Request) End() {
 	}
 }
 
-// unsent returns the part of the request after its first sent bytes, and the length of that
-// part. The part stays valid when m is used again, except for the rest of the body.
-func (m *Request) unsent(sent int) (io.Reader, int64) {
-	unsent := bytes.Clone(m.wire[sent:])
-	if m.rest == nil {
-		return bytes.NewReader(unsent), int64(len(unsent))
+// remaining returns the part of the request that has not been sent, and its length: unsent, and
+// the unread rest of the body. The part stays valid when m is used again, except for the rest.
+func (m *Request) remaining(unsent []byte) (io.Reader, int64) {
+	length := int64(len(unsent)) + m.unread
+	switch {
+	case m.unread == 0:
+		return bytes.NewReader(unsent), length
+	case len(unsent) == 0:
+		return m.rest, length
+	default:
+		return io.MultiReader(bytes.NewReader(unsent), m.rest), length
 	}
-	return io.MultiReader(bytes.NewReader(unsent), m.rest), int64(len(unsent)) + m.length - int64(len(m.buf)-headroom)
 }
 
 // idempotent reports whether the request may be sent twice.

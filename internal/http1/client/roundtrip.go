@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,8 @@ var errNoResponse = errors.New("the connection ended before the response")
 type roundTrip struct {
 	cn      *conn
 	request *Request
-	checked bool // the connection was found quiescent, and the request was written
-	sent    int
+	checked bool   // the connection was found quiescent, and the request was written
+	unsent  []byte // the end of the last write, which the kernel did not accept
 	err     error
 }
 
@@ -43,11 +44,54 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 		rt.err = errStale
 		return true
 	}
-	rt.sent, rt.err = nonblock.Write(fd, rt.request.wire, nil)
-	if errors.Is(rt.err, syscall.EAGAIN) {
-		rt.sent, rt.err = 0, nil
+	if err := rt.write(fd, rt.request.wire); err != nil && !errors.Is(err, syscall.EAGAIN) {
+		rt.err = err
+		return true
 	}
-	return rt.err != nil || rt.request.rest != nil || rt.sent < len(rt.request.wire)
+	rt.sendArrived(fd)
+	return rt.unsent != nil || rt.request.unread > 0
+}
+
+// write writes what the kernel accepts of p, and keeps the rest.
+func (rt *roundTrip) write(fd uintptr, p []byte) error {
+	n, err := nonblock.Write(fd, p, nil)
+	if n < len(p) {
+		rt.unsent = bytes.Clone(p[n:])
+	}
+	return err
+}
+
+// arrivedReader is a body that can be read without waiting.
+type arrivedReader interface {
+	// ReadArrived reads as Read does, and returns 0 without an error if nothing has arrived.
+	ReadArrived(p []byte) (int, error)
+}
+
+// arrivedPiece is how many bytes sendArrived reads at once. Fewer and larger writes wake the
+// upstream less often. A piece is in use only while a goroutine runs, so there are few of them.
+const arrivedPiece = 256 << 10
+
+// sendArrived sends what has arrived of the rest of the body, up to maxArrived bytes, because the
+// upstream may respond before it has the whole body. An [upload] sends what remains, and gets the
+// error of a failed read or write again.
+func (rt *roundTrip) sendArrived(fd uintptr) {
+	const maxArrived = 4 * arrivedPiece
+	m := rt.request
+	rest, ok := m.rest.(arrivedReader)
+	if !ok || rt.unsent != nil {
+		return
+	}
+	piece := pooled[[arrivedPiece]byte](rt.cn.arrived)
+	defer rt.cn.arrived.Put(piece)
+	for sent := 0; m.unread > 0 && rt.unsent == nil && sent < maxArrived; {
+		n, _ := rest.ReadArrived(piece[:min(m.unread, arrivedPiece)])
+		if n == 0 {
+			return
+		}
+		_ = rt.write(fd, piece[:n])
+		m.unread -= int64(n)
+		sent += n
+	}
 }
 
 // onReadable reads the first bytes of the response into the buffer.
@@ -95,8 +139,8 @@ func (cn *conn) send(m *Request) error {
 		return rt.err
 	case err != nil:
 		return err
-	case m.rest != nil || rt.sent < len(m.wire):
-		return cn.upload(m, rt.sent)
+	case rt.unsent != nil || m.unread > 0:
+		return cn.upload(m, rt.unsent)
 	}
 	return nil
 }
@@ -104,8 +148,8 @@ func (cn *conn) send(m *Request) error {
 // upload sends the rest of the request and waits for the first bytes of the response. An
 // upstream may respond and close without reading the whole body. The response counts then,
 // and the connection is closed.
-func (cn *conn) upload(m *Request, sent int) error {
-	body, length := m.unsent(sent)
+func (cn *conn) upload(m *Request, unsent []byte) error {
+	body, length := m.remaining(unsent)
 	u := &upload{net: cn.net, body: body, timeout: cn.options.Timeout, done: make(chan struct{})}
 	u.left.Store(length)
 	cn.sending = u

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// upload sends the part of a request that the socket did not accept at once, and the rest of
-// its body. It runs in its own goroutine, because the upstream may respond before it has the
+// upload sends the part of a request that the socket did not accept at once, and the part of
+// its body that has not arrived. It runs in its own goroutine, because the upstream may respond before it has the
 // whole body. It ends when the body was sent or cannot be read, or when the connection is
 // closed, and can outlive the exchange.
 type upload struct {
@@ -30,10 +30,7 @@ type upload struct {
 // closes the connection, so that the exchange does not wait for a response. After any other
 // failed write the connection stays open, because the upstream may have responded.
 func (u *upload) run(pool *sync.Pool) {
-	piece, ok := pool.Get().(*[MaxBuffered]byte)
-	if !ok { // the pool is empty
-		piece = new([MaxBuffered]byte)
-	}
+	piece := pooled[[MaxBuffered]byte](pool)
 	readErr, writeErr := u.copy(piece[:])
 	pool.Put(piece)
 	u.err, u.ended = errors.Join(readErr, writeErr), time.Now()

@@ -22,7 +22,13 @@ type body struct {
 	err      error // why reading ended too early
 }
 
-func (b *body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) { return b.read(p, b.c.readBody) }
+
+// ReadArrived reads as Read does, without waiting. It returns 0 without an error if nothing has
+// arrived, and when the connection fails, which the next Read reports.
+func (b *body) ReadArrived(p []byte) (int, error) { return b.read(p, b.c.readArrived) }
+
+func (b *body) read(p []byte, read func([]byte) (int, error)) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -35,7 +41,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if left == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.c.readBody(p[:min(int64(len(p)), left)])
+	n, err := read(p[:min(int64(len(p)), left)])
 	left = b.c.unread.Add(-int64(n))
 	if err != nil && left > 0 {
 		if errors.Is(err, io.EOF) {
@@ -73,24 +79,25 @@ func (b *body) detach() (left int64, err error) {
 // readBody reads bytes of the present request's body, for one goroutine at a time.
 func (c *conn) readBody(p []byte) (int, error) {
 	if c.r < c.w {
-		n := copy(p, c.in[c.r:c.w])
-		c.r += n
-		return n + c.readArrived(p[n:]), nil
+		return c.readArrived(p)
 	}
 	c.setBodyDeadline()
 	return c.net.Read(p)
 }
 
-// readArrived reads what the socket holds, without waiting. After an error the next read
-// fails, too.
-func (c *conn) readArrived(p []byte) (n int) {
-	if len(p) > 0 {
+// readArrived reads what the buffer and the socket hold, without waiting. After a failure the
+// next read fails, too.
+func (c *conn) readArrived(p []byte) (n int, err error) {
+	n = copy(p, c.in[c.r:c.w])
+	c.r += n
+	if n < len(p) {
 		_ = c.raw.Read(func(fd uintptr) bool {
-			n, _ = nonblock.Read(fd, p)
+			arrived, _ := nonblock.Read(fd, p[n:])
+			n += arrived
 			return true
 		})
 	}
-	return n
+	return n, nil
 }
 
 // setBodyDeadline sets the read deadline for the rest of the request, unless the handler or

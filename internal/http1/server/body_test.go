@@ -234,3 +234,62 @@ func TestReadThatBegins(t *testing.T) {
 		t.Errorf("Read returned %v, want a timeout", err)
 	}
 }
+
+// TestReadArrived: a body can be read without waiting. What was read in this way is not read
+// again, and a failure is found by the next Read.
+func TestReadArrived(t *testing.T) {
+	type arrived interface{ ReadArrived(p []byte) (int, error) }
+	arrival := make(chan string)
+	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+		body, p := r.Body.(arrived), make([]byte, 8) //nolint:forcetypeassert // a panic fails the test
+		next := func() (n int, err error) {
+			for n == 0 && err == nil {
+				n, err = body.ReadArrived(p)
+			}
+			return n, err
+		}
+		if n, err := next(); string(p[:n]) != "abc" || err != nil {
+			t.Errorf("the beginning is %q, %v", p[:n], err)
+		}
+		if n, err := body.ReadArrived(p); n != 0 || err != nil {
+			t.Errorf("%q has arrived, %v; want nothing", p[:n], err)
+		}
+		arrival <- "next"
+		if n, err := next(); string(p[:n]) != "def" || !errors.Is(err, io.EOF) {
+			t.Errorf("the end is %q, %v", p[:n], err)
+		}
+		if n, err := body.ReadArrived(p); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%q after the end, %v", p[:n], err)
+		}
+		fmt.Fprint(w, "read")
+		_ = r.Body.Close()
+		if n, err := body.ReadArrived(p); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+			t.Errorf("%q of a closed body, %v", p[:n], err)
+		}
+	})
+	request := post("/", "abcdef")
+	c := r.dial().send(request[:len(request)-3])
+	await(t, arrival, "beginning")
+	c.send("def").want(200, "read")
+
+	failed := make(chan error, 1)
+	r = start(t, false, options{}, func(_ http.ResponseWriter, r *http.Request) {
+		arrival <- "begun"
+		<-arrival
+		for range 2 {
+			if n, err := r.Body.(arrived).ReadArrived(make([]byte, 8)); n != 0 || err != nil {
+				t.Errorf("%d bytes after the end of the connection, %v; want 0", n, err)
+			}
+		}
+		_, err := r.Body.Read(make([]byte, 8))
+		failed <- err
+		panic(http.ErrAbortHandler)
+	})
+	c = r.dial().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+	await(t, arrival, "request")
+	_ = c.CloseWrite()
+	arrival <- "end"
+	if err := await(t, failed, "failure"); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the body ends in %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+}

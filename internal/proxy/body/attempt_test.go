@@ -32,3 +32,45 @@ func TestAttempts(t *testing.T) {
 		t.Errorf("%d bytes read from a closed body, %v", n, err)
 	}
 }
+
+// arrivals is a client's body that can be read without waiting.
+type arrivals struct {
+	io.ReadCloser
+	parts []string // the results of ReadArrived; "" for nothing
+}
+
+func (a *arrivals) ReadArrived(p []byte) (int, error) {
+	n := copy(p, a.parts[0])
+	a.parts = a.parts[1:]
+	return n, nil
+}
+
+// TestReadArrived: bytes that are read without waiting count, and are bounded, as all others.
+func TestReadArrived(t *testing.T) {
+	body := &arrivals{parts: []string{"abc", "", "defgh"}}
+	b := New(nil, &http.Request{Body: body, ContentLength: -1}, &Options{MaxBytes: 7})
+	p := make([]byte, 10)
+	for _, want := range []int{3, 0} {
+		if n, err := b.ReadArrived(p); n != want || err != nil {
+			t.Errorf("%d bytes, %v; want %d", n, err, want)
+		}
+	}
+	if n := b.BytesRead(); n != 3 {
+		t.Errorf("%d bytes are counted, want 3", n)
+	}
+	if n, err := b.ReadArrived(p); n != 0 || !errors.Is(err, errTooLarge) {
+		t.Errorf("%d bytes over the limit, %v; want %v", n, err, errTooLarge)
+	}
+	if n, err := b.ReadArrived(p); n != 0 || !errors.Is(err, errTooLarge) {
+		t.Errorf("%d bytes after the end, %v; want %v", n, err, errTooLarge)
+	}
+	closed := New(nil, &http.Request{Body: body, ContentLength: 1}, &Options{MaxBytes: 7})
+	_ = closed.Close()
+	if n, err := closed.ReadArrived(p); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("%d bytes of a closed body, %v", n, err)
+	}
+	other := New(nil, &http.Request{Body: io.NopCloser(strings.NewReader("a")), ContentLength: 1}, &Options{MaxBytes: 7})
+	if n, err := other.ReadArrived(p); n != 0 || err != nil {
+		t.Errorf("%d bytes of another reader, %v; want 0", n, err)
+	}
+}

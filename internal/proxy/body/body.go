@@ -94,9 +94,9 @@ func (b *Body) Refuse(client string) *refusal.Error {
 // of reading the rest of the body first.
 func (b *Body) closeConnection() { b.w.Header().Set("Connection", "close") }
 
-// receive reads from the client or from memory. The caller holds reading, or is the only
-// reader.
-func (b *Body) receive(p []byte) (int, error) {
+// receive reads from the client or from memory with read. The caller holds reading, or is the
+// only reader.
+func (b *Body) receive(p []byte, read func([]byte) (int, error)) (int, error) {
 	if err := b.ended(); err != nil {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func (b *Body) receive(p []byte) (int, error) {
 	if most := b.options.MaxBytes - b.read.Load() + 1; int64(len(p)) > most {
 		p = p[:most]
 	}
-	n, err := b.source.Read(p)
+	n, err := read(p)
 	if b.read.Add(int64(n)) > b.options.MaxBytes {
 		n, err = 0, errTooLarge
 	}
@@ -118,16 +118,26 @@ func (b *Body) receive(p []byte) (int, error) {
 
 // Read reads the body, when the request is sent at most once. It must not be called
 // concurrently.
-func (b *Body) Read(p []byte) (int, error) { return b.readUnless(&b.closed, p) }
+func (b *Body) Read(p []byte) (int, error) { return b.readUnless(&b.closed, p, b.source.Read) }
+
+// ReadArrived reads as Read does, without waiting: it returns 0 without an error if nothing has
+// arrived, or if this cannot be known.
+func (b *Body) ReadArrived(p []byte) (int, error) {
+	source, ok := b.source.(interface{ ReadArrived(p []byte) (int, error) })
+	if !ok {
+		return 0, nil
+	}
+	return b.readUnless(&b.closed, p, source.ReadArrived)
+}
 
 // readUnless reads unless closed or the body is closed.
-func (b *Body) readUnless(closed *atomic.Bool, p []byte) (int, error) {
+func (b *Body) readUnless(closed *atomic.Bool, p []byte, read func([]byte) (int, error)) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	if closed.Load() || b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.receive(p)
+	return b.receive(p, read)
 }
 
 // Unread reports whether no byte was read, so that another attempt can send the whole
@@ -165,7 +175,9 @@ type Attempt struct {
 func (b *Body) NewAttempt() *Attempt { return &Attempt{body: b} }
 
 // Read must not be called concurrently.
-func (a *Attempt) Read(p []byte) (int, error) { return a.body.readUnless(&a.closed, p) }
+func (a *Attempt) Read(p []byte) (int, error) {
+	return a.body.readUnless(&a.closed, p, a.body.source.Read)
+}
 
 // Close ends the attempt.
 func (a *Attempt) Close() error {

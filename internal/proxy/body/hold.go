@@ -65,7 +65,7 @@ func (b *Body) fill() error {
 				return refused
 			}
 		}
-		n, err := b.receive(h.content[len(h.content):cap(h.content)])
+		n, err := b.receive(h.content[len(h.content):cap(h.content)], b.source.Read)
 		h.content = h.content[:len(h.content)+n]
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
