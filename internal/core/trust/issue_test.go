@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -38,6 +37,7 @@ type issue struct {
 	issuer, subject []byte // DER
 	public          any
 	signer          crypto.Signer
+	digest          string // as for openssl, such as "-sha1"
 	serial          string
 	days            int
 	extensions      string // none is version 1
@@ -46,7 +46,7 @@ type issue struct {
 // pem returns the certificate. It is not ok if the key or the extensions need openssl.
 func (i issue) pem(tb testing.TB) (certificate []byte, ok bool) {
 	tb.Helper()
-	algorithm, hash := algorithmOf(i.signer)
+	algorithm, _ := algorithmOf(i.signer, i.digest)
 	key, err := x509.MarshalPKIXPublicKey(i.public)
 	extensions, known := extensionsDER(tb, i.extensions)
 	serial, isNumber := new(big.Int).SetString(i.serial, 0)
@@ -60,32 +60,57 @@ func (i issue) pem(tb testing.TB) (certificate []byte, ok bool) {
 	if len(extensions) > 0 {
 		body.Version = 2 // version 3
 	}
+	return signed(tb, "CERTIFICATE", body, i.signer, i.digest), true
+}
+
+// signed returns a PEM block with the body and its signature.
+func signed(tb testing.TB, kind string, body any, signer crypto.Signer, digest string) []byte {
+	tb.Helper()
+	algorithm, hash := algorithmOf(signer, digest)
 	der := encode(tb, body)
-	digest := der
+	hashed := der
 	if hash != 0 {
-		sum := sha256.Sum256(der)
-		digest = sum[:]
+		h := hash.New()
+		_, _ = h.Write(der)
+		hashed = h.Sum(nil)
 	}
-	signature, err := i.signer.Sign(rand.Reader, digest, hash)
+	signature, err := signer.Sign(rand.Reader, hashed, hash)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return pemOf("CERTIFICATE", encode(tb, struct {
+	return pemOf(kind, encode(tb, struct {
 		Body      asn1.RawValue
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
-	}{asn1.RawValue{FullBytes: der}, algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})), true
+	}{asn1.RawValue{FullBytes: der}, algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}}))
 }
 
-// algorithmOf returns the algorithm that openssl chooses for a key by default.
-func algorithmOf(key crypto.Signer) (pkix.AlgorithmIdentifier, crypto.Hash) {
+// algorithmOf returns the algorithm that openssl uses for a key and a digest, or for its default
+// digest. The result is empty if openssl itself has to sign.
+func algorithmOf(key crypto.Signer, digest string) (pkix.AlgorithmIdentifier, crypto.Hash) {
 	switch key.(type) {
 	case *rsa.PrivateKey:
-		return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, Parameters: asn1.NullRawValue}, crypto.SHA256
+		a, ok := map[string]struct {
+			arc  int
+			hash crypto.Hash
+		}{
+			"-md5": {4, crypto.MD5}, "-sha1": {5, crypto.SHA1}, "-sha224": {14, crypto.SHA224},
+			"": {11, crypto.SHA256}, "-sha256": {11, crypto.SHA256}, "-sha384": {12, crypto.SHA384}, "-sha512": {13, crypto.SHA512},
+		}[digest]
+		if ok {
+			return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, a.arc}, Parameters: asn1.NullRawValue}, a.hash
+		}
 	case *ecdsa.PrivateKey:
-		return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, crypto.SHA256
+		switch digest {
+		case "":
+			return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, crypto.SHA256
+		case "-sha1":
+			return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}}, crypto.SHA1
+		}
 	case ed25519.PrivateKey:
-		return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 3, 101, 112}}, 0
+		if digest == "" {
+			return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 3, 101, 112}}, 0
+		}
 	}
 	return pkix.AlgorithmIdentifier{}, 0
 }
