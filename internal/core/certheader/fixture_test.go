@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/certgate/certgate/internal/testkit/ca"
@@ -20,9 +21,27 @@ type fixture struct {
 	text string // the PEM, with LF and a final newline
 }
 
+// shared contains one fixture of each algorithm, for all tests.
+var shared = struct {
+	sync.Mutex
+	fixtures map[string]fixture
+}{fixtures: map[string]fixture{}}
+
 // newFixture returns a self-signed certificate made as in the first article. Its base64
 // ends with two padding characters, so that tests can set unused bits.
 func newFixture(tb testing.TB, algorithm string) fixture {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	f, known := shared.fixtures[algorithm]
+	if !known {
+		f = makeFixture(tb, algorithm)
+		shared.fixtures[algorithm] = f
+	}
+	return fixture{bytes.Clone(f.der), f.text}
+}
+
+func makeFixture(tb testing.TB, algorithm string) fixture {
 	tb.Helper()
 	dir := tb.TempDir()
 	key, csr, crt := filepath.Join(dir, "key"), filepath.Join(dir, "csr"), filepath.Join(dir, "crt")

@@ -53,7 +53,11 @@ func TestTwoReplicas(t *testing.T) {
 	server := startRedis(t).at(t, "")
 	a, _ := newRedis(t, replay.RedisOptions{Server: server})
 	b, _ := newRedis(t, replay.RedisOptions{Server: server})
-	const times, copies = 3000, 2
+	const copies = 2
+	times := 3000
+	if testing.Short() {
+		times /= 3
+	}
 	for number := range times {
 		n := fresh("mail", number)
 		var all sync.WaitGroup

@@ -63,6 +63,7 @@ func changing(change func(value string) string) func(*httputil.ProxyRequest) {
 }
 
 func TestHealthy(t *testing.T) {
+	t.Parallel()
 	findings := proxy{}.examine(t, newGateway(t))
 	wantFindings(t, findings,
 		ok("connection", "HTTP/2.0 and TLS 1.3"),
@@ -87,6 +88,7 @@ func TestHealthy(t *testing.T) {
 
 // TestSignatures checks the findings about load balancers that change signed requests.
 func TestSignatures(t *testing.T) {
+	t.Parallel()
 	drop := func(names ...string) proxy {
 		return proxy{rewrite: func(r *httputil.ProxyRequest) {
 			for _, name := range names {
@@ -122,7 +124,10 @@ func TestSignatures(t *testing.T) {
 			[]doctor.Finding{note("authority", `expects "schedule.example.com"`)}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, newGateway(t, tt.settings...)), tt.want...) })
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			wantFindings(t, tt.proxy.examine(t, newGateway(t, tt.settings...)), tt.want...)
+		})
 	}
 }
 
@@ -140,6 +145,7 @@ func passing(names ...string) func(*httputil.ProxyRequest) {
 // TestTrust checks the findings about headers of proxies, with a load balancer that the
 // gateway trusts and with one that it does not.
 func TestTrust(t *testing.T) {
+	t.Parallel()
 	const untrusted = "10.0.0.0/8"
 	appending := func(r *httputil.ProxyRequest, client string) {
 		r.Out.Header.Set("X-Forwarded-For", strings.TrimPrefix(r.In.Header.Get("X-Forwarded-For")+", "+client, ", "))
@@ -182,6 +188,7 @@ func TestTrust(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			wantFindings(t, proxy{rewrite: tt.rewrite}.examine(t, newGateway(t, tt.settings...)), tt.want...)
 		})
 	}
@@ -189,6 +196,7 @@ func TestTrust(t *testing.T) {
 
 // TestTargets checks the findings about load balancers that change paths and queries.
 func TestTargets(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	onURL := func(change func(u *url.URL)) func(*httputil.ProxyRequest) {
 		return func(r *httputil.ProxyRequest) { change(r.Out.URL) }
@@ -211,6 +219,7 @@ func TestTargets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			wantFindings(t, proxy{rewrite: tt.rewrite}.examine(t, gateway), tt.want...)
 		})
 	}
@@ -219,6 +228,7 @@ func TestTargets(t *testing.T) {
 // TestNormalization checks that a load balancer that changes ambiguous paths is reported
 // with these paths.
 func TestNormalization(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	rewriting := func(change func(path string) string) func(*httputil.ProxyRequest) {
 		return func(r *httputil.ProxyRequest) {
@@ -267,12 +277,16 @@ func TestNormalization(t *testing.T) {
 		}}, []doctor.Finding{ok("path normalization", "refuses or redirects ambiguous paths itself: /a//b")}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, gateway), tt.want...) })
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			wantFindings(t, tt.proxy.examine(t, gateway), tt.want...)
+		})
 	}
 }
 
 // TestPrefix checks load balancers that forward the echo from another path.
 func TestPrefix(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	strip := proxy{rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Path = strings.TrimPrefix(r.Out.URL.Path, "/api/v1")
@@ -286,6 +300,7 @@ func TestPrefix(t *testing.T) {
 
 // TestNoEcho checks what the doctor recommends if the echo does not respond.
 func TestNoEcho(t *testing.T) {
+	t.Parallel()
 	always := func(status int) proxy { return proxy{refuse: func(*http.Request) int { return status }} }
 	tests := []struct {
 		name     string
@@ -309,6 +324,7 @@ func TestNoEcho(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			findings := tt.proxy.examine(t, newGateway(t, tt.settings...))
 			wantFindings(t, findings, problem("echo", tt.want))
 			if len(findings) != 2 {
@@ -322,6 +338,7 @@ func TestNoEcho(t *testing.T) {
 const otherKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
 
 func TestNoConnection(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	server := proxy{}.start(t, gateway)
 	untrusting := &http.Client{Transport: &http.Transport{}}

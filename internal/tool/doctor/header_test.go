@@ -15,6 +15,7 @@ import (
 
 // TestDamagedForms checks the findings about load balancers that change the certificate.
 func TestDamagedForms(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	room := len(certheader.Encode(certheader.RFC9440, newFixture(t).mail.Raw))
 	plusToSpace := strings.NewReplacer("+", " ")
@@ -68,12 +69,14 @@ func TestDamagedForms(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			wantFindings(t, proxy{rewrite: changing(tt.change)}.examine(t, gateway), tt.want...)
 		})
 	}
 }
 
 func TestBlockedForm(t *testing.T) {
+	t.Parallel()
 	findings := proxy{refuse: func(r *http.Request) int {
 		for _, values := range r.Header {
 			if strings.Contains(values[0], "%2F") || strings.Contains(values[0], `";`) || strings.Contains(values[0], `"-----`) {
@@ -87,6 +90,7 @@ func TestBlockedForm(t *testing.T) {
 }
 
 func TestOneHeaderTreatedDifferently(t *testing.T) {
+	t.Parallel()
 	findings := proxy{rewrite: func(r *httputil.ProxyRequest) {
 		if v := r.Out.Header.Get("X-Ssl-Auth"); strings.HasPrefix(v, ":") {
 			r.Out.Header.Set("X-SSL-Auth", "other")
@@ -97,6 +101,7 @@ func TestOneHeaderTreatedDifferently(t *testing.T) {
 
 // TestHeaders checks the findings about load balancers that change or refuse headers.
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	gateway := newGateway(t)
 	tests := []struct {
 		name  string
@@ -137,7 +142,10 @@ func TestHeaders(t *testing.T) {
 		}}, []doctor.Finding{problem("header size", "with 4 KiB it arrives truncated to 2000 of 4096 bytes")}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { wantFindings(t, tt.proxy.examine(t, gateway), tt.want...) })
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			wantFindings(t, tt.proxy.examine(t, gateway), tt.want...)
+		})
 	}
 }
 
