@@ -107,7 +107,7 @@ answer() {
 
 measure_flood() { # default|off KIND SOURCES
   local name=flood-$1 row="failure rate $1, $2" before began used
-  : >"$dir/$name.log"
+  : >"$dir/logs/$name.log"
   if [[ $2 != quiet ]]; then
     row="failure rate $1, $2 of $3 source"
     (($3 == 1)) || row+=s

@@ -20,7 +20,7 @@ table_gateways() {
   begin_table gateways
   for ((round = 1; round <= rounds; round++)); do
     for gateway in "${running[@]}"; do
-      : >"$dir/$gateway.log"
+      : >"$dir/logs/$gateway.log"
       measure_saturation "$gateway"
       measure_latency "$gateway"
     done

@@ -13,6 +13,7 @@ die() {
 need() { command -v "$1" >/dev/null || die "$1 is not installed: apt-get install $2"; }
 
 dir=$(mktemp -d)
+mkdir "$dir/logs" # apart from the files of rules and keys, whose folder certgate watches
 declare -A pid=() port=()
 cleanup() {
   ((${#pid[@]} == 0)) || kill "${pid[@]}" 2>/dev/null || true
@@ -32,18 +33,18 @@ free_port() {
 }
 
 # start NAME CORE COMMAND… runs a server on a core and waits until it listens on
-# ${port[NAME]}. Its output is in $dir/NAME.log.
+# ${port[NAME]}. Its output is in $dir/logs/NAME.log.
 start() {
   local name=$1 core=$2
   shift 2
-  taskset -c "$core" "$@" >>"$dir/$name.log" 2>&1 &
+  taskset -c "$core" "$@" >>"$dir/logs/$name.log" 2>&1 &
   pid[$name]=$!
   for _ in {1..200}; do
     if (exec 3<>"/dev/tcp/127.0.0.1/${port[$name]}") 2>/dev/null; then return; fi
     kill -0 "${pid[$name]}" 2>/dev/null || break
     sleep 0.05
   done
-  tail -n 5 "$dir/$name.log" >&2
+  tail -n 5 "$dir/logs/$name.log" >&2
   die "$name does not listen on port ${port[$name]}"
 }
 
