@@ -65,6 +65,14 @@ cpu_time() {
     awk '{ ns += $1 } END { printf "%.6f\n", ns / 1e9 }'
 }
 
+# ticks NAME prints user and system time of a server in ticks of the kernel, which show how
+# they divide the time of cpu_time.
+ticks() {
+  local member
+  for member in $(family "$1"); do sed 's/.*) //' "/proc/$member/stat"; done |
+    awk '{ user += $12; kernel += $13 } END { print user + 0, kernel + 0 }'
+}
+
 # switches NAME prints the numbers of voluntary and of involuntary context switches of a
 # server's threads.
 switches() {

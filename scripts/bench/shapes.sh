@@ -40,12 +40,12 @@ table_shapes() {
     columns+=("$gateway-rps/nginx-rps:$gateway requests/s:%.2f" "$gateway-cpu/nginx-cpu:$gateway CPU:%.2f")
   done
   for gateway in "${SHAPE_GATEWAYS[@]}"; do
-    details+=("$gateway-memory:$gateway peak MiB:%.0f" "$gateway-core:% of a core:%.0f"
+    details+=("$gateway-memory:$gateway peak MiB:%.0f" "$gateway-core:% of a core:%.0f" "$gateway-system:% in system calls:%.0f"
       "$gateway-voluntary:waits:%.2f" "$gateway-involuntary:preempted:%.2f")
   done
   print_table "Shapes of traffic${busy:+ beside a memory-hungry process}: ratios to nginx in the same round:" \
     'nginx-rps:nginx requests/s:%.0f' 'nginx-cpu:nginx CPU ms per 1,000:%.1f' "${columns[@]}"
-  print_table 'The same: memory, use of the cores, and context switches per request:' "${details[@]}"
+  print_table 'The same: memory, use of the cores, the part of it in system calls, and context switches per request:' "${details[@]}"
 }
 
 # choose_gateways selects the gateways of --only, without HAProxy if it is not installed.
@@ -93,7 +93,7 @@ describe() {
 
 # measure_shape SHAPE GATEWAY measures a gateway that was started for this purpose.
 measure_shape() {
-  local title path flags settings verify behind scheme gateway_cores workers load_cores before waits
+  local title path flags settings verify behind scheme gateway_cores workers load_cores before waits spent
   describe "$1"
   [[ "$2" != certgate || -z "$profile" ]] || settings+=(BENCH_PROFILE="$dir/profile")
   "start_$2" "$2" "${settings[@]}"
@@ -101,9 +101,10 @@ measure_shape() {
   load_shape "$2" -duration "$warm_up"
   [[ "$2" != certgate ]] || toggle_profile
   read -r -a waits <<<"$(switches "$2")"
+  read -r -a spent <<<"$(ticks "$2")"
   before=$(cpu_time "$2")
   load_shape "$2" -duration "${seconds}s"
-  note_shape "$2" "$before" "${waits[@]}"
+  note_shape "$2" "$before" "${waits[@]}" "${spent[@]}"
   [[ "$2" != certgate ]] || keep_profile "$1"
   taskset -apc 1 "${pid[upstream]}" >/dev/null
   stop "$2"
@@ -116,12 +117,14 @@ load_shape() {
     die "$1, $title: ${found[refused]} of ${found[requests]} refused, ${found[lost]} lost"
 }
 
-note_shape() { # GATEWAY CPU-BEFORE WAITS-BEFORE PREEMPTED-BEFORE
-  local used waits n=${found[requests]}
+note_shape() { # GATEWAY CPU-BEFORE WAITS-BEFORE PREEMPTED-BEFORE USER-TICKS-BEFORE SYSTEM-TICKS-BEFORE
+  local used waits spent n=${found[requests]}
   used=$(calculate "$(cpu_time "$1") - $2")
   read -r -a waits <<<"$(switches "$1")"
+  read -r -a spent <<<"$(ticks "$1")"
   note "$title" "$1-rps=$(calculate "${found[ok]} / ${found[elapsed]}")" "$1-cpu=$(calculate "$used / $n * 1e6")" \
     "$1-core=$(calculate "$used / ${found[elapsed]} * 100")" "$1-memory=$(peak_memory "$1")" \
+    "$1-system=$(calculate "(${spent[1]} - $6) / (${spent[0]} - $5 + ${spent[1]} - $6) * 100")" \
     "$1-voluntary=$(calculate "(${waits[0]} - $3) / $n")" "$1-involuntary=$(calculate "(${waits[1]} - $4) / $n")"
 }
 
