@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
@@ -170,7 +172,7 @@ func (h *head) parseFields(text string, known interned) bool {
 func (h *head) interpret(key, value string) (ok bool) {
 	switch key {
 	case "Host":
-		ok = h.host == "" && isPlainHost(value)
+		ok = h.host == "" && value != "" && httpguts.ValidHostHeader(value)
 		h.host = value
 		return ok
 	case "Content-Length":
@@ -197,19 +199,6 @@ var plainMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, htt
 // that a parser could read as an authority or a fragment.
 func isPlainTarget(t string) bool {
 	return strings.HasPrefix(t, "/") && !strings.HasPrefix(t, "//") && !strings.Contains(t, "#")
-}
-
-// isPlainHost reports whether host is a name or address, with or without a port.
-func isPlainHost(host string) bool {
-	for i := range len(host) {
-		switch c := host[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '-', c == '_', c == ':', c == '[', c == ']':
-		default:
-			return false
-		}
-	}
-	return host != ""
 }
 
 // parseLength accepts decimal digits in the shortest form.

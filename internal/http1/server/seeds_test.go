@@ -41,7 +41,7 @@ func plainStreams() []string {
 		header("Cookie: a=b; c=d", "Accept: */*", `User-Agent: a "b" (c)`, "Cookie: e=f"),
 		header("Keep-Alive: timeout=5", "Proxy-Connection: close", "Content-Type: a/b", "Content-Encoding: gzip", "Range: bytes=0-1"),
 		header("X: " + strings.Repeat("x", 9000)), header("X: " + strings.Repeat("x", 20_000)),
-		rawhttp.Lines("GET /a HTTP/1.1", "X: 1", "hOsT:EXAMPLE.com:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: [::1]:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: :::[]..", ""),
+		rawhttp.Lines("GET /a HTTP/1.1", "X: 1", "hOsT:EXAMPLE.com:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: [::1]:80", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: :::[]..", ""), rawhttp.Lines("GET /a HTTP/1.1", "Host: a,b!$&()*+;=~_%2f", ""),
 		bodied("Content-Length: 5"), bodied("content-length:5  "), bodied("Content-Length: 5", "Content-Type: a/b"),
 		rawhttp.Lines("GET /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc",
 		get("/a") + get("/b") + post("/c", "c") + get("/d"),
