@@ -6,10 +6,10 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/certgate/certgate/internal/filewatch"
@@ -117,8 +117,8 @@ func (w watcher) next() filewatch.Result {
 func (w watcher) want(names ...string) filewatch.Result {
 	w.t.Helper()
 	l := w.next()
-	if diff := cmp.Diff(names, changed(l)); diff != "" {
-		w.t.Errorf("changed (-want +got):\n%s", diff)
+	if got := changed(l); !slices.Equal(got, names) {
+		w.t.Errorf("changed %q, want %q", got, names)
 	}
 	return l
 }

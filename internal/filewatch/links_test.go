@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/filewatch"
 )
 
@@ -122,8 +120,8 @@ func TestFolders(t *testing.T) {
 		"c/./../a//x":       in("a"),
 		"a/loop":            slices.Repeat(in("a"), 41),
 	} {
-		if diff := cmp.Diff(want, filewatch.Folders(dir+"/"+name)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
+		if got := filewatch.Folders(dir + "/" + name); !slices.Equal(got, want) {
+			t.Errorf("%s: folders %q, want %q", name, got, want)
 		}
 	}
 	for name, want := range map[string]string{

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/cmd/certgate/service"
 	"github.com/certgate/certgate/internal/proxy/assertion"
@@ -32,8 +31,8 @@ func TestVerify(t *testing.T) {
 				Name: "mail", Auth: "signed", Rule: "apps-add-events",
 				Certificate: sha256.Sum256([]byte("certificate")), KeyID: strings.Repeat("0c", 32),
 			}
-			if diff := cmp.Diff(want, found); diff != "" || !ok {
-				t.Errorf("client (-want +found), %t:\n%s", ok, diff)
+			if found != want || !ok {
+				t.Errorf("client %+v, %t: want %+v", found, ok, want)
 			}
 			if _, ok := service.Client(r.Context()); ok {
 				t.Error("want no client in the request that was not verified")

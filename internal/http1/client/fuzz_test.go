@@ -5,11 +5,10 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
@@ -73,8 +72,8 @@ func compare(t *testing.T, text string, have *http.Response, body string) {
 		if have.StatusCode != want.StatusCode || body != string(wantBody) {
 			t.Fatalf("%q: have %d %q, want %d %q", text, have.StatusCode, body, want.StatusCode, wantBody)
 		}
-		if diff := cmp.Diff(visible(want.Header), visible(have.Header)); diff != "" {
-			t.Fatalf("%q: header (-want +have):\n%s", text, diff)
+		if have, want := visible(have.Header), visible(want.Header); !reflect.DeepEqual(have, want) {
+			t.Fatalf("%q: header %q, want %q", text, have, want)
 		}
 		return
 	}

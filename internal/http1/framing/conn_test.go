@@ -6,10 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
@@ -123,16 +122,17 @@ func TestStreams(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				stream := []byte(tt.stream + probe)
 				whole := requests([][]byte{stream}, true)
-				if diff := cmp.Diff(tt.want, show(whole)); diff != "" {
-					t.Errorf("requests (-want +have):\n%s", diff)
+				want := show(whole)
+				if !slices.Equal(want, tt.want) {
+					t.Errorf("requests %q, want %q", want, tt.want)
 				}
-				if diff := cmp.Diff(show(whole), show(requests(inPieces(stream, 1), true))); diff != "" {
-					t.Errorf("byte by byte (-whole +bytes):\n%s", diff)
+				if have := show(requests(inPieces(stream, 1), true)); !slices.Equal(have, want) {
+					t.Errorf("byte by byte %q, want %q", have, want)
 				}
 				for i := range min(len(stream), 600) {
 					parts := [][]byte{stream[:i], stream[i:]}
-					if diff := cmp.Diff(show(whole), show(requests(parts, true))); diff != "" {
-						t.Fatalf("split at %d (-whole +split):\n%s", i, diff)
+					if have := show(requests(parts, true)); !slices.Equal(have, want) {
+						t.Fatalf("split at %d: %q, want %q", i, have, want)
 					}
 				}
 			})
@@ -224,8 +224,8 @@ func TestByteOfTheNextRequest(t *testing.T) {
 		parts:  [][]byte{[]byte(first), []byte(next)},
 		onRead: func() { reads <- struct{}{} },
 	}, true, handler)
-	if diff := cmp.Diff([]bool{false, true}, have); diff != "" {
-		t.Errorf("ambiguous (-want +have):\n%s", diff)
+	if want := []bool{false, true}; !slices.Equal(have, want) {
+		t.Errorf("ambiguous %t, want %t", have, want)
 	}
 }
 
@@ -265,8 +265,8 @@ func TestExpectContinue(t *testing.T) {
 		t.Error(err)
 	}
 	<-finished
-	if diff := cmp.Diff([]string{`POST /a "abc"`}, show([]seen{<-handled})); diff != "" {
-		t.Errorf("request (-want +have):\n%s", diff)
+	if have, want := show([]seen{<-handled}), []string{`POST /a "abc"`}; !slices.Equal(have, want) {
+		t.Errorf("request %q, want %q", have, want)
 	}
 }
 

@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/core/access"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -25,8 +25,8 @@ func TestHeader(t *testing.T) {
 			header, _ := verified(t, assert(t, s, g, "bearer", assertion.Content{}), s.KeySet())
 			id := sha256.Sum256(publicOf(t, text))
 			want := map[string]any{"alg": string(algorithm), "kid": hex.EncodeToString(id[:]), "typ": "certgate+jwt"}
-			if diff := cmp.Diff(want, header); diff != "" {
-				t.Errorf("header (-want +found):\n%s", diff)
+			if !reflect.DeepEqual(header, want) {
+				t.Errorf("header %v, want %v", header, want)
 			}
 		})
 	}
@@ -75,8 +75,8 @@ func TestClaims(t *testing.T) {
 			s := newSigner(t, func(o *assertion.Options) { o.Bind = tt.bind })
 			g := grant(t, c, "apps <&> \"all\"", tt.method, tt.target)
 			_, found := verified(t, assert(t, s, g, tt.auth, tt.content), s.KeySet())
-			if diff := cmp.Diff(tt.want, found); diff != "" {
-				t.Errorf("claims (-want +found):\n%s", diff)
+			if !reflect.DeepEqual(found, tt.want) {
+				t.Errorf("claims %v, want %v", found, tt.want)
 			}
 		})
 	}
@@ -138,8 +138,8 @@ func TestKeySet(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(want, set.Keys); diff != "" {
-		t.Errorf("keys (-want +found):\n%s", diff)
+	if !reflect.DeepEqual(set.Keys, want) {
+		t.Errorf("keys %v, want %v", set.Keys, want)
 	}
 	header, _ := verified(t, assert(t, s, grant(t, mail(t), "all", "GET", "/"), "bearer", assertion.Content{}), s.KeySet())
 	if header["kid"] != want[0]["kid"] {

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/surface/echo"
 )
@@ -42,8 +41,8 @@ func TestDigest(t *testing.T) {
 			{"X-Origin-Verify", []echo.Value{{Length: 4}}},
 		},
 	}
-	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("response (-want +have):\n%s", diff)
+	if !reflect.DeepEqual(have, want) {
+		t.Errorf("response %+v, want %+v", have, want)
 	}
 	text, err := json.Marshal(have)
 	if err != nil {

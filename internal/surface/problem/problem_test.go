@@ -3,10 +3,9 @@ package problem_test
 import (
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/surface/problem"
@@ -43,16 +42,17 @@ func TestSetHeader(t *testing.T) {
 		return h
 	}
 	want := http.Header{"Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}}
-	if diff := cmp.Diff(want, set(problem.Problem{Reason: refusal.AccessDenied, Status: 403, Header: "X-SSL-Auth"})); diff != "" {
-		t.Errorf("header (-want +have):\n%s", diff)
+	if have := set(problem.Problem{Reason: refusal.AccessDenied, Status: 403, Header: "X-SSL-Auth"}); !reflect.DeepEqual(have, want) {
+		t.Errorf("header %q, want %q", have, want)
 	}
 	want["X-Request-Id"], want["Retry-After"] = []string{"r-1"}, []string{"2"}
 	want["Www-Authenticate"] = []string{`Certificate realm="certgate", header="X-SSL-Auth", error="proof_missing"`}
 	want["Accept-Signature"] = []string{`sig1=("@method");created;tag="certgate"`}
-	if diff := cmp.Diff(want, set(problem.Problem{
+	have := set(problem.Problem{
 		Reason: refusal.ProofMissing, Status: 401, RequestID: "r-1", Header: "X-SSL-Auth",
 		AcceptSignature: `sig1=("@method");created;tag="certgate"`, RetryAfter: time.Second + 1,
-	})); diff != "" {
-		t.Errorf("header (-want +have):\n%s", diff)
+	})
+	if !reflect.DeepEqual(have, want) {
+		t.Errorf("header %q, want %q", have, want)
 	}
 }
