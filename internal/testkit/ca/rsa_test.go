@@ -16,6 +16,9 @@ func TestRSAKey(t *testing.T) {
 				t.Errorf("want another key of %d bits, found %d bits", bits, key.N.BitLen())
 			}
 			known[key.N.String()] = true
+			if testing.Short() && bits > 2048 {
+				continue // the test of a large prime takes long
+			}
 			for _, prime := range key.Primes {
 				if !prime.ProbablyPrime(1) {
 					t.Errorf("%d bits: want primes in key %d, found another number", bits, i)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/core/identity"
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 // epoch is the current time in these tests.
@@ -34,8 +35,12 @@ func mustNew(t *testing.T, o Options) *Authority {
 	return a
 }
 
+// mustGenerate returns a new key, or with -short a fixed one if it is RSA.
 func mustGenerate(t *testing.T, algorithm Algorithm) crypto.Signer {
 	t.Helper()
+	if testing.Short() && algorithm == RSA2048 {
+		return ca.RSAKey(t, 2048, 0)
+	}
 	key, err := algorithm.Generate()
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,8 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+
+	"github.com/certgate/certgate/internal/testkit/ca"
 )
 
 func TestCheckPublicKey(t *testing.T) {
@@ -180,9 +182,7 @@ func FuzzParseKey(f *testing.F) {
 
 func weakRSA(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 1024)
-	wantError(t, err, "")
-	return key
+	return ca.RSAKey(t, 1024, 0)
 }
 
 func weakECDSA(t *testing.T) *ecdsa.PrivateKey {
