@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 	"github.com/certgate/certgate/internal/testkit/upstream"
@@ -71,13 +72,15 @@ func TestArrivedBody(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			text := content(tt.arrived + tt.late)
-			body := &arrivedBody{arrived: strings.NewReader(text[:tt.arrived]), late: strings.NewReader(text[tt.arrived:])}
-			_, have, err := post(t, c, body, len(text))
-			if err != nil || have != text {
-				t.Errorf("%d bytes came, %v; want the body of %d bytes", len(have), err, len(text))
-			}
-			if body.taken > limit+256<<10 {
-				t.Errorf("%d bytes were sent before the response was expected", body.taken)
+			for _, length := range []int{len(text), -1} {
+				body := &arrivedBody{arrived: strings.NewReader(text[:tt.arrived]), late: strings.NewReader(text[tt.arrived:])}
+				_, have, err := post(t, c, body, length)
+				if err != nil || have != text {
+					t.Errorf("length %d: %d bytes came, %v; want the body of %d bytes", length, len(have), err, len(text))
+				}
+				if body.taken > limit+first+256<<10 {
+					t.Errorf("length %d: %d bytes were sent before the response was expected", length, body.taken)
+				}
 			}
 		})
 	}
@@ -114,13 +117,15 @@ func TestArrivedBodyFails(t *testing.T) {
 	})
 	c := newClient(t, up.Addr)
 	fault := errors.New("the client has failed")
-	body := &arrivedBody{arrived: strings.NewReader(content(200 << 10)), late: failing{fault}, fault: fault}
-	_, _, err := post(t, c, body, 300<<10)
-	if !errors.Is(err, fault) || c.Idle() != 0 {
-		t.Errorf("error %v, %d connections are kept: want the error of the body, none", err, c.Idle())
-	}
-	if n := len(<-received); n >= 300<<10 {
-		t.Errorf("the upstream received %d bytes", n)
+	for _, length := range []int{300 << 10, -1} {
+		body := &arrivedBody{arrived: strings.NewReader(content(200 << 10)), late: failing{fault}, fault: fault}
+		_, _, err := post(t, c, body, length)
+		if !errors.Is(err, fault) || c.Idle() != 0 {
+			t.Errorf("error %v, %d connections are kept: want the error of the body, none", err, c.Idle())
+		}
+		if text := <-received; len(text) >= 300<<10 || strings.HasSuffix(text, "0\r\n\r\n") {
+			t.Errorf("the upstream received %d bytes, the last ones %q", len(text), text[max(len(text)-10, 0):])
+		}
 	}
 }
 
@@ -128,3 +133,29 @@ func TestArrivedBodyFails(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestChunkedBody: a body of unknown length is sent in chunks, also when it is empty, when nothing
+// of it has arrived, and when it arrives in small parts.
+func TestChunkedBody(t *testing.T) {
+	up := upstream.Answering(t, func(r *http.Request, body string) string {
+		text := fmt.Sprint(r.TransferEncoding, r.Header["Content-Length"], body)
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	})
+	c := newClient(t, up.Addr)
+	for _, text := range []string{"", "a", "0\r\n\r\n", content(0xfff), content(70 << 10)} {
+		for _, body := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
+			res, err := uploadFrom(t, c, body, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if want := "[chunked] []" + text; err != nil || string(have) != want {
+				t.Errorf("the upstream received %.50q, %v; want %.50q", have, err, want)
+			}
+		}
+	}
+	if n := up.Conns(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
