@@ -116,15 +116,18 @@ func TestArrivedBodyFails(t *testing.T) {
 		received <- c.Rest()
 	})
 	c := newClient(t, up.Addr)
-	fault := errors.New("the client has failed")
-	for _, length := range []int{300 << 10, -1} {
-		body := &arrivedBody{arrived: strings.NewReader(content(200 << 10)), late: failing{fault}, fault: fault}
-		_, _, err := post(t, c, body, length)
-		if !errors.Is(err, fault) || c.Idle() != 0 {
-			t.Errorf("error %v, %d connections are kept: want the error of the body, none", err, c.Idle())
-		}
-		if text := <-received; len(text) >= 300<<10 || strings.HasSuffix(text, "0\r\n\r\n") {
-			t.Errorf("the upstream received %d bytes, the last ones %q", len(text), text[max(len(text)-10, 0):])
+	for _, fault := range []error{errors.New("the client has failed"), io.ErrUnexpectedEOF, fmt.Errorf("the client has failed: %w", io.EOF)} {
+		for _, length := range []int{300 << 10, -1} {
+			for _, arrived := range []int{1, 200 << 10} {
+				body := &arrivedBody{arrived: strings.NewReader(content(arrived)), late: failing{fault}, fault: fault}
+				_, _, err := post(t, c, body, length)
+				if err == nil || c.Idle() != 0 {
+					t.Errorf("length %d, %d arrived: no error of %v, or %d connections are kept", length, arrived, fault, c.Idle())
+				}
+				if text := <-received; len(text) >= 300<<10 || strings.HasSuffix(text, "0\r\n\r\n") {
+					t.Errorf("length %d: the upstream received %d bytes, the last ones %q", length, len(text), text[max(len(text)-10, 0):])
+				}
+			}
 		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 // unknownLength is more than the length of every body.
 const unknownLength = 1 << 62
 
-// chunkEncoder encodes a body in chunks (RFC 9112, section 7.1). The end of the body is read
-// together with [io.EOF].
+// chunkEncoder encodes a body in chunks (RFC 9112, section 7.1). The last chunk is read together
+// with [io.EOF]. Any other error, also one that wraps io.EOF, is a failure, and the encoded body
+// has no end.
 type chunkEncoder struct{ body io.Reader }
 
 // Read reads one chunk. p must have space for the longest line of a chunk.
@@ -40,8 +41,11 @@ func encodeChunk(p []byte, read func([]byte) (int, error)) (int, error) {
 		}
 		end += n + copy(p[end+n:], lineEnd)
 	}
-	if err == io.EOF { //nolint:errorlint // a Reader does not wrap it
+	if isEnd(err) {
 		end += copy(p[end:], lastChunk)
 	}
 	return end, err
 }
+
+// isEnd reports whether the body ends where a Read returned err.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // a Reader does not wrap it at the end

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,7 +66,7 @@ func (m *Request) ReadBody(r io.Reader, length int64) error {
 	}
 	n, err := read(m.buf[headroom:])
 	m.buf, m.unread = m.buf[:headroom+n], m.unread-int64(n)
-	if length < 0 && errors.Is(err, io.EOF) {
+	if length < 0 && isEnd(err) {
 		m.unread, err = 0, nil
 	}
 	return err
@@ -104,9 +103,9 @@ func (m *Request) Field(name, value string) {
 	m.head = append(append(append(append(m.head, name...), ": "...), value...), "\r\n"...)
 }
 
-// End adds Content-Length or Transfer-Encoding, and the body. A request with a body whose method usually has none
-// gets Connection: close, because an upstream that does not read such a body would parse it
-// as the next request on the connection.
+// End adds Content-Length or Transfer-Encoding, and the body. A request with a body whose method
+// usually has none gets Connection: close, because an upstream that does not read such a body
+// would parse it as the next request on the connection.
 func (m *Request) End() {
 	m.closing = m.length != 0 && !MethodHasContent(m.method)
 	switch {

@@ -90,7 +90,7 @@ func (rt *roundTrip) sendArrived(fd uintptr) {
 		}
 		_ = rt.write(fd, piece[:n])
 		sent += n
-		if m.unread -= int64(n); m.length < 0 && errors.Is(err, io.EOF) {
+		if m.unread -= int64(n); m.length < 0 && isEnd(err) {
 			m.unread = 0
 		}
 	}

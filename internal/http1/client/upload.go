@@ -11,8 +11,8 @@ import (
 )
 
 // upload sends the part of a request that the socket did not accept at once, and the part of
-// its body that has not arrived. It runs in its own goroutine, because the upstream may respond before it has the
-// whole body. It ends when the body was sent or cannot be read, or when the connection is
+// its body that has not arrived. It runs in its own goroutine, because the upstream may respond
+// before it has the whole body. It ends when the body was sent or cannot be read, or when the connection is
 // closed, and can outlive the exchange.
 type upload struct {
 	net     net.Conn
@@ -45,8 +45,8 @@ func (u *upload) copy(piece []byte) (readErr, writeErr error) {
 	for left := u.left.Load(); left > 0; {
 		n, err := u.body.Read(piece[:min(left, MaxBuffered)])
 		left = u.left.Add(-int64(n))
-		switch ended := errors.Is(err, io.EOF); {
-		case u.chunked && ended:
+		switch {
+		case u.chunked && isEnd(err):
 			left = 0
 			u.left.Store(0)
 		case err != nil && left > 0:
