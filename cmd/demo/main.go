@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/certgate/certgate/cmd/demo/internal/transcript"
 )
 
 // Exit codes.
@@ -91,7 +93,7 @@ func demonstrate(ctx context.Context, d demonstration) int {
 		_, _ = fmt.Fprintf(d.stderr, "demo: %v\n", err)
 		return exitUnexpected
 	}
-	expected := transcript(ctx, d.stdout, s)
+	expected := transcript.Print(ctx, d.stdout, s.forTranscript())
 	if !d.once && ctx.Err() == nil {
 		if err := printInstructions(d.stdout, s); err == nil {
 			<-ctx.Done()
@@ -107,4 +109,36 @@ func demonstrate(ctx context.Context, d demonstration) int {
 		return exitUnexpected
 	}
 	return exitOK
+}
+
+// printInstructions prints commands to continue by hand.
+func printInstructions(w io.Writer, s *system) error {
+	_, err := fmt.Fprintf(w, `
+The system keeps running. Open the schedule in a browser:
+
+  %s/
+
+Add an event as mail, or use the certificate of untrusted, expired or billing:
+
+  curl -i %s/events \
+    -H "X-SSL-Auth: $(cat %s)" \
+    -H 'Content-Type: application/json' \
+    -d '%s'
+
+Read the schedule as mail:
+
+  curl -i %s/events -H "X-SSL-Auth: $(cat %s)"
+
+Read the schedule as social, which must sign its requests:
+
+  go run ./cmd/certgate request --cert %s --key %s \
+    GET %s/events
+
+The gateway's log, with one line per request:  %s
+
+Ctrl-C stops everything and removes the temporary folder.
+`, s.scheduleURL, s.gatewayURL, s.file("mail", "header"), transcript.Event("Lunch", time.Now(), 2),
+		s.gatewayURL, s.file("mail", "header"),
+		s.file("social", "crt"), s.file("social", "key"), s.gatewayURL, s.logFile())
+	return err
 }

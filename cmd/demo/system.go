@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	assertion "github.com/certgate/certgate/cmd/certgate/service"
+	"github.com/certgate/certgate/cmd/demo/internal/transcript"
 	"github.com/certgate/certgate/cmd/schedule/service"
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/config"
@@ -43,28 +44,19 @@ const (
 	audience = "schedule"
 )
 
-// caller holds the credentials of a sender of requests.
-type caller struct {
-	header string // the certificate, as the header's value
-	signer *httpsig.Signer
-}
-
 // system is the running gateway and service with their files.
 type system struct {
 	dir         string
 	gatewayURL  string
 	scheduleURL string
 	listener    net.Listener // of the schedule service
-	callers     map[string]caller
-	received    atomic.Pointer[identity] // the identity in the last request to the service
+	callers     map[string]transcript.Caller
+	received    atomic.Pointer[transcript.Identity] // the identity in the last request to the service
 
 	cancel  context.CancelFunc
 	stopped chan error
 	closers []func() error
 }
-
-// identity holds the identity headers that the service receives from the gateway.
-type identity struct{ client, auth string }
 
 // start creates the keys and certificates and starts the service and the gateway on
 // loopback addresses.
@@ -73,7 +65,7 @@ func start(ctx context.Context, listen string, now time.Time) (_ *system, err er
 	if err != nil {
 		return nil, err
 	}
-	s := &system{dir: dir, callers: map[string]caller{}, stopped: make(chan error, 1), cancel: func() {}}
+	s := &system{dir: dir, callers: map[string]transcript.Caller{}, stopped: make(chan error, 1), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			s.cancel()
@@ -123,7 +115,7 @@ func (s *system) issue(a *pki.Authority, name, client string, at time.Time, life
 	if err != nil {
 		return err
 	}
-	signer, err := httpsig.NewSigner(cert, key, credentialHeader)
+	signer, err := httpsig.NewSigner(cert, key, transcript.CredentialHeader)
 	if err != nil {
 		return err
 	}
@@ -131,10 +123,10 @@ func (s *system) issue(a *pki.Authority, name, client string, at time.Time, life
 	if err != nil {
 		return err
 	}
-	c := caller{certheader.Encode(certheader.Base64DER, cert.Raw), signer}
+	c := transcript.Caller{Header: certheader.Encode(certheader.Base64DER, cert.Raw), File: s.file(name, "header"), Signer: signer}
 	s.callers[name] = c
 	return errors.Join(
-		os.WriteFile(s.headerFile(name), []byte(c.header), 0o600),
+		os.WriteFile(c.File, []byte(c.Header), 0o600),
 		os.WriteFile(s.file(name, "crt"), pki.EncodeCertificate(cert), 0o600),
 		os.WriteFile(s.file(name, "key"), keyPEM, 0o600),
 	)
@@ -144,8 +136,6 @@ func (s *system) issue(a *pki.Authority, name, client string, at time.Time, life
 func (s *system) file(caller, extension string) string {
 	return filepath.Join(s.dir, caller+"."+extension)
 }
-
-func (s *system) headerFile(caller string) string { return s.file(caller, "header") }
 
 // listen opens the listener of the schedule service, whose address the gateway needs.
 func (s *system) listen(ctx context.Context) error {
@@ -184,18 +174,23 @@ func (s *system) startSchedule(ctx context.Context) error {
 // recordIdentity stores the identity headers of each request to the service.
 func (s *system) recordIdentity(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.received.Store(&identity{r.Header.Get("X-Client-Id"), r.Header.Get("X-Client-Auth")})
+		s.received.Store(&transcript.Identity{Client: r.Header.Get("X-Client-Id"), Auth: r.Header.Get("X-Client-Auth")})
 		next.ServeHTTP(w, r)
 	})
 }
 
+// forTranscript returns the parts of the system that the transcript uses.
+func (s *system) forTranscript() transcript.System {
+	return transcript.System{GatewayURL: s.gatewayURL, ScheduleURL: s.scheduleURL, Callers: s.callers, TakeReceived: s.takeReceived}
+}
+
 // takeReceived returns the identity of the last request to the service since the previous
 // call, or the zero value.
-func (s *system) takeReceived() identity {
+func (s *system) takeReceived() transcript.Identity {
 	if received := s.received.Swap(nil); received != nil {
 		return *received
 	}
-	return identity{}
+	return transcript.Identity{}
 }
 
 // startGateway starts the gateway with environment variables, as an operator does.

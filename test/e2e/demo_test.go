@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -164,7 +165,8 @@ func keepLog(t *testing.T, dir string) {
 	harness.RecordOutput("demo's log", string(harness.ReadFile(t, files[0])))
 }
 
-// TestDemoCommandLine checks the exit codes for help and for unknown arguments.
+// TestDemoCommandLine checks the exit codes for help and for arguments with which the demo
+// cannot run, and that no file remains.
 func TestDemoCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -172,10 +174,13 @@ func TestDemoCommandLine(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"-h"}, 0, "-once"},
+		{[]string{"-help"}, 0, "Usage: demo [-once]"},
 		{[]string{"-forever"}, 2, "-forever"},
-		{[]string{"now"}, 2, `"now"`},
-		{[]string{"-listen", "nowhere"}, 2, "-listen: want host:port"},
+		{[]string{"now"}, 2, `want no arguments, found ["now"]`},
+		{[]string{"-listen", "127.0.0.1"}, 2, `-listen: want host:port, such as 127.0.0.1:8080, found "127.0.0.1"`},
+		{[]string{"-listen", ":65536"}, 2, `found ":65536"`},
+		{[]string{"-listen", ":http"}, 2, `found ":http"`},
+		{[]string{"-listen", "192.0.2.1:1"}, 1, "LISTEN_ADDR: want an address"}, // of another machine
 	} {
 		dir := t.TempDir()
 		result := harness.Run(t, "demo", harness.Env{"TMPDIR": dir}, test.args...)
@@ -186,19 +191,47 @@ func TestDemoCommandLine(t *testing.T) {
 	}
 }
 
-// TestDemoInterruptedEarly checks that a SIGINT during the start removes the demo's folder.
+// TestDemoInterruptedEarly checks that a SIGINT during the transcript ends the demo and
+// removes its folder.
 func TestDemoInterruptedEarly(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	p := harness.Start(t, "demo", harness.Env{"TMPDIR": dir}, "-once")
-	if _, err := p.Stdout.WaitLine(func(line string) bool { return strings.HasPrefix(line, "1. ") }); err != nil {
-		t.Fatal(err)
+	for _, args := range [][]string{nil, {"-once"}} {
+		dir := t.TempDir()
+		p := harness.Start(t, "demo", harness.Env{"TMPDIR": dir}, args...)
+		if _, err := p.Stdout.WaitLine(func(line string) bool { return strings.HasPrefix(line, "1. ") }); err != nil {
+			t.Fatal(err)
+		}
+		p.Signal(t, syscall.SIGINT)
+		<-p.Exited
+		p.ExitSeen = true // 0 or 1: the transcript may have been over
+		wantEmpty(t, dir)
+		if _, ok := p.Command.ProcessState.Sys().(syscall.WaitStatus); !ok || p.Command.ProcessState.ExitCode() < 0 {
+			t.Errorf("%q: want an exit, found %v", args, p.Command.ProcessState)
+		}
 	}
-	p.Signal(t, syscall.SIGINT)
-	<-p.Exited
-	p.ExitSeen = true // 0 or 1: the transcript may have been over
-	wantEmpty(t, dir)
-	if _, ok := p.Command.ProcessState.Sys().(syscall.WaitStatus); !ok || p.Command.ProcessState.ExitCode() < 0 {
-		t.Errorf("want an exit, found %v", p.Command.ProcessState)
+}
+
+// TestDemoWithoutReader checks that the demo removes its folder if the reader of its output
+// has ended, as in demo | head.
+func TestDemoWithoutReader(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"-once"}, 0},
+		{nil, 1}, // the user does not get the commands to continue by hand
+	} {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.Close()
+		defer writer.Close()
+		dir := t.TempDir()
+		command := exec.Command(harness.BinaryPath(t, "demo"), test.args...)
+		command.Stdout = writer
+		harness.StartCommand(t, "demo", harness.Env{"TMPDIR": dir}, command).WantExit(t, test.code)
+		wantEmpty(t, dir)
 	}
 }

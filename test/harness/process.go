@@ -30,12 +30,15 @@ func Start(t *testing.T, name string, env Env, args ...string) *Process {
 }
 
 // StartCommand starts a prepared command with the rules of [Start]. A test that sets
-// command.Stderr may copy its output to the Stderr of the Process, and must then close that.
+// command.Stdout gets no output in the Stdout of the Process. A test that sets command.Stderr
+// may copy its output to the Stderr of the Process, and must then close that.
 func StartCommand(t *testing.T, name string, env Env, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, Command: command, Stdout: newOutput(), Stderr: newOutput(), Exited: make(chan struct{})}
 	p.Command.Dir, p.Command.Env = t.TempDir(), env.list()
-	p.Command.Stdout = p.Stdout
+	if p.Command.Stdout == nil {
+		p.Command.Stdout = p.Stdout
+	}
 	ownStderr := p.Command.Stderr != nil
 	if !ownStderr {
 		p.Command.Stderr = p.Stderr

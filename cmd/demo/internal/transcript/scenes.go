@@ -1,4 +1,4 @@
-package main
+package transcript
 
 import (
 	"encoding/json"
@@ -23,13 +23,13 @@ type scene struct {
 	unsigned bool // whether the captured signature is removed
 	// forged is the identity that the sender writes itself, in a request straight to the
 	// service. The zero value is a request to the gateway.
-	forged identity
+	forged Identity
 	method string
 	event  string // name of the event to add
 
 	status   int
 	reason   string   // of the refusal
-	received identity // what the service receives, or the zero value
+	received Identity // what the service receives, or the zero value
 }
 
 func chapters() []chapter {
@@ -43,7 +43,7 @@ func chapters() []chapter {
 
 func clientRequests() []scene {
 	const post, get = http.MethodPost, http.MethodGet
-	mail, social := identity{"mail", "bearer"}, identity{"social", "signed"}
+	mail, social := Identity{"mail", "bearer"}, Identity{"social", "signed"}
 	return []scene{
 		{title: "The mail app adds an event", caller: "mail", method: post, event: "Standup", status: http.StatusCreated, received: mail},
 		{title: "The social app adds an event, signed, as its rule requires", caller: "social", signed: true, method: post, event: "Birthday party", status: http.StatusCreated, received: social},
@@ -60,7 +60,7 @@ func clientRequests() []scene {
 // certificate and without a signature.
 func theftsOfBearer() []scene {
 	return []scene{
-		{title: "The attacker adds another event with mail's certificate, and is accepted as mail", captured: 1, event: "Theft", status: http.StatusCreated, received: identity{"mail", "bearer"}},
+		{title: "The attacker adds another event with mail's certificate, and is accepted as mail", captured: 1, event: "Theft", status: http.StatusCreated, received: Identity{"mail", "bearer"}},
 	}
 }
 
@@ -78,7 +78,7 @@ func theftsOfSigned() []scene {
 // bypasses are requests of an attacker that connects to the service. They have no assertion
 // of the gateway.
 func bypasses() []scene {
-	mail := identity{"mail", "mtls"}
+	mail := Identity{"mail", "mtls"}
 	return []scene{
 		{title: "The attacker adds an event as mail, with the headers of the gateway", forged: mail, method: http.MethodPost, event: "Theft", status: http.StatusUnauthorized, received: mail},
 	}
@@ -90,12 +90,12 @@ func (sc scene) body(now time.Time, n int) string {
 	if sc.event == "" {
 		return ""
 	}
-	return eventJSON(sc.event, now, n)
+	return Event(sc.event, now, n)
 }
 
-// eventJSON returns an event as JSON in the form of the 2012 article. It begins in the n-th
+// Event returns an event as JSON in the form of the 2012 article. It begins in the n-th
 // hour from now.
-func eventJSON(name string, now time.Time, n int) string {
+func Event(name string, now time.Time, n int) string {
 	start := now.UTC().Truncate(time.Hour).Add(time.Duration(n+1) * time.Hour)
 	var e struct {
 		Event struct {

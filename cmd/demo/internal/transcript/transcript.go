@@ -1,4 +1,6 @@
-package main
+// Package transcript sends the requests of the demo and prints each with its response. It
+// does not import the gateway and the service: [System] describes them.
+package transcript
 
 import (
 	"bytes"
@@ -7,12 +9,32 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
+
+	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
-// transcript runs the scenes and reports whether every response was the expected one.
-func transcript(ctx context.Context, w io.Writer, s *system) bool {
-	printf(w, "certgate: gateway %s, schedule service %s\n", s.gatewayURL, s.scheduleURL)
+// System is the running gateway and service to which the requests are sent.
+type System struct {
+	GatewayURL, ScheduleURL string
+	Callers                 map[string]Caller // mail, social, billing, untrusted and expired
+	// TakeReceived returns the identity in the last request that the service has received
+	// since the previous call, or the zero value.
+	TakeReceived func() Identity
+}
+
+// Caller holds the credentials of a sender of requests.
+type Caller struct {
+	Header string // the certificate, as the header's value
+	File   string // the file with the header's value
+	Signer *httpsig.Signer
+}
+
+// Identity holds the identity headers that the service receives from the gateway.
+type Identity struct{ Client, Auth string }
+
+// Print runs the scenes and reports whether every response was the expected one.
+func Print(ctx context.Context, w io.Writer, s System) bool {
+	printf(w, "certgate: gateway %s, schedule service %s\n", s.GatewayURL, s.ScheduleURL)
 	p := runner{w: w, system: s}
 	good := 0
 	for _, chapter := range chapters() {
@@ -31,7 +53,7 @@ func transcript(ctx context.Context, w io.Writer, s *system) bool {
 // captured requests.
 type runner struct {
 	w      io.Writer
-	system *system
+	system System
 	sent   []request
 }
 
@@ -43,12 +65,12 @@ func (p *runner) run(ctx context.Context, sc scene) bool {
 	if err != nil {
 		return p.fail("%v", err)
 	}
-	for _, line := range m.printableLines(sc, p.system.headerFile(sc.caller)) {
+	for _, line := range m.printableLines(sc, p.system.Callers[sc.caller].File) {
 		printf(p.w, "   > %s\n", line)
 	}
-	to := p.system.gatewayURL
-	if sc.forged != (identity{}) {
-		to = p.system.scheduleURL
+	to := p.system.GatewayURL
+	if sc.forged != (Identity{}) {
+		to = p.system.ScheduleURL
 	}
 	res, err := m.send(ctx, to)
 	if err != nil {
@@ -70,9 +92,9 @@ func (p *runner) check(sc scene, res *http.Response) bool {
 	if err != nil {
 		return p.fail("%v", err)
 	}
-	received := p.system.takeReceived()
-	if received != (identity{}) {
-		printf(p.w, "   | X-Client-Id: %s, X-Client-Auth: %s\n", received.client, received.auth)
+	received := p.system.TakeReceived()
+	if received != (Identity{}) {
+		printf(p.w, "   | X-Client-Id: %s, X-Client-Auth: %s\n", received.Client, received.Auth)
 	}
 	printf(p.w, "   < %s\n", res.Status)
 	if location := res.Header.Get("Location"); location != "" {
@@ -93,38 +115,6 @@ func indent(body []byte) string {
 		return "   < " + string(body)
 	}
 	return "   < " + b.String()
-}
-
-// printInstructions prints commands to continue by hand.
-func printInstructions(w io.Writer, s *system) error {
-	_, err := fmt.Fprintf(w, `
-The system keeps running. Open the schedule in a browser:
-
-  %s/
-
-Add an event as mail, or use the certificate of untrusted, expired or billing:
-
-  curl -i %s/events \
-    -H "X-SSL-Auth: $(cat %s)" \
-    -H 'Content-Type: application/json' \
-    -d '%s'
-
-Read the schedule as mail:
-
-  curl -i %s/events -H "X-SSL-Auth: $(cat %s)"
-
-Read the schedule as social, which must sign its requests:
-
-  go run ./cmd/certgate request --cert %s --key %s \
-    GET %s/events
-
-The gateway's log, with one line per request:  %s
-
-Ctrl-C stops everything and removes the temporary folder.
-`, s.scheduleURL, s.gatewayURL, s.headerFile("mail"), eventJSON("Lunch", time.Now(), 2),
-		s.gatewayURL, s.headerFile("mail"),
-		s.file("social", "crt"), s.file("social", "key"), s.gatewayURL, s.logFile())
-	return err
 }
 
 func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

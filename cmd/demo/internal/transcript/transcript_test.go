@@ -1,4 +1,4 @@
-package main
+package transcript
 
 import (
 	"bytes"
@@ -12,13 +12,13 @@ import (
 // and identity, and that the transcript shows the expectation otherwise.
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	allowed := scene{status: http.StatusCreated, received: identity{"social", "signed"}}
+	allowed := scene{status: http.StatusCreated, received: Identity{"social", "signed"}}
 	refused := scene{status: http.StatusUnauthorized, reason: "proof_replayed"}
 	replayed := `{"reason":"proof_replayed"}`
 	tests := []struct {
 		name     string
 		scene    scene
-		received identity
+		received Identity
 		status   int
 		body     string
 		want     bool
@@ -26,22 +26,19 @@ func TestCheck(t *testing.T) {
 		{"allowed", allowed, allowed.received, 201, `{"event":{}}`, true},
 		{"no JSON", allowed, allowed.received, 201, "created", true},
 		{"allowed with another status", allowed, allowed.received, 200, `{"event":{}}`, false},
-		{"allowed without the signature", allowed, identity{"social", "bearer"}, 201, `{"event":{}}`, false},
-		{"allowed as another", allowed, identity{"mail", "signed"}, 201, `{"event":{}}`, false},
-		{"response of another server", allowed, identity{}, 201, `{"event":{}}`, false},
-		{"refused", refused, identity{}, 401, replayed, true},
-		{"refused with another status", refused, identity{}, 403, replayed, false},
-		{"refused for another reason", refused, identity{}, 401, `{"reason":"proof_missing"}`, false},
-		{"refused after the service received it", refused, identity{"social", "signed"}, 401, replayed, false},
+		{"allowed without the signature", allowed, Identity{"social", "bearer"}, 201, `{"event":{}}`, false},
+		{"allowed as another", allowed, Identity{"mail", "signed"}, 201, `{"event":{}}`, false},
+		{"response of another server", allowed, Identity{}, 201, `{"event":{}}`, false},
+		{"refused", refused, Identity{}, 401, replayed, true},
+		{"refused with another status", refused, Identity{}, 403, replayed, false},
+		{"refused for another reason", refused, Identity{}, 401, `{"reason":"proof_missing"}`, false},
+		{"refused after the service received it", refused, Identity{"social", "signed"}, 401, replayed, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s, printed := &system{}, &bytes.Buffer{}
-			if test.received != (identity{}) {
-				s.received.Store(&test.received)
-			}
-			p := runner{w: printed, system: s}
+			printed := &bytes.Buffer{}
+			p := runner{w: printed, system: System{TakeReceived: func() Identity { return test.received }}}
 			res := &http.Response{StatusCode: test.status, Body: io.NopCloser(strings.NewReader(test.body))}
 			if found := p.check(test.scene, res); found != test.want || strings.Contains(printed.String(), "!!") == test.want {
 				t.Errorf("want %t, and a message otherwise, found %t and\n%s", test.want, found, printed)

@@ -1,4 +1,4 @@
-package main
+package transcript
 
 import (
 	"cmp"
@@ -15,10 +15,10 @@ import (
 	"github.com/certgate/certgate/internal/core/httpsig"
 )
 
-const (
-	credentialHeader = "X-SSL-Auth" // the header with the certificate
-	target           = "/events"
-)
+// CredentialHeader is the name of the header with the certificate.
+const CredentialHeader = "X-SSL-Auth"
+
+const target = "/events"
 
 // request is a request as it is sent.
 type request struct {
@@ -28,7 +28,7 @@ type request struct {
 
 // newRequest returns the request of a scene: a new one, or a captured one of the requests
 // that were sent before.
-func (s *system) newRequest(sc scene, sent []request) (request, error) {
+func (s System) newRequest(sc scene, sent []request) (request, error) {
 	body := sc.body(time.Now(), len(sent))
 	if sc.captured > 0 {
 		return sent[sc.captured-1].replay(sc, body), nil
@@ -38,23 +38,23 @@ func (s *system) newRequest(sc scene, sent []request) (request, error) {
 		m.header.Set("Content-Type", "application/json")
 	}
 	if sc.caller != "" {
-		m.header.Set(credentialHeader, s.callers[sc.caller].header)
+		m.header.Set(CredentialHeader, s.Callers[sc.caller].Header)
 	}
-	if sc.forged != (identity{}) {
-		m.header.Set(headers.ClientID, sc.forged.client)
-		m.header.Set(headers.ClientAuth, sc.forged.auth)
+	if sc.forged != (Identity{}) {
+		m.header.Set(headers.ClientID, sc.forged.Client)
+		m.header.Set(headers.ClientAuth, sc.forged.Auth)
 	}
 	if !sc.signed {
 		return m, nil
 	}
-	fields, err := s.sign(m, s.callers[sc.caller].signer)
+	fields, err := s.sign(m, s.Callers[sc.caller].Signer)
 	maps.Copy(m.header, fields)
 	return m, err
 }
 
 // sign returns the fields of the signature over the request.
-func (s *system) sign(m request, signer *httpsig.Signer) (http.Header, error) {
-	gateway, err := url.Parse(s.gatewayURL)
+func (s System) sign(m request, signer *httpsig.Signer) (http.Header, error) {
+	gateway, err := url.Parse(s.GatewayURL)
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +88,21 @@ var secretParts = regexp.MustCompile(`((?:nonce|keyid)=")[^"]+|(=:)[^:]+`)
 // signature: the transcript is not enough to send the request.
 func (m request) printableLines(sc scene, certificateFile string) []string {
 	lines, names := []string{m.method + " " + target}, []string(nil)
-	for _, name := range append([]string{credentialHeader}, signatureFields()...) {
+	for _, name := range append([]string{CredentialHeader}, signatureFields()...) {
 		value := m.header.Get(name)
 		switch {
 		case value == "":
 		case sc.captured > 0:
 			names = append(names, name)
-		case name == credentialHeader:
+		case name == CredentialHeader:
 			lines = append(lines, fmt.Sprintf("%s: (the certificate in %s)", name, certificateFile))
 		default:
 			lines = append(lines, name+": "+secretParts.ReplaceAllString(value, "$1$2…"))
 		}
 	}
-	if sc.forged != (identity{}) {
+	if sc.forged != (Identity{}) {
 		lines[0] += " at the schedule service"
-		lines = append(lines, headers.ClientID+": "+sc.forged.client, headers.ClientAuth+": "+sc.forged.auth)
+		lines = append(lines, headers.ClientID+": "+sc.forged.Client, headers.ClientAuth+": "+sc.forged.Auth)
 	}
 	if len(names) > 0 {
 		lines = append(lines, fmt.Sprintf("%s: (as in %d)", strings.Join(names, ", "), sc.captured))
