@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
@@ -41,8 +40,8 @@ func TestRequestCounter(t *testing.T) {
 		"decision=unknown reason=unknown":         1,
 		"decision=refused reason=unknown":         1,
 	}
-	if diff := cmp.Diff(want, b.counters(t, "certgate_requests_total")); diff != "" {
-		t.Errorf("requests (-want +have):\n%s", diff)
+	if have := b.counters(t, "certgate_requests_total"); !maps.Equal(have, want) {
+		t.Errorf("requests %v, want %v", have, want)
 	}
 }
 
@@ -105,8 +104,8 @@ func TestUntrustedTextIsNoLabel(t *testing.T) {
 		})
 	}
 	after := b.series(t)
-	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("series (-before +after):\n%s", diff)
+	if !maps.Equal(before, after) {
+		t.Errorf("series %v, want %v as before", after, before)
 	}
 	for name := range after {
 		if strings.Contains(name, "evil") {
@@ -177,8 +176,8 @@ func TestNextCounter(t *testing.T) {
 			rec := granted()
 			tt.change(rec)
 			b.Record(rec)
-			if diff := cmp.Diff(tt.want, b.counters(t, "certgate_next_rules_total")); diff != "" {
-				t.Errorf("changes (-want +have):\n%s", diff)
+			if have := b.counters(t, "certgate_next_rules_total"); !maps.Equal(have, tt.want) {
+				t.Errorf("changes %v, want %v", have, tt.want)
 			}
 			if next, _ := b.line(t)["next"].(string); next != string(rec.Next) {
 				t.Errorf("next %q in the line, want %q", next, rec.Next)

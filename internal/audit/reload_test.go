@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
@@ -61,13 +60,13 @@ func TestReloaded(t *testing.T) {
 			for _, a := range tt.attempts {
 				b.Reloaded(a.source, a.err)
 			}
-			if diff := cmp.Diff(tt.counted, b.counters(t, "certgate_reloads_total")); diff != "" {
-				t.Errorf("reloads (-want +have):\n%s", diff)
+			if have := b.counters(t, "certgate_reloads_total"); !maps.Equal(have, tt.counted) {
+				t.Errorf("reloads %v, want %v", have, tt.counted)
 			}
 			failing := b.gauges(t, "certgate_last_reload_failed")
 			maps.DeleteFunc(failing, func(_ string, value float64) bool { return value == 0 })
-			if diff := cmp.Diff(tt.failing, failing); diff != "" {
-				t.Errorf("failing (-want +have):\n%s", diff)
+			if !maps.Equal(failing, tt.failing) {
+				t.Errorf("failing %v, want %v", failing, tt.failing)
 			}
 			if b.log.Len() != 0 {
 				t.Errorf("want no line, have %q", b.log)
@@ -103,8 +102,8 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 	wg.Wait()
 	want := map[string]float64{"result=ok source=keys": 50, "result=ok source=rules": 50, "result=ok source=unknown": 50}
-	if diff := cmp.Diff(want, b.counters(t, "certgate_reloads_total")); diff != "" {
-		t.Errorf("reloads (-want +have):\n%s", diff)
+	if have := b.counters(t, "certgate_reloads_total"); !maps.Equal(have, want) {
+		t.Errorf("reloads %v, want %v", have, want)
 	}
 }
 

@@ -4,13 +4,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -82,15 +82,15 @@ func TestResponse(t *testing.T) {
 			res := g.exchange(t, rawhttp.Lines(tt.method+" / HTTP/1.1", "Host: gateway", ""))
 			res.Header.Del("Date")
 			tt.header["X-Request-Id"], tt.header["Vary"] = []string{"r-1"}, []string{credentialHeader}
-			if diff := cmp.Diff(tt.header, res.Header); diff != "" || res.StatusCode != tt.status {
-				t.Errorf("status %d, want %d; header (-want +have):\n%s", res.StatusCode, tt.status, diff)
+			if !reflect.DeepEqual(res.Header, tt.header) || res.StatusCode != tt.status {
+				t.Errorf("status %d, want %d; header %q, want %q", res.StatusCode, tt.status, res.Header, tt.header)
 			}
 			if res.Text != tt.body || res.Err != nil || len(res.Trailer) > 0 || res.Close {
 				t.Errorf("body %q, %v, trailer %v, close %t: want %q and nothing else", res.Text, res.Err, res.Trailer, res.Close, tt.body)
 			}
 			want := forward.Result{Status: tt.status, BytesOut: int64(len(tt.body))}
-			if diff := cmp.Diff(want, <-g.results); diff != "" {
-				t.Errorf("result (-want +have):\n%s", diff)
+			if have := <-g.results; have != want {
+				t.Errorf("result %+v, want %+v", have, want)
 			}
 		})
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/core/identity"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/client"
@@ -68,8 +66,8 @@ func TestConsecutiveRequests(t *testing.T) {
 				if result := forwardRequest(t, f, request.forwardedRequest); result.Err != nil {
 					t.Fatal(result.Err)
 				}
-				if diff := cmp.Diff(request.want, withoutHost(<-got)); diff != "" {
-					t.Errorf("the upstream got (-want +have):\n%s", diff)
+				if have := withoutHost(<-got); !slices.Equal(have, request.want) {
+					t.Errorf("the upstream got %q, want %q", have, request.want)
 				}
 			}
 		})

@@ -3,10 +3,10 @@ package simulation_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/access"
@@ -142,8 +142,8 @@ deny: [{serial: "0b"}, {spki: "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 		{"refuse", "web", "GET", "/v1/users/{id}/{id}/long-word", 2, "old", "access_denied: no rule", "4"},
 		{"refuse", "web", "HEAD", "/events/{id}", 1, "old", "access_denied: no rule", "2"},
 	}
-	if diff := cmp.Diff(want, r.Changes); diff != "" {
-		t.Errorf("changes (-want +found):\n%s", diff)
+	if !slices.Equal(r.Changes, want) {
+		t.Errorf("changes %+v, want %+v", r.Changes, want)
 	}
 	if r.Requests != 6 || r.Refuse != 5 || r.Allow != 0 || r.Allowed != 1 || r.Rated != 1 || r.KeyDenials != 1 || r.Skipped.Other != 1 {
 		t.Errorf("found the totals %+v", r)
@@ -184,7 +184,7 @@ func TestReportIsBounded(t *testing.T) {
 	if len(report.Changes) != 10_001 || counted != requests || report.Refuse != requests {
 		t.Errorf("found %d rows with %d of %d requests, want 10001 rows with all", len(report.Changes), counted, requests)
 	}
-	if want := (map[string]int{"many-routes": 100, simulation.Others: 11_000 - (10_000 - 201)}); !cmp.Equal(want, others) {
+	if want := (map[string]int{"many-routes": 100, simulation.Others: 11_000 - (10_000 - 201)}); !maps.Equal(others, want) {
 		t.Errorf("found rows for others %v, want %v", others, want)
 	}
 }

@@ -1,9 +1,8 @@
 package simulation_test
 
 import (
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
 	"github.com/certgate/certgate/internal/core/access"
@@ -104,8 +103,8 @@ func TestRun(t *testing.T) {
 		if test.found != "" {
 			want = append(want, simulation.Failure{Name: "a", Want: test.c.String(), Found: test.found})
 		}
-		if diff := cmp.Diff(want, r.Run([]rules.Case{test.c})); diff != "" {
-			t.Errorf("%s (-want +found):\n%s", test.name, diff)
+		if found := r.Run([]rules.Case{test.c}); !slices.Equal(found, want) {
+			t.Errorf("%s: found %+v, want %+v", test.name, found, want)
 		}
 	}
 }
