@@ -241,7 +241,7 @@ func TestReadArrived(t *testing.T) {
 	type arrived interface{ ReadArrived(p []byte) (int, error) }
 	arrival := make(chan string)
 	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
-		body, p := r.Body.(arrived), make([]byte, 8) //nolint:forcetypeassert // a panic fails the test
+		body, p := r.Body.(arrived), make([]byte, 8)
 		next := func() (n int, err error) {
 			for n == 0 && err == nil {
 				n, err = body.ReadArrived(p)
