@@ -146,7 +146,11 @@ func TestChunkedBody(t *testing.T) {
 	})
 	c := newClient(t, up.Addr)
 	for _, text := range []string{"", "a", "0\r\n\r\n", content(0xfff), content(70 << 10)} {
-		for _, body := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
+		bodies := []io.Reader{strings.NewReader(text), iotest.DataErrReader(strings.NewReader(text))}
+		if len(text) < 70<<10 || !testing.Short() { // each byte becomes a chunk
+			bodies = append(bodies, iotest.OneByteReader(strings.NewReader(text)))
+		}
+		for _, body := range bodies {
 			res, err := uploadFrom(t, c, body, -1)
 			if err != nil {
 				t.Fatal(err)
