@@ -14,7 +14,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/certgate/certgate/cmd/certgate/service"
 	"github.com/certgate/certgate/cmd/schedule/internal/schedule"
+	"github.com/certgate/certgate/cmd/schedule/internal/settings"
 )
 
 // Exit codes.
@@ -30,7 +32,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if code, done := parseArgs(args, stdout, stderr); done {
 		return code
 	}
-	s, err := loadSettings(env.ToMap(environ))
+	s, err := settings.Load(env.ToMap(environ))
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitUsage
@@ -49,7 +51,7 @@ func parseArgs(args []string, stdout, stderr io.Writer) (code int, done bool) {
 	var cli struct{}
 	parser, err := kong.New(&cli, kong.Name("schedule"), kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { code, done = status, true }),
-		kong.Help(func(_ kong.HelpOptions, c *kong.Context) error { return writeHelp(c.Stdout) }))
+		kong.Help(func(_ kong.HelpOptions, c *kong.Context) error { return settings.WriteHelp(c.Stdout) }))
 	if err == nil {
 		_, err = parser.Parse(args)
 	}
@@ -68,13 +70,13 @@ func newLog(level zapcore.Level, w io.Writer) *zap.Logger {
 
 // serve opens the database and the listener and serves until ctx ends. Then it waits for
 // open requests.
-func serve(ctx context.Context, s settings, log *zap.Logger) (err error) {
+func serve(ctx context.Context, s settings.Settings, log *zap.Logger) (err error) {
 	store, err := schedule.Open(ctx, s.Database)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	verifier, err := s.verifier(log)
+	verifier, err := newVerifier(s, log)
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,18 @@ func serve(ctx context.Context, s settings, log *zap.Logger) (err error) {
 	}
 	log.Info("draining", zap.Duration("patience", s.ShutdownTimeout))
 	return drain(context.WithoutCancel(ctx), server, s.ShutdownTimeout)
+}
+
+// newVerifier returns the verifier of assertions, or nil if they are not verified. Refusals
+// are in the log line of their request.
+func newVerifier(s settings.Settings, log *zap.Logger) (*service.Verifier, error) {
+	if s.KeySetURL == "" {
+		return nil, nil //nolint:nilnil // without a verifier, X-Client-Id is trusted
+	}
+	return service.New(service.Options{
+		KeySetURL: s.KeySetURL, Issuer: s.Issuer, Audience: s.Audience,
+		OnKeyError: func(err error) { log.Error("keys of assertions not fetched", zap.Error(err)) },
+	})
 }
 
 func newServer(handler http.Handler, log *zap.Logger) *http.Server {

@@ -142,8 +142,22 @@ func TestScheduleCommandLine(t *testing.T) {
 	if result := harness.Run(t, "schedule", nil, "--help"); result.ExitCode != 0 || !strings.Contains(result.Stdout, "DATABASE") {
 		t.Errorf("want help, found %+v", result)
 	}
-	if result := harness.Run(t, "schedule", nil, "--port=1"); result.ExitCode != 2 || result.Stdout != "" {
-		t.Errorf("want exit code 2, found %+v", result)
+	database := filepath.Join(t.TempDir(), "schedule.db")
+	for _, test := range []struct {
+		env  harness.Env
+		args []string
+		code int
+		want string
+	}{
+		{nil, []string{"--port=1"}, 2, "unknown flag --port"},
+		{nil, []string{"serve"}, 2, "unexpected argument serve"},
+		{harness.Env{"DATABASE": filepath.Join(t.TempDir(), "nowhere", "schedule.db")}, nil, 1, "unable to open database file"},
+		{harness.Env{"DATABASE": database, "LISTEN_ADDR": "192.0.2.1:0"}, nil, 1, "listen tcp 192.0.2.1:0"}, // of another machine
+	} {
+		result := harness.Run(t, "schedule", test.env, test.args...)
+		if result.ExitCode != test.code || result.Stdout != "" || !strings.Contains(result.Stderr, test.want) {
+			t.Errorf("want exit code %d and %q, found %+v", test.code, test.want, result)
+		}
 	}
 	result := harness.Run(t, "schedule", harness.Env{"LISTEN_ADDR": "here", "LOG_LEVEL": "loud", "DATABASE": ""})
 	for _, name := range []string{"LISTEN_ADDR: ", "LOG_LEVEL: ", "DATABASE: "} {

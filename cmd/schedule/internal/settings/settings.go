@@ -1,4 +1,5 @@
-package main
+// Package settings reads the environment of the schedule service.
+package settings
 
 import (
 	"errors"
@@ -13,10 +14,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/certgate/certgate/cmd/certgate/service"
 )
 
 // variables holds the environment variables as text, so that every fault can name its
@@ -32,8 +30,8 @@ type variables struct {
 	Audience  string `env:"ASSERTION_AUDIENCE" help:"ASSERTION_AUDIENCE of the gateway; required with ASSERTION_JWKS_URL"`
 }
 
-// settings is the checked configuration.
-type settings struct {
+// Settings is the checked configuration.
+type Settings struct {
 	ListenAddr      string
 	Database        string
 	LogLevel        zapcore.Level
@@ -43,15 +41,15 @@ type settings struct {
 	KeySetURL, Issuer, Audience string
 }
 
-// loadSettings reads the environment. Its error contains every fault, one per line, with
+// Load reads the environment. Its error contains every fault, one per line, with
 // the name of the variable. An empty variable is a fault, because it is probably a mistake
 // of the operator.
-func loadSettings(environ map[string]string) (settings, error) {
+func Load(environ map[string]string) (Settings, error) {
 	var v variables
 	if err := env.ParseWithOptions(&v, env.Options{Environment: environ}); err != nil {
-		return settings{}, err
+		return Settings{}, err
 	}
-	s := settings{ListenAddr: v.ListenAddr, Database: v.Database, KeySetURL: v.KeySetURL, Issuer: v.Issuer, Audience: v.Audience}
+	s := Settings{ListenAddr: v.ListenAddr, Database: v.Database, KeySetURL: v.KeySetURL, Issuer: v.Issuer, Audience: v.Audience}
 	var faults []error
 	check := func(name, value, want string, ok func(string) bool) {
 		if given, set := environ[name]; set && given == "" {
@@ -81,18 +79,6 @@ func loadSettings(environ map[string]string) (settings, error) {
 	return s, errors.Join(faults...)
 }
 
-// verifier returns the verifier of assertions, or nil if they are not verified. Refusals
-// are in the log line of their request.
-func (s settings) verifier(log *zap.Logger) (*service.Verifier, error) {
-	if s.KeySetURL == "" {
-		return nil, nil //nolint:nilnil // without a verifier, X-Client-Id is trusted
-	}
-	return service.New(service.Options{
-		KeySetURL: s.KeySetURL, Issuer: s.Issuer, Audience: s.Audience,
-		OnKeyError: func(err error) { log.Error("keys of assertions not fetched", zap.Error(err)) },
-	})
-}
-
 func isWebURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
@@ -107,8 +93,8 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// writeHelp writes the text of schedule --help.
-func writeHelp(w io.Writer) error {
+// WriteHelp writes the text of schedule --help.
+func WriteHelp(w io.Writer) error {
 	_, err := io.WriteString(w, `Usage: schedule
 
 Stores the events of all applications and shows them on a page at /.
