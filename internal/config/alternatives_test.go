@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -51,9 +49,7 @@ func TestVariableOrFile(t *testing.T) {
 			environ := required(t)
 			delete(environ, key)
 			maps.Copy(environ, tt.set)
-			if diff := cmp.Diff([]config.Fault{tt.want}, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
-			}
+			wantFaults(t, environ, tt.want)
 		})
 	}
 }
@@ -62,10 +58,8 @@ func TestVariableOrFile(t *testing.T) {
 func TestFormerName(t *testing.T) {
 	environ := required(t)
 	environ["FAST_LANE"], environ["HTTP_FAST_PATH"] = "true", "false"
-	want := []config.Fault{{Variable: "HTTP_FAST_PATH", Problem: `found "false", and "true" in FAST_LANE, want HTTP_FAST_PATH only`}}
-	if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
-		t.Errorf("faults (-want +got):\n%s", diff)
-	}
+	want := config.Fault{Variable: "HTTP_FAST_PATH", Problem: `found "false", and "true" in FAST_LANE, want HTTP_FAST_PATH only`}
+	wantFaults(t, environ, want)
 }
 
 // TestAuthzFaults checks that listeners for other proxies require a list of peers and an
@@ -93,9 +87,7 @@ func TestAuthzFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := required(t)
 			maps.Copy(environ, tt.set)
-			if diff := cmp.Diff(tt.want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
-			}
+			wantFaults(t, environ, tt.want...)
 		})
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/config"
@@ -75,10 +76,18 @@ func faults(tb testing.TB, environ map[string]string) []config.Fault {
 	if !ok {
 		tb.Fatalf("want a *config.Error, found %T", err)
 	}
-	if !cmp.Equal(c.ListenAddr, "") || c.Keyring != nil || c.Upstreams != nil {
+	if c.ListenAddr != "" || c.Keyring != nil || c.Upstreams != nil {
 		tb.Errorf("want the zero Config with an error, found %+v", c)
 	}
 	return fault.Faults
+}
+
+// wantFaults loads an environment and expects its faults.
+func wantFaults(t *testing.T, environ map[string]string, want ...config.Fault) {
+	t.Helper()
+	if have := faults(t, environ); !slices.Equal(have, want) {
+		t.Errorf("faults %q, want %q", have, want)
+	}
 }
 
 func TestDefaults(t *testing.T) {
@@ -101,8 +110,13 @@ func TestDefaults(t *testing.T) {
 		true, false,
 		access.ProofOff, 0, false,
 	}
-	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("defaults (-want +got):\n%s", diff)
+	if len(have) != len(want) {
+		t.Fatalf("%d values, want %d", len(have), len(want))
+	}
+	for i, value := range have {
+		if value != want[i] {
+			t.Errorf("default %d: found %v, want %v", i, value, want[i])
+		}
 	}
 }
 
@@ -187,13 +201,12 @@ func TestValidValues(t *testing.T) {
 		{"LOG_FORMAT", "console", func(c config.Config) any { return c.LogFormat }, "console"},
 		{"LOG_FAILURE", "refuse", func(c config.Config) any { return c.LogFailure }, "refuse"},
 	}
-	samePrefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	for _, tt := range tests {
 		t.Run(tt.variable+"="+tt.value, func(t *testing.T) {
 			environ := required(t)
 			environ[tt.variable] = tt.value
-			if diff := cmp.Diff(tt.want, tt.have(load(t, environ)), samePrefix); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if have := tt.have(load(t, environ)); !reflect.DeepEqual(have, tt.want) {
+				t.Errorf("found %v, want %v", have, tt.want)
 			}
 		})
 	}
@@ -240,8 +253,8 @@ func TestNilEnvironmentIsEmpty(t *testing.T) {
 	for _, f := range faults(t, nil) {
 		names = append(names, f.Variable)
 	}
-	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "ACCESS_RULES", "UPSTREAM_URL"}, names); diff != "" {
-		t.Errorf("faults (-want +got):\n%s", diff)
+	if want := []string{"AUTH_PUBLIC_KEY", "ACCESS_RULES", "UPSTREAM_URL"}; !slices.Equal(names, want) {
+		t.Errorf("faults of %q, want %q", names, want)
 	}
 }
 
@@ -260,8 +273,8 @@ func TestVariables(t *testing.T) {
 		}
 	}
 	want := []string{"listeners", "trust", "rules", "upstream", "signatures", "limits", "assertions", "logs", "old installations"}
-	if diff := cmp.Diff(want, groups); diff != "" {
-		t.Errorf("groups in their order (-want +got):\n%s", diff)
+	if !slices.Equal(groups, want) {
+		t.Errorf("groups in their order %q, want %q", groups, want)
 	}
 	first := config.Variables()[0]
 	if first.Name != "LISTEN_ADDR" || first.Default != ":8080" {

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/core/trust"
@@ -167,8 +165,8 @@ func TestCRLFiles(t *testing.T) {
 	ca := newIssuer(t)
 	inFolder(t, map[string][]byte{"a": ca.list(t), "b": append(asPEM(ca.list(t, 1)), asPEM(ca.list(t, 2, 3))...)})
 	c := load(t, ca.withLists(t, map[string]string{"AUTH_CRL_FILE": " a ,b"}))
-	if diff := cmp.Diff([]string{"a", "b"}, c.CRLFiles); diff != "" {
-		t.Errorf("files (-want +got):\n%s", diff)
+	if want := []string{"a", "b"}; !slices.Equal(c.CRLFiles, want) {
+		t.Errorf("files %q, want %q", c.CRLFiles, want)
 	}
 	again, err := config.ParseCRLs(contents(c.CRLFiles...), c.Keyring)
 	if err != nil {
@@ -179,8 +177,8 @@ func TestCRLFiles(t *testing.T) {
 		for _, l := range lists {
 			have = append(have, l.Len())
 		}
-		if diff := cmp.Diff([]int{0, 1, 2}, have); diff != "" {
-			t.Errorf("%s: revoked on each list (-want +got):\n%s", name, diff)
+		if want := []int{0, 1, 2}; !slices.Equal(have, want) {
+			t.Errorf("%s: revoked on each list %d, want %d", name, have, want)
 		}
 	}
 }
@@ -255,8 +253,8 @@ func TestCRLsWithoutKeys(t *testing.T) {
 	for _, f := range faults(t, environ) {
 		have = append(have, f.Variable)
 	}
-	if diff := cmp.Diff([]string{"AUTH_PUBLIC_KEY", "AUTH_CRL_FILE"}, have); diff != "" {
-		t.Errorf("faults (-want +got):\n%s", diff)
+	if want := []string{"AUTH_PUBLIC_KEY", "AUTH_CRL_FILE"}; !slices.Equal(have, want) {
+		t.Errorf("faults of %q, want %q", have, want)
 	}
 	if lists, err := config.ParseCRLs(contents("good"), nil); err == nil || lists != nil {
 		t.Errorf("%d lists, %v: want a refusal without keys", len(lists), err)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -311,10 +309,7 @@ func TestInvalidValues(t *testing.T) {
 		t.Run(tt.variable+"="+tt.value, func(t *testing.T) {
 			environ := required(t)
 			environ[tt.variable] = tt.value
-			want := []config.Fault{{Variable: tt.variable, Problem: tt.want}}
-			if diff := cmp.Diff(want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
-			}
+			wantFaults(t, environ, config.Fault{Variable: tt.variable, Problem: tt.want})
 		})
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"maps"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -54,9 +52,7 @@ func TestProxyHeaderFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := required(t)
 			maps.Copy(environ, tt.set)
-			if diff := cmp.Diff(tt.want, faults(t, environ)); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
-			}
+			wantFaults(t, environ, tt.want...)
 		})
 	}
 }

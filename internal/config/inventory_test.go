@@ -2,9 +2,8 @@ package config_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config"
 )
@@ -28,8 +27,8 @@ func TestInventory(t *testing.T) {
 			t.Errorf("want %s with a digest of 16 digits, found %+v", want, p)
 		}
 	}
-	if diff := cmp.Diff([]int{2, 1, 2, 0}, counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
+	if want := []int{2, 1, 2, 0}; !slices.Equal(counts, want) {
+		t.Errorf("counts %d, want %d", counts, want)
 	}
 	for _, tt := range []struct {
 		name    string
@@ -49,8 +48,8 @@ func TestInventory(t *testing.T) {
 		for i, p := range inventory(tt.set) {
 			changed = append(changed, p.Digest != base[i].Digest)
 		}
-		if diff := cmp.Diff(tt.changed, changed); diff != "" {
-			t.Errorf("%s: changed digests (-want +got):\n%s", tt.name, diff)
+		if !slices.Equal(changed, tt.changed) {
+			t.Errorf("%s: changed digests %t, want %t", tt.name, changed, tt.changed)
 		}
 	}
 }

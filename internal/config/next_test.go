@@ -4,10 +4,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config"
 )
@@ -71,8 +70,8 @@ func TestNextRules(t *testing.T) {
 			if rules != tt.rules || c.NextFile != tt.file {
 				t.Errorf("%d next rules of file %q, want %d of %q", rules, c.NextFile, tt.rules, tt.file)
 			}
-			if diff := cmp.Diff(tt.faults, c.NextFaults); diff != "" {
-				t.Errorf("faults of the file (-want +have):\n%s", diff)
+			if !slices.Equal(c.NextFaults, tt.faults) {
+				t.Errorf("faults of the file %q, want %q", c.NextFaults, tt.faults)
 			}
 			if c.Rules.RuleCount != 1 {
 				t.Errorf("%d rules in force, want one", c.Rules.RuleCount)
@@ -101,16 +100,12 @@ func TestNextRulesFaults(t *testing.T) {
 		{"rules instead of a name", map[string]string{named: "rules:\n- name: n"}, config.Fault{Variable: named, Problem: "found a text of 16 bytes" + want}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff([]config.Fault{tt.want}, faults(t, withNext(t, tt.set))); diff != "" {
-				t.Errorf("faults (-want +have):\n%s", diff)
-			}
+			wantFaults(t, withNext(t, tt.set), tt.want)
 		})
 	}
 	environ := withNext(t, map[string]string{"ACCESS_RULES_FILE": rules, named: filepath.Dir(rules) + "/./rules.yaml"})
 	delete(environ, "ACCESS_RULES")
-	if diff := cmp.Diff([]config.Fault{{Variable: named, Problem: "found the file of ACCESS_RULES_FILE, want another file: the next rules replace it later"}}, faults(t, environ)); diff != "" {
-		t.Errorf("one file for both (-want +have):\n%s", diff)
-	}
+	wantFaults(t, environ, config.Fault{Variable: named, Problem: "found the file of ACCESS_RULES_FILE, want another file: the next rules replace it later"})
 }
 
 // TestNextInventory checks the parts of next rules, whose digests are those that the rules

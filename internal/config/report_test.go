@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 )
 
@@ -59,8 +57,8 @@ func TestAllFaultsReported(t *testing.T) {
 	for _, f := range faults(t, environ) {
 		have = append(have, f.Variable)
 	}
-	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("faulty variables, in their order (-want +got):\n%s", diff)
+	if !slices.Equal(have, want) {
+		t.Errorf("faulty variables, in their order, %q, want %q", have, want)
 	}
 	_, err := config.Load(environ)
 	lines := strings.Split(err.Error(), "\n")

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/testkit/ca"
 )
@@ -82,8 +80,13 @@ func TestSettingsHideSecrets(t *testing.T) {
 		}
 		want = append(want, config.Setting{Name: v.Name, Group: v.Group, Value: value, Default: unset[v.Name] != ""})
 	}
-	if diff := cmp.Diff(want, shown); diff != "" {
-		t.Errorf("settings (-want +have):\n%s", diff)
+	if len(shown) != len(want) {
+		t.Fatalf("%d settings, want %d", len(shown), len(want))
+	}
+	for i, s := range shown {
+		if s != want[i] {
+			t.Errorf("setting %+v, want %+v", s, want[i])
+		}
 	}
 	if text := fmt.Sprintf("%+v", shown); strings.Contains(text, secret) {
 		t.Errorf("settings contain the secret: %s", text)
@@ -109,8 +112,8 @@ func TestSettingsOfFiles(t *testing.T) {
 	for _, have := range load(t, environ).Settings {
 		if expected, ok := want[have.Name]; ok {
 			expected.Name = have.Name
-			if diff := cmp.Diff(expected, have); diff != "" {
-				t.Errorf("%s (-want +have):\n%s", have.Name, diff)
+			if have != expected {
+				t.Errorf("setting %+v, want %+v", have, expected)
 			}
 		}
 	}

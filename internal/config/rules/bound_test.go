@@ -3,11 +3,12 @@ package rules_test
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
 	"github.com/certgate/certgate/internal/core/access"
@@ -163,8 +164,8 @@ func TestDigests(t *testing.T) {
 	want := []string{
 		"certificate " + strings.Repeat("e3", 32), `client "mail"`, `client "social"`, "serial 4f3a09", "spki sha256/" + strings.Repeat("A", 43) + "=",
 	}
-	if diff := cmp.Diff(want, denied.Denials); diff != "" {
-		t.Errorf("denials (-want +got):\n%s", diff)
+	if !slices.Equal(denied.Denials, want) {
+		t.Errorf("denials %q, want %q", denied.Denials, want)
 	}
 }
 
@@ -184,14 +185,14 @@ deny:
 		t.Fatal(err)
 	}
 	want := []access.Rule{{Name: "events", Clients: []string{"mail", "social", "calendar"}, Allow: []string{"GET /events"}, Rate: "20/s", Burst: "40", Proof: "require"}}
-	if diff := cmp.Diff(want, doc.Rules); diff != "" {
-		t.Errorf("rules (-want +have):\n%s", diff)
+	if !reflect.DeepEqual(doc.Rules, want) {
+		t.Errorf("rules %+v, want %+v", doc.Rules, want)
 	}
 	reasons := map[string]string{`client "social"`: "key leaked", "serial 4f3a": "laptop lost", `client "mail"`: ""}
-	if diff := cmp.Diff(reasons, doc.Reasons); diff != "" {
-		t.Errorf("reasons (-want +have):\n%s", diff)
+	if !maps.Equal(doc.Reasons, reasons) {
+		t.Errorf("reasons %q, want %q", doc.Reasons, reasons)
 	}
-	if diff := cmp.Diff([]string{`client "mail"`, `client "social"`, "serial 4f3a"}, doc.Denials); diff != "" {
-		t.Errorf("denials (-want +have):\n%s", diff)
+	if denials := []string{`client "mail"`, `client "social"`, "serial 4f3a"}; !slices.Equal(doc.Denials, denials) {
+		t.Errorf("denials %q, want %q", doc.Denials, denials)
 	}
 }

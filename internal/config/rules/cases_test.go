@@ -1,10 +1,9 @@
 package rules_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/certgate/certgate/internal/config/rules"
 	"github.com/certgate/certgate/internal/core/identity"
@@ -32,8 +31,8 @@ func TestParseCases(t *testing.T) {
 		{Line: 8, Name: "denied", Client: "spiffe://a.example/b", Method: "get", Path: "//", Reason: "path_ambiguous"},
 		{Line: 9, Name: "1e3", Client: "17", Method: "GET", Path: "/"},
 	}
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("cases (-want +found):\n%s", diff)
+	if !slices.Equal(found, want) {
+		t.Errorf("cases %+v, want %+v", found, want)
 	}
 }
 

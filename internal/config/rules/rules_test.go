@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/certgate/certgate/internal/config/rules"
 	"github.com/certgate/certgate/internal/core/identity"
 )
@@ -255,9 +253,9 @@ func TestParseErrorType(t *testing.T) {
 	if !ok {
 		t.Fatalf("Parse: %v is no *rules.Error", err)
 	}
-	want := &rules.Error{Name: "ACCESS_RULES", Line: 5, Problem: `want a serial number in hex such as 4f3a09, found "zz"`}
-	if diff := cmp.Diff(want, fault); diff != "" {
-		t.Error(diff)
+	want := rules.Error{Name: "ACCESS_RULES", Line: 5, Problem: `want a serial number in hex such as 4f3a09, found "zz"`}
+	if *fault != want {
+		t.Errorf("error %+v, want %+v", *fault, want)
 	}
 }
 
