@@ -3,7 +3,8 @@
 //
 // net/http's Transport passes every request to two goroutines of the connection and waits
 // for them. Here the goroutine of the caller writes the request and reads the response
-// itself, which halves the cost of a proxied request.
+// itself, which halves the cost of a proxied request. It supports only requests whose body
+// has a known length. Requests with a chunked body go to net/http.
 //
 // The client is strict about responses: with a wrong end of one response, the next request
 // on the connection, which may come from another client, would get the wrong response. The

@@ -29,8 +29,8 @@ type Request struct {
 	head    []byte    // the header
 	buf     []byte    // headroom, and the body or its beginning
 	rest    io.Reader // of the body; nil if all of it is in buf
-	length  int64     // of the body in bytes; -1: unknown
-	unread  int64     // bytes of rest that have not been read, or unknownLength
+	length  int64     // of the body in bytes
+	unread  int64     // bytes of rest that have not been read
 	wire    []byte    // the header and the body or its beginning
 	method  string
 	closing bool  // the connection closes after the response
@@ -41,34 +41,24 @@ type Request struct {
 }
 
 // ReadBody reads the body of the request, which has the given length. Of a body over 64 KiB
-// it reads a beginning, and [Client.Do] sends the rest while it reads it from r. With the length
-// -1, which means a chunked body, the beginning is what has arrived. The body stays the same when
-// Begin starts the request again, for another address.
+// it reads a beginning, and [Client.Do] sends the rest while it reads it from r. The body
+// stays the same when Begin starts the request again, for another address.
 func (m *Request) ReadBody(r io.Reader, length int64) error {
 	m.rest, m.length, m.unread = nil, length, 0
 	if length == 0 {
 		return nil
 	}
-	size := headroom + int(min(uint64(length), MaxBuffered)) //nolint:gosec // -1 becomes a large number
+	size := headroom + int(min(length, MaxBuffered))
 	if cap(m.buf) < size {
 		m.buf = make([]byte, size)
 	}
 	m.buf = m.buf[:size]
-	if 0 < length && length <= MaxBuffered {
+	if length <= MaxBuffered {
 		_, err := io.ReadFull(r, m.buf[headroom:])
 		return err
 	}
-	m.rest, m.unread = r, length
-	read := r.Read
-	if length < 0 {
-		chunks := chunkEncoder{r}
-		m.rest, m.unread, read = chunks, unknownLength, chunks.ReadArrived
-	}
-	n, err := read(m.buf[headroom:])
-	m.buf, m.unread = m.buf[:headroom+n], m.unread-int64(n)
-	if length < 0 && isEnd(err) {
-		m.unread, err = 0, nil
-	}
+	n, err := r.Read(m.buf[headroom:])
+	m.buf, m.rest, m.unread = m.buf[:headroom+n], r, length-int64(n)
 	return err
 }
 
@@ -103,15 +93,12 @@ func (m *Request) Field(name, value string) {
 	m.head = append(append(append(append(m.head, name...), ": "...), value...), "\r\n"...)
 }
 
-// End adds Content-Length or Transfer-Encoding, and the body. A request with a body whose method
-// usually has none gets Connection: close, because an upstream that does not read such a body
-// would parse it as the next request on the connection.
+// End adds Content-Length and the body. A request with a body whose method usually has none
+// gets Connection: close, because an upstream that does not read such a body would parse it
+// as the next request on the connection.
 func (m *Request) End() {
-	m.closing = m.length != 0 && !MethodHasContent(m.method)
-	switch {
-	case m.length < 0:
-		m.head = append(m.head, "Transfer-Encoding: chunked\r\n"...)
-	case m.length > 0 || MethodHasContent(m.method):
+	m.closing = m.length > 0 && !MethodHasContent(m.method)
+	if m.length > 0 || MethodHasContent(m.method) {
 		m.head = append(strconv.AppendInt(append(m.head, "Content-Length: "...), m.length, 10), "\r\n"...)
 	}
 	if m.closing {

@@ -84,15 +84,13 @@ func (rt *roundTrip) sendArrived(fd uintptr) {
 	piece := pooled[[arrivedPiece]byte](rt.cn.arrived)
 	defer rt.cn.arrived.Put(piece)
 	for sent := 0; m.unread > 0 && rt.unsent == nil && sent < maxArrived; {
-		n, err := rest.ReadArrived(piece[:min(m.unread, arrivedPiece)])
+		n, _ := rest.ReadArrived(piece[:min(m.unread, arrivedPiece)])
 		if n == 0 {
 			return
 		}
 		_ = rt.write(fd, piece[:n])
+		m.unread -= int64(n)
 		sent += n
-		if m.unread -= int64(n); m.length < 0 && isEnd(err) {
-			m.unread = 0
-		}
 	}
 }
 
@@ -152,7 +150,7 @@ func (cn *conn) send(m *Request) error {
 // and the connection is closed.
 func (cn *conn) upload(m *Request, unsent []byte) error {
 	body, length := m.remaining(unsent)
-	u := &upload{net: cn.net, body: body, chunked: m.length < 0, timeout: cn.options.Timeout, done: make(chan struct{})}
+	u := &upload{net: cn.net, body: body, timeout: cn.options.Timeout, done: make(chan struct{})}
 	u.left.Store(length)
 	cn.sending = u
 	go u.run(cn.pieces)

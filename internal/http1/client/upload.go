@@ -17,7 +17,6 @@ import (
 type upload struct {
 	net     net.Conn
 	body    io.Reader
-	chunked bool          // the end of body is the end of the upload
 	timeout time.Duration // of each write
 	left    atomic.Int64  // bytes that have not been read from body
 
@@ -44,12 +43,7 @@ func (u *upload) run(pool *sync.Pool) {
 func (u *upload) copy(piece []byte) (readErr, writeErr error) {
 	for left := u.left.Load(); left > 0; {
 		n, err := u.body.Read(piece[:min(left, MaxBuffered)])
-		left = u.left.Add(-int64(n))
-		switch {
-		case u.chunked && isEnd(err):
-			left = 0
-			u.left.Store(0)
-		case err != nil && left > 0:
+		if left = u.left.Add(-int64(n)); err != nil && left > 0 {
 			return unexpectedEOF(err), nil
 		}
 		_ = u.net.SetWriteDeadline(time.Now().Add(u.timeout))

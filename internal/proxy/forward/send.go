@@ -60,11 +60,11 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 }
 
 // buffer reads a small body before a place is reserved, so a client that sends slowly
-// holds no place. A longer or chunked body is read while it is sent, except for its
-// beginning. For a request that net/http's transport has to send, buffer only holds the body
-// if the assertion needs it.
+// holds no place. A longer body is read while it is sent, except for its beginning. For a
+// request that net/http's transport has to send, buffer only holds the body if the
+// assertion needs it.
 func (f *Forwarder) buffer(out *outboundRequest) error {
-	if f.clients == nil {
+	if f.clients == nil || out.body.Length() < 0 {
 		return f.holdBound(out)
 	}
 	var ok bool
