@@ -57,8 +57,13 @@ func (c *connector) newTransport() *http.Transport {
 		DisableCompression:     true,
 		DisableKeepAlives:      !canInspect,
 		MaxResponseHeaderBytes: maxResponseHeader,
+		WriteBufferSize:        writeBuffer,
 	}
 }
+
+// writeBuffer is the size of a connection's write buffer. net/http reads up to 32 KiB of a body
+// at once, and flushes each part of a chunked body; one that fits with its size is one write.
+const writeBuffer = 33 << 10
 
 // dial opens a connection to the address, with TLS if its scheme is https. The parameters
 // are the network and the address in the URL of the request, which is the same for every
