@@ -78,7 +78,7 @@ func (rt *roundTrip) sendArrived(fd uintptr) {
 	const maxArrived = 4 * arrivedPiece
 	m := rt.request
 	rest, ok := m.rest.(arrivedReader)
-	if !ok || rt.unsent != nil {
+	if !ok {
 		return
 	}
 	piece := pooled[[arrivedPiece]byte](rt.cn.arrived)
