@@ -1,12 +1,13 @@
 package client_test
 
 import (
-	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,43 +16,62 @@ import (
 	"github.com/certgate/certgate/internal/testkit/upstream"
 )
 
-// TestArrivedBodyOfSlowUpstream: when the kernel accepts only a part of the request, or only the
-// beginning of the body, the upstream still receives all of it in order.
-func TestArrivedBodyOfSlowUpstream(t *testing.T) {
+// slowUpstream returns the path of a socket of an upstream that waits after the first bytes of a
+// POST, while the client sends what the kernel accepts. It responds with the body.
+func slowUpstream(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	received := make(chan string, 1)
 	upstream.Serve(t, l, func(_ int, c *rawhttp.Conn) {
-		reader := bufio.NewReader(c)
 		for {
-			if first, _ := reader.Peek(4); string(first) == "POST" {
-				time.Sleep(20 * time.Millisecond) // the client sends what the kernel accepts
+			if first, _ := c.Reader.Peek(4); string(first) == "POST" {
+				time.Sleep(20 * time.Millisecond)
 			}
-			r, err := http.ReadRequest(reader)
+			r, err := http.ReadRequest(c.Reader)
 			if err != nil {
 				return
 			}
 			body, _ := io.ReadAll(r.Body)
-			received <- string(body)
-			c.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 		}
 	})
-	c := newClient(t, l.Addr().String(), func(o *client.Options) { o.Network = "unix" })
+	return l.Addr().String()
+}
+
+func overUnix(o *client.Options) { o.Network = "unix" }
+
+// TestArrivedBodyOfSlowUpstream: when the kernel accepts only a part of the request, or only the
+// beginning of the body, the upstream still receives all of it in order.
+func TestArrivedBodyOfSlowUpstream(t *testing.T) {
+	c := newClient(t, slowUpstream(t), overUnix)
 	get(t, c, "")
-	<-received
 	text := content(900 << 10)
 	for _, size := range []int{4 << 10, 64 << 10, 200 << 10} {
 		if err := c.SetSendBuffers(size); err != nil || c.Idle() != 1 {
 			t.Fatalf("set the send buffer: %v, %d idle connections", err, c.Idle())
 		}
 		body := &arrivedBody{arrived: strings.NewReader(text), late: strings.NewReader("")}
-		if _, _, err := post(t, c, body, len(text)); err != nil {
-			t.Fatal(err)
-		}
-		if have := <-received; have != text {
-			t.Errorf("with a send buffer of %d bytes the upstream received %d other bytes, want the body of %d", size, len(have), len(text))
+		if _, have, err := post(t, c, body, len(text)); err != nil || have != text {
+			t.Errorf("with a send buffer of %d bytes the upstream received %d bytes, %v: want the body", size, len(have), err)
 		}
 	}
+}
+
+// TestArrivedBodiesAtOnce: what the kernel did not accept of one body is not mixed with that of
+// another request.
+func TestArrivedBodiesAtOnce(t *testing.T) {
+	c := newClient(t, slowUpstream(t), overUnix)
+	var all sync.WaitGroup
+	for i := range 16 {
+		text := strings.Repeat(string(rune('a'+i)), 900<<10)
+		all.Go(func() {
+			body := &arrivedBody{arrived: strings.NewReader(text), late: strings.NewReader("")}
+			if _, have, err := post(t, c, body, len(text)); err != nil || have != text {
+				t.Errorf("request %d: %d bytes, %v: want those of the body", i, len(have), err)
+			}
+		})
+	}
+	all.Wait()
 }
