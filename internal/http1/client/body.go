@@ -155,7 +155,7 @@ func (cn *conn) chunkEnd() error {
 
 // skipTrailers reads the trailers up to the empty line, and returns io.EOF then.
 func (cn *conn) skipTrailers() error {
-	for total := 0; total <= cn.options.MaxHeaderBytes; {
+	for total := 0; total <= cn.client.options.MaxHeaderBytes; {
 		line, err := cn.line()
 		if err != nil {
 			return unexpectedEOF(err)
@@ -168,5 +168,5 @@ func (cn *conn) skipTrailers() error {
 		}
 		total += len(line)
 	}
-	return fmt.Errorf("want trailers of at most %d bytes, found more", cn.options.MaxHeaderBytes)
+	return fmt.Errorf("want trailers of at most %d bytes, found more", cn.client.options.MaxHeaderBytes)
 }

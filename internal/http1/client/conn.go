@@ -12,12 +12,9 @@ import (
 
 // conn is a connection to the upstream. It is owned by one request at a time.
 type conn struct {
-	options   *Options
+	client    *Client
 	net       net.Conn
 	raw       syscall.RawConn
-	pool      *pool
-	pieces    *sync.Pool
-	arrived   *sync.Pool
 	sending   *upload // of the present request; nil if it was written at once
 	roundTrip roundTrip
 	onReady   func(fd uintptr) bool // the method of roundTrip, bound once
@@ -38,7 +35,7 @@ func newConn(nc net.Conn, c *Client) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{options: &c.options, net: nc, raw: raw, pool: &c.pool, pieces: &c.pieces, arrived: &c.arrived}
+	cn := &conn{client: c, net: nc, raw: raw}
 	cn.onReady = cn.roundTrip.onReady
 	return cn, nil
 }
@@ -55,13 +52,13 @@ func (cn *conn) finish(keepAlive bool) {
 		cn.close()
 		return
 	}
-	cn.pool.put(cn)
+	cn.client.pool.put(cn)
 }
 
 // acquireBuffer gives the connection a buffer in which bytes that have arrived are read. It is
 // large enough for most responses, so that they are read with one system call.
 func (cn *conn) acquireBuffer() {
-	cn.buf = pooled[[MaxBuffered]byte](cn.pieces)[:]
+	cn.buf = pooled[[MaxBuffered]byte](&cn.client.pieces)[:]
 }
 
 // pooled returns a T from the pool, or a new one.
@@ -75,7 +72,7 @@ func pooled[T any](pool *sync.Pool) *T {
 // releaseBuffer makes the buffer available to other connections. Its content has been read.
 func (cn *conn) releaseBuffer() {
 	if len(cn.buf) == MaxBuffered {
-		cn.pieces.Put((*[MaxBuffered]byte)(cn.buf))
+		cn.client.pieces.Put((*[MaxBuffered]byte)(cn.buf))
 	}
 	cn.buf, cn.start, cn.end = nil, 0, 0
 }
@@ -102,7 +99,7 @@ func (cn *conn) line() (string, error) {
 			cn.start += i + 1
 			return string(received[:i-1]), nil
 		}
-		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
+		if err := cn.fill(cn.client.options.MaxHeaderBytes); err != nil {
 			return "", err
 		}
 	}

@@ -39,7 +39,7 @@ func (cn *conn) startWatch() {
 		return
 	}
 	cn.watch.stop = cn.cancelWith(cn.watch.ctx)
-	cn.setReadDeadline(cn.watch.start.Add(cn.options.Timeout))
+	cn.setReadDeadline(cn.watch.start.Add(cn.client.options.Timeout))
 }
 
 // setReadDeadline sets the deadline of reads; an upload sets the one of writes. If the

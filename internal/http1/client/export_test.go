@@ -2,7 +2,6 @@ package client
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
@@ -63,7 +62,7 @@ func BufferSize(res Response) int { return len(res.Body.(*body).cn.buf) }
 // BufferAfterEmptyRead returns the size of the buffer that a connection holds when it was woken
 // and its socket has no bytes.
 func BufferAfterEmptyRead(fd uintptr) int {
-	cn := &conn{pieces: new(sync.Pool)}
+	cn := &conn{client: new(Client)}
 	if (&roundTrip{cn: cn}).onReadable(fd) {
 		return -1
 	}

@@ -56,14 +56,14 @@ func (cn *conn) readHead() ([]byte, error) {
 		from := max(0, searched-3)
 		if i := bytes.Index(received[from:], []byte("\r\n\r\n")); i >= 0 {
 			n := from + i + 4
-			if limit := cn.options.MaxHeaderBytes; n > limit {
+			if limit := cn.client.options.MaxHeaderBytes; n > limit {
 				return nil, fmt.Errorf("want a header of at most %d bytes, found more", limit)
 			}
 			cn.start += n
 			return received[:n], nil
 		}
 		searched = len(received)
-		if err := cn.fill(cn.options.MaxHeaderBytes); err != nil {
+		if err := cn.fill(cn.client.options.MaxHeaderBytes); err != nil {
 			return nil, err
 		}
 	}

@@ -81,8 +81,8 @@ func (rt *roundTrip) sendArrived(fd uintptr) {
 	if !ok {
 		return
 	}
-	piece := pooled[[arrivedPiece]byte](rt.cn.arrived)
-	defer rt.cn.arrived.Put(piece)
+	piece := pooled[[arrivedPiece]byte](&rt.cn.client.arrived)
+	defer rt.cn.client.arrived.Put(piece)
 	for sent := 0; m.unread > 0 && rt.unsent == nil && sent < maxArrived; {
 		n, _ := rest.ReadArrived(piece[:min(m.unread, arrivedPiece)])
 		if n == 0 {
@@ -150,11 +150,11 @@ func (cn *conn) send(m *Request) error {
 // and the connection is closed.
 func (cn *conn) upload(m *Request, unsent []byte) error {
 	body, length := m.remaining(unsent)
-	u := &upload{net: cn.net, body: body, timeout: cn.options.Timeout, done: make(chan struct{})}
+	u := &upload{net: cn.net, body: body, timeout: cn.client.options.Timeout, done: make(chan struct{})}
 	u.left.Store(length)
 	cn.sending = u
-	go u.run(cn.pieces)
-	err := cn.fill(cn.options.MaxHeaderBytes)
+	go u.run(&cn.client.pieces)
+	err := cn.fill(cn.client.options.MaxHeaderBytes)
 	if err != nil && u.isDone() && u.err != nil {
 		return u.err
 	}
