@@ -36,12 +36,9 @@ type Conn struct {
 
 	serving atomic.Bool // a handler has the present request
 
-	limits   atomic.Pointer[limits] // of a request that was handed over; nil: none
-	headRead atomic.Bool            // its header has been read
+	limit atomic.Pointer[time.Time] // the latest read deadline of a request that was handed over; nil: none
+	whole time.Time                 // the limit after its header
 }
-
-// limits are the latest read deadlines for one request. The zero time is no deadline.
-type limits struct{ header, whole time.Time }
 
 // Read reads from the connection, up to the end of the present request. After an ambiguous
 // header it returns io.EOF, and after a malformed chunk an error.
@@ -62,8 +59,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.ambiguous.Store(c.framing.ambiguous)
 	c.chunked.Store(c.framing.chunked)
-	if c.framing.headRead {
-		c.headRead.Store(true)
+	if c.framing.headRead() && c.limit.Load() != nil {
+		c.limit.Store(&c.whole)
 	}
 	return kept, err
 }
@@ -76,20 +73,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) Unread(p []byte, header, whole time.Time) {
 	c.pending = append(c.pending, p...)
 	c.serving.Store(false)
-	c.limits.Store(&limits{header, whole})
+	c.whole = whole
+	c.limit.Store(&header)
 }
 
 // SetReadDeadline sets the deadline for reads, but no later than the limits of
 // [Conn.Unread] until that request has been answered.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	if l := c.limits.Load(); l != nil {
-		limit := l.header
-		if c.headRead.Load() {
-			limit = l.whole
-		}
-		if !limit.IsZero() && (t.IsZero() || t.After(limit)) {
-			t = limit
-		}
+	if limit := c.limit.Load(); limit != nil && !limit.IsZero() && (t.IsZero() || t.After(*limit)) {
+		t = *limit
 	}
 	return c.Conn.SetReadDeadline(t)
 }
@@ -223,7 +215,7 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 func State(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok && s == http.StateIdle {
 		c.serving.Store(false)
-		c.limits.Store(nil)
+		c.limit.Store(nil)
 	}
 }
 

@@ -17,7 +17,8 @@ const maxLine = 128
 type state int
 
 const (
-	inHead state = iota
+	inRequestLine state = iota
+	inHead
 	inBody
 	inChunkSize
 	inChunkData
@@ -32,20 +33,15 @@ type framing struct {
 	state state
 	line  []byte // the current line so far, without its line feed
 	long  bool   // the line was longer than maxLine
-	left  int64  // bytes left of the body or chunk
+	left  int64  // bytes left of the body or chunk; in the header: Content-Length
 
 	request []byte // the first maxLine bytes of the request line
 	pem     string // see Refusal.PEM
-	begun   bool   // this header's request line has been read
 
-	headRead bool // the header of a request has been read
-
-	lengths   int   // Content-Length fields in this header
-	codings   int   // Transfer-Encoding fields in this header
-	length    int64 // the value of Content-Length
-	ambiguous bool  // the length of this request can be read in two ways
-	chunked   bool  // this header has a Transfer-Encoding
-	broken    bool  // nothing after this point may be read
+	lengths   int  // Content-Length and Transfer-Encoding fields in this header
+	chunked   bool // this header has a Transfer-Encoding
+	ambiguous bool // the length of this request can be read in two ways
+	broken    bool // nothing after this point may be read
 }
 
 var errFraming = errors.New("malformed chunked encoding")
@@ -60,47 +56,36 @@ func (f *framing) end() error {
 
 // advance consumes p up to the end of the present request and returns the number of
 // consumed bytes. After a break it consumes nothing.
-func (f *framing) advance(p []byte) int {
-	used := 0
+func (f *framing) advance(p []byte) (used int) {
 	for used < len(p) && !f.broken {
-		n, end := f.step(p[used:])
-		used += n
-		if end {
+		used += f.step(p[used:])
+		if f.state == inRequestLine { // of the next request
 			return used
 		}
 	}
 	return used
 }
 
-// step consumes at least one byte. end is true at the end of the request.
-func (f *framing) step(p []byte) (n int, end bool) {
-	switch f.state {
-	case inBody, inChunkData:
-		return f.skip(p)
-	default:
+// step consumes at least one byte: a part of a body or a chunk, up to its end, or of a line.
+func (f *framing) step(p []byte) int {
+	if f.state != inBody && f.state != inChunkData {
 		n, whole := f.collect(p)
-		if !whole {
-			return n, false
+		if whole {
+			f.endOfLine()
+			f.line, f.long = f.line[:0], false
 		}
-		end = f.endOfLine()
-		f.line, f.long = f.line[:0], false
-		return n, end
+		return n
 	}
-}
-
-// skip consumes bytes of a body or chunk.
-func (f *framing) skip(p []byte) (int, bool) {
-	n := int(min(int64(len(p)), f.left))
-	f.left -= int64(n)
-	if f.left > 0 {
-		return n, false
-	}
-	if f.state == inChunkData {
+	n := min(int64(len(p)), f.left)
+	f.left -= n
+	switch {
+	case f.left > 0:
+	case f.state == inChunkData:
 		f.state = inChunkEnd
-		return n, false
+	default:
+		f.state = inRequestLine
 	}
-	f.state = inHead
-	return n, true
+	return int(n)
 }
 
 // collect adds to the current line. whole is true when its line feed was found.
@@ -121,95 +106,81 @@ func (f *framing) collect(p []byte) (n int, whole bool) {
 }
 
 // endOfLine processes a complete line.
-func (f *framing) endOfLine() (end bool) {
+func (f *framing) endOfLine() {
 	text, crlf := bytes.CutSuffix(f.line, []byte("\r"))
+	isEmpty := len(text) == 0 && !f.long
 	switch f.state {
-	case inHead:
-		if len(text) > 0 || f.long {
-			f.headLine(text)
-			return false
+	case inRequestLine: // an empty line is a whole request here
+		f.request, f.pem, f.lengths, f.chunked = append(f.request[:0], text...), "", 0, false
+		if !isEmpty {
+			f.state = inHead
 		}
-		return f.endOfHead()
+	case inHead:
+		if isEmpty {
+			f.endOfHead()
+		} else {
+			f.field(text)
+		}
 	case inChunkSize:
 		f.chunkSize(string(text), crlf)
 	case inChunkEnd:
-		f.broken = len(text) > 0 || f.long || !crlf
+		f.broken = !isEmpty || !crlf
 		f.state = inChunkSize
 	case inTrailer:
 		// net/http searches for CRLF CRLF before it reads a trailer. With other line ends
 		// it would search in the requests that follow.
 		f.broken = !crlf
-		if len(text) == 0 && !f.long {
-			f.state = inHead
-			return true
+		if isEmpty {
+			f.state = inRequestLine
 		}
 	}
-	return false
 }
 
-// headLine keeps the request line, and evaluates the two fields that frame the body.
-func (f *framing) headLine(line []byte) {
-	if !f.begun {
-		f.begun, f.request, f.pem = true, append(f.request[:0], line...), ""
-		return
-	}
+// field evaluates the two fields that frame the body.
+func (f *framing) field(line []byte) {
 	if inner, ok := bytes.CutSuffix(line, []byte("-----")); ok && !f.long {
 		if _, label, ok := bytes.Cut(inner, []byte("-----BEGIN ")); ok {
 			f.pem = string(label)
 		}
 	}
-	text := string(line)
-	name, value, ok := strings.Cut(text, ":")
-	if !ok {
-		return
-	}
+	name, value, ok := strings.Cut(string(line), ":")
+	value = strings.Trim(value, " \t")
 	switch {
+	case !ok:
 	case strings.EqualFold(name, "content-length"):
 		f.lengths++
-		n, err := strconv.ParseUint(strings.Trim(value, " \t"), 10, 63)
-		if err != nil || f.long {
-			f.ambiguous = true
-		}
-		f.length = int64(n) // ParseUint has checked that it fits into 63 bits
+		n, err := strconv.ParseUint(value, 10, 63)
+		f.ambiguous = f.ambiguous || err != nil || f.long
+		f.left = int64(n) // ParseUint has checked that it fits into 63 bits
 	case strings.EqualFold(name, "transfer-encoding"):
-		f.codings++
-		if f.long || !strings.EqualFold(strings.Trim(value, " \t"), "chunked") {
-			f.ambiguous = true
-		}
+		f.lengths++
+		f.chunked = true
+		f.ambiguous = f.ambiguous || f.long || !strings.EqualFold(value, "chunked")
 	}
 }
 
 // requestLine returns the bytes of the present request line that have been read.
 func (f *framing) requestLine() []byte {
-	if !f.begun && f.state == inHead && len(f.line) > 0 {
+	if f.state == inRequestLine && len(f.line) > 0 {
 		return f.line
 	}
 	return f.request
 }
 
-// endOfHead evaluates a complete header. end is true when the request has no body.
-func (f *framing) endOfHead() (end bool) {
-	f.headRead = true
-	if !f.begun { // an empty line instead of a request line
-		f.request, f.pem = f.request[:0], ""
-	}
-	f.ambiguous = f.ambiguous || f.lengths+f.codings > 1
-	f.chunked = f.codings > 0
-	f.begun = false
-	length, ambiguous := f.length, f.ambiguous
-	f.lengths, f.codings, f.length = 0, 0, 0
+// headRead reports whether the header of a request has been read, and not a part of the next one.
+func (f *framing) headRead() bool { return f.state != inHead && len(f.request) > 0 }
+
+// endOfHead evaluates a complete header.
+func (f *framing) endOfHead() {
+	f.ambiguous = f.ambiguous || f.lengths > 1
+	f.broken = f.ambiguous
 	switch {
-	case ambiguous:
-		f.broken = true
-		return true
 	case f.chunked:
 		f.state = inChunkSize
-		return false
-	case length > 0:
-		f.state, f.left = inBody, length
-		return false
+	case f.left > 0:
+		f.state = inBody
 	default:
-		return true
+		f.state = inRequestLine
 	}
 }
 
@@ -218,13 +189,12 @@ func (f *framing) endOfHead() (end bool) {
 func (f *framing) chunkSize(text string, crlf bool) {
 	digits, extension, _ := strings.Cut(text, ";")
 	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
-	if err != nil || f.long || !crlf || !syntax.IsFieldValue(extension) {
+	switch f.left = int64(n); { // ParseUint has checked that it fits into 60 bits
+	case err != nil || f.long || !crlf || !syntax.IsFieldValue(extension):
 		f.broken = true
-		return
-	}
-	if n == 0 {
+	case n == 0:
 		f.state = inTrailer
-		return
+	default:
+		f.state = inChunkData
 	}
-	f.state, f.left = inChunkData, int64(n) // ParseUint has checked that it fits into 60 bits
 }
