@@ -106,15 +106,21 @@ func (c *Client) Do(ctx context.Context, m *Request) (Response, error) {
 	return res, err
 }
 
-// exchange sends one request on the connection, and closes the connection after an error.
+// exchange writes a request on the connection and reads the header of the response. It closes
+// the connection after an error.
 func (c *Client) exchange(ctx context.Context, cn *conn, m *Request, now time.Time) (Response, error) {
-	res, err := cn.exchange(ctx, m, now)
+	var head responseHead
+	err := cn.begin(ctx, now)
 	if err == nil {
-		return res, nil
+		head, err = cn.readFinalHead(m)
 	}
+	if err == nil {
+		return cn.newResponse(m, head), nil
+	}
+	cn.stopWatch()
 	cn.close()
 	if ctx.Err() != nil {
-		return Response{}, context.Cause(ctx) // the deadline error only reports that ctx is done
+		err = context.Cause(ctx) // the deadline error only reports that ctx is done
 	}
 	return Response{}, err
 }

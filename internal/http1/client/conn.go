@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -90,34 +91,52 @@ func (cn *conn) read(p []byte) (int, error) {
 
 // line reads one line that ends in CRLF, and returns it without the CRLF.
 func (cn *conn) line() (string, error) {
+	text, err := cn.readThrough("\n")
+	if err != nil {
+		return "", unexpectedEOF(err)
+	}
+	line, ok := strings.CutSuffix(string(text), "\r\n")
+	if !ok {
+		return "", errLineFeed
+	}
+	return line, nil
+}
+
+// readThrough reads up to and including the first delimiter. The result is a part of the buffer
+// and valid until the next read.
+func (cn *conn) readThrough(delimiter string) ([]byte, error) {
+	searched, limit := 0, cn.client.options.MaxHeaderBytes
 	for {
 		received := cn.buf[cn.start:cn.end]
-		if i := bytes.IndexByte(received, '\n'); i >= 0 {
-			if i == 0 || received[i-1] != '\r' {
-				return "", errLineFeed
-			}
-			cn.start += i + 1
-			return string(received[:i-1]), nil
+		from := max(0, searched-len(delimiter)+1) // it may have arrived in two parts
+		i := bytes.Index(received[from:], []byte(delimiter))
+		n := from + i + len(delimiter)
+		switch {
+		case i >= 0 && n <= limit:
+			cn.start += n
+			return received[:n], nil
+		case i >= 0 || len(received) >= limit:
+			return nil, fmt.Errorf("want a header of at most %d bytes, found more", limit)
 		}
-		if err := cn.fill(cn.client.options.MaxHeaderBytes); err != nil {
-			return "", err
+		searched = len(received)
+		if err := cn.fill(); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// fill reads more bytes into the buffer, up to limit unread bytes. It may wait, so an empty
-// buffer that is large is exchanged for a small one.
-func (cn *conn) fill(limit int) error {
-	switch unread := cn.end - cn.start; {
-	case unread >= limit:
-		return fmt.Errorf("want a header of at most %d bytes, found more", limit)
-	case unread == 0 && len(cn.buf) == MaxBuffered:
+// fill reads more bytes into the buffer. It may wait, so an empty buffer that is large is
+// exchanged for a small one.
+func (cn *conn) fill() error {
+	switch {
+	case cn.start < cn.end:
+	case len(cn.buf) == MaxBuffered:
 		cn.releaseBuffer()
-	case unread == 0:
+	default:
 		cn.start, cn.end = 0, 0
 	}
 	if cn.end == len(cn.buf) {
-		cn.growBuffer(limit)
+		cn.growBuffer()
 	}
 	cn.startWatch()
 	n, err := cn.net.Read(cn.buf[cn.end:])
@@ -135,11 +154,11 @@ func (cn *conn) fill(limit int) error {
 }
 
 // growBuffer moves the unread bytes to the start of the buffer, or doubles the buffer.
-func (cn *conn) growBuffer(limit int) {
+func (cn *conn) growBuffer() {
 	old := cn.buf[cn.start:cn.end]
 	if cn.start == 0 {
 		const initial = 4 << 10
-		cn.buf = make([]byte, min(max(2*len(cn.buf), initial), limit))
+		cn.buf = make([]byte, min(max(2*len(cn.buf), initial), cn.client.options.MaxHeaderBytes))
 	}
 	cn.start, cn.end = 0, copy(cn.buf, old)
 }

@@ -27,7 +27,7 @@ func TestCancellationWhileTheDeadlineIsCleared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = here.SetDeadline(expired()) // as cancelWith does
+	_ = here.SetDeadline(expired()) // as startWatch does
 	cn.watch = contextWatch{ctx: ctx}
 	cn.clearHeaderDeadline()
 	go l.Close() // so that the Read ends in another error if the deadline was lost

@@ -38,13 +38,13 @@ func (cn *conn) startWatch() {
 	if cn.watch.stop != nil {
 		return
 	}
-	cn.watch.stop = cn.cancelWith(cn.watch.ctx)
+	cn.watch.stop = context.AfterFunc(cn.watch.ctx, func() { _ = cn.net.SetDeadline(expired()) })
 	cn.setReadDeadline(cn.watch.start.Add(cn.client.options.Timeout))
 }
 
 // setReadDeadline sets the deadline of reads; an upload sets the one of writes. If the
 // context is done meanwhile, both are expired afterwards: either the context is found done
-// here, or the function of [conn.cancelWith] runs later.
+// here, or the function of [conn.startWatch] runs later.
 func (cn *conn) setReadDeadline(t time.Time) {
 	cn.deadline = time.Time{}
 	_ = cn.net.SetReadDeadline(t)
@@ -81,13 +81,4 @@ func (cn *conn) stopWatch() bool {
 	}
 	cn.idleSince = time.Now()
 	return stop()
-}
-
-// cancelWith ends every wait on the connection when ctx is done, until stop is called. stop
-// reports whether it was called in time.
-func (cn *conn) cancelWith(ctx context.Context) (stop func() bool) {
-	if ctx.Done() == nil {
-		return func() bool { return true }
-	}
-	return context.AfterFunc(ctx, func() { _ = cn.net.SetDeadline(expired()) })
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,58 +22,42 @@ type pool struct {
 // get returns an idle connection, or nil. The upstream may have closed it, which is found
 // when the connection is used.
 func (p *pool) get(now time.Time) *conn {
-	for {
-		cn := p.pop()
-		// A firewall may have dropped an old connection without notice.
-		if cn == nil || now.Sub(cn.idleSince) <= maxIdleTime {
-			return cn
-		}
-		cn.close()
-	}
-}
-
-func (p *pool) pop() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.idle)
-	if n == 0 {
-		return nil
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		cn := p.idle[n-1]
+		p.idle = slices.Delete(p.idle, n-1, n)
+		if now.Sub(cn.idleSince) <= maxIdleTime {
+			return cn
+		}
+		cn.close() // a firewall may have dropped an old connection without notice
 	}
-	cn := p.idle[n-1]
-	p.idle[n-1] = nil
-	p.idle = p.idle[:n-1]
-	return cn
+	return nil
 }
 
 // put adds a connection that has been idle since cn.idleSince, and closes one that has been
 // idle for too long.
 func (p *pool) put(cn *conn) {
-	var surplus *conn
 	p.mu.Lock()
-	switch {
-	case p.closed || len(p.idle) >= p.max:
-		surplus = cn
-	default:
-		if len(p.idle) > 0 && cn.idleSince.Sub(p.idle[0].idleSince) > maxIdleTime {
-			surplus = p.idle[0]
-			p.idle = append(p.idle[:0], p.idle[1:]...)
-		}
-		p.idle = append(p.idle, cn)
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) >= p.max {
+		cn.close()
+		return
 	}
-	p.mu.Unlock()
-	if surplus != nil {
-		surplus.close()
+	if len(p.idle) > 0 && cn.idleSince.Sub(p.idle[0].idleSince) > maxIdleTime {
+		p.idle[0].close()
+		p.idle = slices.Delete(p.idle, 0, 1)
 	}
+	p.idle = append(p.idle, cn)
 }
 
 // closeAll closes the idle connections. Connections in use are closed when they are put
 // back.
 func (p *pool) closeAll() {
 	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.closed = nil, true
-	p.mu.Unlock()
-	for _, cn := range idle {
+	defer p.mu.Unlock()
+	for _, cn := range p.idle {
 		cn.close()
 	}
+	p.idle, p.closed = nil, true
 }

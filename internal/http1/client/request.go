@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -114,20 +113,6 @@ func (m *Request) End() {
 	default:
 		copy(m.buf[start:], m.head)
 		m.wire = m.buf[start:]
-	}
-}
-
-// remaining returns the part of the request that has not been sent, and its length: unsent, and
-// the unread rest of the body. The part stays valid when m is used again, except for the rest.
-func (m *Request) remaining(unsent []byte) (io.Reader, int64) {
-	length := int64(len(unsent)) + m.unread
-	switch {
-	case m.unread == 0:
-		return bytes.NewReader(unsent), length
-	case len(unsent) == 0:
-		return m.rest, length
-	default:
-		return io.MultiReader(bytes.NewReader(unsent), m.rest), length
 	}
 }
 

@@ -1,13 +1,14 @@
 package client
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
@@ -30,10 +31,20 @@ type Field struct{ Name, Value string }
 // returns none.
 func (res *Response) Buffered() (content []byte, whole bool) {
 	b, ok := res.Body.(*body)
-	if !ok {
+	switch {
+	case !ok:
+		return nil, false
+	case b.err != nil:
+		return nil, b.err == io.EOF //nolint:errorlint // set by this package, never wrapped
+	case b.chunked || b.remaining < 0:
 		return nil, false
 	}
-	return b.takeBuffered()
+	cn := b.cn
+	content = cn.buf[cn.start:][:min(int64(cn.end-cn.start), b.remaining)]
+	cn.start += len(content)
+	b.remaining -= int64(len(content))
+	b.taken = b.remaining == 0
+	return content, b.taken
 }
 
 // responseHead is the parsed header of a response.
@@ -44,29 +55,6 @@ type responseHead struct {
 	chunked   bool
 	keepAlive bool // the connection may carry another request
 	http10    bool
-}
-
-// readHead reads a header up to and including the empty line. The result is a part of the
-// buffer and valid until the next read.
-func (cn *conn) readHead() ([]byte, error) {
-	searched := 0
-	for {
-		received := cn.buf[cn.start:cn.end]
-		// The end of the header may have arrived in two parts.
-		from := max(0, searched-3)
-		if i := bytes.Index(received[from:], []byte("\r\n\r\n")); i >= 0 {
-			n := from + i + 4
-			if limit := cn.client.options.MaxHeaderBytes; n > limit {
-				return nil, fmt.Errorf("want a header of at most %d bytes, found more", limit)
-			}
-			cn.start += n
-			return received[:n], nil
-		}
-		searched = len(received)
-		if err := cn.fill(cn.client.options.MaxHeaderBytes); err != nil {
-			return nil, err
-		}
-	}
 }
 
 func unexpectedEOF(err error) error {
@@ -153,7 +141,7 @@ func (head *responseHead) setFraming() error {
 			}
 			head.chunked = true
 		case "Connection":
-			head.keepAlive = head.keepAlive && !hasClose(f.Value)
+			head.keepAlive = head.keepAlive && !httpguts.HeaderValuesContainsToken([]string{f.Value}, "close")
 		}
 	}
 	if framing > 1 {
@@ -163,13 +151,4 @@ func (head *responseHead) setFraming() error {
 		head.length = 0
 	}
 	return nil
-}
-
-func hasClose(list string) bool {
-	for option := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.Trim(option, " \t"), "close") {
-			return true
-		}
-	}
-	return false
 }

@@ -2,14 +2,12 @@ package client
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
 )
@@ -44,21 +42,17 @@ func (rt *roundTrip) onReady(fd uintptr) bool {
 		rt.err = errStale
 		return true
 	}
-	if err := rt.write(fd, rt.request.wire); err != nil && !errors.Is(err, syscall.EAGAIN) {
-		rt.err = err
-		return true
-	}
+	rt.write(fd, rt.request.wire)
 	rt.sendArrived(fd)
 	return rt.unsent != nil || rt.request.unread > 0
 }
 
-// write writes what the kernel accepts of p, and keeps the rest.
-func (rt *roundTrip) write(fd uintptr, p []byte) error {
-	n, err := nonblock.Write(fd, p, nil)
-	if n < len(p) {
+// write writes what the kernel accepts of p, and keeps the rest. An [upload] sends the rest, and
+// gets the error of a failed write again.
+func (rt *roundTrip) write(fd uintptr, p []byte) {
+	if n, _ := nonblock.Write(fd, p, nil); n < len(p) {
 		rt.unsent = bytes.Clone(p[n:])
 	}
-	return err
 }
 
 // arrivedReader is a body that can be read without waiting.
@@ -73,7 +67,7 @@ const arrivedPiece = 256 << 10
 
 // sendArrived sends what has arrived of the rest of the body, up to maxArrived bytes, because the
 // upstream may respond before it has the whole body. An [upload] sends what remains, and gets the
-// error of a failed read or write again.
+// error of a failed read again.
 func (rt *roundTrip) sendArrived(fd uintptr) {
 	const maxArrived = 4 * arrivedPiece
 	m := rt.request
@@ -88,7 +82,7 @@ func (rt *roundTrip) sendArrived(fd uintptr) {
 		if n == 0 {
 			return
 		}
-		_ = rt.write(fd, piece[:n])
+		rt.write(fd, piece[:n])
 		m.unread -= int64(n)
 		sent += n
 	}
@@ -105,22 +99,8 @@ func (rt *roundTrip) onReadable(fd uintptr) bool {
 	if err == nil && n == 0 {
 		err = io.EOF
 	}
-	rt.cn.start, rt.cn.end, rt.err = 0, max(n, 0), err
+	rt.cn.start, rt.cn.end, rt.err = 0, n, err
 	return true
-}
-
-// exchange writes the request and reads the header of the response. After an error the
-// connection must be closed.
-func (cn *conn) exchange(ctx context.Context, m *Request, now time.Time) (Response, error) {
-	if err := cn.begin(ctx, now); err != nil {
-		return Response{}, err
-	}
-	head, err := cn.readFinalHead(m)
-	if err != nil {
-		cn.stopWatch()
-		return Response{}, err
-	}
-	return cn.newResponse(m, head), nil
 }
 
 // send writes the request and waits for the first bytes of the response.
@@ -134,27 +114,25 @@ func (cn *conn) send(m *Request) error {
 	}
 	rt := cn.roundTrip
 	cn.roundTrip = roundTrip{}
-	switch {
-	case rt.err != nil:
-		return rt.err
-	case err != nil:
-		return err
-	case rt.unsent != nil || m.unread > 0:
-		return cn.upload(m, rt.unsent)
+	if err == nil {
+		err = rt.err
 	}
-	return nil
+	if err == nil && (rt.unsent != nil || m.unread > 0) {
+		err = cn.upload(m, rt.unsent)
+	}
+	return err
 }
 
-// upload sends the rest of the request and waits for the first bytes of the response. An
+// upload sends the rest of the request, beginning with unsent, and waits for the first bytes of the response. An
 // upstream may respond and close without reading the whole body. The response counts then,
 // and the connection is closed.
 func (cn *conn) upload(m *Request, unsent []byte) error {
-	body, length := m.remaining(unsent)
+	body := io.MultiReader(bytes.NewReader(unsent), m.rest) // not m itself, which may be used again
 	u := &upload{net: cn.net, body: body, timeout: cn.client.options.Timeout, done: make(chan struct{})}
-	u.left.Store(length)
+	u.left.Store(int64(len(unsent)) + m.unread)
 	cn.sending = u
 	go u.run(&cn.client.pieces)
-	err := cn.fill(cn.client.options.MaxHeaderBytes)
+	err := cn.fill()
 	if err != nil && u.isDone() && u.err != nil {
 		return u.err
 	}
@@ -163,14 +141,12 @@ func (cn *conn) upload(m *Request, unsent []byte) error {
 
 // readFinalHead writes the request and reads headers until one has a final status.
 func (cn *conn) readFinalHead(m *Request) (responseHead, error) {
-	if err := cn.send(m); errors.Is(err, errStale) {
-		return responseHead{}, err
-	} else if err != nil {
+	if err := cn.send(m); err != nil {
 		return responseHead{}, noResponse(err)
 	}
 	const maxInformational = 16
 	for i := range maxInformational {
-		text, err := cn.readHead()
+		text, err := cn.readThrough("\r\n\r\n")
 		switch {
 		case err != nil && i == 0 && cn.start == cn.end:
 			return responseHead{}, noResponse(err)
@@ -192,9 +168,9 @@ func (cn *conn) readFinalHead(m *Request) (responseHead, error) {
 }
 
 // noResponse marks an error as the end of a connection without a response. A timeout or a
-// canceled wait is returned unchanged.
+// canceled wait is returned unchanged, and so is [errStale].
 func noResponse(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errStale) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errNoResponse, err)
@@ -213,19 +189,13 @@ func (cn *conn) newResponse(m *Request, head responseHead) Response {
 	case m.method == http.MethodHead:
 		length, head.chunked = 0, false
 	}
-	if head.chunked {
-		head.length, length = -1, -1
-	}
 	b := &m.body
-	*b = body{cn: cn, keepAlive: keepAlive, chunked: head.chunked, remaining: length}
+	*b = body{cn: cn, keepAlive: keepAlive && (length >= 0 || head.chunked), chunked: head.chunked, remaining: length}
 	switch {
 	case length == 0:
 		b.finish(io.EOF)
 	case length < 0 || int64(cn.end-cn.start) < length:
 		cn.clearHeaderDeadline()
-	}
-	if length < 0 && !head.chunked {
-		b.keepAlive = false
 	}
 	return Response{Status: head.status, Fields: head.fields, Length: head.length, Body: b}
 }

@@ -122,7 +122,11 @@ func (f *framing) endOfLine() {
 			f.field(text)
 		}
 	case inChunkSize:
-		f.chunkSize(string(text), crlf)
+		size, ok := syntax.ParseChunkSize(string(text))
+		f.broken = !ok || f.long || !crlf
+		if f.state, f.left = inChunkData, size; size == 0 {
+			f.state = inTrailer
+		}
 	case inChunkEnd:
 		f.broken = !isEmpty || !crlf
 		f.state = inChunkSize
@@ -181,20 +185,5 @@ func (f *framing) endOfHead() {
 		f.state = inBody
 	default:
 		f.state = inRequestLine
-	}
-}
-
-// chunkSize parses "SIZE[;extension]" (RFC 9112, section 7.1). Control characters are
-// malformed in extensions, too.
-func (f *framing) chunkSize(text string, crlf bool) {
-	digits, extension, _ := strings.Cut(text, ";")
-	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 60)
-	switch f.left = int64(n); { // ParseUint has checked that it fits into 60 bits
-	case err != nil || f.long || !crlf || !syntax.IsFieldValue(extension):
-		f.broken = true
-	case n == 0:
-		f.state = inTrailer
-	default:
-		f.state = inChunkData
 	}
 }

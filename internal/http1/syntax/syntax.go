@@ -1,10 +1,11 @@
-// Package syntax has the lexical rules of HTTP/1.1 that the server and the client share: field
-// values and field names (RFC 9110, section 5). Those of tokens are httpguts'.
+// Package syntax has the lexical rules of HTTP/1.1 that the other packages share: field values
+// and field names (RFC 9110, section 5), lines and chunk sizes. Those of tokens are httpguts'.
 package syntax
 
 import (
 	"encoding/binary"
 	"net/textproto"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -61,6 +62,14 @@ func CutLine(text string) (line, rest string, ok bool) {
 	default:
 		return text[:i-1], text[i+1:], true
 	}
+}
+
+// ParseChunkSize parses the line "SIZE[;extension]" without its line end (RFC 9112, section 7.1).
+// The size has at most 15 digits. Control characters are malformed in extensions, too.
+func ParseChunkSize(line string) (size int64, ok bool) {
+	digits, _, _ := strings.Cut(strings.TrimRight(line, " \t"), ";")
+	n, err := strconv.ParseUint(digits, 16, 60)
+	return int64(n), err == nil && len(digits) <= 15 && IsFieldValue(line) // at most 60 bits
 }
 
 // CanonicalName returns the field name as net/http spells it. ok is false when the name is not
