@@ -24,13 +24,13 @@ func Read(fd uintptr, p []byte) (int, error) {
 }
 
 // Write writes the bytes that the kernel accepts, without waiting: those of p, and then those
-// of q, with one call. The error is EAGAIN if it accepts none. p must not be empty.
+// of q, with one call. The error is EAGAIN if it accepts none. They must not both be empty.
 func Write(fd uintptr, p, q []byte) (int, error) {
 	beforeWrite()
 	if len(q) == 0 {
 		return call(syscall.SYS_WRITE, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), 0)
 	}
-	parts := [...]syscall.Iovec{{Base: &p[0], Len: uint64(len(p))}, {Base: &q[0], Len: uint64(len(q))}}
+	parts := [...]syscall.Iovec{{Base: unsafe.SliceData(p), Len: uint64(len(p))}, {Base: &q[0], Len: uint64(len(q))}}
 	return call(syscall.SYS_WRITEV, fd, unsafe.Pointer(&parts), len(parts), 0)
 }
 

@@ -42,18 +42,14 @@ func (b *body) read(p []byte, read func([]byte) (int, error)) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := read(p[:min(int64(len(p)), left)])
-	left = b.c.unread.Add(-int64(n))
-	if err != nil && left > 0 {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		b.err = err
-		return n, err
-	}
-	if left == 0 {
+	switch left = b.c.unread.Add(-int64(n)); {
+	case left == 0:
 		return n, io.EOF
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
 	}
-	return n, nil
+	b.err = err
+	return n, err
 }
 
 // Close ends reading by the handler. The connection discards the unread bytes later.

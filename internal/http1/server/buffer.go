@@ -4,6 +4,7 @@ package server
 
 import (
 	"errors"
+	"net"
 	"syscall"
 	"time"
 
@@ -21,13 +22,6 @@ func (s *Server) buffer() *[bufferSize]byte {
 	return new([bufferSize]byte)
 }
 
-// acquireBuffer gives the connection a read buffer if it has none.
-func (c *conn) acquireBuffer() {
-	if c.in == nil {
-		c.in = c.s.buffer()[:]
-	}
-}
-
 // releaseBuffer returns the read buffer to the pool and drops its content.
 func (c *conn) releaseBuffer() {
 	if len(c.in) == bufferSize {
@@ -36,26 +30,8 @@ func (c *conn) releaseBuffer() {
 	c.in, c.r, c.w = nil, 0, 0
 }
 
-// readMore waits for more of a header. The buffer grows up to the bound on headers.
-func (c *conn) readMore() error {
-	if c.started.IsZero() {
-		c.started = time.Now()
-		if c.response.served > 0 { // for the first request the deadline runs already
-			_ = c.net.SetReadDeadline(after(c.s.fallback.ReadHeaderTimeout))
-		}
-	}
-	if c.w == len(c.in) {
-		c.growBuffer()
-	}
-	n, err := c.net.Read(c.in[c.w:])
-	c.w += n
-	if n > 0 {
-		return nil
-	}
-	return err
-}
-
-// growBuffer moves the unused bytes to the buffer's start, or to a larger buffer.
+// growBuffer moves the unused bytes to the buffer's start, or to a larger buffer. The bound on
+// headers limits its size.
 func (c *conn) growBuffer() {
 	old, r, w := c.in, c.r, c.w
 	if r == 0 {
@@ -68,7 +44,7 @@ func (c *conn) growBuffer() {
 	c.r, c.w = 0, n
 }
 
-// write writes all of p, which is not empty, and all of q. It sets a deadline only if the
+// write writes all of p and q, which are not both empty. It sets a deadline only if the
 // client does not accept them at once.
 func (c *conn) write(p, q []byte) error {
 	c.out, c.sent, c.sentErr = [2][]byte{p, q}, 0, nil
@@ -81,12 +57,10 @@ func (c *conn) write(p, q []byte) error {
 		return err
 	}
 	_ = c.net.SetWriteDeadline(after(c.s.writeTimeout))
-	for _, part := range [][]byte{p, q} {
-		unsent := part[min(c.sent, len(part)):]
-		if _, err = c.net.Write(unsent); err != nil {
-			return err
-		}
-		c.sent -= min(c.sent, len(part))
+	sent := min(c.sent, len(p))
+	unsent := net.Buffers{p[sent:], q[c.sent-sent:]}
+	if _, err = unsent.WriteTo(c.net); err != nil {
+		return err
 	}
 	return c.net.SetWriteDeadline(time.Time{})
 }

@@ -5,6 +5,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -56,10 +57,9 @@ type conn struct {
 	sent     int
 	sentErr  error
 
-	accepted   time.Time // when the connection began
 	waitUntil  time.Time // when the wait for a request ends
 	armedUntil time.Time // the read deadline, while it is one of a wait for a request
-	started    time.Time // when the present request began, if it did not arrive at once
+	started    time.Time // when the present request began; zero if it arrived at once, and is not the first
 	wasPost    bool      // the previous request was a POST
 	lingers    bool      // the client still sends, and needs time to read its last response
 
@@ -98,44 +98,45 @@ func newConn(s *Server, nc net.Conn) *conn {
 // serve serves requests until the connection ends or goes to net/http.
 func (c *conn) serve() {
 	next := stepNext
-	defer c.s.untrack(c)
-	defer func() { c.recoverPanic(recover(), next) }()
-	defer c.cancel()
-	defer c.phase.Store(retired)
-	c.accepted = time.Now()
-	c.waitUntil = plus(c.accepted, c.s.fallback.ReadHeaderTimeout) // the first request must begin at once
+	defer func() {
+		c.logPanic(recover())
+		c.end(next)
+	}()
+	c.started = time.Now() // as in net/http, the first request begins with the connection
+	c.waitUntil = plus(c.started, c.s.fallback.ReadHeaderTimeout)
 	for next == stepNext {
 		if next = c.serveRequests(); next == stepRest {
 			next = c.serveRest()
 		}
 	}
-	switch next {
+}
+
+// end closes the connection or gives it to net/http. After a panic, or when a handler ended its
+// goroutine, the last step is another one. The handler's body may still be read then.
+func (c *conn) end(last step) {
+	defer c.s.untrack(c)
+	c.phase.Store(retired)
+	c.cancel()
+	switch last {
 	case stepHandOff:
 		c.handOff()
 		return
-	case stepFail:
-		return
+	case stepClose:
+		if c.lingers {
+			c.watched.Linger()
+		}
+		c.releaseBuffer()
 	}
-	if c.lingers {
-		c.watched.Linger()
-	}
-	c.releaseBuffer()
 	_ = c.watched.Close()
 }
 
-// recoverPanic limits a fault to one connection, as net/http does: a panic, or a handler
-// that ends its goroutine, which the last step shows.
-func (c *conn) recoverPanic(reason any, last step) {
-	if reason != nil {
-		c.logPanic(reason, debug.Stack())
+// logPanic logs the reason of a panic, unless it is nil or the handler only aborts the response.
+// As in net/http, a panic ends one connection.
+func (c *conn) logPanic(reason any) {
+	err, _ := reason.(error)
+	if log := c.s.fallback.ErrorLog; log != nil && reason != nil && !errors.Is(err, http.ErrAbortHandler) {
+		log.Printf("panic serving %s: %v\n%s", c.template.RemoteAddr, reason, debug.Stack())
 	}
-	if reason != nil || last == stepNext || last == stepRest || last == stepFail {
-		_ = c.watched.Close()
-	}
-}
-
-func (c *conn) logPanic(reason any, stack []byte) {
-	c.s.logf("panic on the connection of %s: %v\n%s", c.template.RemoteAddr, reason, stack)
 }
 
 // after returns the time d from now, or the zero time if d is not positive.
@@ -149,25 +150,6 @@ func plus(start time.Time, d time.Duration) time.Time {
 	return start.Add(d)
 }
 
-// armDeadline sets the read deadline of a wait for a request.
-func (c *conn) armDeadline(t time.Time) {
-	c.armedUntil = t
-	_ = c.net.SetReadDeadline(t)
-}
-
-// requestStart returns when the request began that the connection reads or waits for. As
-// in net/http, the first one begins with the connection.
-func (c *conn) requestStart() time.Time {
-	switch {
-	case c.response.served == 0:
-		return c.accepted
-	case !c.started.IsZero():
-		return c.started
-	default: // it has just arrived
-		return time.Now()
-	}
-}
-
 // handOff gives the connection to net/http, with the bytes that were read and not used.
 // The timeouts of the request continue.
 func (c *conn) handOff() {
@@ -179,7 +161,7 @@ func (c *conn) handOff() {
 			unused = unused[1:]
 		}
 	}
-	start, s := c.requestStart(), c.s.fallback
+	start, s := cmp.Or(c.started, time.Now()), c.s.fallback
 	c.watched.Unread(unused, plus(start, cmp.Or(s.ReadHeaderTimeout, s.ReadTimeout)), plus(start, s.ReadTimeout))
 	c.releaseBuffer()
 	_ = c.net.SetReadDeadline(time.Time{})

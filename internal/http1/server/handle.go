@@ -2,30 +2,29 @@
 
 package server
 
-import (
-	"errors"
-	"net/http"
-	"runtime/debug"
-)
+import "net/http"
 
-// serveRequest calls the handler, writes the response, and reports whether the connection
-// can carry another request.
-func (c *conn) serveRequest(h *head) bool {
+// serveRequest calls the handler, writes the response, and makes the connection ready for the next
+// request if it can carry one.
+func (c *conn) serveRequest(h *head) step {
 	r, b := c.newRequest(h)
 	w := &c.response
 	w.reset(c, h.method)
 	c.unread.Store(max(h.length, 0))
-	ok := c.callHandler(w, r)
+	c.s.fallback.Handler.ServeHTTP(w, r)
 	left, err := b.detach()
 	c.wasPost = h.method == http.MethodPost
-	if !ok || !w.finish() {
-		return false
-	}
-	if w.closing || err != nil {
+	switch {
+	case !w.finish():
+		return stepClose
+	case w.closing || err != nil:
 		c.lingers = left > 0
-		return false
+		return stepClose
+	case !c.discard(left) || c.s.closed.Load():
+		return stepClose
 	}
-	return c.discard(left)
+	c.endRequest()
+	return stepNext
 }
 
 // newRequest makes the request that the handler gets. The request, its URL, Header and Body
@@ -40,21 +39,4 @@ func (c *conn) newRequest(h *head) (*http.Request, *body) {
 		r.Body, r.ContentLength = b, h.length
 	}
 	return r, b
-}
-
-// callHandler calls the handler and reports whether it returned. After a panic the
-// connection has to be closed.
-func (c *conn) callHandler(w *response, r *http.Request) (ok bool) {
-	defer func() {
-		reason := recover()
-		if ok {
-			return
-		}
-		if err, is := reason.(error); !is || !errors.Is(err, http.ErrAbortHandler) {
-			c.s.logf("panic serving %s: %v\n%s", c.template.RemoteAddr, reason, debug.Stack())
-		}
-		w.release()
-	}()
-	c.s.fallback.Handler.ServeHTTP(w, r)
-	return true
 }

@@ -89,15 +89,8 @@ func (e *entry) check() bool {
 // scans peek at its socket: in the end every 16th, which is once in 0.8 s.
 func (e *entry) isDue() bool { return e.age%16 == 0 || e.age&(e.age-1) == 0 }
 
-// register adds the connection, which has a request, to the monitor unless it is there.
-func (c *conn) register() {
-	if !c.isRegistered.Load() && c.isRegistered.CompareAndSwap(false, true) {
-		c.s.monitor.add(c)
-	}
-}
-
 // unregister removes the connection from the monitor, unless a request has begun since the
-// phase was read and [conn.register] has found the connection still registered. It reports
+// phase was read and [conn.startRequest] has found the connection still registered. It reports
 // whether the connection stays.
 func (c *conn) unregister(phase uint64) (stays bool) {
 	c.isRegistered.Store(false)

@@ -35,13 +35,14 @@ func (c *conn) serveRequests() step {
 	for {
 		c.refreshDeadline()
 		err := c.raw.Read(c.readable)
+		isOverdue := !c.waitUntil.IsZero() && !time.Now().Before(c.waitUntil)
 		switch {
 		case err == nil:
 			return c.next
-		case !errors.Is(err, os.ErrDeadlineExceeded) || c.isOverdue():
+		case !errors.Is(err, os.ErrDeadlineExceeded) || isOverdue:
 			return stepClose
 		}
-		c.armDeadline(c.waitUntil)
+		c.armedUntil = time.Time{} // it has passed
 	}
 }
 
@@ -50,24 +51,25 @@ func (c *conn) serveRequests() step {
 // than it should be.
 func (c *conn) refreshDeadline() {
 	if c.armedUntil.IsZero() || !c.waitUntil.IsZero() && c.waitUntil.Before(c.armedUntil) {
-		c.armDeadline(c.waitUntil)
+		c.armedUntil = c.waitUntil
+		_ = c.net.SetReadDeadline(c.waitUntil)
 	}
 }
-
-// isOverdue reports whether the wait for a request has timed out.
-func (c *conn) isOverdue() bool { return !c.waitUntil.IsZero() && !time.Now().Before(c.waitUntil) }
 
 // onReadable reads what the socket holds and serves the requests that are whole. It has
 // the signature that [syscall.RawConn] expects: false waits for more. While it runs, no
 // other goroutine can read from the socket or close it.
 func (c *conn) onReadable(fd uintptr) bool {
 	for {
-		n, err := c.read(fd)
+		if c.in == nil { // a waiting connection holds no buffer
+			c.in = c.s.buffer()[:]
+		}
+		n, err := nonblock.Read(fd, c.in)
 		switch {
 		case errors.Is(err, syscall.EAGAIN):
 			c.releaseBuffer()
 			return false
-		case err != nil:
+		case err != nil || n == 0:
 			c.next = stepClose
 			return true
 		}
@@ -80,16 +82,6 @@ func (c *conn) onReadable(fd uintptr) bool {
 			return false
 		}
 	}
-}
-
-// read reads into a fresh buffer, because a waiting connection holds none.
-func (c *conn) read(fd uintptr) (int, error) {
-	c.acquireBuffer()
-	n, err := nonblock.Read(fd, c.in)
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	return n, err
 }
 
 // serveBuffered serves the requests that are whole in the buffer.
@@ -106,10 +98,9 @@ func (c *conn) serveBuffered() step {
 			c.partial = h
 			return stepRest
 		}
-		if !c.serveRequest(h) || c.s.closed.Load() {
-			return stepClose
+		if next = c.serveRequest(h); next != stepNext {
+			return next
 		}
-		c.endRequest()
 	}
 	return stepNext
 }
@@ -120,28 +111,27 @@ func (c *conn) serveRest() (next step) {
 	c.partial = nil
 	for seen := 0; h == nil; {
 		if h, next = c.readHead(seen); next == stepRest {
-			seen, next = c.searched(), c.readMoreOfHead()
+			seen = max(0, c.w-c.r-minHead) // less than minHead may not have been searched
+			next = c.readMore()
 		}
 		if next != stepNext {
 			return next
 		}
 	}
-	if !c.serveRequest(h) || c.s.closed.Load() {
-		return stepClose
-	}
-	c.endRequest()
-	return stepNext
+	return c.serveRequest(h)
 }
 
-// startRequest marks the connection busy. It returns false if the connection was closed
-// while it waited for a request.
+// startRequest marks the connection busy, and adds it to the monitor unless it is there. It
+// returns false if the connection was closed while it waited for a request.
 func (c *conn) startRequest() bool {
 	c.unread.Store(1)
 	phase := c.phase.Load()
 	if phase == retired || !c.phase.CompareAndSwap(phase, phase+1) {
 		return false
 	}
-	c.register()
+	if !c.isRegistered.Load() && c.isRegistered.CompareAndSwap(false, true) {
+		c.s.monitor.add(c)
+	}
 	return true
 }
 
@@ -202,25 +192,27 @@ func (c *conn) readHead(seen int) (*head, step) {
 	return h, stepNext
 }
 
-// isTooShort reports whether net/http would ignore an end of the stream here: it does if it
-// has fewer than four bytes of a second or later request.
-func (c *conn) isTooShort() bool { return c.response.served > 0 && c.w-c.r < 4 }
+// minHead is the least that net/http parses of a second or later request, in bytes.
+const minHead = 4
 
-// searched returns how many bytes [conn.readHead] has searched.
-func (c *conn) searched() int {
-	if c.isTooShort() {
-		return 0
+// isTooShort reports whether net/http would ignore an end of the stream here.
+func (c *conn) isTooShort() bool { return c.response.served > 0 && c.w-c.r < minHead }
+
+// readMore waits for more of a header. It returns stepNext if there was more.
+func (c *conn) readMore() step {
+	if c.started.IsZero() {
+		c.started = time.Now()
+		_ = c.net.SetReadDeadline(plus(c.started, c.s.fallback.ReadHeaderTimeout))
 	}
-	return c.w - c.r
-}
-
-// readMoreOfHead reads more of a header. It returns stepNext if there was more.
-func (c *conn) readMoreOfHead() step {
-	tooShort := c.isTooShort()
-	switch err := c.readMore(); {
-	case err == nil:
+	if c.w == len(c.in) {
+		c.growBuffer()
+	}
+	n, err := c.net.Read(c.in[c.w:])
+	c.w += n
+	switch {
+	case n > 0:
 		return stepNext
-	case errors.Is(err, io.EOF) && !tooShort:
+	case errors.Is(err, io.EOF) && !c.isTooShort():
 		return stepHandOff // net/http has an error response for this, too
 	default:
 		return stepClose

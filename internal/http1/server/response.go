@@ -76,7 +76,7 @@ func (w *response) WriteHeader(status int) {
 
 // writeStatusLine writes the status line and the handler's fields.
 func (w *response) writeStatusLine() {
-	w.closing = hasClose(w.header["Connection"]) || w.c.s.closed.Load() || w.c.unread.Load() >= maxDiscarded
+	w.closing = httpguts.HeaderValuesContainsToken(w.header["Connection"], "close") || w.c.s.closed.Load() || w.c.unread.Load() >= maxDiscarded
 	w.out = append(strconv.AppendInt(append(w.c.s.buffer()[:0], "HTTP/1.1 "...), int64(w.status), 10), ' ')
 	w.out = append(append(w.out, http.StatusText(w.status)...), "\r\n"...)
 	if len(w.header) > 0 {
@@ -113,9 +113,7 @@ func (w *response) readLength() {
 
 // Write implements [http.ResponseWriter].
 func (w *response) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.WriteHeader(http.StatusOK) // unless it has a status
 	switch {
 	case len(p) == 0:
 		return 0, nil
@@ -173,9 +171,7 @@ func (w *response) Flush() { _ = w.FlushError() }
 
 // FlushError is called by [http.ResponseController].
 func (w *response) FlushError() error {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.WriteHeader(http.StatusOK)
 	if !w.headerDone {
 		w.startBody(nil)
 	}
@@ -188,9 +184,7 @@ func (w *response) SetReadDeadline(t time.Time) error { return w.c.overrideReadD
 
 // finish writes the rest of the response and reports whether all of it was sent.
 func (w *response) finish() bool {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.WriteHeader(http.StatusOK)
 	if !w.headerDone {
 		w.finishHeader(w.buffered, true)
 		w.writeBody(w.buffered)
@@ -214,12 +208,8 @@ func (w *response) release() {
 
 // write writes what has not been written yet, and then p.
 func (w *response) write(p []byte) {
-	switch {
-	case w.err != nil:
-	case len(w.out) > 0:
+	if w.err == nil && len(w.out)+len(p) > 0 {
 		w.err = w.c.write(w.out, p)
-	case len(p) > 0:
-		w.err = w.c.write(p, nil)
 	}
 	w.out = w.out[:0]
 }
@@ -232,7 +222,13 @@ func bodyAllowed(status int) bool {
 // if whole.
 func (w *response) finishHeader(body []byte, whole bool) {
 	w.headerDone = true
-	w.chooseFraming(len(body), whole)
+	switch {
+	case w.length >= 0 || !bodyAllowed(w.status):
+	case whole && (!w.isHead || len(body) > 0):
+		w.length = int64(len(body))
+	case !w.isHead:
+		w.chunked = true
+	}
 	if !w.hasType && len(body) > 0 && bodyAllowed(w.status) {
 		w.out = append(append(append(w.out, "Content-Type: "...), http.DetectContentType(body)...), "\r\n"...)
 	}
@@ -249,17 +245,6 @@ func (w *response) finishHeader(body []byte, whole bool) {
 		w.out = append(w.out, "Connection: close\r\n"...)
 	}
 	w.out = append(w.out, "\r\n"...)
-}
-
-// chooseFraming decides how the client finds the end of the body. n bytes of it are known.
-func (w *response) chooseFraming(n int, whole bool) {
-	switch {
-	case w.length >= 0 || !bodyAllowed(w.status):
-	case whole && (!w.isHead || n > 0):
-		w.length = int64(n)
-	case !w.isHead:
-		w.chunked = true
-	}
 }
 
 // writeHeaderFields writes the handler's fields in the order of their names, except those that
@@ -291,8 +276,4 @@ func singleLine(value string) string {
 		return value
 	}
 	return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(value)
-}
-
-func hasClose(values []string) bool {
-	return slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, "close") })
 }

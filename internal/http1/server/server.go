@@ -48,48 +48,38 @@ func New(fallback *http.Server, writeTimeout time.Duration) *Server {
 // Serve accepts connections, each a [*framing.Conn], until the listener fails or
 // the server is closed; then the error is [http.ErrServerClosed].
 func (s *Server) Serve(l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() {
-		failed <- s.fallback.Serve(s.handoff)
-		_ = l.Close() // without fallback, requests that are not plain cannot be served
-	}()
-	err := s.accept(l)
+	ended := make(chan error, 1)
+	go func() { ended <- s.fallback.Serve(s.handoff) }()
+	err := s.fallback.Serve(entrance{l, s})
 	if s.closed.Load() {
-		return <-failed
+		return <-ended
 	}
 	return err
 }
 
-// accept starts a goroutine for each connection. Temporary errors of Accept, such as a lack
-// of file descriptors, are retried; others end it.
-func (s *Server) accept(l net.Listener) error {
-	var delay time.Duration // after a failure; it doubles with each further one
-	for {
-		nc, err := l.Accept()
-		var temporary interface{ Temporary() bool }
-		switch {
-		case err == nil:
-			delay = 0
-			s.start(nc)
-		case errors.As(err, &temporary) && temporary.Temporary():
-			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-			s.logf("accept: %v; retrying in %v", err, delay)
-			time.Sleep(delay)
-		default:
-			return err
-		}
-	}
+// entrance is the listener of a [Server], with an Accept for net/http's server, which retries
+// temporary errors such as a lack of file descriptors.
+type entrance struct {
+	net.Listener
+	s *Server
 }
 
-// start serves the connection in a goroutine, or gives it to net/http.
-func (s *Server) start(nc net.Conn) {
-	switch c := newConn(s, nc); {
-	case c == nil:
-		s.handoff.give(nc)
-	case !s.track(c):
-		_ = nc.Close()
-	default:
-		go c.serve()
+// Accept starts a goroutine for each connection that the fast path can serve, and returns the
+// others.
+func (e entrance) Accept() (net.Conn, error) {
+	for {
+		nc, err := e.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		switch c := newConn(e.s, nc); {
+		case c == nil:
+			return nc, nil
+		case e.s.track(c):
+			go c.serve()
+		default:
+			_ = nc.Close()
+		}
 	}
 }
 
@@ -156,10 +146,4 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.workers.close()
 	return s.fallback.Close()
-}
-
-func (s *Server) logf(format string, args ...any) {
-	if s.fallback.ErrorLog != nil {
-		s.fallback.ErrorLog.Printf(format, args...)
-	}
 }

@@ -304,21 +304,25 @@ func TestNoDescriptor(t *testing.T) {
 	r.dial().send(get("/a")).want(200, "fast /a ")
 }
 
-// slow is a listener that holds a connection back.
+// slow is a listener that holds its first connection back until it is closed.
 type slow struct {
 	net.Listener
-	taken  chan struct{}
-	goOn   <-chan struct{}
-	either sync.Once
+	taken, closed chan struct{}
+	first, end    sync.Once
 }
 
 func (l *slow) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	l.either.Do(func() {
+	l.first.Do(func() {
 		close(l.taken)
-		<-l.goOn
+		<-l.closed
 	})
 	return c, err
+}
+
+func (l *slow) Close() error {
+	l.end.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 // TestAcceptAfterClose: a connection that Accept returns after Close is not served.
@@ -329,13 +333,11 @@ func TestAcceptAfterClose(t *testing.T) {
 	}
 	for name, wrap := range wraps {
 		t.Run(name, func(t *testing.T) {
-			goOn := make(chan struct{})
-			l := &slow{Listener: wrapped(t, wrap), taken: make(chan struct{}), goOn: goOn}
+			l := &slow{Listener: wrapped(t, wrap), taken: make(chan struct{}), closed: make(chan struct{})}
 			r := start(t, false, options{listener: l}, describe)
 			c := r.dial()
 			await(t, l.taken, "connection")
 			_ = r.server.Close()
-			close(goOn)
 			c.wantEnd()
 		})
 	}

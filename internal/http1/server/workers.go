@@ -2,10 +2,7 @@
 
 package server
 
-import (
-	"runtime/debug"
-	"sync"
-)
+import "sync"
 
 // maxIdleWorkers is how many workers are kept for later requests. More exist while more
 // requests are served.
@@ -74,9 +71,7 @@ func (s *workers) close() {
 func (c *conn) serveAsWorker() {
 	next := stepFail
 	defer func() {
-		if reason := recover(); reason != nil {
-			c.logPanic(reason, debug.Stack())
-		}
+		c.logPanic(recover())
 		c.served <- next
 	}()
 	next = c.serveBuffered()
