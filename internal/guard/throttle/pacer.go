@@ -3,12 +3,16 @@ package throttle
 import "time"
 
 const (
-	// refusalCost is added to the time of each failed verification. It is the time for
-	// reading, refusing and logging a request.
-	refusalCost = 50 * time.Microsecond
-	// pauseFactor is the pause after a failure relative to its time. Failures then take a
-	// tenth of one core.
+	// pauseFactor is the pause after a failure relative to the time of its verification.
+	// Failures then take a tenth of one core.
 	pauseFactor = 10
+	// repeatedPauseFactor is the same for sources that have failed, after a failure of such a
+	// source. Verifications of these sources then take a fiftieth of one core, so that fewer
+	// than one of 50 valid requests arrive during one of them and have to wait for its end.
+	repeatedPauseFactor = 50
+	// refusalPause is the additional pause after each failure. Reading, refusing and logging a
+	// request take about a tenth of it.
+	refusalPause = 500 * time.Microsecond
 	// savedPause is the sum of the pauses that cause no wait after a time without
 	// failures. Occasional failures therefore cause no wait.
 	savedPause = time.Second
@@ -18,18 +22,22 @@ const (
 	maxPause = 200 * time.Millisecond
 )
 
-// pacer bounds the time of failed verifications, from all sources together. The zero value
-// has all of savedPause. It is not safe for concurrent use.
+// pacer bounds the time of failed verifications, from many sources together. Create one with
+// [newPacer]. It is not safe for concurrent use.
 type pacer struct {
-	end time.Time // end of the pause
+	factor time.Duration // the pause relative to the time of a failed verification
+	end    time.Time     // end of the pause
 }
+
+// newPacer returns a pacer that has all of savedPause.
+func newPacer(factor time.Duration) pacer { return pacer{factor: factor} }
 
 // charge adds the pause for a failed verification that took the time d and ended now.
 func (p *pacer) charge(d time.Duration, now time.Time) {
 	if earliest := now.Add(-savedPause); p.end.Before(earliest) {
 		p.end = earliest
 	}
-	p.end = p.end.Add((min(d, maxPause) + refusalCost) * pauseFactor)
+	p.end = p.end.Add(min(d, maxPause)*p.factor + refusalPause)
 	if latest := now.Add(maxPause); p.end.After(latest) {
 		p.end = latest
 	}

@@ -33,15 +33,22 @@ const (
 	immediate                  // does not wait for a turn
 )
 
+// hasFailed reports whether the priority is one of sources that have failed, and of which no
+// credential was accepted or no budget is left.
+func (p priority) hasFailed() bool { return p == failing || p == suspect }
+
 // verifyQueue limits concurrent verifications. After failed verifications it admits only
-// known sources until the pause of the pacer is over. It is safe for concurrent use.
+// known sources until the pause is over, which is longer for sources that have failed. It is
+// safe for concurrent use.
 type verifyQueue struct {
 	mu       sync.Mutex
 	free     int
 	waiting  [priorities][]*waiter
 	bySource map[source]int // number of waiting requests
-	pacer    pacer
-	resuming bool // a timer for the end of the pause is running
+	all      pacer          // of all failures
+	repeated pacer          // of the failures of sources that had failed before
+	resume   time.Time      // when the timer admits waiters, or the zero time
+	timer    *time.Timer    // nil before its first use
 }
 
 type waiter struct {
@@ -50,7 +57,10 @@ type waiter struct {
 }
 
 func newVerifyQueue(width int) *verifyQueue {
-	return &verifyQueue{free: width, bySource: map[source]int{}}
+	return &verifyQueue{
+		free: width, bySource: map[source]int{},
+		all: newPacer(pauseFactor), repeated: newPacer(repeatedPauseFactor),
+	}
 }
 
 // enter waits for a turn and reports whether it came. After true the caller must call leave.
@@ -76,7 +86,7 @@ func (q *verifyQueue) enqueue(p priority, from source) (w *waiter, admitted bool
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	// While a turn is free, requests wait only for the end of a pause.
-	if q.free > 0 && (p == known || !q.resuming && q.pacer.pause(time.Now()) == 0) {
+	if q.admit(); q.free > 0 && q.pause(p) == 0 {
 		q.free--
 		return nil, true
 	}
@@ -112,22 +122,39 @@ func (q *verifyQueue) leave() {
 	q.admit()
 }
 
-// charge adds the pause for a failed verification.
-func (q *verifyQueue) charge(d time.Duration) {
+// charge adds the pause for a failed verification of a source with this priority.
+func (q *verifyQueue) charge(p priority, d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.pacer.charge(d, time.Now())
+	now := time.Now()
+	q.all.charge(d, now)
+	if p.hasFailed() {
+		q.repeated.charge(d, now)
+	}
 }
 
-// admit gives free turns to waiters. During a pause it admits known sources only, and
-// starts a timer for the end of the pause if others wait. The caller holds the lock.
+// pause returns the time until a source with this priority may be verified. It is never
+// shorter than that of a higher priority. The caller holds the lock.
+func (q *verifyQueue) pause(p priority) time.Duration {
+	now := time.Now()
+	switch {
+	case p == known:
+		return 0
+	case p.hasFailed():
+		return max(q.all.pause(now), q.repeated.pause(now))
+	}
+	return q.all.pause(now)
+}
+
+// admit gives free turns to waiters. If one has to wait for the end of a pause, admit starts
+// a timer, and those after it have to wait as well. The caller holds the lock.
 func (q *verifyQueue) admit() {
 	for q.free > 0 {
 		p := slices.IndexFunc(q.waiting[:], func(line []*waiter) bool { return len(line) > 0 })
 		if p < 0 {
 			return
 		}
-		if pause := q.pacer.pause(time.Now()); priority(p) != known && pause > 0 {
+		if pause := q.pause(priority(p)); pause > 0 {
 			q.resumeAfter(pause)
 			return
 		}
@@ -141,14 +168,19 @@ func (q *verifyQueue) admit() {
 
 // resumeAfter admits waiters after the pause. The caller holds the lock.
 func (q *verifyQueue) resumeAfter(pause time.Duration) {
-	if q.resuming {
+	at := time.Now().Add(pause)
+	if !q.resume.IsZero() && !at.Before(q.resume) {
+		return // an earlier timer is running
+	}
+	q.resume = at
+	if q.timer != nil {
+		q.timer.Reset(pause)
 		return
 	}
-	q.resuming = true
-	time.AfterFunc(pause, func() {
+	q.timer = time.AfterFunc(pause, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.resuming = false
+		q.resume = time.Time{}
 		q.admit()
 	})
 }

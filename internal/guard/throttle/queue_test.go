@@ -133,3 +133,24 @@ func TestLastMoment(t *testing.T) {
 		t.Errorf("%d free, want 1", s.free)
 	}
 }
+
+// TestEndOfPause checks that a request that arrives at the end of a pause, before the timer
+// has run, is verified after the request that has waited.
+func TestEndOfPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newVerifyQueue(1)
+		q.all.end = time.Now().Add(time.Second)
+		first, _ := q.enqueue(regular, source{addr: alice})
+		q.all.end = time.Now()
+		second, admitted := q.enqueue(regular, source{addr: bob})
+		if second == nil || admitted {
+			t.Error("want the second request to wait")
+		}
+		select {
+		case <-first.turn:
+		default:
+			t.Error("want the first request admitted")
+		}
+		time.Sleep(time.Second) // until the timer has run
+	})
+}

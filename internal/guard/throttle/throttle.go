@@ -5,7 +5,9 @@
 // work. Failed verifications take at most a tenth of one core, from all sources together:
 // each one causes a pause in which only known sources are verified. Known sources are
 // those that have sent an accepted credential. After the pause sources that have not
-// failed go first, and sources over their failure budget last. Refusals of sources over
+// failed go first, and sources over their failure budget last. Sources that have failed take
+// at most a fiftieth of one core, because each of their failures causes a longer pause for
+// them. Refusals of sources over
 // their budget are also delayed and released one at a time, because a client that is refused
 // fast sends its next request sooner. Successful identifications are never delayed.
 //
@@ -199,7 +201,7 @@ func (g *Guard) callInTurn(p priority, s source, check func() error) (called boo
 	start := time.Now()
 	err = check()
 	if err != nil {
-		g.queue.charge(time.Since(start))
+		g.queue.charge(p, time.Since(start))
 	}
 	return true, err
 }
