@@ -123,9 +123,9 @@ func (cn *conn) send(m *Request) error {
 	return err
 }
 
-// upload sends the rest of the request, beginning with unsent, and waits for the first bytes of the response. An
-// upstream may respond and close without reading the whole body. The response counts then,
-// and the connection is closed.
+// upload sends the rest of the request, beginning with unsent, and waits for the first bytes of
+// the response. An upstream may respond and close without reading the whole body. The response
+// counts then, and the connection is closed.
 func (cn *conn) upload(m *Request, unsent []byte) error {
 	body := io.MultiReader(bytes.NewReader(unsent), m.rest) // not m itself, which may be used again
 	u := &upload{net: cn.net, body: body, timeout: cn.client.options.Timeout, done: make(chan struct{})}

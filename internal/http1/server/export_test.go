@@ -22,11 +22,12 @@ func Parse(b []byte, intern func([]byte) (string, bool)) (h Head, size int, ok b
 	if !plain || size == 0 {
 		return Head{}, 0, false
 	}
-	p := parseHead(b[:size], intern)
+	p := parseHead(b[:size], intern, new(http.Request))
 	if p == nil {
 		return Head{}, 0, false
 	}
-	return Head{p.method, p.target, p.host, &p.url, p.header, p.length}, size, true
+	r := &p.request
+	return Head{r.Method, r.RequestURI, r.Host, r.URL, r.Header, r.ContentLength}, size, true
 }
 
 // Monitored returns the number of connections that the monitor checks.

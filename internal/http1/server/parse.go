@@ -37,30 +37,30 @@ func endOfHead(b []byte, seen int) (end int, plain bool) {
 	}
 }
 
-// head is the header of a plain request, in one allocation with the request that the
-// handler gets.
+// head is the header of a plain request: the request that the handler gets, with its parts, in one
+// allocation. They are new for each request: the handler may keep them, and a transport may read
+// the body after the handler has returned.
 type head struct {
-	method, target string
-	url            url.URL
-	host           string
-	header         http.Header
-	length         int64 // of the body; -1: no Content-Length
-
-	request http.Request // see newRequest
+	request http.Request
+	url     url.URL
 	body    body
 }
 
 // parseHead parses a header that ends in its empty line and whose lines end in CRLF. It
 // returns nil for every request that is not plain, even if it is harmless; net/http serves
 // these requests. If it returns a head, net/http would read the same request. The strings of
-// the head share one copy of b, except for a value that intern returns: see [Server].
-func parseHead(b []byte, intern func([]byte) (string, bool)) *head {
+// the head share one copy of b, except for a value that intern returns: see [Server]. The other
+// fields are those of template.
+func parseHead(b []byte, intern func([]byte) (string, bool), template *http.Request) *head {
 	text, known := copyText(b[:len(b)-len(lineEnd)], intern)
 	line, fields, _ := syntax.CutLine(text)
-	h := &head{length: -1}
-	if !h.parseRequestLine(line) || !h.parseFields(fields, known) || h.host == "" {
+	h := &head{request: *template}
+	r := &h.request
+	r.URL, r.Body, r.ContentLength = &h.url, http.NoBody, -1
+	if !h.parseRequestLine(line) || !h.parseFields(fields, known) || r.Host == "" {
 		return nil
 	}
+	r.ContentLength = max(r.ContentLength, 0)
 	return h
 }
 
@@ -100,25 +100,22 @@ func (h *head) parseRequestLine(line string) bool {
 	if version != "HTTP/1.1" || !syntax.IsPrintable(line) || !slices.Contains(plainMethods, method) || !isPlainTarget(target) {
 		return false
 	}
-	u, err := parseTarget(target)
-	if err != nil {
-		return false
-	}
-	h.method, h.target, h.url = method, target, u
-	return true
+	h.request.Method, h.request.RequestURI = method, target
+	return h.parseTarget(target)
 }
 
-// parseTarget returns what [url.ParseRequestURI] returns for a plain target.
-func parseTarget(target string) (url.URL, error) {
+// parseTarget sets the URL to what [url.ParseRequestURI] returns for a plain target.
+func (h *head) parseTarget(target string) bool {
 	path, query, found := strings.Cut(target, "?")
 	if isUnescaped(path) && found == (query != "") {
-		return url.URL{Path: path, RawQuery: query}, nil
+		h.url = url.URL{Path: path, RawQuery: query}
+		return true
 	}
 	u, err := url.ParseRequestURI(target)
-	if err != nil {
-		return url.URL{}, err
+	if err == nil {
+		h.url = *u
 	}
-	return *u, nil
+	return err == nil
 }
 
 // isUnescaped reports whether the path is spelled the same with and without escapes.
@@ -137,7 +134,8 @@ func isUnescaped(path string) bool {
 // parseFields parses the field lines into the header that the handler gets.
 func (h *head) parseFields(text string, known interned) bool {
 	n := strings.Count(text, "\n")
-	h.header = make(http.Header, n)
+	header := make(http.Header, n)
+	h.request.Header = header
 	values := make([]string, n) // one backing array for the usual single values
 	for i := 0; text != ""; i++ {
 		var line string
@@ -154,14 +152,14 @@ func (h *head) parseFields(text string, known interned) bool {
 		if !h.interpret(key, value) {
 			return false
 		}
-		switch before := h.header[key]; {
+		switch before := header[key]; {
 		case key == "Host": // net/http removes it from the header, too
 		case before != nil:
-			h.header[key] = append(before, value)
+			header[key] = append(before, value)
 		default:
 			// The capacity is one, so that a second value does not overwrite the next name's.
 			values[i] = value
-			h.header[key] = values[i : i+1 : i+1]
+			header[key] = values[i : i+1 : i+1]
 		}
 	}
 	return true
@@ -172,14 +170,14 @@ func (h *head) parseFields(text string, known interned) bool {
 func (h *head) interpret(key, value string) (ok bool) {
 	switch key {
 	case "Host":
-		ok = h.host == "" && value != "" && httpguts.ValidHostHeader(value)
-		h.host = value
+		ok = h.request.Host == "" && value != "" && httpguts.ValidHostHeader(value)
+		h.request.Host = value
 		return ok
 	case "Content-Length":
-		if h.length >= 0 {
+		if h.request.ContentLength >= 0 {
 			return false
 		}
-		h.length, ok = parseLength(value)
+		h.request.ContentLength, ok = parseLength(value)
 		return ok
 	case "Connection":
 		return strings.EqualFold(value, "keep-alive")

@@ -42,7 +42,7 @@ func checkParse(t *testing.T, b []byte) (accepted bool) {
 	if !r.ProtoAtLeast(1, 1) || r.ProtoAtLeast(1, 2) || r.Close || r.TransferEncoding != nil || r.Trailer != nil {
 		t.Fatalf("%.200q is not plain: %+v", b, r)
 	}
-	length := int64(-1)
+	var length int64
 	if text, ok := r.Header["Content-Length"]; ok {
 		if length, err = strconv.ParseInt(text[0], 10, 64); err != nil || len(text) != 1 || length != r.ContentLength {
 			t.Fatalf("%.200q has the length %q, net/http's is %d", b, text, r.ContentLength)

@@ -5,6 +5,7 @@ package server
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -94,7 +95,7 @@ func (c *conn) serveBuffered() step {
 		if next != stepNext {
 			return next
 		}
-		if h.length > int64(c.w-c.r) {
+		if h.request.ContentLength > int64(c.w-c.r) {
 			c.partial = h
 			return stepRest
 		}
@@ -119,6 +120,31 @@ func (c *conn) serveRest() (next step) {
 		}
 	}
 	return c.serveRequest(h)
+}
+
+// serveRequest calls the handler, writes the response, and makes the connection ready for the next
+// request if it can carry one.
+func (c *conn) serveRequest(h *head) step {
+	w, r, b := &c.response, &h.request, &h.body
+	if b.c = c; r.ContentLength > 0 {
+		r.Body = b
+	}
+	w.reset(c, r.Method)
+	c.wasPost = r.Method == http.MethodPost
+	c.unread.Store(r.ContentLength)
+	c.s.fallback.Handler.ServeHTTP(w, r)
+	left, err := b.detach()
+	switch {
+	case !w.finish():
+		return stepClose
+	case w.closing || err != nil:
+		c.lingers = left > 0
+		return stepClose
+	case !c.discard(left) || c.s.closed.Load():
+		return stepClose
+	}
+	c.endRequest()
+	return stepNext
 }
 
 // startRequest marks the connection busy, and adds it to the monitor unless it is there. It
@@ -184,7 +210,7 @@ func (c *conn) readHead(seen int) (*head, step) {
 	case size == 0:
 		return nil, stepRest
 	}
-	h := parseHead(have[:size], c.s.Intern)
+	h := parseHead(have[:size], c.s.Intern, c.template)
 	if h == nil {
 		return nil, stepHandOff
 	}
