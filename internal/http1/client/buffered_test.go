@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certgate/certgate/internal/http1/client"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
@@ -123,7 +124,7 @@ func do(t *testing.T, c *testClient, method string) client.Response {
 	var m client.Request
 	m.Begin(method, "/", "upstream")
 	m.End()
-	a, err := c.Do(t.Context(), &m)
+	a, err := c.Do(t.Context(), &m, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

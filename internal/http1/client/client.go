@@ -67,7 +67,7 @@ func New(o Options) *Client {
 	}
 }
 
-// Do sends the request and returns the response. The caller must close the response's body.
+// Do sends the request at the time now and returns the response. The caller must close the response's body.
 // Responses with status 1xx are skipped, except 101, which is an error.
 //
 // No request is sent twice, with one exception: a GET or HEAD without a body whose kept
@@ -77,14 +77,13 @@ func New(o Options) *Client {
 // After an error that wraps [ErrUnreachable] the request may be sent to another address. An
 // error that wraps [ErrBadResponse] means that a response began. Any other error means that
 // no byte of a response arrived, unless ctx is done.
-func (c *Client) Do(ctx context.Context, m *Request) (Response, error) {
+func (c *Client) Do(ctx context.Context, m *Request, now time.Time) (Response, error) {
 	if m.err != nil {
 		return Response{}, m.err
 	}
 	if err := ctx.Err(); err != nil {
 		return Response{}, err
 	}
-	now := time.Now()
 	for cn := c.pool.get(now); cn != nil; cn = c.pool.get(now) {
 		res, err := c.exchange(ctx, cn, m, now)
 		if errors.Is(err, errStale) {

@@ -51,7 +51,7 @@ func (c *testClient) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	m.End()
-	a, err := c.Do(r.Context(), &m)
+	a, err := c.Do(r.Context(), &m, time.Now())
 	if err != nil {
 		return nil, err
 	}

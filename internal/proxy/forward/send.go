@@ -21,16 +21,19 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 	if err := f.buffer(out); err != nil {
 		return client.Response{}, asRefusal(out.body, err)
 	}
-	if refused := f.pool.Reserve(reservation, out.g.Client().Name()); refused != nil {
+	start := time.Now()
+	if refused := f.pool.Reserve(reservation, out.g.Client().Name(), start); refused != nil {
 		return client.Response{}, refused
 	}
 	if refused := f.assert(out); refused != nil {
 		return client.Response{}, refused
 	}
-	for {
+	if out.metadata.Assertion != "" { // signing took time
+		start = time.Now()
+	}
+	for ; ; start = time.Now() {
 		out.call = out.metadata.Span.StartCall(out.g.Method(), reservation.URL())
-		start := time.Now()
-		res, err := f.sendTo(reservation, out)
+		res, err := f.sendTo(reservation, out, start)
 		a := Attempt{Address: reservation.Index(), Duration: time.Since(start)}
 		if err == nil {
 			reservation.Succeeded()
@@ -83,13 +86,13 @@ func (f *Forwarder) recycle(out *outboundRequest) {
 	}
 }
 
-// sendTo sends the request to the address of the reservation.
-func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
+// sendTo sends the request to the address of the reservation at the time now.
+func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, now time.Time) (client.Response, error) {
 	if out.buffered == nil {
 		return f.stream(reservation, out)
 	}
 	f.writeRequest(reservation.URL(), out)
-	return f.clients[reservation.Index()].Do(out.r.Context(), out.buffered)
+	return f.clients[reservation.Index()].Do(out.r.Context(), out.buffered, now)
 }
 
 // stream sends the request with net/http's transport. When a kept connection turns out to

@@ -98,7 +98,7 @@ func TestHealthCheckResponses(t *testing.T) {
 				if p.Up(0) != want {
 					t.Errorf("want the address up: %t, found %t", want, p.Up(0))
 				}
-				if refused := p.Reserve(new(Reservation), "mail"); (refused == nil) != want {
+				if refused := p.Reserve(new(Reservation), "mail", p.now()); (refused == nil) != want {
 					t.Errorf("want a place: %t, found %v", want, refused)
 				}
 				if !want && (len(*changes) != 1 || !strings.HasPrefix((*changes)[0].Err.Error(), "health check: ")) {
@@ -166,7 +166,7 @@ func TestHealthCheckReplacesProbes(t *testing.T) {
 		wait(100 * time.Millisecond)
 		for range failuresInRow {
 			var v Reservation
-			if refused := p.Reserve(&v, "mail"); refused != nil {
+			if refused := p.Reserve(&v, "mail", p.now()); refused != nil {
 				t.Fatal(refused)
 			}
 			v.Failed(errors.New("no answer"))
@@ -176,7 +176,7 @@ func TestHealthCheckReplacesProbes(t *testing.T) {
 			t.Fatal("want the address out")
 		}
 		wait(800 * time.Millisecond)
-		if refused := p.Reserve(new(Reservation), "mail"); refused == nil {
+		if refused := p.Reserve(new(Reservation), "mail", p.now()); refused == nil {
 			t.Error("want no request to try")
 		}
 		wait(100 * time.Millisecond)
@@ -191,7 +191,7 @@ func TestHealthCheckReplacesProbes(t *testing.T) {
 	})
 	p.setOut(p.addresses[0], true)
 	p.addresses[0].retryAt = time.Time{}
-	if refused := p.Reserve(new(Reservation), "mail"); refused == nil {
+	if refused := p.Reserve(new(Reservation), "mail", p.now()); refused == nil {
 		t.Error("want no request to the address, however long it is out")
 	}
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/url"
+	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
 )
@@ -19,11 +20,10 @@ type Reservation struct {
 	recorded bool   // the result is known
 }
 
-// Reserve reserves a place and an address for a request of the client. v must be the zero
-// value. The refusal has the reason Overloaded: all places are taken, the client holds its
-// share, or every address is out.
-func (p *Pool) Reserve(v *Reservation, client string) *refusal.Error {
-	now := p.now()
+// Reserve reserves a place and an address for a request of the client at the time now, of the
+// clock in [Options]. v must be the zero value. The refusal has the reason Overloaded: all
+// places are taken, the client holds its share, or every address is out.
+func (p *Pool) Reserve(v *Reservation, client string, now time.Time) *refusal.Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shares.noteRequest(client, now)

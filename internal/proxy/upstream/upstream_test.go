@@ -62,7 +62,7 @@ func (p *pool) reserveFor(t testing.TB, client string) *upstream.Reservation {
 		t.Fatalf("want no overload, found %v", refused)
 	}
 	v := new(upstream.Reservation)
-	if refused := p.Reserve(v, client); refused != nil {
+	if refused := p.Reserve(v, client, p.now); refused != nil {
 		t.Fatalf("want a place, found %v", refused)
 	}
 	return v
@@ -77,7 +77,7 @@ func (p *pool) wantOverloaded(t *testing.T) {
 // wantOverloadedFor expects a refusal of the client from CheckCapacity and Reserve.
 func (p *pool) wantOverloadedFor(t *testing.T, client string) {
 	t.Helper()
-	begin := p.Reserve(new(upstream.Reservation), client)
+	begin := p.Reserve(new(upstream.Reservation), client, p.now)
 	for when, refused := range map[string]*refusal.Error{"Overloaded": p.CheckCapacity(client), "Begin": begin} {
 		if refused == nil || refused.Reason != refusal.Overloaded || refused.RetryAfter != time.Second {
 			t.Errorf("%s: want overloaded and another try in a second, found %+v", when, refused)
@@ -349,7 +349,7 @@ func TestConcurrentUse(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			for range 2000 {
 				var v upstream.Reservation
-				if p.Reserve(&v, strconv.Itoa(random.IntN(3))) != nil {
+				if p.Reserve(&v, strconv.Itoa(random.IntN(3)), time.Now()) != nil {
 					continue
 				}
 				switch random.IntN(4) {
@@ -389,7 +389,7 @@ func BenchmarkReservation(b *testing.B) {
 					b.Fatal("want a place, found none")
 				}
 				var v upstream.Reservation
-				p.Reserve(&v, mail)
+				p.Reserve(&v, mail, time.Now())
 				v.Succeeded()
 				v.Release()
 			}
