@@ -42,18 +42,17 @@ type Body struct {
 	r       *http.Request
 
 	source   io.Reader
-	length   int64 // in bytes; -1: unknown
-	buffered bool  // all of it is in memory
-	held     held
+	length   int64          // in bytes; -1: unknown
+	held     *held          // nil unless it is held
 	refused  *refusal.Error // by Hold; the body cannot be held
+	buffered bool           // all of it is in memory
 	lost     bool           // a part of it was read and discarded
 
-	read   atomic.Int64 // bytes from source
-	closed atomic.Bool
-
-	reading sync.Mutex // locked during a Read
-	mu      sync.Mutex
-	err     error // why reading ended; io.EOF after the last byte
+	closed  atomic.Bool
+	done    atomic.Bool  // reading has ended
+	reading sync.Mutex   // locked during a Read
+	read    atomic.Int64 // bytes from source
+	err     error        // why reading has ended, io.EOF after the last byte; valid after done is set
 }
 
 // New returns the body of r. Nothing is read yet. The handler that was called with w and r
@@ -69,7 +68,10 @@ func (b *Body) Length() int64 { return b.length }
 // Held returns the content if all of it is in memory or the request has none. The caller
 // must not change it.
 func (b *Body) Held() (content []byte, ok bool) {
-	return b.held.content, b.buffered || b.length == 0
+	if b.buffered {
+		return b.held.content, true
+	}
+	return nil, b.length == 0
 }
 
 // BytesRead returns how many bytes were read in order to forward them.
@@ -109,9 +111,8 @@ func (b *Body) receive(p []byte, read func([]byte) (int, error)) (int, error) {
 		n, err = 0, errTooLarge
 	}
 	if err != nil {
-		b.mu.Lock()
 		b.err = err
-		b.mu.Unlock()
+		b.done.Store(true)
 	}
 	return n, err
 }
@@ -154,8 +155,9 @@ func (b *Body) Complete() bool {
 
 // ended returns why reading ended, or nil while it has not.
 func (b *Body) ended() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if !b.done.Load() {
+		return nil
+	}
 	return b.err
 }
 

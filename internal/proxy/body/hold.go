@@ -43,7 +43,7 @@ func (b *Body) Hold(client string) ([]byte, error) {
 	if refused := b.Refuse(client); refused != nil {
 		return nil, refused
 	}
-	b.held.client = client
+	b.held = &held{client: client}
 	if err := b.fill(); err != nil {
 		return nil, b.holdFailed(err)
 	}
@@ -59,7 +59,7 @@ func (b *Body) fill() error {
 	if b.length > MaxHeldBytes {
 		return errNotHeld()
 	}
-	for h := &b.held; !b.Complete(); {
+	for h := b.held; !b.Complete(); {
 		if len(h.content) == cap(h.content) {
 			if refused := b.grow(); refused != nil {
 				return refused
@@ -80,7 +80,7 @@ func (b *Body) fill() error {
 // grow doubles the buffer, up to the declared length or one byte over the limit. The extra
 // byte distinguishes a body that is too long from one that fits exactly.
 func (b *Body) grow() *refusal.Error {
-	h := &b.held
+	h := b.held
 	old, limit := int64(cap(h.content)), min(b.options.MaxBytes, MaxHeldBytes)+1
 	if b.length > 0 {
 		limit = b.length
@@ -129,14 +129,15 @@ func (b *Body) putBack(refused *refusal.Error) {
 
 // restart makes the body read from source, from its first byte.
 func (b *Body) restart(source io.Reader) {
-	b.source, b.err = source, nil
+	b.source = source
+	b.done.Store(false)
 	b.read.Store(0)
 }
 
 // Release returns the memory of a held body to the budget. It may be called more than once,
 // and for a body that is not held.
 func (b *Body) Release() {
-	if b.held.reserved > 0 {
+	if b.held != nil && b.held.reserved > 0 {
 		b.options.Budget.release(b.held.client, b.held.reserved)
 		b.held.reserved = 0
 	}
