@@ -23,7 +23,7 @@ const (
 // A place is never taken back: a client that holds more than half when another client
 // becomes active keeps its requests, and gets no further place until it holds less.
 //
-// Every operation costs one map access. The map has an entry for each client with a request
+// Every operation costs at most two map accesses. The map has an entry for each client with a request
 // in flight. MAX_IN_FLIGHT bounds it, and only verified clients are in it. The pool's mu
 // guards it.
 type shares struct {
@@ -56,11 +56,13 @@ func (s *shares) noteRequest(client string, now time.Time) {
 // refuse returns why the client gets no place while taken places are in use, or nil. The
 // last call of noteRequest was for the same client.
 func (s *shares) refuse(client string, taken int64) *refusal.Error {
-	free, held := s.max-taken, s.held[client]
+	free := s.max - taken
 	switch {
+	case taken < s.half: // then the client holds less than half, too
+		return nil
 	case free <= 0:
 		return overloaded("want at most %d requests in flight", s.max)
-	case held < s.half:
+	case s.held[client] < s.half:
 		return nil
 	case s.latest.at.Sub(s.other.at) < activeFor:
 		return overloaded("want at most %d of %d requests in flight for client %q while other clients send requests", s.half, s.max, client)
@@ -74,9 +76,11 @@ func (s *shares) refuse(client string, taken int64) *refusal.Error {
 func (s *shares) take(client string) { s.held[client]++ }
 
 func (s *shares) give(client string) {
-	if s.held[client]--; s.held[client] == 0 {
-		delete(s.held, client)
+	if n := s.held[client]; n > 1 {
+		s.held[client] = n - 1
+		return
 	}
+	delete(s.held, client)
 }
 
 func overloaded(format string, args ...any) *refusal.Error {
