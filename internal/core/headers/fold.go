@@ -13,10 +13,10 @@ func Fold(name string) string {
 }
 
 // Same reports whether Fold(a) and Fold(b) are equal. It does not allocate.
-func Same(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
+func Same(a, b string) bool { return len(a) == len(b) && sameBytes(a, b) }
+
+// sameBytes is Same for names of the same length. Without it, the compiler would not inline Same.
+func sameBytes(a, b string) bool {
 	for i := range len(a) {
 		if foldByte(a[i]) != foldByte(b[i]) {
 			return false
