@@ -87,11 +87,12 @@ func (c *conn) readArrived(p []byte) (n int, err error) {
 	n = copy(p, c.in[c.r:c.w])
 	c.r += n
 	if n < len(p) {
+		arrived, rest := 0, p[n:]
 		_ = c.raw.Read(func(fd uintptr) bool {
-			arrived, _ := nonblock.Read(fd, p[n:])
-			n += arrived
+			arrived, _ = nonblock.Read(fd, rest)
 			return true
 		})
+		n += arrived
 	}
 	return n, nil
 }
