@@ -42,7 +42,7 @@ func isComplete(res client.Response) bool {
 
 // responseFields returns the fields of the response to the client. It reuses the memory of
 // fields.
-func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, metadata Metadata) []client.Field {
+func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, metadata *Metadata) []client.Field {
 	forwarded := fields[:0]
 	var vary []string
 	for _, field := range fields {

@@ -37,7 +37,7 @@ func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)
 		add(headers.Traceparent, out.call.Traceparent())
 	}
 	f.filter.each(out.r.Header, skip, add)
-	addIdentity(out.g, out.metadata, add)
+	addIdentity(&out.g, &out.metadata, add)
 	add(headers.ForwardedFor, out.metadata.For)
 	add(headers.ForwardedProto, out.metadata.Proto)
 	add(headers.ForwardedHost, out.metadata.Host)
@@ -56,11 +56,11 @@ func Identity(g access.Grant, metadata Metadata, add func(name, value string)) {
 	if !g.Valid() {
 		return
 	}
-	addIdentity(g, metadata, add)
+	addIdentity(&g, &metadata, add)
 	add(headers.RequestID, metadata.RequestID)
 }
 
-func addIdentity(g access.Grant, metadata Metadata, add func(name, value string)) {
+func addIdentity(g *access.Grant, metadata *Metadata, add func(name, value string)) {
 	client := g.Client()
 	cert := client.Certificate()
 	add(headers.ClientID, client.Name())

@@ -19,17 +19,16 @@ const bufferSize = 32 << 10
 // connection, so that the client detects that the response is incomplete. The error is a
 // *refusal.Error when the client stopped reading.
 func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, out *outboundRequest) (int64, error) {
-	metadata := out.metadata
 	if fast := fastWriterOf(w); fast != nil && isComplete(res) {
-		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, metadata))
+		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, &out.metadata))
 		return f.writeBody(w, res, out.body)
 	}
 	h := w.Header()
 	// net/http would guess the type of a response without one.
 	h["Content-Type"] = nil
 	setFields(h, res.Fields, listed)
-	h[headers.Vary] = f.vary.in(h[headers.Vary], metadata.SignaturesRead)
-	h[headers.RequestID] = []string{metadata.RequestID}
+	h[headers.Vary] = f.vary.in(h[headers.Vary], out.metadata.SignaturesRead)
+	h[headers.RequestID] = []string{out.metadata.RequestID}
 	w.WriteHeader(res.Status)
 	return f.copyBody(w, res, out.body)
 }
