@@ -24,6 +24,9 @@ func contentOf(out *outboundRequest) assertion.Content {
 			return assertion.Content{Bytes: content, Complete: true}
 		}
 	}
+	if out.small != nil {
+		return assertion.Content{Bytes: out.small, Complete: true}
+	}
 	content, complete := out.body.Held()
 	return assertion.Content{Bytes: content, Complete: complete}
 }

@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,9 +24,15 @@ type outboundRequest struct {
 	body     *body.Body
 	// listed are the names in the Connection fields of the client.
 	listed headers.Options
-	// buffered is the request in memory, or nil if net/http's transport has to stream it.
+	// buffered is the request in memory, or nil if net/http's transport has to send it.
 	buffered *client.Request
+	small    []byte        // the body, if the transport sends it and it is short; else nil
 	call     *tracing.Call // the span of the current attempt, or nil
+}
+
+// repeatable reports whether another attempt can send the whole body.
+func (out *outboundRequest) repeatable() bool {
+	return out.buffered != nil || out.small != nil || out.body.Unread()
 }
 
 // eachField calls add with each field of the request to the upstream: first the client's
@@ -84,31 +92,50 @@ func (f *Forwarder) writeRequest(to *url.URL, out *outboundRequest) {
 // transportRequest returns the request for net/http's transport and the address to. The
 // transport reports to u.
 func (f *Forwarder) transportRequest(to *url.URL, out *outboundRequest, u *use) *http.Request {
-	length := out.body.Length()
 	scheme, host := upstream.Origin(to)
-	req := &http.Request{
-		Method: out.g.Method(),
-		// The transport sends Opaque unchanged, while it would parse and rewrite Path and
-		// RawQuery. A Target never begins with "//", the one case that URL.RequestURI
-		// would change.
-		URL:           &url.URL{Scheme: scheme, Host: host, Opaque: out.g.Target().String()},
-		Host:          host,
-		Header:        make(http.Header, len(out.r.Header)+8),
-		ContentLength: length,
+	req := new(http.Request).WithContext(u.withTrace(out.r.Context()))
+	req.Method = out.g.Method()
+	// The transport sends Opaque unchanged, while it would parse and rewrite Path and
+	// RawQuery. A Target never begins with "//", the one case that URL.RequestURI
+	// would change.
+	req.URL = &url.URL{Scheme: scheme, Host: host, Opaque: out.g.Target().String()}
+	req.Host = host
+	req.Header = f.transportHeader(out)
+	req.ContentLength = out.body.Length()
+	if req.ContentLength == 0 {
+		return req
 	}
-	f.eachField(out, func(name, value string) { req.Header[name] = append(req.Header[name], value) })
-	hideIdempotencyKeys(req.Header)
-	if _, ok := req.Header["User-Agent"]; !ok {
-		req.Header["User-Agent"] = nil // otherwise the transport adds its own
-	}
-	if length != 0 {
-		// The transport cannot rewind an attempt, so it never sends a body twice.
+	// The transport cannot rewind either body, so it never sends one twice.
+	if out.small != nil {
+		// The transport recognizes this type and sends the body together with the header.
+		req.Body = io.NopCloser(bytes.NewReader(out.small))
+	} else {
 		u.body = out.body.NewAttempt()
 		req.Body = u.body
-		// See [client.Request.End].
-		req.Close = !client.MethodHasContent(out.g.Method())
 	}
-	return req.WithContext(u.withTrace(out.r.Context()))
+	// See [client.Request.End].
+	req.Close = !client.MethodHasContent(out.g.Method())
+	return req
+}
+
+// transportHeader returns the header of the request for net/http's transport.
+func (f *Forwarder) transportHeader(out *outboundRequest) http.Header {
+	const own = 8 // about as many fields as the gateway adds; a larger map needs twice the memory
+	h := make(http.Header, len(out.r.Header)+own)
+	values := make([]string, 0, len(out.r.Header)+own) // one allocation for all names with a single value
+	f.eachField(out, func(name, value string) {
+		if earlier, ok := h[name]; ok {
+			h[name] = append(earlier, value)
+			return
+		}
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	})
+	hideIdempotencyKeys(h)
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // otherwise the transport adds its own
+	}
+	return h
 }
 
 // hideIdempotencyKeys renames the fields for which net/http's transport would send a POST

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -168,8 +169,10 @@ func wantWhole(t *testing.T, addr string) {
 			text := strings.Repeat(fmt.Sprint(i, ","), 100)
 			if method == http.MethodHead {
 				c.Send(rawhttp.Lines("HEAD / HTTP/1.1", "Host: a", ""))
-			} else {
+			} else if i%2 == 0 {
 				c.Send(rawhttp.Lines("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "") + chunks(text, ""))
+			} else {
+				c.Send(rawhttp.Lines("POST / HTTP/1.1", "Host: a", "Content-Length: "+strconv.Itoa(len(text)), "") + text)
 			}
 			res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 			if err != nil {

@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -55,7 +56,7 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 			return client.Response{}, refused
 		}
 		reservation.Failed(refused)
-		unsent := errors.Is(err, client.ErrUnreachable) && (out.buffered != nil || out.body.Unread())
+		unsent := errors.Is(err, client.ErrUnreachable) && out.repeatable()
 		if !unsent || !reservation.Retry() {
 			return client.Response{}, refused
 		}
@@ -63,18 +64,33 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 }
 
 // buffer reads a small body before a place is reserved, so a client that sends slowly
-// holds no place. A longer body is read while it is sent, except for its beginning. For a
-// request that net/http's transport has to send, buffer only holds the body if the
-// assertion needs it.
+// holds no place. A longer body is read while it is sent, except for its beginning.
 func (f *Forwarder) buffer(out *outboundRequest) error {
 	if f.clients == nil || out.body.Length() < 0 {
-		return f.holdBound(out)
+		return f.bufferSmall(out)
 	}
 	var ok bool
 	if out.buffered, ok = f.requests.Get().(*client.Request); !ok { // the pool is empty
 		out.buffered = new(client.Request)
 	}
 	return out.buffered.ReadBody(out.body, out.body.Length())
+}
+
+// maxSmall is the length of the longest body that is in memory before net/http's transport
+// sends its request, in bytes. The transport writes such a body together with the header. The
+// memory is not used again, because the transport may read it after the end of the request.
+const maxSmall = 4 << 10
+
+// bufferSmall is buffer for a request that net/http's transport has to send. It holds a longer
+// body only if the assertion needs it.
+func (f *Forwarder) bufferSmall(out *outboundRequest) error {
+	n := out.body.Length()
+	if n <= 0 || n > maxSmall {
+		return f.holdBound(out)
+	}
+	out.small = make([]byte, n)
+	_, err := io.ReadFull(out.body, out.small)
+	return err
 }
 
 // recycle keeps the memory of the buffered request for another request. It drops the
@@ -109,7 +125,7 @@ func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundReque
 			return responseOf(res), nil
 		case u.answered():
 			return client.Response{}, fmt.Errorf("%w: %w", client.ErrBadResponse, err)
-		case !u.stale || !out.body.Unread():
+		case !u.stale || !out.repeatable():
 			return client.Response{}, err
 		}
 	}
