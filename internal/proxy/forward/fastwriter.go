@@ -35,9 +35,9 @@ func fastWriterOf(w http.ResponseWriter) fastWriter {
 // isComplete reports whether the fields of the response make a complete header: the length
 // is known and there is a date. net/http sends no Content-Type with a 304, so such a
 // response goes through the header map.
-func isComplete(res client.Response) bool {
-	return res.Length >= 0 && res.Status != http.StatusNotModified &&
-		slices.ContainsFunc(res.Fields, func(field client.Field) bool { return field.Name == "Date" })
+func (res *response) isComplete() bool {
+	return res.Length >= 0 && res.Status != http.StatusNotModified && (len(res.header["Date"]) > 0 ||
+		slices.ContainsFunc(res.Fields, func(field client.Field) bool { return field.Name == "Date" }))
 }
 
 // responseFields returns the fields of the response to the client. It reuses the memory of

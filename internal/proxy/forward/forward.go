@@ -192,11 +192,11 @@ func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reserv
 }
 
 // respond copies the response to w.
-func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest, res client.Response) Result {
+func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest, res response) Result {
 	if res.Status < http.StatusOK {
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "want a final status, found %d", res.Status)}
 	}
-	listed, err := connectionOptions(res.Fields)
+	listed, err := headers.ParseConnection(res.values(headers.Connection))
 	if err != nil {
 		return Result{Err: refusal.New(refusal.UpstreamFailed, "%v", err)}
 	}

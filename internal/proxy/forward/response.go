@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -14,29 +16,71 @@ import (
 // bufferSize is how many bytes of a response body are copied at once.
 const bufferSize = 32 << 10
 
+// response is a response of the upstream. One of net/http's transport has its fields in header.
+type response struct {
+	client.Response
+	header http.Header
+}
+
+// values returns the values of a field, whose name is in canonical form.
+func (res *response) values(name string) []string {
+	values := res.header[name]
+	for _, field := range res.Fields {
+		if field.Name == name {
+			values = append(values, field.Value)
+		}
+	}
+	return values
+}
+
+// list returns the fields as a list. Those of a header are sorted by name.
+func (res *response) list() []client.Field {
+	if res.header == nil {
+		return res.Fields
+	}
+	const added = 3 // for further fields
+	fields := make([]client.Field, 0, len(res.header)+added)
+	for name, values := range res.header {
+		for _, value := range values {
+			fields = append(fields, client.Field{Name: name, Value: value})
+		}
+	}
+	slices.SortStableFunc(fields, func(a, b client.Field) int { return strings.Compare(a.Name, b.Name) })
+	return fields
+}
+
 // writeResponse copies the upstream's response to w, without the fields that its Connection
 // fields list, and with Vary and the request id. After an error the caller must abort the
 // connection, so that the client detects that the response is incomplete. The error is a
 // *refusal.Error when the client stopped reading.
-func (f *Forwarder) writeResponse(w http.ResponseWriter, res client.Response, listed headers.Options, out *outboundRequest) (int64, error) {
-	if fast := fastWriterOf(w); fast != nil && isComplete(res) {
-		fast.WriteFields(res.Status, res.Length, f.responseFields(res.Fields, listed, &out.metadata))
-		return f.writeBody(w, res, out.body)
+func (f *Forwarder) writeResponse(w http.ResponseWriter, res response, listed headers.Options, out *outboundRequest) (int64, error) {
+	if fast := fastWriterOf(w); fast != nil && res.isComplete() {
+		fast.WriteFields(res.Status, res.Length, f.responseFields(res.list(), listed, &out.metadata))
+		return f.writeBody(w, res.Response, out.body)
 	}
 	h := w.Header()
 	// net/http would guess the type of a response without one.
 	h["Content-Type"] = nil
-	setFields(h, res.Fields, listed)
+	res.setFields(h, listed)
 	h[headers.Vary] = f.vary.in(h[headers.Vary], out.metadata.SignaturesRead)
 	h[headers.RequestID] = []string{out.metadata.RequestID}
 	w.WriteHeader(res.Status)
-	return f.copyBody(w, res, out.body)
+	return f.copyBody(w, res.Response, out.body)
 }
 
-// setFields sets the fields of a response that do not concern its connection.
-func setFields(h http.Header, fields []client.Field, listed headers.Options) {
-	values := make([]string, len(fields)) // one allocation for all names with a single value
-	for i, field := range fields {
+// setFields sets the fields that do not concern the response's connection.
+func (res *response) setFields(h http.Header, listed headers.Options) {
+	for name, values := range res.header {
+		switch {
+		case !isEndToEnd(name, listed):
+		case len(h[name]) > 0:
+			h[name] = append(h[name], values...)
+		default:
+			h[name] = values
+		}
+	}
+	values := make([]string, len(res.Fields)) // one allocation for all names with a single value
+	for i, field := range res.Fields {
 		switch {
 		case !isEndToEnd(field.Name, listed):
 		case len(h[field.Name]) > 0:
@@ -51,17 +95,6 @@ func setFields(h http.Header, fields []client.Field, listed headers.Options) {
 // isEndToEnd reports whether a field of a response is forwarded to the client.
 func isEndToEnd(name string, listed headers.Options) bool {
 	return !headers.IsHopByHop(name) && !listed.List(name)
-}
-
-// connectionOptions returns the names that the Connection fields of a response list.
-func connectionOptions(fields []client.Field) (headers.Options, error) {
-	var values []string
-	for _, field := range fields {
-		if field.Name == headers.Connection {
-			values = append(values, field.Value)
-		}
-	}
-	return headers.ParseConnection(values)
 }
 
 // writeBody writes what has arrived of the body together with the header, and copies the rest.

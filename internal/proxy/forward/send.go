@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
-	"slices"
 	"time"
 
 	"github.com/certgate/certgate/internal/core/refusal"
@@ -18,16 +15,16 @@ import (
 // request was not sent, so send tries the next address. After any other failure the
 // upstream may have received the request, and it is not sent again. The error is a
 // *refusal.Error.
-func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
+func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest) (response, error) {
 	if err := f.buffer(out); err != nil {
-		return client.Response{}, asRefusal(out.body, err)
+		return response{}, asRefusal(out.body, err)
 	}
 	start := time.Now()
 	if refused := f.pool.Reserve(reservation, out.g.Client().Name(), start); refused != nil {
-		return client.Response{}, refused
+		return response{}, refused
 	}
 	if refused := f.assert(out); refused != nil {
-		return client.Response{}, refused
+		return response{}, refused
 	}
 	if out.metadata.Assertion != "" { // signing took time
 		start = time.Now()
@@ -47,18 +44,18 @@ func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest
 		a.Outcome = outcomeOfFailure(refused.Reason, err)
 		f.observe(a)
 		if refused.Reason != refusal.UpstreamFailed && refused.Reason != refusal.UpstreamTimeout {
-			return client.Response{}, refused
+			return response{}, refused
 		}
 		if errors.Is(err, client.ErrBadResponse) {
 			// The address is alive. A client that can provoke bad responses must not be
 			// able to take the address out for all other clients.
 			reservation.Succeeded()
-			return client.Response{}, refused
+			return response{}, refused
 		}
 		reservation.Failed(refused)
 		unsent := errors.Is(err, client.ErrUnreachable) && out.repeatable()
 		if !unsent || !reservation.Retry() {
-			return client.Response{}, refused
+			return response{}, refused
 		}
 	}
 }
@@ -103,18 +100,19 @@ func (f *Forwarder) recycle(out *outboundRequest) {
 }
 
 // sendTo sends the request to the address of the reservation at the time now.
-func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, now time.Time) (client.Response, error) {
+func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, now time.Time) (response, error) {
 	if out.buffered == nil {
 		return f.stream(reservation, out)
 	}
 	f.writeRequest(reservation.URL(), out)
-	return f.clients[reservation.Index()].Do(out.r.Context(), out.buffered, now)
+	res, err := f.clients[reservation.Index()].Do(out.r.Context(), out.buffered, now)
+	return response{Response: res}, err
 }
 
 // stream sends the request with net/http's transport. When a kept connection turns out to
 // be unusable, nothing was sent on it and it is closed, so the request goes to the next
 // connection, and to a new one after all kept ones.
-func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundRequest) (client.Response, error) {
+func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundRequest) (response, error) {
 	for range idleConns + 1 {
 		var u use
 		request := f.transportRequest(reservation.URL(), out, &u)
@@ -122,23 +120,13 @@ func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundReque
 		switch {
 		case err == nil:
 			u.checkResponse(res)
-			return responseOf(res), nil
+			converted := client.Response{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
+			return response{converted, res.Header}, nil
 		case u.answered():
-			return client.Response{}, fmt.Errorf("%w: %w", client.ErrBadResponse, err)
+			return response{}, fmt.Errorf("%w: %w", client.ErrBadResponse, err)
 		case !u.stale || !out.repeatable():
-			return client.Response{}, err
+			return response{}, err
 		}
 	}
-	return client.Response{}, fmt.Errorf("%w: no kept connection is usable", client.ErrUnreachable)
-}
-
-// responseOf converts a response of net/http's transport.
-func responseOf(res *http.Response) client.Response {
-	converted := client.Response{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
-	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
-		for _, value := range res.Header[name] {
-			converted.Fields = append(converted.Fields, client.Field{Name: name, Value: value})
-		}
-	}
-	return converted
+	return response{}, fmt.Errorf("%w: no kept connection is usable", client.ErrUnreachable)
 }
