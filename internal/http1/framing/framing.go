@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/certgate/certgate/internal/http1/syntax"
 )
@@ -147,19 +146,19 @@ func (f *framing) field(line []byte) {
 			f.pem = string(label)
 		}
 	}
-	name, value, ok := strings.Cut(string(line), ":")
-	value = strings.Trim(value, " \t")
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	value = bytes.Trim(value, " \t")
 	switch {
 	case !ok:
-	case strings.EqualFold(name, "content-length"):
+	case bytes.EqualFold(name, []byte("content-length")):
 		f.lengths++
-		n, err := strconv.ParseUint(value, 10, 63)
+		n, err := strconv.ParseUint(string(value), 10, 63)
 		f.ambiguous = f.ambiguous || err != nil || f.long
 		f.left = int64(n) // ParseUint has checked that it fits into 63 bits
-	case strings.EqualFold(name, "transfer-encoding"):
+	case bytes.EqualFold(name, []byte("transfer-encoding")):
 		f.lengths++
 		f.chunked = true
-		f.ambiguous = f.ambiguous || f.long || !strings.EqualFold(value, "chunked")
+		f.ambiguous = f.ambiguous || f.long || !bytes.EqualFold(value, []byte("chunked"))
 	}
 }
 
