@@ -15,7 +15,7 @@ Usage: scripts/bench.sh [--rounds N] [--seconds N] [--connections N]
 Measures on this machine and prints each table in Markdown: medians over the
 rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
-  shapes    certgate, and nginx, HAProxy and relay (see gateways), which check
+  shapes    certgate, and nginx, HAProxy, relay and fastpath (see gateways), which check
             nothing, for each kind of traffic: requests a second, CPU per
             request, peak memory, context switches. Each measurement starts the
             gateway again. Ratios are to nginx in the same round. Unless a row
@@ -49,6 +49,8 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
               reverseproxy  Go's httputil.ReverseProxy, checks nothing
               relay         copies bytes and does not parse HTTP: about the least
                             that a proxy in Go needs
+              fastpath      certgate's HTTP server and client with nothing between
+                            them: the part of its cost that is not a check
               certgate      all checks, one log line for each request
             Before the measurement each gateway must forward a valid request.
             nginx-lua and certgate must also send the client's name, delete
@@ -105,7 +107,7 @@ usage_error() {
   exit 2
 }
 
-GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy relay certgate)
+GATEWAYS=(nginx nginx-lua haproxy caddy reverseproxy relay fastpath certgate)
 # shellcheck disable=SC2034 # the parts use them
 rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=() rows=() busy='' profile=''
 while (($# > 0)); do

@@ -85,6 +85,12 @@ start_relay() {
     -upstream "127.0.0.1:${port[$behind]}"
 }
 
+start_fastpath() {
+  port[fastpath]=$(free_port)
+  start fastpath "$gateway_cores" "$dir/bin/fastpath" -listen "127.0.0.1:${port[fastpath]}" \
+    -upstream "127.0.0.1:${port[$behind]}"
+}
+
 # ---- checking ----------------------------------------------------------------
 
 # post GATEWAY HEADER-FILE [CURL-FLAG]… prints body and status of the response.
