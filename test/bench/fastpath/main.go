@@ -1,8 +1,9 @@
 //go:build linux
 
 // Command fastpath forwards requests with the server and the client of internal/http1, and
-// nothing between them: no certificate, rule, log line or metric. Its CPU time is that part of
-// certgate's which HTTP itself needs. scripts/bench.sh compares certgate with it.
+// nothing between them: no rule, log line or metric, and no check of the certificate, whose
+// header it removes as certgate does. Its CPU time is that part of certgate's which HTTP itself
+// needs. scripts/bench.sh compares certgate with it.
 package main
 
 import (
@@ -42,7 +43,27 @@ func serve(listen, upstream string) error {
 		ReadHeaderTimeout: timeout, IdleTimeout: timeout, MaxHeaderBytes: 64 << 10,
 	}
 	s := server.New(fallback, timeout)
+	s.Intern = (&values{seen: map[string]string{}}).intern
 	return s.Serve(framing.NewListener(listener, framing.Options{WriteTimeout: timeout}))
+}
+
+// values holds each long field value once, as certgate holds those of verified certificates.
+type values struct {
+	mu   sync.RWMutex
+	seen map[string]string
+}
+
+func (v *values) intern(value []byte) (string, bool) {
+	v.mu.RLock()
+	text, ok := v.seen[string(value)]
+	v.mu.RUnlock()
+	if ok {
+		return text, true
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.seen[string(value)] = string(value)
+	return "", false
 }
 
 // fieldsWriter is the ResponseWriter of the server.
@@ -84,7 +105,7 @@ func (p *proxy) forward(w fieldsWriter, r *http.Request, out *client.Request) er
 	}
 	out.Begin(r.Method, r.RequestURI, p.upstream)
 	for name, values := range r.Header {
-		if framesMessage(name) {
+		if framesMessage(name) || name == "X-Ssl-Auth" {
 			continue
 		}
 		for _, value := range values {
