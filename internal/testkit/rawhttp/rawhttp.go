@@ -30,13 +30,15 @@ type Conn struct {
 
 	// Reader reads from the connection and buffers.
 	Reader *bufio.Reader
+
+	dialed bool
 }
 
 // New returns a Conn without a deadline for an existing connection.
-func New(c net.Conn) *Conn { return &Conn{c, bufio.NewReader(c)} }
+func New(c net.Conn) *Conn { return &Conn{Conn: c, Reader: bufio.NewReader(c)} }
 
-// Dial connects to a TCP address. Reads and writes fail after [Timeout]. The connection is
-// closed at the end of the test.
+// Dial connects to a TCP address. Reads and writes fail [Timeout] after the last call of Send or
+// Response. The connection is closed at the end of the test.
 func Dial(tb TB, addr string) *Conn {
 	tb.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -44,14 +46,25 @@ func Dial(tb TB, addr string) *Conn {
 		tb.Fatalf("want a connection, found %v", err)
 	}
 	tb.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(Timeout)); err != nil {
-		tb.Fatalf("want a deadline on the connection, found %v", err)
+	raw := New(c)
+	raw.dialed = true
+	raw.extendDeadline()
+	return raw
+}
+
+// extendDeadline sets the deadline of a connection of [Dial]. It fails only on a closed
+// connection, whose next read or write fails too.
+func (c *Conn) extendDeadline() {
+	if c.dialed {
+		_ = c.SetDeadline(time.Now().Add(Timeout))
 	}
-	return New(c)
 }
 
 // Send writes the text. It returns no error: after a failed write, the next read fails too.
-func (c *Conn) Send(text string) { _, _ = io.WriteString(c.Conn, text) }
+func (c *Conn) Send(text string) {
+	c.extendDeadline()
+	_, _ = io.WriteString(c.Conn, text)
+}
 
 // CloseWrite ends the sending direction of a TCP connection.
 func (c *Conn) CloseWrite() error {
@@ -107,6 +120,7 @@ type Response struct {
 // header arrives; an incomplete body is in [Response].Err.
 func (c *Conn) Response(tb TB, method string) Response {
 	tb.Helper()
+	c.extendDeadline()
 	res, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 	if err != nil {
 		tb.Fatalf("want a response, found %v", err)
