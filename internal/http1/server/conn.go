@@ -134,8 +134,8 @@ func (c *conn) end(last step) {
 // As in net/http, a panic ends one connection.
 func (c *conn) logPanic(reason any) {
 	err, _ := reason.(error)
-	if log := c.s.fallback.ErrorLog; log != nil && reason != nil && !errors.Is(err, http.ErrAbortHandler) {
-		log.Printf("panic serving %s: %v\n%s", c.template.RemoteAddr, reason, debug.Stack())
+	if reason != nil && !errors.Is(err, http.ErrAbortHandler) {
+		c.s.logf("panic serving %s: %v\n%s", c.template.RemoteAddr, reason, debug.Stack())
 	}
 }
 

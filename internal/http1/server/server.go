@@ -57,21 +57,30 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// entrance is the listener of a [Server], with an Accept for net/http's server, which retries
-// temporary errors such as a lack of file descriptors.
+// entrance is the listener of a [Server], with an Accept for net/http's server.
 type entrance struct {
 	net.Listener
 	s *Server
 }
 
 // Accept starts a goroutine for each connection that the fast path can serve, and returns the
-// others.
+// others. It retries temporary errors, such as a lack of file descriptors, as net/http's server
+// does. That server would lengthen its delay with each error until Accept returns a connection.
 func (e entrance) Accept() (net.Conn, error) {
+	var delay time.Duration // after a failure; it doubles with each further one
 	for {
 		nc, err := e.Listener.Accept()
+		var temporary interface{ Temporary() bool }
+		if errors.As(err, &temporary) && temporary.Temporary() {
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			e.s.logf("http: Accept error: %v; retrying in %v", err, delay)
+			time.Sleep(delay)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
+		delay = 0
 		switch c := newConn(e.s, nc); {
 		case c == nil:
 			return nc, nil
@@ -146,4 +155,10 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.workers.close()
 	return s.fallback.Close()
+}
+
+func (s *Server) logf(format string, args ...any) {
+	if s.fallback.ErrorLog != nil {
+		s.fallback.ErrorLog.Printf(format, args...)
+	}
 }

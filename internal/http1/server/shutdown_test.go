@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -277,6 +279,38 @@ func TestAcceptAgain(t *testing.T) {
 			short := &net.OpError{Op: "accept", Err: syscall.EMFILE}
 			r := start(t, bare, options{listener: failingWith(t, short, short, short)}, func(http.ResponseWriter, *http.Request) {})
 			r.dial().send(get("/")).want(200, "")
+		})
+	}
+}
+
+// flaky is a listener whose Accept fails before each connection.
+type flaky struct {
+	net.Listener
+	works atomic.Bool
+}
+
+func (l *flaky) Accept() (net.Conn, error) {
+	if l.works.CompareAndSwap(false, true) {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	defer l.works.Store(false)
+	return l.Listener.Accept()
+}
+
+// TestAcceptSoonAgain: after a connection, the delay after an error is the shortest again.
+func TestAcceptSoonAgain(t *testing.T) {
+	t.Parallel()
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
+			l := &flaky{Listener: failingWith(t)}
+			r := start(t, bare, options{listener: l}, func(http.ResponseWriter, *http.Request) {})
+			for range 3 {
+				r.dial().send(get("/")).want(200, "")
+			}
+			log := r.log.String()
+			if n := strings.Count(log, "; retrying in 5ms"); n < 3 || n != strings.Count(log, "; retrying in") {
+				t.Errorf("log %q, want a delay of 5ms each time", log)
+			}
 		})
 	}
 }
