@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -195,6 +196,41 @@ func TestMonitorReleases(t *testing.T) {
 		one.want(200, "")
 		other.want(200, "")
 		wantMonitored(t, fast, 0)
+	}
+}
+
+// TestEndDuringRequest: a connection that ends, or goes to net/http, while it has a request leaves the
+// monitor, and the end cancels the contexts of its requests.
+func TestEndDuringRequest(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, sent string }{
+		{"handed over", unusual("/")},
+		{"a panic", get("/panic")},
+		{"the end of its goroutine", get("/exit")},
+		{"Connection: close", get("/close")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			contexts := make(chan context.Context, 2)
+			r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+				contexts <- r.Context()
+				switch r.URL.Path {
+				case "/panic":
+					panic(http.ErrAbortHandler)
+				case "/exit":
+					runtime.Goexit()
+				case "/close":
+					w.Header().Set("Connection", "close")
+				}
+			})
+			c := r.dial().send(get("/"))
+			c.want(200, "")
+			c.send(tt.sent)
+			for range 2 {
+				await(t, (<-contexts).Done(), "end of the context")
+			}
+			wantMonitored(t, r.server.(*server.Server), 0)
+		})
 	}
 }
 

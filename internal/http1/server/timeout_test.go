@@ -166,6 +166,30 @@ func TestIdleAfterParts(t *testing.T) {
 	}
 }
 
+// TestIdleAfterALongRequest: after a request that takes longer than the wait for a request may, the
+// wait begins anew.
+func TestIdleAfterALongRequest(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: this test waits for a timeout")
+	}
+	for kind, bare := range both {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, bare, options{idle: soon}, func(_ http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/long" {
+					time.Sleep(soon)
+				}
+			})
+			c := r.dial()
+			for _, target := range []string{"/", "/long", "/", "/"} {
+				c.send(get(target)).want(200, "")
+			}
+			c.wantEnd()
+		})
+	}
+}
+
 // TestIdleAfterTheHandlersDeadline: a deadline of the handler does not apply to the wait for
 // the next request.
 func TestIdleAfterTheHandlersDeadline(t *testing.T) {
