@@ -6,9 +6,9 @@ const (
 	// pauseFactor is the pause after a failure relative to the time of its verification.
 	// Failures then take a tenth of one core.
 	pauseFactor = 10
-	// repeatedPauseFactor is the same for sources that have failed, after a failure of such a
-	// source. Verifications of these sources then take a fiftieth of one core, so that fewer
-	// than one of 50 valid requests arrive during one of them and have to wait for its end.
+	// repeatedPauseFactor replaces pauseFactor for sources that have failed, after a failure of
+	// such a source. Verifications of these sources then take a fiftieth of one core, so that at
+	// most one of 50 valid requests arrives during one of them and has to wait for its end.
 	repeatedPauseFactor = 50
 	// refusalPause is the additional pause after each failure. Reading, refusing and logging a
 	// request take about a tenth of it.

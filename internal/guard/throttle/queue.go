@@ -33,8 +33,8 @@ const (
 	immediate                  // does not wait for a turn
 )
 
-// hasFailed reports whether the priority is one of sources that have failed, and of which no
-// credential was accepted or no budget is left.
+// hasFailed reports whether sources with this priority have failed. A source with an accepted
+// credential counts only while it is over its budget.
 func (p priority) hasFailed() bool { return p == failing || p == suspect }
 
 // verifyQueue limits concurrent verifications. After failed verifications it admits only
@@ -170,7 +170,7 @@ func (q *verifyQueue) admit() {
 func (q *verifyQueue) resumeAfter(pause time.Duration) {
 	at := time.Now().Add(pause)
 	if !q.resume.IsZero() && !at.Before(q.resume) {
-		return // an earlier timer is running
+		return // the timer runs and fires no later
 	}
 	q.resume = at
 	if q.timer != nil {

@@ -7,9 +7,9 @@
 // those that have sent an accepted credential. After the pause sources that have not
 // failed go first, and sources over their failure budget last. Sources that have failed take
 // at most a fiftieth of one core, because each of their failures causes a longer pause for
-// them. Refusals of sources over
-// their budget are also delayed and released one at a time, because a client that is refused
-// fast sends its next request sooner. Successful identifications are never delayed.
+// them. Refusals of sources over their budget are also delayed and released one at a time,
+// because a client that is refused fast sends its next request sooner. Successful
+// identifications are never delayed.
 //
 // Signatures are never cached. [Guard.Prove] limits their verification.
 package throttle

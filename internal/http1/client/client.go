@@ -67,8 +67,8 @@ func New(o Options) *Client {
 	}
 }
 
-// Do sends the request at the time now and returns the response. The caller must close the response's body.
-// Responses with status 1xx are skipped, except 101, which is an error.
+// Do sends the request at the time now and returns the response. The caller must close the
+// response's body. Responses with status 1xx are skipped, except 101, which is an error.
 //
 // No request is sent twice, with one exception: a GET or HEAD without a body whose kept
 // connection turns out to be closed before a byte of the response arrives (RFC 9110,

@@ -68,6 +68,58 @@ func TestPool(t *testing.T) {
 	}
 }
 
+// TestCloseOld: a connection that has been idle for too long is closed, when it would be used next and
+// when another one becomes idle.
+func TestCloseOld(t *testing.T) {
+	for name, n := range map[string]int{"used next": 1, "beside another one": 2} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan int, n+1)
+			up := upstream.New(t, func(i int, c *rawhttp.Conn) {
+				for {
+					if _, _, err := c.Request(); err != nil {
+						ended <- i
+						return
+					}
+					c.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+				}
+			})
+			c := newClient(t, up.Addr)
+			responses := make([]*http.Response, n)
+			for i := range responses {
+				var err error
+				if responses[i], err = c.RoundTrip(request(t.Context(), http.MethodGet, "")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, res := range responses {
+				if _, err := io.ReadAll(res.Body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Age(1, 2*client.MaxIdleTime)
+			get(t, c, "hi")
+			if i := <-ended; i != 1 {
+				t.Errorf("connection %d was closed, want the first", i)
+			}
+		})
+	}
+}
+
+// TestCloseIdle: CloseIdleConnections closes a connection that is idle.
+func TestCloseIdle(t *testing.T) {
+	ended := make(chan struct{})
+	up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+		_, _, _ = c.Request()
+		c.Send(rawhttp.Empty)
+		c.Rest()
+		close(ended)
+	})
+	c := newClient(t, up.Addr)
+	get(t, c, "")
+	c.CloseIdleConnections()
+	<-ended
+}
+
 // TestCloseWhileInUse: a connection that is in use during CloseIdleConnections is closed
 // after its request.
 func TestCloseWhileInUse(t *testing.T) {

@@ -37,7 +37,7 @@ type Conn struct {
 	serving atomic.Bool // a handler has the present request
 
 	limit atomic.Pointer[time.Time] // the latest read deadline of a request that was handed over; nil: none
-	whole time.Time                 // the limit after its header
+	whole time.Time                 // the limit after its header; constant after Unread
 }
 
 // Read reads from the connection, up to the end of the present request. After an ambiguous

@@ -170,7 +170,7 @@ func (f *framing) requestLine() []byte {
 	return f.request
 }
 
-// headRead reports whether the header of a request has been read, and not a part of the next one.
+// headRead reports whether the last complete line ended the header of a request, or followed it.
 func (f *framing) headRead() bool { return f.state != inHead && len(f.request) > 0 }
 
 // endOfHead evaluates a complete header.

@@ -111,8 +111,9 @@ func (c *conn) serve() {
 	}
 }
 
-// end closes the connection or gives it to net/http. After a panic, or when a handler ended its
-// goroutine, the last step is another one. The handler's body may still be read then.
+// end closes the connection or gives it to net/http. After a panic, or when a handler has ended its
+// goroutine, the last step is neither stepHandOff nor stepClose. The body may still be read then, so
+// the read buffer does not return to the pool.
 func (c *conn) end(last step) {
 	defer c.s.untrack(c)
 	c.phase.Store(retired)

@@ -112,7 +112,7 @@ func (c *conn) serveRest() (next step) {
 	c.partial = nil
 	for seen := 0; h == nil; {
 		if h, next = c.readHead(seen); next == stepRest {
-			seen = max(0, c.w-c.r-minHead) // less than minHead may not have been searched
+			seen = max(0, c.w-c.r-minHead) // readHead has not searched fewer bytes than minHead
 			next = c.readMore()
 		}
 		if next != stepNext {
@@ -218,7 +218,7 @@ func (c *conn) readHead(seen int) (*head, step) {
 	return h, stepNext
 }
 
-// minHead is the least that net/http parses of a second or later request, in bytes.
+// minHead is how many bytes of a second or later request net/http needs before it parses them.
 const minHead = 4
 
 // isTooShort reports whether net/http would ignore an end of the stream here.

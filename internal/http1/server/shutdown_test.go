@@ -57,6 +57,7 @@ func TestShutdown(t *testing.T) {
 					done := r.shutdown(t.Context())
 					idle.wantEnd()
 					idleUnusual.wantEnd()
+					_ = r.listener.Close() // the caller closes it at any time
 					select {
 					case err := <-done:
 						t.Fatalf("Shutdown returned %v before the request did", err)

@@ -23,8 +23,8 @@ const (
 // A place is never taken back: a client that holds more than half when another client
 // becomes active keeps its requests, and gets no further place until it holds less.
 //
-// Every operation costs at most two map accesses. The map has an entry for each client with a request
-// in flight. MAX_IN_FLIGHT bounds it, and only verified clients are in it. The pool's mu
+// Every operation costs at most two map accesses. The map has an entry for each client with a
+// request in flight. MAX_IN_FLIGHT bounds it, and only verified clients are in it. The pool's mu
 // guards it.
 type shares struct {
 	max  int64
