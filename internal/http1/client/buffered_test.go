@@ -119,6 +119,22 @@ func TestBufferedOfAnotherType(t *testing.T) {
 	}
 }
 
+// TestSlowResponseBody: a body may take longer than any deadline of the header.
+func TestSlowResponseBody(t *testing.T) {
+	for _, framed := range []string{"Content-Length: 3\r\n\r\nh", "Transfer-Encoding: chunked\r\n\r\n3\r\nh", "\r\nh"} {
+		up := upstream.New(t, func(_ int, c *rawhttp.Conn) {
+			_, _, _ = c.Request()
+			c.Send("HTTP/1.1 200 OK\r\n" + framed)
+			time.Sleep(3 * client.InitialDeadline)
+			c.Send("ey\r\n0\r\n\r\n")
+		})
+		_, body, err := exchange(t, newClient(t, up.Addr), http.MethodGet, "")
+		if err != nil || !strings.HasPrefix(body, "hey") {
+			t.Errorf("%q: body %q, %v: want hey", framed, body, err)
+		}
+	}
+}
+
 func do(t *testing.T, c *testClient, method string) client.Response {
 	t.Helper()
 	var m client.Request

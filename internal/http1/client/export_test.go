@@ -7,6 +7,9 @@ import (
 	"github.com/certgate/certgate/internal/http1/nonblock"
 )
 
+// InitialDeadline is the deadline of a request that has no other.
+const InitialDeadline = initialDeadline
+
 // MaxIdleTime is how long an idle connection is kept.
 const MaxIdleTime = maxIdleTime
 

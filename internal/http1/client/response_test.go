@@ -54,6 +54,7 @@ func TestBadResponses(t *testing.T) {
 		{"name beyond ASCII", ok + "X-Ä: b\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
 		{"NUL in a value", ok + "X-A: b\x00c\r\nContent-Length: 0\r\n\r\n", "control characters"},
 		{"DEL in a value", ok + "X-A: b\x7fc\r\nContent-Length: 0\r\n\r\n", "control characters"},
+		{"one byte too long", headerOf(maxHeader + 1), "a header of at most"},
 		{"too long", ok + "X-A: " + strings.Repeat("a", maxHeader) + "\r\nContent-Length: 0\r\n\r\n", "a header of at most"},
 		{"cut in the header", ok + "Content-Length: 0\r\n", "unexpected EOF"},
 		{"cut before the header", "", "before the response"},
@@ -106,6 +107,12 @@ func TestBadResponses(t *testing.T) {
 	}
 }
 
+// headerOf returns a response without a body whose header has n bytes.
+func headerOf(n int) string {
+	const begin, end = "HTTP/1.1 200 OK\r\nX-A: ", "\r\nContent-Length: 0\r\n\r\n"
+	return begin + strings.Repeat("a", n-len(begin)-len(end)) + end
+}
+
 // validResponses are valid responses, with their body and whether the connection can be used
 // again.
 var validResponses = []struct {
@@ -118,6 +125,7 @@ var validResponses = []struct {
 	{"length with zeros", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nhi", 200, "hi", true},
 	{"length zero", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", true},
 	{"no reason", "GET", "HTTP/1.1 299 \r\nContent-Length: 2\r\n\r\nhi", 299, "hi", true},
+	{"the longest header", "GET", headerOf(maxHeader), 200, "", true},
 	{"no space", "GET", "HTTP/1.1 299\r\nContent-Length: 2\r\n\r\nhi", 299, "hi", true},
 	{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\nA\r\n0123456789\r\n0\r\n\r\n", 200, "hi0123456789", true},
 	{"chunked, extensions, trailers", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"b\" \r\nhi\r\n00 \r\nX-A: b\r\nX-C: d\r\n\r\n", 200, "hi", true},

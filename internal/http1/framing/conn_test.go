@@ -34,7 +34,7 @@ var (
 		{"a body like a request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 62", "") +
 			rawhttp.Lines("POST /b HTTP/1.1", "Content-Length: 1", "Transfer-Encoding: x", "") + "1", []string{`POST /a "POST /b HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n1"`, `GET /probe ""`}},
 		{"chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "5", "12345", "a;x=y", "0123456789", "0", ""), []string{`POST /a "123450123456789"`, `GET /probe ""`}},
-		{"chunked, other case", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "TRANSFER-ENCODING: CHUNKED", "", "00005", "12345", "0", ""), []string{`POST /a "12345"`, `GET /probe ""`}},
+		{"chunked, other case", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "TRANSFER-ENCODING: CHUNKED", "", "000000000000005", "12345", "0", ""), []string{`POST /a "12345"`, `GET /probe ""`}},
 		{"chunked with a trailer", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Trailer: x", "Transfer-Encoding: chunked", "", "1", "x", "0", "x: y", "Content-Length: 9", ""), []string{`POST /a "x"`, `GET /probe ""`}},
 		{"a chunk like a request", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "14", "GET /b HTTP/1.1\r\n\r\n0", "0", ""), []string{`POST /a "GET /b HTTP/1.1\r\n\r\n0"`, `GET /probe ""`}},
 		{"length then chunked", rawhttp.Lines("POST /a HTTP/1.1", "Host: h", "Content-Length: 3", "") + "abc" + rawhttp.Lines("POST /b HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "", "1", "x", "0", ""), []string{`POST /a "abc"`, `POST /b "x"`, `GET /probe ""`}},
@@ -81,6 +81,8 @@ var (
 		{"chunk size with a bare line feed", chunked("1\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk size with a carriage return inside", chunked("1\r;\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"long chunk extension", chunked("1;" + strings.Repeat("x", 200) + "\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"long chunk extension with a carriage return at the end of what is kept", chunked("1;" + strings.Repeat("x", 125) + "\rx\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
+		{"chunk size of 16 digits", chunked("0000000000000001\r\nx\r\n0\r\n\r\n"), []string{`POST /a ""~`}},
 		{"chunk followed by a bare line feed", chunked("1\r\nx\n0\r\n\r\n"), []string{`POST /a "x"~`}},
 		{"chunk that is longer than its size", chunked("1\r\nxy\r\n0\r\n\r\n"), []string{`POST /a "x"~`}},
 		{"last chunk with a bare line feed", chunked("0\n\r\n"), []string{`POST /a ""~`}},

@@ -52,6 +52,9 @@ func TestUnreadIsInspected(t *testing.T) {
 	}
 }
 
+// own is a response that net/http makes itself.
+const own = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
+
 // TestUnreadEndsServing: after Unread, a response without a handler is one of net/http itself.
 func TestUnreadEndsServing(t *testing.T) {
 	inner := &kept{}
@@ -64,12 +67,32 @@ func TestUnreadEndsServing(t *testing.T) {
 	if _, err := c.Read(make([]byte, 9)); err != nil {
 		t.Fatal(err)
 	}
-	const own = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
 	if _, err := io.WriteString(c, own); err != nil {
 		t.Fatal(err)
 	}
 	if have := inner.written.String(); have != "own refusal" {
 		t.Errorf("on the wire %q, want the refusal written instead", have)
+	}
+}
+
+// TestRefusalDuringHeader: a refusal in the middle of a header names the request line, and not the
+// header line that was read last, which may be a credential.
+func TestRefusalDuringHeader(t *testing.T) {
+	var found framing.Refusal
+	refuse := func(r framing.Refusal) []byte {
+		found = r
+		return []byte("refusal")
+	}
+	c, err := framing.NewListener(newOnce(&kept{}), framing.Options{Refuse: refuse}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*framing.Conn).Unread([]byte("GET /a HTTP/1.1\r\nX-SSL-Auth: secret"), time.Time{}, time.Time{})
+	if _, err := c.Read(make([]byte, 99)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, own); err != nil || found.RequestLine != "GET /a HTTP/1.1" {
+		t.Errorf("request line %q, %v: want that of the request", found.RequestLine, err)
 	}
 }
 
@@ -123,8 +146,9 @@ func TestUnreadLimits(t *testing.T) {
 			}
 			c.Unread([]byte("POST / HTTP/1.1\r\nContent-Length: 3"), tt.header, tt.whole)
 			check("before the header", tt.inHead)
-			for range 2 { // what was put back, and then the socket
-				if _, err := c.Read(make([]byte, 64)); err != nil {
+			for range len("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n") {
+				check("in the header", tt.inHead)
+				if _, err := c.Read(make([]byte, 1)); err != nil {
 					t.Fatal(err)
 				}
 			}

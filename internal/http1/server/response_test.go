@@ -35,6 +35,26 @@ func fields(t *testing.T, handler http.HandlerFunc) (status string, all []string
 	return status, all, body
 }
 
+// TestFlushWithoutBody: a response that has no body gets none when the handler flushes it.
+func TestFlushWithoutBody(t *testing.T) {
+	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
+		for kind, bare := range both {
+			t.Run(fmt.Sprint(status, kind), func(t *testing.T) {
+				r := start(t, bare, options{}, func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					w.(http.Flusher).Flush()
+				})
+				c := r.dial().send(get("/") + get("/"))
+				for range 2 {
+					if h := c.want(status, ""); h.Get("Content-Length") != "" {
+						t.Errorf("header %v, want no length", h)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestNoSplitting: no header of a handler can add lines or responses.
 func TestNoSplitting(t *testing.T) {
 	evils := []string{"a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "\r\n\r\nHTTP/1.1 200 OK\r\nX-Evil: 1\r\n\r\n", "a\x00b"}
