@@ -157,6 +157,10 @@ func TestUnreadLimits(t *testing.T) {
 			check("while it is answered", tt.inBody)
 			framing.State(c, http.StateIdle)
 			check("when it is over", tt.ok)
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			check("after another read", tt.ok)
 		})
 	}
 }
