@@ -25,19 +25,19 @@ const (
 // pacer bounds the time of failed verifications, from many sources together. Create one with
 // [newPacer]. It is not safe for concurrent use.
 type pacer struct {
-	factor time.Duration // the pause relative to the time of a failed verification
-	end    time.Time     // end of the pause
+	factor int       // the pause relative to the time of a failed verification
+	end    time.Time // end of the pause
 }
 
 // newPacer returns a pacer that has all of savedPause.
-func newPacer(factor time.Duration) pacer { return pacer{factor: factor} }
+func newPacer(factor int) pacer { return pacer{factor: factor} }
 
 // charge adds the pause for a failed verification that took the time d and ended now.
 func (p *pacer) charge(d time.Duration, now time.Time) {
 	if earliest := now.Add(-savedPause); p.end.Before(earliest) {
 		p.end = earliest
 	}
-	p.end = p.end.Add(min(d, maxPause)*p.factor + refusalPause)
+	p.end = p.end.Add(time.Duration(p.factor)*min(d, maxPause) + refusalPause)
 	if latest := now.Add(maxPause); p.end.After(latest) {
 		p.end = latest
 	}

@@ -34,7 +34,11 @@ func main() {
 
 // serve forwards requests until an error.
 func serve(listen, upstream string) error {
-	listener, err := net.Listen("tcp", listen)
+	local, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return err
+	}
+	listener, err := net.ListenTCP("tcp", local)
 	if err != nil {
 		return err
 	}
