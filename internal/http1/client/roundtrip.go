@@ -127,7 +127,9 @@ func (cn *conn) send(m *Request) error {
 // the response. An upstream may respond and close without reading the whole body. The response
 // counts then, and the connection is closed.
 func (cn *conn) upload(m *Request, unsent []byte) error {
-	body := io.MultiReader(bytes.NewReader(unsent), m.rest) // not m itself, which may be used again
+	// The body does not refer to m, which may be used again. If m.rest is nil, m.unread is 0, and
+	// the upload ends with unsent.
+	body := io.MultiReader(bytes.NewReader(unsent), m.rest)
 	u := &upload{net: cn.net, body: body, timeout: cn.client.options.Timeout, done: make(chan struct{})}
 	u.left.Store(int64(len(unsent)) + m.unread)
 	cn.sending = u

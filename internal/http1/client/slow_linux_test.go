@@ -43,18 +43,20 @@ func slowUpstream(t *testing.T) string {
 func overUnix(o *client.Options) { o.Network = "unix" }
 
 // TestArrivedBodyOfSlowUpstream: when the kernel accepts only a part of the request, or only the
-// beginning of the body, the upstream still receives all of it in order.
+// beginning of the body, the upstream still receives all of it in order. The shorter body is in
+// memory before the request is sent.
 func TestArrivedBodyOfSlowUpstream(t *testing.T) {
 	c := newClient(t, slowUpstream(t), overUnix)
 	get(t, c, "")
-	text := content(900 << 10)
-	for _, size := range []int{4 << 10, 64 << 10, 200 << 10} {
-		if err := c.SetSendBuffers(size); err != nil || c.Idle() != 1 {
-			t.Fatalf("set the send buffer: %v, %d idle connections", err, c.Idle())
-		}
-		body := &arrivedBody{arrived: strings.NewReader(text), late: strings.NewReader("")}
-		if _, have, err := post(t, c, body, len(text)); err != nil || have != text {
-			t.Errorf("with a send buffer of %d bytes the upstream received %d bytes, %v: want the body", size, len(have), err)
+	for _, text := range []string{content(client.MaxBuffered), content(900 << 10)} {
+		for _, size := range []int{4 << 10, 64 << 10, 200 << 10} {
+			if err := c.SetSendBuffers(size); err != nil || c.Idle() != 1 {
+				t.Fatalf("set the send buffer: %v, %d idle connections", err, c.Idle())
+			}
+			body := &arrivedBody{arrived: strings.NewReader(text), late: strings.NewReader("")}
+			if _, have, err := post(t, c, body, len(text)); err != nil || have != text {
+				t.Errorf("with a send buffer of %d bytes the upstream received %d of %d bytes, %v: want the body", size, len(have), len(text), err)
+			}
 		}
 	}
 }

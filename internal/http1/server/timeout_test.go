@@ -166,49 +166,34 @@ func TestIdleAfterParts(t *testing.T) {
 	}
 }
 
-// TestIdleAfterALongRequest: after a request that takes longer than the wait for a request may, the
-// wait begins anew.
-func TestIdleAfterALongRequest(t *testing.T) {
+// TestIdleAgain: after a request that takes longer than the wait for a request may, the wait begins
+// anew, and a deadline of the handler does not apply to it.
+func TestIdleAgain(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: this test waits for a timeout")
 	}
-	for kind, bare := range both {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			r := start(t, bare, options{idle: soon}, func(_ http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/long" {
-					time.Sleep(soon)
+	handlers := map[string]http.HandlerFunc{
+		"a long request": func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/second" {
+				time.Sleep(soon)
+			}
+		},
+		"the handler's deadline": func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour))
+		},
+	}
+	for name, handler := range handlers {
+		for kind, bare := range both {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				c := start(t, bare, options{idle: soon}, handler).dial()
+				for _, target := range []string{"/", "/second", "/", "/"} {
+					c.send(get(target)).want(200, "")
 				}
+				c.wantEnd()
 			})
-			c := r.dial()
-			for _, target := range []string{"/", "/long", "/", "/"} {
-				c.send(get(target)).want(200, "")
-			}
-			c.wantEnd()
-		})
-	}
-}
-
-// TestIdleAfterTheHandlersDeadline: a deadline of the handler does not apply to the wait for
-// the next request.
-func TestIdleAfterTheHandlersDeadline(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("-short: this test waits for a timeout")
-	}
-	for kind, bare := range both {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			r := start(t, bare, options{idle: soon}, func(w http.ResponseWriter, _ *http.Request) {
-				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour))
-			})
-			c := r.dial()
-			for range 2 {
-				c.send(get("/")).want(200, "")
-			}
-			c.wantEnd()
-		})
+		}
 	}
 }
 
