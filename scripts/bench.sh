@@ -71,7 +71,7 @@ loopback interface, on free ports. The configurations are in scripts/bench/, the
 programs in test/bench/. Figures vary from run to run: compare the ratios of one
 run, not the figures of two. Environment variables of certgate are passed on to it, to
 compare settings. The defaults take about eight minutes, and shapes with --rounds 3
---seconds 2 about twelve.
+--seconds 2 about fifteen.
 
   --rounds       measurements of each row, in alternation with the other rows;
                  default 5
