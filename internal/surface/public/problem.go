@@ -17,7 +17,6 @@ func write(c *gin.Context, p problem.Problem) {
 	if closesConnection(p.Reason) || c.Request.Method == http.MethodConnect || c.Request.ProtoMajor != 1 {
 		h.Set("Connection", "close")
 	}
-	c.Abort()
 	c.Data(p.Status, problem.ContentType, p.Document())
 }
 

@@ -7,9 +7,7 @@
 package public
 
 import (
-	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -17,13 +15,10 @@ import (
 
 	"github.com/certgate/certgate/internal/audit"
 	"github.com/certgate/certgate/internal/core/gate"
-	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
-	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/proxy/body"
 	"github.com/certgate/certgate/internal/proxy/forward"
 	"github.com/certgate/certgate/internal/proxy/ingress"
-	"github.com/certgate/certgate/internal/surface/jwks"
 	"github.com/certgate/certgate/internal/surface/problem"
 	"github.com/certgate/certgate/internal/tracing"
 )
@@ -53,94 +48,6 @@ type Options struct {
 	// KeySet returns the JWK set of signed assertions, which is served at [jwks.Path]
 	// without the gate. With nil the path is gated like every other path.
 	KeySet func() []byte
-}
-
-type surface struct {
-	Options
-
-	exchanges sync.Pool // of *exchange; allocating one for each request makes the garbage collector run more often
-}
-
-// NewHandler returns the handler of the surface. It is safe for concurrent use.
-// Requests must arrive through a [framing.Listener]; other requests are refused as
-// ambiguous.
-//
-//	GET /healthz   200, or 503 while stopping; for load balancers, not gated
-//	jwks.Path      the public keys of signed assertions, if KeySet is set; not gated
-//	EchoPath       and subpaths: describes the received request to any verified client
-//	all other paths are gated and forwarded
-func NewHandler(o Options) http.Handler { return newEngine(o) }
-
-func newEngine(o Options) *gin.Engine {
-	s := &surface{Options: o}
-	e := gin.New()
-	e.RedirectTrailingSlash = false
-	e.HandleMethodNotAllowed = true
-	// A public route has one spelling. Other spellings of its path are gated.
-	e.UseRawPath = true
-	// Gin must not interpret forwarded headers; package ingress does that.
-	_ = e.SetTrustedProxies(nil)
-	e.Use(s.recover, s.checkFraming)
-	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.health)
-	if s.KeySet != nil {
-		e.Match([]string{http.MethodGet, http.MethodHead}, jwks.Path, jwks.Handler(s.KeySet))
-	}
-	e.NoMethod(func(c *gin.Context) {
-		var x exchange
-		x.begin(s, c)
-		x.refuse(refusal.New(refusal.MethodNotAllowed, "only GET and HEAD"))
-	})
-	// The gated handler is not a wildcard route: a route that is registered beside a
-	// wildcard would bypass the gate.
-	e.NoRoute(s.gated)
-	return e
-}
-
-// recover responds to a panic with a problem. Gin's own recovery is not used,
-// because it swallows http.ErrAbortHandler: the client would then receive a
-// truncated response with a regular end.
-func (s *surface) recover(c *gin.Context) {
-	defer func() {
-		reason := recover()
-		if reason == nil {
-			return
-		}
-		if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(http.ErrAbortHandler)
-		}
-		s.Log.Error("panic in a handler", zap.Any("panic", reason), zap.Stack("stack"))
-		var x exchange
-		x.begin(s, c)
-		x.fail(refusal.New(refusal.Internal, "a handler panicked"))
-	}()
-	c.Next()
-}
-
-// checkFraming refuses, on every route, a request with an ambiguous body length, and a
-// request whose Connection fields list more options than the limit.
-func (s *surface) checkFraming(c *gin.Context) {
-	var refused *refusal.Error
-	if ambiguous := framing.Begin(c.Request); ambiguous {
-		refused = refusal.New(refusal.RequestAmbiguous, "Content-Length and Transfer-Encoding contradict or repeat each other")
-	} else if _, err := headers.ParseConnection(c.Request.Header[headers.Connection]); err != nil {
-		refused = refusal.New(refusal.RequestMalformed, "%v", err)
-	}
-	if refused != nil {
-		var x exchange
-		x.begin(s, c)
-		x.refuse(refused)
-		return
-	}
-	c.Next()
-}
-
-func (s *surface) health(c *gin.Context) {
-	if s.Stopping() {
-		write(c, problem.Problem{Reason: refusal.Draining, Status: refusal.Draining.Status()})
-		return
-	}
-	c.Header("Cache-Control", "no-store")
-	c.String(http.StatusOK, "ok\n")
 }
 
 func (s *surface) gated(c *gin.Context) {
