@@ -105,8 +105,8 @@ func (cn *conn) skipTrailers() error {
 		if line == "" {
 			return io.EOF
 		}
-		if _, _, err := parseField(line); err != nil {
-			return err
+		if _, _, _, ok := syntax.CutField(line + "\r\n"); !ok {
+			return malformedField(line)
 		}
 		total += len(line)
 	}

@@ -1,14 +1,14 @@
 package client
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // conn is a connection to the upstream. It is owned by one request at a time.
@@ -91,34 +91,29 @@ func (cn *conn) read(p []byte) (int, error) {
 
 // line reads one line that ends in CRLF, and returns it without the CRLF.
 func (cn *conn) line() (string, error) {
-	text, err := cn.readThrough("\n")
+	var lines syntax.Scanner
+	text, err := cn.readThrough(lines.Line)
 	if err != nil {
 		return "", unexpectedEOF(err)
 	}
-	line, ok := strings.CutSuffix(string(text), "\r\n")
-	if !ok {
-		return "", errLineFeed
-	}
-	return line, nil
+	return string(text[:len(text)-len("\r\n")]), nil
 }
 
-// readThrough reads up to and including the first delimiter. The result is a part of the buffer
-// and valid until the next read.
-func (cn *conn) readThrough(delimiter string) ([]byte, error) {
-	searched, limit := 0, cn.client.options.MaxHeaderBytes
+// readThrough reads up to the end that find returns: the one of [syntax.Scanner.Line] or
+// [syntax.Scanner.Head]. The result is a part of the buffer and valid until the next read.
+func (cn *conn) readThrough(find func([]byte) (end int, ok bool)) ([]byte, error) {
+	limit := cn.client.options.MaxHeaderBytes
 	for {
 		received := cn.buf[cn.start:cn.end]
-		from := max(0, searched-len(delimiter)+1) // it may have arrived in two parts
-		i := bytes.Index(received[from:], []byte(delimiter))
-		n := from + i + len(delimiter)
-		switch {
-		case i >= 0 && n <= limit:
+		switch n, ok := find(received); {
+		case !ok:
+			return nil, errLineFeed
+		case n > 0 && n <= limit:
 			cn.start += n
 			return received[:n], nil
-		case i >= 0 || len(received) >= limit:
+		case n > 0 || len(received) >= limit:
 			return nil, fmt.Errorf("want a header of at most %d bytes, found more", limit)
 		}
-		searched = len(received)
 		if err := cn.fill(); err != nil {
 			return nil, err
 		}

@@ -141,5 +141,5 @@ func checkField(name, value string) error {
 
 // isVisible reports whether s is not empty and has no space and no control character.
 func isVisible(s string) bool {
-	return s != "" && syntax.IsFieldValue(s) && !strings.ContainsAny(s, " \t")
+	return s != "" && syntax.IsFieldValue(s) && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
 }

@@ -66,59 +66,51 @@ func unexpectedEOF(err error) error {
 
 var errLineFeed = errors.New("want CRLF at the end of a line, found a bare line feed")
 
-// parseHead parses a header strictly (RFC 9112, sections 4 to 6): every line ends in CRLF,
-// names are tokens, no line is folded, and the length is unambiguous. It uses the memory of
-// fields.
+// parseHead parses a header that ends in its empty line and whose lines end in CRLF. It is strict
+// (RFC 9112, sections 4 to 6): names are tokens, no line is folded, and the length is unambiguous.
+// It uses the memory of fields.
 func parseHead(text []byte, fields []Field) (responseHead, error) {
 	// All names and values are parts of one string.
-	line, rest, ok := syntax.CutLine(string(text[:len(text)-2]))
+	line, rest, _ := strings.Cut(string(text[:len(text)-len("\r\n")]), "\n")
 	if fields == nil {
 		const typical = 16 // with those that the caller appends
 		fields = make([]Field, 0, typical)
 	}
 	head := responseHead{length: -1, fields: fields[:0]}
-	if !ok {
-		return head, errLineFeed
-	}
 	var err error
-	if head.status, head.http10, err = parseStatusLine(line); err != nil {
+	if head.status, head.http10, err = parseStatusLine(line[:len(line)-len("\r")]); err != nil {
 		return head, err
 	}
 	head.keepAlive = !head.http10
 	for rest != "" {
-		if line, rest, ok = syntax.CutLine(rest); !ok {
-			return head, errLineFeed
-		}
-		name, value, err := parseField(line)
-		if err != nil {
-			return head, err
+		name, value, after, ok := syntax.CutField(rest)
+		if !ok {
+			return head, malformedField(rest)
 		}
 		head.fields = append(head.fields, Field{name, value})
+		rest = after
 	}
 	return head, head.setFraming()
 }
 
 func parseStatusLine(line string) (status int, http10 bool, err error) {
-	version, rest, ok := strings.Cut(line, " ")
-	code, reason, _ := strings.Cut(rest, " ")
-	n, convErr := strconv.Atoi(code)
-	if !ok || version != "HTTP/1.1" && version != "HTTP/1.0" || convErr != nil || len(code) != 3 || n < 100 || !syntax.IsFieldValue(reason) {
+	rest, http11 := strings.CutPrefix(line, "HTTP/1.1 ")
+	if !http11 {
+		rest, http10 = strings.CutPrefix(line, "HTTP/1.0 ")
+	}
+	const code = len("200")
+	isComplete := (http11 || http10) && len(rest) >= code
+	if isComplete {
+		status, err = strconv.Atoi(rest[:code])
+	}
+	if !isComplete || err != nil || status < 100 || len(rest) > code && rest[code] != ' ' || !syntax.IsFieldValue(rest[code:]) {
 		return 0, false, fmt.Errorf("want a status line of HTTP/1.1, found %.40q", line)
 	}
-	return n, version == "HTTP/1.0", nil
+	return status, http10, nil
 }
 
-func parseField(line string) (name, value string, err error) {
-	name, value, ok := strings.Cut(line, ":")
-	canonical, token := syntax.CanonicalName(name)
-	if !ok || !token {
-		return "", "", fmt.Errorf("want NAME: VALUE in a line of the header, found %.40q", line)
-	}
-	value = strings.Trim(value, " \t")
-	if !syntax.IsFieldValue(value) {
-		return "", "", fmt.Errorf("want no control characters in %.40q", name)
-	}
-	return canonical, value, nil
+func malformedField(line string) error {
+	return fmt.Errorf("want NAME: VALUE without control characters in a line of the header, found %.40q", line)
 }
 
 // setFraming determines where the body ends (RFC 9112, section 6.3). It refuses a response

@@ -44,7 +44,7 @@ func TestBadResponses(t *testing.T) {
 		{"not HTTP", "SSH-2.0-x\r\n\r\n", "a status line"},
 		{"bare line feed", ok + "X-A: b\nContent-Length: 0\r\n\r\n", "bare line feed"},
 		{"bare line feed in the status line", "HTTP/1.1 200 OK\nX-A: b\r\nContent-Length: 0\r\n\r\n", "bare line feed"},
-		{"bare line feeds only", "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "unexpected EOF"},
+		{"bare line feeds only", "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "bare line feed"},
 		{"bare carriage return", ok + "X-A: b\rContent-Length: 3\r\nContent-Length: 0\r\n\r\n", "control characters"},
 		{"folded", ok + "X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},
 		{"folded first", ok + " X-A: b\r\nContent-Length: 0\r\n\r\n", "NAME: VALUE"},

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // errStale means that a kept connection was closed by the upstream, or received bytes
@@ -148,7 +149,8 @@ func (cn *conn) readFinalHead(m *Request) (responseHead, error) {
 	}
 	const maxInformational = 16
 	for i := range maxInformational {
-		text, err := cn.readThrough("\r\n\r\n")
+		var lines syntax.Scanner
+		text, err := cn.readThrough(lines.Head)
 		switch {
 		case err != nil && i == 0 && cn.start == cn.end:
 			return responseHead{}, noResponse(err)

@@ -8,7 +8,6 @@
 package nonblock
 
 import (
-	"errors"
 	"syscall"
 	"unsafe"
 )
@@ -46,7 +45,7 @@ func Peek(fd uintptr, p []byte) (int, error) {
 func Quiescent(fd uintptr) bool {
 	var b [1]byte
 	_, err := Peek(fd, b[:])
-	return errors.Is(err, syscall.EAGAIN)
+	return err == syscall.EAGAIN //nolint:errorlint // never wrapped, and called for each request
 }
 
 // call makes a system call that takes a descriptor, the start and the length of an array, and

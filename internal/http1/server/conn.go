@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/framing"
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // A connection's phase is a number that grows: even while it waits for a request, odd while
@@ -48,9 +49,10 @@ type conn struct {
 	in       []byte // the read buffer, nil while it is empty
 	r, w     int    // in[r:w] was read from the socket and not used
 	readable func(fd uintptr) bool
-	next     step      // the result of readable
-	partial  *head     // of the present request, while its body is incomplete
-	served   chan step // the result of a worker
+	lines    syntax.Scanner // of the present request's header
+	next     step           // the result of readable
+	partial  *head          // of the present request, while its body is incomplete
+	served   chan step      // the result of a worker
 
 	out      [2][]byte // what writeOnce writes
 	writable func(fd uintptr) bool

@@ -5,6 +5,8 @@ package server
 import (
 	"net/http"
 	"net/url"
+
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // Head is a parsed header.
@@ -18,11 +20,12 @@ type Head struct {
 // Parse finds and parses the first header in b, as a connection does. ok is false when the
 // header is not plain or not complete.
 func Parse(b []byte, intern func([]byte) (string, bool)) (h Head, size int, ok bool) {
-	size, plain := endOfHead(b, 0)
+	var lines syntax.Scanner
+	size, plain := lines.Head(b)
 	if !plain || size == 0 {
 		return Head{}, 0, false
 	}
-	p := parseHead(b[:size], intern, new(http.Request))
+	p := parseHead(b[:size], lines.Longest, intern, new(http.Request))
 	if p == nil {
 		return Head{}, 0, false
 	}

@@ -17,26 +17,6 @@ import (
 
 const lineEnd = "\r\n"
 
-// endOfHead finds the empty line that ends the header in b, and returns the length of the
-// header, or 0 while the header is incomplete. The first seen bytes were searched before.
-// plain is false when a line ends in anything other than CRLF.
-func endOfHead(b []byte, seen int) (end int, plain bool) {
-	for {
-		i := bytes.IndexByte(b[seen:], '\n')
-		if i < 0 {
-			return 0, true
-		}
-		i += seen
-		if i == 0 || b[i-1] != '\r' {
-			return 0, false
-		}
-		if i >= 3 && b[i-2] == '\n' {
-			return i + 1, true
-		}
-		seen = i + 1
-	}
-}
-
 // head is the header of a plain request: the request that the handler gets, with its parts, in one
 // allocation. They are new for each request: the handler may keep them, and a transport may read
 // the body after the handler has returned.
@@ -44,20 +24,21 @@ type head struct {
 	request http.Request
 	url     url.URL
 	body    body
+	values  [8]string // of most requests' fields
 }
 
 // parseHead parses a header that ends in its empty line and whose lines end in CRLF. It
 // returns nil for every request that is not plain, even if it is harmless; net/http serves
 // these requests. If it returns a head, net/http would read the same request. The strings of
-// the head share one copy of b, except for a value that intern returns: see [Server]. The other
-// fields are those of template.
-func parseHead(b []byte, intern func([]byte) (string, bool), template *http.Request) *head {
-	text, known := copyText(b[:len(b)-len(lineEnd)], intern)
-	line, fields, _ := syntax.CutLine(text)
+// the head share one copy of b, except for the value of the longest line if intern returns it:
+// see [Server]. The other fields are those of template.
+func parseHead(b []byte, longest syntax.Line, intern func([]byte) (string, bool), template *http.Request) *head {
+	text, known := copyText(b[:len(b)-len(lineEnd)], longest, intern)
+	line, fields, _ := strings.Cut(text, "\n")
 	h := &head{request: *template}
 	r := &h.request
 	r.URL, r.Body, r.ContentLength = &h.url, http.NoBody, -1
-	if !h.parseRequestLine(line) || !h.parseFields(fields, known) || r.Host == "" {
+	if !h.parseRequestLine(line[:len(line)-len("\r")]) || !h.parseFields(fields, known) || r.Host == "" {
 		return nil
 	}
 	r.ContentLength = max(r.ContentLength, 0)
@@ -70,44 +51,51 @@ const minInterned = 512
 
 // interned is a field value that was cut out of the text of a header.
 type interned struct {
-	line  int // the number of its line, where the request line is 0; 0: none
-	value string
+	value string // "": none
+	after int    // how many bytes of the text follow its line
 }
 
-// copyText returns a copy of b without the first long field value for which intern returns a
-// string. The line of that value ends after the colon.
-func copyText(b []byte, intern func([]byte) (string, bool)) (string, interned) {
-	if intern == nil || len(b) < minInterned {
+// copyText returns a copy of b. If intern returns a string for the value of the longest line, the
+// copy has nothing between the colon and the end of that line.
+func copyText(b []byte, longest syntax.Line, intern func([]byte) (string, bool)) (string, interned) {
+	line := b[longest.Start:longest.End]
+	colon := bytes.IndexByte(line, ':')
+	if intern == nil || len(line) < minInterned || longest.Start == 0 || colon < 0 {
+		return string(b), interned{}
+	}
+	value, ok := intern(bytes.Trim(line[colon+1:], " "))
+	if !ok {
 		return string(b), interned{}
 	}
 	var space [1 << 10]byte
-	for line, start := 0, 0; start < len(b); line++ {
-		end := start + bytes.IndexByte(b[start:], '\n') - 1 // every line ends in CRLF
-		if line > 0 && end-start >= minInterned {
-			from := start + bytes.IndexByte(b[start:end], ':') + 1 // without a colon, nothing is cut out below
-			if value, ok := intern(bytes.Trim(b[from:end], " ")); ok {
-				return string(append(append(space[:0], b[:from]...), b[end:]...)), interned{line, value}
-			}
-		}
-		start = end + len(lineEnd)
-	}
-	return string(b), interned{}
+	text := append(append(space[:0], b[:longest.Start+colon+1]...), b[longest.End:]...)
+	return string(text), interned{value, len(b) - longest.End - len(lineEnd)}
 }
 
 func (h *head) parseRequestLine(line string) bool {
 	method, rest, _ := strings.Cut(line, " ")
-	target, version, _ := strings.Cut(rest, " ")
-	if version != "HTTP/1.1" || !syntax.IsPrintable(line) || !slices.Contains(plainMethods, method) || !isPlainTarget(target) {
+	target, ok := strings.CutSuffix(rest, " HTTP/1.1")
+	if !ok || !slices.Contains(plainMethods, method) {
 		return false
 	}
 	h.request.Method, h.request.RequestURI = method, target
 	return h.parseTarget(target)
 }
 
-// parseTarget sets the URL to what [url.ParseRequestURI] returns for a plain target.
+// parseTarget sets the URL to what [url.ParseRequestURI] returns for a plain target. That has the
+// origin form (RFC 9112, section 3.2.1) and nothing that a parser could read as an authority or a
+// fragment.
 func (h *head) parseTarget(target string) bool {
-	path, query, found := strings.Cut(target, "?")
-	if isUnescaped(path) && found == (query != "") {
+	switch {
+	case !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//"):
+		return false
+	case isUnescaped(target):
+		h.url = url.URL{Path: target}
+		return true
+	case !syntax.IsPrintable(target) || strings.ContainsAny(target, " #"):
+		return false
+	}
+	if path, query, _ := strings.Cut(target, "?"); query != "" && isUnescaped(path) {
 		h.url = url.URL{Path: path, RawQuery: query}
 		return true
 	}
@@ -136,17 +124,17 @@ func (h *head) parseFields(text string, known interned) bool {
 	n := strings.Count(text, "\n")
 	header := make(http.Header, n)
 	h.request.Header = header
-	values := make([]string, n) // one backing array for the usual single values
+	values := h.values[:] // one backing array for the usual single values
+	if n > len(values) {
+		values = make([]string, n)
+	}
 	for i := 0; text != ""; i++ {
-		var line string
-		line, text, _ = syntax.CutLine(text)
-		name, value, found := strings.Cut(line, ":")
-		key, ok := syntax.CanonicalName(name)
-		if !found || !ok || !syntax.IsPrintable(value) {
+		var key, value string
+		var ok bool
+		if key, value, text, ok = syntax.CutField(text); !ok {
 			return false
 		}
-		value = strings.Trim(value, " ")
-		if i+1 == known.line {
+		if known.value != "" && len(text) == known.after {
 			value = known.value
 		}
 		if !h.interpret(key, value) {
@@ -192,12 +180,6 @@ func (h *head) interpret(key, value string) (ok bool) {
 
 // plainMethods do not change the form of the request or the response, except for HEAD.
 var plainMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions}
-
-// isPlainTarget reports whether t has the origin form (RFC 9112, section 3.2.1) and nothing
-// that a parser could read as an authority or a fragment.
-func isPlainTarget(t string) bool {
-	return strings.HasPrefix(t, "/") && !strings.HasPrefix(t, "//") && !strings.Contains(t, "#")
-}
 
 // parseLength accepts decimal digits in the shortest form.
 func parseLength(text string) (int64, bool) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/certgate/certgate/internal/http1/nonblock"
+	"github.com/certgate/certgate/internal/http1/syntax"
 )
 
 // step is the next action of a connection's goroutine.
@@ -91,7 +92,8 @@ func (c *conn) serveBuffered() step {
 		if !c.startRequest() {
 			return stepClose
 		}
-		h, next := c.readHead(0)
+		c.lines = syntax.Scanner{}
+		h, next := c.readHead()
 		if next != stepNext {
 			return next
 		}
@@ -110,9 +112,8 @@ func (c *conn) serveBuffered() step {
 func (c *conn) serveRest() (next step) {
 	h := c.partial
 	c.partial = nil
-	for seen := 0; h == nil; {
-		if h, next = c.readHead(seen); next == stepRest {
-			seen = max(0, c.w-c.r-minHead) // readHead has not searched fewer bytes than minHead
+	for h == nil {
+		if h, next = c.readHead(); next == stepRest {
 			next = c.readMore()
 		}
 		if next != stepNext {
@@ -196,21 +197,21 @@ func (c *conn) abort() {
 	c.cancel()
 }
 
-// readHead parses the header of the request that has begun. Its first seen bytes were
-// searched for the end before.
-func (c *conn) readHead(seen int) (*head, step) {
+// readHead parses the header of the request that has begun, or returns stepRest while it is
+// incomplete.
+func (c *conn) readHead() (*head, step) {
 	have := c.in[c.r:c.w]
 	if c.isTooShort() {
 		return nil, stepRest
 	}
-	size, ok := endOfHead(have, seen)
+	size, ok := c.lines.Head(have)
 	switch {
 	case !ok, size == 0 && len(have) > c.s.fallback.MaxHeaderBytes, size > c.s.fallback.MaxHeaderBytes:
 		return nil, stepHandOff // net/http has an error response for it
 	case size == 0:
 		return nil, stepRest
 	}
-	h := parseHead(have[:size], c.s.Intern, c.template)
+	h := parseHead(have[:size], c.lines.Longest, c.s.Intern, c.template)
 	if h == nil {
 		return nil, stepHandOff
 	}

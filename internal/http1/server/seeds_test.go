@@ -36,7 +36,7 @@ func plainStreams() []string {
 		post("/unread", strings.Repeat("b", 256<<10-1)), post("/unread", strings.Repeat("b", 256<<10)), post("/unread", strings.Repeat("b", 256<<10+1)), post("/unread", strings.Repeat("b", 300<<10)),
 		post("/half", strings.Repeat("b", 512<<10-2)), post("/half", strings.Repeat("b", 512<<10)), post("/shut", strings.Repeat("b", 256<<10-1)), post("/shut", strings.Repeat("b", 256<<10+1)), post("/unreadclose", strings.Repeat("b", 1<<20)),
 		header("Connection: keep-alive"), header("connection: KEEP-ALIVE"), header("Connection: keep-alive", "Connection: keep-alive"),
-		header("X: 1", "x: 2", "X: 3"), header("X: 1", "Y: 2", "X: 3", "Z:"), header("X:"), header("X: "), header("X:a"), header("X:  a  b  "),
+		header("X: 1", "x: 2", "X: 3"), header("X: 1", "Y: 2", "X: 3", "Z:"), header("X:"), header("X: "), header("X:a"), header("X:  a  b  "), header("X: a\tb", "Y:\ta\t", "Z: \u00e9\xff"),
 		header("X_y: 1", "x-y: 2", "X--Y-: 3", "-x: 4", "1: 5", "_: 6", "X-y_Z: 7", "X.y!#$%&'*+^`|~: 8"), header("HOST-NAME: x", "hosT-namE: y"),
 		header("Cookie: a=b; c=d", "Accept: */*", `User-Agent: a "b" (c)`, "Cookie: e=f"),
 		header("Keep-Alive: timeout=5", "Proxy-Connection: close", "Content-Type: a/b", "Content-Encoding: gzip", "Range: bytes=0-1"),

@@ -15,8 +15,8 @@ import (
 // Server serves plain requests as an [http.Server] would, and gives the other requests to
 // one. It is safe for concurrent use. Create it with [New].
 type Server struct {
-	// Intern returns a string with the same bytes as the value of a field, if one is in
-	// memory already, so that the value needs no copy. Its strings are printable ASCII. It
+	// Intern returns a string with the same bytes as the value of the longest field, if one is
+	// in memory already, so that the value needs no copy. Its strings are printable ASCII. It
 	// is optional and must be set before Serve.
 	Intern func(value []byte) (string, bool)
 

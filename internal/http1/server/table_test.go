@@ -80,7 +80,7 @@ func TestUnusual(t *testing.T) {
 	p := newPair(t)
 	for _, s := range []string{
 		header("Connection: close"), header("Connection: x"), header("TE: trailers"), header("Trailer: x"), header("Upgrade: x"), header("Expect: 100-continue"), header("HTTP2-Settings: x"),
-		header("Pragma: no-cache"), header("Host: h"), header("X(y): a"), header("X: a\tb"), header("X: \u00e9"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"), get("/\x80"),
+		header("Pragma: no-cache"), header("Host: h"), header("X(y): a"), header("X: \x7f"), header("X: a", " b"), get("//a"), get("/a#b"), get("*"), get("http://h/a"), get("/\x80"),
 		chunked("0\r\n\r\n"), bodied("Content-Length: 05"), bodied("Content-Length: 5", "Content-Length: 5"), rawhttp.Lines("QUERY /a HTTP/1.1", "Host: h", ""), rawhttp.Lines("GET /a HTTP/1.0", "Host: h", ""), "GET /a HTTP/1.1\nHost: h\n\n",
 		rawhttp.Lines("GET /a HTTP/1.1", "Host: a/b", ""), bodied("Content-Length: 9223372036854775808"), header("X: " + strings.Repeat("x", maxHeader)),
 	} {

@@ -50,19 +50,30 @@ const ones, tops = 0x0101010101010101, 0x8080808080808080
 // word returns the first eight bytes of s.
 func word(s string) uint64 { return binary.LittleEndian.Uint64([]byte(s[:8])) }
 
-// CutLine returns the first line of text without its CRLF, and the text after it. ok is false
-// if the first line feed does not follow a carriage return. The last line need not end in CRLF.
-func CutLine(text string) (line, rest string, ok bool) {
-	i := strings.IndexByte(text, '\n')
-	switch {
-	case i < 0:
-		return text, "", true
-	case i == 0 || text[i-1] != '\r':
-		return "", "", false
-	default:
-		return text[:i-1], text[i+1:], true
+// CutField cuts the first field line from text (RFC 9112, section 5). The name is in canonical
+// form, and the value is without the whitespace around it. ok is false when the line is malformed
+// or does not end in CRLF.
+func CutField(text string) (name, value, rest string, ok bool) {
+	colon := strings.IndexByte(text, ':')
+	if colon < 0 {
+		return "", "", text, false
 	}
+	end := strings.IndexByte(text[colon:], '\n') + colon
+	if end <= colon || text[end-1] != '\r' {
+		return "", "", text, false
+	}
+	value = text[colon+1 : end-1]
+	for value != "" && isBlank(value[0]) {
+		value = value[1:]
+	}
+	for value != "" && isBlank(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	name, ok = CanonicalName(text[:colon]) // not a token if the first line has no colon
+	return name, value, text[end+1:], ok && IsFieldValue(value)
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // ParseChunkSize parses the line "SIZE[;extension]" without its line end (RFC 9112, section 7.1).
 // The size has at most 15 digits. Control characters are malformed in extensions, too.
