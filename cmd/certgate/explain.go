@@ -217,7 +217,7 @@ func describeStep(step gate.Step, d gate.Decision, names *identity.Reader) strin
 		return "a certificate"
 	case gate.Trust:
 		return fmt.Sprintf("signed by key %s, serial %s, valid to %s", d.Certificate.ShortKeyID(),
-			d.Certificate.Serial(), d.Certificate.NotAfter().UTC().Format(time.RFC3339))
+			d.Certificate.Serial(), d.Certificate.NotAfter())
 	case gate.Identity:
 		return describeClient(d.Client, names)
 	case gate.Access:

@@ -68,10 +68,10 @@ type Record struct {
 	Rule      string // the rule that allows the request, even if its rate limit refuses it
 	KeyID     string // the anchor that signed the certificate
 	Serial    string
-	NotAfter  time.Time // the end of the certificate's validity period
-	SharedKey bool      // the certificate contains the anchor's key, as in the 2012 recipe
-	Source    string    // the client's address
-	Upstream  string    // the upstream address, if there are several
+	NotAfter  string // the end of the certificate's validity period, in RFC 3339 and UTC
+	SharedKey bool   // the certificate contains the anchor's key, as in the 2012 recipe
+	Source    string // the client's address
+	Upstream  string // the upstream address, if there are several
 
 	Decision Decision
 	Reason   refusal.Reason // empty when allowed

@@ -24,7 +24,7 @@ var arrival = time.Date(2026, 11, 21, 10, 0, 0, 5000000, time.FixedZone("", 3600
 func granted() *audit.Record {
 	return &audit.Record{
 		Time: arrival, RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST", Path: "/events",
-		Rule: "apps-add-events", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: arrival.AddDate(1, 0, 0), Source: "192.0.2.7",
+		Rule: "apps-add-events", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: "2027-11-21T09:00:00Z", Source: "192.0.2.7",
 		Decision: audit.Allowed, Status: 201, Duration: 1500 * time.Microsecond, BytesIn: 120, BytesOut: 45,
 	}
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -60,9 +61,9 @@ func (s *jsonCore) appendLine(b []byte, rec *Record) ([]byte, bool) {
 		return b, false
 	}
 	b = s.appendTime(append(b, `{"level":"info","time":"`...), rec.Time)
-	b = append(b, `","msg":"`+requestMessage+`"`...)
-	b, ok := rec.appendTextFields(b)
-	return append(rec.appendNumbers(b), "}\n"...), ok
+	texts := rec.textFields()
+	b, ok := appendTexts(append(b, `","msg":"`+requestMessage...), texts[:])
+	return append(rec.appendNumbers(append(b, '"')), "}\n"...), ok
 }
 
 // appendTime appends a time in [timeLayout]. It reuses the formatted second of the
@@ -76,48 +77,69 @@ func (s *jsonCore) appendTime(b []byte, t time.Time) []byte {
 		}
 		latest = current
 	}
-	return append(appendFraction(append(b, latest.text...), t.Nanosecond(), 1e9), 'Z')
+	return append(appendFraction(append(b, latest.text...), t.Nanosecond(), 9), 'Z')
 }
 
-// appendTextFields appends the texts of the record. It returns false if one contains
-// other characters than printable ASCII.
-func (rec *Record) appendTextFields(b []byte) ([]byte, bool) {
-	fields := rec.textFields()
-	for i := range fields {
-		f := &fields[i]
+// appendTexts appends texts without the quote after the last one. It returns false if one
+// contains other characters than printable ASCII.
+func appendTexts(b []byte, fields []textField) (_ []byte, ok bool) {
+	for _, f := range fields {
 		if f.text == "" {
 			continue
 		}
-		var ok bool
-		if b, ok = appendText(append(append(append(b, ',', '"'), f.key...), `":"`...), f.text); !ok {
+		b = append(b, f.prefix...)
+		if isPlain(f.text) {
+			b = append(b, f.text...)
+		} else if b, ok = appendEscaped(b, f.text); !ok {
 			return b, false
 		}
-		b = append(b, '"')
 	}
 	return b, true
 }
 
-// appendText appends s with JSON escapes. It returns false if s contains other
-// characters than printable ASCII.
-func appendText(b []byte, s string) ([]byte, bool) {
-	start := 0
+// isPlain reports whether s consists of printable ASCII characters that JSON does not escape.
+func isPlain(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if !isPlainWord(binary.LittleEndian.Uint64([]byte(s[:8]))) {
+			return false
+		}
+	}
+	word := uint64(' ' * ones)
+	for i := range len(s) {
+		word = word<<8 | uint64(s[i])
+	}
+	return isPlainWord(word)
+}
+
+// ones has the value 1 in each byte.
+const ones = 0x0101010101010101
+
+// isPlainWord does the same as isPlain for eight bytes. The top bit of a byte is set in w for a
+// byte above 0x7f, in w+ones for 0x7f, in w-ones*' ' for a byte below a space, and in the other
+// terms for a quote and a backslash. A carry or borrow that sets the top bit of another byte
+// comes from one of these bytes.
+func isPlainWord(w uint64) bool {
+	return (w|(w+ones)|(w-ones*' ')|(w^ones*'"'-ones)|(w^ones*'\\'-ones))&(ones*0x80) == 0
+}
+
+// appendEscaped appends s with JSON escapes. It returns false if s contains other characters
+// than printable ASCII.
+func appendEscaped(b []byte, s string) ([]byte, bool) {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ' || c > '~':
 			return b, false
 		case c == '"' || c == '\\':
-			b = append(append(b, s[start:i]...), '\\')
-			start = i
+			b = append(b, '\\', c)
+		default:
+			b = append(b, c)
 		}
 	}
-	return append(b, s[start:]...), true
+	return b, true
 }
 
 // appendNumbers appends the fields that are not texts.
 func (rec *Record) appendNumbers(b []byte) []byte {
-	if !rec.NotAfter.IsZero() {
-		b = append(rec.NotAfter.UTC().AppendFormat(append(b, `,"not_after":"`...), time.RFC3339), '"')
-	}
 	if rec.usesSharedKey() {
 		b = append(b, `,"legacy_shared_key":true`...)
 	}
@@ -137,18 +159,20 @@ func appendMilliseconds(b []byte, microseconds int64) []byte {
 	if fraction == 0 {
 		return b
 	}
-	b = appendFraction(b, fraction, 1000)
+	b = appendFraction(b, fraction, 3)
 	for b[len(b)-1] == '0' {
 		b = b[:len(b)-1]
 	}
 	return b
 }
 
-// appendFraction appends the decimal fraction n/parts with its decimal point. parts is a
-// power of ten; the fraction has as many digits as parts has zeros.
-func appendFraction(b []byte, n, parts int) []byte {
-	point := len(b)
-	b = strconv.AppendInt(b, int64(parts+n), 10)
-	b[point] = '.' // replaces the leading 1
+// appendFraction appends the decimal fraction with the value n and the given number of digits,
+// with its decimal point. n has at most as many digits.
+func appendFraction(b []byte, n, digits int) []byte {
+	b = append(b, ".000000000"[:1+digits]...)
+	for i := len(b) - 1; n > 0; i-- {
+		b[i] = "0123456789"[n%10]
+		n /= 10
+	}
 	return b
 }

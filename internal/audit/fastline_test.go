@@ -21,7 +21,7 @@ import (
 func usual() *Record {
 	return &Record{
 		Time: time.Unix(1795305600, 5).In(time.FixedZone("", 3600)), RequestID: "r-1", Client: "mail", Auth: "bearer", Method: "POST",
-		Path: "/events", Rule: "apps", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: time.Unix(1800000000, 0).In(time.FixedZone("", -3600)), Source: "192.0.2.7", Decision: Allowed,
+		Path: "/events", Rule: "apps", KeyID: "0123456789abcdef", Serial: "4f3a09", NotAfter: "2027-01-15T08:00:00Z", Source: "192.0.2.7", Decision: Allowed,
 		Status: 201, Duration: 1234567, BytesIn: 120, BytesOut: 45,
 	}
 }
@@ -103,6 +103,26 @@ func TestWriteRecord(t *testing.T) {
 				t.Errorf("line %q, want zap's: %v", have, tt.want)
 			}
 		})
+	}
+}
+
+// TestIsPlain compares isPlain with a simple definition, for each byte at each position of
+// texts of several lengths.
+func TestIsPlain(t *testing.T) {
+	for length := range 18 {
+		if s := strings.Repeat("~", length); !isPlain(s) {
+			t.Errorf("%q is not plain, want plain", s)
+		}
+		for i := range length {
+			for c := range 256 {
+				text := bytes.Repeat([]byte(" "), length)
+				text[i] = byte(c)
+				want := isPrintableASCII(string(text)) && c != '"' && c != '\\'
+				if have := isPlain(string(text)); have != want {
+					t.Errorf("%q is plain: %v, want %v", text, have, want)
+				}
+			}
+		}
 	}
 }
 

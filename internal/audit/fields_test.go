@@ -40,7 +40,7 @@ func documentedFields(t *testing.T) (fields []logField) {
 func completeRecord(t *testing.T) *audit.Record {
 	t.Helper()
 	rec := &audit.Record{
-		Time: arrival, NotAfter: arrival.AddDate(1, 0, 0), SharedKey: true, Surface: audit.Verify,
+		Time: arrival, SharedKey: true, Surface: audit.Verify,
 		Decision: audit.Refused, Reason: refusal.AccessDenied, WouldRefuse: refusal.ProofMissing,
 		Status: 403, Duration: time.Second, BytesIn: 1, BytesOut: 1,
 	}

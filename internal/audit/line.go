@@ -1,10 +1,6 @@
 package audit
 
-import (
-	"time"
-
-	"go.uber.org/zap/zapcore"
-)
+import "go.uber.org/zap/zapcore"
 
 // line is a record with sanitized texts, as zap encodes it.
 type line Record
@@ -30,31 +26,35 @@ func (rec *Record) fits() bool {
 		len(rec.Detail) <= maxDetail && len(rec.Source) <= maxSource
 }
 
-// textField is a text of the record with its key.
-type textField struct{ key, text string }
+// textField is a text of the record, after the JSON between the value before it and the text.
+type textField struct{ prefix, text string }
+
+// key returns the key of the text, which prefix has between `","` and `":"`.
+func (f *textField) key() string { return f.prefix[3 : len(f.prefix)-3] }
 
 // textFields returns the texts in the order of the line, which omits empty texts. The
 // keys are part of the documented log format.
-func (rec *Record) textFields() [18]textField {
+func (rec *Record) textFields() [19]textField {
 	return [...]textField{
-		{"surface", string(rec.Surface)},
-		{"request_id", rec.RequestID},
-		{"trace_id", rec.TraceID},
-		{"span_id", rec.SpanID},
-		{"client", rec.Client},
-		{"auth", rec.Auth},
-		{"method", rec.Method},
-		{"path", rec.Path},
-		{"decision", string(rec.Decision)},
-		{"reason", string(rec.Reason)},
-		{"detail", rec.Detail},
-		{"would_refuse", string(rec.WouldRefuse)},
-		{"next", string(rec.Next)},
-		{"rule", rec.Rule},
-		{"key_id", rec.KeyID},
-		{"serial", rec.Serial},
-		{"source", rec.Source},
-		{"upstream", rec.Upstream},
+		{`","surface":"`, string(rec.Surface)},
+		{`","request_id":"`, rec.RequestID},
+		{`","trace_id":"`, rec.TraceID},
+		{`","span_id":"`, rec.SpanID},
+		{`","client":"`, rec.Client},
+		{`","auth":"`, rec.Auth},
+		{`","method":"`, rec.Method},
+		{`","path":"`, rec.Path},
+		{`","decision":"`, string(rec.Decision)},
+		{`","reason":"`, string(rec.Reason)},
+		{`","detail":"`, rec.Detail},
+		{`","would_refuse":"`, string(rec.WouldRefuse)},
+		{`","next":"`, string(rec.Next)},
+		{`","rule":"`, rec.Rule},
+		{`","key_id":"`, rec.KeyID},
+		{`","serial":"`, rec.Serial},
+		{`","source":"`, rec.Source},
+		{`","upstream":"`, rec.Upstream},
+		{`","not_after":"`, rec.NotAfter},
 	}
 }
 
@@ -63,11 +63,8 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	rec := (*Record)(l)
 	for _, f := range rec.textFields() {
 		if f.text != "" {
-			enc.AddString(f.key, f.text)
+			enc.AddString(f.key(), f.text)
 		}
-	}
-	if !rec.NotAfter.IsZero() {
-		enc.AddString("not_after", rec.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if rec.usesSharedKey() {
 		enc.AddBool("legacy_shared_key", true)

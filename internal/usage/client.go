@@ -183,9 +183,15 @@ func (c *client) prepare(rec *audit.Record, ms int64, in *inForce) {
 
 func newCertificate(rec *audit.Record, in *inForce) *certificate {
 	return &certificate{
-		serial: strings.Clone(rec.Serial), keyID: strings.Clone(rec.KeyID), notAfter: rec.NotAfter,
+		serial: strings.Clone(rec.Serial), keyID: strings.Clone(rec.KeyID), notAfter: endOf(rec),
 		sharedKey: rec.SharedKey, key: in.keys[rec.KeyID],
 	}
+}
+
+// endOf returns the end of the validity period of a request's certificate.
+func endOf(rec *audit.Record) time.Time {
+	end, _ := time.Parse(time.RFC3339, rec.NotAfter) // the zero time for an invalid text
+	return end
 }
 
 // certificate returns the known certificate of a request, or nil.
@@ -220,7 +226,7 @@ func (c *client) place(rec *audit.Record, ms int64) int {
 	switch {
 	case c.certificates[unused].used.ms.Load() < ms-idle.Milliseconds():
 		return unused
-	case c.certificates[last].notAfter.After(rec.NotAfter):
+	case c.certificates[last].notAfter.After(endOf(rec)):
 		return last
 	}
 	return -1

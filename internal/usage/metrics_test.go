@@ -139,7 +139,7 @@ func TestCertificateEndMetric(t *testing.T) {
 	t.Parallel()
 	s, c := newTestStore(10)
 	s.Observe(allowed("mail", 0))
-	s.Observe(with(allowed("mail", time.Hour), func(r *audit.Record) { r.Serial, r.NotAfter = "02", noon.Add(60*24*time.Hour) }))
+	s.Observe(with(allowed("mail", time.Hour), func(r *audit.Record) { r.Serial, r.NotAfter = "02", text(60*24*time.Hour) }))
 	s.Observe(with(refused("social", refusal.CertificateExpired, 0), func(r *audit.Record) { r.Auth = "" }))
 	check := func(end time.Time) {
 		t.Helper()

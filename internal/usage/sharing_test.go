@@ -82,7 +82,7 @@ func TestSharing(t *testing.T) {
 	b := newReplica(t, url, 10)
 	b.since = noon.Add(time.Hour)
 	b.Observe(of(with(allowed("mail", 3*time.Second), func(r *audit.Record) {
-		r.Auth, r.Serial, r.KeyID, r.NotAfter, r.SharedKey = "signed", "02", "new", noon.Add(time.Hour), true
+		r.Auth, r.Serial, r.KeyID, r.NotAfter, r.SharedKey = "signed", "02", "new", text(time.Hour), true
 	})))
 	b.Observe(of(refused("mail", refusal.RateLimited, 4*time.Second)))
 	b.Observe(of(with(allowed("social", 5*time.Second), func(r *audit.Record) { r.Auth, r.Rule = "mtls", "reports" })))

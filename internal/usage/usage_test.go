@@ -34,10 +34,13 @@ func newTestStore(capacity int) (*Store, *clock) {
 func allowed(client string, after time.Duration) *audit.Record {
 	return &audit.Record{
 		Time: noon.Add(after), RequestID: "id", TraceID: "trace", SpanID: "span", Client: client, Auth: "bearer", Method: "GET", Path: "/events",
-		Rule: "events", KeyID: "old", Serial: "01", NotAfter: noon.Add(30 * 24 * time.Hour), Source: "192.0.2.1",
+		Rule: "events", KeyID: "old", Serial: "01", NotAfter: text(30 * 24 * time.Hour), Source: "192.0.2.1",
 		Decision: audit.Allowed, Status: 200,
 	}
 }
+
+// text returns the end of a validity period after noon, as it is in a record.
+func text(after time.Duration) string { return noon.Add(after).Format(time.RFC3339) }
 
 // refused returns the record of a request that was refused at a time after noon.
 func refused(client string, reason refusal.Reason, after time.Duration) *audit.Record {
@@ -80,7 +83,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	s.Observe(allowed("mail", 1*time.Second))
 	s.Observe(with(allowed("mail", 2*time.Second), func(r *audit.Record) {
-		r.Auth, r.Serial, r.KeyID, r.Rule, r.NotAfter, r.SharedKey = "signed", "02", "new", "reports", noon.Add(time.Hour), true
+		r.Auth, r.Serial, r.KeyID, r.Rule, r.NotAfter, r.SharedKey = "signed", "02", "new", "reports", text(time.Hour), true
 	}))
 	s.Observe(refused("mail", refusal.AccessDenied, 3*time.Second))
 	s.Observe(with(refused("mail", refusal.RateLimited, 4*time.Second), func(r *audit.Record) { r.Rule = "events" }))
@@ -226,7 +229,7 @@ func TestCertificatesInUse(t *testing.T) {
 	t.Parallel()
 	s, c := newTestStore(10)
 	s.Observe(allowed("mail", 0))
-	s.Observe(with(allowed("mail", time.Hour), func(r *audit.Record) { r.Serial, r.NotAfter = "02", noon.Add(60*24*time.Hour) }))
+	s.Observe(with(allowed("mail", time.Hour), func(r *audit.Record) { r.Serial, r.NotAfter = "02", text(60*24*time.Hour) }))
 	tests := []struct {
 		after time.Duration
 		want  []string
@@ -258,7 +261,7 @@ func TestMostCertificates(t *testing.T) {
 	const more = 2 * MaxCertificates
 	number := func(i int, after time.Duration) *audit.Record {
 		return with(allowed("mail", after), func(r *audit.Record) {
-			r.Serial, r.NotAfter = fmt.Sprintf("%02d", i), noon.Add(time.Duration(i)*time.Hour)
+			r.Serial, r.NotAfter = fmt.Sprintf("%02d", i), text(time.Duration(i)*time.Hour)
 		})
 	}
 	for i := range more {

@@ -3,7 +3,6 @@ package trust
 import (
 	"crypto/x509"
 	"errors"
-	"time"
 )
 
 // Signed describes a certificate that an anchor signed, directly or through
@@ -48,9 +47,8 @@ func (s Signed) IssuerKeyIDs() []KeyID { return s.details().issuers }
 // or "" for the zero value.
 func (s Signed) Serial() string { return s.details().serial }
 
-// NotAfter returns the end of the certificate's validity period, or the zero time
-// for the zero value.
-func (s Signed) NotAfter() time.Time { return s.details().notAfter }
+// NotAfter returns the end of the certificate's validity period as [Verified.NotAfter] does.
+func (s Signed) NotAfter() string { return s.details().notAfter }
 
 // SharedKey reports whether the certificate's own key also issues certificates.
 func (s Signed) SharedKey() bool { return s.details().sharedKey }

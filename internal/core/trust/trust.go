@@ -54,7 +54,7 @@ type verification struct {
 	thumbprint  [sha256.Size]byte
 	serial      string
 	sharedKey   bool
-	notAfter    time.Time
+	notAfter    string
 	size        int // see Size
 	// The result stays the same from the first to the second time, both included.
 	from, until time.Time
@@ -115,9 +115,9 @@ func (v Verified) PublicKey() crypto.PublicKey { return v.details().publicKey }
 // digits.
 func (v Verified) Serial() string { return v.details().serial }
 
-// NotAfter returns the end of the certificate's validity period, or the zero time
-// for the zero value.
-func (v Verified) NotAfter() time.Time { return v.details().notAfter }
+// NotAfter returns the end of the certificate's validity period in UTC, formatted as
+// [time.RFC3339], or "" for the zero value.
+func (v Verified) NotAfter() string { return v.details().notAfter }
 
 // Fingerprint returns the hex SHA-256 of RawTBSCertificate, which are the signed bytes.
 // The hash of the whole certificate would not identify it: the sender can encode the
@@ -166,9 +166,9 @@ func newVerification(cert *x509.Certificate, p path) *verification {
 		fingerprint: hex.EncodeToString(sum[:]),
 		thumbprint:  sha256.Sum256(cert.Raw),
 		serial:      serialText(cert.SerialNumber),
-		notAfter:    cert.NotAfter,
+		notAfter:    cert.NotAfter.UTC().Format(time.RFC3339),
 	}
-	f.size = baseSize + len(cert.RawSubjectPublicKeyInfo) + len(f.serial) + len(f.issuers)*sha256.Size
+	f.size = baseSize + len(cert.RawSubjectPublicKeyInfo) + len(f.serial) + len(f.notAfter) + len(f.issuers)*sha256.Size
 	return f
 }
 
