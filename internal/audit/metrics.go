@@ -34,6 +34,7 @@ type outcomeCounters struct {
 // of metrics are read-only after newMetrics.
 type metrics struct {
 	requests  *prometheus.CounterVec
+	allowed   outcomeCounters
 	outcomes  map[outcome]outcomeCounters
 	durations map[Decision]prometheus.Observer
 	next      clientCounters
@@ -75,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.durations[d] = durations.WithLabelValues(string(d))
 	}
 	m.durations[unknown] = durations.WithLabelValues(unknown)
-	m.resolve(Allowed, "")
+	m.allowed = m.counters(outcome{Allowed, ""})
 	m.resolve(Refused, refusal.Reasons()...)
 	m.resolve(Failed, refusal.UpstreamFailed, refusal.UpstreamTimeout, refusal.Overloaded, refusal.Internal)
 	return m
@@ -96,9 +97,9 @@ func (m *metrics) counters(o outcome) outcomeCounters {
 
 // count counts a request.
 func (m *metrics) count(rec *Record) {
-	c, expected := m.outcomes[outcome{rec.Decision, rec.Reason}]
-	if !expected {
-		c = m.counters(m.knownOutcome(outcome{rec.Decision, rec.Reason}))
+	c := m.allowed
+	if rec.Decision != Allowed || rec.Reason != "" {
+		c = m.countersOf(outcome{rec.Decision, rec.Reason})
 	}
 	c.requests.Inc()
 	c.durations.Observe(rec.Duration.Seconds())
@@ -108,6 +109,14 @@ func (m *metrics) count(rec *Record) {
 	if rec.Next != "" && rec.Client != "" {
 		m.next.count(clientLabels{rec.Client, knownChange(rec.Next)})
 	}
+}
+
+// countersOf returns the counters of an outcome.
+func (m *metrics) countersOf(o outcome) outcomeCounters {
+	if c, expected := m.outcomes[o]; expected {
+		return c
+	}
+	return m.counters(m.knownOutcome(o))
 }
 
 // knownOutcome replaces an undefined decision or reason with unknown.
