@@ -53,9 +53,13 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// afterwards is what a command does when its method Run has returned: by then, the memory of the
+// command line's parser can be collected.
+type afterwards func() error
+
 // run executes the command line and returns the exit code.
 func run(ctx context.Context, args []string, env environment) (code int) {
-	done, help := false, env.stdout
+	done, help, rest := false, env.stdout, afterwards(func() error { return nil })
 	noCommand := len(args) == 0
 	if noCommand { // print the help, but do not report success to a script
 		args, help = []string{"--help"}, env.stderr
@@ -67,7 +71,7 @@ func run(ctx context.Context, args []string, env environment) (code int) {
 		kong.Exit(func(status int) { code, done = status, true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(env),
+		kong.Bind(env, &rest),
 		kong.Vars{"forms": formNames(","), "form_list": formNames(", "), "echo_path": echo.Path, "version": readBuildInfo().String()})
 	if err != nil {
 		return exitCode(args, env, err)
@@ -81,7 +85,10 @@ func run(ctx context.Context, args []string, env environment) (code int) {
 	case err != nil:
 		return exitCode(args, env, usageError{fmt.Errorf("%w; see %s", err, helpCommand(err))})
 	}
-	return exitCode(args, env, command.Run())
+	if err = command.Run(); err == nil {
+		err = rest()
+	}
+	return exitCode(args, env, err)
 }
 
 // helpCommand returns the command line that prints the help of the command to whose

@@ -56,8 +56,14 @@ func writeVariables(w io.Writer) {
 	_ = table.Flush()
 }
 
-// Run reads the configuration and serves until the context ends.
-func (serveCommand) Run(ctx context.Context, env environment) error {
+// Run starts the gateway when it has returned.
+func (serveCommand) Run(ctx context.Context, env environment, rest *afterwards) error {
+	*rest = func() error { return serve(ctx, env) }
+	return nil
+}
+
+// serve reads the configuration and serves until the context ends.
+func serve(ctx context.Context, env environment) error {
 	ignoreBrokenPipe()
 	c, err := loadConfig(env)
 	if err != nil {

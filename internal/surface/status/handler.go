@@ -23,7 +23,11 @@ var (
 	script string
 )
 
-var pageTemplate = template.Must(template.New("page").Parse(document))
+// pageTemplate parses the page when it is first requested: until then it needs no memory that
+// the garbage collector would have to scan.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Parse(document))
+})
 
 // Handler responds with the page and the JSON of the status. It is safe for concurrent use.
 // It renders one response at a time, so that many requests cannot take the processors from
@@ -73,7 +77,7 @@ func (h *Handler) Page(w http.ResponseWriter, r *http.Request) {
 		s.assess()
 		v := newView(&s, parseQuery(r.URL.RawQuery))
 		b.Grow(v.size())
-		return pageTemplate.Execute(b, v)
+		return pageTemplate().Execute(b, v)
 	})
 }
 
