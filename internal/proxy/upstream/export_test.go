@@ -11,9 +11,14 @@ func (p *Pool) Loads() []int {
 	return loads
 }
 
-// Clients returns how many clients hold a place.
-func (p *Pool) Clients() int {
+// Clients returns how many clients hold a place, and how many are stored.
+func (p *Pool) Clients() (holding, stored int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.shares.held)
+	for _, c := range p.shares.held {
+		if c.places != 0 {
+			holding++
+		}
+	}
+	return holding, len(p.shares.held)
 }

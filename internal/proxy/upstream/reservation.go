@@ -12,7 +12,7 @@ import (
 // from [Pool.Reserve] to [Reservation.Release].
 type Reservation struct {
 	pool     *Pool
-	client   string
+	share    *share // of the client
 	index    int
 	tried    uint64 // one bit for each address
 	epoch    int    // of the address, when it was chosen
@@ -34,8 +34,7 @@ func (p *Pool) Reserve(v *Reservation, client string, now time.Time) *refusal.Er
 		return overloaded("every address of the upstream is out")
 	}
 	p.inFlight.Add(1)
-	p.shares.take(client)
-	v.pool, v.client = p, client
+	v.pool, v.share = p, p.shares.take(client)
 	return nil
 }
 
@@ -142,7 +141,7 @@ func (v *Reservation) Release() {
 	p.mu.Lock()
 	v.releaseAddress()
 	p.inFlight.Add(-1)
-	p.shares.give(v.client)
+	p.shares.give(v.share)
 	p.mu.Unlock()
 	v.pool = nil
 }

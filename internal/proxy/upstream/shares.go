@@ -23,16 +23,22 @@ const (
 // A place is never taken back: a client that holds more than half when another client
 // becomes active keeps its requests, and gets no further place until it holds less.
 //
-// Every operation costs at most two map accesses. The map has an entry for each client with a
-// request in flight. MAX_IN_FLIGHT bounds it, and only verified clients are in it. The pool's mu
-// guards it.
+// The map has an entry for each client with a request in flight, and up to max entries of
+// verified clients without one, so that their next request need not insert and delete it again.
+// The pool's mu guards it.
 type shares struct {
 	max  int64
 	half int64
-	held map[string]int64 // by client; no entry is 0
+	held map[string]*share // by client
 
 	latest lastRequest // the last request
 	other  lastRequest // the last request of another client
+}
+
+// share is the share of one client.
+type share struct {
+	client string
+	places int64
 }
 
 // lastRequest is a client and the time of its last request.
@@ -42,7 +48,7 @@ type lastRequest struct {
 }
 
 func newShares(limit int64) shares {
-	return shares{max: limit, half: (limit + 1) / 2, held: map[string]int64{}}
+	return shares{max: limit, half: (limit + 1) / 2, held: map[string]*share{}}
 }
 
 // noteRequest records that the client is active now.
@@ -62,7 +68,7 @@ func (s *shares) refuse(client string, taken int64) *refusal.Error {
 		return nil
 	case free <= 0:
 		return overloaded("want at most %d requests in flight", s.max)
-	case s.held[client] < s.half:
+	case s.held[client] == nil || s.held[client].places < s.half:
 		return nil
 	case s.latest.at.Sub(s.other.at) < activeFor:
 		return overloaded("want at most %d of %d requests in flight for client %q while other clients send requests", s.half, s.max, client)
@@ -73,14 +79,22 @@ func (s *shares) refuse(client string, taken int64) *refusal.Error {
 	}
 }
 
-func (s *shares) take(client string) { s.held[client]++ }
-
-func (s *shares) give(client string) {
-	if n := s.held[client]; n > 1 {
-		s.held[client] = n - 1
-		return
+// take takes a place for the client, until give.
+func (s *shares) take(client string) *share {
+	c := s.held[client]
+	if c == nil {
+		c = &share{client: client}
+		s.held[client] = c
 	}
-	delete(s.held, client)
+	c.places++
+	return c
+}
+
+func (s *shares) give(c *share) {
+	c.places--
+	if c.places == 0 && int64(len(s.held)) > s.max {
+		delete(s.held, c.client)
+	}
 }
 
 func overloaded(format string, args ...any) *refusal.Error {

@@ -117,7 +117,24 @@ func TestSharesOfManyClients(t *testing.T) {
 		p.reserveFor(t, "client "+strconv.Itoa(i))
 	}
 	p.wantOverloadedFor(t, "social")
-	if n := p.Clients(); n != 5 {
-		t.Errorf("%d clients are stored, want the 5 with a place", n)
+	if n, _ := p.Clients(); n != 5 {
+		t.Errorf("%d clients hold a place, want 5", n)
+	}
+}
+
+// TestStoredClients: the pool stores no more clients without a place than it has places.
+func TestStoredClients(t *testing.T) {
+	const places = 4
+	p := newPool(1, places)
+	for i := range 3 * places {
+		p.reserveFor(t, "client "+strconv.Itoa(i)).Release()
+	}
+	all := p.fill(t, mail)
+	if holding, stored := p.Clients(); holding != 1 || stored != places+1 {
+		t.Errorf("%d clients hold a place and %d are stored, want 1 and %d", holding, stored, places+1)
+	}
+	releaseAll(all)
+	if holding, stored := p.Clients(); holding != 0 || stored != places {
+		t.Errorf("%d clients hold a place and %d are stored, want 0 and %d", holding, stored, places)
 	}
 }

@@ -373,8 +373,9 @@ func TestConcurrentUse(t *testing.T) {
 			t.Errorf("want no request in flight, found %v", p.Loads())
 		}
 	}
-	if taken, _ := p.InFlight(); taken != 0 || p.Clients() != 0 {
-		t.Errorf("want no place taken and no client stored, found %d and %d", taken, p.Clients())
+	holding, _ := p.Clients()
+	if taken, _ := p.InFlight(); taken != 0 || holding != 0 {
+		t.Errorf("want no place taken and no client that holds one, found %d and %d", taken, holding)
 	}
 }
 
