@@ -18,7 +18,7 @@ func Same(a, b string) bool { return len(a) == len(b) && sameBytes(a, b) }
 // sameBytes is Same for names of the same length. Without it, the compiler would not inline Same.
 func sameBytes(a, b string) bool {
 	for i := range len(a) {
-		if foldByte(a[i]) != foldByte(b[i]) {
+		if a[i] != b[i] && foldByte(a[i]) != foldByte(b[i]) {
 			return false
 		}
 	}

@@ -114,13 +114,25 @@ func matches(pattern string, folded []byte) bool {
 // IsHopByHop reports whether a field of this name concerns one connection only and
 // is not forwarded in either direction (RFC 9110, section 7.6.1). Expect is included
 // because certgate reads the body itself.
-func IsHopByHop(name string) bool {
+func IsHopByHop(name string) bool { return hopByHopLengths>>len(name)&1 != 0 && isHopByHop(name) }
+
+// hopByHopLengths has a bit for the length of each name that [IsHopByHop] knows. Most other
+// names have another length.
+var hopByHopLengths = func() uint64 {
+	lengths := uint64(1 << len(TransferEncoding))
 	for _, hop := range hopByHop {
+		lengths |= 1 << len(hop)
+	}
+	return lengths
+}()
+
+func isHopByHop(name string) bool {
+	for _, hop := range &hopByHop {
 		if Same(hop, name) {
 			return true
 		}
 	}
-	return Same(name, "Transfer-Encoding")
+	return Same(name, TransferEncoding)
 }
 
 // reserved lists forwarded fields that cannot carry a certificate, because the gateway, a
