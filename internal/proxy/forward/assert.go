@@ -9,8 +9,12 @@ import (
 // assert makes the assertion about the request, if assertions are configured. A request
 // without one is never sent in that case.
 func (f *Forwarder) assert(out *outboundRequest) *refusal.Error {
-	token, err := f.signer().Assert(out.g, out.metadata.Auth, contentOf(out))
-	out.metadata.Assertion = token
+	signer := f.signer()
+	if signer == nil {
+		return nil
+	}
+	token, err := signer.Assert(out.g, out.metadata.Auth, contentOf(out))
+	out.assertion = token
 	if refused := refusal.Of(err); refused != nil || err == nil {
 		return refused
 	}
@@ -37,6 +41,6 @@ func (f *Forwarder) holdBound(out *outboundRequest) error {
 	if n := out.body.Length(); n <= 0 || n > client.MaxBuffered || !f.signer().Binds() {
 		return nil
 	}
-	_, err := out.body.Hold(out.g.Client().Name())
+	_, err := out.body.Hold(out.client)
 	return err
 }

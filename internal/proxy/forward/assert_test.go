@@ -114,7 +114,7 @@ func TestAssertion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if result := f.Forward(recorder, r, b, g, hop); result.Err != nil {
+			if result := f.Forward(recorder, r, b, g, &hop); result.Err != nil {
 				t.Fatal(result.Err)
 			}
 			claims := claimsIn(t, (<-got).Header)
@@ -187,7 +187,7 @@ func TestNotSentWithoutAssertion(t *testing.T) {
 			recorder := httptest.NewRecorder()
 			b := f.Body(recorder, r)
 			defer b.Release()
-			if found := reason(t, f.Forward(recorder, r, b, g, hop)); found != tt.want {
+			if found := reason(t, f.Forward(recorder, r, b, g, &hop)); found != tt.want {
 				t.Errorf("reason %q, want %s", found, tt.want)
 			}
 		})

@@ -43,7 +43,7 @@ func BenchmarkForward(b *testing.B) {
 	for b.Loop() {
 		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/events", strings.NewReader(body))
 		w := &discard{header: http.Header{}}
-		if result := f.Forward(w, r, f.Body(w, r), g, hop); result.Err != nil || w.status != http.StatusCreated {
+		if result := f.Forward(w, r, f.Body(w, r), g, &hop); result.Err != nil || w.status != http.StatusCreated {
 			b.Fatalf("want 201, found %d and %v", w.status, result.Err)
 		}
 	}

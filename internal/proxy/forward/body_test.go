@@ -233,7 +233,7 @@ func TestNoGrant(t *testing.T) {
 	defer f.Close()
 	refused := make(chan forward.Result, 1)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-		result := f.Forward(w, r, f.Body(w, r), access.Grant{}, hop)
+		result := f.Forward(w, r, f.Body(w, r), access.Grant{}, &hop)
 		refused <- result
 		finish(w, result)
 	})

@@ -147,7 +147,7 @@ func newGateway(t testing.TB, o options) gateway {
 		}
 		h := hop
 		h.SignaturesRead = r.Header.Get(signed) != ""
-		result := f.Forward(w, r, f.Body(w, r), g, h)
+		result := f.Forward(w, r, f.Body(w, r), g, &h)
 		results <- result
 		finish(w, result)
 	})

@@ -153,9 +153,9 @@ type Result struct {
 
 // Forward sends the request with body b, which is the [Forwarder.Body] of r, and copies the
 // response to w. It refuses an invalid grant, so no request is forwarded without one. It
-// changes neither r nor its header. A request that exceeds the capacity is refused before
+// changes neither r nor its header nor the metadata. A request that exceeds the capacity is refused before
 // its body is read, unless the last free place is taken meanwhile.
-func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body, g access.Grant, metadata Metadata) Result {
+func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body, g access.Grant, metadata *Metadata) Result {
 	if !g.Valid() {
 		return Result{Err: refusal.New(refusal.Internal, "want a grant, found none")}
 	}
@@ -163,48 +163,52 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body
 	if err != nil {
 		return Result{Err: refusal.New(refusal.RequestMalformed, "%v", err)}
 	}
-	if refused := b.Refuse(g.Client().Name()); refused != nil {
+	out := &outboundRequest{r: r, g: g, client: g.Client().Name(), metadata: metadata, body: b, listed: listed}
+	if refused := b.Refuse(out.client); refused != nil {
 		return Result{Err: refused}
 	}
-	defer b.End()
-	var reservation upstream.Reservation
-	defer reservation.Release()
-	result := f.exchange(w, &reservation, &outboundRequest{r: r, g: g, metadata: metadata, body: b, listed: listed})
+	defer f.end(out)
+	result := Result{Err: f.send(out)}
+	b.CloseIfIncomplete()
+	if result.Err == nil {
+		result.Status, result.BytesOut, result.Err = f.respond(w, out)
+		out.call.End(out.res.Status, result.Err)
+	}
 	result.BytesIn = b.BytesRead()
 	if f.pool.Len() > 1 {
-		result.Upstream = reservation.Name()
+		result.Upstream = out.reservation.Name()
 	}
 	return result
 }
 
-// exchange sends the request and copies the response.
-func (f *Forwarder) exchange(w http.ResponseWriter, reservation *upstream.Reservation, out *outboundRequest) Result {
-	defer f.recycle(out)
-	res, err := f.send(reservation, out)
-	out.body.CloseIfIncomplete()
-	if err != nil {
-		return Result{Err: err}
+// end ends the exchange. The response must not be used any more.
+func (f *Forwarder) end(out *outboundRequest) {
+	if out.res.Body != nil {
+		_ = out.res.Body.Close()
 	}
-	defer res.Body.Close()
-	result := f.respond(w, out, res)
-	out.call.End(res.Status, result.Err)
-	return result
+	if out.buffered != nil {
+		_ = out.buffered.ReadBody(nil, 0) // drops the reference to the client's body
+		f.requests.Put(out.buffered)
+	}
+	out.reservation.Release()
+	out.body.End()
 }
 
-// respond copies the response to w.
-func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest, res response) Result {
-	if res.Status < http.StatusOK {
-		return Result{Err: refusal.New(refusal.UpstreamFailed, "want a final status, found %d", res.Status)}
+// respond copies the response to w. It returns the status of the response and the length of
+// its body. The status is 0 if no response was sent.
+func (f *Forwarder) respond(w http.ResponseWriter, out *outboundRequest) (status int, n int64, err error) {
+	if out.res.Status < http.StatusOK {
+		return 0, 0, refusal.New(refusal.UpstreamFailed, "want a final status, found %d", out.res.Status)
 	}
-	listed, err := headers.ParseConnection(res.values(headers.Connection))
+	listed, err := headers.ParseConnection(out.res.values(headers.Connection))
 	if err != nil {
-		return Result{Err: refusal.New(refusal.UpstreamFailed, "%v", err)}
+		return 0, 0, refusal.New(refusal.UpstreamFailed, "%v", err)
 	}
-	n, err := f.writeResponse(w, res, listed, out)
+	n, err = f.writeResponse(w, listed, out)
 	if err != nil {
 		err = asRefusal(out.body, err)
 	}
-	return Result{Status: res.Status, BytesOut: n, Err: err}
+	return out.res.Status, n, err
 }
 
 // asRefusal returns the refusal in err, or the one for a failed exchange.

@@ -128,7 +128,7 @@ func (h *holding) serve(w http.ResponseWriter, r *http.Request, between func(*ht
 	}
 	read := hop
 	read.SignaturesRead = true
-	result := h.forwarder.Forward(w, r, b, g, read)
+	result := h.forwarder.Forward(w, r, b, g, &read)
 	h.results <- result
 	finish(w, result)
 }

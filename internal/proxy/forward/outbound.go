@@ -20,7 +20,8 @@ import (
 type outboundRequest struct {
 	r        *http.Request
 	g        access.Grant
-	metadata Metadata
+	client   string // its name
+	metadata *Metadata
 	body     *body.Body
 	// listed are the names in the Connection fields of the client.
 	listed headers.Options
@@ -28,6 +29,10 @@ type outboundRequest struct {
 	buffered *client.Request
 	small    []byte        // the body, if the transport sends it and it is short; else nil
 	call     *tracing.Call // the span of the current attempt, or nil
+
+	assertion   string // the signed assertion about the request, or empty
+	reservation upstream.Reservation
+	res         response // the zero value until the upstream has responded
 }
 
 // repeatable reports whether another attempt can send the whole body.
@@ -45,7 +50,7 @@ func (f *Forwarder) eachField(out *outboundRequest, add func(name, value string)
 		add(headers.Traceparent, out.call.Traceparent())
 	}
 	f.filter.each(out.r.Header, skip, add)
-	addIdentity(&out.g, &out.metadata, add)
+	addIdentity(&out.g, out.metadata, out.assertion, add)
 	add(headers.ForwardedFor, out.metadata.For)
 	add(headers.ForwardedProto, out.metadata.Proto)
 	add(headers.ForwardedHost, out.metadata.Host)
@@ -64,35 +69,35 @@ func Identity(g access.Grant, metadata Metadata, add func(name, value string)) {
 	if !g.Valid() {
 		return
 	}
-	addIdentity(&g, &metadata, add)
+	addIdentity(&g, &metadata, metadata.Assertion, add)
 	add(headers.RequestID, metadata.RequestID)
 }
 
-func addIdentity(g *access.Grant, metadata *Metadata, add func(name, value string)) {
+func addIdentity(g *access.Grant, metadata *Metadata, assertion string, add func(name, value string)) {
 	client := g.Client()
 	cert := client.Certificate()
 	add(headers.ClientID, client.Name())
 	add(headers.ClientAuth, metadata.Auth)
 	add(headers.ClientCertSerial, cert.Serial())
 	add(headers.ClientCertFingerprint, cert.Fingerprint())
-	if metadata.Assertion != "" {
-		add(headers.ClientAssertion, metadata.Assertion)
+	if assertion != "" {
+		add(headers.ClientAssertion, assertion)
 	}
 }
 
-// writeRequest serializes the buffered request for the address to.
-func (f *Forwarder) writeRequest(to *url.URL, out *outboundRequest) {
+// writeRequest serializes the buffered request for the address of its reservation.
+func (f *Forwarder) writeRequest(out *outboundRequest) {
 	m := out.buffered
-	_, host := upstream.Origin(to)
+	_, host := upstream.Origin(out.reservation.URL())
 	m.Begin(out.g.Method(), out.g.Target().String(), host)
 	f.eachField(out, m.Field)
 	m.End()
 }
 
-// transportRequest returns the request for net/http's transport and the address to. The
-// transport reports to u.
-func (f *Forwarder) transportRequest(to *url.URL, out *outboundRequest, u *use) *http.Request {
-	scheme, host := upstream.Origin(to)
+// transportRequest returns the request for net/http's transport and the address of its
+// reservation. The transport reports to u.
+func (f *Forwarder) transportRequest(out *outboundRequest, u *use) *http.Request {
+	scheme, host := upstream.Origin(out.reservation.URL())
 	req := new(http.Request).WithContext(u.withTrace(out.r.Context()))
 	req.Method = out.g.Method()
 	// The transport sends Opaque unchanged, while it would parse and rewrite Path and

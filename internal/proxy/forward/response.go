@@ -53,10 +53,11 @@ func (res *response) list() []client.Field {
 // fields list, and with Vary and the request id. After an error the caller must abort the
 // connection, so that the client detects that the response is incomplete. The error is a
 // *refusal.Error when the client stopped reading.
-func (f *Forwarder) writeResponse(w http.ResponseWriter, res response, listed headers.Options, out *outboundRequest) (int64, error) {
+func (f *Forwarder) writeResponse(w http.ResponseWriter, listed headers.Options, out *outboundRequest) (int64, error) {
+	res := &out.res
 	if fast := fastWriterOf(w); fast != nil && res.isComplete() {
-		fast.WriteFields(res.Status, res.Length, f.responseFields(res.list(), listed, &out.metadata))
-		return f.writeBody(w, res.Response, out.body)
+		fast.WriteFields(res.Status, res.Length, f.responseFields(res.list(), listed, out.metadata))
+		return f.writeBody(w, &res.Response, out.body)
 	}
 	h := w.Header()
 	// net/http would guess the type of a response without one.
@@ -65,7 +66,7 @@ func (f *Forwarder) writeResponse(w http.ResponseWriter, res response, listed he
 	h[headers.Vary] = f.vary.in(h[headers.Vary], out.metadata.SignaturesRead)
 	h[headers.RequestID] = []string{out.metadata.RequestID}
 	w.WriteHeader(res.Status)
-	return f.copyBody(w, res.Response, out.body)
+	return f.copyBody(w, &res.Response, out.body)
 }
 
 // setFields sets the fields that do not concern the response's connection.
@@ -98,7 +99,7 @@ func isEndToEnd(name string, listed headers.Options) bool {
 }
 
 // writeBody writes what has arrived of the body together with the header, and copies the rest.
-func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response, request *body.Body) (int64, error) {
+func (f *Forwarder) writeBody(w http.ResponseWriter, res *client.Response, request *body.Body) (int64, error) {
 	content, whole := res.Buffered()
 	n, err := writePart(w, content, !whole && !request.Complete())
 	if err != nil {
@@ -114,7 +115,7 @@ func (f *Forwarder) writeBody(w http.ResponseWriter, res client.Response, reques
 // copyBody copies the body. A response of unknown length may be a stream of events, so its
 // header and each part are flushed at once. So is the response to a request whose body has
 // not arrived completely, because the client may wait for it before it sends the rest.
-func (f *Forwarder) copyBody(w http.ResponseWriter, res client.Response, request *body.Body) (written int64, err error) {
+func (f *Forwarder) copyBody(w http.ResponseWriter, res *client.Response, request *body.Body) (written int64, err error) {
 	streaming := res.Length < 0
 	if streaming || !request.Complete() {
 		_ = http.NewResponseController(w).Flush() // Write returns an error if the client has closed the connection

@@ -8,54 +8,56 @@ import (
 
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/client"
-	"github.com/certgate/certgate/internal/proxy/upstream"
 )
 
 // send reserves a place for the request and sends it. When an address is unreachable, the
 // request was not sent, so send tries the next address. After any other failure the
 // upstream may have received the request, and it is not sent again. The error is a
 // *refusal.Error.
-func (f *Forwarder) send(reservation *upstream.Reservation, out *outboundRequest) (response, error) {
+func (f *Forwarder) send(out *outboundRequest) error {
+	reservation := &out.reservation
 	if err := f.buffer(out); err != nil {
-		return response{}, asRefusal(out.body, err)
+		return asRefusal(out.body, err)
 	}
 	start := time.Now()
-	if refused := f.pool.Reserve(reservation, out.g.Client().Name(), start); refused != nil {
-		return response{}, refused
+	if refused := f.pool.Reserve(reservation, out.client, start); refused != nil {
+		return refused
 	}
 	if refused := f.assert(out); refused != nil {
-		return response{}, refused
+		return refused
 	}
-	if out.metadata.Assertion != "" { // signing took time
+	if out.assertion != "" { // signing took time
 		start = time.Now()
 	}
 	for ; ; start = time.Now() {
-		out.call = out.metadata.Span.StartCall(out.g.Method(), reservation.URL())
-		res, err := f.sendTo(reservation, out, start)
+		if span := out.metadata.Span; span != nil {
+			out.call = span.StartCall(out.g.Method(), reservation.URL())
+		}
+		err := f.sendTo(out, start)
 		a := Attempt{Address: reservation.Index(), Duration: time.Since(start)}
 		if err == nil {
 			reservation.Succeeded()
-			a.Outcome = outcomeOfStatus(res.Status)
+			a.Outcome = outcomeOfStatus(out.res.Status)
 			f.observe(a)
-			return res, nil
+			return nil
 		}
 		refused := failure(out.body, err)
 		out.call.End(0, refused) // a call with a response ends after its transfer
 		a.Outcome = outcomeOfFailure(refused.Reason, err)
 		f.observe(a)
 		if refused.Reason != refusal.UpstreamFailed && refused.Reason != refusal.UpstreamTimeout {
-			return response{}, refused
+			return refused
 		}
 		if errors.Is(err, client.ErrBadResponse) {
 			// The address is alive. A client that can provoke bad responses must not be
 			// able to take the address out for all other clients.
 			reservation.Succeeded()
-			return response{}, refused
+			return refused
 		}
 		reservation.Failed(refused)
 		unsent := errors.Is(err, client.ErrUnreachable) && out.repeatable()
 		if !unsent || !reservation.Retry() {
-			return response{}, refused
+			return refused
 		}
 	}
 }
@@ -90,43 +92,35 @@ func (f *Forwarder) bufferSmall(out *outboundRequest) error {
 	return err
 }
 
-// recycle keeps the memory of the buffered request for another request. It drops the
-// reference to the client's body. The response must not be used any more.
-func (f *Forwarder) recycle(out *outboundRequest) {
-	if out.buffered != nil {
-		_ = out.buffered.ReadBody(nil, 0)
-		f.requests.Put(out.buffered)
-	}
-}
-
-// sendTo sends the request to the address of the reservation at the time now.
-func (f *Forwarder) sendTo(reservation *upstream.Reservation, out *outboundRequest, now time.Time) (response, error) {
+// sendTo sends the request to the address of its reservation at the time now.
+func (f *Forwarder) sendTo(out *outboundRequest, now time.Time) (err error) {
 	if out.buffered == nil {
-		return f.stream(reservation, out)
+		return f.stream(out)
 	}
-	f.writeRequest(reservation.URL(), out)
-	res, err := f.clients[reservation.Index()].Do(out.r.Context(), out.buffered, now)
-	return response{Response: res}, err
+	f.writeRequest(out)
+	out.res.Response, err = f.clients[out.reservation.Index()].Do(out.r.Context(), out.buffered, now)
+	return err
 }
 
 // stream sends the request with net/http's transport. When a kept connection turns out to
 // be unusable, nothing was sent on it and it is closed, so the request goes to the next
 // connection, and to a new one after all kept ones.
-func (f *Forwarder) stream(reservation *upstream.Reservation, out *outboundRequest) (response, error) {
+func (f *Forwarder) stream(out *outboundRequest) error {
 	for range idleConns + 1 {
 		var u use
-		request := f.transportRequest(reservation.URL(), out, &u)
-		res, err := f.transports[reservation.Index()].RoundTrip(request) //nolint:bodyclose // the caller closes it
+		request := f.transportRequest(out, &u)
+		res, err := f.transports[out.reservation.Index()].RoundTrip(request) //nolint:bodyclose // the caller closes it
 		switch {
 		case err == nil:
 			u.checkResponse(res)
 			converted := client.Response{Status: res.StatusCode, Length: res.ContentLength, Body: res.Body}
-			return response{converted, res.Header}, nil
+			out.res = response{converted, res.Header}
+			return nil
 		case u.answered():
-			return response{}, fmt.Errorf("%w: %w", client.ErrBadResponse, err)
+			return fmt.Errorf("%w: %w", client.ErrBadResponse, err)
 		case !u.stale || !out.repeatable():
-			return response{}, err
+			return err
 		}
 	}
-	return response{}, fmt.Errorf("%w: no kept connection is usable", client.ErrUnreachable)
+	return fmt.Errorf("%w: no kept connection is usable", client.ErrUnreachable)
 }

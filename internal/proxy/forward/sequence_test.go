@@ -104,7 +104,7 @@ func forwardRequest(t *testing.T, f *forward.Forwarder, request forwardedRequest
 	r := httptest.NewRequestWithContext(t.Context(), request.method, request.target, nil)
 	r.Header = request.header
 	w := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
-	return f.Forward(w, r, f.Body(w, r), g, request.hop)
+	return f.Forward(w, r, f.Body(w, r), g, &request.hop)
 }
 
 // TestConsecutiveClients checks that equal requests of two clients, and of one client with
@@ -137,7 +137,7 @@ func forwardFor(t *testing.T, f *forward.Forwarder, client identity.Client) {
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	w := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
-	if result := f.Forward(w, r, f.Body(w, r), g, hop); result.Err != nil {
+	if result := f.Forward(w, r, f.Body(w, r), g, &hop); result.Err != nil {
 		t.Fatal(result.Err)
 	}
 }
@@ -225,7 +225,7 @@ func TestBodyPassesTheFramework(t *testing.T) {
 	client := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
 	w := &framework{ResponseWriter: client}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	result := f.Forward(w, r, f.Body(w, r), g, hop)
+	result := f.Forward(w, r, f.Body(w, r), g, &hop)
 	if result.Err != nil || client.calls != 1 || w.body.String() != "hello" {
 		t.Errorf("result %v, %d calls of WriteFields, body %q through the framework", result, client.calls, &w.body)
 	}

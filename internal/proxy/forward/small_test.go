@@ -27,7 +27,7 @@ func TestSmallBodyInOneWrite(t *testing.T) {
 			sent := strings.Repeat("x", length)
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/events", strings.NewReader(sent))
 			w := httptest.NewRecorder()
-			result := f.Forward(w, r, f.Body(w, r), g, hop)
+			result := f.Forward(w, r, f.Body(w, r), g, &hop)
 			if result.Err != nil || result.BytesIn != int64(length) {
 				t.Fatalf("result %+v, want %d bytes and no error", result, length)
 			}

@@ -142,7 +142,7 @@ func (x *exchange) forward(d *gate.Decision) {
 	if d.Authority != "" { // the authority that the signature covers takes precedence over Host
 		x.from.Metadata.Host = d.Authority
 	}
-	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, x.from.Metadata)
+	result := x.Forwarder.Forward(x.c.Writer, x.c.Request, x.body, d.Grant, &x.from.Metadata)
 	x.record.Status, x.record.BytesIn, x.record.BytesOut = result.Status, result.BytesIn, result.BytesOut
 	x.record.Upstream = result.Upstream
 	refused := refusal.Of(result.Err)
