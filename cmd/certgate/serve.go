@@ -56,19 +56,19 @@ func writeVariables(w io.Writer) {
 	_ = table.Flush()
 }
 
-// Run starts the gateway when it has returned.
+// Run reads the configuration, and starts the gateway when it has returned.
 func (serveCommand) Run(ctx context.Context, env environment, rest *afterwards) error {
-	*rest = func() error { return serve(ctx, env) }
-	return nil
-}
-
-// serve reads the configuration and serves until the context ends.
-func serve(ctx context.Context, env environment) error {
 	ignoreBrokenPipe()
 	c, err := loadConfig(env)
 	if err != nil {
 		return err
 	}
+	*rest = func() error { return serve(ctx, env, &c) }
+	return nil
+}
+
+// serve runs the gateway until the context ends.
+func serve(ctx context.Context, env environment, c *config.Config) error {
 	lines := audit.NewBuffer(env.stderr, audit.Policy(c.LogFailure))
 	defer func() { _ = lines.Close() }()
 	// A signal during the drain ends the program at once. So no line is buffered for
@@ -89,7 +89,7 @@ func serve(ctx context.Context, env environment) error {
 			return usageError{err}
 		}
 	}
-	g, err := gateway.New(ctx, gateway.Options{Config: c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal, Build: readBuildInfo().forGateway()})
+	g, err := gateway.New(ctx, gateway.Options{Config: *c, Log: log, Level: level, Listener: inherited, Interrupted: nextSignal, Build: readBuildInfo().forGateway()})
 	if err != nil {
 		return err
 	}

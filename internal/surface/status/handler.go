@@ -23,18 +23,15 @@ var (
 	script string
 )
 
-// pageTemplate parses the page when it is first requested: until then it needs no memory that
-// the garbage collector would have to scan.
-var pageTemplate = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("page").Parse(document))
-})
-
 // Handler responds with the page and the JSON of the status. It is safe for concurrent use.
 // It renders one response at a time, so that many requests cannot take the processors from
 // the gateway.
 type Handler struct {
 	status func() Status
 	policy string // Content-Security-Policy of the page
+	// The page is parsed when it is first requested: until then it needs no memory that the
+	// garbage collector would have to scan.
+	page func() *template.Template
 
 	rendering sync.Mutex
 }
@@ -42,7 +39,8 @@ type Handler struct {
 // New returns a handler of the status that the function returns. The function is called for
 // each request, by one goroutine at a time.
 func New(status func() Status) *Handler {
-	return &Handler{status: status, policy: strings.Join([]string{
+	page := func() *template.Template { return template.Must(template.New("page").Parse(document)) }
+	return &Handler{status: status, page: sync.OnceValue(page), policy: strings.Join([]string{
 		"default-src 'none'", "style-src " + source(style), "script-src " + source(script),
 		"connect-src 'self'", // the script loads the page again
 		"img-src data:",      // the empty icon
@@ -77,7 +75,7 @@ func (h *Handler) Page(w http.ResponseWriter, r *http.Request) {
 		s.assess()
 		v := newView(&s, parseQuery(r.URL.RawQuery))
 		b.Grow(v.size())
-		return pageTemplate().Execute(b, v)
+		return h.page().Execute(b, v)
 	})
 }
 
