@@ -6,7 +6,6 @@
 package gate
 
 import (
-	"cmp"
 	"net/http"
 	"net/netip"
 	"time"
@@ -59,7 +58,8 @@ type Identification struct {
 	Certificate trust.Verified
 	Client      identity.Client
 	// Signed describes the certificate when an anchor signed it and another check
-	// refused it. It is for the log.
+	// refused it, for example because it has expired. Certificate is the zero value
+	// then. It is for the log.
 	Signed trust.Signed
 	// SignedClient is the client name in the certificate that Signed describes, or "" if
 	// the certificate has no valid name. It is for the log: the client was refused.
@@ -95,6 +95,14 @@ type Request struct {
 	Body      Body
 }
 
+// level returns the level of possession of a request without a signature.
+func (r *Request) level() string {
+	if r.Auth == "" {
+		return Bearer
+	}
+	return r.Auth
+}
+
 // Body is the body of a request. The gate reads it only to verify a signature that covers
 // it.
 type Body interface {
@@ -123,17 +131,11 @@ func Steps() []Step { return []Step{Target, Credential, Trust, Identity, Access,
 // Decision is the result of the checks. Refusal is nil exactly when Grant is valid. The other
 // fields are set by the checks that ran, for the log.
 type Decision struct {
-	// Last is the step that refused, or [Rate].
-	Last        Step
-	Target      access.Target
-	Certificate trust.Verified
-	Client      identity.Client
-	// Signed describes the certificate when an anchor signed it and another check
-	// refused it, for example because it has expired. Certificate is the zero value
-	// then. It is for the log.
-	Signed trust.Signed
-	// SignedClient is the client name in that certificate: see [Identification].
-	SignedClient string
+	// Identification is the result of the Identifier, or the zero value if it was not called,
+	// except for Last, which is the step that refused, or [Rate].
+	Identification
+
+	Target access.Target
 	// Rule is the name of the rule that allows the request, even if its rate is exceeded.
 	Rule string
 	// Auth is the level of possession: [Bearer], [Signed] or [MTLS].
@@ -149,15 +151,13 @@ type Decision struct {
 	Next    Change
 	Grant   access.Grant
 	Refusal *refusal.Error
-
-	nextName string // see [Identification]
 }
 
 // Decide runs the checks and stops at the first refusal. An allowed request takes one token
 // of its rule's rate. A refused request takes none. The comparison with the next rules follows
 // the decision and has no influence on it.
 func (g *Gate) Decide(r Request) (d Decision) {
-	d.Auth = cmp.Or(r.Auth, Bearer)
+	d.Auth = r.level()
 	err := g.decide(&r, &d)
 	granted := d.Grant
 	if err != nil {
@@ -175,11 +175,13 @@ func (g *Gate) Decide(r Request) (d Decision) {
 // with the next rules. The Grant is never valid, so the request cannot be forwarded. Refusal is
 // nil if the client is verified and not denied.
 func (g *Gate) Admit(r Request) (d Decision) {
-	d.Auth = cmp.Or(r.Auth, Bearer)
+	d.Auth = r.level()
 	err := g.identify(&r, &d)
 	if err == nil {
 		d.Last = Access
-		err = g.admit(&r, d.Client)
+		if err = g.Policy.Admit(d.Client); err != nil {
+			err = g.throttle(&r, d.Client, err)
+		}
 	}
 	if err != nil {
 		d.Refusal = asRefusal(err)
@@ -192,11 +194,8 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 		return err
 	}
 	d.Last = Access
-	if err := g.admit(r, d.Client); err != nil {
-		return err
-	}
 	if d.Grant, err = g.Policy.Decide(d.Client, r.Method, d.Target); err != nil {
-		return err
+		return g.throttle(r, d.Client, err)
 	}
 	d.Rule = d.Grant.Rule()
 	d.Last = Proof
@@ -207,14 +206,14 @@ func (g *Gate) decide(r *Request, d *Decision) (err error) {
 	return d.Grant.Take(r.Time)
 }
 
-// admit checks the deny list. Its refusals are throttled, because a denied client whose
-// certificate verifies could otherwise be refused as fast as it sends.
-func (g *Gate) admit(r *Request, client identity.Client) error {
-	err := g.Policy.Admit(client)
-	if err != nil && g.Throttle != nil {
-		return g.Throttle(r.Source, client.Name(), err)
+// throttle returns a refusal by the policy. The refusal of a client on the deny list passes
+// through Throttle, because a denied client whose certificate verifies could otherwise be
+// refused as fast as it sends.
+func (g *Gate) throttle(r *Request, client identity.Client, refused error) error {
+	if g.Throttle == nil || g.Policy.Admit(client) == nil {
+		return refused
 	}
-	return err
+	return g.Throttle(r.Source, client.Name(), refused)
 }
 
 // identify runs the checks up to [Identity].
@@ -230,10 +229,8 @@ func (g *Gate) identify(r *Request, d *Decision) (err error) {
 	if g.Identifier == nil {
 		return refusal.New(refusal.CertificateUntrusted, "want an identifier, found none")
 	}
-	found := g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
-	d.Last, d.Certificate, d.Client = found.Last, found.Certificate, found.Client
-	d.Signed, d.SignedClient, d.nextName = found.Signed, found.SignedClient, found.NextName
-	return found.Err
+	d.Identification = g.Identifier.Identify(Claim{Values: r.Credential, Source: r.Source}, r.Time)
+	return d.Err
 }
 
 // asRefusal returns the refusal in err. Any other error is a fault of the gateway and becomes

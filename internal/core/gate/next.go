@@ -86,7 +86,7 @@ func (g *Gate) compare(r *Request, d Decision, granted access.Grant) Change {
 		return next
 	case next == NextAllows && !allowed:
 		return next
-	case next == NextAllows && d.nextName != d.Client.Name():
+	case next == NextAllows && d.NextName != d.Client.Name():
 		return NextRenames
 	case next == NextAllows, !allowed:
 		return ""
@@ -97,7 +97,7 @@ func (g *Gate) compare(r *Request, d Decision, granted access.Grant) Change {
 
 // predict returns the decision of the next rules: any [Change] except NextRenames.
 func (g *Gate) predict(r *Request, d *Decision, granted access.Grant) Change {
-	found := g.Next.Policy.Predict(d.nextName, r.Method, d.Target)
+	found := g.Next.Policy.Predict(d.NextName, r.Method, d.Target)
 	if !found.Allowed() {
 		return NextRefuses
 	}

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"net/netip"
 	"time"
 
@@ -38,7 +37,13 @@ type SignaturePolicy struct {
 
 // required returns the setting of a rule, or the default.
 func (p *SignaturePolicy) required(rule access.Proof) access.Proof {
-	return cmp.Or(rule, p.Default, access.ProofOff) // ProofUnsaid is the zero value
+	if rule != access.ProofUnsaid {
+		return rule
+	}
+	if p.Default != access.ProofUnsaid {
+		return p.Default
+	}
+	return access.ProofOff
 }
 
 // LooksAtSignatures reports whether the gateway verifies signatures of this request, with any
