@@ -115,10 +115,16 @@ func (c *Cache) Identify(claim gate.Claim, now time.Time) gate.Identification {
 	if len(claim.Values) != 1 {
 		return c.inner.Identify(claim, now)
 	}
-	value := claim.Values[0]
-	if e, ok := c.recents.get(value, now); ok {
-		return e.result()
+	if r := c.recents.get(claim.Values[0], now); r != nil {
+		return r.result
 	}
+	return c.lookUp(claim, now)
+}
+
+// lookUp returns the result of the main cache for a claim with one header value, or calls the
+// inner identifier.
+func (c *Cache) lookUp(claim gate.Claim, now time.Time) gate.Identification {
+	value := claim.Values[0]
 	key := c.digestOf(value)
 	if e, ok := c.cache.GetIfPresent(key); ok {
 		if e.validAt(now) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/certgate/certgate/internal/core/gate"
 )
 
 const (
@@ -27,11 +29,11 @@ type slot struct {
 	candidate atomic.Uint64
 }
 
-// recent is an entry with its value. It is immutable.
+// recent is the result for a value. It is immutable.
 type recent struct {
-	entry
-
-	value string
+	value       string
+	isPrintable bool // see entry
+	result      gate.Identification
 }
 
 // slotOf returns the slot of a value, or nil for a value that is too short to be a
@@ -48,22 +50,22 @@ func slotOf[T string | []byte](r *recents, value T) *slot {
 	return &r[bits*golden>>(64-recentsBits)]
 }
 
-// get returns the entry of a value if it is stored, byte for byte, and valid at now. An
+// get returns the entry of a value if it is stored, byte for byte, and valid at now, or nil. An
 // entry that is not valid any more is removed.
-func (r *recents) get(value string, now time.Time) (entry, bool) {
+func (r *recents) get(value string, now time.Time) *recent {
 	s := slotOf(r, value)
 	if s == nil {
-		return entry{}, false
+		return nil
 	}
 	e := s.recent.Load()
 	if e == nil || e.value != value {
-		return entry{}, false
+		return nil
 	}
-	if !e.validAt(now) {
+	if !e.result.Certificate.ValidAt(now) {
 		s.recent.CompareAndSwap(e, nil)
-		return entry{}, false
+		return nil
 	}
-	return e.entry, true
+	return e
 }
 
 // offer stores the entry of a verified value if the slot's last offer was the same value.
@@ -76,7 +78,7 @@ func (r *recents) offer(value string, key digest, e entry) {
 	}
 	candidate := binary.LittleEndian.Uint64(key[:])
 	if s.candidate.Swap(candidate) == candidate {
-		s.recent.Store(&recent{e, strings.Clone(value)})
+		s.recent.Store(&recent{strings.Clone(value), e.isPrintable, e.result()})
 	}
 }
 
