@@ -62,10 +62,10 @@ func (g Grant) Rule() string {
 // the token buckets of rules with a rate, and safe for concurrent use. Nil and the zero value
 // grant nothing.
 type Policy struct {
-	rules    []compiledRule         // by number
-	byMethod map[string]methodTries // by method
-	named    map[string]struct{}    // clients that a rule names
-	denied   map[string]string      // the reason, by client
+	rules   []compiledRule // by number
+	methods []methodTries
+	named   map[string]struct{} // clients that a rule names
+	denied  map[string]string   // the reason, by client
 }
 
 // compiledRule is the part of a rule that a grant needs. It is immutable.
@@ -77,6 +77,7 @@ type compiledRule struct {
 
 // methodTries holds the patterns of one method: those for every client, and those of each client.
 type methodTries struct {
+	method   string
 	everyone *node
 	clients  map[string]*node
 }
@@ -102,7 +103,7 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 	if p == nil || !c.Valid() || !t.valid() {
 		return Grant{}, refusal.New(refusal.AccessDenied, "want a policy, a client and a target, found a zero value")
 	}
-	if err := p.Admit(c); err != nil {
+	if err := p.checkDenyList(c.Name()); err != nil {
 		return Grant{}, err
 	}
 	rule := p.find(c.Name(), method, t)
@@ -114,13 +115,27 @@ func (p *Policy) Decide(c identity.Client, method string, t Target) (Grant, erro
 
 // find returns the first rule that allows the request, or nil. It ignores the deny list.
 func (p *Policy) find(client, method string, t Target) *compiledRule {
-	tries := p.byMethod[method]
+	tries := p.triesOf(method)
+	if tries == nil {
+		return nil
+	}
 	rule := tries.clients[client].match(t.decoded, noRule)
 	rule = tries.everyone.match(t.decoded, rule)
 	if rule == noRule {
 		return nil
 	}
 	return &p.rules[rule]
+}
+
+// triesOf returns the patterns of a method, or nil. A search is faster than a map, because
+// there are few methods.
+func (p *Policy) triesOf(method string) *methodTries {
+	for i := range p.methods {
+		if p.methods[i].method == method {
+			return &p.methods[i]
+		}
+	}
+	return nil
 }
 
 // Admit refuses a client on the deny list with reason AccessDenied. It checks no rule. The

@@ -77,9 +77,8 @@ func (e *RuleError) Error() string {
 func Compile(rules []Rule, denied []Denied) (*Policy, error) {
 	c := compiler{
 		policy: &Policy{
-			byMethod: map[string]methodTries{},
-			named:    map[string]struct{}{},
-			denied:   map[string]string{},
+			named:  map[string]struct{}{},
+			denied: map[string]string{},
 		},
 		seen: map[string]struct{}{},
 	}
@@ -187,7 +186,10 @@ func (c *compiler) checkGrantsSomethingNew(clients []string, patterns []pattern)
 	earlier := noRule
 	for _, client := range clients {
 		for _, p := range patterns {
-			tries := c.policy.byMethod[p.method]
+			tries := c.policy.triesOf(p.method)
+			if tries == nil {
+				return nil
+			}
 			rule := tries.clients[client].cover(p.segments, p.end, noRule)
 			rule = tries.everyone.cover(p.segments, p.end, rule)
 			if rule == noRule {
@@ -214,10 +216,10 @@ func (c *compiler) insert(i int, clients []string, patterns []pattern) {
 
 // trie returns the patterns of a client, or of Everyone, for a method.
 func (c *compiler) trie(client, method string) *node {
-	of, ok := c.policy.byMethod[method]
-	if !ok {
-		of = methodTries{newNode(), map[string]*node{}}
-		c.policy.byMethod[method] = of
+	of := c.policy.triesOf(method)
+	if of == nil {
+		c.policy.methods = append(c.policy.methods, methodTries{method, newNode(), map[string]*node{}})
+		of = c.policy.triesOf(method)
 	}
 	if client == Everyone {
 		return of.everyone

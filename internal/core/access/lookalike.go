@@ -31,6 +31,8 @@ func isDots(segment string) bool {
 	dots := false
 	for _, r := range segment {
 		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9': // nearly always
+			return false
 		case r == ';':
 			return true
 		case isCut(r):

@@ -159,15 +159,17 @@ func checkText(decoded string) error {
 }
 
 // checkSegments refuses segments that a program on the path may remove or interpret as the parent
-// directory. A final slash begins no segment.
+// directory. The decoded path begins with a slash. A final slash begins no segment.
 func checkSegments(decoded string) error {
-	if decoded == "/" {
-		return nil
-	}
-	for segment := range strings.SplitSeq(strings.TrimSuffix(decoded[1:], "/"), "/") {
+	for rest := decoded; len(rest) > 1; {
+		segment := rest[1:]
+		if i := strings.IndexByte(segment, '/'); i >= 0 {
+			segment = segment[:i]
+		}
 		if isDots(segment) {
 			return fmt.Errorf("want no segment such as %.40q", segment)
 		}
+		rest = rest[1+len(segment):]
 	}
 	return nil
 }
