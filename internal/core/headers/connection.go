@@ -19,20 +19,25 @@ type Options struct{ folded map[string]struct{} }
 func ParseConnection(values []string) (Options, error) {
 	elements := 0
 	for _, value := range values {
-		elements += 1 + strings.Count(value, ",")
+		elements++
+		if !namesNoField(value) {
+			elements += strings.Count(value, ",")
+		}
 	}
 	if elements > MaxConnectionOptions {
 		return Options{}, fmt.Errorf("want at most %d options in Connection, found %d", MaxConnectionOptions, elements)
 	}
 	var o Options
 	for _, value := range values {
-		if value == "keep-alive" || value == "close" { // the values of nearly every request, which name no field
-			continue
+		if !namesNoField(value) {
+			o.add(value)
 		}
-		o.add(value)
 	}
 	return o, nil
 }
+
+// namesNoField reports whether a value is one of those of nearly every message.
+func namesNoField(value string) bool { return value == "keep-alive" || value == "close" }
 
 func (o *Options) add(value string) {
 	if o.folded == nil {

@@ -118,13 +118,8 @@ func IsHopByHop(name string) bool { return hopByHopLengths>>len(name)&1 != 0 && 
 
 // hopByHopLengths has a bit for the length of each name that [IsHopByHop] knows. Most other
 // names have another length.
-var hopByHopLengths = func() uint64 {
-	lengths := uint64(1 << len(TransferEncoding))
-	for _, hop := range hopByHop {
-		lengths |= 1 << len(hop)
-	}
-	return lengths
-}()
+const hopByHopLengths uint64 = 1<<len("TE") | 1<<len("Expect") | 1<<len("Upgrade") | 1<<len("Connection") | 1<<len("HTTP2-Settings") |
+	1<<len("Proxy-Connection") | 1<<len(TransferEncoding) | 1<<len("Proxy-Authenticate") | 1<<len("Proxy-Authorization")
 
 func isHopByHop(name string) bool {
 	for _, hop := range &hopByHop {
