@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -36,16 +35,19 @@ type Origin struct {
 // the other end of a Unix socket (RFC 7239, section 6.2).
 const unknown = "unknown"
 
-// Origin returns the origin of a request. remote is the peer's address with port, and host
-// is the request's host. If the peer is a trusted proxy, its forwarding headers in h replace
-// them, except a value that is malformed or sent twice. With PublicAuthorities the host in
-// the result is always one of them. The context is the request's: see [ConnContext]. The
-// names in h must be canonical.
-func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
+// Origin sets from, the zero value, to the origin of a request. remote is the peer's address
+// with port, and host is the request's host. If the peer is a trusted proxy, its forwarding
+// headers in h replace them, except a value that is malformed or sent twice. With
+// PublicAuthorities the host in the result is always one of them. The context is the
+// request's: see [ConnContext]. The names in h must be canonical.
+func (r *Reader) Origin(ctx context.Context, from *Origin, h http.Header, remote, host string) {
 	p := knownPeer(ctx, remote)
 	from.Peer, from.Source, from.SourceText = p.addr, p.addr, p.text
 	from.Caller = tracecontext.Parse(h[headers.Traceparent])
-	from.Metadata = forward.Metadata{Auth: gate.Bearer, For: cmp.Or(p.text, unknown), Proto: "http", Host: host}
+	from.Metadata.Auth, from.Metadata.For, from.Metadata.Proto, from.Metadata.Host = gate.Bearer, p.text, "http", host
+	if p.text == "" {
+		from.Metadata.For = unknown
+	}
 	if r.Trusts(p.addr) {
 		from.applyForwarded(h, r.TrustedProxies)
 	}
@@ -55,7 +57,6 @@ func (r *Reader) Origin(ctx context.Context, h http.Header, remote, host string)
 	if from.Metadata.RequestID == "" {
 		from.Metadata.RequestID = NewRequestID()
 	}
-	return from
 }
 
 // applyForwarded applies the forwarding headers of a trusted proxy.

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,6 +32,11 @@ func (f connFrom) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.addr))
 }
 
+func (r *Reader) origin(ctx context.Context, h http.Header, remote, host string) (from Origin) {
+	r.Origin(ctx, &from, h, remote, host)
+	return from
+}
+
 // TestConnContext: the stored address is used only for a request with the same remote
 // address.
 func TestConnContext(t *testing.T) {
@@ -38,7 +44,7 @@ func TestConnContext(t *testing.T) {
 	ctx := ConnContext(t.Context(), connFrom{addr: known})
 	r := New(Options{})
 	for _, remote := range []string{known, "192.0.2.7:1235", "192.0.2.8:1234", "[2001:db8::1]:80", "@", ""} {
-		with, without := r.Origin(ctx, http.Header{}, remote, ""), r.Origin(t.Context(), http.Header{}, remote, "")
+		with, without := r.origin(ctx, http.Header{}, remote, ""), r.origin(t.Context(), http.Header{}, remote, "")
 		if with.Peer != without.Peer || with.Source != without.Peer || with.SourceText != without.SourceText || with.Metadata.For != without.Metadata.For {
 			t.Errorf("%q: from %s with the context, from %s without", remote, with.SourceText, without.SourceText)
 		}
@@ -49,7 +55,7 @@ func TestConnContext(t *testing.T) {
 func TestPeerWithoutAddress(t *testing.T) {
 	r := New(Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	for _, remote := range []string{"@", "", "/run/certgate.sock"} {
-		have := r.Origin(t.Context(), http.Header{"X-Forwarded-For": {"192.0.2.7"}}, remote, "")
+		have := r.origin(t.Context(), http.Header{"X-Forwarded-For": {"192.0.2.7"}}, remote, "")
 		if have.Metadata.For != "unknown" || have.SourceText != "" || have.Source.IsValid() {
 			t.Errorf("%q: %+v, want the address unknown", remote, have)
 		}
@@ -83,7 +89,7 @@ func TestPublicAuthority(t *testing.T) {
 			if tt.forwarded != "" {
 				h.Set("X-Forwarded-Host", tt.forwarded)
 			}
-			if have := r.Origin(t.Context(), h, "127.0.0.1:1234", tt.host).Metadata.Host; have != tt.want {
+			if have := r.origin(t.Context(), h, "127.0.0.1:1234", tt.host).Metadata.Host; have != tt.want {
 				t.Errorf("host %q, want %q", have, tt.want)
 			}
 		})

@@ -23,20 +23,19 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if remote == nil {
 		return ctx
 	}
-	p := peerOf(remote.String())
-	return context.WithValue(ctx, contextKey{}, &p)
+	return context.WithValue(ctx, contextKey{}, peerOf(remote.String()))
 }
 
 // peerOf parses an address with port.
-func peerOf(remote string) peer {
+func peerOf(remote string) *peer {
 	addr := peerAddr(remote)
-	return peer{remote, addr, textOf(addr, remote)}
+	return &peer{remote, addr, textOf(addr, remote)}
 }
 
 // knownPeer returns peerOf(remote), from the context if it is stored there.
-func knownPeer(ctx context.Context, remote string) peer {
+func knownPeer(ctx context.Context, remote string) *peer {
 	if p, ok := ctx.Value(contextKey{}).(*peer); ok && p.remote == remote {
-		return *p
+		return p
 	}
 	return peerOf(remote)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/certgate/certgate/internal/core/headers"
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
@@ -106,7 +107,8 @@ func (s *checker) begin(ctx context.Context, r *auth.AttributeContext_HttpReques
 	if p, ok := peer.FromContext(ctx); ok {
 		remote = p.Addr.String()
 	}
-	from := s.Provenance.Origin(ctx, h, remote, r.GetHost())
+	var from ingress.Origin
+	s.Provenance.Origin(ctx, &from, h, remote, r.GetHost())
 	return beginCheck(&s.Options, from, audit.Record{Time: time.Now(), Surface: audit.ExtAuthz})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/certgate/certgate/internal/core/refusal"
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/proxy/forward"
+	"github.com/certgate/certgate/internal/proxy/ingress"
 	"github.com/certgate/certgate/internal/surface/problem"
 )
 
@@ -85,7 +86,8 @@ func (s *surface) begin(c *gin.Context) authzCheck {
 		c.Header("Connection", "close")
 	}
 	r := c.Request
-	from := s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
+	var from ingress.Origin
+	s.Provenance.Origin(r.Context(), &from, r.Header, r.RemoteAddr, r.Host)
 	return beginCheck(&s.Options, from, audit.Record{
 		Time: time.Now(), Surface: audit.Verify,
 		Method: r.Method, Path: audit.PathWithoutQuery(r.RequestURI), // replaced when the original request is known

@@ -52,12 +52,10 @@ type Options struct {
 
 func (s *surface) gated(c *gin.Context) {
 	x := s.newExchange()
-	defer x.free()
-	x.begin(s, c)
-	s.Recorder.Enter()
-	defer s.Recorder.Leave()
 	x.body = s.Forwarder.Body(c.Writer, c.Request)
-	defer x.body.Release()
+	s.Recorder.Enter()
+	defer s.end(x)
+	x.begin(s, c)
 	if refused := s.Recorder.Refusal(); refused != nil {
 		x.refuse(refused)
 		return
@@ -101,7 +99,7 @@ type exchange struct {
 	record audit.Record
 }
 
-// newExchange returns a zero exchange for a gated request. The caller must free it after the
+// newExchange returns a zero exchange for a gated request. The caller must end it after the
 // last use.
 func (s *surface) newExchange() *exchange {
 	if x, ok := s.exchanges.Get().(*exchange); ok {
@@ -110,15 +108,16 @@ func (s *surface) newExchange() *exchange {
 	return new(exchange)
 }
 
-// free clears the exchange, so that it keeps nothing of its request, and makes it available
-// to the next request. Everything that outlives the request has copies.
-func (x *exchange) free() {
-	s := x.surface
+// end releases the body, clears the exchange, so that it keeps nothing of its request, and
+// makes it available to the next request. Everything that outlives the request has copies.
+func (s *surface) end(x *exchange) {
+	x.body.Release()
+	s.Recorder.Leave()
 	*x = exchange{}
 	s.exchanges.Put(x)
 }
 
-// begin initializes the zero value in place, because an exchange is too large to be
+// begin initializes all fields but the body in place, because an exchange is too large to be
 // copied.
 func (x *exchange) begin(s *surface, c *gin.Context) {
 	x.surface, x.c, x.record.Time = s, c, time.Now()
@@ -126,9 +125,11 @@ func (x *exchange) begin(s *surface, c *gin.Context) {
 		c.Writer.Header().Set("Connection", "close")
 	}
 	r := c.Request
-	x.from = s.Provenance.Origin(r.Context(), r.Header, r.RemoteAddr, r.Host)
+	s.Provenance.Origin(r.Context(), &x.from, r.Header, r.RemoteAddr, r.Host)
 	x.record.RequestID, x.record.Source = x.from.Metadata.RequestID, x.from.SourceText
-	x.from.Metadata.Span = s.Tracer.Start(x.from.Caller, x.record.Time)
+	if s.Tracer != nil {
+		x.from.Metadata.Span = s.Tracer.Start(x.from.Caller, x.record.Time)
+	}
 	tracing.Identify(&x.record, x.from.Caller, x.from.Metadata.Span)
 	x.record.Method, x.record.Path = r.Method, audit.PathWithoutQuery(r.RequestURI)
 }
