@@ -76,7 +76,13 @@ func (c *Call) ContinuesTrace() bool { return c != nil && c.continues }
 // End ends the span of a call with the status of the response. The status 0 means that there
 // was none. err is the error of the call or of the transfer of its response, or nil.
 func (c *Call) End(status int, err error) {
-	if c == nil || !c.span.IsRecording() {
+	if c != nil {
+		c.end(status, err)
+	}
+}
+
+func (c *Call) end(status int, err error) {
+	if !c.span.IsRecording() {
 		return
 	}
 	fault := ""

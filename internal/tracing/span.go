@@ -68,7 +68,13 @@ func parentOf(s trace.Span) tracecontext.Parent {
 
 // End ends the span with the decision in the record.
 func (s *Span) End(rec *audit.Record) {
-	if s == nil || !s.span.IsRecording() {
+	if s != nil {
+		s.end(rec)
+	}
+}
+
+func (s *Span) end(rec *audit.Record) {
+	if !s.span.IsRecording() {
 		return
 	}
 	if rec.Client == "" && s.tracer.dropsUnverified() {

@@ -20,16 +20,13 @@ type fastWriter interface {
 	WriteFields(status int, length int64, fields []client.Field)
 }
 
-// fastWriterOf returns the fastWriter in w or in the writer that w wraps, or nil.
+// fastWriterOf returns the writer that w wraps, or w if it wraps none, if that is a fastWriter.
 func fastWriterOf(w http.ResponseWriter) fastWriter {
-	if fast, ok := w.(fastWriter); ok {
-		return fast
-	}
 	if outer, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-		fast, _ := outer.Unwrap().(fastWriter)
-		return fast
+		w = outer.Unwrap()
 	}
-	return nil
+	fast, _ := w.(fastWriter)
+	return fast
 }
 
 // isComplete reports whether the fields of the response make a complete header: the length
@@ -43,18 +40,19 @@ func (res *response) isComplete() bool {
 // responseFields returns the fields of the response to the client. It reuses the memory of
 // fields.
 func (f *Forwarder) responseFields(fields []client.Field, listed headers.Options, metadata *Metadata) []client.Field {
-	forwarded := fields[:0]
 	var vary []string
-	for _, field := range fields {
-		switch {
+	n := 0
+	for i := range fields {
+		switch field := &fields[i]; {
 		case field.Name == headers.ContentLength || field.Name == headers.RequestID || !isEndToEnd(field.Name, listed):
 		case field.Name == headers.Vary:
 			vary = append(vary, field.Value)
 		default:
-			forwarded = append(forwarded, field)
+			fields[n] = *field
+			n++
 		}
 	}
-	return append(forwarded,
+	return append(fields[:n],
 		client.Field{Name: headers.Vary, Value: f.vary.merge(vary, metadata.SignaturesRead)},
 		client.Field{Name: headers.RequestID, Value: metadata.RequestID})
 }
