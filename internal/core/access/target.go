@@ -21,7 +21,6 @@ const maxTarget = 8 << 10
 type Target struct {
 	raw     string
 	decoded string // the path, percent-decoded once; its segments are the raw path's
-	pathEnd int    // length of the path in raw
 }
 
 // ParseTarget parses the raw bytes of a request target in origin form (RFC 9112, section
@@ -52,7 +51,10 @@ func ParseTarget(raw string) (Target, error) {
 }
 
 // Path returns the raw path, byte for byte as received and still percent-encoded.
-func (t Target) Path() string { return t.raw[:t.pathEnd] }
+func (t Target) Path() string {
+	path, _, _ := strings.Cut(t.raw, "?")
+	return path
+}
 
 // String returns the target as it was parsed.
 func (t Target) String() string { return t.raw }
@@ -74,7 +76,7 @@ func parseTarget(raw string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return Target{raw: raw, decoded: decoded, pathEnd: len(path)}, nil
+	return Target{raw: raw, decoded: decoded}, nil
 }
 
 func checkQuery(query string) error {

@@ -20,26 +20,45 @@ package identity
 import "github.com/certgate/certgate/internal/core/trust"
 
 // Client is one application, identified by its verified certificate. The zero value is
-// not Valid, and every package refuses it.
-type Client struct {
+// not Valid, and every package refuses it. A Client is immutable and as cheap to copy as a
+// pointer.
+type Client struct{ identified *identified }
+
+// identified is the result of [Reader.Of]. It is never changed.
+type identified struct {
 	name        string
 	source      Source
 	certificate trust.Verified
 }
 
 // Name returns the client's name, or "" for the zero value.
-func (c Client) Name() string { return c.name }
+func (c Client) Name() string {
+	if c.identified == nil {
+		return ""
+	}
+	return c.identified.name
+}
 
 // String returns the name, for the log.
-func (c Client) String() string { return c.name }
+func (c Client) String() string { return c.Name() }
 
 // Source returns the part of the certificate from which the name was read, or "" for the
 // zero value.
-func (c Client) Source() Source { return c.source }
+func (c Client) Source() Source {
+	if c.identified == nil {
+		return ""
+	}
+	return c.identified.source
+}
 
 // Certificate returns the verification of the certificate from which the name was read,
 // without the parsed certificate.
-func (c Client) Certificate() trust.Verified { return c.certificate }
+func (c Client) Certificate() trust.Verified {
+	if c.identified == nil {
+		return trust.Verified{}
+	}
+	return c.identified.certificate
+}
 
 // Valid reports whether [Reader.Of] returned the value without an error.
-func (c Client) Valid() bool { return c.name != "" && c.certificate.Valid() }
+func (c Client) Valid() bool { return c.identified != nil }

@@ -69,7 +69,7 @@ func (r *Reader) Of(v trust.Verified) (Client, error) {
 	if err != nil {
 		return Client{}, err
 	}
-	return Client{name: name, source: r.SourceFor(v.KeyID()), certificate: v.WithoutCertificate()}, nil
+	return Client{&identified{name, r.SourceFor(v.KeyID()), v.WithoutCertificate()}}, nil
 }
 
 // Claimed returns the name in a certificate that an anchor signed and that was refused,
