@@ -98,16 +98,10 @@ func (rec *Record) ApplyDecision(d *gate.Decision) {
 	}
 	if d.Certificate.Valid() {
 		rec.Auth = d.Auth
-		rec.KeyID = d.Certificate.ShortKeyID()
-		rec.Serial = d.Certificate.Serial()
-		rec.NotAfter = d.Certificate.NotAfter()
-		rec.SharedKey = d.Certificate.SharedKey()
+		rec.KeyID, rec.Serial, rec.NotAfter, rec.SharedKey = d.Certificate.Summary()
 	} else if d.Signed.Valid() {
 		rec.Client = d.SignedClient
-		rec.KeyID = d.Signed.ShortKeyID()
-		rec.Serial = d.Signed.Serial()
-		rec.NotAfter = d.Signed.NotAfter()
-		rec.SharedKey = d.Signed.SharedKey()
+		rec.KeyID, rec.Serial, rec.NotAfter, rec.SharedKey = d.Signed.Summary()
 	}
 }
 

@@ -33,6 +33,9 @@ func TestWithoutCertificate(t *testing.T) {
 				got.SharedKey() != v.SharedKey() || got.NotAfter() != v.NotAfter() || got.Size() != v.Size() {
 				t.Errorf("found %+v, want the same as before", got)
 			}
+			if keyID, serial, notAfter, sharedKey := got.Summary(); keyID != v.ShortKeyID() || serial != v.Serial() || notAfter != v.NotAfter() || sharedKey != v.SharedKey() {
+				t.Errorf("summary %q, %q, %q, %t, want the same as before", keyID, serial, notAfter, sharedKey)
+			}
 			for _, at := range []time.Time{cert.NotBefore, cert.NotAfter, cert.NotBefore.Add(-1), cert.NotAfter.Add(1)} {
 				if got.ValidAt(at) != v.ValidAt(at) {
 					t.Errorf("valid at %s %t, want the same as before", at, got.ValidAt(at))

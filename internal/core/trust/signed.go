@@ -50,6 +50,11 @@ func (s Signed) Serial() string { return s.details().serial }
 // NotAfter returns the end of the certificate's validity period as [Verified.NotAfter] does.
 func (s Signed) NotAfter() string { return s.details().notAfter }
 
+// Summary returns ShortKeyID, Serial, NotAfter and SharedKey, for log lines.
+func (s Signed) Summary() (keyID, serial, notAfter string, sharedKey bool) {
+	return s.details().summary()
+}
+
 // SharedKey reports whether the certificate's own key also issues certificates.
 func (s Signed) SharedKey() bool { return s.details().sharedKey }
 

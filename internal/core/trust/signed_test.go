@@ -79,6 +79,9 @@ func checkRefused(t *testing.T, got trust.Signed, cert *x509.Certificate, want b
 			serial = "66"
 		}
 	}
+	if key, number, end, shared := got.Summary(); key != keyID || number != serial || end != notAfter || shared != got.SharedKey() {
+		t.Errorf("summary %q, %q, %q, %t, want %q, %q, %q", key, number, end, shared, keyID, serial, notAfter)
+	}
 	if got.Certificate() != cert || got.ShortKeyID() != keyID || got.Serial() != serial || got.NotAfter() != notAfter {
 		t.Errorf("found key %q, serial %q, end %s, want %q, %q, %s", got.ShortKeyID(), got.Serial(), got.NotAfter(), keyID, serial, notAfter)
 	}

@@ -60,7 +60,10 @@ type verification struct {
 	from, until time.Time
 }
 
-// details returns the verification result, or an empty one for the zero Verified.
+// details returns the verification result, or an empty one for the zero Verified. It is not
+// inlined, so that the methods that call it are small enough to be inlined.
+//
+//go:noinline
 func (v Verified) details() *verification {
 	if v.verification == nil {
 		return &verification{}
@@ -102,6 +105,15 @@ func (v Verified) IssuerKeyIDs() []KeyID { return v.details().issuers }
 // ShortKeyID returns KeyID().Short(), computed once when the certificate was verified.
 // It is empty for the zero value.
 func (v Verified) ShortKeyID() string { return v.details().shortKeyID }
+
+// Summary returns ShortKeyID, Serial, NotAfter and SharedKey, for log lines.
+func (v Verified) Summary() (keyID, serial, notAfter string, sharedKey bool) {
+	return v.details().summary()
+}
+
+func (v *verification) summary() (keyID, serial, notAfter string, sharedKey bool) {
+	return v.shortKeyID, v.serial, v.notAfter, v.sharedKey
+}
 
 // OwnKeyID returns the id of the certificate's own key, whose private half the client
 // holds. Different encodings of one key have the same id.
