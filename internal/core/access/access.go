@@ -29,7 +29,8 @@ import (
 const Everyone = "*"
 
 // Grant is permission for one client to send one request. It is immutable; the
-// zero value grants nothing and is not Valid.
+// zero value grants nothing and is not Valid. Its methods have pointer receivers only to avoid
+// copies.
 type Grant struct {
 	client identity.Client
 	method string
@@ -38,20 +39,20 @@ type Grant struct {
 }
 
 // Valid reports whether [Policy.Decide] returned the Grant without an error.
-func (g Grant) Valid() bool { return g.rule != nil }
+func (g *Grant) Valid() bool { return g.rule != nil }
 
 // Client returns the client that may send the request.
-func (g Grant) Client() identity.Client { return g.client }
+func (g *Grant) Client() identity.Client { return g.client }
 
 // Method returns the method of the decision.
-func (g Grant) Method() string { return g.method }
+func (g *Grant) Method() string { return g.method }
 
 // Target returns the target of the decision.
-func (g Grant) Target() Target { return g.target }
+func (g *Grant) Target() Target { return g.target }
 
 // Rule returns the name of the first rule, in the order of the rules, that grants the
 // request. It is empty for the zero value.
-func (g Grant) Rule() string {
+func (g *Grant) Rule() string {
 	if g.rule == nil {
 		return ""
 	}

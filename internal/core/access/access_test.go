@@ -152,7 +152,7 @@ func TestZeroValuesAreRefused(t *testing.T) {
 	refused(t, grant, err, zero)
 	grant, err = policy.Decide(mail, "", root)
 	refused(t, grant, err, "no rule allows")
-	if (access.Grant{}).Valid() {
+	if new(access.Grant).Valid() {
 		t.Error("the zero Grant is valid")
 	}
 	if grant, err = policy.Decide(mail, "GET", root); err != nil || !grant.Valid() {

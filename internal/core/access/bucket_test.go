@@ -60,7 +60,7 @@ func TestDecideTakesNothing(t *testing.T) {
 
 // TestTakeOfZeroGrant checks that the zero Grant is refused.
 func TestTakeOfZeroGrant(t *testing.T) {
-	if refused := refusal.Of((access.Grant{}).Take(noon)); refused == nil || refused.Reason != refusal.AccessDenied {
+	if refused := refusal.Of(new(access.Grant).Take(noon)); refused == nil || refused.Reason != refusal.AccessDenied {
 		t.Errorf("Take = %v, want the zero grant refused", refused)
 	}
 }

@@ -35,7 +35,7 @@ func (p *Policy) Denies(client string) bool {
 }
 
 // Rule returns the name of the rule that allows the request, or "" for a refusal.
-func (p Prediction) Rule() string { return Grant{rule: p.rule}.Rule() }
+func (p Prediction) Rule() string { return (&Grant{rule: p.rule}).Rule() }
 
 // Rate returns the rate and burst of that rule as [Grant.Rate] does.
-func (p Prediction) Rate() string { return Grant{rule: p.rule}.Rate() }
+func (p Prediction) Rate() string { return (&Grant{rule: p.rule}).Rate() }

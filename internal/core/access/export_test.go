@@ -1,7 +1,7 @@
 package access
 
 // Buckets returns the number of stored token buckets of the grant's rule.
-func (g Grant) Buckets() int {
+func (g *Grant) Buckets() int {
 	l := g.rule.limiter
 	if l == nil {
 		return 0

@@ -79,7 +79,7 @@ func (l *limiter) sweep(now time.Time) {
 
 // Rate returns the rate and burst of the rule, such as "200/s, burst 400", or "" for a
 // rule without a rate.
-func (g Grant) Rate() string {
+func (g *Grant) Rate() string {
 	if g.rule == nil || g.rule.limiter == nil {
 		return ""
 	}
@@ -93,7 +93,7 @@ func (g Grant) Rate() string {
 // Without a token the error is a [*refusal.Error] with reason RateLimited and the time
 // until the next token. The zero Grant is refused with AccessDenied. All times of a
 // process should come from one clock, with its monotonic reading.
-func (g Grant) Take(now time.Time) error {
+func (g *Grant) Take(now time.Time) error {
 	if !g.Valid() {
 		return refusal.New(refusal.AccessDenied, "want a grant, found a zero value")
 	}

@@ -18,7 +18,7 @@ const (
 
 // Proof returns the setting of the rule that grants the request. The zero Grant returns
 // ProofUnsaid.
-func (g Grant) Proof() Proof {
+func (g *Grant) Proof() Proof {
 	if g.rule == nil {
 		return ProofUnsaid
 	}

@@ -35,7 +35,7 @@ func TestGrantProof(t *testing.T) {
 			t.Errorf("%s: proof %q, %v; want %q", path, granted.Proof(), err, want)
 		}
 	}
-	if p := (access.Grant{}).Proof(); p != access.ProofUnsaid {
+	if p := new(access.Grant).Proof(); p != access.ProofUnsaid {
 		t.Errorf("the zero Grant has %q, want none", p)
 	}
 }
