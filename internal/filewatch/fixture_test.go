@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/certgate/certgate/internal/filewatch"
+	"github.com/certgate/certgate/internal/testkit/leak"
 )
 
 // TestMain lets many parallel tests run at the same time, because they wait and use no
@@ -21,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "32")
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // testTimeout ends a test that hangs. It is less than noPoll, so that changes are detected

@@ -24,6 +24,7 @@ import (
 	"github.com/certgate/certgate/internal/config"
 	"github.com/certgate/certgate/internal/core/certheader"
 	"github.com/certgate/certgate/internal/testkit/ca"
+	"github.com/certgate/certgate/internal/testkit/leak"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "64")
 	gin.SetMode(gin.ReleaseMode)
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	leak.Main(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 // credentials are a master key and a certificate of the client mail, as a header value.

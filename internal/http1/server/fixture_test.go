@@ -20,6 +20,7 @@ import (
 
 	"github.com/certgate/certgate/internal/http1/framing"
 	"github.com/certgate/certgate/internal/http1/server"
+	"github.com/certgate/certgate/internal/testkit/leak"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
@@ -29,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "64")
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	leak.Main(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 // soon is a timeout that a test waits for. Events that must happen before it have enough time

@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
-	"go.uber.org/goleak"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/certgate/certgate/internal/audit"
@@ -25,10 +24,11 @@ import (
 	"github.com/certgate/certgate/internal/core/tracecontext"
 	"github.com/certgate/certgate/internal/proxy/upstream"
 	"github.com/certgate/certgate/internal/testkit/collector"
+	"github.com/certgate/certgate/internal/testkit/leak"
 	"github.com/certgate/certgate/internal/tracing"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // caller is the parent in the traceparent of requests.
 var caller = tracecontext.Parent{TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", SpanID: "00f067aa0ba902b7", Sampled: true}
