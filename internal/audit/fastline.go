@@ -61,7 +61,7 @@ func (s *jsonCore) appendLine(b []byte, rec *Record) ([]byte, bool) {
 		return b, false
 	}
 	b = s.appendTime(append(b, `{"level":"info","time":"`...), rec.Time)
-	texts := rec.textFields()
+	texts := rec.texts()
 	b, ok := appendTexts(append(b, `","msg":"`+requestMessage...), texts[:])
 	return append(rec.appendNumbers(append(b, '"')), "}\n"...), ok
 }
@@ -69,28 +69,34 @@ func (s *jsonCore) appendLine(b []byte, rec *Record) ([]byte, bool) {
 // appendTime appends a time in [timeLayout]. It reuses the formatted second of the
 // previous line, because a second has many requests.
 func (s *jsonCore) appendTime(b []byte, t time.Time) []byte {
-	latest := s.second.Load()
-	if unix := t.Unix(); latest == nil || latest.unix != unix {
-		current := &formattedSecond{unix, t.UTC().Format(time.DateOnly + "T" + time.TimeOnly)}
-		if latest == nil || latest.unix < unix {
-			s.second.Store(current)
-		}
-		latest = current
+	second := s.second.Load()
+	if second == nil || second.unix != t.Unix() {
+		second = s.formatSecond(t)
 	}
-	return append(appendFraction(append(b, latest.text...), t.Nanosecond(), 9), 'Z')
+	return append(appendFraction(append(b, second.text...), t.Nanosecond(), 9), 'Z')
 }
 
-// appendTexts appends texts without the quote after the last one. It returns false if one
-// contains other characters than printable ASCII.
-func appendTexts(b []byte, fields []textField) (_ []byte, ok bool) {
-	for _, f := range fields {
-		if f.text == "" {
+// formatSecond formats a time without its fraction. It stores the result unless that of a later
+// line is stored.
+func (s *jsonCore) formatSecond(t time.Time) *formattedSecond {
+	current := &formattedSecond{t.Unix(), t.UTC().Format(time.DateOnly + "T" + time.TimeOnly)}
+	if latest := s.second.Load(); latest == nil || latest.unix < current.unix {
+		s.second.Store(current)
+	}
+	return current
+}
+
+// appendTexts appends texts with their prefixes, without the quote after the last text. It
+// returns false if one contains other characters than printable ASCII.
+func appendTexts(b []byte, texts []string) (_ []byte, ok bool) {
+	for i, text := range texts {
+		if text == "" {
 			continue
 		}
-		b = append(b, f.prefix...)
-		if isPlain(f.text) {
-			b = append(b, f.text...)
-		} else if b, ok = appendEscaped(b, f.text); !ok {
+		b = append(b, prefixes[i]...)
+		if isPlain(text) {
+			b = append(b, text...)
+		} else if b, ok = appendEscaped(b, text); !ok {
 			return b, false
 		}
 	}

@@ -1,6 +1,10 @@
 package audit
 
-import "go.uber.org/zap/zapcore"
+import (
+	"strings"
+
+	"go.uber.org/zap/zapcore"
+)
 
 // line is a record with sanitized texts, as zap encodes it.
 type line Record
@@ -26,44 +30,29 @@ func (rec *Record) fits() bool {
 		len(rec.Detail) <= maxDetail && len(rec.Source) <= maxSource
 }
 
-// textField is a text of the record, after the JSON between the value before it and the text.
-type textField struct{ prefix, text string }
+// prefixes has the JSON before each text of a record, from the end of the value before it. The
+// keys and their order are part of the documented log format.
+var prefixes = [...]string{
+	`","surface":"`, `","request_id":"`, `","trace_id":"`, `","span_id":"`, `","client":"`, `","auth":"`, `","method":"`, `","path":"`,
+	`","decision":"`, `","reason":"`, `","detail":"`, `","would_refuse":"`, `","next":"`,
+	`","rule":"`, `","key_id":"`, `","serial":"`, `","source":"`, `","upstream":"`, `","not_after":"`,
+}
 
-// key returns the key of the text, which prefix has between `","` and `":"`.
-func (f *textField) key() string { return f.prefix[3 : len(f.prefix)-3] }
-
-// textFields returns the texts in the order of the line, which omits empty texts. The
-// keys are part of the documented log format.
-func (rec *Record) textFields() [19]textField {
-	return [...]textField{
-		{`","surface":"`, string(rec.Surface)},
-		{`","request_id":"`, rec.RequestID},
-		{`","trace_id":"`, rec.TraceID},
-		{`","span_id":"`, rec.SpanID},
-		{`","client":"`, rec.Client},
-		{`","auth":"`, rec.Auth},
-		{`","method":"`, rec.Method},
-		{`","path":"`, rec.Path},
-		{`","decision":"`, string(rec.Decision)},
-		{`","reason":"`, string(rec.Reason)},
-		{`","detail":"`, rec.Detail},
-		{`","would_refuse":"`, string(rec.WouldRefuse)},
-		{`","next":"`, string(rec.Next)},
-		{`","rule":"`, rec.Rule},
-		{`","key_id":"`, rec.KeyID},
-		{`","serial":"`, rec.Serial},
-		{`","source":"`, rec.Source},
-		{`","upstream":"`, rec.Upstream},
-		{`","not_after":"`, rec.NotAfter},
+// texts returns the texts that follow the prefixes. The line omits empty ones.
+func (rec *Record) texts() [len(prefixes)]string {
+	return [...]string{
+		string(rec.Surface), rec.RequestID, rec.TraceID, rec.SpanID, rec.Client, rec.Auth, rec.Method, rec.Path,
+		string(rec.Decision), string(rec.Reason), rec.Detail, string(rec.WouldRefuse), string(rec.Next),
+		rec.Rule, rec.KeyID, rec.Serial, rec.Source, rec.Upstream, rec.NotAfter,
 	}
 }
 
 // MarshalLogObject implements [zapcore.ObjectMarshaler].
 func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	rec := (*Record)(l)
-	for _, f := range rec.textFields() {
-		if f.text != "" {
-			enc.AddString(f.key(), f.text)
+	for i, text := range rec.texts() {
+		if text != "" {
+			enc.AddString(strings.Trim(prefixes[i], `",:`), text)
 		}
 	}
 	if rec.usesSharedKey() {
