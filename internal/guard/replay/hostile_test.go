@@ -56,7 +56,10 @@ func TestQuotingServers(t *testing.T) {
 // word of a dial error, such as "refused".
 func TestPasswordInAnError(t *testing.T) {
 	const secret = "refused"
-	r, _ := newRedis(t, replay.RedisOptions{Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1")})
+	// Watch does not run: it could be the first to find that the server is gone.
+	r := replay.NewRedisWithTimeout(replay.RedisOptions{
+		Server: parseServer(t, "redis://:"+secret+"@127.0.0.1:1"), Report: func(replay.Event, error) {},
+	}, testTimeout)
 	err := r.Use(fresh("mail", 1))
 	wantReason(t, "connection refused", err, refusal.Overloaded)
 	wantSilent(t, err, secret)
