@@ -17,8 +17,10 @@ rounds, with minimum and maximum. Without a table's name: gateways and flood.
 
   shapes    certgate, and nginx, HAProxy, relay and fastpath (see gateways), which check
             nothing, for each kind of traffic: requests a second, CPU per
-            request, peak memory, context switches. Each measurement starts the
-            gateway again. Ratios are to nginx in the same round. Unless a row
+            request, peak memory, context switches. Each row starts the gateways
+            again, and loads one after the other in each round. Ratios are to
+            nginx in the same round, so many short rounds give steadier ones than
+            few long rounds: --rounds 20 --seconds 0.25. Unless a row
             says something else, the requests are POST /events of 120 bytes at
             full load over 16 connections. Each connection carries the
             certificates of 16 clients in turn. The rows:
@@ -70,12 +72,13 @@ The gateway has core 0; load and upstream share core 1. All traffic stays on the
 loopback interface, on free ports. The configurations are in scripts/bench/, the
 programs in test/bench/. Figures vary from run to run: compare the ratios of one
 run, not the figures of two. Environment variables of certgate are passed on to it, to
-compare settings. The defaults take about eight minutes, and shapes with --rounds 3
---seconds 2 about fifteen.
+compare settings. The defaults take about eight minutes, and shapes with --rounds
+20 --seconds 0.25 about twelve.
 
-  --rounds       measurements of each row, in alternation with the other rows;
+  --rounds       measurements of each row, in alternation with the other gateways;
                  default 5
-  --seconds      of each load in each round, default 3
+  --seconds      of each load in each round, default 3; for shapes and calls also
+                 a fraction, such as 0.25
   --connections  kept-alive connections of the load, default 16
   --only         these gateways, separated by commas; default: all installed ones
   --rows         of shapes and calls; default: all of shapes, and mixed of calls
@@ -94,7 +97,7 @@ out. On Debian:
     haproxy caddy libnginx-mod-http-lua strace linux-perf
 
 Example:
-  scripts/bench.sh --rounds 3 --seconds 2 shapes
+  scripts/bench.sh --rounds 20 --seconds 0.25 shapes
   scripts/bench.sh --rounds 1 --seconds 20 --rows mixed --profile /tmp/p shapes
   scripts/bench.sh --rounds 1 --seconds 1 --only nginx,certgate gateways
 
@@ -113,7 +116,8 @@ rounds=5 seconds=3 connections=16 only=("${GATEWAYS[@]}") changing='' tables=() 
 while (($# > 0)); do
   case "$1" in
     --rounds | --seconds | --connections)
-      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "$1: want a number from 1 to 9999"
+      [[ "${2:-}" =~ ^[1-9][0-9]{0,3}$ || "$1 ${2:-}" =~ ^--seconds\ 0\.[0-9]?[1-9]$ ]] ||
+        usage_error "$1: want a number from 1 to 9999"
       printf -v "${1#--}" %s "$2"
       shift 2
       ;;
@@ -143,6 +147,8 @@ while (($# > 0)); do
   esac
 done
 ((${#tables[@]} > 0)) || tables=(gateways flood)
+[[ $seconds != 0.* || ! " ${tables[*]} " =~ \ (gateways|flood|growth)\  ]] ||
+  usage_error "--seconds: want a whole number for gateways, flood and growth, found $seconds"
 
 export LC_ALL=C
 PATH="$PATH:/usr/sbin:/sbin"

@@ -142,7 +142,7 @@ print_table() {
   local title=$1
   shift
   printf '\n%s\n' "$title"
-  printf '%d rounds of %d s; %d cores, %s; %s\n\n' "$rounds" "$seconds" "$(nproc)" \
+  printf '%d rounds of %s s; %d cores, %s; %s\n\n' "$rounds" "$seconds" "$(nproc)" \
     "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(date -u +%F)"
   awk -f "$here/table.awk" -v columns="$(printf '%s\n' "$@")" "$results"
 }

@@ -19,20 +19,14 @@ assertions=(ASSERTION_KEY_FILE="$dir/assertion.key" ASSERTION_ISSUER=https://gat
 warm_up=400ms
 
 table_shapes() {
-  local round shape gateway shapes=("${rows[@]}") columns=() details=()
+  local shape gateway shapes=("${rows[@]}") columns=() details=()
   ((${#shapes[@]} > 0)) || shapes=("${SHAPES[@]}")
   choose_gateways
   start_upload
   [[ -z "$profile" ]] || build_profiled
   begin_table shapes
   [[ -z "$busy" ]] || client cachewriter "$dir/bin/cachewriter" -duration 1h
-  for ((round = 1; round <= rounds; round++)); do
-    for shape in "${shapes[@]}"; do
-      for gateway in "${SHAPE_GATEWAYS[@]}"; do
-        ! can_forward "$gateway" "$shape" || measure_shape "$shape" "$gateway"
-      done
-    done
-  done
+  for shape in "${shapes[@]}"; do measure_shape "$shape"; done
   [[ -z "$busy" ]] || stop cachewriter
   stop upload
   for gateway in "${SHAPE_GATEWAYS[@]}"; do
@@ -99,23 +93,36 @@ describe() {
   esac
 }
 
-# measure_shape SHAPE GATEWAY measures a gateway that was started for this purpose.
+# measure_shape SHAPE starts the gateways that can forward this shape, and loads them one after
+# the other in each round. The others are idle meanwhile. The less time is between two gateways,
+# the less of a change of the machine's speed is in the ratio.
 measure_shape() {
-  local title path flags settings verify behind scheme gateway_cores workers load_cores before waits spent
+  local title path flags settings verify behind scheme gateway_cores workers load_cores round gateway gateways=()
   describe "$1"
-  [[ "$2" != certgate || -z "$profile" ]] || settings+=(BENCH_PROFILE="$dir/profile")
-  "start_$2" "$2" "${settings[@]}"
   taskset -apc "$load_cores" "${pid[upstream]}" >/dev/null
-  load_shape "$2" -duration "$warm_up"
-  [[ "$2" != certgate ]] || toggle_profile
-  read -r -a waits <<<"$(switches "$2")"
-  read -r -a spent <<<"$(ticks "$2")"
-  before=$(cpu_time "$2")
-  load_shape "$2" -duration "${seconds}s"
-  note_shape "$2" "$before" "${waits[@]}" "${spent[@]}"
-  [[ "$2" != certgate ]] || keep_profile "$1"
+  for gateway in "${SHAPE_GATEWAYS[@]}"; do
+    can_forward "$gateway" "$1" || continue
+    gateways+=("$gateway")
+    [[ $gateway != certgate || -z "$profile" ]] || settings+=(BENCH_PROFILE="$dir/profile")
+    "start_$gateway" "$gateway" "${settings[@]}"
+    load_shape "$gateway" -duration "$warm_up"
+  done
+  toggle_profile
+  for ((round = 1; round <= rounds; round++)); do
+    for gateway in "${gateways[@]}"; do measure_gateway "$gateway"; done
+  done
+  keep_profile "$1"
+  for gateway in "${gateways[@]}"; do stop "$gateway"; done
   taskset -apc 1 "${pid[upstream]}" >/dev/null
-  stop "$2"
+}
+
+measure_gateway() { # GATEWAY
+  local before waits spent
+  read -r -a waits <<<"$(switches "$1")"
+  read -r -a spent <<<"$(ticks "$1")"
+  before=$(cpu_time "$1")
+  load_shape "$1" -duration "${seconds}s"
+  note_shape "$1" "$before" "${waits[@]}" "${spent[@]}"
 }
 
 # load_shape GATEWAY FLAG… sends the load of the shape that was described.
