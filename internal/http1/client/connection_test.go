@@ -308,6 +308,7 @@ func TestRefusedRequests(t *testing.T) {
 	}{
 		{"no target", func(r *http.Request) { r.URL.Opaque = "" }, "a request target"},
 		{"space in the target", func(r *http.Request) { r.URL.Opaque = "/a HTTP/1.1" }, "a request target"},
+		{"tab in the target", func(r *http.Request) { r.URL.Opaque = "/a\tHTTP/1.1" }, "a request target"},
 		{"line in the target", func(r *http.Request) { r.URL.Opaque = "/a\r\nX: y" }, "a request target"},
 		{"line in the host", func(r *http.Request) { r.Host = "a\r\nX: y" }, "a host"},
 		{"no host", func(r *http.Request) { r.Host = "" }, "a host"},
