@@ -17,16 +17,17 @@ type Head struct {
 	Length               int64
 }
 
-// Parse finds and parses the first header in b, as a connection does. ok is false when the
-// header is not plain or not complete.
+// Parse finds and parses the first header in b, as a connection does, in memory that had another
+// request before. ok is false when the header is not plain or not complete.
 func Parse(b []byte, intern func([]byte) (string, bool)) (h Head, size int, ok bool) {
 	var lines syntax.Scanner
 	size, plain := lines.Head(b)
 	if !plain || size == 0 {
 		return Head{}, 0, false
 	}
-	p := parseHead(b[:size], lines.Longest, intern, new(http.Request))
-	if p == nil {
+	other := []byte("PUT /other?q HTTP/1.1\r\nHost: other\r\nX: 1\r\nX: 2\r\nOther: 3\r\nContent-Length: 9\r\n\r\n")
+	p := parseHead(new(head), other, syntax.Line{}, nil, new(http.Request))
+	if p = parseHead(p, b[:size], lines.Longest, intern, new(http.Request)); p == nil {
 		return Head{}, 0, false
 	}
 	r := &p.request

@@ -18,6 +18,7 @@ import (
 type fastWriter interface {
 	http.ResponseWriter
 	WriteFields(status int, length int64, fields []client.Field)
+	ReuseRequest()
 }
 
 const theDate = "Sun, 22 Nov 2026 08:00:00 GMT"

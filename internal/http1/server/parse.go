@@ -18,24 +18,26 @@ import (
 const lineEnd = "\r\n"
 
 // head is the header of a plain request: the request that the handler gets, with its parts, in one
-// allocation. They are new for each request: the handler may keep them, and a transport may read
-// the body after the handler has returned.
+// allocation. The handler may keep them, and a transport may read the body after the handler has
+// returned, so a head is used for another request only after [response.ReuseRequest].
 type head struct {
 	request http.Request
 	url     url.URL
 	body    body
-	values  [8]string // of most requests' fields
+	header  http.Header // the request's, if it has at most as many fields as values
+	values  [16]string
 }
 
 // parseHead parses a header that ends in its empty line and whose lines end in CRLF. It
 // returns nil for every request that is not plain, even if it is harmless; net/http serves
 // these requests. If it returns a head, net/http would read the same request. The strings of
 // the head share one copy of b, except for the value of the longest line if intern returns it:
-// see [Server]. The other fields are those of template.
-func parseHead(b []byte, longest syntax.Line, intern func([]byte) (string, bool), template *http.Request) *head {
+// see [Server]. The other fields are those of template. The result is h, of which only the memory
+// is used.
+func parseHead(h *head, b []byte, longest syntax.Line, intern func([]byte) (string, bool), template *http.Request) *head {
 	text, known := copyText(b[:len(b)-len(lineEnd)], longest, intern)
 	line, fields, _ := strings.Cut(text, "\n")
-	h := &head{request: *template}
+	h.request, h.body = *template, body{}
 	r := &h.request
 	r.URL, r.Body, r.ContentLength = &h.url, http.NoBody, -1
 	if !h.parseRequestLine(line[:len(line)-len("\r")]) || !h.parseFields(fields, known) || r.Host == "" {
@@ -122,12 +124,17 @@ func isUnescaped(path string) bool {
 // parseFields parses the field lines into the header that the handler gets.
 func (h *head) parseFields(text string, known interned) bool {
 	n := strings.Count(text, "\n")
-	header := make(http.Header, n)
-	h.request.Header = header
-	values := h.values[:] // one backing array for the usual single values
-	if n > len(values) {
-		values = make([]string, n)
+	header, values := h.header, h.values[:] // one backing array for the usual single values
+	switch {
+	case n > len(values): // not kept: it takes longer to clear a large map than to make a small one
+		header, values = make(http.Header, n), make([]string, n)
+	case header == nil:
+		header = make(http.Header, n)
+		h.header = header
+	default:
+		clear(header)
 	}
+	h.request.Header = header
 	for i := 0; text != ""; i++ {
 		var key, value string
 		var ok bool

@@ -135,6 +135,9 @@ func (c *conn) serveRequest(h *head) step {
 	c.unread.Store(r.ContentLength)
 	c.s.fallback.Handler.ServeHTTP(w, r)
 	left, err := b.detach()
+	if w.reusable {
+		c.s.heads.Put(h)
+	}
 	switch {
 	case !w.finish():
 		return stepClose
@@ -211,7 +214,11 @@ func (c *conn) readHead() (*head, step) {
 	case size == 0:
 		return nil, stepRest
 	}
-	h := parseHead(have[:size], c.lines.Longest, c.s.Intern, c.template)
+	h, ok := c.s.heads.Get().(*head)
+	if !ok { // the pool is empty
+		h = new(head)
+	}
+	h = parseHead(h, have[:size], c.lines.Longest, c.s.Intern, c.template)
 	if h == nil {
 		return nil, stepHandOff
 	}

@@ -43,6 +43,7 @@ type response struct {
 	err        error
 	out        []byte // not written yet
 	names      []string
+	reusable   bool // see ReuseRequest
 }
 
 // reset prepares w for the response to a request, and keeps the memory of the previous one.
@@ -98,6 +99,11 @@ func (w *response) WriteFields(status int, length int64, fields []client.Field) 
 		w.writeField(field.Name, field.Value)
 	}
 }
+
+// ReuseRequest lets the server use the memory of the request, its URL, header and body for another
+// request, of any client, after the handler has returned. The handler must not call it if
+// something may use one of them later. Strings from them stay valid.
+func (w *response) ReuseRequest() { w.reusable = true }
 
 // readLength takes the length from the handler's Content-Length, and drops an invalid one.
 func (w *response) readLength() {

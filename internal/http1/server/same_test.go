@@ -136,6 +136,9 @@ func (s *side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		behaviour(w, r)
 		return
 	}
+	if fast, ok := w.(fastWriter); ok {
+		fast.ReuseRequest()
+	}
 	w.Header().Set("Content-Type", "text/plain")
 	fmt.Fprintf(w, "%s %s %d %s", r.Method, r.RequestURI, len(m.Body), m.BodyEnd)
 }

@@ -24,6 +24,7 @@ type Server struct {
 	writeTimeout time.Duration
 	handoff      *handoff
 	buffers      sync.Pool // of *[bufferSize]byte
+	heads        sync.Pool // of *head, for [response.ReuseRequest]
 	monitor      monitor
 	workers      workers
 

@@ -18,6 +18,9 @@ type fastWriter interface {
 	// body has the given length in bytes. The fields include a Date, and none that frames
 	// the message or concerns the connection. The slice may be changed afterwards.
 	WriteFields(status int, length int64, fields []client.Field)
+	// ReuseRequest lets the server use the memory of the request for another one after the
+	// handler has returned.
+	ReuseRequest()
 }
 
 // fastWriterOf returns the writer that w wraps, or w if it wraps none, if that is a fastWriter.

@@ -153,8 +153,10 @@ type Result struct {
 
 // Forward sends the request with body b, which is the [Forwarder.Body] of r, and copies the
 // response to w. It refuses an invalid grant, so no request is forwarded without one. It
-// changes neither r nor its header nor the metadata. A request that exceeds the capacity is refused before
-// its body is read, unless the last free place is taken meanwhile.
+// changes neither r nor its header nor the metadata. The caller must not use r, its URL or its header
+// after the handler has returned, because the server may use their memory for another request. A
+// request that exceeds the capacity is refused before its body is read, unless the last free place is
+// taken meanwhile.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, b *body.Body, g access.Grant, metadata *Metadata) Result {
 	if !g.Valid() {
 		return Result{Err: refusal.New(refusal.Internal, "want a grant, found none")}

@@ -40,6 +40,16 @@ func (out *outboundRequest) repeatable() bool {
 	return out.buffered != nil || out.small != nil || out.body.Unread()
 }
 
+// isInMemory reports whether the request was serialized with the whole body, so that nothing reads
+// the client's request after the handler has returned. net/http's transport and an upload may.
+func (out *outboundRequest) isInMemory() bool {
+	if out.buffered == nil {
+		return false
+	}
+	_, complete := out.buffered.Body()
+	return complete
+}
+
 // eachField calls add with each field of the request to the upstream: first the client's
 // fields that are forwarded, then the gateway's own, which no Connection field of the
 // client can remove.

@@ -56,6 +56,9 @@ func (res *response) list() []client.Field {
 func (f *Forwarder) writeResponse(w http.ResponseWriter, listed headers.Options, out *outboundRequest) (int64, error) {
 	res := &out.res
 	if fast := fastWriterOf(w); fast != nil && res.isComplete() {
+		if out.isInMemory() {
+			fast.ReuseRequest()
+		}
 		fast.WriteFields(res.Status, res.Length, f.responseFields(res.list(), listed, out.metadata))
 		return f.writeBody(w, &res.Response, out.body)
 	}

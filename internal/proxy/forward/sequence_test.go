@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -14,11 +15,13 @@ import (
 	"github.com/certgate/certgate/internal/proxy/forward"
 )
 
-// fastRecorder is a ResponseWriter with the method WriteFields. It counts the calls.
+// fastRecorder is a ResponseWriter with the methods of http1/server. It counts the calls.
 type fastRecorder struct {
 	*httptest.ResponseRecorder
-	calls int
+	calls, reuses int
 }
+
+func (w *fastRecorder) ReuseRequest() { w.reuses++ }
 
 func (w *fastRecorder) WriteFields(status int, _ int64, _ []client.Field) {
 	w.calls++
@@ -228,5 +231,61 @@ func TestBodyPassesTheFramework(t *testing.T) {
 	result := f.Forward(w, r, f.Body(w, r), g, &hop)
 	if result.Err != nil || client.calls != 1 || w.body.String() != "hello" {
 		t.Errorf("result %v, %d calls of WriteFields, body %q through the framework", result, client.calls, &w.body)
+	}
+}
+
+// TestReuseRequest checks that the server may use the memory of a request again only if nothing reads
+// the request after the handler has returned.
+func TestReuseRequest(t *testing.T) {
+	upstream := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/aborted" {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "hello")
+	})
+	tests := []struct {
+		name, target  string
+		length        int
+		unknownLength bool
+		transport     bool
+		want          int
+	}{
+		{name: "no body", target: "/", want: 1},
+		{name: "body in memory", target: "/", length: client.MaxBuffered, want: 1},
+		{name: "long body, which a goroutine may still send", target: "/", length: client.MaxBuffered + 1},
+		{name: "body of unknown length", target: "/", length: 1, unknownLength: true},
+		{name: "transport of net/http", target: "/", length: 1, transport: true},
+		{name: "no response", target: "/aborted", length: 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := forward.New(forward.Options{FastPath: true, Pool: pool(upstream), Timeout: time.Minute, MaxBodyBytes: 1 << 20})
+			defer f.Close()
+			if tt.transport {
+				f.UseTransport()
+			}
+			g, err := grant(http.MethodPost, tt.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, tt.target, strings.NewReader(strings.Repeat("x", tt.length)))
+			if tt.unknownLength {
+				r.ContentLength = -1
+			}
+			w := &fastRecorder{ResponseRecorder: httptest.NewRecorder()}
+			b := f.Body(w, r)
+			defer b.Release()
+			responses := 1
+			if tt.target == "/aborted" {
+				responses = 0
+			}
+			if result := f.Forward(w, r, b, g, &hop); (result.Err == nil) != (responses == 1) || w.calls != responses {
+				t.Errorf("result %+v, %d responses, want %d", result, w.calls, responses)
+			}
+			if w.reuses != tt.want {
+				t.Errorf("%d calls of ReuseRequest, want %d", w.reuses, tt.want)
+			}
+		})
 	}
 }

@@ -74,6 +74,7 @@ func (v *values) intern(value []byte) (string, bool) {
 type fieldsWriter interface {
 	http.ResponseWriter
 	WriteFields(status int, length int64, fields []client.Field)
+	ReuseRequest()
 }
 
 // proxy forwards requests, whose bodies must have a known length, to one upstream.
@@ -123,6 +124,9 @@ func (p *proxy) forward(w fieldsWriter, r *http.Request, out *client.Request) er
 	}
 	defer res.Body.Close()
 	fields := slices.DeleteFunc(res.Fields, func(f client.Field) bool { return framesMessage(f.Name) })
+	if _, complete := out.Body(); complete {
+		w.ReuseRequest()
+	}
 	w.WriteFields(res.Status, res.Length, fields)
 	content, whole := res.Buffered()
 	if _, err = w.Write(content); err == nil && !whole {
