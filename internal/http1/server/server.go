@@ -93,6 +93,15 @@ func (e entrance) Accept() (net.Conn, error) {
 	}
 }
 
+// Close closes the listener, unless the caller has closed it before: net/http's Shutdown would return
+// that as an error if Serve has not noticed it yet.
+func (e entrance) Close() error {
+	if err := e.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // track adds the connection unless the server is closed.
 func (s *Server) track(c *conn) bool {
 	s.mu.Lock()
