@@ -32,7 +32,8 @@ type socket interface {
 	CloseWrite() error
 }
 
-// conn is one connection. Its goroutine waits and reads, and a worker serves what has arrived.
+// conn is one connection. Its goroutine waits and reads, and a worker serves what has arrived. Only one
+// of them uses the connection at a time: see [conn.await].
 type conn struct {
 	s            *Server
 	watched      *framing.Conn
@@ -50,9 +51,10 @@ type conn struct {
 	r, w     int    // in[r:w] was read from the socket and not used
 	readable func(fd uintptr) bool
 	lines    syntax.Scanner // of the present request's header
-	next     step           // the result of readable
+	next     step           // the result of readable or of a worker
 	partial  *head          // of the present request, while its body is incomplete
-	served   chan step      // the result of a worker
+	turn     atomic.Uint32  // who may use the connection
+	served   chan struct{}  // a worker that was awaited is done
 
 	out      [2][]byte // what writeOnce writes
 	writable func(fd uintptr) bool
@@ -83,7 +85,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	if err != nil {
 		return nil
 	}
-	c := &conn{s: s, watched: watched, net: socket, raw: raw, served: make(chan step, 1)}
+	c := &conn{s: s, watched: watched, net: socket, raw: raw, served: make(chan struct{}, 1)}
 	c.readable, c.writable = c.onReadable, c.writeOnce
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, s.fallback)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.net.LocalAddr())

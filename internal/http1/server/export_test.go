@@ -3,6 +3,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -32,6 +33,17 @@ func Parse(b []byte, intern func([]byte) (string, bool)) (h Head, size int, ok b
 	}
 	r := &p.request
 	return Head{r.Method, r.RequestURI, r.Host, r.URL, r.Header, r.ContentLength}, size, true
+}
+
+// KeptFields returns how many fields are in the header whose memory is kept for the next request, when
+// one with a Host and n other fields has been parsed.
+func KeptFields(n int) int {
+	b := []byte("GET / HTTP/1.1\r\nHost: h\r\n")
+	for i := range n {
+		b = fmt.Appendf(b, "F%d: 1\r\n", i)
+	}
+	h := parseHead(new(head), append(b, lineEnd...), syntax.Line{}, nil, new(http.Request))
+	return len(h.header)
 }
 
 // Monitored returns the number of connections that the monitor checks.

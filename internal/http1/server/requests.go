@@ -31,15 +31,17 @@ const (
 // there is none. Two cases raise no event, and the monitor finds both: an end of the stream
 // that arrived together with a request, and bytes that a read did not return ([conn.wake]).
 func (c *conn) serveRequests() step {
-	if next := c.serveBuffered(); next != stepNext {
-		return next
+	if c.next = c.serveBuffered(); c.next != stepNext {
+		return c.next
 	}
 	for {
 		c.refreshDeadline()
 		err := c.raw.Read(c.readable)
+		c.await()
 		isOverdue := !c.waitUntil.IsZero() && !time.Now().Before(c.waitUntil)
 		switch {
-		case err == nil:
+		case c.next != stepNext:
+			_ = c.net.SetReadDeadline(c.armedUntil) // a worker may have changed it
 			return c.next
 		case !errors.Is(err, os.ErrDeadlineExceeded) || isOverdue:
 			return stepClose
@@ -58,11 +60,14 @@ func (c *conn) refreshDeadline() {
 	}
 }
 
-// onReadable reads what the socket holds and serves the requests that are whole. It has
-// the signature that [syscall.RawConn] expects: false waits for more. While it runs, no
-// other goroutine can read from the socket or close it.
+// onReadable reads what the socket holds and lets a worker serve the requests that are whole. It
+// has the signature that [syscall.RawConn] expects: false waits for more. While it runs or waits,
+// no other goroutine can read from the socket, and the descriptor stays open.
 func (c *conn) onReadable(fd uintptr) bool {
 	for {
+		if c.await(); c.next != stepNext {
+			return true
+		}
 		if c.in == nil { // a waiting connection holds no buffer
 			c.in = c.s.buffer()[:]
 		}
@@ -77,10 +82,7 @@ func (c *conn) onReadable(fd uintptr) bool {
 		}
 		isFull := n == len(c.in)
 		c.r, c.w = 0, n
-		if c.next = c.s.workers.serve(c); c.next != stepNext {
-			return true
-		}
-		if c.refreshDeadline(); !isFull { // the read has emptied the socket
+		if c.s.workers.serve(c); !isFull { // the read has emptied the socket
 			return false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/certgate/certgate/internal/http1/server"
 	"github.com/certgate/certgate/internal/testkit/rawhttp"
 )
 
@@ -54,6 +55,39 @@ func TestReuseRequest(t *testing.T) {
 	}
 	if len(seen) == n {
 		t.Error("no memory of a request was used again")
+	}
+}
+
+// TestReuseIsForOneRequest checks that the permission of a handler is not valid for the next request on
+// the connection.
+func TestReuseIsForOneRequest(t *testing.T) {
+	kept := make(chan *http.Request, 1)
+	r := start(t, false, options{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/kept" {
+			kept <- r
+			return
+		}
+		w.(fastWriter).ReuseRequest()
+	})
+	c := r.dial()
+	c.send(get("/1")).want(http.StatusOK, "")
+	c.send(get("/kept")).want(http.StatusOK, "")
+	request := await(t, kept, "request")
+	for i := range 20 {
+		c.send(get(fmt.Sprint("/", i))).want(http.StatusOK, "")
+		if request.RequestURI != "/kept" || request.URL.Path != "/kept" {
+			t.Fatalf("the kept request is %s %s, want /kept", request.RequestURI, request.URL)
+		}
+	}
+}
+
+// TestLargeHeaderIsNotReused checks that one request with many fields does not make later requests
+// slow, which would have to clear the large map.
+func TestLargeHeaderIsNotReused(t *testing.T) {
+	for n, want := range map[int]int{1: 1, 15: 15, 16: 0, 1000: 0} {
+		if have := server.KeptFields(n); have != want {
+			t.Errorf("%d fields: a header with %d is kept, want %d", n, have, want)
+		}
 	}
 }
 

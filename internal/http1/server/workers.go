@@ -2,7 +2,10 @@
 
 package server
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxIdleWorkers is how many workers are kept for later requests. More exist while more
 // requests are served.
@@ -17,9 +20,8 @@ type workers struct {
 	closed bool
 }
 
-// serve serves the requests that are whole in the connection's buffer, with a worker, and
-// waits for it.
-func (s *workers) serve(c *conn) step {
+// serve gives the connection to a worker, which serves the requests that are whole in its buffer.
+func (s *workers) serve(c *conn) {
 	s.mu.Lock()
 	var w chan *conn
 	if n := len(s.idle); n > 0 {
@@ -30,8 +32,8 @@ func (s *workers) serve(c *conn) step {
 		w = make(chan *conn, 1)
 		go s.run(w)
 	}
+	c.turn.Store(working)
 	w <- c
-	return <-c.served
 }
 
 // run is a worker.
@@ -66,13 +68,41 @@ func (s *workers) close() {
 	s.idle = nil
 }
 
-// serveAsWorker calls [conn.serveBuffered] and sends the result to the connection's goroutine:
-// stepFail if it did not return, because of a panic or a handler that ends its goroutine.
+// serveAsWorker calls [conn.serveBuffered] and gives the connection back to its goroutine, with
+// stepFail if the call did not return, because of a panic or a handler that ends its goroutine.
 func (c *conn) serveAsWorker() {
 	next := stepFail
 	defer func() {
 		c.logPanic(recover())
-		c.served <- next
+		c.giveBack(next)
 	}()
 	next = c.serveBuffered()
+}
+
+// The turn of a connection tells who may use it. Its goroutine usually waits for the next request
+// meanwhile, so that it need not run when a worker is done.
+const (
+	waiting uint32 = iota // the connection's goroutine
+	working               // a worker
+	awaited               // a worker, and the connection's goroutine waits for it
+)
+
+// await waits until no worker has the connection. c.next is the worker's result then.
+func (c *conn) await() {
+	if c.turn.CompareAndSwap(working, awaited) {
+		<-c.served
+	}
+}
+
+// giveBack ends a worker's turn. If the connection's goroutine has anything to do but wait, a
+// deadline in the past interrupts its wait.
+func (c *conn) giveBack(next step) {
+	if c.next = next; next == stepNext {
+		c.refreshDeadline()
+	} else {
+		_ = c.net.SetReadDeadline(time.Unix(1, 0))
+	}
+	if c.turn.Swap(waiting) == awaited {
+		c.served <- struct{}{}
+	}
 }
