@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -163,6 +164,7 @@ func TestFloodDoesNotDelayOtherClients(t *testing.T) {
 		t.Errorf("%d of %d failures in %v were answered at once, want at most %d", quick, n, elapsed, most)
 	}
 	delete(counts, "") // cut at the end
+	maps.DeleteFunc(counts, func(reason string, _ int) bool { return causedByRaceDetector(reason) })
 	if len(counts) != 1 {
 		t.Errorf("want certificate_untrusted for every forgery, found %v", counts)
 	}
@@ -230,12 +232,24 @@ func quietly(t *testing.T, g *harness.Gateway) {
 	}
 }
 
-// wantGood sends one valid request from the address and expects it allowed.
+// wantGood sends one valid request from the address and expects it allowed. With the race detector it
+// may be refused as overloaded at first: see [causedByRaceDetector].
 func wantGood(t *testing.T, g *harness.Gateway, from string, as harness.Certificate) {
 	t.Helper()
-	if status, reason := sendFrom(t, g, from, harness.Get("/events", as)); status != http.StatusOK {
+	status, reason := sendFrom(t, g, from, harness.Get("/events", as))
+	for end := time.Now().Add(harness.Timeout); causedByRaceDetector(reason) && time.Now().Before(end); {
+		status, reason = sendFrom(t, g, from, harness.Get("/events", as))
+	}
+	if status != http.StatusOK {
 		t.Errorf("from %s: want 200, found %d %s", from, status, reason)
 	}
+}
+
+// causedByRaceDetector reports whether the reason is due to the race detector. A verification takes more than
+// ten times as long with it, so a request may wait behind hundreds of others for longer than the second
+// after which the gateway refuses it.
+func causedByRaceDetector(reason string) bool {
+	return harness.RaceDetector() && reason == string(refusal.Overloaded)
 }
 
 // wantSmall expects a peak memory of the process of at most 256 MiB.
